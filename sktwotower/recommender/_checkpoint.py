@@ -6,7 +6,7 @@ processes that train one model together differ.
 """
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -229,7 +229,5 @@ def remove_checkpoint(folder):
         names = [f"towers-?-{group.rank}-*", START]
     for path in (path for name in names for path in folder.glob(name + SUFFIX)):
         path.unlink(missing_ok=True)
-    try:
+    with suppress(OSError):  # it holds other files
         folder.rmdir()
-    except OSError:
-        pass  # it holds other files

@@ -120,20 +120,14 @@ class TowerVectors:
         is a request with the context that it has.
         """
         self.check_vectors(len(frame))
-        latest = None
-
-        def embed(query):
-            nonlocal latest
-            past = past_of(self, query, history)
-            latest = past.latest
-            return self.without_context(query, past, serving)
-
         query = query_of_events(self, frame)
         # a history tells users unknown to fit apart
         keys = query.codes if history is None else pd.factorize(query.ids)[0]
-        vectors, places = _each_once(query, keys, self.users, embed)
-        latest = latest if latest is None else latest[places]
-        return self.in_context(vectors[places], query.asked, latest)
+        distinct, places = _each_once(query, keys, self.users)
+        past = past_of(self, distinct, history)
+        vectors = self.without_context(distinct, past, serving)[places]
+        latest = None if past.latest is None else past.latest[places]
+        return self.in_context(vectors, query.asked, latest)
 
     def items_of_events(self, frame):
         """Return the vector (n_events, d) of the item of each event of a table."""
@@ -142,8 +136,8 @@ class TowerVectors:
             "They have no features either: the towers give all of them the same score "
             "for a user, which says nothing about them."
         )
-        vectors, places = _each_once(query, query.codes, self.items, self.embed_items)
-        return vectors[places]
+        distinct, places = _each_once(query, query.codes, self.items)
+        return self.embed_items(distinct)[places]
 
     def vector_of(self, code):
         """Return the vector (d,) of the user of fit at a position, computed once."""
@@ -155,14 +149,13 @@ class TowerVectors:
         return self.embed_users(query, self.past(query), Serving())[0]
 
 
-def _each_once(query, keys, entities, embed):
-    """Embed each distinct user or item once, unless events hold their features.
+def _each_once(query, keys, entities):
+    """Return each distinct user or item once, unless events hold their features.
 
-    ``keys`` (n,) are equal for the same user or item. Return the vectors, and which of
+    ``keys`` (n,) are equal for the same user or item. The second value says which of
     them (n,) is that of each event.
     """
     if entities.features:
-        return embed(query), np.arange(len(query))
+        return query, np.arange(len(query))
     _, first, places = np.unique(keys, return_index=True, return_inverse=True)
-    distinct = Query(query.ids[first], query.codes[first], query.rows[first])
-    return embed(distinct), places
+    return query[first], places

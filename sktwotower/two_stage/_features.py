@@ -10,8 +10,7 @@ import numpy as np
 
 from sktwotower._tables._sparse import slices
 
-from ._items_together import entries, unit_rows
-from ._log import StagedPast
+from ._log import StagedPast, entries, unit_rows
 
 # Shares of all events, the latest ones, in which the popularity of items is counted.
 RECENT, LATEST = 0.1, 0.02

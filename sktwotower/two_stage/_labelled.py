@@ -31,11 +31,9 @@ from sktwotower.retrieval._requests import Query
 
 from ._candidate_table import find_candidates, spread
 from ._context import of_retriever
-from ._items_together import entries
-from ._ranker import FittedRanker, fit_ranker
+from ._log import entries
+from ._ranker import N_FOLDS, FittedRanker, LabelledRows, scores_by_others
 
-# Rankers are fitted on all users except those of one fold, and judged on these.
-N_FOLDS = 3
 # Users of the first fold that are kept, for the importance of features.
 MAX_KEPT = 300
 
@@ -87,10 +85,11 @@ class Candidates(NamedTuple):
             features = _rows_of_users(features, self.indices, places)
         return Candidates(*(part[places] for part in self[:-1]), features)
 
-    def fit(self, ranker, named):
-        """Return a ``FittedRanker`` of the candidates."""
-        groups = np.nonzero(self.indices >= 0)[0]
-        return fit_ranker(ranker, self.features, self.labels, groups, named)
+    def rows(self):
+        """Return the ``LabelledRows`` of all candidates, user by user."""
+        return LabelledRows(
+            self.features, self.labels, np.nonzero(self.indices >= 0)[0]
+        )
 
 
 def _rows_of_users(features, indices, places):
@@ -239,14 +238,7 @@ def judge_rankers(ranker, table, rng, named):
     The second value are ``HeldOutUsers``. ``rng``: numpy Generator, which draws the
     folds. ``named``: as in ``fit_ranker``.
     """
-    folds = rng.permutation(len(table.query)) % N_FOLDS
-    scores = np.full(table.indices.shape, -np.inf)
-    held_out = None
-    for fold in range(N_FOLDS):
-        judged = np.flatnonzero(folds == fold)
-        fitted = table.of_rows(np.flatnonzero(folds != fold)).fit(ranker, named)
-        theirs = table.of_rows(judged)
-        scores[judged] = spread(fitted.scores(theirs.features), theirs.indices)
-        if held_out is None:
-            held_out = HeldOutUsers.of(table.of_rows(judged[:MAX_KEPT]), fitted)
-    return scores, held_out
+    rows, folds = table.rows(), rng.permutation(len(table.query)) % N_FOLDS
+    scores, ranker = scores_by_others(ranker, rows, folds[rows.groups], named)
+    few = table.of_rows(np.flatnonzero(folds == 0)[:MAX_KEPT])
+    return spread(scores, table.indices), HeldOutUsers.of(few, ranker)

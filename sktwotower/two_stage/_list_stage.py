@@ -12,17 +12,14 @@ import pandas as pd
 from sktwotower._records import number, one_of, record, share
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import warn
-from sktwotower._tables._sparse import rows_of_each
 
-from ._ranker import FittedRanker, fit_ranker
+from ._ranker import N_FOLDS, FittedRanker, LabelledRows, scores_by_others
 from ._shown_rows import ShownRows, describe_rows
 
 # From the simplest on: the next one must pay by more than its standard error.
 ORDERS = "retriever", "click_rate", "ranker"
 # A ranker is trained on at most this many rows.
 MAX_ROWS = 200_000
-# Rankers are fitted on all users except those of one fold, and judged on these.
-N_FOLDS = 3
 # A choice at a position of this factor, or of a lower one, counts ten times.
 MIN_FACTOR = 0.1
 # With fewer users who chose something and not all, what a ranker learns is noise.
@@ -90,34 +87,18 @@ def train_on_lists(recipe, columns, ranker, retriever, describer, later):
         first = float(np.nanmin(positions))
         features = features.assign(position=positions)
     groups, rate = pd.factorize(later.frame[columns.lists])[0], later.chosen.mean()
-    table = _Table(features, later.chosen.astype(np.int64), groups, shown.users)
-    named = recipe.ranker is not None
+    rows = LabelledRows(features, later.chosen.astype(np.int64), groups)
+    users, named = shown.users, recipe.ranker is not None
+    folds = (rng.permutation(users.max() + 1) % N_FOLDS)[users]
+    judged = _with_position(features, first)
+    by_others, _ = scores_by_others(ranker, rows, folds, named, judged)
     scores = {
         "retriever": np.nan_to_num(shown.scores, nan=np.nanmin(shown.scores) - 1),
         "click_rate": _click_rates(features, rate),
-        "ranker": _scores_by_others(ranker, table, first, rng, named),
+        "ranker": by_others,
     }
-    order, gains = _choose(table, scores, weights)
-    return ListStage(order, table.fit(ranker, named), first, float(rate), gains)
-
-
-class _Table(NamedTuple):
-    """Rows of lists: features, label, list and user of each, (n_rows,)."""
-
-    features: pd.DataFrame
-    labels: np.ndarray
-    groups: np.ndarray
-    users: np.ndarray
-
-    def part(self, kept):
-        features = self.features.loc[kept].reset_index(drop=True)
-        return _Table(features, *rows_of_each(self[1:], kept))
-
-    def fit(self, ranker, named):
-        """Return a ``FittedRanker``, list by list if the ranker takes groups."""
-        order = np.argsort(self.groups, kind="stable")
-        table = self.part(order)
-        return fit_ranker(ranker, table.features, table.labels, table.groups, named)
+    order, gains = _choose(rows, users, scores, weights)
+    return ListStage(order, rows.fit(ranker, named), first, float(rate), gains)
 
 
 def _rows(retriever, describer, frame):
@@ -141,18 +122,6 @@ def _count_users(later, columns):
     return len(np.unique(later.users[both]))
 
 
-def _scores_by_others(ranker, table, first, rng, named):
-    """Return scores (n_rows,) by rankers that were fitted on other users."""
-    folds = (rng.permutation(table.users.max() + 1) % N_FOLDS)[table.users]
-    scores = np.empty(len(folds))
-    for fold in range(N_FOLDS):
-        judged = folds == fold
-        fitted = table.part(~judged).fit(ranker, named)
-        features = _with_position(table.part(judged).features, first)
-        scores[judged] = fitted.scores(features)
-    return scores
-
-
 def _with_position(features, first):
     """Return features with all items at the first position, if positions are known."""
     return features if first is None else features.assign(position=first)
@@ -163,7 +132,7 @@ def _click_rates(features, rate):
     return features["click_rate"].fillna(rate).to_numpy(float)
 
 
-def _choose(table, scores, weights):
+def _choose(table, users, scores, weights):
     """Return one of ``ORDERS``, and the gain of each over the retriever.
 
     ``scores``: those of each order, (n_rows,), a dict. ``weights`` (n_rows,): how much
@@ -173,7 +142,7 @@ def _choose(table, scores, weights):
         {name: _areas(table, scores[name], weights) for name in ORDERS}
     )
     totals = _areas(table, None, weights)
-    owners = pd.Series(table.users).groupby(table.groups).first()[areas.index]
+    owners = pd.Series(users).groupby(table.groups).first()[areas.index]
     best, rows = "retriever", []
     for name in ORDERS:
         gain, error = _mean(areas[name] - areas[best], totals, owners)

@@ -10,17 +10,25 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
 
 from sktwotower._records import array, csr, finite, integer, record, require, vectors
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._sequences import Sequences, join_past
-from sktwotower._tables._sparse import rows_of_each
+from sktwotower._tables._sparse import rows_of, rows_of_each, slices
 from sktwotower.retrieval._fitted_state import Past
 
 from ._click_rates import Places, click_rates
-from ._items_together import followed_by, unit_rows, vectors_of_pairs
 
 NANOSECONDS_PER_DAY = 86_400 * 10**9
+# Entries of the vectors of items chosen together.
+N_ENTRIES = 64
+# An event counts as following another one up to this many events before.
+MAX_STEPS = 5
+# Added to the number of events of an item: rare items have followers by chance.
+PRIOR = 2.0
+# Rows of a matrix that are held densely at once have about this many entries together.
+DENSE_ENTRIES = 1 << 20
 
 
 @record
@@ -189,8 +197,7 @@ def build_log(retriever, events, by_user, repeats, positions=None):
     """
     fitted = retriever._fitted
     shape = len(fitted.user_ids), len(fitted.items)
-    users = fitted.users.codes(events.frame[fitted.users.id_column], "X")
-    items = fitted.items.codes(events.frame[fitted.items.id_column], "X")
+    users, items = events.codes(fitted)
     chosen = events.chosen
     times = events.times[chosen]
     table = EventTable.of(users[chosen], items[chosen], shape, times)
@@ -217,3 +224,60 @@ def build_log(retriever, events, by_user, repeats, positions=None):
         after=followed_by(in_order, counts),
         repeats=repeats,
     )
+
+
+def unit_rows(vectors):
+    """Return rows (n, d) of unit length, float32; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
+def vectors_of_pairs(seen):
+    """Return unit vectors (n_items, d) whose products say how often items share users.
+
+    They are the leading singular vectors of the columns of unit length of ``seen``, CSR
+    (n_users, n_items), times the singular values.
+    """
+    counts = np.asarray(seen.sum(axis=0)).ravel()
+    columns = seen @ sparse.diags(1 / np.sqrt(np.maximum(counts, 1)))
+    n_entries = min(N_ENTRIES, *columns.shape)
+    _, values, right = randomized_svd(
+        columns.astype(np.float64), n_entries, n_iter=2, random_state=0
+    )
+    return unit_rows(right.T * values)
+
+
+def followed_by(sequences, counts):
+    """Return how often one item follows another one, CSR (n_items, n_items).
+
+    Row i, column j: the sum of 1 / s over the events of j that come s <= 5 events after
+    one of i, over the number of users of i plus 2. ``sequences``: `Sequences`;
+    ``counts`` (n_items,): number of users of each item.
+    """
+    rows, items, _ = sequences.events()
+    n_items = len(counts)
+    after = sparse.csr_matrix((n_items, n_items))
+    for step in range(1, MAX_STEPS + 1):
+        same = rows[step:] == rows[:-step]
+        pairs = items[:-step][same], items[step:][same]
+        weights = np.full(same.sum(), 1 / step)
+        after = after + sparse.csr_matrix((weights, pairs), shape=after.shape)
+    scaled = sparse.diags(1 / (counts + PRIOR)) @ after
+    return scaled.tocsr().astype(np.float32)
+
+
+def entries(matrix, rows, columns, factor=None):
+    """Return the entries (m,) of a CSR matrix at rows, ascending, and columns (m,).
+
+    ``factor``: a CSR matrix that the first one is multiplied with, block by block.
+    """
+    found = np.empty(len(rows), dtype=matrix.dtype)
+    n_columns = (matrix if factor is None else factor).shape[1]
+    step = max(1, DENSE_ENTRIES // n_columns)
+    for block in slices(matrix.shape[0], step):
+        some = rows_of(matrix, block)
+        part = slice(*np.searchsorted(rows, [block.start, block.stop]))
+        # scipy reads single entries of unsorted rows one after the other, and slowly
+        dense = (some if factor is None else some @ factor).toarray()
+        found[part] = dense[rows[part] - block.start, columns[part]]
+    return found

@@ -8,6 +8,7 @@ import inspect
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -18,6 +19,8 @@ from sktwotower._records import instance, number, record, require
 
 from ._trees import Trees
 
+# Rankers are fitted on all users except those of one fold, and judged on these.
+N_FOLDS = 3
 # How a ranker is asked for scores: the first of these that it has.
 METHODS = "predict_proba", "decision_function", "predict"
 
@@ -55,15 +58,20 @@ class FittedRanker(NamedTuple):
         return cls(estimator, fill, named)
 
     def _check_stored(self, place):
-        fits = any(hasattr(self.estimator, name) for name in METHODS)
+        fits = _method_of(self.estimator) is not None
         require(fits, f"{place}.estimator", "an estimator with scores")
 
     def scores(self, table):
         """Return scores (n_pairs,) of a table of candidates; higher is better."""
         table = _input(table, self.fill, self.named)
-        method = next(name for name in METHODS if hasattr(self.estimator, name))
-        scores = np.asarray(getattr(self.estimator, method)(table), dtype=float)
+        method = getattr(self.estimator, _method_of(self.estimator))
+        scores = np.asarray(method(table), dtype=float)
         return scores[:, -1] if scores.ndim == 2 else scores
+
+
+def _method_of(estimator):
+    """Return the name of the method that an estimator is asked for scores, or None."""
+    return next((name for name in METHODS if hasattr(estimator, name)), None)
 
 
 def default_ranker(random_state):
@@ -83,9 +91,8 @@ def default_ranker(random_state):
 
 def check_ranker(ranker):
     """Raise ``TypeError`` if an object cannot be used as a ranker."""
-    has_scores = any(hasattr(ranker, name) for name in METHODS)
-    is_class = isinstance(ranker, type)
-    if is_class or not (has_scores and hasattr(ranker, "fit")):
+    fits = hasattr(ranker, "fit") and _method_of(ranker) is not None
+    if isinstance(ranker, type) or not fits:
         raise TypeError(
             "ranker must be a classifier, a regressor or a ranker: an estimator with "
             f"fit and one of {', '.join(METHODS)}. Got {ranker!r}."
@@ -116,6 +123,40 @@ def fit_ranker(ranker, table, labels, groups, named=True):
     table = _input(table, fill, named)
     estimator.fit(table, labels, **_group_argument(estimator, groups))
     return FittedRanker(estimator, fill, named)
+
+
+class LabelledRows(NamedTuple):
+    """Rows that a ranker learns from: features, label and group of each, (n_rows,)."""
+
+    features: pd.DataFrame
+    labels: np.ndarray
+    groups: np.ndarray
+
+    def part(self, kept):
+        """Return the rows that are ``kept``, bool or positions."""
+        features = self.features.loc[kept].reset_index(drop=True)
+        return LabelledRows(features, self.labels[kept], self.groups[kept])
+
+    def fit(self, ranker, named):
+        """Return a ``FittedRanker``, group by group if the ranker takes groups."""
+        rows = self.part(np.argsort(self.groups, kind="stable"))
+        return fit_ranker(ranker, *rows, named)
+
+
+def scores_by_others(ranker, rows, folds, named, judged=None):
+    """Return scores (n_rows,) by rankers that were fitted on the rows of other folds.
+
+    ``rows``: ``LabelledRows``. ``folds``: the number of the fold of each. ``judged``:
+    the features (n_rows, n_features) that scores are of; None: those of the rows. The
+    second value is the ranker that was not fitted on fold 0.
+    """
+    scores, rankers = np.empty(len(folds)), []
+    judged = rows.features if judged is None else judged
+    for fold in range(N_FOLDS):
+        theirs = folds == fold
+        rankers.append(rows.part(~theirs).fit(ranker, named))
+        scores[theirs] = rankers[-1].scores(judged.loc[theirs].reset_index(drop=True))
+    return scores, rankers[0]
 
 
 def _reads_missing(estimator):

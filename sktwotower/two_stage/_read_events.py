@@ -13,8 +13,8 @@ from sktwotower._tables._columns import Columns
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._schema import read_in_memory
 
-from ._cut import later_events
-
+# "auto" cuts at one time if this share of the users with later events is known by then.
+MIN_KNOWN = 0.5
 # Fields with an entry for each event.
 ARRAYS = "rewards", "weights", "times", "users"
 
@@ -51,6 +51,11 @@ class ReadEvents(NamedTuple):
         """Which events are positive, bool (n_events,)."""
         return self.rewards > 0
 
+    def codes(self, fitted):
+        """Return the positions (n_events,) of users and items, -1 for unknown ones."""
+        sides = fitted.users, fitted.items
+        return [side.codes(self.frame[side.id_column], "X") for side in sides]
+
     def part(self, kept):
         """Return the events that are ``kept``, bool (n_events,) or positions (m,)."""
         frame = self.frame.iloc[kept].reset_index(drop=True)
@@ -86,3 +91,70 @@ def read(owner, retriever, X, y, sample_weight):
     frame = frame.reset_index(drop=True)
     outcomes = rewards, weights, times, schema.dates
     return ReadEvents(frame, *outcomes, users, columns)
+
+
+def later_events(users, times, chosen, dates, cut, share):
+    """Return which events are cut off, and how: "time" or "user".
+
+    Parameters
+    ----------
+    users : int array of shape (n_events,)
+        Positions of the users.
+    times : array of shape (n_events,)
+        Times that can be compared within a user and, with ``dates``, between users.
+    chosen : bool array of shape (n_events,)
+        Which events are positive. Others are cut off if they are as late as those.
+    dates : bool
+        Whether times are dates.
+    cut : {"auto", "time", "user"}
+        As in `TwoStageRecommender`.
+    share : float
+        Share of the positive events to cut off.
+
+    Returns
+    -------
+    later : bool array of shape (n_events,)
+    cut : {"time", "user"}
+    """
+    if cut == "user" or (cut == "auto" and not dates):
+        return _latest_of_each_user(users, times, chosen, share), "user"
+    later = _latest(times, chosen, share)
+    if cut == "auto" and _share_known(users, chosen, later) < MIN_KNOWN:
+        return _latest_of_each_user(users, times, chosen, share), "user"
+    return later, "time"
+
+
+def _latest(times, chosen, share):
+    """Return which events are not before one point in time."""
+    in_order = np.sort(times[chosen])
+    n_later = max(1, int(share * len(in_order) + 1e-9))
+    return times >= in_order[len(in_order) - n_later]
+
+
+def _latest_of_each_user(users, times, chosen, share):
+    """Return which events belong to the latest of their user, at least one.
+
+    Events at equal times are on one side. Users whose positive events are all at one
+    time keep them.
+    """
+    owners, when = users[chosen], times[chosen]
+    order = np.lexsort((when, owners))
+    owners, when = owners[order], when[order]
+    starts = np.flatnonzero(np.append(True, owners[1:] != owners[:-1]))
+    sizes = np.diff(np.append(starts, len(owners)))
+    n_later = np.maximum(np.floor(share * sizes + 1e-9).astype(np.int64), 1)
+    limits = when[starts + sizes - n_later]
+    # with all events at one time, nothing would be left before
+    limited = limits > when[starts]
+    limit = np.zeros(users.max() + 1, dtype=times.dtype)
+    has_limit = np.zeros(len(limit), dtype=bool)
+    limit[owners[starts]], has_limit[owners[starts]] = limits, limited
+    return has_limit[users] & (times >= limit[users])
+
+
+def _share_known(users, chosen, later):
+    """Return the share of the users with later events who have earlier ones, too."""
+    n_users = users.max() + 1
+    before = np.bincount(users[chosen & ~later], minlength=n_users) > 0
+    after = np.bincount(users[chosen & later], minlength=n_users) > 0
+    return before[after].mean()

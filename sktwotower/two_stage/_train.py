@@ -4,26 +4,31 @@ Input: ``ReadEvents``, a retriever and a ranker.
 Output: what is ``Ranked``: a ``Training``, with the weight of the ranker, and rankers.
 """
 
+import copy
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 
+from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._messages import warn
+from sktwotower._tables._sparse import ones_at
 
 from ._blend import choose_weight, gains_by_weight
-from ._candidate_table import Describer, build_describer
+from ._candidate_table import Describer, build_describer, spread
 from ._context import learn_context
-from ._found import Fallback, candidates_of, users_to_rank
-from ._labelled import Training, described, judge_rankers
-from ._later import judge_later
+from ._found import MIN_USERS, Fallback, candidates_of, users_to_rank
+from ._labelled import Training, described, hits_of, judge_rankers
 from ._list_stage import ListStage, train_on_lists
 from ._ranker import FittedRanker
 from ._read_events import ReadEvents
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
 AUTO = {"half_life": "half_life_", "impression_weight": "impression_weight_"}
+# Share of the positive events after the cut that a ranker is judged by.
+HALF = 0.5
 
 
 class Cut(NamedTuple):
@@ -140,7 +145,7 @@ def _with_ranker(recipe, ranker, describer, cut, columns):
     weight = choose_weight(gains, later)
     if weight == 0 and later is not None:
         _warn_of_no_lasting_gain(recipe, gains, later)
-    stage = table.fit(ranker, named)
+    stage = table.rows().fit(ranker, named)
     training = Training(
         cut=cut.kind,
         weight=weight,
@@ -173,3 +178,72 @@ def _warn_of_no_lasting_gain(recipe, gains, later):
         "What is chosen seems to change within days: let the ranker learn from a "
         f"longer time than later_size={recipe.later_size:g}."
     )
+
+
+def judge_later(recipe, ranker, cut, found, columns):
+    """Return what each weight gains in the second half of the time after the cut.
+
+    A ranker that learns from the first half orders the candidates of the second one,
+    as one that is fitted today is used tomorrow: the features are those of the events
+    up to then. The retriever stays as it is, with the first half as history. None: one
+    of the halves has too few users with a positive candidate.
+
+    Parameters
+    ----------
+    recipe : StageRecipe
+    ranker : estimator
+        It is cloned.
+    cut : Cut
+    found : pair of Candidates and Describer
+        Candidates with features, labelled by all events after the cut.
+    columns : ShownColumns
+    """
+    early, late, _ = cut.later.cut(cut.kind, HALF)
+    (table, before), by_user = found, cut.kind == "user"
+    table = _labelled_by(table, cut.first._fitted, early)
+    if len(table.query) < MIN_USERS:
+        return None
+    retriever, events = _with_events(cut.first, cut.before.followed_by(early))
+    try:
+        found = candidates_of(recipe, retriever, before.context, late)
+        found = users_to_rank(recipe, found)
+    except Fallback:
+        return None
+    describer = build_describer(
+        recipe, retriever, events, columns, by_user=by_user, before=before
+    )
+    stage = table.rows().fit(ranker, recipe.ranker is not None)
+    judged, _ = described(describer, found)
+    scores = spread(stage.scores(judged.features), judged.indices)
+    return gains_by_weight(judged.indices, scores, judged.truth, recipe.n_neighbors)
+
+
+def _labelled_by(table, fitted, events):
+    """Return candidates that are labelled by some of the events, of users with one."""
+    users, items = events.codes(fitted)
+    known = (users >= 0) & (items >= 0) & events.chosen
+    shape = len(fitted.user_ids), len(fitted.items)
+    chosen = ones_at(users[known], items[known], shape)[table.query.codes]
+    hits = hits_of(chosen, table.indices)
+    return table._replace(hits=hits).of_rows(np.flatnonzero(hits.any(axis=1)))
+
+
+def _with_events(retriever, events):
+    """Return a copy of a retriever that knows events of its users and items.
+
+    The second value are these events: those with a user and an item that it knows.
+    """
+    fitted = retriever._fitted
+    users, items = events.codes(fitted)
+    known = (users >= 0) & (items >= 0)
+    events, users, items = events.part(known), users[known], items[known]
+    users, items = users[events.chosen], items[events.chosen]
+    seen = ones_at(users, items, fitted.seen.shape)
+    in_order = fitted.sequences
+    if in_order is not None:
+        shape = len(fitted.user_ids), len(fitted.items)
+        times = events.times[events.chosen]
+        in_order = EventTable.of(users, items, shape, times).in_order().sequences()
+    retriever = copy.copy(retriever)
+    retriever._fitted = replace(fitted, seen=seen, sequences=in_order)
+    return retriever, events

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sktwotower import EASERecommender, PopularityRecommender, TwoStageRecommender
-from sktwotower.two_stage import _features, _items_together
+from sktwotower.two_stage import _features, _log
 from tests.builders import first_fast, ordered, random_events
 
 from .builders import follows, stages
@@ -262,15 +262,15 @@ def test_a_history_in_the_request_counts():
 
 @pytest.mark.parametrize("size", [1, 6, 100])
 def test_entries_of_a_matrix_and_of_a_product(size, monkeypatch):
-    monkeypatch.setattr(_items_together, "DENSE_ENTRIES", size)
+    monkeypatch.setattr(_log, "DENSE_ENTRIES", size)
     # not in order, and one entry in two parts
     parts = [4.0, 1.0, 2.0, 5.0], [2, 0, 0, 1], [0, 3, 3, 4]
     matrix = sparse.csr_matrix(parts, shape=(3, 3))
     rows, columns = np.array([0, 0, 2, 2]), np.array([0, 2, 0, 1])
-    assert _items_together.entries(matrix, rows, columns).tolist() == [3, 4, 0, 5]
+    assert _log.entries(matrix, rows, columns).tolist() == [3, 4, 0, 5]
     factor = sparse.csr_matrix([[1.0, 0], [0, 10], [1, 1]])
     columns = np.array([0, 1, 0, 1])
-    found = _items_together.entries(matrix, rows, columns, factor)
+    found = _log.entries(matrix, rows, columns, factor)
     assert found.tolist() == [7, 4, 0, 50]
 
 
@@ -281,7 +281,7 @@ def test_blocks_do_not_change_features(block, monkeypatch):
     whole = model.candidate_features()
     monkeypatch.setattr(_features, "USER_BLOCK", block)
     monkeypatch.setattr(_features, "PAIR_BLOCK", block)
-    monkeypatch.setattr(_items_together, "DENSE_ENTRIES", block * 30)
+    monkeypatch.setattr(_log, "DENSE_ENTRIES", block * 30)
     parts = model.candidate_features()
     assert parts.columns.tolist() == whole.columns.tolist()
     assert_allclose(parts.iloc[:, 2:], whole.iloc[:, 2:], rtol=1e-5, atol=1e-6)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sktwotower.two_stage._cut import later_events
+from sktwotower.two_stage._read_events import later_events
 
 
 def cut(users, times, cut="user", share=0.2, dates=False, chosen=None):

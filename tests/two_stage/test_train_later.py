@@ -9,8 +9,8 @@ from pandas.testing import assert_frame_equal
 from sktwotower import EASERecommender, ItemKNNRecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.two_stage import _train
-from sktwotower.two_stage._later import _with_events
 from sktwotower.two_stage._read_events import read
+from sktwotower.two_stage._train import _with_events
 from tests.builders import ordered
 
 from .builders import follows, stages
