@@ -9,6 +9,7 @@ from sktwotower._records._atomic import replaced_file
 from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._onnx_graph import Graph
+from ._onnx_rows import OnnxPast, OnnxRows
 
 
 def export_onnx(model, path, *, side="item") -> None:
@@ -128,7 +129,16 @@ def export_onnx(model, path, *, side="item") -> None:
     if not hasattr(model, "embed_users"):
         raise TypeError(f"{type(model).__name__} has no towers.")
     graph = Graph()
-    vectors = fitted.model.onnx(graph, side, fitted.items.rows[:-1])
+    arrays, rows = fitted.model.arrays(), OnnxRows(graph)
+    if side == "item":
+        vectors = arrays.of_item(rows)
+    else:
+        seen, past, context = fitted.model.past, None, None
+        if seen is not None:
+            past = OnnxPast(rows, fitted.items.rows[:-1], has_lags=seen == "recent")
+        if fitted.model.sees_context:
+            context = OnnxRows(graph, "context_")
+        vectors = arrays.of_user(rows, past, context)
     about = {"sktwotower": __version__, "side": side}
     n_columns = fitted.catalog.vectors.shape[1]
     content = graph.finish(vectors, n_columns, f"{side}_tower", about)

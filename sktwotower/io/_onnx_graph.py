@@ -1,14 +1,30 @@
 """A model in the format of ONNX, built one operator after the other.
 
-Input: names of values so far, and constants as arrays.
-Output: names of values; at the end the whole model as bytes.
+Input: values so far, and constants as arrays.
+Output: values; at the end the whole model as bytes.
 """
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from sktwotower._tables._messages import imported
 
-OPERATORS, FORMAT = 18, 9
+VERSION, FORMAT = 18, 9
+# Operators of ONNX by the name of the function of numpy.
+OPERATORS = {
+    "add": "Add",
+    "subtract": "Sub",
+    "multiply": "Mul",
+    "divide": "Div",
+    "floor_divide": "Div",  # of integers that are not negative
+    "matmul": "MatMul",
+    "maximum": "Max",
+    "minimum": "Min",
+    "less": "Less",
+    "exp": "Exp",
+    "sqrt": "Sqrt",
+    "concatenate": "Concat",
+}
 # Protocol buffers, in which ONNX is written, hold less than 2 GiB.
 MAX_BYTES = 2**31 - 2**20
 
@@ -21,6 +37,51 @@ def import_onnx():
     return imported("onnx", message)
 
 
+class Value(NDArrayOperatorsMixin):
+    """A value of a ``Graph``; what numpy computes of it are further operators.
+
+    Constants are converted to its dtype.
+    """
+
+    def __init__(self, graph, name, dtype):
+        self.graph, self.name, self.dtype = graph, name, np.dtype(dtype)
+
+    def __array_ufunc__(self, ufunc, method, *inputs):
+        """Add the operator of a function of numpy, such as that of ``+``."""
+        inputs = _alike(inputs)
+        dtype = bool if ufunc is np.less else inputs[0].dtype
+        return self.graph(OPERATORS[ufunc.__name__], *inputs, dtype=dtype)
+
+    def __array_function__(self, function, types, args, attributes):
+        """Add the operator of ``numpy.concatenate``."""
+        return self.graph(OPERATORS[function.__name__], *_alike(*args), **attributes)
+
+    def astype(self, dtype):
+        """Convert to a dtype of numpy."""
+        return self if self.dtype == dtype else self.graph.cast(self, dtype)
+
+    def sum(self, axis, keepdims=True):
+        """Return sums along an axis, which is kept."""
+        return self.graph("ReduceSum", self, np.array([axis]))
+
+    def erf(self):
+        """Return the error function; ONNX has it in float32 everywhere."""
+        return self.graph("Erf", self.astype(np.float32)).astype(self.dtype)
+
+    def column(self):
+        """Return the value with a further axis, the second."""
+        return self.graph("Unsqueeze", self, np.array([1]))
+
+
+def _alike(inputs):
+    """Return values and constants, converted to the dtype of the values."""
+    dtype = np.result_type(*(x.dtype for x in inputs if isinstance(x, Value)))
+    return [
+        x.astype(dtype) if isinstance(x, Value) else np.asarray(x, dtype)
+        for x in inputs
+    ]
+
+
 class Graph:
     """Operators of a model, each of which is called by its name in ONNX."""
 
@@ -30,58 +91,68 @@ class Graph:
         self.n_nodes = 0
 
     def input(self, name, dtype, size):
-        """Add an input of shape (size,), a name or a number; return its name."""
-        self.inputs.append(self._value(name, dtype, [size]))
-        return name
+        """Add an input of shape (size,), a name or a number; return its ``Value``."""
+        self.inputs.append(self._declared(name, dtype, [size]))
+        return Value(self, name, dtype)
 
     def __call__(self, operator, *inputs, **attributes):
-        """Add an operator; return the name of its first output.
-
-        ``inputs``: names of values, or arrays.
-        """
+        """Add an operator; return its first output; see `outputs`."""
         return self.outputs(1, operator, *inputs, **attributes)[0]
 
-    def outputs(self, n, operator, *inputs, **attributes):
-        """Add an operator; return the names of its n outputs."""
+    def outputs(self, n, operator, *inputs, dtype=None, **attributes):
+        """Add an operator; return its n outputs, each a ``Value``.
+
+        ``inputs``: values, arrays, or "" for none. ``dtype``: that of the outputs;
+        None: that of the first input.
+        """
         names = [f"{operator}_{self.n_nodes}_{i}" for i in range(n)]
         self.n_nodes += 1
-        inputs = [x if isinstance(x, str) else self._put(x) for x in inputs]
+        dtype = inputs[0].dtype if dtype is None else dtype
+        inputs = [x if isinstance(x, str) else self._name(x) for x in inputs]
         node = self.onnx.helper.make_node(operator, inputs, names, **attributes)
         self.nodes.append(node)
-        return names
+        return [Value(self, name, dtype) for name in names]
 
     def stacked(self, n, dtype, build):
         """Add a loop; return the outputs of its n passes in one array (n, ...).
 
-        ``n``: the name of a number, of shape (). ``build``: takes the name of the
-        number of a pass, from 0 on, and returns that of its output, of ``dtype``.
+        ``n``: a number, of shape (). ``build``: takes the number of a pass, from 0 on,
+        and returns its output, of ``dtype``.
         """
         outside, self.nodes = self.nodes, []
-        number, going = (f"{name}_{self.n_nodes}" for name in ("pass", "going"))
-        output, still = build(number), self("Identity", going)
-        inputs = self._value(number, np.int64, []), self._value(going, bool, [])
-        outputs = self._value(still, bool, []), self._value(output, dtype, None)
-        body = self.onnx.helper.make_graph(self.nodes, number, inputs, outputs)
+        name, going = (f"{name}_{self.n_nodes}" for name in ("pass", "going"))
+        output = build(Value(self, name, np.int64))
+        still = self("Identity", Value(self, going, bool))
+        inputs = self._declared(name, np.int64, []), self._declared(going, bool, [])
+        outputs = (
+            self._declared(still.name, bool, []),
+            self._declared(output.name, dtype, None),
+        )
+        body = self.onnx.helper.make_graph(self.nodes, name, inputs, outputs)
         self.nodes = outside
-        return self("Loop", n, "", body=body)
+        return self("Loop", n, "", body=body, dtype=dtype)
 
     def cast(self, value, dtype):
         """Convert to a numpy dtype."""
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        return self("Cast", value, to=int(kind))
+        return self("Cast", value, to=int(kind), dtype=dtype)
 
-    def filled(self, value, size):
-        """Return an array (size,) filled with a number; ``size``: a name, (1,)."""
-        value = self.onnx.numpy_helper.from_array(np.asarray(value).reshape(1))
-        return self("ConstantOfShape", size, value=value)
+    def filled(self, number, size):
+        """Return an array (size,) filled with a number; ``size``: a value (1,)."""
+        number = np.asarray(number).reshape(1)
+        value = self.onnx.numpy_helper.from_array(number)
+        return self("ConstantOfShape", size, value=value, dtype=number.dtype)
 
-    def _value(self, name, dtype, shape):
+    def _declared(self, name, dtype, shape):
         """Return the type of a value, as inputs and outputs declare it."""
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.onnx.helper.make_tensor_value_info(name, kind, shape)
 
-    def _put(self, array):
-        array = np.ascontiguousarray(array)
+    def _name(self, value):
+        """Return the name of a value, or of an array, which is added."""
+        if isinstance(value, Value):
+            return value.name
+        array = np.ascontiguousarray(value)
         self.n_bytes += array.nbytes
         name = f"constant_{len(self.constants)}"
         self.constants.append(self.onnx.numpy_helper.from_array(array, name))
@@ -90,7 +161,8 @@ class Graph:
     def finish(self, vectors, n_columns, name, about):
         """Return the checked model as bytes.
 
-        ``vectors``: the output (n, n_columns). ``about``: a dict of text, its metadata.
+        ``vectors``: the output (n, n_columns), a ``Value``. ``about``: its metadata, a
+        dict of text.
         """
         if self.n_bytes > MAX_BYTES:
             raise ValueError(
@@ -99,12 +171,12 @@ class Graph:
                 "export_vectors."
             )
         helper = self.onnx.helper
-        self.nodes.append(helper.make_node("Identity", [vectors], ["vectors"]))
-        output = self._value("vectors", np.float32, ["n", n_columns])
+        self.nodes.append(helper.make_node("Identity", [vectors.name], ["vectors"]))
+        output = self._declared("vectors", np.float32, ["n", n_columns])
         graph = helper.make_graph(
             self.nodes, name, self.inputs, [output], self.constants
         )
-        operators = [helper.make_opsetid("", OPERATORS)]
+        operators = [helper.make_opsetid("", VERSION)]
         model = helper.make_model(graph, opset_imports=operators, ir_version=FORMAT)
         helper.set_model_props(model, about)
         self.onnx.checker.check_model(model, full_check=True)

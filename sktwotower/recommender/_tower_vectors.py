@@ -15,7 +15,7 @@ from sktwotower._tables._memory import check_result
 from sktwotower._tables._sparse import take_rows
 from sktwotower.retrieval._fitted_state import Serving
 from sktwotower.retrieval._requests import Query, past_of, query_of_events
-from sktwotower.runtime._tower_arrays import PastItems
+from sktwotower.runtime._tower_arrays import PastItems, Row
 from sktwotower.towers.parts import embed_items, embed_users, in_context
 
 
@@ -40,13 +40,13 @@ class TowerVectors:
         if len(vectors) == 1 and self._arrays is not None:
             gaps = asked.gaps(latest)
             row = self.context.row_of_one(asked.rows, asked.times, gaps)
-            return self._arrays.in_context(vectors[0], *row)[None]
+            return self._arrays.in_context(vectors[0], Row(*row))[None]
         return in_context(self.model, vectors, self.context_rows(asked, latest))
 
     @functools.cached_property
     def _arrays(self):
         """What one request needs of the model: its ``ModelArrays``, or None."""
-        return self.model.arrays()
+        return self.model.arrays() if self.model.is_plain else None
 
     def context_rows(self, asked, latest):
         """Return the feature rows, CSR (n, p), of the contexts of requests."""
@@ -73,7 +73,7 @@ class TowerVectors:
         """Return the vector (1, d) of one user: feature row and past items, CSR."""
         lags = None if self.sequences is None else past.data
         past = PastItems(past.indices, lags, CSRArrays.of_csr(self.items.rows))
-        return self._arrays.of_user(row.indices, row.data, past)[None]
+        return self._arrays.of_user(Row(row.indices, row.data), past)[None]
 
     def fold_in_rows(self, query, past):
         """Return the rows to fold in: those whose history comes only from the request.

@@ -1,7 +1,7 @@
 """What files hold of a model, and the vectors that it computes for one user or item.
 
-Input: a feature row, its columns and values (m,), past items, a context.
-Output: vectors (d,), float32.
+Input: a feature ``Row``, ``PastItems``, the ``Row`` of a context.
+Output: vectors (d,), float32; with the inputs of an ONNX file, operators of it.
 """
 
 import math
@@ -135,14 +135,17 @@ class PairArrays:
             fits = fits and self.context.normalize == self.normalize
             require(fits, f"{place}.context", f"vectors of {width} numbers")
 
-    def of_user(self, columns, values, past):
-        """Return the vector (d,) of a user, float64; ``past``: ``PastItems``."""
+    def of_user(self, row, past, context=None):
+        """Return the vector (d,) of a user in a context, float64."""
         pooled = 0.0 if self.history is None else self.history.pooled(past)
-        return self._finish(self.user_tower.vector(columns, values, pooled))
+        user = self._finish(self.user_tower.vector(row, pooled))
+        if context is None or self.context is None:
+            return user
+        return self.context.asked(user, context)
 
-    def of_item(self, columns, values):
+    def of_item(self, row):
         """Return the vector (d,) of an item, float64."""
-        return self._finish(self.item_tower.vector(columns, values))
+        return self._finish(self.item_tower.vector(row))
 
     def _finish(self, vector):
         return unit(vector) if self.normalize else vector
@@ -170,29 +173,29 @@ class ModelArrays(JoinedParts):
         slices = map(slice, starts, ends)
         return [*zip(self.parts, slices, self._user_scales, strict=True)]
 
-    def of_user(self, columns, values, past):
-        """Return the vector (d,) of a user; ``past``: ``PastItems``."""
-        found = [part.of_user(columns, values, past) for part in self.parts]
+    def of_user(self, row, past, context=None):
+        """Return the vector (d,) of a user, whose context is unknown if None."""
+        found = [part.of_user(row, past, context) for part in self.parts]
         return self._joined(found, self._user_scales)
 
-    def of_item(self, columns, values):
+    def of_item(self, row):
         """Return the vector (d,) of an item."""
-        found = [part.of_item(columns, values) for part in self.parts]
+        found = [part.of_item(row) for part in self.parts]
         return self._joined(found, self.scales("item"))
 
     def _joined(self, found, scales):
         if len(found) > 1:
             found = [v * s for v, s in zip(found, scales, strict=True)]
-        return np.concatenate(found).astype(np.float32)
+        return np.concatenate(found, axis=-1).astype(np.float32)
 
-    def in_context(self, user, columns, values):
+    def in_context(self, user, row):
         """Return the vector (d,) of a request of a user (d,) in a context."""
-        if not len(columns):
+        if not len(row.columns):
             return user
         asked = user.astype(float)
         for part, place, scale in self._pieces:
             if part.context is not None and scale:
-                own = part.context.asked(asked[place] / scale, columns, values)
+                own = part.context.asked(asked[place] / scale, row)
                 asked[place] = own * scale
         return asked.astype(np.float32)
 

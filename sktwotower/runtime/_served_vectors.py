@@ -10,7 +10,7 @@ import numpy as np
 
 from ._id_table import IdTable
 from ._kept import Kept
-from ._tower_arrays import PastItems
+from ._tower_arrays import PastItems, Row
 
 
 class ServedVectors:
@@ -72,7 +72,7 @@ class ServedVectors:
                 lags = [lags + len(added), np.arange(len(added), 0, -1)]
                 lags = np.concatenate(lags)
         of_past = PastItems(items, lags, state.items.rows)
-        vector = self._model.of_user(*state.users.rows.of(code), of_past)
+        vector = self._model.of_user(Row(*state.users.rows.of(code)), of_past)
         from_fit = len(state.seen.of(code)[0])
         if self._fold_in is None or from_fit or not len(past):
             return vector
@@ -90,7 +90,9 @@ class ServedVectors:
         if self._state.sequences is not None and history is None:
             start, stop = self._state.sequences.lags.indptr[code : code + 2]
             latest = self._state.sequences.times[stop - 1] if stop > start else np.nan
-        return self._model.in_context(vector, *cells.entries(context, float(latest)))
+        return self._model.in_context(
+            vector, Row(*cells.entries(context, float(latest)))
+        )
 
     def _item_vectors(self, codes):
         """Return the vectors (m, d) of items at positions, computed if removed."""
@@ -102,7 +104,7 @@ class ServedVectors:
             [
                 self.item_embeddings_[code]
                 if code < n
-                else self._model.of_item(*rows.of(code))
+                else self._model.of_item(Row(*rows.of(code)))
                 for code in codes
             ]
         )

@@ -1,13 +1,16 @@
 """What files hold of the modules of towers, and what they compute for one user or item.
 
-Input: a feature row, its columns and values (m,), and past items.
+Input: a feature ``Row``, and ``PastItems``.
 Output: vectors (width,), float64.
+
+With the inputs of an ONNX file, which have the same methods, numpy writes operators for
+many rows, (n, width).
 """
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,9 +24,12 @@ MIN_WEIGHT = 1e-4
 MIN_LENGTH = 1e-12
 
 
-def unit(vector):
-    """Scale a vector (d,) to length one, except one of zeros."""
-    return vector / max(math.sqrt(vector @ vector), MIN_LENGTH)
+def unit(vectors):
+    """Scale a vector (d,), or rows (n, d) of ONNX, to length one, except zeros."""
+    if isinstance(vectors, np.ndarray):
+        return vectors / max(math.sqrt(vectors @ vectors), MIN_LENGTH)
+    lengths = np.sqrt((vectors * vectors).sum(-1))
+    return vectors / np.maximum(lengths, MIN_LENGTH)
 
 
 def check_shapes(weights, shapes, place):
@@ -32,6 +38,25 @@ def check_shapes(weights, shapes, place):
     require(got == shapes, place, f"arrays of shapes {shapes}, not {got}")
     for name, values in weights.items():
         require(values.dtype == np.float32, f"{place}.{name}", "float32")
+
+
+class Row(NamedTuple):
+    """One feature row: its columns (m,) and their values (m,)."""
+
+    columns: np.ndarray
+    values: np.ndarray
+
+    def sums(self, table):
+        """Return the sum (width,) of rows of a table (p, width) times their values."""
+        return self.values @ table[self.columns]
+
+    def scaled(self, factors):
+        """Return the row with values multiplied by factors (p,) of columns."""
+        return Row(self.columns, self.values * factors[self.columns])
+
+    def full(self, vector):
+        """Return a vector (width,) that is that of all rows."""
+        return vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +78,23 @@ class PastItems:
     lags: np.ndarray | None
     item_rows: object
 
-    @cached_property
-    def distinct(self):
-        """Positions of the distinct items."""
-        return self.items if self.lags is None else np.unique(self.items)
+    def mean(self, table):
+        """Return the mean (width,) of the vectors of distinct items, by a table."""
+        items = self.items if self.lags is None else np.unique(self.items)
+        columns, values, _ = self._entries(items)
+        return (values @ table[columns]).astype(float) / max(1, len(items))
 
-    def entries(self, items):
+    def sums(self, table, max_history, n_sums, weigh):
+        """Return weighted sums (n_sums * width,) of the vectors of the latest items.
+
+        ``weigh``: maps their lags (k,) to weights (n_sums, k).
+        """
+        items, lags = self.items[-max_history:], self.lags[-max_history:]
+        columns, values, places = self._entries(items)
+        weights = (weigh(lags)[:, places] * values).astype(np.float32)
+        return (weights @ table[columns]).ravel().astype(float)
+
+    def _entries(self, items):
         """Return columns and values of the rows of items, and the place of each."""
         rows = self.item_rows
         starts = rows.indptr[items]
@@ -90,15 +126,15 @@ class TowerArrays:
                 shapes[f"shortcuts.{i}.weight"] = (b, a)
         check_shapes(self.weights, shapes, f"{place}.weights")
 
-    def vector(self, columns, values, pooled=0.0):
-        """Return the output (d,) for one feature row and its pooled history."""
+    def vector(self, row, pooled=0.0):
+        """Return the output (d,) for one feature ``Row`` and its pooled history."""
         weights = self.weights
-        hidden = values @ self.table[columns] + weights["bias"] + np.float64(pooled)
+        hidden = (row.sums(self.table) + weights["bias"]).astype(float) + pooled
         for i in range(len(self.widths) - 1):
             active = np.maximum(hidden, 0)
             if f"shortcuts.{i}.weight" in weights:
-                hidden = weights[f"shortcuts.{i}.weight"] @ hidden
-            more = weights[f"layers.{i}.weight"] @ active
+                hidden = hidden @ weights[f"shortcuts.{i}.weight"].T
+            more = active @ weights[f"layers.{i}.weight"].T
             hidden = hidden + more + weights[f"layers.{i}.bias"]
         return hidden
 
@@ -114,7 +150,7 @@ class PastOnlyArrays:
         """Width of its only layer, a list."""
         return [len(self.bias_of_all)]
 
-    def vector(self, columns, values, pooled):
+    def vector(self, row, pooled):
         """Return the output (width,) for a pooled history."""
         return self.bias_of_all + pooled
 
@@ -143,9 +179,7 @@ class PooledArrays(HistoryArrays):
 
     def pooled(self, past):
         """Return the mean (width,) of the vectors of distinct ``PastItems``."""
-        columns, values, _ = past.entries(past.distinct)
-        total = values @ self.weights[columns]
-        return total.astype(float) / max(1, len(past.distinct))
+        return past.mean(self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,20 +207,28 @@ class RecentArrays(HistoryArrays):
     def pooled(self, past):
         """Return the output (width,) for ``PastItems`` in order."""
         others = self.others
-        items, lags = past.items[-self.max_history :], past.lags[-self.max_history :]
-        rates = np.append(np.exp(-others["log_decays"].astype(float)), 0)
-        weights = np.exp(-lags[:, None] * rates)
-        norms = np.maximum(weights.sum(0), MIN_WEIGHT)
-        weights /= norms if self.n_hidden else np.sqrt(norms)
-        columns, values, places = past.entries(items)
-        weights = (weights[places] * values[:, None]).astype(np.float32)
-        sums = (weights.T @ self.items_table[columns]).ravel().astype(float)
+        rates = np.append(np.exp(-others["log_decays"].astype(float)), 0)[:, None]
+
+        def weigh(lags, real=1.0):
+            """Return weights (n_sums, k) of lags; ``real``: 0 for those that pad."""
+            weights = np.exp(lags * -rates) * real
+            norms = np.maximum(weights.sum(-1, keepdims=True), MIN_WEIGHT)
+            return weights / (norms if self.n_hidden else np.sqrt(norms))
+
+        sums = past.sums(self.items_table, self.max_history, N_SUMS, weigh)
         output = sums @ others["mix"]
         if self.n_hidden:
-            hidden = others["hidden.weight"] @ sums + others["hidden.bias"]
-            erf = np.array([math.erf(x) for x in hidden * math.sqrt(0.5)])
-            output = output + (hidden * (1 + erf) / 2) @ others["out"]
+            hidden = sums @ others["hidden.weight"].T + others["hidden.bias"]
+            active = hidden * (1 + erf(hidden * math.sqrt(0.5))) / 2
+            output = output + active @ others["out"]
         return output
+
+
+def erf(values):
+    """Return the error function of numbers (n,), or of those of ONNX."""
+    if isinstance(values, np.ndarray):
+        return np.array([math.erf(x) for x in values])
+    return values.erf()
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,9 +246,9 @@ class ContextArrays:
         fits = ((self.shares >= 0) & (self.shares <= 1)).all()
         require(fits, f"{place}.shares", "numbers from 0 to 1")
 
-    def asked(self, user, columns, values):
+    def asked(self, user, row):
         """Return the vector (d,) of a request of a user (d,) in a context."""
-        values = self.scale * (values * self.shares[columns])
-        factors, terms = values @ self.factors[columns], values @ self.terms[columns]
-        asked = user + user * factors + terms
+        row = row.scaled(self.shares)
+        factors, terms = row.sums(self.factors), row.sums(self.terms)
+        asked = user + self.scale * (user * factors + terms)
         return unit(asked) if self.normalize else asked

@@ -13,8 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender, __version__, runtime
-from sktwotower.io import _onnx_graph, dump, export_onnx
-from sktwotower.towers.parts import _onnx_operators
+from sktwotower.io import _onnx_graph, _onnx_rows, dump, export_onnx
 from tests.builders import chain, dated, first_fast, ordered, random_events, small
 
 EVENTS = random_events()
@@ -245,7 +244,7 @@ def test_known_users_and_none_at_all(name, exported):
 def test_rows_of_all_lengths_in_several_blocks(
     name, max_entries, exported, monkeypatch
 ):
-    monkeypatch.setattr(_onnx_operators, "MAX_ENTRIES", max_entries)
+    monkeypatch.setattr(_onnx_rows, "MAX_ENTRIES", max_entries)
     model = MODELS[name]().set_params(fold_in=False)
     catalog, sizes = model.item_ids_, [0, 9, 1, 0, 2, 3, 1, 0]
     items = [[catalog[i % 5] for i in range(n)] for n in sizes]

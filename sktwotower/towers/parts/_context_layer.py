@@ -16,7 +16,6 @@ from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._devices import moved
 from sktwotower.towers._sparse_rows import SparseLinear
 
-from ._onnx_operators import array_of, unit_vectors
 from ._stored_weights import table_of, with_weights
 
 # The optimizer moves all weights at the same rate, so that noise adds up with the root
@@ -118,20 +117,6 @@ class ContextLayer(nn.Module):
         self.scale = before.scale
         self.shares = np.ones(n_columns, dtype=np.float32)
         self.shares[places] = before.shares
-
-    def onnx(self, graph, users, rows):
-        """Add operators of ONNX; return the name of vectors (n, d), float64.
-
-        ``users``: name of vectors (n, d), float64; ``rows``: ``OnnxRows``.
-        """
-        by_column = np.float32(self.scale) * self.shares[:, None]
-        factors, terms = (
-            graph.cast(rows.sums(by_column * array_of(table)), float)
-            for table in (self.multiply.weight, self.add.weight)
-        )
-        asked = graph("Add", users, graph("Mul", users, factors))
-        asked = graph("Add", asked, terms)
-        return unit_vectors(graph, asked) if self.normalize else asked
 
 
 def scale_of(n_steps):

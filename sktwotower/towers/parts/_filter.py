@@ -17,7 +17,6 @@ from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._group import summed
 
 from ._histories import PooledHistory
-from ._onnx_operators import array_of
 from ._part import Part, no_columns
 from ._pooled import PooledTowers
 from ._start import MAX_SVD_NUMBERS, MIN_SVD_EVENTS, add_to_ids
@@ -68,10 +67,6 @@ class PastOnly(nn.Module):
 
     def drop_columns(self, left, unused, rows):
         """Keep the weights of some columns: there are none."""
-
-    def onnx(self, graph, rows, pooled):
-        """Add operators of ONNX; return the name of the output (n, width), float64."""
-        return graph("Add", pooled, array_of(self.bias, np.float64))
 
 
 @record

@@ -141,7 +141,7 @@ class GivenTower(nn.Module):
         same = same_weights(before, self)
         return np.zeros(n_columns, dtype=bool) if same else None
 
-    def onnx(self, graph, rows, pooled=None):
+    def vector(self, row, pooled=None):
         """Raise ``TypeError``: what the module does is not known."""
         raise TypeError(
             f"Only the towers of this package are exported, but {self.name} is a "

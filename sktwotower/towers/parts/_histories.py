@@ -4,9 +4,6 @@ Input: feature rows of past items (m, q), and the past of users.
 Output: what it adds to the first layer of the user tower, (n, width).
 """
 
-import math
-
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -20,9 +17,8 @@ from sktwotower.runtime._tower_arrays import (
 )
 from sktwotower.towers._autograd import product_dtype, weighted_sum
 from sktwotower.towers._decays import decayed_means
-from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
+from sktwotower.towers._sparse_rows import SparseLinear
 
-from ._onnx_operators import array_of, linear
 from ._stored_weights import array_by_name, table_of, with_weights
 
 # Initial numbers of steps after which a past item counts 1 / e. There is one further
@@ -80,30 +76,6 @@ class PooledHistory(SparseLinear):
         ``item_rows``: feature rows (m, q) of past items; ``bag``: their weights (n, m).
         """
         return weighted_sum(self(item_rows), bag)
-
-    def onnx(self, graph, past, item_rows):
-        """Add operators of ONNX; return the name of the input (n, width), float64.
-
-        ``past``: ``OnnxPast``; ``item_rows``: CSR (n_items, q) of the items in it.
-        """
-        table, bags = _item_vectors(self, item_rows), past.bags
-
-        def weigh(places, real):
-            # an item that a user has m times has the weight 1 / m each time
-            shape, items = graph("Shape", places), graph("Gather", bags.entries, places)
-            users = graph("Gather", shape, np.int64(0))
-            users = graph("Range", np.int64(0), users, np.int64(1))
-            users = graph("Unsqueeze", users, np.array([1]))
-            pairs = graph("Add", graph("Mul", users, np.int64(len(table))), items)
-            pairs = graph("Where", real, pairs, np.int64(-1))
-            *_, same, counts = graph.outputs(4, "Unique", pairs)
-            counts = graph("Reshape", graph("Gather", counts, same), shape)
-            ones, counts = (graph.cast(each, np.float32) for each in (real, counts))
-            weights = graph("Unsqueeze", graph("Div", ones, counts), np.array([1]))
-            totals = graph("ReduceSum", weights, np.array([2]))
-            return graph("Div", weights, graph("Max", totals, np.float32(0.5)))
-
-        return graph.cast(bags.sums(table, 1, weigh), np.float64)
 
 
 @record
@@ -251,48 +223,3 @@ class RecentHistory(nn.Module):
         norms = totals.sqrt() if self.hidden is None else totals
         sums = (sums / norms[..., None]).flatten(1)
         return self._output(sums.double())
-
-    def onnx(self, graph, past, item_rows):
-        """Add operators of ONNX; return the name of the output (n, width), float64.
-
-        The parameters are those of `PooledHistory.onnx`.
-        """
-        table, rates = _item_vectors(self.items, item_rows), array_of(self.rates())
-
-        def weigh(places, real):
-            lags = graph("Gather", past.lags, places)
-            ones = graph.cast(real, np.float32)
-            lags = graph("Unsqueeze", lags, np.array([1]))
-            ones = graph("Unsqueeze", ones, np.array([1]))
-            weights = graph("Exp", graph("Mul", lags, -rates[:, None]))
-            weights = graph("Mul", weights, ones)
-            norms = graph("ReduceSum", weights, np.array([2]))
-            norms = graph("Max", norms, np.float32(MIN_WEIGHT))
-            if self.hidden is None:
-                norms = graph("Sqrt", norms)
-            return graph("Div", weights, norms)
-
-        latest = past.bags.latest(self.max_history)
-        pooled = latest.sums(table, len(rates), weigh)
-        return self._onnx_output(graph, graph.cast(pooled, np.float64))
-
-    def _onnx_output(self, graph, pooled):
-        """Return the name of the output for all sums (n, n_sums * width)."""
-        output = graph("MatMul", pooled, array_of(self.mix, np.float64))
-        if self.hidden is None:
-            return output
-        hidden = linear(graph, self.hidden, pooled)
-        # ONNX has erf in float32 everywhere; its error there is below 1e-7
-        scaled = graph("Mul", hidden, np.float64(math.sqrt(0.5)))
-        erf = graph.cast(graph("Erf", graph.cast(scaled, np.float32)), np.float64)
-        half = graph("Mul", hidden, np.float64(0.5))
-        active = graph("Mul", half, graph("Add", erf, np.float64(1)))
-        product = graph("MatMul", active, array_of(self.out, np.float64))
-        return graph("Add", output, product)
-
-
-def _item_vectors(layer, item_rows):
-    """Return the vector (n_items, width) of each item in histories, float32."""
-    rows = SparseRows.from_csr(item_rows).to(layer.weight.device)
-    with torch.inference_mode():
-        return layer(rows).cpu().numpy()

@@ -126,7 +126,11 @@ class Part(nn.Module):
         return users if self.context is None else self.context(users, rows)
 
     def arrays(self):
-        """Return the ``PairArrays`` of the same weights, for numpy, or None."""
+        """Return the same weights with the methods of ``PairArrays``.
+
+        They answer for one user with numpy, and write the operators of ONNX.
+        """
+        raise NotImplementedError
 
     # What happens to it later
 
@@ -201,23 +205,6 @@ class Part(nn.Module):
 
     def contributions(self, pair):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
-        raise NotImplementedError
-
-    def onnx_items(self, graph, rows):
-        """Add operators of ONNX; return the name of the vectors of items (n, d).
-
-        ``rows``: their feature rows, ``OnnxRows``. The vectors are float64.
-        """
-        raise NotImplementedError
-
-    def onnx_users(self, graph, rows, past, item_rows, context):
-        """Add operators of ONNX; return the name of the vectors of users (n, d).
-
-        ``rows`` and ``past``: their feature rows, ``OnnxRows``, and past items,
-        ``OnnxPast``. ``item_rows``: CSR (n_items, q), the feature rows of past items.
-        ``context``: feature rows of contexts, ``OnnxRows``, or None. The vectors are
-        float64.
-        """
         raise NotImplementedError
 
 

@@ -15,7 +15,6 @@ from sktwotower._records import record
 from sktwotower.runtime._tower_arrays import TowerArrays
 from sktwotower.towers._sparse_rows import SparseLinear
 
-from ._onnx_operators import array_of, linear
 from ._stored_weights import array_by_name, table_of, with_weights
 
 
@@ -138,26 +137,6 @@ class Tower(nn.Module):
             same = new[torch.as_tensor(places, device=new.device)]
             changed[places] = (same != old.to(new.device)).any(1).cpu().numpy()
         return changed
-
-    def onnx(self, graph, rows, pooled=None):
-        """Add operators of ONNX; return the name of the output (n, d), float64.
-
-        ``rows``: ``OnnxRows``; ``pooled``: name of a pooled history (n, width), or
-        None.
-        """
-        table = array_of(self.sparse.weight)
-        if len(table) == 0:  # without features a row is empty; an array needs a row
-            table = np.zeros((1, table.shape[1]), dtype=np.float32)
-        hidden = graph("Add", rows.sums(table), array_of(self.bias))
-        hidden = graph.cast(hidden, np.float64)
-        if pooled is not None:
-            hidden = graph("Add", hidden, pooled)
-        for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):
-            active = linear(graph, layer, graph("Relu", hidden))
-            if isinstance(shortcut, nn.Linear):
-                hidden = linear(graph, shortcut, hidden)
-            hidden = graph("Add", hidden, active)
-        return hidden
 
 
 def same_weights(old, new, *others):

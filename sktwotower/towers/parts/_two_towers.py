@@ -29,7 +29,6 @@ from ._context_layer import ContextLayer
 from ._contributions import contributions_of_towers
 from ._given_tower import GivenTower
 from ._histories import N_SUMS, PooledHistory, RecentHistory
-from ._onnx_operators import unit_vectors
 from ._part import Part
 from ._start import sizes_of, start_weights
 from ._tower import Tower
@@ -192,15 +191,8 @@ class TwoTowers(Part):
         return self._finish(self.user_tower(users.rows, pooled))
 
     def arrays(self):
-        """Return the ``PairArrays`` of the same weights, or None."""
+        """Return the ``PairArrays`` of the same weights."""
         modules = self.user_tower, self.item_tower, self.history, self.context
-        plain = all(hasattr(m, "_stored_as") for m in modules if m is not None)
-        on_cpu = all(
-            p.device.type == "cpu" and p.dtype == torch.float32
-            for p in self.parameters()
-        )
-        if not plain or not on_cpu:
-            return None
         users, items, history, context = map(arrays_of, modules)
         return PairArrays(users, items, history, self.normalize, context)
 
@@ -302,27 +294,15 @@ class TwoTowers(Part):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
         return contributions_of_towers(self, pair)
 
-    def onnx_items(self, graph, rows):
-        """Add operators of ONNX; return the name of the vectors of items (n, d)."""
-        return self._onnx_finish(graph, self.item_tower.onnx(graph, rows))
-
-    def onnx_users(self, graph, rows, past, item_rows, context):
-        """Add operators of ONNX; return the name of the vectors of users (n, d)."""
-        pooled = None
-        if self.history is not None:
-            pooled = self.history.onnx(graph, past, item_rows)
-        users = self._onnx_finish(graph, self.user_tower.onnx(graph, rows, pooled))
-        return (
-            users if self.context is None else self.context.onnx(graph, users, context)
-        )
-
-    def _onnx_finish(self, graph, vectors):
-        return unit_vectors(graph, vectors) if self.normalize else vectors
-
 
 def arrays_of(module):
-    """Return the arrays of a module that files hold, as their class; None for None."""
-    return None if module is None else module._stored_as(**module._stored_parts())
+    """Return the arrays of a module that files hold, as their class.
+
+    None for None; a tower given by the user is returned as it is.
+    """
+    if not hasattr(module, "_stored_as"):
+        return module
+    return module._stored_as(**module._stored_parts())
 
 
 # Name of the table of the default item tower.

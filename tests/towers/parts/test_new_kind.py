@@ -75,17 +75,16 @@ class Popularity(Part):
         of_item = np.full(rows.nnz, score / rows.nnz) if rows.nnz else none
         return Contributions(score, of_user, history, 0.0, of_item, 0.0, 0.0)
 
-    def onnx_items(self, graph, rows):
-        table = self.item_counts.weight.detach().numpy()
-        counts = graph.cast(rows.sums(table), np.float64)
-        popular = graph("Div", counts, graph("Add", counts, np.float64(10)))
-        rest = graph("Sub", np.float64(1), graph("Mul", popular, popular))
-        return graph("Concat", popular, graph("Sqrt", rest), axis=1)
+    def arrays(self):
+        return self
 
-    def onnx_users(self, graph, rows, past, item_rows, context):
-        ones = graph.filled(np.float64(1), rows.n)
-        ones = graph("Unsqueeze", ones, np.array([1]))
-        return graph("Concat", ones, graph("Sub", ones, ones), axis=1)
+    def of_item(self, row):
+        counts = row.sums(self.item_counts.weight.detach().numpy())
+        popular = counts / (10 + counts)
+        return np.concatenate([popular, np.sqrt(1 - popular * popular)], axis=-1)
+
+    def of_user(self, row, past, context=None):
+        return row.full(np.array([1.0, 0.0]))
 
 
 @pytest.fixture(autouse=True)
