@@ -48,11 +48,6 @@ class Sequences(NamedTuple):
         items = np.concatenate([known, items]).astype(known.dtype)
         return one_row(items, lags.astype(np.float32), self.lags.shape[1])
 
-    def latest_of(self, code):
-        """Return the time of the latest event of one user, as a float; nan for none."""
-        start, stop = self.lags.indptr[code], self.lags.indptr[code + 1]
-        return float(self.times[stop - 1]) if stop > start else np.nan
-
     def latest(self, codes, added=None):
         """Return the time (n,) of the latest event of each user, float64.
 

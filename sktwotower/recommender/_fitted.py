@@ -273,7 +273,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if asked is not None:
             latest = None
             if asked.times is not None and self.sees_gaps:
-                latest = self.sequences.latest_of(code)
+                latest = self.sequences.latest(request.users.codes)
             vector = self.in_context(vector[None], asked, latest)[0]
         return self._nearest_to(vector, k, hidden, serving, allowed)
 

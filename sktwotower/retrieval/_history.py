@@ -40,7 +40,7 @@ def read_history(history, query, fitted):
     owners, chosen = pairs_of(history, query, fitted, "history", order)
     times = _times_of_history(history, schema) if ordered else None
     known = owners.unique()
-    codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
+    codes = items.codes(chosen, "history")
     kept = codes >= 0
     places = known.get_indexer(owners)[kept]
     if times is not None:
@@ -77,7 +77,7 @@ def items_of_one_user(history, query):
 
 def _history_of_one_user(chosen, items):
     """Return what `read_history` does for an array (m,) of items in order."""
-    codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
+    codes = items.codes(chosen, "history")
     kept = codes >= 0
     if not kept.any():
         _warn_of_no_effect(kept)

@@ -174,9 +174,7 @@ def past_of(fitted, users, history=None):
 
     ``users``: a ``Query`` of n users.
     """
-    added = None
-    if history is not None:
-        added = read_history(history, users, fitted)
+    added = None if history is None else read_history(history, users, fitted)
     return fitted.past(users, added)
 
 
@@ -201,15 +199,13 @@ def read_users(fitted, X, name, context=None):
     """
     frame, values = _parsed(fitted.users, X, name, fitted.schema)
     users = _query_of(fitted.users, frame, values, name)
-    asked = fitted.asked(frame, len(users), context, name)
-    return users if asked is None else replace(users, asked=asked)
+    return replace(users, asked=fitted.asked(frame, len(users), context, name))
 
 
 def query_of_events(fitted, frame):
     """Return the ``Query`` for the users of events, with their contexts."""
     query = Query(*fitted.users.describe(frame, "X", events=True))
-    asked = fitted.asked(frame, len(query))
-    return query if asked is None else replace(query, asked=asked)
+    return replace(query, asked=fitted.asked(frame, len(query)))
 
 
 def read_query(entities, X, name, schema=None):
@@ -318,9 +314,7 @@ def candidate_positions(candidates, query, fitted, unknown="error", rules=NO_RUL
             "candidates must be a list of item ids or, for each user, a dict of lists "
             f"or a table of pairs. Got {shorten(candidates)}."
         )
-    codes = np.zeros(0, dtype=np.int64)
-    if len(values):
-        codes = fitted.catalog_codes(values, "candidates")
+    codes = fitted.catalog_codes(values, "candidates")
     lost = codes < 0
     if lost.any() and unknown == "error":
         names = pd.unique(np.asarray(values)[lost])
@@ -363,12 +357,9 @@ def _read_exclude(exclude, query, fitted):
     owners, chosen = pairs_of(exclude, query, fitted, "exclude")
     asked = check_ids(query.ids, "X")
     users = asked.unique()
-    places = known_positions(
-        owners, users, "the users of exclude", "the users asked for"
-    )
-    codes = np.zeros(0, dtype=np.int64)
-    if len(owners):
-        codes = fitted.items.codes(chosen, "the items of exclude")
+    source = "the users asked for"
+    places = known_positions(owners, users, "the users of exclude", source)
+    codes = fitted.items.codes(chosen, "the items of exclude")
     known = (places >= 0) & (codes >= 0)
     matrix = ones_at(places[known], codes[known], (len(users), len(fitted.items)))
     return take_rows(matrix, users.get_indexer(asked))

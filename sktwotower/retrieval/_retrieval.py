@@ -406,19 +406,14 @@ class RetrievalMixin(KnownUsersMixin):
             hidden = check_flag(exclude_seen, "exclude_seen")
         if any(rule is not None for rule in (where, max_per, diversity)):
             rules = fitted.item_table.rules(where, max_per, diversity, k)
-        request = read_request(fitted, X, history, rules=rules, lazy=True, **asked)
+        lazy = path is None  # a file is written block by block
+        request = read_request(fitted, X, history, rules=rules, lazy=lazy, **asked)
         how = serving, hidden, rules
         if path is not None:
             return write_parquet(_tables(fitted, request, k, *how), path)
         request.check_size(k)
-        users, past, allowed = request.users, request.past, request.allowed
-        if past is None or rules.reorder:
-            found = _lists(fitted, request, k, *how)
-        else:
-            excluded = request.excluded(hidden)
-            found = fitted.search(users, past, k, serving, excluded, allowed)
         library = library_for(self, fitted, X, history, candidates, exclude)
-        return ranked_table(fitted, library, users.ids, *found, fitted.users.label)
+        return _table(fitted, library, request, k, *how)
 
 
 def _lists(fitted, request, k, serving, hidden, rules=NO_RULES):
@@ -440,10 +435,13 @@ def _lists(fitted, request, k, serving, hidden, rules=NO_RULES):
     return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
 
 
-def _tables(fitted, request, k, *how):
+def _table(fitted, library, request, k, *how):
+    """Return the table of recommendations of a request; ``how``: as in `_lists`."""
+    found = _lists(fitted, request, k, *how)
+    return ranked_table(fitted, library, request.users.ids, *found, fitted.users.label)
+
+
+def _tables(fitted, request, k, serving, *how):
     """Yield a table of recommendations for each block of the users of a request."""
-    serving, label = how[0], fitted.users.label
     for block in blocks(len(request), bool(serving.verbose)):
-        part = request[block]
-        found = _lists(fitted, part, k, *how)
-        yield ranked_table(fitted, PANDAS, part.users.ids, *found, label)
+        yield _table(fitted, PANDAS, request[block], k, serving, *how)

@@ -165,6 +165,14 @@ def one_by_one(model):
     }
 
 
+@pytest.mark.parametrize("rules", [{}, {"diversity": 0.5}])
+def test_a_file_of_one_known_user_holds_the_table(tmp_path, rules):
+    model, file = fitted("plain"), tmp_path / "one.parquet"
+    model.recommend(["u03"], 3, path=file, **rules)
+    expected = model.recommend(["u03"], 3, **rules)
+    pd.testing.assert_frame_equal(pd.read_parquet(file), expected, check_dtype=False)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "ordered"])
 def test_kept_vectors_are_dropped_with_the_fitted_state(kind):
