@@ -76,9 +76,10 @@ def rows_of(matrix, block):
 
 
 def rows_of_each(parts, rows):
-    """Return rows, a slice or positions, of arrays and matrices; None stays None."""
-    is_whole = isinstance(rows, slice) and rows == slice(0, parts[0].shape[0])
-    return [part if part is None or is_whole else part[rows] for part in parts]
+    """Return rows, a slice or positions, of arrays, matrices and frames, or of None."""
+    if isinstance(rows, slice) and rows == slice(0, parts[0].shape[0]):
+        return parts
+    return [None if p is None else getattr(p, "iloc", p)[rows] for p in parts]
 
 
 def side_by_side(blocks, n_rows):

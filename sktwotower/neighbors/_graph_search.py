@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sktwotower.runtime._one_query import rescore
+from sktwotower.runtime._one_query import among, rescore
 
 from ._exact import checked_queries, recall_of
 from ._threads import torch_threads_kept
@@ -80,15 +80,13 @@ class GraphSearchMixin:
         k = min(k, len(self.vectors_))
         if self.graph_ is None:
             scores, indices = top_k(queries, self.vectors_, k)
-            return (1 - scores, indices) if return_distance else indices
-        if len(self.changed_):
+        elif len(self.changed_):
             scores, indices = self._search_both(queries, k)
-            return (1 - scores, indices) if return_distance else indices
-        indices, lengths = self._query_graph(queries, k)
-        if not return_distance:
-            return indices
-        squared = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
-        return 1 + (lengths**2 - (squared + self.squared_length_)) / 2, indices
+        else:
+            indices, lengths = self._query_graph(queries, k)
+            squared = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
+            scores = (squared + self.squared_length_ - lengths**2) / 2
+        return (1 - scores, indices) if return_distance else indices
 
     def _query_graph(self, queries, k):
         """Return positions and Euclidean distances (n, k) that the graph finds."""
@@ -102,15 +100,12 @@ class GraphSearchMixin:
         """Return scores and positions (n, k) from the graph and the changed items."""
         scores, indices = top_k(queries, self._changed_vectors, k)
         indices = np.where(indices < 0, -1, self.changed_[indices])
-        n_known = len(self.graph_._vertex_order)
-        n_stale = int(np.searchsorted(self.changed_, n_known))
+        n_known, n_stale = len(self.graph_._vertex_order), len(self.stale_vectors_)
         # with fewer changed items than k, enough of the others are among these
         width = min(n_known, k + min(n_stale, max(k, MAX_EXTRA)))
         found, _ = self._query_graph(queries, width)
         others = rescore(queries, self.vectors_, np.maximum(found, 0))
-        is_changed = np.zeros(len(self.vectors_), dtype=bool)
-        is_changed[self.changed_] = True
-        others[is_changed[found] | (found < 0)] = -np.inf
+        others[among(found, self.changed_) | (found < 0)] = -np.inf
         scores = np.concatenate([scores, others], axis=1)
         scores, indices = by_score(scores, np.concatenate([indices, found], axis=1))
         return scores[:, :k], np.where(np.isneginf(scores), -1, indices)[:, :k]

@@ -26,6 +26,10 @@ from sktwotower._records import (
 
 from ._threads import numba_threads
 
+# What `StoredGraph` holds of a search tree, in the order of pynndescent, and of counts.
+TREE = "tree_planes", "tree_offsets", "tree_children", "tree_items"
+COUNTS = "n_trees", "n_trees_after_update", "n_iters"
+
 
 @record
 class StoredGraph(NamedTuple):
@@ -51,21 +55,16 @@ class StoredGraph(NamedTuple):
     def of(cls, graph):
         """Return what a file holds of a graph of pynndescent."""
         state = graph.__getstate__()
-        planes, offsets, children, items, leaf_size = state["_search_forest"][0]
+        *tree, leaf_size = state["_search_forest"][0]
         return cls(
+            **dict(zip(TREE, tree, strict=True)),
+            **{name: int(state[name]) for name in COUNTS},
             neighbors=state["_neighbor_graph"][0],
             distances=state["_neighbor_graph"][1],
             offsets=state["_search_graph"].indptr,
             columns=state["_search_graph"].indices,
             order=state["_vertex_order"],
-            tree_planes=planes,
-            tree_offsets=offsets,
-            tree_children=children,
-            tree_items=items,
             states=np.stack([state["rng_state"], state["search_rng_state"]]),
-            n_trees=int(graph.n_trees),
-            n_trees_after_update=int(graph.n_trees_after_update),
-            n_iters=int(graph.n_iters),
             leaf_size=int(leaf_size),
             min_distance=float(state["_min_distance"]),
         )
@@ -173,6 +172,7 @@ def _graph(stored, index, vectors):
     known = inspect.signature(NNDescent).parameters
     state = {name: p.default for name, p in known.items() if name not in NO_ATTRIBUTES}
     state["prune_degree_multiplier"] = state.pop("pruning_degree_multiplier")
+    state |= {name: getattr(stored, name) for name in COUNTS}
     state |= CONSTANTS | _arrays(stored, vectors)
     state |= {
         "n_neighbors": index.n_graph_neighbors,
@@ -181,9 +181,6 @@ def _graph(stored, index, vectors):
         "parallel_batch_queries": index.parallel_batch_queries,
         "random_state": index.random_state,
         "n_jobs": numba_threads(index.n_jobs),
-        "n_trees": stored.n_trees,
-        "n_trees_after_update": stored.n_trees_after_update,
-        "n_iters": stored.n_iters,
         "dim": index.vectors_.shape[1],
         "_min_distance": np.float32(stored.min_distance),
     }
@@ -195,10 +192,7 @@ def _graph(stored, index, vectors):
 def _arrays(stored, vectors):
     """Return the arrays of a graph by the names of pynndescent."""
     n = len(vectors)
-    tree = [
-        np.array(getattr(stored, f"tree_{name}"))
-        for name in ("planes", "offsets", "children", "items")
-    ]
+    tree = [np.array(getattr(stored, name)) for name in TREE]
     edges = np.ones(len(stored.columns), dtype=np.uint8)
     graph = sparse.csr_array((edges, stored.columns, stored.offsets), (n, n))
     graph.has_sorted_indices = True  # as pynndescent says: the order must stay

@@ -19,6 +19,7 @@ from sktwotower.features._request_context import RequestContext
 from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._threads import threads
+from sktwotower.neighbors._top_k import columns_of
 from sktwotower.retrieval._fitted_state import Fitted
 from sktwotower.runtime._kept import Kept
 from sktwotower.runtime._rules import cosines_of
@@ -262,10 +263,11 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def search_known(self, request, k, serving, exclude_seen):
         """Return what ``search`` does for a ``Request`` of one known user, faster."""
         code, asked = request.users.codes[0], request.users.asked
-        hidden = self._seen_in_catalog(code) if exclude_seen else ()
+        hidden = columns_of(self.seen if exclude_seen else None, code)
         if request.left_out is not None:
-            left_out = self.in_catalog(request.left_out).indices
-            hidden = np.union1d(hidden, left_out).astype(np.int64)
+            hidden = np.union1d(hidden, request.left_out.indices).astype(np.int64)
+        if len(hidden):
+            hidden = hidden[hidden < self.n_items]
         allowed = request.allowed
         if sparse.issparse(allowed):
             allowed = allowed.indices
@@ -303,14 +305,6 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def cosines(self, positions):
         """As in `Fitted`: the cosines of item vectors."""
         return cosines_of(np.asarray(self.catalog.vectors).take(positions, axis=0))
-
-    def _seen_in_catalog(self, code):
-        """Return the positions (m,) of the items of the catalog that a user chose."""
-        start, stop = self.seen.indptr[code : code + 2]
-        chosen = self.seen.indices[start:stop]
-        if self.seen.shape[1] == self.n_items:
-            return chosen
-        return chosen[chosen < self.n_items]
 
     def search_similar(self, query, k, itself, serving):
         """Return scores and positions (n, k) of the items most similar to others.

@@ -68,10 +68,7 @@ class Query:
 
     def __getitem__(self, rows):
         """Return some of the users, or items, a slice or positions."""
-        parts = self.codes, self.ids, self.rows, self.asked
-        codes, ids, features, asked = rows_of_each(parts, rows)
-        described = None if self.described is None else self.described.iloc[rows]
-        return Query(ids, codes, features, described, asked)
+        return Query(*rows_of_each([*vars(self).values()], rows))
 
     def lacks_information(self):
         """Return which are unknown to fit and have no features, bool (n,)."""
