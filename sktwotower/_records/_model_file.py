@@ -26,7 +26,7 @@ def read_model(path, is_mapped, verify, reader_of):
     Parameters
     ----------
     path, is_mapped, verify
-        As of a ``ReadFile``.
+        As in `ReadFile`.
     reader_of : callable
         ``reader_of(file, name)`` returns the ``PlainReader`` of a model, or raises
         ``ValueError`` for the name of its type.
