@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-from sktwotower._tables._messages import check_count, imported
+from sktwotower._tables._messages import check_count
 from sktwotower.metrics._truth import sample_of
 from sktwotower.retrieval._fitted_state import fitted_of
 
@@ -247,15 +247,10 @@ class EmbeddingMapDisplay(Display):
 
     def _plot_numbers(self, positions, color, style):
         finite = color[np.isfinite(color)]
-        limits = (
-            {} if "norm" in style else colors.color_limits(finite, self.color_scale)
-        )
-        style_of_dots = {
-            "c": color,
-            "cmap": colors.colormap(),
-            "plotnonfinite": True,
-        } | limits
-        dots = self.ax_.scatter(*positions.T, **style_of_dots | style)
+        numbers = {"c": color, "cmap": colors.colormap(), "plotnonfinite": True}
+        if "norm" not in style:
+            numbers |= colors.color_limits(finite, self.color_scale)
+        dots = self.ax_.scatter(*positions.T, **numbers | style)
         low, high = dots.get_clim()
         below, above = (finite < low).any(), (finite > high).any()
         ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
@@ -271,17 +266,13 @@ class EmbeddingMapDisplay(Display):
     def _plot_groups(self, positions, color, n_groups, style):
         groups = colors.group_names(color, n_groups)
         sizes = pd.Series(groups).value_counts()
-        shown, rest = (
-            sizes.index.drop(colors.OTHER, errors="ignore"),
-            groups == colors.OTHER,
-        )
+        shown = sizes.index.drop(colors.OTHER, errors="ignore")
+        rest = groups == colors.OTHER
         self.scatters_ = []
         if rest.any():
-            label = f"other ({rest.sum():,})"
-            gray = {"color": GRAY, "label": label, "zorder": 1}
-            self.scatters_.append(
-                self.ax_.scatter(*positions[rest].T, **gray | style | {"alpha": 0.6})
-            )
+            gray = {"color": GRAY, "label": f"other ({rest.sum():,})", "zorder": 1}
+            gray |= style | {"alpha": 0.6}
+            self.scatters_.append(self.ax_.scatter(*positions[rest].T, **gray))
         for place, name in enumerate(shown):
             style_of_group = {
                 "color": COLORS[place % len(COLORS)],
@@ -346,11 +337,11 @@ def _projection(method, n_items, random_state):
 
 
 def _umap(random_state):
-    message = (
-        "method='umap' needs UMAP, which is not installed: pip install umap-learn."
-    )
-    umap = imported("umap", message)
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ImportError(
+            "method='umap' needs UMAP, which is not installed: pip install umap-learn."
+        ) from error
     # with a seed and several threads it warns that results are not reproducible
-    return umap.UMAP(
-        random_state=random_state, n_jobs=-1 if random_state is None else 1
-    )
+    return UMAP(random_state=random_state, n_jobs=-1 if random_state is None else 1)
