@@ -27,6 +27,8 @@ LEAF_SIZE = 60
 MAX_CHANGED_SHARE = 1 / 8
 # Build a graph only above this many times n_graph_neighbors items.
 MIN_GRAPH_RATIO = 10
+# What numbers of neighbors, leaves and threads may be.
+COUNT = Interval(Integral, 1, None, closed="left")
 
 
 @record
@@ -113,18 +115,14 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [COUNT],
         "target_recall": [Interval(Real, 0, 1, closed="right")],
         "epsilon": [Interval(Real, 0, None, closed="left"), None],
-        "search_tree_leaf_budget": [Interval(Integral, 1, None, closed="left"), None],
-        "n_graph_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "search_tree_leaf_budget": [COUNT, None],
+        "n_graph_neighbors": [COUNT],
         "parallel_batch_queries": ["boolean"],
         "random_state": [Interval(Integral, 0, None, closed="left")],
-        "n_jobs": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-            None,
-        ],
+        "n_jobs": [COUNT, Interval(Integral, None, -1, closed="right"), None],
     }
     vectors_: vectors("n_items n_features_in_")
     n_features_in_: integer()

@@ -18,6 +18,7 @@ from sktwotower._tables._frames import (
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import warn
 from sktwotower._tables._pairs import read_pairs
+from sktwotower._tables._sequences import places_of
 from sktwotower._tables._times import read_times
 
 
@@ -29,36 +30,19 @@ def read_history(history, query, fitted):
     of items. Items unknown to fit, and users who are not asked for, are left out. The
     times are None unless the table has the time column of fit.
     """
-    items, schema = fitted.items, fitted.schema
-    ordered = fitted.sequences is not None
     of_one_user = items_of_one_user(history, query)
     if of_one_user is not None:
-        return _history_of_one_user(list_as_array(of_one_user), items)
-    if ordered:
-        history = _array_as_table(history, schema)
-    order = "oldest first" if ordered else None
-    owners, chosen = pairs_of(history, query, fitted, "history", order)
-    times = _times_of_history(history, schema) if ordered else None
-    known = owners.unique()
-    codes = items.codes(chosen, "history")
-    kept = codes >= 0
-    places = known.get_indexer(owners)[kept]
-    if times is not None:
-        times = times[kept]
-    asked = known.get_indexer(check_ids(query.ids, "X"))
-    added = _rows_of_users(asked, len(known), places, codes[kept], times)
-    if len(query) and len(added[0]) == 0:
-        _warn_of_no_effect(kept)
-    return added
-
-
-def _warn_of_no_effect(kept):
-    """Warn of a history without effect; ``kept`` (m,): which items fit knows."""
-    if len(kept):
+        codes = fitted.items.codes(list_as_array(of_one_user), "history")
+        kept = codes >= 0
+        added = np.zeros(kept.sum(), dtype=np.int64), codes[kept], None
+    else:
+        kept, added = _history_of_users(history, query, fitted)
+    if len(query) and len(kept) and len(added[0]) == 0:
         warn(
             f"history changes nothing: {kept.sum()} of its {len(kept)} items are known "
             f"from fit, and none of these belongs to a requested user."
         )
+    return added
 
 
 def items_of_one_user(history, query):
@@ -75,28 +59,25 @@ def items_of_one_user(history, query):
     return history if isinstance(history, list | tuple) else None
 
 
-def _history_of_one_user(chosen, items):
-    """Return what `read_history` does for an array (m,) of items in order."""
-    codes = items.codes(chosen, "history")
+def _history_of_users(history, query, fitted):
+    """Return which items fit knows, bool (m,), and what `read_history` returns."""
+    schema, ordered = fitted.schema, fitted.sequences is not None
+    if ordered:
+        history = _array_as_table(history, schema)
+    order = "oldest first" if ordered else None
+    owners, chosen = pairs_of(history, query, fitted, "history", order)
+    times = _times_of_history(history, schema) if ordered else None
+    known = owners.unique()
+    codes = fitted.items.codes(chosen, "history")
     kept = codes >= 0
-    if not kept.any():
-        _warn_of_no_effect(kept)
-    return np.zeros(kept.sum(), dtype=np.int64), codes[kept], None
-
-
-def _rows_of_users(asked, n_known, places, codes, times):
-    """Return row, item and time of the events of each user asked for.
-
-    ``asked``: position (n,) of each user among the ``n_known`` of the history, or -1.
-    ``places``, ``codes`` and ``times``: user, item and time, (m,) each, of the events.
-    """
-    order = np.argsort(places, kind="stable")
-    starts = np.searchsorted(places[order], np.arange(n_known + 1))
-    sizes = np.append(np.diff(starts), 0)[asked]  # the last one is for -1
-    rows = np.repeat(np.arange(len(asked)), sizes)
-    first = np.repeat(starts[asked] - (np.cumsum(sizes) - sizes), sizes)
-    events = order[first + np.arange(len(rows))]
-    return rows, codes[events], None if times is None else times[events]
+    places = known.get_indexer(owners)[kept]
+    asked = known.get_indexer(check_ids(query.ids, "X"))
+    by_user = np.argsort(places, kind="stable")
+    # the last one has no events: -1 stands for it
+    offsets = np.searchsorted(places[by_user], np.arange(len(known) + 2))
+    rows, events = places_of(offsets, asked)
+    events = np.flatnonzero(kept)[by_user[events]]
+    return kept, (rows, codes[events], None if times is None else times[events])
 
 
 def _array_as_table(history, schema):
@@ -107,14 +88,19 @@ def _array_as_table(history, schema):
     if not isinstance(history, np.ndarray) or history.ndim != 2:
         return history
     if history.shape[1] == schema.n_columns:
-        frame = array_as_frame(history, "history")
-        return frame if schema.names is None else frame.set_axis(schema.names, axis=1)
+        return array_with_names(history, "history", schema)
     if history.shape[1] > 2:
         raise ValueError(
             "history must be an array of (user, item) rows, oldest first, or of rows "
             f"with the {schema.n_columns} columns of fit. Got shape {history.shape}."
         )
     return history
+
+
+def array_with_names(array, name, schema):
+    """Return an array (m, n_columns) as a table with the names of fit."""
+    frame = with_names(array_as_frame(array, name))
+    return frame if schema.names is None else frame.set_axis(schema.names, axis=1)
 
 
 def _times_of_history(history, schema):

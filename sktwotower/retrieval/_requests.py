@@ -12,7 +12,6 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._frames import (
-    array_as_frame,
     as_array,
     as_frame,
     is_frame,
@@ -33,7 +32,13 @@ from sktwotower.runtime._one_query import among
 from sktwotower.runtime._rules import NO_RULES
 
 from ._fitted_state import Asked, Past
-from ._history import history_users, items_of_one_user, pairs_of, read_history
+from ._history import (
+    array_with_names,
+    history_users,
+    items_of_one_user,
+    pairs_of,
+    read_history,
+)
 
 # Least memory of one item of a list: score, distance or rank, and position.
 BYTES_OF_ITEM = 16
@@ -242,10 +247,7 @@ def _parsed(entities, X, name, schema):
             f"{name} must be a one-dimensional array of ids, or a table with the "
             f"{n_columns} columns of fit. Got shape {values.shape}."
         )
-    frame = with_names(array_as_frame(values, name))
-    if schema.names is not None:
-        frame = frame.set_axis(schema.names, axis=1)
-    return frame, None
+    return array_with_names(values, name, schema), None
 
 
 def _query_of(entities, frame, values, name):

@@ -72,11 +72,8 @@ class SimilarItemsMixin:
         fitted = fitted_of(self)
         k = self._k(n_neighbors, fitted)
         library, label = library_for(self, fitted, items), fitted.items.label
-        ids, scores, indices = self._similar(fitted, items, k)
-        name = f"similar_{label}"
-        return ranked_table(
-            fitted, library, ids, scores, indices, label, item_label=name
-        )
+        found = self._similar(fitted, items, k)
+        return ranked_table(fitted, library, *found, label, f"similar_{label}")
 
     def _similar(self, fitted, items, k):
         """Return ids (n,) of items, and scores and positions (n, k) of similar ones."""
