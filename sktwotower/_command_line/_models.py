@@ -6,11 +6,7 @@ Output: a fitted `TwoTowerRecommender`, and the baselines it is compared with.
 
 import time
 
-from sktwotower.baselines import (
-    EASERecommender,
-    ItemKNNRecommender,
-    PopularityRecommender,
-)
+from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 
 # EASE takes minutes on a catalog that needs more bytes than this.
 MAX_EASE_MEMORY = 1e9

@@ -60,7 +60,7 @@ class ItemScores:
         return getattr(self, fields(self)[0].name).shape[0]
 
 
-def permutation(dims):
+def ordering(dims):
     """Return a check for the positions (n,) of all items in some order."""
 
     def check(value, place):
@@ -91,7 +91,7 @@ class FittedMatrix(Fitted):
     """
 
     model: object
-    popular_first: permutation("n_items")
+    popular_first: ordering("n_items")
 
     def _check_stored(self, place):
         super()._check_stored(place)

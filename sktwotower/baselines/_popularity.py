@@ -13,12 +13,7 @@ import numpy as np
 from sktwotower._records import array, record
 from sktwotower._tables._sparse import ones_at
 
-from ._matrix_recommender import (
-    ItemScores,
-    MatrixRecommender,
-    permutation,
-    popular_first,
-)
+from ._matrix_recommender import ItemScores, MatrixRecommender, ordering, popular_first
 
 
 @record
@@ -115,7 +110,7 @@ class _Popularity(ItemScores):
     """
 
     shares: array("float32 float64", "n_items")
-    order: permutation("n_items")
+    order: ordering("n_items")
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""

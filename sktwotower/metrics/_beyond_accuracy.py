@@ -10,14 +10,7 @@ import pandas as pd
 from sktwotower._tables._messages import check_count
 
 from ._hits import check_positions, factorize, flatten, mean_over_users
-from ._places import (
-    OF_ITEMS,
-    check_vectors,
-    diversity_by_row,
-    gini,
-    mean_by_row,
-    places_of,
-)
+from ._places import OF_ITEMS, check_vectors, gini, places_of, row_diversity, row_means
 
 
 def coverage_at_k(y_pred, n_items, k=10) -> float:
@@ -328,7 +321,7 @@ def intra_list_diversity_at_k(y_pred, item_vectors, k=10) -> float:
     rows, items, ids = _filled(y_pred, k, vectors, name)
     if ids is not None:
         vectors = check_vectors(vectors, name, ids)
-    return mean_over_users(diversity_by_row(rows, items, vectors, n_rows=0))
+    return mean_over_users(row_diversity(rows, items, vectors, n_rows=0))
 
 
 def _mean_over_places(metric, y_pred, item_counts, k, **params):
@@ -340,7 +333,7 @@ def _mean_over_places(metric, y_pred, item_counts, k, **params):
     values = OF_ITEMS[metric](np.append(item_counts, 0), **params)
     if ids is not None:
         values = values[places_of(ids, item_counts.index, "item_counts")]
-    return mean_over_users(mean_by_row(rows, values[items], n_rows=0))
+    return mean_over_users(row_means(rows, values[items], n_rows=0))
 
 
 def _filled(y_pred, k, values, name):

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from ._hits import compared, find_hits, mean_over_users, per_user_values, standard_error
-from ._places import OF_ITEMS, diversity_by_row, gini, head_of, mean_by_row
+from ._places import OF_ITEMS, gini, head_of, row_diversity, row_means
 from ._ranking import first_rows
 
 # Metrics of what fills the places of each user, and of all of them together.
@@ -102,7 +102,7 @@ class GroupRanking:
                     "does not have. Pass features of the items as item_vectors, to a "
                     "report, a display or a HeldOutRanking."
                 )
-            return diversity_by_row(rows, items, self.item_vectors, len(self.indices))
+            return row_diversity(rows, items, self.item_vectors, len(self.indices))
         if not self.item_counts.any():
             raise ValueError(
                 f"{metric} needs users per item, but no item has any. Pass "
@@ -110,7 +110,7 @@ class GroupRanking:
                 "held_out_truth, which then computes them."
             )
         values = OF_ITEMS[metric](self.item_counts, **params)
-        return mean_by_row(rows, values[items], len(self.indices))
+        return row_means(rows, values[items], len(self.indices))
 
     def _is_weighted(self):
         """Return whether any relevant item has another weight than one."""

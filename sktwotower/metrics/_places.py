@@ -82,7 +82,7 @@ def gini(counts, n_items):
     return float(weights @ counts / total) if total else np.nan
 
 
-def mean_by_row(rows, values, n_rows):
+def row_means(rows, values, n_rows):
     """Return the mean over each row's places, (n_rows,), nan without any.
 
     ``values`` (n_places,): of the item in each place.
@@ -123,7 +123,7 @@ def places_of(ids, index, name):
     return index.get_indexer(ids)
 
 
-def diversity_by_row(rows, items, vectors, n_rows):
+def row_diversity(rows, items, vectors, n_rows):
     """Return the mean distance of the pairs of each row, (n_rows,), nan without any.
 
     The distance is 1 - cosine. The cosines of all pairs of unit vectors add up to the
