@@ -77,10 +77,8 @@ def make_parser() -> argparse.ArgumentParser:
     for option, metavar, text in OWN_OPTIONS:
         of_list = {"type": names, "default": []} if option == "--context" else {}
         own_data.add_argument(option, metavar=metavar, help=text, **of_list)
-    for option, kind, default, metavar, text in OPTIONS:
-        parser.add_argument(
-            option, type=kind, default=default, metavar=metavar, help=text
-        )
+    for option, kind, default, name, text in OPTIONS:
+        parser.add_argument(option, type=kind, default=default, metavar=name, help=text)
     version = f"sktwotower {__version__}"
     parser.add_argument("--version", action="version", version=version)
     return parser

@@ -124,9 +124,8 @@ def own_task(args) -> Task | DiskTask:
             files.check_column(events, column, option, path)
     if args.time is not None:
         columns.append(args.time)
-        events[args.time] = files.read_times(
-            events[args.time], args.time, args.time_format
-        )
+        times = files.read_times(events[args.time], args.time, args.time_format)
+        events[args.time] = times
         events = events.sort_values(args.time, kind="stable")
     missing = events[columns].isna().any(axis=1)
     if missing.any():

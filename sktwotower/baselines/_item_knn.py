@@ -151,9 +151,7 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         """Return similarities, CSR (b, n_items), to the nearest items of a block."""
         together = (users_of[block] @ seen).tocsr()
         together.sort_indices()
-        first_items = block.start + np.repeat(
-            np.arange(together.shape[0]), np.diff(together.indptr)
-        )
+        first_items = block.start + together.tocoo().row
         # 64 bits: products of two counts may exceed 2**31
         n_users = np.diff(users_of.indptr).astype(np.int64)
         first, second = n_users[first_items], n_users[together.indices]

@@ -160,9 +160,8 @@ def make_interactions(
     """
     _check_sizes(n_items, n_clusters, interactions_per_user, noise, n_impressions)
     # The Generator draws exponentials three times as fast, and in single precision.
-    rng = np.random.default_rng(
-        check_random_state(random_state).randint(2**32, size=4, dtype="u8")
-    )
+    seed = check_random_state(random_state).randint(2**32, size=4, dtype="u8")
+    rng = np.random.default_rng(seed)
     user_cluster = rng.permutation(np.arange(n_users) % n_clusters)
     item_cluster = rng.permutation(np.arange(n_items) % n_clusters)
     p = _probabilities(rng, item_cluster, n_clusters, noise, zipf_exponent)

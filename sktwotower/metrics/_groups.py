@@ -72,9 +72,8 @@ class GroupRanking:
         self.item_vectors = ranking.item_vectors
         self.users = ranking.users[kept]
         self.owners = None if ranking.requests is None else self.users
-        self.hits, self.n_relevant = find_hits(
-            self.truth, self.indices, max(self.indices.shape[1], 1)
-        )
+        longest = max(self.indices.shape[1], 1)
+        self.hits, self.n_relevant = find_hits(self.truth, self.indices, longest)
         self.weight = np.asarray(self.truth.sum(axis=1)).ravel()
         if group.with_misses:
             self.n_relevant = self.n_relevant + ranking.n_unreachable[kept]

@@ -198,9 +198,8 @@ class EvaluationMixin:
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
         asked = {"max_users": max_users, "random_state": random_state}
         asked |= {"history": history, "requests": requests}
-        query, past, judged = read_held_out(
-            fitted, frame, y, sample_weight, exclude_seen=self.exclude_seen, **asked
-        )
+        asked["exclude_seen"] = self.exclude_seen
+        query, past, judged = read_held_out(fitted, frame, y, sample_weight, **asked)
         if y is not None:  # what was shown and not chosen is not to be found
             frame = frame[np.asarray(y, dtype=float).ravel() > 0]
         _warn_if_not_later(fitted, frame)

@@ -85,10 +85,8 @@ def _read(estimator, X, y, lists, baselines, history):
     first = first_rows(fit.users)  # all requests of a user have the same counts
     places = pd.Index(fit.users[first]).get_indexer(users)
     n_events = np.append(fit.user_counts[first].astype(float), np.nan)[places]
-    scores = {
-        type(recommender).__name__: scores_of(estimator, given, history),
-        "popularity": counts[positions],
-    }
+    scores = {type(recommender).__name__: scores_of(estimator, given, history)}
+    scores["popularity"] = counts[positions]
     rates = getattr(vars(recommender).get("_fitted"), "click_rates", None)
     if rates is not None:
         scores["click rate"] = np.append(rates, rates.mean())[positions]

@@ -243,11 +243,8 @@ def retrieval_report(
         first = next(iter(judged.values()))
         for model, of_model in judged.items():
             rows[group.name, model] = of_model.row(ks, first)
-    attrs = {
-        "k": tuple(ks),
-        "events_not_in_catalog": int(ranking.n_unreachable.sum()),
-        "left_out": ranking.left_out,
-    }
+    attrs = {"k": tuple(ks), "events_not_in_catalog": int(ranking.n_unreachable.sum())}
+    attrs["left_out"] = ranking.left_out
     return _as_frame(rows, attrs, library_of(X))
 
 

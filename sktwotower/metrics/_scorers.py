@@ -308,9 +308,8 @@ def rank(estimator, X, y, *, n_neighbors, **params):
     if params.get("max_users") is not None:
         check_count(params["max_users"], "max_users")
     n_before = len(estimator.item_ids_)
-    ranking = _rank_held_out(
-        estimator, X, y, n_neighbors=min(n_neighbors, n_before), **params
-    )
+    k = min(n_neighbors, n_before)
+    ranking = _rank_held_out(estimator, X, y, n_neighbors=k, **params)
     n_ranked = ranking.truth.shape[1]
     # another thread may have updated the recommender meanwhile
     if n_ranked not in (n_before, len(estimator.item_ids_)):

@@ -155,9 +155,7 @@ class RecallCurveDisplay(Display):
         params |= {"baselines": baselines, "name": name}
         ranking, models = cls._rank(estimator, X, y, max_k, **params)
         k = min(max_k, ranking.truth.shape[1])
-        curves = {
-            label: _recall_by_k(ranking, found, k) for label, found in models.items()
-        }
+        curves = {label: _recalls(ranking, found, k) for label, found in models.items()}
         recall, error = two_tables(curves, pd.RangeIndex(1, k + 1, name="k"))
         return cls(recall=recall, standard_error=error).plot(ax, **kwargs)
 
@@ -221,7 +219,7 @@ class RecallCurveDisplay(Display):
         return self
 
 
-def _recall_by_k(ranking, indices, k):
+def _recalls(ranking, indices, k):
     """Return mean and standard error over rows of the recall at 1 .. k, (k,) each.
 
     The places after the last one of ``indices`` are misses.

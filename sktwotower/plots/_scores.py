@@ -152,9 +152,8 @@ class ScoreDistributionDisplay(Display):
             fitted, frame, y, exclude_seen=recommender.exclude_seen
         )
         rng = check_random_state(random_state)
-        users, items, others = _draw_pairs(
-            judged.truth, _chosen_by_users(judged), max_pairs, rng
-        )
+        known = _chosen_by_users(judged)
+        users, items, others = _draw_pairs(judged.truth, known, max_pairs, rng)
         owners = fitted.embed_users(query, past, recommender._serving())
         vectors = fitted.catalog.vectors
         chosen = others >= 0
