@@ -28,10 +28,10 @@ def require(condition, place, expected, value=None):
         refuse(place, expected, value)
 
 
-def values_of(spec, names, place, expected):
+def values_of(spec, names, place, what="a value"):
     """Return the values of a dict of exactly these keys, a list."""
-    fits = type(spec) is dict and set(spec) == set(names)
-    require(fits, place, expected, spec)
+    if type(spec) is not dict or set(spec) != set(names):
+        refuse(place, f"{what} with {', '.join(names)}", spec)
     return [spec[name] for name in names]
 
 
@@ -116,11 +116,8 @@ class Maybe(Check):
         return None if spec is None else self.of.read(spec, reader, place)
 
 
-class Named(Check):
+class Named(Maybe):
     """A dict of text to what another check accepts."""
-
-    def __init__(self, of):
-        self.of = of
 
     def __call__(self, value, place):
         instance(dict)(value, place)
@@ -181,7 +178,9 @@ def check_of(annotation):
     if annotation in (object, Any):
         return any_value
     if origin in (Union, UnionType):
-        return _either(args)
+        some = [each for each in args if each is not NoneType]
+        check = check_of(some[0]) if len(some) == 1 else instance(*some)
+        return check if len(some) == len(args) else Maybe(check)
     if origin is Literal:
         return one_of(*args)
     if origin is list:
@@ -195,16 +194,6 @@ def check_of(annotation):
     if not isinstance(annotation, type):
         raise TypeError(f"{annotation!r} does not say what a field of a record is.")
     return instance(annotation)
-
-
-def _either(options):
-    """Return a check for one of some types, or for None and what another one accepts.
-
-    ``options`` : arguments of a union.
-    """
-    some = [each for each in options if each is not NoneType]
-    check = check_of(some[0]) if len(some) == 1 else instance(*some)
-    return check if len(some) == len(options) else Maybe(check)
 
 
 any_value = Check(lambda value, place: None)

@@ -114,7 +114,7 @@ class ReadFile(contextlib.AbstractContextManager):
         try:
             self._open(is_mapped)
         except BaseException:
-            self.close()
+            self.file.close()
             raise
 
     def _open(self, is_mapped):
@@ -131,12 +131,8 @@ class ReadFile(contextlib.AbstractContextManager):
         self.arrays = {}
         self.meta = self._read_meta(comment)
 
-    def close(self):
-        """Close the file. Arrays that are mapped stay valid."""
-        self.file.close()
-
     def __exit__(self, *error):
-        self.close()
+        self.file.close()  # arrays that are mapped stay valid
 
     def damaged(self, why):
         """Return the ``ValueError`` for a file that cannot be read."""

@@ -17,9 +17,7 @@ def _write_timestamp(value):
 
 def _read_timestamp(number, unit, zone):
     moment = pd.Timestamp(np.datetime64(number, unit)).as_unit(unit)
-    return (
-        moment if zone is None else moment.tz_localize("UTC").tz_convert(zone_of(zone))
-    )
+    return moment.tz_localize("UTC").tz_convert(zone_of(zone))
 
 
 def _write_timedelta(value):

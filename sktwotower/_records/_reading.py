@@ -36,11 +36,6 @@ class CSRArrays(NamedTuple):
 
     format, ndim = "csr", 2
 
-    @classmethod
-    def of_csr(cls, matrix):
-        """Return the rows of a CSR matrix of SciPy, uncopied."""
-        return cls(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
-
     @property
     def dtype(self):
         """The type of the values."""
@@ -208,8 +203,7 @@ def _check_csr(shape, data, indices, indptr, place):
 
 def _fields(spec, place, names):
     """Return the values of the keys that a dict must have next to its type."""
-    names = ["type", *names.split()]
-    return values_of(spec, names, place, f"a value with {', '.join(names)}")[1:]
+    return values_of(spec, ["type", *names.split()], place)[1:]
 
 
 def object_array(values):

@@ -36,8 +36,13 @@ def record(cls):
 
 
 def add_kind(kind):
-    """Let files hold the class of a ``Kind``."""
-    kind.name = _name(kind.cls)
+    """Let files hold the class of a ``Kind``.
+
+    Its name there is with its room, or with its module elsewhere.
+    """
+    package, _, rest = kind.cls.__module__.partition(".")
+    place = rest.partition(".")[0] if package == "sktwotower" else kind.cls.__module__
+    kind.name = f"{place}.{kind.cls.__name__}"
     known = _BY_NAME.get(kind.name)
     if known is not None and known.cls.__module__ != kind.cls.__module__:
         raise TypeError(f"Two records have the name {kind.name}.")
@@ -48,13 +53,6 @@ def add_codec(codec):
     """Let files hold other values: ``codec.name`` where ``codec.fits(value)``."""
     _BY_NAME[codec.name] = codec
     _CODECS.append(codec)
-
-
-def _name(cls):
-    """Return the name of a class in files: with its room, or its module elsewhere."""
-    package, _, rest = cls.__module__.partition(".")
-    place = rest.partition(".")[0] if package == "sktwotower" else cls.__module__
-    return f"{place}.{cls.__name__}"
 
 
 def _import_room(room):
@@ -177,8 +175,7 @@ class Kind:
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
-        expected = f"a {self.name} with {', '.join(self.parts)}"
-        values = values_of(specs, self.parts, place, expected)
+        values = values_of(specs, self.parts, place, f"a {self.name}")
         parts = {
             name: part.read(value, reader, f"{place}.{name}")
             for (name, part), value in zip(self.parts.items(), values, strict=True)

@@ -59,7 +59,7 @@ class SkopsCodec:
     @staticmethod
     def read(spec, reader, place):
         """Return the estimator of a member, if all its types are trusted."""
-        (member,) = values_of(spec, ["member"], place, "a member of skops")
+        (member,) = values_of(spec, ["member"], place, "skops")
         skops, data = _skops(place), reader.file.bytes_of(member)
         _check_archive(data, place)
         with refusing(place, "an estimator that skops can read"):

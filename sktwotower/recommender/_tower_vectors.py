@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records._reading import CSRArrays
 from sktwotower._tables._memory import check_result
 from sktwotower._tables._sparse import take_rows
 from sktwotower.retrieval._fitted_state import Serving
@@ -72,7 +71,7 @@ class TowerVectors:
     def _vector_of_one(self, row, past):
         """Return the vector (1, d) of one user: feature row and past items, CSR."""
         lags = None if self.sequences is None else past.data
-        past = PastItems(past.indices, lags, CSRArrays.of_csr(self.items.rows))
+        past = PastItems(past.indices, lags, self.items.rows)
         return self._arrays.of_user(Row(row.indices, row.data), past)[None]
 
     def fold_in_rows(self, query, past):

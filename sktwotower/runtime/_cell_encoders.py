@@ -175,16 +175,12 @@ class TagCell(KeyCell):
         elif isinstance(cell, np.ndarray):
             cell = cell.tolist()
         if isinstance(cell, dict):
-            weights = [0.0 if is_missing(w) else float(w) for w in cell.values()]
-            return self._scaled(zip(cell, weights, strict=True))
-        if not isinstance(cell, list | tuple | set | frozenset):
+            keys = [(t, 0.0 if is_missing(w) else float(w)) for t, w in cell.items()]
+        elif isinstance(cell, list | tuple | set | frozenset):
+            tags = [t.decode() if isinstance(t, bytes) else t for t in cell]
+            keys = [(tag, 1.0) for tag in dict.fromkeys(tags)]
+        else:
             raise TypeError
-        distinct = dict.fromkeys(
-            t.decode() if isinstance(t, bytes) else t for t in cell
-        )
-        return self._scaled((tag, 1.0) for tag in distinct)
-
-    def _scaled(self, keys):
         columns, weights = self.summed(keys)
         return columns, scaled(weights)
 

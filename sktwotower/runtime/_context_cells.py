@@ -96,13 +96,6 @@ def moment_of(cell, dates):
     return float(date_of(cell).astype("datetime64[ns]").view(np.int64))
 
 
-@dataclass(frozen=True, eq=False)
-class Vectorizer:
-    """The encoders of a `TowerVectorizer`, each with the position of its column."""
-
-    encoders_: list
-
-
 class StoredContext:
     """What is known of a context by what files hold of it."""
 
@@ -155,20 +148,17 @@ class ContextCells(StoredContext):
 
     columns: list[str | int]
     time: str | int | None
-    transformer: Vectorizer | None
+    transformer: list | None  # pairs of the position of a column, and its encoder
     own_width: integer()
     clock: StoredClock | None
 
     def _check_stored(self, place):
         super()._check_stored(place)
-        width = sum(len(encoder.names) for _, encoder in self._encoders)
+        encoders = self.transformer or ()
+        width = sum(len(encoder.names) for _, encoder in encoders)
         require(width == self.own_width, place, f"features in {width} columns")
-        for position, _ in self._encoders:
+        for position, _ in encoders:
             require(position < len(self.columns), place, "encoders of its columns")
-
-    @property
-    def _encoders(self):
-        return self.transformer.encoders_ if self.transformer else ()
 
     def entries(self, context, latest):
         """Return columns and values (m,) of the row of a request.
@@ -178,7 +168,7 @@ class ContextCells(StoredContext):
         self.check_mapping(context)
         columns, values, start = [np.zeros(0, dtype=int)], [np.zeros(0)], 0
         try:
-            for position, encoder in self._encoders:
+            for position, encoder in self.transformer or ():
                 name, kind = self.columns[position], encoder.kind
                 if not is_missing(cell := context.get(name)):
                     own, weights = encoder.entries(cell)

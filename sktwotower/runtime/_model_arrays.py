@@ -47,11 +47,6 @@ class JoinedParts:
         return [each / sum(faded) for each in faded]
 
     @property
-    def sees_order(self):
-        """Whether a part sees past items in order."""
-        return any(part.past == "recent" for part in self.parts)
-
-    @property
     def sees_context(self):
         """Whether the context of a request changes vectors of users."""
         return any(part.context is not None for part in self.parts)

@@ -77,16 +77,9 @@ def _some(what):
 COLUMN = array("", "n")
 
 
-def _cells(cells: COLUMN):
-    return cells
-
-
-def _moments(moments: COLUMN):
-    return moments
-
-
-def _periods(periods: COLUMN):
-    return periods
+def _alone(name):
+    """Return the kind of what consists of one array of a name: the array."""
+    return KindOfSome(np.ndarray, {name: COLUMN}, build=lambda **parts: parts[name])
 
 
 def _objects(cells: list):
@@ -140,7 +133,6 @@ class NetArrays(NamedTuple):
 class Side:
     """The users or the items: their ids, and feature rows (n + 1, p)."""
 
-    id_column: str
     label: str | int
     table: object
     own: object
@@ -223,7 +215,7 @@ class ServedModel:
 
 
 def _encoders(encoders_: list[tuple[integer(), instance(*CELLS)]]):
-    return cells.Vectorizer(encoders_)
+    return encoders_
 
 
 def _vectorizer(state: _some(_encoders)):
@@ -249,11 +241,8 @@ KINDS = {
     "towers.ContextLayer": towers.ContextArrays,
     "_tables.Sequences": InOrder,
     "_tables.Table": _table,
-    "_tables.Cells": _cells,
     "_tables.Text": _objects,
     "_tables.Objects": _objects,
-    "_tables.Moments": _moments,
-    "_tables.Periods": _periods,
     "_tables.Masked": _masked,
     "_tables.Levels": _levels,
 }
@@ -261,6 +250,9 @@ for cell in CELLS:
     KINDS[f"features.{cell.__name__.replace('Cell', 'Encoder')}"] = cell
 KINDS = {name: _some(what) for name, what in KINDS.items()} | {
     "recommender.TwoTowerRecommender": ServedModel,
+    "_tables.Cells": _alone("cells"),
+    "_tables.Moments": _alone("moments"),
+    "_tables.Periods": _alone("periods"),
     "Index": IndexArray,
     "table": TableArrays,
     "skops": OWN_TRANSFORMER,

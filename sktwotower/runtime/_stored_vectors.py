@@ -31,7 +31,8 @@ class StoredVectors:
         model, (n, d) = self.model, self.catalog.vectors.shape
         require(1 <= n <= self.seen.shape[1], f"{place}.catalog", "the first items")
         ordered, known = self.sequences is not None, self.context is not None
-        require(ordered == model.sees_order, f"{place}.sequences", "ordered")
+        sees_order = any(part.past == "recent" for part in model.parts)
+        require(ordered == sees_order, f"{place}.sequences", "ordered")
         width = sum(part.width for part in model.parts)
         require(width == d, f"{place}.catalog", f"vectors of {width} numbers")
         require(known == model.sees_context, place, "a context that the model sees")

@@ -70,7 +70,7 @@ class PastItems:
         first.
     lags : float array of shape (k,) or None
         Their lags, as in `Sequences`. None: order is not known, or not used.
-    item_rows : CSRArrays of shape (at least n_items, q)
+    item_rows : CSR matrix or CSRArrays of shape (at least n_items, q)
         Feature rows of items.
     """
 
