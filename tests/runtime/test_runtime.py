@@ -19,6 +19,7 @@ from tests.io.builders import (
     MODELS,
     contexts_of,
     file_of,
+    find,
     forged,
     in_context,
     members_of,
@@ -333,6 +334,29 @@ def test_later_formats_and_cut_files(tmp_path):
         runtime.load(3)
     with pytest.raises(FileNotFoundError):
         runtime.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "kind, part, value, message",
+    [
+        ("features.LevelEncoder", "names", ["a"], "column names"),
+        ("features.LevelEncoder", "kind", "number", "kind must be one of"),
+        ("features.RequestContext", "columns", ["place"], "of its columns|distinct"),
+        ("features.RequestContext", "own_width", 1, "features in"),
+        ("recommender.FittedTowers", "context", None, "a context that the model sees"),
+    ],
+)
+def test_contexts_that_do_not_fit(kind, part, value, message, tmp_path):
+    path = tmp_path / "model"
+
+    def change(meta):
+        places = find(meta["model"], lambda key, each: key == "type" and each == kind)
+        for node, _ in [*places]:
+            node["parts"][part] = value
+
+    path.write_bytes(forged(members_of(file_of("context")), change))
+    with pytest.raises(ValueError, match=message):
+        runtime.load(path)
 
 
 def check_files(n, path, first_seed):
