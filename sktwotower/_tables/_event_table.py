@@ -148,9 +148,8 @@ class EventTable(NamedTuple):
         """Return the events of which something was chosen."""
         if self.chosen is None:
             return self
-        return self.by_blocks(lambda part: part.events_at(part.chosen))._replace(
-            chosen=None
-        )
+        chosen = self.by_blocks(lambda part: part.events_at(part.chosen))
+        return chosen._replace(chosen=None)
 
     def with_items(self, items):
         """Return the same events, of items at sorted positions (m,) that have them."""

@@ -87,10 +87,8 @@ def _of_cgroups(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
         _, names, path = line.split(":", 2)
         if names not in ("", "memory"):
             continue
-        folder, file = (
-            Path(root, names),
-            "memory.limit_in_bytes" if names else "memory.max",
-        )
+        folder = Path(root, names)
+        file = "memory.limit_in_bytes" if names else "memory.max"
         group = folder / path.lstrip("/")
         for each in (group, *group.parents):
             if each.is_relative_to(folder):

@@ -30,9 +30,7 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
     figures = Outcome.of("y", y), Outcome.of("sample_weight", weights)
     n_positive = np.count_nonzero((y > 0) & (weights > 0))
     check_outcomes(figures, n_positive, may_be_empty)
-    y, weights = (
-        each.scaled(values) for each, values in zip(figures, (y, weights), strict=True)
-    )
+    y, weights = figures[0].scaled(y), figures[1].scaled(weights)
     refuse_vanished((y > 0) & (weights > 0) & (y * weights == 0))
     return y, weights
 
@@ -108,12 +106,8 @@ def _rewards(y, n_events):
     """Return rewards as float64 (n_events,)."""
     y = column_or_1d(y, warn=True)
     if y.dtype == object or y.dtype.kind in "USb":
-        y = _as_numbers(
-            y,
-            "y",
-            "rewards (> 0 chosen, 0 shown and not chosen)",
-            "Unknown label type.",
-        )
+        expected = "rewards (> 0 chosen, 0 shown and not chosen)"
+        y = _as_numbers(y, "y", expected, "Unknown label type.")
     if y.dtype.kind not in "iuf":
         raise ValueError(f"y must be numeric rewards. Got dtype {y.dtype}.")
     y = y.astype(float)

@@ -70,11 +70,7 @@ def _types(X):
 
 def _arrow(block, schema):
     """Return a pandas frame as an Arrow table; categories become their values."""
-    categories = {
-        name: dtype.categories.dtype
-        for name, dtype in block.dtypes.items()
-        if dtype == "category"
-    }
-    block = block.astype(categories)
+    levels = block.dtypes[block.dtypes == "category"]
+    block = block.astype({name: kind.categories.dtype for name, kind in levels.items()})
     table = import_module("pyarrow").Table
     return table.from_pandas(block, schema=schema, preserve_index=False)

@@ -79,9 +79,8 @@ def held_in_memory(X, y=None, sample_weight=None, schema=None):
         ]
         if schema is not None:
             source.refuse_durations(name for name in schema.context if name in names)
-        source.select(
-            **{f"c{i}": n for i, n in enumerate([*names, *outcomes.values()])}
-        )
+        chosen = enumerate([*names, *outcomes.values()])
+        source.select(**{f"c{i}": name for i, name in chosen})
         frame = as_frame(source.query("select * from events"), "X")
     frame.columns = [*names, *outcomes]
     taken = (frame[o].to_numpy() if o in outcomes else None for o in OUTCOMES)

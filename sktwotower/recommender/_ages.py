@@ -54,15 +54,14 @@ def in_units(half_life, dates=None):
         return half_life
     duration = isinstance(half_life, (datetime.timedelta, np.timedelta64))
     number = isinstance(half_life, Real) and not isinstance(half_life, bool)
-    fits = {None: duration or number, True: duration, False: number}
-    if not fits[dates]:
-        expected = {
-            None: "a Timedelta, a number",
-            True: "a Timedelta, as times are dates",
-            False: "a number",
-        }
+    fits, expected = {
+        None: (duration or number, "a Timedelta, a number"),
+        True: (duration, "a Timedelta, as times are dates"),
+        False: (number, "a number"),
+    }[dates]
+    if not fits:
         raise TypeError(
-            f"half_life must be {expected[dates]}, 'auto' or None. Got {half_life!r}."
+            f"half_life must be {expected}, 'auto' or None. Got {half_life!r}."
         )
     value = _nanoseconds(half_life) if duration else float(half_life)
     if not 0 < value < np.inf:

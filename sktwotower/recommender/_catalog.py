@@ -185,11 +185,8 @@ def served(fitted, n_items, index, before=None, changed=None):
     the others are at the same positions. None: all are computed.
     """
     vectors = _item_vectors(fitted, n_items, before, changed)
-    return replace(
-        fitted,
-        catalog=_indexed(fitted, vectors, index, before, changed),
-        fold_in=fold_in_of(fitted, vectors),
-    )
+    catalog = _indexed(fitted, vectors, index, before, changed)
+    return replace(fitted, catalog=catalog, fold_in=fold_in_of(fitted, vectors))
 
 
 def _item_vectors(fitted, n_items, before, changed):
@@ -306,12 +303,9 @@ def _with_items_first(learnt, ids, codes, rows, described=None):
         described = described.drop(columns=items.id_column)
         source = np.append(np.arange(len(ids)), len(ids) + others)
         own = rows_of_tables(source, described, items.feature_table())
-    together = replace(
-        items,
-        ids=ids.append(items.ids[others]),
-        rows=sparse.vstack([rows, items.rows[others], items.rows[-1]], format="csr"),
-        own=own,
-    )
+    ids = ids.append(items.ids[others])
+    rows = sparse.vstack([rows, items.rows[others], items.rows[-1]], format="csr")
+    together = replace(items, ids=ids, rows=rows, own=own)
     places = np.full(len(items), -1)
     places[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
     places[others] = len(codes) + np.arange(len(others))
@@ -327,9 +321,8 @@ def _with_items_first(learnt, ids, codes, rows, described=None):
 
 def _with_columns(matrix, places, n_columns):
     """Return a CSR matrix whose column j is at ``places[j]`` of ``n_columns``."""
-    moved = as_rows(
-        matrix.data.copy(), places[matrix.indices], matrix.indptr, n_columns
-    )
+    data, columns = matrix.data.copy(), places[matrix.indices]
+    moved = as_rows(data, columns, matrix.indptr, n_columns)
     moved.sort_indices()
     return moved
 

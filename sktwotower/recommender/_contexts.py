@@ -96,11 +96,8 @@ class EventContexts(NamedTuple):
 
     def of_pairs(self, table):
         """Return the ``PairContexts`` of the events of a table."""
-        growing = [
-            Rows(table.on_disk, width)
-            for width in (self.width, table.n_items, table.n_items)
-        ]
-        sizes = []
+        widths, sizes = (self.width, table.n_items, table.n_items), []
+        growing = [Rows(table.on_disk, width) for width in widths]
         for block in table.blocks():
             owners, *matrices = self._of_block(block)
             sizes.append(np.bincount(owners, minlength=block.n_users))

@@ -66,12 +66,9 @@ def differences(before, now, where=("there", "here")):
     ``where``: how the text says which of them a value is of.
     """
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return "; ".join(
-        DATA.get(
-            name, f"{name} ({before.get(name)} {where[0]}, {now.get(name)} {where[1]})"
-        )
-        for name in names
-    )
+    there, here = where
+    texts = (f"{n} ({before.get(n)} {there}, {now.get(n)} {here})" for n in names)
+    return "; ".join(map(DATA.get, names, texts))
 
 
 def _digest_of_contexts(events):

@@ -101,14 +101,9 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
 
 def _log_events(events, n_events):
     """Log the size of what is learnt from."""
-    logger.info(
-        "fit: %d events of %d users and %d items, %d pairs chosen, %d shown",
-        n_events,
-        len(events.users),
-        len(events.items),
-        events.positives.nnz,
-        events.impressions.nnz,
-    )
+    text = "fit: %d events of %d users and %d items, %d pairs chosen, %d shown"
+    pairs = events.positives.nnz, events.impressions.nnz
+    logger.info(text, n_events, len(events.users), len(events.items), *pairs)
 
 
 def _with_choices(recipe, events, table, dates, rng, choice):

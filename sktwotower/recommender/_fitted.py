@@ -160,10 +160,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if self.context is not None:
             model, fields = self._without_contexts(net.module_, gone)
             net = with_model(net, model)
-        return fields | {
-            "net": net,
-            "stream": self.stream.without_users(events[np.flatnonzero(gone)]),
-        }
+        stream = self.stream.without_users(events[np.flatnonzero(gone)])
+        return fields | {"net": net, "stream": stream}
 
     def fields_of_others(self, gone, left):
         """Return what `fields_without` does where all users count as learnt from."""

@@ -106,6 +106,5 @@ class FoldIn(FoldInArrays):
         items, log_weights = as_float(self.vectors), as_float(self.log_weights)
         items = torch.from_numpy(items)
         logits = torch.from_numpy(users) @ items.T / self.temperature
-        return (
-            torch.softmax(logits + torch.from_numpy(log_weights), 1) @ items
-        ).numpy()
+        shares = torch.softmax(logits + torch.from_numpy(log_weights), 1)
+        return (shares @ items).numpy()

@@ -83,12 +83,8 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     random = _random(recipe.random_state, len(fitted.epochs))
     with alone():  # all processes that train together learn the same
         net, stream = _train(recipe, fitted, call, stream, random)
-    moved = moved_items(
-        fitted.model,
-        net.module_,
-        without_last_row(events.items.rows),
-        call.inputs["item"][0],
-    )
+    rows, places = without_last_row(events.items.rows), call.inputs["item"][0]
+    moved = moved_items(fitted.model, net.module_, rows, places)
     learnt = replace(call.after, net=net, stream=stream)
     return learnt, np.union1d(moved, described)
 

@@ -169,9 +169,8 @@ def with_users(fitted, gather):
     if group is None:
         return fitted
     if not gather:
-        return fitted.without_users(
-            ~own_users(fitted.users.ids), fitted.fields_of_others
-        )
+        of_others = ~own_users(fitted.users.ids)
+        return fitted.without_users(of_others, fitted.fields_of_others)
     owners = owners_of_users(fitted.users.ids, group.size)
     changed = {}
     for name in ("seen", "context_users"):

@@ -61,11 +61,8 @@ class TowerVectors:
         new = self.fold_in_rows(query, past) if serving.fold_in else []
         if len(new):
             chosen = past.seen if len(new) == len(query) else past.seen[new]
-            vectors[new] = self.model.folded(
-                vectors[new],
-                self._sums(chosen),
-                functools.partial(self.fold_in, n_past=np.diff(chosen.indptr)),
-            )
+            move = functools.partial(self.fold_in, n_past=np.diff(chosen.indptr))
+            vectors[new] = self.model.folded(vectors[new], self._sums(chosen), move)
         return vectors
 
     def _vector_of_one(self, row, past):

@@ -178,9 +178,8 @@ class ValidationRecall:
         with exchange.fetched(self._columns(exchange.layers)):
             if len(self.truth.indptr) > 1:
                 found = self._recall(module)
-        _, total, n_users, *_ = exchange.header(GOES_ON, found.sum(), len(found)).sum(
-            axis=0
-        )
+        headers = exchange.header(GOES_ON, found.sum(), len(found))
+        _, total, n_users, *_ = headers.sum(axis=0)
         return float(total / n_users)
 
     def _columns(self, layers):

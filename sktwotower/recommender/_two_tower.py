@@ -251,9 +251,8 @@ class TwoTowerRecommender(
                 changed = np.sort(places[changed])
                 n_items = fitted.n_items + len(more.items) - len(fitted.items)
                 changed = changed[changed < n_items]
-                self._fitted = served(
-                    more, n_items, IndexRecipe.of(self), fitted.catalog, changed
-                )
+                index, before = IndexRecipe.of(self), fitted.catalog
+                self._fitted = served(more, n_items, index, before, changed)
                 self._fitted.log("partial_fit", time.perf_counter() - start)
         return self
 

@@ -82,9 +82,8 @@ class Describer:
 
     def _check_stored(self, place):
         known, given = scaled_names(self.log), {*(self.scales or {})}
-        require(
-            given <= known, f"{place}.scales", f"those of features: {sorted(known)}"
-        )
+        expected = f"those of features: {sorted(known)}"
+        require(given <= known, f"{place}.scales", expected)
 
     def candidates(self, query, past, indices, scores):
         """Return the features of candidates of users, and their ``CandidatePairs``.
@@ -207,27 +206,18 @@ def build_describer(
     fitted, frame = retriever._fitted, events.frame
     repeats = not recipe.exclude_seen
     log = build_log(retriever, events, by_user, repeats, columns.positions(frame))
-    sides, own = (fitted.users, fitted.items), None
+    own = None
     if before is None:
-        encoders = [learn_encoders(side, frame) for side in sides]
+        encoders = [learn_encoders(s, frame) for s in (fitted.users, fitted.items)]
     else:
         context, encoders, own = before.context, before.encoders, before.own
-    users, items = (
-        side_columns(side, frame, of_side)
-        for side, of_side in zip(sides, encoders, strict=True)
-    )
+    users = side_columns(fitted.users, frame, encoders[0])
+    items = side_columns(fitted.items, frame, encoders[1])
     if log.click_rates is not None:
         users = _with_rates(users, fitted.users, events)
-    return Describer(
-        log=log,
-        context=context,
-        users=users,
-        items=items,
-        own=own,
-        scales=_scales(recipe, retriever, log),
-        fitted=fitted,
-        encoders=encoders,
-    )
+    learnt = {"own": own, "scales": _scales(recipe, retriever, log)}
+    known = {"fitted": fitted, "encoders": encoders}
+    return Describer(log, context, users, items, **learnt, **known)
 
 
 def _with_rates(columns, users, events):

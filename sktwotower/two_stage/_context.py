@@ -67,9 +67,8 @@ class Context(NamedTuple):
         """
         ends = np.cumsum([_n_levels(encoder) for encoder in self.encoders])
         both = zip(self.encoders, np.split(unused, ends[:-1]), strict=False)
-        return self._replace(
-            encoders=[e.restricted(~gone) if gone.any() else e for e, gone in both]
-        )
+        encoders = [e.restricted(~gone) if gone.any() else e for e, gone in both]
+        return self._replace(encoders=encoders)
 
     def encode(self, frame):
         """Return the numbers (n, n_numbers) of a table, nan for columns it lacks."""

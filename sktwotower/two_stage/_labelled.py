@@ -87,9 +87,8 @@ class Candidates(NamedTuple):
 
     def rows(self):
         """Return the ``LabelledRows`` of all candidates, user by user."""
-        return LabelledRows(
-            self.features, self.labels, np.nonzero(self.indices >= 0)[0]
-        )
+        users = np.nonzero(self.indices >= 0)[0]
+        return LabelledRows(self.features, self.labels, users)
 
 
 def _rows_of_users(features, indices, places):

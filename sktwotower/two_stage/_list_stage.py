@@ -138,9 +138,8 @@ def _choose(table, users, scores, weights):
     ``scores``: those of each order, (n_rows,), a dict. ``weights`` (n_rows,): how much
     a row counts if it was chosen. The mean area under the ROC curve of lists decides.
     """
-    areas = pd.DataFrame(
-        {name: _areas(table, scores[name], weights) for name in ORDERS}
-    )
+    areas = {name: _areas(table, scores[name], weights) for name in ORDERS}
+    areas = pd.DataFrame(areas)
     totals = _areas(table, None, weights)
     owners = pd.Series(users).groupby(table.groups).first()[areas.index]
     best, rows = "retriever", []

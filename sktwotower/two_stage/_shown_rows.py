@@ -51,12 +51,9 @@ class ShownColumns(NamedTuple):
         )
         rows = columns.rows(frame)
         if rows.any():
-            lists = RankedLists(
-                events.rewards[rows],
-                np.zeros(rows.sum()),
-                frame.loc[rows, columns.lists],
-                names=("y", "scores", "the column of lists"),
-            )
+            names = "y", "scores", "the column of lists"
+            scores, groups = np.zeros(rows.sum()), frame.loc[rows, columns.lists]
+            lists = RankedLists(events.rewards[rows], scores, groups, names)
             check_one_user(lists, events.users[rows])
         columns.positions(frame)
         return columns
@@ -73,9 +70,8 @@ class ShownColumns(NamedTuple):
         try:
             if is_date(values):
                 raise TypeError
-            return (
-                pd.to_numeric(values).astype("Float64").to_numpy(float, na_value=np.nan)
-            )
+            numbers = pd.to_numeric(values).astype("Float64")
+            return numbers.to_numpy(float, na_value=np.nan)
         except (TypeError, ValueError):
             raise ValueError(
                 f"The position column {self.position!r} must hold numbers, the first "
