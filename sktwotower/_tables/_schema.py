@@ -134,15 +134,10 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
         if isinstance(X, list | tuple):
             no_rows = may_be_empty and schema is not None and len(X) == 0
             X = np.empty((0, schema.n_columns)) if no_rows else _rows(X)
-        array = checked_array(
-            checker,
-            X,
-            dtype=None,
-            ensure_all_finite=False,
-            ensure_min_features=2 if first else 1,
-            ensure_min_samples=0 if may_be_empty else 1,
-            reset=first,
-        )
+        n_features, n_samples = 2 if first else 1, 0 if may_be_empty else 1
+        fewest = {"ensure_min_features": n_features, "ensure_min_samples": n_samples}
+        how = {"dtype": None, "ensure_all_finite": False, "reset": first}
+        array = checked_array(checker, X, **how, **fewest)
         frame = array_as_frame(array, "X")
     names = getattr(checker, "feature_names_in_", None)
     if first:

@@ -215,18 +215,11 @@ def _indexed(fitted, vectors, index, before, changed):
         query = Query(fitted.user_ids[rows], rows, users.rows[rows])
         return fitted.without_context(query, fitted.past(query), Serving(fold_in=False))
 
-    return Catalog(
-        vectors,
-        *build_index(
-            index.neighbors,
-            vectors,
-            normalize=fitted.model.normalize,
-            sample=sample,
-            k=index.n_neighbors,
-            before=None if before is None else (before.index, before.index_recall),
-            changed=changed,
-        ),
-    )
+    how = {"normalize": fitted.model.normalize, "k": index.n_neighbors}
+    if before is not None:
+        how |= {"before": (before.index, before.index_recall), "changed": changed}
+    found = build_index(index.neighbors, vectors, sample=sample, **how)
+    return Catalog(vectors, *found)
 
 
 def _with_catalog(fitted, items):
@@ -261,14 +254,9 @@ def _without_items(fitted, gone):
     if sequences is not None:
         sequences = sequences.with_items(kept)
     model = fitted.model.without("item", left, unused, rows[:-1])
-    return replace(
-        fitted,
-        items=items,
-        seen=fitted.seen[:, kept].tocsr(),
-        sequences=sequences,
-        net=with_model(fitted.net, model),
-        stream=fitted.stream.without_items(kept),
-    )
+    net, stream = with_model(fitted.net, model), fitted.stream.without_items(kept)
+    events = {"seen": fitted.seen[:, kept].tocsr(), "sequences": sequences}
+    return replace(fitted, items=items, net=net, stream=stream, **events)
 
 
 def with_new_items(learnt, fitted):

@@ -80,22 +80,16 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     recipe, events, half_life = _with_choices(
         recipe, events, table, schema.dates, rng, saved.choice
     )
-    context = who = None
+    known = {"half_life": half_life}
     if contexts is not None:
-        context, who = events.contexts.context, events.contexts.used_by(table)
+        known["context"] = events.contexts.context
+        known["context_users"] = events.contexts.used_by(table)
     del table  # it may fill memory or disk, and training does not need it
-    learnt = FittedTowers(
-        schema,
-        events.users,
-        events.items,
-        seen_matrix(events.positives),
-        None if events.ordered is None else events.ordered.sequences(),
-        half_life=half_life,
-        net=_train(plans_of(recipe, events), before, rng, saved),
-        stream=first_stream(events),
-        context=context,
-        context_users=who,
-    )
+    in_order = None if events.ordered is None else events.ordered.sequences()
+    net = _train(plans_of(recipe, events), before, rng, saved)
+    seen, known["stream"] = seen_matrix(events.positives), first_stream(events)
+    sides = events.users, events.items
+    learnt = FittedTowers(schema, *sides, seen, in_order, net=net, **known)
     return with_users(learnt, recipe.gather_users)
 
 

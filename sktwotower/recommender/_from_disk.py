@@ -74,9 +74,8 @@ def read_from_disk(tables, X, y, sample_weight):
     offsets = np.append(0, np.cumsum(sizes))
     table = EventTable(len(items), offsets, **found)
     names = frame.columns.to_numpy(dtype=object)
-    schema = TableSchema(
-        frame.shape[1], names, library=library_of(X), context=tuple(columns.context)
-    )
+    library, context = library_of(X), tuple(columns.context)
+    schema = TableSchema(frame.shape[1], names, library=library, context=context)
     if columns.time is not None:
         schema = schema.with_time(frame, columns.time, dates)
     return schema, users, items, contexts, table

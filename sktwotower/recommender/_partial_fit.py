@@ -209,18 +209,14 @@ def _one_pass(recipe):
     params = dict(recipe.net_params or {})
     lr = PARTIAL_RATE * params.pop("lr", recipe.lr)
     fixed = {"max_epochs": 1, "iterator_train__shuffle": False}
-    return recipe._replace(
-        max_epochs=1,
-        early_stopping=False,
-        impression_start=0,
-        lr=lr,
-        net_params=params | fixed,
-        callbacks=[
-            each
-            for each in recipe.callbacks or []
-            if not monitors_validation([each]) and not schedules([each])
-        ],
-    )
+    kept = [
+        each
+        for each in recipe.callbacks or []
+        if not monitors_validation([each]) and not schedules([each])
+    ]
+    given = {"lr": lr, "net_params": params | fixed, "callbacks": kept}
+    once = {"max_epochs": 1, "early_stopping": False, "impression_start": 0}
+    return recipe._replace(**once, **given)
 
 
 def _train(recipe, fitted, call, stream, random):
@@ -283,14 +279,10 @@ def _training_set(recipe, call, stream):
             in_order = in_order._replace(impressions=None)
         training = SequenceSet(*rows, in_order, recipe.max_history, contexts)
     else:
-        training = TrainingSet(
-            *rows,
-            positives,
-            history=call.after.seen if recipe.history is not None else None,
-            impressions=shown if shown.nnz and recipe.takes_impressions else None,
-            known=call.before,
-            contexts=of_pairs,
-        )
+        past = call.after.seen if recipe.history is not None else None
+        shown = shown if shown.nnz and recipe.takes_impressions else None
+        how = {"history": past, "impressions": shown, "contexts": of_pairs}
+        training = TrainingSet(*rows, positives, known=call.before, **how)
     training.users = _in_order(training, call.order, recipe)
     training.stream, training.pool = stream, _pool(call)
     training.earlier = call.before

@@ -55,17 +55,12 @@ def candidates_of(recipe, retriever, context, later):
         )
     later = later.part(known)
     later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
-    query, past, judged = read_held_out(
-        retriever._fitted,
-        later.frame,
-        later.rewards,
-        later.weights,
-        exclude_seen=False,
-        requests=(),
-        max_users=USERS_PER_RANKED * _max_users(recipe),
-        random_state=recipe.random_state,
-    )
-    numbers = context.encode(later.frame.iloc[judged.last_rows])
+    fitted, frame = retriever._fitted, later.frame
+    how = {"exclude_seen": False, "requests": (), "random_state": recipe.random_state}
+    how["max_users"] = USERS_PER_RANKED * _max_users(recipe)
+    found = read_held_out(fitted, frame, later.rewards, later.weights, **how)
+    query, past, judged = found
+    numbers = context.encode(frame.iloc[judged.last_rows])
     query = replace(query, asked=StagedAsked(query.asked, numbers))
     return retrieved(recipe, retriever, query, past, judged.truth)
 

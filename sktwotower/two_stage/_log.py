@@ -213,17 +213,9 @@ def build_log(retriever, events, by_user, repeats, positions=None):
     rates = places = None
     if not chosen.all():
         rates, places = click_rates(items, chosen, shape[1], positions)
-    return Log(
-        sequences=in_order,
-        clock=clock,
-        counts=counts,
-        n_users=n_users,
-        click_rates=rates,
-        places=places,
-        vectors=vectors,
-        after=followed_by(in_order, counts),
-        repeats=repeats,
-    )
+    rated = {"click_rates": rates, "places": places, "repeats": repeats}
+    together = {"vectors": vectors, "after": followed_by(in_order, counts)}
+    return Log(in_order, clock, counts, n_users, **rated, **together)
 
 
 def unit_rows(vectors):

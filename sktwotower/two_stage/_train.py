@@ -146,16 +146,9 @@ def _with_ranker(recipe, ranker, describer, cut, columns):
     if weight == 0 and later is not None:
         _warn_of_no_lasting_gain(recipe, gains, later)
     stage = table.rows().fit(ranker, named)
-    training = Training(
-        cut=cut.kind,
-        weight=weight,
-        n_positive=n_positive,
-        recall=recall,
-        gains=gains,
-        later_gains=later,
-        table=_frame_of(describer, table) if recipe.keep_training_table else None,
-        held_out=held_out,
-    )
+    frame = _frame_of(describer, table) if recipe.keep_training_table else None
+    found = {"gains": gains, "later_gains": later, "table": frame, "held_out": held_out}
+    training = Training(cut.kind, weight, n_positive, recall, **found)
     return Ranked(training, describer, stage)
 
 
