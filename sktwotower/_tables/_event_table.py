@@ -9,18 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from . import _sparse
 from ._sequences import Sequences, as_rows, lags_of, places_of, starts
-from ._sparse import (
-    Column,
-    Rows,
-    by_chunks,
-    is_mapped,
-    pair_matrix,
-    row_blocks,
-    summed,
-    take_columns,
-    with_empty_row,
-)
 
 # Odd numbers whose multiples, modulo 2 ** 64, look random.
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
@@ -109,7 +99,7 @@ class EventTable(NamedTuple):
     @property
     def on_disk(self):
         """Whether columns are memory maps."""
-        return is_mapped(self.items)
+        return _sparse.is_mapped(self.items)
 
     # Parts of the table
 
@@ -118,7 +108,7 @@ class EventTable(NamedTuple):
         if not self.on_disk:
             yield self
             return
-        for block in row_blocks(self.offsets, on_disk=True):
+        for block in _sparse.row_blocks(self.offsets, on_disk=True):
             offsets = self.offsets[block.start : block.stop + 1]
             events = slice(int(offsets[0]), int(offsets[-1]))
             yield self._at(events, offsets - offsets[0])
@@ -153,12 +143,12 @@ class EventTable(NamedTuple):
 
     def with_items(self, items):
         """Return the same events, of items at sorted positions (m,) that have them."""
-        places = by_chunks(
+        places = _sparse.by_chunks(
             lambda part: np.searchsorted(items, part).astype(part.dtype), self.items
         )
         impressions = self.impressions
         if impressions is not None:
-            impressions = take_columns(impressions, items)
+            impressions = _sparse.take_columns(impressions, items)
         return self._replace(n_items=len(items), items=places, impressions=impressions)
 
     # What is computed for some users at a time
@@ -172,9 +162,9 @@ class EventTable(NamedTuple):
                 values = getattr(part, name)
                 if values is not None:
                     if name not in columns:
-                        is_matrix = sparse.issparse(values)
-                        growing = Rows(on_disk, self.n_items) if is_matrix else None
-                        columns[name] = growing or Column(on_disk)
+                        is_matrix, n_items = sparse.issparse(values), self.n_items
+                        growing = _sparse.Rows(on_disk, n_items) if is_matrix else None
+                        columns[name] = growing or _sparse.Column(on_disk)
                     columns[name].append(values)
         found = dict.fromkeys(COLUMNS) | {n: c.finish() for n, c in columns.items()}
         offsets = np.append(0, np.cumsum(np.concatenate(sizes)))
@@ -182,7 +172,7 @@ class EventTable(NamedTuple):
 
     def column(self, compute):
         """Return what ``compute`` returns for each block of users, (n_events,)."""
-        column = Column(self.on_disk)
+        column = _sparse.Column(self.on_disk)
         for part in self.blocks():
             column.append(compute(part))
         return column.finish()
@@ -193,14 +183,14 @@ class EventTable(NamedTuple):
         """Return the summed weights of what was chosen, or shown, CSR of all pairs."""
         if self.chosen is None and not chosen:
             return sparse.csr_matrix((self.n_users, self.n_items), dtype=np.float32)
-        pairs = Rows(self.on_disk, self.n_items)
+        pairs = _sparse.Rows(self.on_disk, self.n_items)
         for part in self.blocks():
             if part.chosen is not None:
                 part = part.events_at(part.chosen if chosen else ~part.chosen)
             # copies, as they are changed
             columns = part.gains.astype(float), part.items.copy(), part.offsets
             shape = part.n_users, self.n_items
-            pairs.append(summed(sparse.csr_matrix(columns, shape)))
+            pairs.append(_sparse.summed(sparse.csr_matrix(columns, shape)))
         return pairs.finish()
 
     def chosen_pairs(self):
@@ -229,7 +219,7 @@ class EventTable(NamedTuple):
 
     def sequences(self):
         """Return the ``Sequences`` of a table that is in order."""
-        return Sequences(with_empty_row(self.lags()), self.times)
+        return Sequences(_sparse.with_empty_row(self.lags()), self.times)
 
     def gaps(self):
         """Return the time (n_events,) since the last event before each, float64.
@@ -274,7 +264,8 @@ def _in_order(table):
     kept = place >= events.offsets[owners]
     items, weights = table.items[shown][kept], table.gains[shown][kept]
     shape = events.n_events, table.n_items
-    return events._replace(impressions=pair_matrix(place[kept], items, weights, shape))
+    impressions = _sparse.pair_matrix(place[kept], items, weights, shape)
+    return events._replace(impressions=impressions)
 
 
 def _gaps(table):

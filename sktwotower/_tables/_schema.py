@@ -16,17 +16,8 @@ from sklearn.utils.validation import validate_data
 from sktwotower._records import array, integer, list_of, one_of, record, require
 from sktwotower._records._checks import text
 
+from . import _frames
 from ._columns import Columns
-from ._frames import (
-    LIBRARIES,
-    PANDAS,
-    array_as_frame,
-    as_frame,
-    is_frame,
-    is_source,
-    library_of,
-    refuse_records,
-)
 from ._messages import shorten
 from ._outcomes import outcomes
 from ._times import read_times
@@ -59,7 +50,7 @@ class TableSchema(NamedTuple):
     time: str | None = None
     time_place: integer() | None = None
     dates: bool = False
-    library: one_of(*LIBRARIES) = PANDAS
+    library: one_of(*_frames.LIBRARIES) = _frames.PANDAS
     context: tuple[str, ...] = ()
 
     def _check_stored(self, place):
@@ -82,8 +73,8 @@ class TableSchema(NamedTuple):
         """
         if self.time is None and not self.context and not optional:
             return X
-        if is_frame(X):
-            return self._with_empty(as_frame(X, "X"), optional)
+        if _frames.is_frame(X):
+            return self._with_empty(_frames.as_frame(X, "X"), optional)
         if self.time is None:
             return X
         array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
@@ -119,14 +110,15 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
     lack the time, columns of the context and the ``optional`` ones, which are then
     filled with missing values. ``may_be_empty``: whether X may have no rows.
     """
-    checker, first, library = _checker_class(owner)(), schema is None, library_of(X)
+    checker, first = _checker_class(owner)(), schema is None
+    library = _frames.library_of(X)
     if not first:
         X = schema.with_empty_columns(X, optional)
         checker.n_features_in_ = schema.n_columns
         if schema.names is not None:
             checker.feature_names_in_ = schema.names
-    if is_frame(X):
-        frame = as_frame(X, "X")
+    if _frames.is_frame(X):
+        frame = _frames.as_frame(X, "X")
         _check_columns(checker, frame, schema)
         _check_size(frame, first, may_be_empty)
     else:
@@ -138,7 +130,7 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
         fewest = {"ensure_min_features": n_features, "ensure_min_samples": n_samples}
         how = {"dtype": None, "ensure_all_finite": False, "reset": first}
         array = checked_array(checker, X, **how, **fewest)
-        frame = array_as_frame(array, "X")
+        frame = _frames.array_as_frame(array, "X")
     names = getattr(checker, "feature_names_in_", None)
     if first:
         schema = TableSchema(frame.shape[1], names, library=library)
@@ -200,7 +192,7 @@ def times_of_events(frame, name, schema, known=None):
 
 def checked_array(checker, X, **params):
     """Return X as ``validate_data`` does, whose errors would print a column of ids."""
-    refuse_records(X, "X")
+    _frames.refuse_records(X, "X")
     try:
         return validate_data(checker, X, **params)
     except ValueError as error:
@@ -215,7 +207,7 @@ def checked_array(checker, X, **params):
 
 
 def _refuse_source(X):
-    if is_source(X):
+    if _frames.is_source(X):
         what = repr(os.fspath(X)) if isinstance(X, str | os.PathLike) else "a Dataset"
         raise TypeError(
             f"X is {what}, but a table in memory is needed here. Load it first, as "

@@ -12,17 +12,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import clone
 
-from sktwotower._records import (
-    array,
-    csr,
-    integer,
-    list_of,
-    one_of,
-    positions,
-    record,
-    require,
-    share,
-)
+from sktwotower import _records as records
 from sktwotower._records._checks import text
 from sktwotower._tables._sparse import rows_of_each
 from sktwotower.features._forgetting import without_rows
@@ -97,7 +87,7 @@ def _rows_of_users(features, indices, places):
     return features[np.isin(rows, places)].reset_index(drop=True)
 
 
-@record
+@records.record
 class HeldOutUsers(NamedTuple):
     """Users with their candidates, and a ranker that was not fitted on them.
 
@@ -113,20 +103,20 @@ class HeldOutUsers(NamedTuple):
         The ranker.
     """
 
-    ids: array("", "n")
+    ids: records.array("", "n")
     features: pd.DataFrame
-    indices: array("int64", "n n_candidates")
-    truth: csr("n n_items", canonical=False)
+    indices: records.array("int64", "n n_candidates")
+    truth: records.csr("n n_items", canonical=False)
     ranker: FittedRanker
 
     def _check_stored(self, place):
-        require(len(self.ids) > 0, place, "users")
+        records.require(len(self.ids) > 0, place, "users")
         n_items = self.truth.shape[1]
-        positions(self.indices.ravel(), f"{place}.indices", n_items, -1)
+        records.positions(self.indices.ravel(), f"{place}.indices", n_items, -1)
         n_pairs = np.count_nonzero(self.indices >= 0)
         fits = len(self.features) == n_pairs
-        require(fits, f"{place}.features", f"{n_pairs} rows")
-        list_of(text)(list(self.features), f"a name of {place}.features")
+        records.require(fits, f"{place}.features", f"{n_pairs} rows")
+        records.list_of(text)(list(self.features), f"a name of {place}.features")
 
     @classmethod
     def of(cls, table, ranker):
@@ -147,7 +137,7 @@ class HeldOutUsers(NamedTuple):
         return HeldOutUsers(ids, features, *parts, self.ranker)
 
 
-@record
+@records.record
 class Training(NamedTuple):
     """What fit found on the way to a ranker.
 
@@ -171,10 +161,10 @@ class Training(NamedTuple):
         Users for the importance of features.
     """
 
-    cut: one_of("time", "user")
-    weight: share()
-    n_positive: integer()
-    recall: share()
+    cut: records.one_of("time", "user")
+    weight: records.share()
+    n_positive: records.integer()
+    recall: records.share()
     gains: pd.DataFrame | None = None
     later_gains: pd.DataFrame | None = None
     table: pd.DataFrame | None = None
