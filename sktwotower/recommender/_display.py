@@ -145,18 +145,14 @@ def _tower_in_words(estimator, side):
     if fitted is not None:
         steps = [f"{getattr(fitted, f'{side}s').width} features"]
     given = getattr(estimator, f"{side}_tower")
-    layers = [*estimator.hidden_layer_sizes, _width_of(estimator, fitted)]
+    width = WIDTH if fitted is None else fitted.catalog.vectors.shape[1]
+    if estimator.embedding_dim != "auto":
+        width = estimator.embedding_dim
+    layers = [*estimator.hidden_layer_sizes, width]
     steps += [f"{given!r}"] if given is not None else map(str, layers)
     if side == "user" and estimator.history is not None:
         steps[0] += " + mean of past items"
     return " → ".join(steps) + (" → unit length" if estimator.normalize else "")
-
-
-def _width_of(estimator, fitted):
-    """Return the number of entries of vectors, as far as it is known."""
-    if estimator.embedding_dim != "auto":
-        return estimator.embedding_dim
-    return WIDTH if fitted is None else fitted.catalog.vectors.shape[1]
 
 
 def _context_in_words(estimator):

@@ -89,16 +89,11 @@ def read_sides(tables, columns, frame, outcomes):
 
 def fit_side(tables, columns, side, frame):
     """Return the ``Entities`` of a side, and their positions in the rows of a frame."""
-    return fit_entities(
-        side,
-        id_column=getattr(columns, side),
-        label=columns.labels[side == "item"],
-        features=getattr(columns, f"{side}_features"),
-        table=getattr(tables, f"{side}s"),
-        transformer=getattr(tables, f"{side}_transformer"),
-        frame=frame,
-        memory=tables.memory,
-    )
+    label, features = columns.labels[side == "item"], f"{side}_features"
+    how = {"features": getattr(columns, features), "frame": frame}
+    how |= {"table": getattr(tables, f"{side}s"), "memory": tables.memory}
+    how["transformer"] = getattr(tables, f"{side}_transformer")
+    return fit_entities(side, getattr(columns, side), label, **how)
 
 
 def seen_matrix(positives):

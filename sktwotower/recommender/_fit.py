@@ -126,9 +126,8 @@ def _read(owner, tables, X, y, sample_weight):
     """Return the schema, users, items, contexts and the ``EventTable`` of X."""
     if is_source(X):
         return read_from_disk(tables, X, y, sample_weight)
-    frame, columns, outcomes, schema = read_in_memory(
-        owner, tables, X, y, sample_weight
-    )
+    found = read_in_memory(owner, tables, X, y, sample_weight)
+    frame, columns, outcomes, schema = found
     return schema, *read_sides(tables, columns, frame, outcomes)
 
 

@@ -245,17 +245,13 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         k, excluded = min(k, self.n_items), self.in_catalog(excluded)
         scores = np.full((len(query), k), -np.inf, dtype=np.float32)
         indices = np.full((len(query), k), -1, dtype=np.int64)
+        index, items = self.catalog.index, self.catalog.vectors
         with threads(serving.n_jobs):
             for block in blocks(len(query), bool(serving.verbose)):
                 vectors = self.embed_users(query[block], past[block], serving)
-                scores[block], indices[block] = retrieve(
-                    self.catalog.index,
-                    vectors,
-                    self.catalog.vectors,
-                    k,
-                    rows_of(excluded, block),
-                    rows_of(allowed, block),
-                )
+                hidden, shown = rows_of(excluded, block), rows_of(allowed, block)
+                found = retrieve(index, vectors, items, k, hidden, shown)
+                scores[block], indices[block] = found
         return scores, indices
 
     def search_known(self, request, k, serving, exclude_seen):
@@ -293,11 +289,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         ``hidden``: positions (m,) of items that must not be returned. ``allowed``:
         sorted positions of those that may be; None: all.
         """
-        catalog = self.catalog
+        index, items = self.catalog.index, self.catalog.vectors
         with threads(serving.n_jobs):
-            scores, indices = nearest_to_one(
-                catalog.index, vector, catalog.vectors, k, hidden, allowed
-            )
+            scores, indices = nearest_to_one(index, vector, items, k, hidden, allowed)
         return scores[None].astype(np.float32), indices[None]
 
     def cosines(self, positions):
@@ -311,8 +305,6 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         position of each query item in the catalog.
         """
         with threads(serving.n_jobs):
-            vectors = self.embed_items(query)
-            scores, indices = retrieve(
-                self.catalog.index, vectors, self.catalog.vectors, k, itself
-            )
+            vectors, items = self.embed_items(query), self.catalog.vectors
+            scores, indices = retrieve(self.catalog.index, vectors, items, k, itself)
         return scores.astype(np.float32), indices

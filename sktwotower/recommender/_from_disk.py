@@ -30,6 +30,7 @@ NAMES = {
     ITEM: "item column {!r}",
     TIME: "The time column {!r} of X",
 }
+PLACED = "(select *, row_number() over () as place from events)"
 REWARD, WEIGHT = "try_cast(y as double)", "try_cast(w as double)"
 
 
@@ -117,13 +118,11 @@ def _check_outcomes(source):
         figures.append(f"min({sql}) as min_{name}, max({sql}) as max_{name}")
     sql = f"select {', '.join(figures)} from events"
     found = from_first(lambda: source.query(sql).to_pylist()[0])
-    outcomes = {
-        name: Outcome(
-            f"{parameter}, the column {source.columns[name]!r} of X,",
-            *(found[f"{figure}_{name}"] or 0 for figure in ("bad", "min", "max")),
-        )
-        for name, (_, parameter) in given.items()
-    }
+    outcomes = {}
+    for name, (_, parameter) in given.items():
+        what = f"{parameter}, the column {source.columns[name]!r} of X,"
+        figures = (found[f"{each}_{name}"] or 0 for each in ("bad", "min", "max"))
+        outcomes[name] = Outcome(what, *figures)
     check_outcomes(outcomes.values(), found["n_positive"])
     return outcomes
 
@@ -131,12 +130,10 @@ def _check_outcomes(source):
 def _check_ids(source, frame):
     """Check that there are events, and that none lacks an id or a time."""
     names = {a: source.columns[a] for a in NAMES if a in source.columns}
-    missing = {
-        alias: f"({alias} is null or isnan({alias}))"
-        if frame[name].dtype.kind == "f"
-        else f"{alias} is null"
-        for alias, name in names.items()
-    }
+    missing = {alias: f"{alias} is null" for alias in names}
+    for alias, name in names.items():
+        if frame[name].dtype.kind == "f":
+            missing[alias] = f"({alias} is null or isnan({alias}))"
     counts = [f"count_if({sql}) as {alias}" for alias, sql in missing.items()]
     sql = f"select count(*) as n, {', '.join(counts)} from events{_kept(source)}"
     found = from_first(lambda: source.query(sql).to_pylist()[0])
@@ -191,8 +188,7 @@ def _distinct(source, alias, features, part):
     return (
         f"select {alias} as id, count(*) as n, ({changed})::int as changed, "
         f"arg_max(struct_pack({last}), place) as last "
-        f"from (select *, row_number() over () as place from events){kept} "
-        f"group by {alias}"
+        f"from {PLACED}{kept} group by {alias}"
     )
 
 
@@ -209,12 +205,10 @@ def _contexts(source, columns, tables):
         nothing = distinct_contexts(source.empty[[]])
         return fit_contexts(tables, columns, *nothing)[0], None
     # in the order of X, as in memory
+    names = ", ".join(aliases)
+    sql = f"select {names}, count(*) as n, min(place) as first from {PLACED}"
     answer = of_own_part(
-        lambda part: source.query(
-            f"select {', '.join(aliases)}, count(*) as n, min(place) as first "
-            "from (select *, row_number() over () as place from events)"
-            f"{_kept(source, part)} group by {', '.join(aliases)}"
-        ),
+        lambda part: source.query(f"{sql}{_kept(source, part)} group by {names}"),
         aliases,
     ).sort_by("first")
     found = answer.select(aliases)

@@ -177,9 +177,8 @@ def _recipes(recipe, fitted, call):
     }
     if recipe.dropout == "auto":  # it depends on all events of fit
         of_fit["dropout"] = fitted.net.iterator_train__history_dropout
-    everything = call.events._replace(
-        positives=without_last_row(call.after.seen), ordered=None
-    )
+    seen = without_last_row(call.after.seen)
+    everything = call.events._replace(positives=seen, ordered=None)
     first, *others = _lengths(recipe, fitted.model)
     first = values_of_kind(recipe._replace(embedding_dim=first))._replace(**of_fit)
     recipes = [first]

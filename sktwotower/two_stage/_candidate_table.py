@@ -234,8 +234,6 @@ def _scales(recipe, retriever, log):
     rng = np.random.default_rng(recipe.random_state)
     users = rng.permutation(len(fitted.user_ids))[:MAX_SAMPLED_USERS]
     query = Query(fitted.user_ids[users], users, fitted.users.rows[users])
-    past = fitted.past(query)
-    scores, indices = find_candidates(
-        retriever, query, past, recipe.n_candidates, recipe.exclude_seen
-    )
+    past, n, excludes = fitted.past(query), recipe.n_candidates, recipe.exclude_seen
+    scores, indices = find_candidates(retriever, query, past, n, excludes)
     return scales_of(log, pairs_of(log.past(query, past), indices, scores))

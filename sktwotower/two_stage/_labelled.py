@@ -190,9 +190,8 @@ def retrieved(recipe, retriever, query, past, truth):
     if recipe.exclude_seen:
         truth = sparse.csr_matrix(truth - truth.multiply(past.seen))
         truth.eliminate_zeros()
-    scores, indices = find_candidates(
-        retriever, of_retriever(query), past, recipe.n_candidates, recipe.exclude_seen
-    )
+    own, n, excludes = of_retriever(query), recipe.n_candidates, recipe.exclude_seen
+    scores, indices = find_candidates(retriever, own, past, n, excludes)
     return Candidates(query, past, scores, indices, truth, hits_of(truth, indices))
 
 

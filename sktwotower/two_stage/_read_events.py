@@ -71,9 +71,8 @@ class ReadEvents(NamedTuple):
 
     def cut(self, cut, share):
         """Return the events before a cut, those after it, and how they were cut."""
-        later, cut = later_events(
-            self.users, self.times, self.chosen, self.dates, cut, share
-        )
+        users, times, dates = self.users, self.times, self.dates
+        later, cut = later_events(users, times, self.chosen, dates, cut, share)
         return self.part(~later), self.part(later), cut
 
 
@@ -82,9 +81,8 @@ def read(owner, retriever, X, y, sample_weight):
 
     ``owner``: name of the estimator in messages. ``retriever``: names the columns.
     """
-    frame, columns, (rewards, weights, times), schema = read_in_memory(
-        owner, retriever, X, y, sample_weight
-    )
+    found = read_in_memory(owner, retriever, X, y, sample_weight)
+    frame, columns, (rewards, weights, times), schema = found
     if times is None:
         times = np.arange(len(frame))
     users = pd.factorize(check_ids(frame[columns.user], "the users of X"))[0]

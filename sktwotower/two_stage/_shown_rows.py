@@ -45,10 +45,8 @@ class ShownColumns(NamedTuple):
                     "list: name the column of lists as well, lists=..."
                 )
             return cls(None, None)
-        columns = cls(
-            lists=name_of(list(frame), recipe.lists, "lists"),
-            position=name_of(list(frame), recipe.position, "position"),
-        )
+        lists = name_of(list(frame), recipe.lists, "lists")
+        columns = cls(lists, name_of(list(frame), recipe.position, "position"))
         rows = columns.rows(frame)
         if rows.any():
             names = "y", "scores", "the column of lists"
