@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from sktwotower._records import record, require
+from sktwotower._records import record
 from sktwotower.runtime._tower_arrays import ContextArrays
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._devices import moved
 from sktwotower.towers._sparse_rows import SparseLinear
 
-from ._stored_weights import table_of, with_weights
+from ._stored_weights import StoredModule
 
 # The optimizer moves all weights at the same rate, so that noise adds up with the root
 # of the number of steps. From this number on, contexts count less by as much.
@@ -24,7 +24,7 @@ STEPS = 200
 
 
 @record
-class ContextLayer(nn.Module):
+class ContextLayer(StoredModule, nn.Module):
     r"""Multiply the vector of a user by a context, and add the context.
 
     Parameters
@@ -39,11 +39,8 @@ class ContextLayer(nn.Module):
         As in `SparseLinear`.
     scale : float, default=1.0
         Factor s of both matrices, > 0; see `scale_of`.
-
-    Attributes
-    ----------
-    shares : array of shape (p,), float32
-        Factor of each feature, in [0, 1]; see `context_shares`.
+    shares : array of shape (p,), float32, default=None
+        Factor of each feature, in [0, 1]; see `context_shares`. None: ones.
 
     Notes
     -----
@@ -58,38 +55,25 @@ class ContextLayer(nn.Module):
     """
 
     _stored_as = ContextArrays
+    _tables = {"factors": "multiply.weight", "terms": "add.weight"}
 
-    def __init__(self, n_features, width, normalize=True, sparse_grad=False, scale=1.0):
+    def __init__(
+        self,
+        n_features,
+        width,
+        normalize=True,
+        sparse_grad=False,
+        *,
+        scale=1.0,
+        shares=None,
+    ):
         super().__init__()
         self.multiply = SparseLinear(n_features, width, sparse_grad)
         self.add = SparseLinear(n_features, width, sparse_grad)
         for layer in (self.multiply, self.add):
             nn.init.zeros_(layer.weight)
-        self.normalize, self.scale = normalize, scale
-        self.shares = np.ones(n_features, dtype=np.float32)
-
-    def _stored_parts(self):
-        return {
-            "factors": table_of(self.multiply),
-            "terms": table_of(self.add),
-            "normalize": self.normalize,
-            "sparse_grad": self.add.sparse_grad,
-            "scale": self.scale,
-            "shares": self.shares,
-        }
-
-    @classmethod
-    def _of_stored(cls, factors, terms, normalize, sparse_grad, scale, shares):
-        require(factors.shape == terms.shape, "a context layer", "tables of one shape")
-
-        def make(n):
-            return cls(n, terms.shape[1], normalize, sparse_grad, scale)
-
-        layer = with_weights(make, "add", terms, {})
-        with torch.inference_mode(False):
-            layer.multiply.weight = nn.Parameter(torch.from_numpy(factors))
-        layer.shares = shares
-        return layer
+        self.normalize, self.scale, self.sparse_grad = normalize, scale, sparse_grad
+        self.shares = np.ones(n_features, np.float32) if shares is None else shares
 
     def forward(self, users, rows):
         """Map vectors (n, d) of users, and rows (n, p), to vectors of requests."""

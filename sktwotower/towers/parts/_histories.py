@@ -19,7 +19,7 @@ from sktwotower.towers._autograd import product_dtype, weighted_sum
 from sktwotower.towers._decays import decayed_means
 from sktwotower.towers._sparse_rows import SparseLinear
 
-from ._stored_weights import array_by_name, table_of, with_weights
+from ._stored_weights import StoredModule
 
 # Initial numbers of steps after which a past item counts 1 / e. There is one further
 # sum without decay.
@@ -27,7 +27,7 @@ DECAYS = (1.0, 3.0, 10.0, 50.0)
 
 
 @record
-class PooledHistory(SparseLinear):
+class PooledHistory(StoredModule, SparseLinear):
     """The mean of the vectors of a user's distinct past items.
 
     The parameters are those of `SparseLinear`, which maps an item's feature row to its
@@ -35,19 +35,10 @@ class PooledHistory(SparseLinear):
     """
 
     _stored_as = PooledArrays
+    _tables = {"weights": "weight"}
     kind = "pooled"
     max_history = None
     n_hidden = 0
-
-    def _stored_parts(self):
-        return {"weights": table_of(self), "sparse_grad": self.sparse_grad}
-
-    @classmethod
-    def _of_stored(cls, weights, sparse_grad):
-        def make(n):
-            return cls(n, weights.shape[1], sparse_grad)
-
-        return with_weights(make, "", weights, {})
 
     @property
     def table(self):
@@ -79,7 +70,7 @@ class PooledHistory(SparseLinear):
 
 
 @record
-class RecentHistory(nn.Module):
+class RecentHistory(StoredModule, nn.Module):
     r"""Sum a user's past items with several learnt decays.
 
     Parameters
@@ -118,11 +109,12 @@ class RecentHistory(nn.Module):
     """
 
     _stored_as = RecentArrays
+    _tables, _others = {"items_table": "items.weight"}, "others"
     kind = "recent"
 
     def __init__(self, n_features, width, max_history, n_hidden=0, sparse_grad=False):
         super().__init__()
-        self.max_history = max_history
+        self.max_history, self.sparse_grad = max_history, sparse_grad
         self.items = SparseLinear(n_features, width, sparse_grad)
         self.log_decays = nn.Parameter(torch.tensor(DECAYS, dtype=torch.float32).log())
         identity = torch.eye(width, dtype=torch.float32)
@@ -131,24 +123,6 @@ class RecentHistory(nn.Module):
         if n_hidden:
             self.hidden = nn.Linear(N_SUMS * width, n_hidden, dtype=torch.float32)
             self.out = nn.Parameter(torch.zeros(n_hidden, width, dtype=torch.float32))
-
-    def _stored_parts(self):
-        return {
-            "items_table": table_of(self.items),
-            "max_history": self.max_history,
-            "n_hidden": self.n_hidden,
-            "sparse_grad": self.items.sparse_grad,
-            "others": array_by_name(self, "items.weight"),
-        }
-
-    @classmethod
-    def _of_stored(cls, items_table, max_history, n_hidden, sparse_grad, others):
-        width = items_table.shape[1]
-
-        def make(n):
-            return cls(n, width, max_history, n_hidden, sparse_grad)
-
-        return with_weights(make, "items", items_table, others)
 
     @property
     def table(self):

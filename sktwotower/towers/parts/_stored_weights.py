@@ -4,6 +4,8 @@ Input: a module with a table of weights, or the arrays of its weights.
 Output: the other one of both.
 """
 
+from dataclasses import fields
+
 import torch
 from torch import nn
 
@@ -11,11 +13,6 @@ from sktwotower._records import one_of
 from sktwotower._records._registry import add_codec
 from sktwotower._records._values import cannot_write
 from sktwotower.towers._net import seeded
-
-
-def table_of(layer):
-    """Return the weights of a ``SparseLinear`` as an array (p, width)."""
-    return layer.weight.detach().cpu().numpy()
 
 
 def array_by_name(module, *left_out):
@@ -29,19 +26,51 @@ def array_by_name(module, *left_out):
     return found
 
 
-def with_weights(make, table_name, table, weights):
-    """Return a module with arrays as its weights, which are not copied.
+class StoredModule:
+    """A module whose weights files hold as the arrays of its ``_stored_as``.
 
-    ``make(n)`` returns a module for n features; without any, its initial table is
-    empty. ``table_name``: name of the ``SparseLinear`` in it that gets the ``table``.
+    Fields of that class that are neither tables nor other weights are attributes of the
+    module, and arguments of its constructor.
+
+    Attributes
+    ----------
+    _tables : dict of str to str
+        The weights (p, width) of each ``SparseLinear``, as named in the module, by the
+        field that holds them.
+    _others : str or None
+        The field of all other weights, by name.
     """
-    with seeded(0):  # the initial weights are replaced at once
-        module = make(0)
-        layer = module.get_submodule(table_name)
-        layer.weight = nn.Parameter(torch.from_numpy(table))
-        others = {name: torch.from_numpy(values) for name, values in weights.items()}
-        module.load_state_dict(others, strict=False, assign=True)
-    return module.eval()
+
+    _others = None
+
+    def _stored_parts(self):
+        tables = {
+            field: self.get_parameter(name).detach().cpu().numpy()
+            for field, name in self._tables.items()
+        }
+        others = {self._others: array_by_name(self, *self._tables.values())}
+        found = {**tables, **others}
+        names = [each.name for each in fields(self._stored_as)]
+        return {n: found[n] if n in found else getattr(self, n) for n in names}
+
+    @classmethod
+    def _of_stored(cls, **parts):
+        """Return the module of arrays, which are not copied."""
+        arrays = {name: parts.pop(field) for field, name in cls._tables.items()}
+        others = parts.pop(cls._others, {})
+        width = next(iter(arrays.values())).shape[1]
+        with seeded(0):  # the initial weights are replaced at once
+            module = cls._without_features(width, **parts)
+            for name, table in arrays.items():
+                layer = module.get_submodule(name.rpartition(".")[0])
+                layer.weight = nn.Parameter(torch.from_numpy(table))
+            others = {name: torch.from_numpy(each) for name, each in others.items()}
+            module.load_state_dict(others, strict=False, assign=True)
+        return module.eval()
+
+    @classmethod
+    def _without_features(cls, width, **settings):
+        return cls(0, width, **settings)
 
 
 class DtypeCodec:

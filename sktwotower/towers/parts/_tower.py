@@ -15,11 +15,11 @@ from sktwotower._records import record
 from sktwotower.runtime._tower_arrays import TowerArrays
 from sktwotower.towers._sparse_rows import SparseLinear
 
-from ._stored_weights import array_by_name, table_of, with_weights
+from ._stored_weights import StoredModule
 
 
 @record
-class Tower(nn.Module):
+class Tower(StoredModule, nn.Module):
     """Sparse linear layer, then residual layers with ReLU.
 
     Parameters
@@ -48,6 +48,7 @@ class Tower(nn.Module):
     """
 
     _stored_as = TowerArrays
+    _tables, _others = {"table": "sparse.weight"}, "weights"
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Tower(nn.Module):
         sparse_grad=False,
     ):
         super().__init__()
-        widths = [*hidden_layer_sizes, embedding_dim]
+        self.widths = widths = [*hidden_layer_sizes, embedding_dim]
         self.sparse = SparseLinear(n_features, widths[0], sparse_grad)
         self.bias = nn.Parameter(torch.empty(widths[0], dtype=torch.float32))
         nn.init.normal_(self.bias, std=0.01)
@@ -68,7 +69,7 @@ class Tower(nn.Module):
         self.shortcuts = nn.ModuleList(
             nn.Identity() if a == b else layer(a, b, bias=False) for a, b in pairs
         )
-        self.dropout = dropout
+        self.dropout, self.sparse_grad = dropout, sparse_grad
         # what a pooled history that joins the first layer has, and vectors
         self.input_width, self.output_width = widths[0], embedding_dim
         self.is_linear = not hidden_layer_sizes
@@ -94,23 +95,10 @@ class Tower(nn.Module):
             )
         return hidden
 
-    def _stored_parts(self):
-        return {
-            "table": table_of(self.sparse),
-            "widths": [self.input_width, *(each.out_features for each in self.layers)],
-            "dropout": self.dropout,
-            "sparse_grad": self.sparse.sparse_grad,
-            "weights": array_by_name(self, "sparse.weight"),
-        }
-
     @classmethod
-    def _of_stored(cls, table, widths, dropout, sparse_grad, weights):
+    def _without_features(cls, width, widths, **settings):
         *hidden, width = widths
-
-        def make(n):
-            return cls(n, width, tuple(hidden), dropout, sparse_grad)
-
-        return with_weights(make, "sparse", table, weights)
+        return cls(0, width, tuple(hidden), **settings)
 
     def shared_parameters(self):
         """Return the parameters that all rows share: all except the table."""
