@@ -121,7 +121,7 @@ class PairArrays:
         same = widths[-1] == width
         require(same, place, "two towers whose vectors have the same length")
         if self.history is None:
-            fits = isinstance(self.user_tower, TowerArrays)
+            fits = not isinstance(self.user_tower, PastOnlyArrays)
         else:
             fits = self.history.width == widths[0]
         require(fits, f"{place}.history", f"a width of {widths[0]}")

@@ -17,7 +17,7 @@ from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._group import summed
 
 from ._histories import PooledHistory
-from ._part import Part, no_columns
+from ._part import Part
 from ._pooled import PooledTowers
 from ._start import MAX_SVD_NUMBERS, MIN_SVD_EVENTS, add_to_ids
 from ._tower import Tower
@@ -64,9 +64,6 @@ class PastOnly(nn.Module):
     def forward(self, rows, pooled, owners=None):
         """Map a pooled history (n, width) to vectors (n, width), float64."""
         return (self.bias.expand(len(rows), -1) + pooled).double()
-
-    def drop_columns(self, left, unused, rows):
-        """Keep the weights of some columns: there are none."""
 
 
 @record
@@ -148,7 +145,7 @@ class LinearFilter(TwoTowers):
 
     def changed_columns(self, before, places, n_columns):
         """Return that none of the columns has changed."""
-        return no_columns(n_columns)
+        return np.zeros(n_columns, dtype=bool)
 
 
 def linear_filter(vectors, counts, item_rows):

@@ -17,7 +17,6 @@ from sktwotower._records._registry import Kind, add_kind
 from sktwotower.towers._sparse_rows import SparseRows
 
 from ._stored_weights import array_by_name
-from ._tower import same_weights
 
 SIDES = "user_tower", "item_tower"
 # Number of rows for which it must return the same vectors without some columns.
@@ -50,6 +49,7 @@ class GivenTower(nn.Module):
         self.module, self.name, self.n_features = module, name, n_features
         self.output_width = _output_width(module, name, n_features)
         self.input_width = self.output_width  # a pooled history joins the output
+        self.widths = [self.output_width]
 
     @classmethod
     def made(cls, given, name, n_features):
@@ -95,10 +95,6 @@ class GivenTower(nn.Module):
             f"gradient. The error was: {error}"
         ) from error
 
-    def shared_parameters(self):
-        """Return none: it is not known what they do."""
-        return []
-
     def drop_columns(self, left, unused, rows):
         """Keep the weights of columns where ``left`` (p,), of ``unused`` ones zeros.
 
@@ -135,11 +131,6 @@ class GivenTower(nn.Module):
                 return self.eval()(SparseRows.from_csr(rows).to(device))
             except (RuntimeError, TypeError, ValueError, IndexError):
                 return None
-
-    def changed_columns(self, before, places, n_columns, touched=None):
-        """Return which columns have other weights: none, or None for all rows."""
-        same = same_weights(before, self)
-        return np.zeros(n_columns, dtype=bool) if same else None
 
     def vector(self, row, pooled=None):
         """Raise ``TypeError``: what the module does is not known."""

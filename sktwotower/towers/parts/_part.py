@@ -6,7 +6,6 @@ Output: a piece of the vectors of users and items, whose product is a term of th
 
 import copy
 
-import numpy as np
 from torch import nn
 
 from sktwotower.towers._sparse_rows import SparseLinear, placed_rows
@@ -206,8 +205,3 @@ class Part(nn.Module):
     def contributions(self, pair):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
         raise NotImplementedError
-
-
-def no_columns(n_columns):
-    """Return that none of the columns has changed, bool (n_columns,)."""
-    return np.zeros(n_columns, dtype=bool)

@@ -6,7 +6,6 @@ Output: vectors (n, d).
 
 import functools
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -99,32 +98,6 @@ class Tower(StoredModule, nn.Module):
     def _without_features(cls, width, widths, **settings):
         *hidden, width = widths
         return cls(0, width, tuple(hidden), **settings)
-
-    def shared_parameters(self):
-        """Return the parameters that all rows share: all except the table."""
-        return [p for p in self.parameters() if p is not self.sparse.weight]
-
-    def drop_columns(self, left, unused, rows):
-        """Keep the weights of columns where ``left`` (p,); of ``unused`` ones zeros."""
-        self.sparse.drop_columns(left, unused)
-
-    def changed_columns(self, before, places, n_columns, touched=None):
-        """Return which columns (p,) have other weights than in a tower with fewer.
-
-        ``places`` (p_before,): where its columns are now. ``touched`` (p,): which of
-        them have been trained, if that is known: it saves comparing large tables. None:
-        the other layers have changed, and with them the output of all rows.
-        """
-        if not same_weights(before, self, "sparse.weight"):
-            return None
-        if touched is not None:
-            return touched
-        old, new = before.sparse.weight, self.sparse.weight
-        changed = np.ones(n_columns, dtype=bool)
-        with torch.no_grad():
-            same = new[torch.as_tensor(places, device=new.device)]
-            changed[places] = (same != old.to(new.device)).any(1).cpu().numpy()
-        return changed
 
 
 def same_weights(old, new, *others):

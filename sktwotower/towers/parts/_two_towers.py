@@ -6,6 +6,7 @@ Output: a part of a model, and its weights taken over from a smaller one.
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -31,7 +32,7 @@ from ._given_tower import GivenTower
 from ._histories import N_SUMS, PooledHistory, RecentHistory
 from ._part import Part
 from ._start import sizes_of, start_weights
-from ._tower import Tower
+from ._tower import Tower, same_weights
 
 # How often weights are in memory, at least, in training: they, and gradients or vectors
 # of the same size.
@@ -134,17 +135,7 @@ class TwoTowers(Part):
         return part
 
     def _check_stored(self, place):
-        widths = self.user_tower.output_width, self.item_tower.output_width
-        same = widths[0] == widths[1]
-        require(same, place, "two towers whose vectors have the same length")
-        if self.history is not None:
-            width = self.user_tower.input_width
-            fits = self.history.table.weight.shape[1] == width
-            require(fits, f"{place}.history", f"a width of {width}")
-        if self.context is not None:
-            fits = self.context.add.weight.shape[1] == widths[0]
-            fits = fits and self.context.normalize == self.normalize
-            require(fits, f"{place}.context", f"vectors of {widths[0]} numbers")
+        self.arrays()._check_stored(place)
         fits = moments_fit(self.moments, self)
         require(fits, f"{place}.moments", "those of the parameters of the towers")
 
@@ -262,28 +253,44 @@ class TwoTowers(Part):
         return weights
 
     def shared_by_items(self):
-        """Return the bias and hidden layers of a default item tower."""
-        return self.item_tower.shared_parameters()
+        """Return the bias and hidden layers of a default item tower.
+
+        Of one that the user has given it is not known what they do.
+        """
+        tower = self.item_tower
+        if not isinstance(tower, Tower):
+            return []
+        return [p for p in tower.parameters() if p is not tower.sparse.weight]
 
     def changed_columns(self, before, places, n_columns):
-        """Return which columns of items have other weights than in towers before."""
+        """Return which columns of items have other weights than in towers before.
+
+        None: other weights of the item tower have changed, and so the output of all.
+        """
+        old, new = before.item_tower, self.item_tower
+        if not same_weights(old, new, "sparse.weight"):
+            return None
+        # it saves comparing large tables
         touched = touched_rows(before.moments, self.moments, places, TRAINED_TABLE)
-        return self.item_tower.changed_columns(
-            before.item_tower, places, n_columns, touched
-        )
+        if touched is not None:
+            return touched
+        changed = np.zeros(n_columns, dtype=bool)
+        if isinstance(new, Tower):
+            now = new.sparse.weight.detach()
+            same = now[torch.as_tensor(places, device=now.device)]
+            differs = (same != old.sparse.weight.detach().to(now.device)).any(1)
+            changed[places] = differs.cpu().numpy()
+        return changed
 
     def drop(self, side, left, unused, rows):
         """Keep the weights of some columns of a side, and their moments, in place."""
-        tables = self.tables
-        if side == "context":
-            super().drop(side, left, unused, rows)
-            if self.context is not None:
-                self.context.drop_columns(left)
-        else:
-            self.tower(side).drop_columns(left, unused, rows)
-        if side == "item" and self.history is not None:
-            self.history.table.drop_columns(left, unused)
-        self.moments = without_rows(self.moments, tables, side, left)
+        tower = getattr(self, f"{side}_tower", None)
+        if isinstance(tower, GivenTower):
+            tower.drop_columns(left, unused, rows)
+        super().drop(side, left, unused, rows)
+        if side == "context" and self.context is not None:
+            self.context.drop_columns(left)
+        self.moments = without_rows(self.moments, self.tables, side, left)
 
     def is_linear(self, side):
         """Return whether vectors of a side are linear in their inputs, with a bias."""
