@@ -412,8 +412,15 @@ class RetrievalMixin(KnownUsersMixin):
         if path is not None:
             return write_parquet(_tables(fitted, request, k, *how), path)
         request.check_size(k)
+        if request.past is None or rules.reorder:
+            found = _lists(fitted, request, k, *how)
+        else:
+            users, past, allowed = request.users, request.past, request.allowed
+            excluded = request.excluded(hidden)
+            found = fitted.search(users, past, k, serving, excluded, allowed)
         library = library_for(self, fitted, X, history, candidates, exclude)
-        return _table(fitted, library, request, k, *how)
+        label = fitted.users.label
+        return ranked_table(fitted, library, request.users.ids, *found, label)
 
 
 def _lists(fitted, request, k, serving, hidden, rules=NO_RULES):
@@ -435,13 +442,9 @@ def _lists(fitted, request, k, serving, hidden, rules=NO_RULES):
     return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
 
 
-def _table(fitted, library, request, k, *how):
-    """Return the table of recommendations of a request; ``how``: as in `_lists`."""
-    found = _lists(fitted, request, k, *how)
-    return ranked_table(fitted, library, request.users.ids, *found, fitted.users.label)
-
-
 def _tables(fitted, request, k, serving, *how):
     """Yield a table of recommendations for each block of the users of a request."""
     for block in blocks(len(request), bool(serving.verbose)):
-        yield _table(fitted, PANDAS, request[block], k, serving, *how)
+        part, label = request[block], fitted.users.label
+        found = _lists(fitted, part, k, serving, *how)
+        yield ranked_table(fitted, PANDAS, part.users.ids, *found, label)
