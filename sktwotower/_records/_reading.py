@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._checks import refuse, refusing, require, values_of
+from ._checks import refuse, require, values_of
 from ._rounded import restored
 from ._scalars import PLAIN, SCALARS
 
@@ -217,7 +217,9 @@ def object_array(values):
 def _hashed(container, values, place, length=None):
     """Return a set or dict of values, all of which must have a hash."""
     length = len(values) if length is None else length
-    with refusing(place, f"a {container.__name__}", TypeError):
+    try:  # a context manager would take longer than most containers
         made = container(values)
+    except TypeError as error:
+        refuse(place, f"a {container.__name__} ({error})")
     require(len(made) == length, place, "without equal elements")
     return made
