@@ -16,17 +16,11 @@ def fit(task, train, epochs, seed=0):
     """Fit a recommender with default settings and print how long it took."""
     from sktwotower import TwoTowerRecommender  # torch takes seconds to import
 
-    model = TwoTowerRecommender(
-        user_id=task.user,
-        item_id=task.item,
-        users=task.users,
-        items=task.items,
-        time=task.time,
-        context=task.context or None,
-        max_epochs="auto" if epochs is None else epochs,
-        random_state=seed,
-        verbose=1,
-    )
+    columns = {"user_id": task.user, "item_id": task.item, "time": task.time}
+    columns["context"] = task.context or None
+    tables = {"users": task.users, "items": task.items}
+    how = {"max_epochs": "auto" if epochs is None else epochs, "random_state": seed}
+    model = TwoTowerRecommender(**columns, **tables, **how, verbose=1)
     started = time.perf_counter()
     model.fit(train)
     print(f"Fitted in {time.perf_counter() - started:.0f} s.")

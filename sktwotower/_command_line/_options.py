@@ -133,13 +133,10 @@ def parse(arguments) -> argparse.Namespace:
 
 def own_columns(args) -> list[tuple[str, str]]:
     """Return each column of the person's file, after the option that names it."""
-    named = [
-        ("--user", args.user),
-        ("--item", args.item),
-        ("--time", args.time),
-        ("--item-name", args.item_name),
-        *(("--context", column) for column in args.context),
-    ]
+    options = "--user", "--item", "--time", "--item-name"
+    columns = args.user, args.item, args.time, args.item_name
+    named = [*zip(options, columns, strict=True)]
+    named += [("--context", column) for column in args.context]
     return [(option, column) for option, column in named if column is not None]
 
 

@@ -165,10 +165,8 @@ def with_ids(events, args, users, items) -> tuple:
 
 def side_tables(args) -> tuple:
     """Return the tables of users and of items, None where there is none."""
+    sides = (args.users, args.user, "--users"), (args.items, args.item, "--items")
     return tuple(
         None if path is None else files.read_side_table(Path(path), column, option)
-        for path, column, option in (
-            (args.users, args.user, "--users"),
-            (args.items, args.item, "--items"),
-        )
+        for path, column, option in sides
     )

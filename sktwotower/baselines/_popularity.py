@@ -128,11 +128,11 @@ def _length(window, dates):
     """Return a window as a number, in nanoseconds if times are dates."""
     is_duration = isinstance(window, datetime.timedelta | np.timedelta64)
     if is_duration != dates or not (is_duration or isinstance(window, Real)):
-        expected = (
-            "a duration, such as pandas.Timedelta(days=7), as the times are dates"
-            if dates
-            else "a number, as the times are numbers"
-        )
+        expected = "a number, as the times are numbers"
+        if dates:
+            expected = (
+                "a duration, such as pandas.Timedelta(days=7), as the times are dates"
+            )
         raise TypeError(f"window must be {expected}. Got {window!r} instead.")
     length = window
     if isinstance(window, np.timedelta64):

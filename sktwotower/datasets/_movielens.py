@@ -240,14 +240,9 @@ def _read(archive, member, sep, names):
     text = archive.read(member).decode("latin-1")
     if sep == "::":  # pandas is many times faster with one character
         text, sep = text.replace(sep, "\t"), "\t"
-    return pd.read_csv(
-        io.StringIO(text),
-        sep=sep,
-        names=names,
-        quoting=csv.QUOTE_NONE,
-        keep_default_na=False,
-        dtype={"title": str, "zip_code": str},
-    )
+    how = {"quoting": csv.QUOTE_NONE, "keep_default_na": False}
+    how["dtype"] = {"title": str, "zip_code": str}
+    return pd.read_csv(io.StringIO(text), sep=sep, names=names, **how)
 
 
 def _parse_100k(archive):

@@ -156,13 +156,12 @@ def _read_lines(product_ids):
     customer = packed["basket_customer"].astype("int64")
     invoice = packed["basket_invoice"].astype("int64")
     product = product_ids.take(packed["offer_product"][offer])
-    return pd.DataFrame(
-        {
-            "customer": np.repeat(customer, n_lines),
-            "product": product.reset_index(drop=True),
-            "time": np.repeat(minute.astype("datetime64[s]"), n_lines),
-            "quantity": packed["line_quantity"].astype("int64"),
-            "unit_price": packed["offer_price"][offer] / 1000,
-            "invoice": np.repeat(invoice, n_lines),
-        }
-    )
+    columns = {
+        "customer": np.repeat(customer, n_lines),
+        "product": product.reset_index(drop=True),
+        "time": np.repeat(minute.astype("datetime64[s]"), n_lines),
+        "quantity": packed["line_quantity"].astype("int64"),
+        "unit_price": packed["offer_price"][offer] / 1000,
+        "invoice": np.repeat(invoice, n_lines),
+    }
+    return pd.DataFrame(columns)

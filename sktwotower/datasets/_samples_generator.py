@@ -275,13 +275,12 @@ def _to_events(rng, chosen, shown, n_train):
     n_each = items.shape[2]
     rows = np.argsort(np.repeat(seconds.ravel(), n_each), kind="stable")
     event = rows // n_each
-    data = pd.DataFrame(
-        {
-            "user": event // n_chosen,
-            "item": items.ravel()[rows],
-            "time": _START + seconds.ravel()[event],
-        }
-    )
+    columns = {
+        "user": event // n_chosen,
+        "item": items.ravel()[rows],
+        "time": _START + seconds.ravel()[event],
+    }
+    data = pd.DataFrame(columns)
     target = pd.Series((rows % n_each == 0).astype(np.int64), name="chosen")
     return data, target, event % n_chosen >= n_train
 
@@ -291,13 +290,12 @@ def _make_users(rng, user_cluster, n_clusters):
     n_users = len(user_cluster)
     stray = rng.random(n_users) < 0.2
     segment = np.where(stray, rng.integers(n_clusters, size=n_users), user_cluster)
-    return pd.DataFrame(
-        {
-            "user": np.arange(n_users),
-            "segment": np.array([f"segment{c}" for c in range(n_clusters)])[segment],
-            "city": rng.choice(_CITIES, size=n_users),
-        }
-    )
+    table = {
+        "user": np.arange(n_users),
+        "segment": np.array([f"segment{c}" for c in range(n_clusters)])[segment],
+        "city": rng.choice(_CITIES, size=n_users),
+    }
+    return pd.DataFrame(table)
 
 
 def _make_items(rng, item_cluster):
@@ -307,15 +305,14 @@ def _make_items(rng, item_cluster):
     words = _pick_words(rng, item_cluster, "word", _WORDS_PER_CLUSTER)
     dearness = rng.normal(size=item_cluster.max() + 1)[item_cluster]
     price = np.exp(2 + dearness + 0.5 * rng.normal(size=n_items))
-    return pd.DataFrame(
-        {
-            "item": np.arange(n_items),
-            "category": [f"category{cluster}" for cluster in item_cluster],
-            "tags": tags,
-            "title": [" ".join(title) for title in words],
-            "price": np.maximum(price.round(2), 0.01),
-        }
-    )
+    table = {
+        "item": np.arange(n_items),
+        "category": [f"category{cluster}" for cluster in item_cluster],
+        "tags": tags,
+        "title": [" ".join(title) for title in words],
+        "price": np.maximum(price.round(2), 0.01),
+    }
+    return pd.DataFrame(table)
 
 
 def _pick_words(rng, item_cluster, kind, n_own):

@@ -23,10 +23,9 @@ from ._truth import sample_of
 
 def _ranked(shown, scores):
     """Return the ``RankedLists`` of rows by the scores of each model, a dict."""
+    y, lists = shown["y"], shown["list"]
     return {
-        model: RankedLists(
-            shown["y"], values[shown.index], shown["list"], _names(model)
-        )
+        model: RankedLists(y, values[shown.index], lists, _names(model))
         for model, values in scores.items()
     }
 

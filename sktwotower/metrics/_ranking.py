@@ -17,15 +17,9 @@ from sktwotower._tables._messages import format_ids, shorten
 
 from ._places import check_vectors
 
-# The kinds of dtype, and the smallest value, of each field of numbers.
-NUMBERS = {
-    "item_counts": ("iuf", 0),
-    "user_counts": ("iuf", 0),
-    "n_unreachable": ("iu", 0),
-    "unreachable_weight": ("iuf", 0),
-    "last_rows": ("iu", -1),
-    "requests": ("iu", 0),
-}
+# The fields that hold integers, and all that hold numbers.
+INTEGERS = "n_unreachable", "last_rows", "requests"
+NUMBERS = "item_counts", "user_counts", "unreachable_weight", *INTEGERS
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +186,7 @@ class HeldOutRanking:
             fields["requests"] = self.requests
         for name, value in fields.items():
             if name in NUMBERS:
-                fields[name] = value = _as_numbers(name, value, *NUMBERS[name])
+                fields[name] = value = _as_numbers(name, value)
             shape = truth.shape if sparse.issparse(value) else (n_users,)
             shape = (n_items,) if name == "item_counts" else shape
             _check_shape(name, value.shape, shape)
@@ -258,15 +252,15 @@ def _as_array(name, values):
     return array
 
 
-def _as_numbers(name, values, kinds, least):
-    """Return finite numbers of at least ``least`` as an array."""
+def _as_numbers(name, values):
+    """Return finite numbers, not too small for the field, as an array."""
     array = _as_array(name, values)
+    kinds, expected = ("iu", "integers") if name in INTEGERS else ("iuf", "numbers")
     if array.size and array.dtype.kind not in kinds:
-        expected = "numbers" if "f" in kinds else "integers"
         raise TypeError(
             f"{name} of a HeldOutRanking must hold {expected}. Got dtype {array.dtype}."
         )
-    _check_least(name, array, least)
+    _check_least(name, array, -1 if name == "last_rows" else 0)
     # counts are sorted by their negative, which unsigned integers do not have
     return array.astype(np.int64) if array.dtype.kind == "u" else array
 

@@ -198,12 +198,12 @@ def _html(frame, layout):
         )
         best = rows[list(layout.best)].max()
         for place, (name, row) in enumerate(rows.iterrows()):
-            cells = (
-                f"<td><b>{text}</b></td>"
-                if column in best and row[column] == best[column]
-                else f"<td>{text}</td>"
-                for column, text in _cells(row, layout, first=place == 0)
-            )
+            cells = []
+            for column, text in _cells(row, layout, first=place == 0):
+                is_best = column in best and row[column] == best[column]
+                cells.append(
+                    f"<td><b>{text}</b></td>" if is_best else f"<td>{text}</td>"
+                )
             lines.append(f"<tr><th>{escape(str(name))}</th>{''.join(cells)}</tr>")
     caption = f"<caption>{layout.caption}</caption>"
     return f"<table class='sktwotower-report'>{caption}{''.join(lines)}</table>"

@@ -230,12 +230,8 @@ class EmbeddingMapDisplay(Display):
         ax.spines[:].set_visible(False)
         method = "" if self.method is None else f" ({self.method})"
         feature = "" if self.color_name is None else f", by {self.color_name}"
-        ax.set(
-            xticks=[],
-            yticks=[],
-            xlabel=f"near items are similar{method}; the axes have no unit",
-            title=f"Map of {len(positions):,} items{feature}",
-        )
+        ax.set(xticks=[], yticks=[], title=f"Map of {len(positions):,} items{feature}")
+        ax.set_xlabel(f"near items are similar{method}; the axes have no unit")
         color = None if self.color is None else colors.readable(self.color)
         if color is None:
             self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
@@ -274,13 +270,10 @@ class EmbeddingMapDisplay(Display):
             gray |= style | {"alpha": 0.6}
             self.scatters_.append(self.ax_.scatter(*positions[rest].T, **gray))
         for place, name in enumerate(shown):
-            style_of_group = {
-                "color": COLORS[place % len(COLORS)],
-                "marker": MARKERS[place // len(COLORS)],
-                "label": f"{name} ({sizes[name]:,})",
-            }
-            x, y = positions[groups == name].T
-            dots = self.ax_.scatter(x, y, **style_of_group | style)
+            look = {"label": f"{name} ({sizes[name]:,})"}
+            look["color"] = COLORS[place % len(COLORS)]
+            look["marker"] = MARKERS[place // len(COLORS)]
+            dots = self.ax_.scatter(*positions[groups == name].T, **look | style)
             self.scatters_.append(dots)
         style = {"title": self.color_name, "frameon": False, "alignment": "left"}
         style |= {"loc": "center left", "bbox_to_anchor": (1, 0.5), "markerscale": 2}

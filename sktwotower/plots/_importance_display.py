@@ -181,14 +181,10 @@ class FeatureImportanceDisplay(Display):
         figures = table[[f"{metric.lower()}_lost", "lower", "upper"]]
         lost, lower, upper = figures.to_numpy().T
         ax = self._start(ax, height=max(2.5, 1.2 + 0.3 * len(places)))
-        colors = [COLORS.get(side, GRAY) for side in table[side]]
-        self.bars_ = ax.barh(
-            places,
-            lost,
-            xerr=np.abs([lost - lower, upper - lost]),
-            error_kw={"elinewidth": 1.2, "capsize": 2, "ecolor": ink(ax)},
-            **bar_style(kwargs, color=colors),
-        )
+        style = {"color": [COLORS.get(side, GRAY) for side in table[side]]}
+        style["xerr"] = np.abs([lost - lower, upper - lost])
+        style["error_kw"] = {"elinewidth": 1.2, "capsize": 2, "ecolor": ink(ax)}
+        self.bars_ = ax.barh(places, lost, **bar_style(kwargs, **style))
         ax.axvline(0, color=ink(ax), linewidth=0.8)
         labels = list(map(_label, table[name], table[side]))
         ax.set_yticks(places, labels)

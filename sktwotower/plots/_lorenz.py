@@ -193,13 +193,9 @@ class LorenzCurveDisplay(Display):
         ax.plot([0, 1], [0, 1], label="all items equally often", **even)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter("{x:.0%}")
-        ax.set(
-            xlabel="share of the catalog, least recommended items first",
-            ylabel="share of the recommendations",
-            title="How evenly the catalog is recommended",
-            xlim=(0, 1),
-            ylim=(0, 1),
-        )
+        ax.set_xlabel("share of the catalog, least recommended items first")
+        ax.set(ylabel="share of the recommendations", xlim=(0, 1), ylim=(0, 1))
+        ax.set_title("How evenly the catalog is recommended")
         self._legend(loc="upper left")
         return self
 

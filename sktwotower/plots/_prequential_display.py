@@ -245,12 +245,8 @@ class PrequentialDisplay(Display):
             style = line_style(PLACES.get(strategy, 4), kwargs, **own)
             self.lines_ += ax.plot(rows["start"].to_numpy(), values, **style)
         name = self.score_name.removeprefix("test_")
-        ax.set(
-            xlabel="start of the slice",
-            ylabel=f"{name} of the next slice",
-            title="Test on the next slice, then learn it",
-            ylim=(0, None),
-        )
+        ax.set(xlabel="start of the slice", ylabel=f"{name} of the next slice")
+        ax.set(title="Test on the next slice, then learn it", ylim=(0, None))
         _date_ticks(ax)
         # the lines leave room below, and the legend needs half of the width
         title = "mean of the slices in brackets"

@@ -194,25 +194,16 @@ class RecallByPopularityDisplay(Display):
         width = 0.8 / n_models
         self.bars_ = []
         for place, (label, recall) in enumerate(self.recall.items()):
-            style = {
-                "width": width,
-                "color": COLORS[place % len(COLORS)],
-                "hatch": HATCHES[place // len(COLORS) % len(HATCHES)],
-                "edgecolor": ax.get_facecolor(),
-                "label": label,
-            }
-            error = None
+            style = {"label": label, "width": width, "edgecolor": ax.get_facecolor()}
+            style["color"] = COLORS[place % len(COLORS)]
+            style["hatch"] = HATCHES[place // len(COLORS) % len(HATCHES)]
             if self.standard_error is not None:
                 error = self.standard_error[label].to_numpy()
                 # no share is below zero
-                error = np.array([np.minimum(error, recall), error])
-            bars = ax.bar(
-                np.arange(n_groups) + (place - (n_models - 1) / 2) * width,
-                recall,
-                yerr=error,
-                error_kw={"elinewidth": 1, "ecolor": ink(ax)},
-                **bar_style(kwargs, **style),
-            )
+                style["yerr"] = np.array([np.minimum(error, recall), error])
+                style["error_kw"] = {"elinewidth": 1, "ecolor": ink(ax)}
+            at = np.arange(n_groups) + (place - (n_models - 1) / 2) * width
+            bars = ax.bar(at, recall, **bar_style(kwargs, **style))
             self.bars_.append(bars)
             zeros = ["0" if share == 0 else "" for share in recall]
             # a line of no height would hide in the axis
@@ -222,12 +213,9 @@ class RecallByPopularityDisplay(Display):
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         ax.set_xticks(np.arange(n_groups), self.recall.index)
         first = f" in the first {self.k}" if self.k else ""
-        ax.set(
-            xlabel="popularity of the item: number of its users in fit",
-            ylabel=f"share found{first} (square-root scale)",
-            title="Held-out items found, from rare to popular items",
-            ylim=(0, None),
-        )
+        ax.set(ylabel=f"share found{first} (square-root scale)", ylim=(0, None))
+        ax.set_xlabel("popularity of the item: number of its users in fit")
+        ax.set_title("Held-out items found, from rare to popular items")
         line = "lines: ± 1 standard error"
         title = None if self.standard_error is None else line
         self._legend(title)

@@ -208,12 +208,9 @@ class RecallCurveDisplay(Display):
         ticks = round_numbers(k[0], k[-1])
         ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
         ax.set_xticks([], minor=True)
-        ax.set(
-            xlabel="number of recommendations k",
-            ylabel="recall at k, mean over users",
-            title="Held-out items found, by length of the list",
-            ylim=(0, None),
-        )
+        ax.set(xlabel="number of recommendations k", ylim=(0, None))
+        ax.set_ylabel("recall at k, mean over users")
+        ax.set_title("Held-out items found, by length of the list")
         band = "shaded: ± 1 standard error" if self.bands_ else None
         self._legend(band)
         return self

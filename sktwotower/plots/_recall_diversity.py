@@ -226,12 +226,9 @@ class RecallDiversityDisplay(Display):
             ax.annotate(*text_at, **above)
             for text_at in zip(texts, zip(x, y, strict=True), strict=True)
         ]
-        ax.set(
-            xlabel=diversity.replace("intra_list_diversity", "intra-list diversity"),
-            ylabel=f"{recall}, mean over users",
-            title="Recall by diversity of the lists",
-            ylim=(0, None),
-        )
+        ax.set_xlabel(diversity.replace("intra_list_diversity", "intra-list diversity"))
+        ax.set(ylabel=f"{recall}, mean over users", ylim=(0, None))
+        ax.set_title("Recall by diversity of the lists")
         title = None if error is None else "lines: ± 1 standard error"
         self._legend(title, loc="lower left")
         return self

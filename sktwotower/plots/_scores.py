@@ -213,11 +213,8 @@ class ScoreDistributionDisplay(Display):
         figures = f"AUC {self.auc_:.3f}"
         if self.temperature is not None:
             figures += f", temperature {self.temperature:.3g}"
-        ax.set(
-            xlabel=self.score_name,
-            ylabel="density (per unit of score)",
-            title=f"Scores of held-out and random pairs\n{figures}",
-        )
+        ax.set(xlabel=self.score_name, ylabel="density (per unit of score)")
+        ax.set_title(f"Scores of held-out and random pairs\n{figures}")
         ax.legend(frameon=False)
         return self
 

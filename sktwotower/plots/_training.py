@@ -154,11 +154,8 @@ class TrainingCurveDisplay(Display):
         ax = self._start(ax)
         style = line_style(0, kwargs, marker=".")
         (self.line_,) = ax.plot(history["epoch"], history["train_loss"], **style)
-        ax.set(
-            xlabel="epoch",
-            ylabel="training loss (lower is better)",
-            title="Training loss",
-        )
+        ax.set(xlabel="epoch", ylabel="training loss (lower is better)")
+        ax.set_title("Training loss")
         ax.xaxis.get_major_locator().set_params(integer=True)
         self.recall_ax_ = self.recall_line_ = None
         if "valid_recall" in history:
