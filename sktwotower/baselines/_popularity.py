@@ -130,9 +130,8 @@ def _length(window, dates):
     if is_duration != dates or not (is_duration or isinstance(window, Real)):
         expected = "a number, as the times are numbers"
         if dates:
-            expected = (
-                "a duration, such as pandas.Timedelta(days=7), as the times are dates"
-            )
+            example = "such as pandas.Timedelta(days=7)"
+            expected = f"a duration, {example}, as the times are dates"
         raise TypeError(f"window must be {expected}. Got {window!r} instead.")
     length = window
     if isinstance(window, np.timedelta64):

@@ -200,10 +200,9 @@ def _html(frame, layout):
         for place, (name, row) in enumerate(rows.iterrows()):
             cells = []
             for column, text in _cells(row, layout, first=place == 0):
-                is_best = column in best and row[column] == best[column]
-                cells.append(
-                    f"<td><b>{text}</b></td>" if is_best else f"<td>{text}</td>"
-                )
+                if column in best and row[column] == best[column]:
+                    text = f"<b>{text}</b>"
+                cells.append(f"<td>{text}</td>")
             lines.append(f"<tr><th>{escape(str(name))}</th>{''.join(cells)}</tr>")
     caption = f"<caption>{layout.caption}</caption>"
     return f"<table class='sktwotower-report'>{caption}{''.join(lines)}</table>"
