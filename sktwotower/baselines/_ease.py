@@ -95,10 +95,9 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
 
     item_weights_ = fitted_attribute("model.weights")
 
-    _parameter_constraints = MatrixRecommender._parameter_constraints | {
-        "l2": [Interval(Real, 0, None, closed="neither")],
-        "max_memory": [Interval(Real, 0, None, closed="neither")],
-    }
+    _parameter_constraints = MatrixRecommender._parameter_constraints | dict.fromkeys(
+        ("l2", "max_memory"), [Interval(Real, 0, None, closed="neither")]
+    )
 
     l2: float = 300.0
     _: KW_ONLY

@@ -226,10 +226,15 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         0  ann  bread    0.4     1
         """
         self._validate_params()
-        self._check_time()
-        frame, columns, (rewards, weights, times), schema = read_in_memory(
-            type(self).__name__, self, X, y, sample_weight
-        )
+        for name in self._need_time:
+            value = getattr(self, name)
+            if value is not None and self.time is None:
+                raise ValueError(
+                    f"{name}={value!r} needs the times of events. Name the column of X "
+                    f"that says when, as in time='timestamp', or set {name}=None."
+                )
+        read = read_in_memory(type(self).__name__, self, X, y, sample_weight)
+        frame, columns, (rewards, weights, times), schema = read
         keys, sides = (columns.user, columns.item), ("user", "item")
         how = {"transformer": _NoFeatures(), "frame": frame, "memory": None}
         (users, user_codes), (items, item_codes) = (
@@ -242,16 +247,6 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         self._fitted = self._fit_events(schema, users, items, events)
         return self
 
-    def _check_time(self):
-        """Raise ``ValueError`` for a parameter that needs times, if there are none."""
-        for name in self._need_time:
-            value = getattr(self, name)
-            if value is not None and self.time is None:
-                raise ValueError(
-                    f"{name}={value!r} needs the times of events. Name the column of X "
-                    f"that says when, as in time='timestamp', or set {name}=None."
-                )
-
     def _fit_events(self, schema, users, items, events):
         """Return the ``FittedMatrix`` of positive events."""
         shape = len(users), len(items)
@@ -262,10 +257,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         if model.reads_lags:
             table = EventTable.of(events.users, events.items, shape, events.times)
             in_order = table.in_order().sequences()
-        first = popular_first(seen)
-        return FittedMatrix(
-            schema, users, items, seen, in_order, model=model, popular_first=first
-        )
+        own = {"model": model, "popular_first": popular_first(seen)}
+        return FittedMatrix(schema, users, items, seen, in_order, **own)
 
     def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.

@@ -17,14 +17,13 @@ from sktwotower._sklearn_compat import Interval, validate_params
 _BLOCK = 4_000_000  # entries of a (users, items) array that are held at once
 _START, _SPAN = np.datetime64("2024-01-01", "s"), 365 * 24 * 3600
 _TAGS_PER_CLUSTER, _WORDS_PER_CLUSTER, _N_COMMON = 4, 12, 20
+_COUNT = Interval(Integral, 1, None, closed="left")
 _CITIES = np.array(["Arles", "Bergen", "Cork", "Delft", "Evora"])
 
 
 @validate_params(
     {
-        "n_users": [Interval(Integral, 1, None, closed="left")],
-        "n_items": [Interval(Integral, 1, None, closed="left")],
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        **dict.fromkeys(("n_users", "n_items", "n_clusters"), [_COUNT]),
         "interactions_per_user": [Interval(Integral, 2, None, closed="left")],
         "noise": [Interval(Real, 0, 1, closed="both")],
         "zipf_exponent": [Interval(Real, 0, 4, closed="both")],
@@ -275,12 +274,8 @@ def _to_events(rng, chosen, shown, n_train):
     n_each = items.shape[2]
     rows = np.argsort(np.repeat(seconds.ravel(), n_each), kind="stable")
     event = rows // n_each
-    columns = {
-        "user": event // n_chosen,
-        "item": items.ravel()[rows],
-        "time": _START + seconds.ravel()[event],
-    }
-    data = pd.DataFrame(columns)
+    data = pd.DataFrame({"user": event // n_chosen, "item": items.ravel()[rows]})
+    data["time"] = _START + seconds.ravel()[event]
     target = pd.Series((rows % n_each == 0).astype(np.int64), name="chosen")
     return data, target, event % n_chosen >= n_train
 
@@ -290,12 +285,9 @@ def _make_users(rng, user_cluster, n_clusters):
     n_users = len(user_cluster)
     stray = rng.random(n_users) < 0.2
     segment = np.where(stray, rng.integers(n_clusters, size=n_users), user_cluster)
-    table = {
-        "user": np.arange(n_users),
-        "segment": np.array([f"segment{c}" for c in range(n_clusters)])[segment],
-        "city": rng.choice(_CITIES, size=n_users),
-    }
-    return pd.DataFrame(table)
+    table = pd.DataFrame({"user": np.arange(n_users)})
+    table["segment"] = np.array([f"segment{c}" for c in range(n_clusters)])[segment]
+    return table.assign(city=rng.choice(_CITIES, size=n_users))
 
 
 def _make_items(rng, item_cluster):

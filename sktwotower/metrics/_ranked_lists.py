@@ -117,10 +117,8 @@ def _reciprocal_rank(lists, k):
     n_places = size - chosen + 1
     at = np.repeat(np.arange(len(blocks)), n_places)
     passed = np.arange(len(at)) - np.repeat(np.cumsum(n_places) - n_places, n_places)
-    chance = np.exp(
-        _log_choices(size[at] - 1 - passed, chosen[at] - 1)
-        - _log_choices(size[at], chosen[at])
-    )
+    ways = _log_choices(size[at], chosen[at])
+    chance = np.exp(_log_choices(size[at] - 1 - passed, chosen[at] - 1) - ways)
     places = lists.block_start[blocks][at] + passed + 1
     if k is not None:
         chance[places > k] = 0

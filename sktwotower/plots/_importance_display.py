@@ -192,10 +192,9 @@ class FeatureImportanceDisplay(Display):
         at, whole = table.attrs.get("n_neighbors"), table.attrs.get(metric.lower())
         lost = f"{metric}{'' if at is None else f'@{at}'} lost"
         complete = "" if whole is None else f"\n(full model: {whole:.3f})"
-        ax.set(
-            xlabel=f"{lost}, with 95 % interval",
-            title=f"{lost[0].upper()}{lost[1:]} when a {removed} is removed{complete}",
-        )
+        ax.set_xlabel(f"{lost}, with 95 % interval")
+        lost = f"{lost[0].upper()}{lost[1:]}"
+        ax.set_title(f"{lost} when a {removed} is removed{complete}")
         self._name_colors(table[side])
         return self
 

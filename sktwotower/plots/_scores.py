@@ -148,9 +148,8 @@ class ScoreDistributionDisplay(Display):
         recommender, X = cls._two_towers(estimator, X)
         fitted = fitted_of(recommender)
         frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
-        query, past, judged = read_held_out(
-            fitted, frame, y, exclude_seen=recommender.exclude_seen
-        )
+        hides = recommender.exclude_seen
+        query, past, judged = read_held_out(fitted, frame, y, exclude_seen=hides)
         rng = check_random_state(random_state)
         known = _chosen_by_users(judged)
         users, items, others = _draw_pairs(judged.truth, known, max_pairs, rng)
@@ -158,9 +157,10 @@ class ScoreDistributionDisplay(Display):
         vectors = fitted.catalog.vectors
         chosen = others >= 0
         kind = "cosine" if fitted.net.module_.normalize else "dot product"
+        pairs = owners[users[chosen]], vectors[others[chosen]]
         return cls(
-            positive=_products(owners[users], vectors[items]),
-            random=_products(owners[users[chosen]], vectors[others[chosen]]),
+            positive=np.einsum("nd,nd->n", owners[users], vectors[items]),
+            random=np.einsum("nd,nd->n", *pairs),
             temperature=fitted.temperature,
             score_name=f"score ({kind})",
         ).plot(ax, **kwargs)
@@ -265,8 +265,3 @@ def _draw_others(users, chosen, rng):
         free = np.asarray(chosen[users[missing], drawn]).ravel() == 0
         others[missing[free]] = drawn[free]
     return others
-
-
-def _products(left, right):
-    """Return the dot products of rows, (n,)."""
-    return np.einsum("nd,nd->n", left, right)

@@ -121,11 +121,8 @@ def line_style(place, kwargs, **of_line):
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
-    style = {
-        "color": COLORS[place % len(COLORS)],
-        "linestyle": LINE_STYLES[(place + place // len(COLORS)) % len(LINE_STYLES)],
-        "linewidth": 1.8 if place == 0 else 1.4,
-    }
+    style = {"color": COLORS[place % len(COLORS)], "linewidth": 1.4 if place else 1.8}
+    style["linestyle"] = LINE_STYLES[(place + place // len(COLORS)) % len(LINE_STYLES)]
     return style | of_line | normalize_kwargs(kwargs, Line2D)
 
 
@@ -139,10 +136,7 @@ def bar_style(kwargs, **defaults):
 
 def two_tables(pairs, index):
     """Return two DataFrames, of the first and the second array (n,) of each model."""
-    return [
-        pd.DataFrame({model: pair[i] for model, pair in pairs.items()}, index)
-        for i in range(2)
-    ]
+    return [pd.DataFrame({m: p[i] for m, p in pairs.items()}, index) for i in range(2)]
 
 
 def round_numbers(low, high, powers=range(9)):
