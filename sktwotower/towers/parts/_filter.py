@@ -52,7 +52,7 @@ class PastOnly(nn.Module):
     def __init__(self, bias):
         super().__init__()
         self.bias = nn.Parameter(bias)
-        self.input_width = self.output_width = len(bias)
+        self.widths = [len(bias)]
 
     def _stored_parts(self):
         return {"bias_of_all": self.bias.detach().cpu().numpy()}

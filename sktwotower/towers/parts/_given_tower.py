@@ -47,9 +47,8 @@ class GivenTower(nn.Module):
     def __init__(self, module, name, n_features):
         super().__init__()
         self.module, self.name, self.n_features = module, name, n_features
-        self.output_width = _output_width(module, name, n_features)
-        self.input_width = self.output_width  # a pooled history joins the output
-        self.widths = [self.output_width]
+        # a pooled history joins the output
+        self.widths = [_output_width(module, name, n_features)]
 
     @classmethod
     def made(cls, given, name, n_features):

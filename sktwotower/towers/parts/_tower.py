@@ -58,6 +58,7 @@ class Tower(StoredModule, nn.Module):
         sparse_grad=False,
     ):
         super().__init__()
+        # of a pooled history that joins the first layer, first, and of vectors, last
         self.widths = widths = [*hidden_layer_sizes, embedding_dim]
         self.sparse = SparseLinear(n_features, widths[0], sparse_grad)
         self.bias = nn.Parameter(torch.empty(widths[0], dtype=torch.float32))
@@ -69,8 +70,6 @@ class Tower(StoredModule, nn.Module):
             nn.Identity() if a == b else layer(a, b, bias=False) for a, b in pairs
         )
         self.dropout, self.sparse_grad = dropout, sparse_grad
-        # what a pooled history that joins the first layer has, and vectors
-        self.input_width, self.output_width = widths[0], embedding_dim
         self.is_linear = not hidden_layer_sizes
 
     def forward(self, rows, pooled=None, owners=None):

@@ -88,7 +88,7 @@ class TwoTowers(Part):
         self.normalize = normalize
         self.matmul_dtype = matmul_dtype
         self.context = context
-        self.width = item_tower.output_width
+        self.width = item_tower.widths[-1]
         if history is not None:
             self.past, self.max_history = history.kind, history.max_history
         self.folds_in = self.is_trained and self.past == "pooled" and normalize
@@ -111,14 +111,14 @@ class TwoTowers(Part):
         check_size(recipe, *sizes[:2], COPIES * count_weights(recipe, *sizes))
         item_tower = _tower(recipe, "item_tower", n_item_features)
         user_tower = _tower(recipe, "user_tower", n_user_features)
-        widths = user_tower.output_width, item_tower.output_width
+        widths = user_tower.widths[-1], item_tower.widths[-1]
         if widths[0] != widths[1]:
             raise ValueError(
                 "user_tower and item_tower must return vectors of the same length. Got "
                 f"{widths[0]} and {widths[1]} numbers; a default tower returns "
                 f"embedding_dim (= {recipe.embedding_dim!r})."
             )
-        history = _history(recipe, n_item_features, user_tower.input_width, n_hidden)
+        history = _history(recipe, n_item_features, user_tower.widths[0], n_hidden)
         matmul_dtype = (recipe.net_params or {}).get("criterion__matmul_dtype")
         context = None
         if n_context is not None:

@@ -15,7 +15,7 @@ def test_tower_equals_a_dense_reference(hidden):
     reference = copy.deepcopy(tower)
     out = tower(SparseRows.from_csr(matrix))
     expected = dense_tower(reference, dense(matrix))
-    assert out.shape == (5, 3) and tower.input_width == [*hidden, 3][0]
+    assert out.shape == (5, 3) and tower.widths == [*hidden, 3]
     torch.testing.assert_close(out, expected)
     out.square().sum().backward()
     expected.square().sum().backward()

@@ -41,7 +41,7 @@ def test_a_row_does_not_depend_on_the_other_rows():
 def test_pooled_history_equals_brute_force(hidden):
     users, items = random_csr(4, 5), random_csr(4, 7, seed=1)
     module = TwoTowers(Tower(5, 3, hidden), Tower(7, 3), None, normalize=False)
-    module.history = PooledHistory(7, module.user_tower.input_width)
+    module.history = PooledHistory(7, module.user_tower.widths[0])
     reference = copy.deepcopy(module)
     out = module.embed_users(users_of(users, items, [3, 0, 1, 2]))
     pooled = pooled_by_hand(reference.history, items)
