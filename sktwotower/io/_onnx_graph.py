@@ -137,12 +137,6 @@ class Graph:
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self("Cast", value, to=int(kind), dtype=dtype)
 
-    def filled(self, number, size):
-        """Return an array (size,) filled with a number; ``size``: a value (1,)."""
-        number = np.asarray(number).reshape(1)
-        value = self.onnx.numpy_helper.from_array(number)
-        return self("ConstantOfShape", size, value=value, dtype=number.dtype)
-
     def _declared(self, name, dtype, shape):
         """Return the type of a value, as inputs and outputs declare it."""
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

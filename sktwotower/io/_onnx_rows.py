@@ -160,7 +160,8 @@ class Bags:
         n_rows = np.maximum(np.asarray(MAX_ENTRIES) // longest, 1)
         n_rows = np.minimum(n_rows, np.maximum(self.n, 1))
         n_blocks = self.n // n_rows + 1
-        more = graph.filled(np.int64(0), n_rows)  # empty rows that fill the last block
+        # empty rows that fill the last block
+        more = graph("Expand", np.zeros(1, dtype=np.int64), n_rows)
         starts = np.concatenate([self.starts, more], axis=0)
         ends = np.concatenate([self.ends, more], axis=0)
 

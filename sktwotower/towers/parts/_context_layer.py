@@ -89,10 +89,6 @@ class ContextLayer(StoredModule, nn.Module):
         factors, terms = self.multiply(rows).to(dtype), self.add(rows).to(dtype)
         return users + self.scale * (users * factors + terms)
 
-    def drop_columns(self, left):
-        """Keep the shares of columns where ``left`` (p,), in place."""
-        self.shares = self.shares[left]
-
     def grown_from(self, before, places, n_columns):
         """Take the scale and shares of a layer with fewer columns, in place.
 

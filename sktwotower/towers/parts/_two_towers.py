@@ -289,7 +289,7 @@ class TwoTowers(Part):
             tower.drop_columns(left, unused, rows)
         super().drop(side, left, unused, rows)
         if side == "context" and self.context is not None:
-            self.context.drop_columns(left)
+            self.context.shares = self.context.shares[left]
         self.moments = without_rows(self.moments, self.tables, side, left)
 
     def is_linear(self, side):
