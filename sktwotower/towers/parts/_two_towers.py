@@ -149,10 +149,6 @@ class TwoTowers(Part):
         """Return new towers with the weights from which training starts."""
         return start_weights(cls, plan, training, spectrum)
 
-    def tower(self, side):
-        """Return the tower of "user" or "item"."""
-        return getattr(self, f"{side}_tower")
-
     def forward(self, batch):
         """Return user vectors (b, d) and candidate item vectors (c, d) of a batch.
 
@@ -295,7 +291,7 @@ class TwoTowers(Part):
     def is_linear(self, side):
         """Return whether vectors of a side are linear in their inputs, with a bias."""
         mixed = side == "user" and getattr(self.history, "n_hidden", 0)
-        return self.tower(side).is_linear and not mixed
+        return getattr(self, f"{side}_tower").is_linear and not mixed
 
     def contributions(self, pair):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
