@@ -256,7 +256,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     def search_known(self, request, k, serving, exclude_seen):
         """Return what ``search`` does for a ``Request`` of one known user, faster."""
-        code, asked = request.users.codes[0], request.users.asked
+        code, asked, latest = request.users.codes[0], request.users.asked, None
         hidden = columns_of(self.seen if exclude_seen else None, code)
         if request.left_out is not None:
             hidden = np.union1d(hidden, request.left_out.indices).astype(np.int64)
@@ -265,12 +265,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         allowed = request.allowed
         if sparse.issparse(allowed):
             allowed = allowed.indices
-        vector = self.vector_of(code)
-        if asked is not None:
-            latest = None
-            if asked.times is not None and self.sees_gaps:
-                latest = self.sequences.latest(request.users.codes)
-            vector = self.in_context(vector[None], asked, latest)[0]
+        if asked is not None and asked.times is not None and self.sees_gaps:
+            latest = self.sequences.latest(request.users.codes)
+        vector = self.in_context(self.vector_of(code)[None], asked, latest)[0]
         return self._nearest_to(vector, k, hidden, serving, allowed)
 
     def similar_to_known(self, code, k, serving):
