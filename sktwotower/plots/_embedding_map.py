@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-from sktwotower._tables._messages import check_count
+from sktwotower._tables._messages import check_count, imported
 from sktwotower.metrics._truth import sample_of
 from sktwotower.retrieval._fitted_state import fitted_of
 
@@ -317,7 +317,11 @@ def _projection(method, n_items, random_state):
     if method == "auto":
         method = "umap" if importlib.util.find_spec("umap") else "tsne"
     if method == "umap":
-        return _umap(random_state)
+        remedy = "pip install umap-learn"
+        message = f"method='umap' needs UMAP, which is not installed: {remedy}."
+        # with a seed and several threads it warns that results are not reproducible
+        n_jobs = -1 if random_state is None else 1
+        return imported("umap", message).UMAP(random_state=random_state, n_jobs=n_jobs)
     if method == "tsne":
         perplexity = min(30, (n_items - 1) / 3)
         return TSNE(perplexity=perplexity, random_state=random_state)
@@ -327,14 +331,3 @@ def _projection(method, n_items, random_state):
         "method must be 'auto', 'umap', 'tsne', 'pca' or have fit_transform. Got "
         f"{method!r}."
     )
-
-
-def _umap(random_state):
-    try:
-        from umap import UMAP
-    except ImportError as error:
-        raise ImportError(
-            "method='umap' needs UMAP, which is not installed: pip install umap-learn."
-        ) from error
-    # with a seed and several threads it warns that results are not reproducible
-    return UMAP(random_state=random_state, n_jobs=-1 if random_state is None else 1)
