@@ -71,9 +71,8 @@ def make_parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EXAMPLES,
     )
-    own_data = parser.add_argument_group(
-        "your own data", "Without --time-format, 05/01/2024 is read month first."
-    )
+    note = "Without --time-format, 05/01/2024 is read month first."
+    own_data = parser.add_argument_group("your own data", note)
     for option, metavar, text in OWN_OPTIONS:
         of_list = {"type": names, "default": []} if option == "--context" else {}
         own_data.add_argument(option, metavar=metavar, help=text, **of_list)

@@ -193,9 +193,8 @@ def _html(frame, layout):
     lines = [f"<thead><tr><th></th>{head}</tr></thead>"]
     for group, size, rows in _groups(frame, layout):
         head = f"<b>{escape(group)}</b> <small>{size}</small>"
-        lines.append(
-            f"<tr class='group'><th colspan='{len(titles) + 1}'>{head}</th></tr>"
-        )
+        span = len(titles) + 1
+        lines.append(f"<tr class='group'><th colspan='{span}'>{head}</th></tr>")
         best = rows[list(layout.best)].max()
         for place, (name, row) in enumerate(rows.iterrows()):
             cells = []

@@ -250,9 +250,8 @@ class EmbeddingMapDisplay(Display):
         low, high = dots.get_clim()
         below, above = (finite < low).any(), (finite > high).any()
         ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
-        bar = self.figure_.colorbar(
-            dots, ax=self.ax_, label=self.color_name, extend=ends[below, above]
-        )
+        scale = {"label": self.color_name, "extend": ends[below, above]}
+        bar = self.figure_.colorbar(dots, ax=self.ax_, **scale)
         if self.color_scale == "log":
             ticks = colors.log_ticks(low, high)
             bar.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])

@@ -209,7 +209,9 @@ class RecallByPopularityDisplay(Display):
             # a line of no height would hide in the axis
             ax.bar_label(bars, zeros, fontsize="x-small", color=bars[0].get_facecolor())
         ax.set_yscale("function", functions=SCALE)
-        ax.yaxis.set_major_locator(FixedLocator(_ticks(self.recall.max(axis=None))))
+        # zero, and round shares that are not crowded below the highest bar
+        ticks = [0, *round_numbers(self.recall.max(axis=None) / 100, 1, range(-5, 1))]
+        ax.yaxis.set_major_locator(FixedLocator(ticks))
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         ax.set_xticks(np.arange(n_groups), self.recall.index)
         first = f" in the first {self.k}" if self.k else ""
@@ -220,11 +222,6 @@ class RecallByPopularityDisplay(Display):
         title = None if self.standard_error is None else line
         self._legend(title)
         return self
-
-
-def _ticks(top):
-    """Return zero and round shares up to one, not crowded below the highest bar."""
-    return [0, *round_numbers(top / 100, 1, range(-5, 1))]
 
 
 def _popularity_groups(ranking, n_groups):
