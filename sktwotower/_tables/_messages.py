@@ -20,6 +20,7 @@ logger = logging.getLogger("sktwotower")
 def imported(module, message):
     """Return a module; raise ``ImportError`` with a message if it is not installed."""
     try:
+        import_module(module.partition(".")[0])
         return import_module(module)
     except ImportError as error:
         raise ImportError(message) from error
