@@ -179,7 +179,7 @@ def failures(rows):
         if key in ms and ms[key] > limit
     ]
     services = {
-        (row["data"], row["system"]): row for row in rows if "start_cpu_s" in row
+        (row["data"], row["system"]): row for row in rows if "cpu_ms_per_answer" in row
     }
     for data in sorted({data for data, _ in services}):
         ours, peer = services[data, "runtime"], services[data, "implicit"]
