@@ -210,7 +210,7 @@ def parts(only, n_items):
     if "sizes" in only:
         yield sizes_of(
             {
-                "3,896 x 3,665 x 384": retail,
+                "3,896 x 3,603 x 384": retail,
                 "100,000 x 100,000 x 64": lambda: made(n_items, n_items, 10 * n_items),
                 "20,000 x 100,000 x 256": lambda: made(
                     n_items // 5, n_items, 3 * n_items, width=256
