@@ -105,6 +105,25 @@ def test_answers_are_those_of_the_model(client, models):
         np.testing.assert_allclose(answer["scores"], scores, atol=1e-6)
 
 
+def test_two_thousand_requests_of_estimator_runtime_and_service(client, models):
+    model, served = io.load(models["first"]), runtime.load(models["first"])
+    rng = np.random.default_rng(1)
+    users = [*model.user_ids_.tolist(), "new"]
+    for _ in range(2000):
+        user, k = users[rng.integers(len(users))], int(rng.integers(1, 30))
+        items = rng.choice(model.item_ids_, 6, replace=False).tolist()
+        asked = [{}, {"history": items}, {"diversity": 0.5}, {"where": {"item": items}}]
+        body = {"user": user, "k": k} | asked[rng.integers(4)]
+        status, answer = client.ask("/recommend", body)
+        expected, scores = right_answer(model, "/recommend", body)
+        assert status == 200 and answer["items"] == expected
+        np.testing.assert_allclose(answer["scores"], scores, atol=1e-5)
+        asked = {n: body[n] for n in body if n not in ("user", "k")}
+        ids, found = served.recommend(user, k, **asked)
+        assert ids.tolist() == expected
+        np.testing.assert_allclose(found, scores, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "message"),
     [

@@ -255,13 +255,18 @@ def in_a_fresh_process(code, path):
 
 CODE = """
 import json, sys
+from pathlib import Path
 from sktwotower import runtime
 model = runtime.load(sys.argv[1], mmap=True)
 ids, _ = model.recommend("u1", 3, history=["i1"], context=CONTEXT)
 model.recommend("u1", where={"color": "red"}, diversity=0.5)
 model.similar_items("i1")
 heavy = "torch sklearn scipy pandas skorch narwhals pynndescent numba tqdm joblib"
-print(json.dumps([ids.tolist(), sorted(set(heavy.split()) & set(sys.modules))]))
+loaded = sorted(set(heavy.split()) & set(sys.modules))
+status = Path("/proc/self/status")  # on Linux
+lines = status.read_text().splitlines() if status.exists() else []
+kilobytes = sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+print(json.dumps([ids.tolist(), loaded, kilobytes / 1024]))
 """
 
 
@@ -272,8 +277,9 @@ def test_numpy_is_enough(tmp_path):
     model.fit(events)
     context = {"place": "work", "words": "old chair"}
     code = CODE.replace("CONTEXT", repr(context))
-    ids, loaded = in_a_fresh_process(code, written(model, tmp_path))
+    ids, loaded, megabytes = in_a_fresh_process(code, written(model, tmp_path))
     assert loaded == []
+    assert megabytes < 120  # with torch it is more than twice that
     history = {"u1": ["i1"]}
     expected = model.recommend(["u1"], 3, history=history, context=context)
     assert ids == expected["item"].tolist()
