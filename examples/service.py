@@ -152,5 +152,5 @@ if __name__ == "__main__":
         port=given.port,
         access_log=False,
         http="service:Protocol",
-        timeout_graceful_shutdown=5,  # clients that never end their request are left
+        timeout_graceful_shutdown=3,  # clients that never end their request are left
     )
