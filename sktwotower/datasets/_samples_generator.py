@@ -23,7 +23,9 @@ _CITIES = np.array(["Arles", "Bergen", "Cork", "Delft", "Evora"])
 
 @validate_params(
     {
-        **dict.fromkeys(("n_users", "n_items", "n_clusters"), [_COUNT]),
+        "n_users": [_COUNT],
+        "n_items": [_COUNT],
+        "n_clusters": [_COUNT],
         "interactions_per_user": [Interval(Integral, 2, None, closed="left")],
         "noise": [Interval(Real, 0, 1, closed="both")],
         "zipf_exponent": [Interval(Real, 0, 4, closed="both")],
