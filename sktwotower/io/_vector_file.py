@@ -140,7 +140,7 @@ def _write_numpy(path, name, ids, columns):
         ids = ids.astype(str)
     with replaced_file(path) as file:
         arrays = {f"{column}s": values for column, values in columns.items()}
-        np.savez(file, allow_pickle=False, ids=ids, **arrays)
+        np.savez(file, ids=ids, **arrays)  # none of objects
 
 
 def _write_parquet(path, name, ids, columns):
