@@ -498,6 +498,8 @@ def main(folder):
 
 
 if __name__ == "__main__":
+    # a job in the background begins without a handler
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         assert command_line(sys.argv[1:]) == 0
     else:
