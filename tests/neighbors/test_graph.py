@@ -291,9 +291,9 @@ def test_a_graph_takes_changed_items_without_a_rebuild(tmp_path):
     assert model.neighbors_.graph_ is graph and len(index.changed_) == 0
     assert {400, 401} < set(model.neighbors_.changed_.tolist())
     queries, vectors = model.embed_users(np.arange(60)), model.item_embeddings_
-    _, expected = top_k(queries, vectors, 10)
+    scores, expected = top_k(queries, vectors, 10)
     distances, found = model.neighbors_.kneighbors(queries, 10)
-    assert (found[:, :, None] == expected[:, None]).any(axis=1).mean() > 0.9
+    assert (found == expected).mean() > 0.95
     right = np.take_along_axis(queries @ vectors.T, found, 1)
     np.testing.assert_allclose(1 - distances, right, atol=1e-5)
     dump(model, tmp_path / "model.sktt")
