@@ -1,0 +1,133 @@
+"""How often something was shown and chosen up to a time, with or without decay.
+
+Input: a key, a time and two amounts (shown, chosen) of each event, (n_events,).
+Output: the sums of strictly earlier events of the same key, (n_events, 2), and
+``RunningCounts``, which later events can be added to.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from sktwotower._records import array, number, record, require
+
+
+@record
+@dataclass(frozen=True, eq=False)
+class RunningCounts:
+    """Sums of what was shown and chosen, by key.
+
+    An event of age a counts ``2 ** (-a / half_life)``.
+
+    Parameters
+    ----------
+    keys : int array of shape (n_keys,)
+        Ascending; all others have the sums 0.
+    sums : float array of shape (n_keys, 2)
+        How much was shown and chosen, at the time of the latest event of each key.
+    latest : float array of shape (n_keys,)
+        That time.
+    half_life : float or None
+        In units of time. None: events do not age.
+    """
+
+    keys: array("int64", "n_keys")
+    sums: array("float64", "n_keys 2", is_finite=True)
+    latest: array("float64", "n_keys", is_finite=True)
+    half_life: number(above=0) | None = None
+
+    def _check_stored(self, place):
+        require((np.diff(self.keys) > 0).all(), f"{place}.keys", "ascending")
+        require((self.sums >= 0).all(), f"{place}.sums", "sums >= 0")
+
+    @classmethod
+    def empty(cls, half_life=None) -> Self:
+        """Return the counts before any event."""
+        return cls(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0), half_life)
+
+    def at(self, keys, times) -> np.ndarray:
+        """Return the sums (n, 2) of keys (n,) at times (n,), or at one time."""
+        found = np.zeros((len(keys), 2))
+        if len(self.keys) == 0:
+            return found
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        known = self.keys[places] == keys
+        ages = times - self.latest[places]
+        found[known] = (self.sums[places] * self._left(ages)[:, None])[known]
+        return found
+
+    def count(self, keys, times, amounts) -> tuple[np.ndarray, Self]:
+        """Return the sums before each event, (n_events, 2), and the counts after all.
+
+        Events at equal times do not count for each other. Those that are older than
+        what was counted before are added, but nothing that was returned changes.
+
+        Parameters
+        ----------
+        keys, times : arrays of shape (n_events,)
+        amounts : float array of shape (n_events, 2)
+            How much each event adds to what was shown and chosen.
+        """
+        if len(keys) == 0:
+            return np.zeros((0, 2)), self
+        n_before, times = len(self.keys), np.asarray(times)
+        keys = np.concatenate([self.keys, keys])
+        new = np.arange(len(keys)) >= n_before
+        # what was counted before is one event of each key, and the first one
+        when = np.concatenate([self.latest, times.astype(float)])
+        order = np.lexsort((when, new, keys))
+        keys, when, new = keys[order], when[order], new[order]
+        amounts = np.concatenate([self.sums, amounts])[order]
+        is_first = np.append(True, keys[1:] != keys[:-1])
+        starts = np.flatnonzero(is_first)
+        until = np.maximum(when, when[starts][np.cumsum(is_first) - 1])
+        gaps = np.diff(until, prepend=0)
+        left = np.where(is_first, 0, self._left(gaps))
+        sums = _running_sums(amounts * self._left(until - when)[:, None], left)
+        changes = is_first | (np.diff(when, prepend=0) != 0)
+        changes |= np.append(True, new[1:] != new[:-1])
+        of_run = np.flatnonzero(changes)[np.cumsum(changes) - 1]
+        before = (sums[of_run - 1] * left[of_run][:, None])[new]
+        found = np.empty_like(before)
+        found[order[new] - n_before] = before
+        ends = np.append(starts[1:], len(keys)) - 1
+        after = {"keys": keys[ends], "sums": sums[ends], "latest": until[ends]}
+        return found, replace(self, **after)
+
+    def renumbered(self, places) -> Self:
+        """Return the counts with the key ``places[k]`` for each key k."""
+        keys = places[self.keys]
+        order = np.argsort(keys)
+        parts = {"sums": self.sums[order], "latest": self.latest[order]}
+        return replace(self, keys=keys[order], **parts)
+
+    def _left(self, ages):
+        """Return what is left, in [0, 1], of events of some ages."""
+        if self.half_life is None:
+            return np.ones_like(ages, dtype=float)
+        return np.exp2(-np.maximum(ages, 0) / self.half_life)
+
+
+def _running_sums(amounts, left):
+    """Return s (n, m) with s[i] = amounts[i] + left[i] s[i - 1].
+
+    Twice as many rows before are summed in each round, until nothing is left of them.
+    """
+    sums, left, step = amounts.copy(), left.copy(), 1
+    while step < len(sums) and left.any():
+        sums[step:] += left[step:, None] * sums[:-step].copy()
+        left[step:] *= left[:-step].copy()
+        left[:step] = 0
+        step *= 2
+    return sums
+
+
+def smoothed_rates(sums, of_all, smoothing):
+    """Return (c + m r) / (s + m) for sums (n, 2) of shown s and chosen c.
+
+    r is the rate of all, by ``of_all`` (n, 2) or (2,): nan if nothing was shown yet.
+    """
+    shown, chosen = np.moveaxis(np.asarray(of_all, float), -1, 0)
+    mean = np.divide(chosen, shown, out=np.full_like(shown, np.nan), where=shown > 0)
+    return (sums[:, 1] + smoothing * mean) / (sums[:, 0] + smoothing)
