@@ -19,28 +19,6 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
-__all__ = [
-    "Interval",
-    "RealNotInt",
-    "StrOptions",
-    "boosted_trees_of",
-    "check_feature_names_in",
-    "check_sample_weight",
-    "copy_configuration",
-    "drawn_as",
-    "fit_context",
-    "inputs_of_transformers",
-    "output_of",
-    "requests_of",
-    "rows_at",
-    "set_requests",
-    "validate_parameter_constraints",
-    "validate_params",
-    "visual_block_of",
-    "with_boosted_trees",
-    "without_output",
-]
-
 
 def boosted_trees_of(classifier):
     """Return the nodes of each tree, structured arrays, and the score without trees.

@@ -21,21 +21,3 @@ from ._checks import (
     vectors,
 )
 from ._registry import record
-
-__all__ = [
-    "Check",
-    "array",
-    "csr",
-    "finite",
-    "instance",
-    "integer",
-    "list_of",
-    "number",
-    "one_of",
-    "positions",
-    "record",
-    "refuse",
-    "require",
-    "share",
-    "vectors",
-]
