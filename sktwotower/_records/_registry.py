@@ -19,7 +19,7 @@ MODULES = {
     "features": ("features._entities", "features._request_context"),
     "baselines": ("baselines",),
     "towers": ("towers", "towers.parts"),
-    "neighbors": ("neighbors", "neighbors._catalog_index"),
+    "neighbors": ("neighbors._catalog_index",),
     "recommender": ("recommender",),
     "two_stage": ("two_stage",),
 }
