@@ -4,6 +4,7 @@ Input: the items of one batch after the other, (n,) each.
 Output: the probability (n_items,) of each item.
 """
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Self
 
@@ -22,8 +23,30 @@ from sktwotower._tables._stored import index
 from ._gaps import Gaps
 
 
+@dataclass(eq=False, repr=False)
+class FrequencyParameters(VersionedMixin, BaseEstimator):
+    """Parameters of `StreamingFrequency`, which its documentation describes."""
+
+    _parameter_constraints = {
+        "rate": [Interval(Real, 0, 1, closed="right")],
+        "unit": [StrOptions({"batch", "event"})],
+        "n_buckets": [Interval(Integral, 1, None, closed="left"), None],
+        "n_hashes": [Interval(Integral, 1, None, closed="left")],
+        "initial_gap": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+    }
+
+    rate: float = 0.01
+    _: KW_ONLY
+    unit: str = "batch"
+    n_buckets: int | None = None
+    n_hashes: int = 1
+    initial_gap: float | None = None
+    random_state: int | np.random.RandomState | None = 0
+
+
 @record
-class StreamingFrequency(VersionedMixin, BaseEstimator):
+class StreamingFrequency(FrequencyParameters):
     r"""Estimate the probability of items in a stream from the gaps between their hits.
 
     No count over a window is kept, and no window has to be chosen: an item that comes
@@ -106,15 +129,6 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
     _keys: array("int64", "n_tables 2")
     _example: index("1") | None
 
-    _parameter_constraints = {
-        "rate": [Interval(Real, 0, 1, closed="right")],
-        "unit": [StrOptions({"batch", "event"})],
-        "n_buckets": [Interval(Integral, 1, None, closed="left"), None],
-        "n_hashes": [Interval(Integral, 1, None, closed="left")],
-        "initial_gap": [Interval(Real, 0, None, closed="neither"), None],
-        "random_state": ["random_state"],
-    }
-
     def _check_stored(self, place):
         n_tables, sizes = len(self.gaps_), {len(gaps.gap) for gaps in self.gaps_}
         fits = len(sizes) == 1 and len(self._keys) == n_tables
@@ -122,23 +136,6 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         if self.ids_ is not None:
             fits = n_tables == 1 and {len(self.ids_)} == sizes
             require(fits, f"{place}.ids_", "a distinct id per place")
-
-    def __init__(
-        self,
-        rate: float = 0.01,
-        *,
-        unit: str = "batch",
-        n_buckets: int | None = None,
-        n_hashes: int = 1,
-        initial_gap: float | None = None,
-        random_state: int | np.random.RandomState | None = 0,
-    ) -> None:
-        self.rate = rate
-        self.unit = unit
-        self.n_buckets = n_buckets
-        self.n_hashes = n_hashes
-        self.initial_gap = initial_gap
-        self.random_state = random_state
 
     def fit(self, X, y=None) -> Self:
         """Forget the stream so far, and begin with a first batch.

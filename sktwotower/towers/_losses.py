@@ -75,6 +75,7 @@ class Targets(Movable):
         return len(self.starts) - 1
 
 
+@dataclass(eq=False, repr=False)
 class SampledSoftmaxLoss(nn.Module):
     r"""Softmax cross-entropy over sampled candidates, corrected for the sampling.
 
@@ -153,22 +154,15 @@ class SampledSoftmaxLoss(nn.Module):
     0.3133
     """
 
-    def __init__(
-        self,
-        temperature=0.15,
-        tile_size=TILE_SIZE,
-        impression_weight=1.0,
-        impression_temperature=1.0,
-        matmul_dtype=None,
-        unit_vectors=False,
-    ) -> None:
+    temperature: float = 0.15
+    tile_size: int = TILE_SIZE
+    impression_weight: float = 1.0
+    impression_temperature: float = 1.0
+    matmul_dtype: torch.dtype | None = None
+    unit_vectors: bool = False
+
+    def __post_init__(self):
         super().__init__()
-        self.temperature = temperature
-        self.tile_size = tile_size
-        self.impression_weight = impression_weight
-        self.impression_temperature = impression_temperature
-        self.matmul_dtype = matmul_dtype
-        self.unit_vectors = unit_vectors
 
     def forward(self, users, items, targets) -> torch.Tensor:
         """Compute the loss of a batch.
