@@ -25,25 +25,21 @@ class Division:
     """
 
     def __init__(self, n_columns, size, owners=None, is_common=None):
+        owners = np.arange(n_columns) % size if owners is None else owners
         self.n_columns, self.size, self.owners = n_columns, size, owners
         self.is_common = np.ones(n_columns, bool) if is_common is None else is_common
-        if owners is not None:
-            order = np.argsort(owners, kind="stable")
-            sizes = np.bincount(owners, minlength=size)
-            self.places = np.empty(n_columns, dtype=np.int64)
-            first = np.repeat(np.cumsum(sizes) - sizes, sizes)
-            self.places[order] = np.arange(n_columns) - first
+        order = np.argsort(owners, kind="stable")
+        sizes = np.bincount(owners, minlength=size)
+        self.places = np.empty(n_columns, dtype=np.int64)
+        first = np.repeat(np.cumsum(sizes) - sizes, sizes)
+        self.places[order] = np.arange(n_columns) - first
 
     def of(self, rank):
         """Return the columns (m,) of a process, ascending."""
-        if self.owners is None:
-            return np.arange(rank, self.n_columns, self.size)
         return np.flatnonzero(self.owners == rank)
 
     def places_of(self, columns):
         """Return the process of columns (m,), and their places in its table."""
-        if self.owners is None:
-            return columns % self.size, columns // self.size
         return self.owners[columns], self.places[columns]
 
 
