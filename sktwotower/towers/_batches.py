@@ -225,7 +225,7 @@ class UserBatches:
         data = self.dataset
         positives = data.positives[users]
         impressions = None if data.impressions is None else data.impressions[users]
-        candidates, log_q = self._candidates(positives, impressions)
+        candidates, log_q = self.sampler.draw(positives, impressions, self.rng)
         past = history_items = history = None
         if data.history is not None:
             past = positives if data.history is data.positives else data.history[users]
@@ -272,10 +272,6 @@ class UserBatches:
         if candidates is not None:
             return rows, SparseRows.taken(rows, candidates)
         return rows, SparseRows.from_csr(rows) if hides else self.catalog
-
-    def _candidates(self, positives, impressions):
-        """Return the candidates (c,), or None for all items, and their log Q (c,)."""
-        return self.sampler.draw(positives, impressions, self.rng)
 
     def _targets(self, users, positives, impressions, candidates, log_q, n_users):
         """Return the ``Targets`` of requests (n,) against the candidates (c,).

@@ -124,11 +124,14 @@ class FeatureDropout:
             hidden |= ~ids & (rng.random(len(ids)) < self.feature_dropout)
         if self.row_dropout:
             hidden |= (rng.random(n) < self.row_dropout)[row]
-        kept = ~hidden
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=n))])
-        return sparse.csr_matrix(
-            (rows.data[kept], rows.indices[kept], offsets), shape=rows.shape
-        )
+        return entries_of(rows, ~hidden)
+
+
+def entries_of(matrix, kept):
+    """Return a CSR matrix with those of its entries that are ``kept`` (nnz,)."""
+    offsets = np.append(0, np.cumsum(kept))[matrix.indptr]
+    arrays = matrix.data[kept], matrix.indices[kept], offsets
+    return sparse.csr_matrix(arrays, shape=matrix.shape)
 
 
 # Fewer events say too little: ids are hidden as often as id_dropout says.

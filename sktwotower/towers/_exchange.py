@@ -4,6 +4,8 @@ Input: in each process, a batch of its own users, and its rows of the tables.
 Output: the loss of all batches together, and gradients of the process's own rows.
 """
 
+from contextlib import suppress
+
 import numpy as np
 import torch
 from torch import distributed
@@ -98,10 +100,8 @@ class Exchange:
         if error is None:
             self.header(ENDED)
         elif not isinstance(error, GroupError):
-            try:
+            with suppress(GroupError):  # the others may have ended as well
                 self.header(FAILED)
-            except GroupError:
-                pass  # the others have ended as well
 
     def step(self, compute, share, targets, learns=True):
         """Return skorch's result of a step, with the loss of all processes together.

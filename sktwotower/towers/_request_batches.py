@@ -18,6 +18,7 @@ from sktwotower._tables._sparse import (
 )
 
 from ._devices import Movable
+from ._dropout import entries_of
 from ._sparse_rows import SparseRows
 
 # How often the context of an event to predict is hidden: a request may lack it.
@@ -155,10 +156,7 @@ class PairContexts:
 
 def partly_hidden(rows, rng):
     """Return feature rows of contexts, CSR (n, p), with some of the entries hidden."""
-    kept = rng.random(rows.nnz) >= PARTLY_HIDDEN
-    offsets = np.append(0, np.cumsum(kept))[rows.indptr]
-    arrays = rows.data[kept], rows.indices[kept], offsets
-    return sparse.csr_matrix(arrays, shape=rows.shape)
+    return entries_of(rows, rng.random(rows.nnz) >= PARTLY_HIDDEN)
 
 
 def some_hidden(rows, rng):

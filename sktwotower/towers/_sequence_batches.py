@@ -13,6 +13,7 @@ from sktwotower._tables._sparse import Rows
 from ._batches import Batch, TrainingSet, UserBatches
 from ._candidates import distinct, places_in
 from ._decays import Windows
+from ._dropout import entries_of
 from ._request_batches import Requests, some_hidden
 from ._sparse_rows import SparseRows
 
@@ -130,7 +131,7 @@ class SequenceBatches(UserBatches):
         chosen = table.items[predicted]
         shown = None if data.impressions is None else data.impressions[predicted]
         positives = data.positives[users]
-        candidates, log_q = self._candidates(positives, shown)
+        candidates, log_q = self.sampler.draw(positives, shown, self.rng)
         kept = real & (self.rng.random(real.shape) >= self.history_dropout)
         past = distinct(table.items[events[kept]], positives.shape[1])
         rows, item_rows = self._rows_of_items(candidates, past)
@@ -210,8 +211,5 @@ def latest_events(past, max_history):
     sizes = np.diff(past.indptr)
     if sizes.max(initial=0) <= max_history:
         return past
-    starts = np.maximum(past.indptr[1:] - max_history, past.indptr[:-1])
-    kept = np.arange(past.nnz) >= np.repeat(starts, sizes)
-    offsets = np.append(0, np.cumsum(np.minimum(sizes, max_history)))
-    parts = past.data[kept], past.indices[kept], offsets.astype(past.indptr.dtype)
-    return sparse.csr_matrix(parts, shape=past.shape)
+    starts = past.indptr[1:] - max_history
+    return entries_of(past, np.arange(past.nnz) >= np.repeat(starts, sizes))
