@@ -14,6 +14,7 @@ from ._beyond_accuracy import (
     long_tail_share_at_k,
     novelty_at_k,
 )
+from ._calibration import expected_calibration_error
 from ._list_scorers import make_list_scorer
 from ._per_list import ndcg_by_list, reciprocal_rank_by_list, roc_auc_by_list
 from ._per_user import (
@@ -33,6 +34,7 @@ __all__ = [
     "HeldOutRanking",
     "average_precision_at_k",
     "coverage_at_k",
+    "expected_calibration_error",
     "gini_at_k",
     "held_out_truth",
     "hit_rate_at_k",

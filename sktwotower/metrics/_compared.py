@@ -17,11 +17,13 @@ from sklearn.utils import check_random_state
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
+from sktwotower._tables._schema import read_table
 
 from ._groups import popular_items
 from ._places import check_vectors
 from ._ranking import keys_of
 from ._scorers import rank, recommender_in, unwrap
+from ._truth import columns_of_fit
 
 REMEDY = (
     "To compare with a model of another library, pass its ranking in baselines: a dict "
@@ -52,8 +54,10 @@ def rank_models(
             "name must be a string, and not 'popularity', which is a model already. "
             f"Got {name!r}."
         )
+    others = named(baselines, ())
+    check_columns(others, X)
     if asked.get("requests") is None:
-        asked["requests"] = context_of(recommender, *named(baselines, ()).values())
+        asked["requests"] = context_of(recommender, *others.values())
     params = {"n_neighbors": k, "max_users": None}
     params |= {param: value for param, value in asked.items() if value is not None}
     ranking = rank(recommender, inner, y, **params)
@@ -70,6 +74,24 @@ def rank_models(
         else:
             models[label] = _ranked(label, baseline, recommender, ranking, **params)
     return ranking, models
+
+
+def check_columns(baselines, X):
+    """Raise if X lacks a column of the fit of any model, before one of them is asked.
+
+    ``baselines``: models by name. Only recommenders and dataframes are looked at.
+    """
+    first = as_frame(X, "X").head(1) if is_frame(X) else None
+    for name, baseline in baselines.items():
+        fitted = getattr(baseline, "_fitted", None)
+        if first is not None and fitted is not None:
+            optional = [c for c in getattr(fitted, "columns", ()) if c is not None]
+            given, owner = columns_of_fit(baseline, first), type(baseline).__name__
+            try:
+                read_table(owner, given, fitted.schema, optional=optional)
+            except ValueError as error:
+                error.add_note(f"Raised by the baseline {name!r}.")
+                raise
 
 
 def context_of(*models):

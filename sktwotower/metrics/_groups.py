@@ -132,6 +132,14 @@ class GroupRanking:
         except ValueError:
             return np.nan
 
+    def _of_cold_items(self, k):
+        """Return how many places items without events take, and which share is hits."""
+        items = self.indices[:, :k]
+        cold = (items >= 0) & (self.item_counts[items] == 0)
+        share = cold.sum() / max(np.count_nonzero(items >= 0), 1)
+        right = self.hits[:, :k][cold].mean() if share else np.nan
+        return {f"cold_share@{k}": share, f"cold_precision@{k}": right}
+
     def error(self, values):
         """Return the standard error of the mean of values of this group, (n_users,)."""
         return standard_error(values, self.owners)
@@ -151,8 +159,9 @@ class GroupRanking:
             for short, metric in COMPARED.items():
                 values = self.values(metric, k), first.values(metric, k)
                 row |= compared(f"{short}@{k}", *values, self.owners)
-            for metric in ("hit_rate", *OF_ALL_LISTS, *OF_LISTS):
+            for metric in ("hit_rate", "precision", *OF_ALL_LISTS, *OF_LISTS):
                 row[f"{metric}@{k}"] = self._mean_or_nan(metric, k)
+            row |= self._of_cold_items(k)
         sizes = {"users": len(self.hits)}
         if self.owners is not None:
             sizes = {"users": len(pd.unique(self.users)), "requests": len(self.hits)}

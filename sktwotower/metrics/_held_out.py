@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from sktwotower._tables._columns import codes_of_rows
+from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import check_count, warn
 from sktwotower._tables._schema import read_table
@@ -21,7 +22,7 @@ from sktwotower.retrieval._requests import past_of, query_of_events
 from ._groups import values_of
 from ._hits import mean_over_users
 from ._ranking import HeldOutRanking
-from ._truth import fields_of_past, judge
+from ._truth import columns_of_fit, fields_of_past, judge
 
 # Above this share, held-out events look like a random split.
 MAX_EARLIER_SHARE = 0.5
@@ -195,9 +196,15 @@ class EvaluationMixin:
         fitted = fitted_of(self)
         k = min(check_count(n_neighbors, "n_neighbors", 0), fitted.n_items)
         X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
-        frame, _ = read_table(type(self).__name__, X, fitted.schema)
+        given = columns_of_fit(self, X)
+        frame, _ = read_table(type(self).__name__, given, fitted.schema)
+        if requests is None:
+            contexts = fitted.request_codes(frame)
+        else:  # columns that may be of another model only
+            whole = as_frame(X, "X") if is_frame(X) else frame
+            contexts = codes_of_rows(whole, requests, "requests")
         asked = {"max_users": max_users, "random_state": random_state}
-        asked |= {"history": history, "requests": requests}
+        asked |= {"history": history, "contexts": contexts}
         asked["exclude_seen"] = self.exclude_seen
         query, past, judged = read_held_out(fitted, frame, y, sample_weight, **asked)
         if y is not None:  # what was shown and not chosen is not to be found
@@ -240,20 +247,16 @@ def _warn_if_not_later(fitted, frame):
 
 
 def read_held_out(
-    fitted, frame, y, weights=None, *, exclude_seen, history=None, requests=None, **draw
+    fitted, frame, y, weights=None, *, exclude_seen, contexts, history=None, **draw
 ):
     """Return the users of held-out events, their past items and relevant items.
 
     ``fitted``: the recommender's ``Fitted``; ``frame``: events (n_events, n_columns).
     The results are a ``Query`` of length m, their ``Past`` and a Bunch of all
-    parameters of a `HeldOutRanking` except ``indices``. If ``requests``, names of
-    columns, or the model's context tell requests apart, m is the number of requests.
+    parameters of a `HeldOutRanking` except ``indices``. ``contexts`` (n_events,):
+    integers that tell requests apart, m is their number; None: each user is one.
     ``draw``: ``max_users`` and ``random_state``.
     """
-    if requests is None:
-        contexts = fitted.request_codes(frame)
-    else:
-        contexts = codes_of_rows(frame, requests, "requests")
     users, items = fitted.users, fitted.items
     owners = check_ids(frame[users.id_column], "the users of X")
     chosen, encode = frame[items.id_column], partial(items.codes, name="X")

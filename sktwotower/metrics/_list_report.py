@@ -12,11 +12,18 @@ import pandas as pd
 from sktwotower._tables._frames import is_frame
 from sktwotower._tables._ids import positions_of
 
-from ._compared import named
+from ._calibration import expected_calibration_error
+from ._compared import check_columns, named
 from ._hits import compared
 from ._ranked_lists import RankedLists, check_one_user, mean_over_lists
 from ._ranking import first_rows
-from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
+from ._read_lists import (
+    need_outcomes,
+    pairs_of_rows,
+    probabilities_of,
+    scores_of,
+    split_lists,
+)
 from ._scorers import rank, recommender_in, unwrap
 from ._truth import sample_of
 
@@ -43,7 +50,7 @@ def compare_within_lists(
     The parameters are those of `retrieval_report`; ``ks`` is a list.
     """
     need_outcomes(y)
-    shown, scores = _read(estimator, X, y, lists, baselines, history)
+    shown, scores, probabilities = _read(estimator, X, y, lists, baselines, history)
     whole = next(iter(_ranked(shown, scores).values()))
     owners = check_one_user(whole, shown["user"])
     counted = whole.has_choice()
@@ -65,15 +72,22 @@ def compare_within_lists(
             owners = check_one_user(first, part["user"])
             for model, lists_of_model in ranked.items():
                 rows[group, model] = _row(lists_of_model, first, owners, ks)
+                error = np.nan
+                if model in probabilities:
+                    given = part["y"], probabilities[model][part.index]
+                    error = expected_calibration_error(*given)
+                rows[group, model]["expected_calibration_error"] = error
     return rows, left_out
 
 
 def _read(estimator, X, y, lists, baselines, history):
-    """Return a table of the shown rows, and the scores (n_rows,) of each model, a dict.
+    """Return the shown rows, and scores and probabilities (n_rows,) by model, dicts.
 
-    Its columns are the outcome, the list and the user, whether the item is in the
-    catalog, and the user's number of events in fit, nan without a positive row.
+    Not all models have probabilities. The rows are a table of the outcome, the list and
+    the user, whether the item is in the catalog, and the user's number of events in
+    fit, nan without a positive row.
     """
+    check_columns(named(baselines, (), _class_of), X)
     given, groups = split_lists(estimator, X, lists)
     recommender, inner = unwrap(estimator, given)
     users, items = pairs_of_rows(recommender, inner)
@@ -84,17 +98,24 @@ def _read(estimator, X, y, lists, baselines, history):
     first = first_rows(fit.users)  # all requests of a user have the same counts
     places = pd.Index(fit.users[first]).get_indexer(users)
     n_events = np.append(fit.user_counts[first].astype(float), np.nan)[places]
-    scores = {type(recommender).__name__: scores_of(estimator, given, history)}
+    asked = {type(recommender).__name__: estimator}
+    scores = {name: scores_of(estimator, given, history) for name in asked}
     scores["popularity"] = counts[positions]
     rates = getattr(vars(recommender).get("_fitted"), "click_rates", None)
     if rates is not None:
         scores["click rate"] = np.append(rates, rates.mean())[positions]
     for name, baseline in named(baselines, scores, _class_of).items():
         scores[name] = _scores_of_baseline(name, baseline, X, lists, history)
+        asked[name] = baseline
     RankedLists(y, scores["popularity"], groups, _names("popularity"))  # checks lengths
     columns = {"y": np.asarray(y), "list": pd.Index(groups), "user": users}
     columns |= {"known": positions >= 0, "n_events": n_events}
-    return pd.DataFrame(columns), scores
+    probabilities = {
+        name: probabilities_of(model, split_lists(model, X, lists)[0])
+        for name, model in asked.items()
+        if hasattr(model, "predict_proba")
+    }
+    return pd.DataFrame(columns), scores, probabilities
 
 
 def _scores_of_baseline(name, baseline, X, lists, history):

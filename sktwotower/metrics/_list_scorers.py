@@ -107,7 +107,12 @@ def _parse(metric, k):
 
 
 class _ListScorer:
-    """One metric, or several, of the order of an estimator's scores within lists."""
+    """One metric, or several, of the order of an estimator's scores within lists.
+
+    ``otherwise``: the figure of rows of which no list counts. None: an error is raised.
+    """
+
+    otherwise = None
 
     def __init__(self, figures, one, lists, standard_error):
         self.figures = figures
@@ -127,7 +132,7 @@ class _ListScorer:
         scores = {}
         for name, metric, k in self.figures:
             values = ranked.values(metric, k)
-            scores[name] = mean_over_lists(values)
+            scores[name] = mean_over_lists(values, self.otherwise)
             if self.standard_error:
                 scores[f"{name} se"] = float(standard_error(values, owners))
         return next(iter(scores.values())) if self.one else scores

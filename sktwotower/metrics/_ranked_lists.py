@@ -41,8 +41,8 @@ class RankedLists:
 
     def __init__(self, y_true, y_score, groups, names=("y_true", "y_score", "groups")):
         outcome, score, group = names
-        positive = _as_numbers(y_true, outcome, "finite outcomes >= 0", 0) > 0
-        scores = _as_numbers(y_score, score, "finite scores", -np.inf)
+        positive = column_of_numbers(y_true, outcome, "finite outcomes >= 0", 0) > 0
+        scores = column_of_numbers(y_score, score, "finite scores")
         ids = check_ids(_as_column(groups, group), group)
         if not len(positive) == len(scores) == len(ids) > 0:
             raise ValueError(
@@ -137,9 +137,14 @@ def _log_choices(n, k):
 METRICS = {"roc_auc": _roc_auc, "ndcg": _ndcg, "reciprocal_rank": _reciprocal_rank}
 
 
-def mean_over_lists(values):
-    """Return the mean of values (n_lists,) without nan."""
+def mean_over_lists(values, otherwise=None):
+    """Return the mean of values (n_lists,) without nan.
+
+    ``otherwise``: what is returned if there is none. None: an error is raised.
+    """
     counted = values[~np.isnan(values)]
+    if len(counted) == 0 and otherwise is not None:
+        return otherwise
     if len(counted) == 0:
         raise ValueError(
             f"None of the {len(values)} lists counts. The area under the ROC curve "
@@ -180,8 +185,8 @@ def _as_column(values, name):
     return list_as_array(values)
 
 
-def _as_numbers(values, name, expected, lowest):
-    """Return finite numbers >= ``lowest`` as float64 (n_rows,)."""
+def column_of_numbers(values, name, expected, lowest=-np.inf, highest=np.inf):
+    """Return finite numbers from ``lowest`` to ``highest`` as float64 (n_rows,)."""
     values = _as_column(values, name)
     if values.ndim != 1:
         raise ValueError(
@@ -196,7 +201,7 @@ def _as_numbers(values, name, expected, lowest):
         raise ValueError(
             f"{name} must hold numbers, {expected}. Got dtype {values.dtype}."
         ) from None
-    wrong = ~(np.isfinite(numbers) & (numbers >= lowest))
+    wrong = ~(np.isfinite(numbers) & (numbers >= lowest) & (numbers <= highest))
     if wrong.any():
         raise ValueError(
             f"{name} must hold {expected}. Got {numbers[wrong][0]} in row "

@@ -14,7 +14,7 @@ from sktwotower._tables._schema import read_table
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-from ._truth import ids_of_rows
+from ._truth import columns_of_fit, ids_of_rows
 
 
 def need_outcomes(y):
@@ -29,16 +29,18 @@ def need_outcomes(y):
 def split_lists(estimator, X, lists):
     """Return X as the estimator takes it, and the list (n_rows,) of each row.
 
-    The column ``lists`` is left out of X unless it was in X of fit.
+    The column ``lists`` is left out of X unless it was in X of fit; so are further ones
+    of a dataframe.
     """
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         raise TypeError(f"Expected a fitted estimator. Got {estimator!r}.")
     if is_frame(X):
         frame = as_frame(X, "X")
         at = position_of(frame.columns, lists, "lists")
+        groups = frame.iloc[:, at]
         if _is_new_column(estimator, frame.columns[at], frame.shape[1]):
-            return frame.drop(columns=frame.columns[at]), frame.iloc[:, at]
-        return frame, frame.iloc[:, at]
+            frame = frame.drop(columns=frame.columns[at])
+        return columns_of_fit(estimator, frame), groups
     array = as_table(X)
     at = position_of(range(array.shape[1]), lists, "lists")
     if _is_new_column(estimator, None, array.shape[1]):
@@ -84,7 +86,7 @@ def scores_of(estimator, X, history=None):
         if hasattr(estimator, "decision_function"):
             scores = estimator.decision_function(X)
         else:
-            scores = np.asarray(estimator.predict_proba(X))[:, -1]
+            scores = probabilities_of(estimator, X)
     elif hasattr(estimator, "predict"):
         scores = estimator.predict(X, **given)
     else:
@@ -99,3 +101,13 @@ def scores_of(estimator, X, history=None):
             f"{scores.shape}."
         )
     return scores
+
+
+def probabilities_of(estimator, X):
+    """Return the probability (n_rows,) of the last class of each row of X."""
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(
+            f"{type(estimator).__name__} has no predict_proba. Expected a fitted "
+            "classifier, or a TwoStageRecommender with lists."
+        )
+    return np.asarray(estimator.predict_proba(columns_of_fit(estimator, X)))[:, -1]

@@ -118,22 +118,25 @@ class Report(pd.DataFrame):
         return in_library(pd.DataFrame(self).reset_index(), self._library)
 
     def __repr__(self):
-        tables = self._drawn(_text)
-        return "\n\n".join([*tables, _notes(self)]) if tables else super().__repr__()
+        tables, notes = self._drawn(_text)
+        return "\n\n".join([*tables, notes]) if tables else super().__repr__()
 
     def _repr_html_(self):
-        tables = "".join(self._drawn(_html))
+        tables, notes = self._drawn(_html)
         if not tables:
             return super()._repr_html_()
-        notes = escape(f"{_notes(self)}\n{BOLD}{_groups_explained(self)}")
-        return f"{STYLE}{tables}<p>{notes.replace(chr(10), '<br>')}</p>"
+        notes = escape(f"{notes}\n{BOLD}{_groups_explained(self)}")
+        return f"{STYLE}{''.join(tables)}<p>{notes.replace(chr(10), '<br>')}</p>"
 
     def _drawn(self, draw):
-        """Return what ``draw`` makes of each table, none if the frame has changed."""
+        """Return what ``draw`` makes of each table, none if the frame has changed.
+
+        The second value are the notes below them.
+        """
         try:
-            return [draw(self, layout) for layout in _layouts(self)]
+            return [draw(self, layout) for layout in _layouts(self)], _notes(self)
         except KeyError:  # of a column or of an index
-            return []
+            return [], ""
 
 
 def _cells(row, layout, first):
@@ -225,6 +228,9 @@ def _notes(frame):
     if "lists" in frame.attrs:
         lines[0] = f"± 95 % interval; difference from {first}, list by list."
         lines.append("The mean over lists; lists of one user count as one cluster.")
+        errors = frame.loc["all", "expected_calibration_error"].dropna()
+        named = ", ".join(f"{name} {_number(error)}" for name, error in errors.items())
+        lines += [f"Expected calibration error: {named}."] if named else []
     else:
         rows = "requests" if "requests" in frame.columns else "users"
         lines.append(
@@ -233,6 +239,7 @@ def _notes(frame):
             "bits; long tail: all items except the\nmost popular ones with 80 % of the "
             "events; diversity: mean of 1 - cosine of two items of a list."
         )
+        lines += _cold_items(frame, first)
     left_out = frame.attrs.get("left_out", {})
     reasons = [f"{n:,} {reason}" for reason, n in left_out.items() if n]
     lines.append(f"Left out: {', '.join(reasons) or 'nothing'}.")
@@ -240,3 +247,16 @@ def _notes(frame):
     if lost:
         lines.append(f"Misses: {lost:,} events with an item not in the catalog.")
     return "\n".join(lines)
+
+
+def _cold_items(frame, name):
+    """Yield a line on the places that cold items take in the lists of a model."""
+    row = frame.loc["all"].iloc[0]
+    for k in frame.attrs["k"]:
+        if row[f"cold_share@{k}"]:
+            yield (
+                f"Items without an event in training take {row[f'cold_share@{k}']:.1%} "
+                f"of the first {k} places of {name};\nof these places "
+                f"{row[f'cold_precision@{k}']:.1%} are right, of all {k} on average "
+                f"{row[f'precision@{k}']:.1%}."
+            )

@@ -15,7 +15,7 @@ from sklearn.utils import Bunch, check_random_state
 from sktwotower._tables._columns import as_table, codes_of_rows, column_position
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._ids import check_ids, known_positions
-from sktwotower._tables._messages import check_count, format_ids
+from sktwotower._tables._messages import check_count, format_ids, refuse_misspelled
 from sktwotower._tables._outcomes import outcomes
 from sktwotower._tables._sparse import column_counts, with_empty_row
 
@@ -155,6 +155,25 @@ def ids_of_rows(X, user_id, item_id):
         column = frame.iloc[:, column_position(frame, key, at, f"{side}_id")]
         ids.append(check_ids(column, f"the {side}s of X").rename(column.name))
     return frame, *ids
+
+
+def columns_of_fit(estimator, X):
+    """Return a dataframe without columns that fit has not seen, other X as they are.
+
+    If a column is missing that is needed, nothing is left out: the error names both.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None or not is_frame(X):
+        return X
+    frame = as_frame(X, "X")
+    further = [name for name in frame.columns if name not in {*names}]
+    schema = getattr(vars(estimator).get("_fitted"), "schema", None)
+    optional = set() if schema is None else {schema.time, *schema.context}
+    missing = {*names}.difference(frame.columns)
+    if not missing <= optional:
+        return X
+    refuse_misspelled(further, missing, "column", "X")
+    return frame.drop(columns=further)
 
 
 def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **sample):

@@ -5,16 +5,21 @@ Output: a table of scores and times, one row per slice and strategy.
 """
 
 import time as clock
+import warnings
 
 import numpy as np
 import pandas as pd
 
 from sktwotower._tables._frames import library_of
 from sktwotower._tables._output import in_library
-from sktwotower.metrics import make_retrieval_scorer
+from sktwotower.metrics import make_list_scorer, make_retrieval_scorer
+from sktwotower.metrics._read_lists import need_outcomes
 
 from ._sliced_events import read_sliced_events
 from ._strategies import STRATEGIES, Models, chosen_strategies, in_order_of_work
+
+# Warnings of what is usual in a stream: users and items of a slice are often new.
+EXPECTED = "history changes nothing", ".* hold items that fit has not seen"
 
 
 def prequential_validate(
@@ -27,6 +32,7 @@ def prequential_validate(
     n_slices=None,
     train_size=0.5,
     scoring=None,
+    lists=None,
     strategies: str | list[str] = "auto",
     window=None,
     sample_weight=None,
@@ -61,8 +67,13 @@ def prequential_validate(
     scoring : str, list of str, callable or dict, default=None
         Names of `make_retrieval_scorer`, such as "recall@20" or ["recall@20",
         "ndcg@10"], a scorer ``scorer(estimator, X, y)`` that returns a number or a
-        dict of numbers by name, or a dict of name to scorer. None: ``score`` of the
-        estimator.
+        dict of numbers by name, or a dict of name to scorer. With `lists`, names are
+        those of `make_list_scorer`. None: ``score`` of the estimator or, with `lists`,
+        ["roc_auc", "ndcg@10"].
+    lists : str or int, default=None
+        Column of X (or its position) that names the list of each row: what one user was
+        shown at once. The order within the lists of a slice is then judged. X holds
+        what was not chosen, too, with y = 0. None: the whole catalog is ranked.
     strategies : list of str, default="auto"
         What is compared, in this order of rows:
 
@@ -97,7 +108,9 @@ def prequential_validate(
           that of fit. Models that are not updated cost nothing later;
         - ``score_time``: seconds to rank and to judge;
         - ``test_score``, or ``test_<name>`` for a list or a dict: the score, nan for a
-          slice without a positive event.
+          slice without a positive event, or without a list that counts.
+
+        To round only scores, name them: ``results.round({"test_score": 3})``.
 
     Raises
     ------
@@ -106,7 +119,8 @@ def prequential_validate(
         there are more slices than times, or a strategy in the list needs a method that
         the estimator lacks.
     TypeError
-        If times are neither dates nor numbers, or the estimator has no fit.
+        If times are neither dates nor numbers, the estimator has no fit, or y is
+        missing with `lists`.
 
     Warns
     -----
@@ -180,11 +194,35 @@ def prequential_validate(
     refit         0.58
     popularity    0.58
     Name: test_score, dtype: float64
+
+    The order of lists that were shown:
+
+    >>> from sktwotower import ClickRateRecommender
+    >>> shown = pd.DataFrame({
+    ...     "user": ["ann", "ann", "bob", "bob", "cid", "cid"],
+    ...     "item": ["tea", "jam"] * 3, "day": [1, 1, 2, 2, 3, 3],
+    ... })
+    >>> results = prequential_validate(
+    ...     ClickRateRecommender(), shown, y=[1, 0, 0, 1, 0, 1], time="day", freq=1,
+    ...     train_size=2, lists="day", strategies=["frozen", "refit"],
+    ... )
+    >>> results[["start", "strategy", "test_roc_auc", "test_ndcg@10"]].round(2)
+       start strategy  test_roc_auc  test_ndcg@10
+    0      2   frozen           0.0          0.63
+    1      2    refit           0.0          0.63
+    2      3   frozen           0.0          0.63
+    3      3    refit           0.5          0.82
     """
+    if lists is not None:
+        need_outcomes(y)
+        scoring = ["roc_auc", "ndcg@10"] if scoring is None else scoring
     sliced = read_sliced_events(
         X, y, sample_weight, time, train_size=train_size, freq=freq, n_slices=n_slices
     )
-    strategies, scorer = chosen_strategies(strategies, estimator), _scorer(scoring)
+    strategies, scorer = (
+        chosen_strategies(strategies, estimator),
+        _scorer(scoring, lists),
+    )
     models = Models(estimator, sliced, time, window)
     rows = []
     for strategy in in_order_of_work(strategies):
@@ -205,17 +243,20 @@ def prequential_validate(
     return in_library(results, library_of(X))
 
 
-def _scorer(scoring):
+def _scorer(scoring, lists):
     """Return a function of estimator, X and y that returns numbers by name."""
     if scoring is None:
         return lambda estimator, X, y: {"score": estimator.score(X, y)}
     if isinstance(scoring, dict):
-        scorers = {name: _scorer(metric) for name, metric in scoring.items()}
+        scorers = {name: _scorer(metric, lists) for name, metric in scoring.items()}
         return lambda estimator, X, y: {
             name: next(iter(score(estimator, X, y).values()))
             for name, score in scorers.items()
         }
-    if not callable(scoring):
+    if not callable(scoring) and lists is not None:
+        scoring = make_list_scorer(scoring, lists=lists)
+        scoring.otherwise = np.nan
+    elif not callable(scoring):
         scoring = make_retrieval_scorer(scoring)
 
     def scores(estimator, X, y):
@@ -230,7 +271,10 @@ def _scores(scorer, model, X, y):
     start = clock.perf_counter()
     scores = {}
     if y is None or (y.astype(float) > 0).any():
-        scores = scorer(model, X, y)
+        with warnings.catch_warnings():
+            for message in EXPECTED:
+                warnings.filterwarnings("ignore", message)
+            scores = scorer(model, X, y)
     seconds = clock.perf_counter() - start
     return {"score_time": seconds} | {f"test_{name}": s for name, s in scores.items()}
 

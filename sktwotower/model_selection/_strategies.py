@@ -6,7 +6,6 @@ Output: for each slice the model that answers, and the seconds it took to learn.
 
 import inspect
 import time as clock
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -176,12 +175,8 @@ class WithParams:
 
     def rank_held_out(self, X, y=None, sample_weight=None, **params):
         """Rank the catalog with these parameters."""
-        with warnings.catch_warnings():
-            # users of a slice are often new
-            warnings.filterwarnings("ignore", "history changes nothing")
-            return self.estimator.rank_held_out(
-                X, y, sample_weight, **self.params | params
-            )
+        params = self.params | params
+        return self.estimator.rank_held_out(X, y, sample_weight, **params)
 
     def predict(self, X):
         """Return the score of each pair with the history, if there is one."""

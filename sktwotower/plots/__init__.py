@@ -12,6 +12,7 @@ from ._prequential_display import PrequentialDisplay
 from ._recall_by_popularity import RecallByPopularityDisplay
 from ._recall_curve import RecallCurveDisplay
 from ._recall_diversity import RecallDiversityDisplay
+from ._reliability import ReliabilityDisplay
 from ._scores import ScoreDistributionDisplay
 from ._training import TrainingCurveDisplay
 
@@ -23,6 +24,7 @@ __all__ = [
     "RecallByPopularityDisplay",
     "RecallCurveDisplay",
     "RecallDiversityDisplay",
+    "ReliabilityDisplay",
     "ScoreDistributionDisplay",
     "TrainingCurveDisplay",
 ]

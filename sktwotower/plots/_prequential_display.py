@@ -84,6 +84,7 @@ class PrequentialDisplay(Display):
         n_slices=None,
         train_size=0.5,
         scoring=None,
+        lists=None,
         strategies="auto",
         window=None,
         sample_weight=None,
@@ -102,7 +103,7 @@ class PrequentialDisplay(Display):
             Outcome of each event, as in fit. None: all are positive.
         time : str or int
             Column of X that says when.
-        freq, n_slices, train_size, scoring, strategies, window, sample_weight
+        freq, n_slices, train_size, scoring, lists, strategies, window, sample_weight
             As in `sktwotower.model_selection.prequential_validate`. Of several scores
             the first is drawn.
         ax : matplotlib Axes, default=None
@@ -140,7 +141,7 @@ class PrequentialDisplay(Display):
         check_matplotlib(f"{cls.__name__}.from_estimator")
         slices = {"time": time, "freq": freq, "n_slices": n_slices, "window": window}
         slices |= {"train_size": train_size, "sample_weight": sample_weight}
-        how = {"scoring": scoring, "strategies": strategies}
+        how = {"scoring": scoring, "lists": lists, "strategies": strategies}
         results = prequential_validate(estimator, X, y, **slices, **how)
         return cls.from_frame(results, ax=ax, **kwargs)
 
@@ -246,7 +247,9 @@ class PrequentialDisplay(Display):
             self.lines_ += ax.plot(rows["start"].to_numpy(), values, **style)
         name = self.score_name.removeprefix("test_")
         ax.set(xlabel="start of the slice", ylabel=f"{name} of the next slice")
-        ax.set(title="Test on the next slice, then learn it", ylim=(0, None))
+        ax.set(title="Test on the next slice, then learn it")
+        if name != "roc_auc":  # of which .5 is chance
+            ax.set(ylim=(0, None))
         _date_ticks(ax)
         # the lines leave room below, and the legend needs half of the width
         title = "mean of the slices in brackets"

@@ -56,7 +56,7 @@ def candidates_of(recipe, retriever, context, later):
     later = later.part(known)
     later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
     fitted, frame = retriever._fitted, later.frame
-    how = {"exclude_seen": False, "requests": (), "random_state": recipe.random_state}
+    how = {"exclude_seen": False, "contexts": None, "random_state": recipe.random_state}
     how["max_users"] = USERS_PER_RANKED * _max_users(recipe)
     found = read_held_out(fitted, frame, later.rewards, later.weights, **how)
     query, past, judged = found

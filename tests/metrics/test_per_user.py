@@ -348,7 +348,7 @@ FIGURES = set(metrics.__all__) - {"HeldOutRanking", "held_out_truth"}
 def test_docstrings_state_denominator_and_who_is_left_out(name):
     text = getattr(metrics, name).__doc__
     assert "\n    Denominator: " in text
-    assert re.search(r"\n    (Users|Lists) left out: ", text)
+    assert re.search(r"\n    (Users|Lists|Rows) left out: ", text)
 
 
 @pytest.fixture

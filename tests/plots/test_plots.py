@@ -52,7 +52,7 @@ OF_EVENTS = [
 ]
 RANKED = OF_EVENTS[1:4]
 # Those that are made of any fitted estimator.
-OTHERS = {"PrequentialDisplay", "RecallDiversityDisplay"}
+OTHERS = {"PrequentialDisplay", "RecallDiversityDisplay", "ReliabilityDisplay"}
 OF_FITTED = [getattr(plots, name) for name in plots.__all__ if name not in OTHERS]
 
 
