@@ -32,6 +32,7 @@ def _rows(report) -> str:
 
 def show_quality(model, report) -> None:
     """Print the figures of the model and of the baselines, and what they mean."""
+    best_sellers_are_as_good = report.attrs["best_sellers"]
     sentence, report = meaning(report), report.loc["all"]
     n_users, whose = int(report["users"].iloc[0]), _rows(report)
     sizes, has = f"{n_users:,} users", "has"
@@ -55,6 +56,8 @@ def show_quality(model, report) -> None:
         "coverage@10: the share of the catalog that is among the first 10 of some "
         f"{whose[:-1]}."
     )
+    if best_sellers_are_as_good:
+        print(best_sellers_are_as_good)
     if n_users < FEW_USERS:
         print("With so few users the figures are not reliable.")
 

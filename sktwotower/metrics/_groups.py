@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._tables._sparse import column_counts, ones_at
+
 from ._hits import compared, find_hits, mean_over_users, per_user_values, standard_error
 from ._places import OF_ITEMS, gini, head_of, row_diversity, row_means
 from ._ranking import first_rows
 
+# 30 days in nanoseconds: the age of what counts in recent popularity.
+WINDOW = 30 * 86_400 * 10**9
 # Metrics of what fills the places of each user, and of all of them together.
 OF_LISTS = [*OF_ITEMS, "intra_list_diversity"]
 OF_ALL_LISTS = ["coverage", "gini"]
@@ -196,10 +200,30 @@ def groups_of(ranking):
             yield UserGroup(name, part, kept, with_misses)
 
 
-def popular_items(ranking, k):
-    """Return the k most popular unseen items of each user, as `first_unseen` does."""
-    order = np.argsort(-np.asarray(ranking.item_counts), kind="stable")
+def popular_items(ranking, k, recent=0):
+    """Return the k most popular unseen items of each user, as `first_unseen` does.
+
+    ``recent`` (n_items,): their users of late, which count first.
+    """
+    counts = np.asarray(ranking.item_counts)
+    order = np.lexsort((-counts, -np.broadcast_to(recent, counts.shape)))
     return first_unseen(order, ranking.seen, k)
+
+
+def recent_users(estimator):
+    """Return the number of users (n_items,) who chose each item in the last 30 days.
+
+    None if the estimator does not keep the dates of events, or has no earlier ones.
+    """
+    fitted = getattr(estimator, "_fitted", None)
+    in_order = getattr(fitted, "sequences", None)
+    if in_order is None or not fitted.schema.dates or not len(in_order.times):
+        return None
+    recent = in_order.times.max() - in_order.times < WINDOW
+    chosen = in_order.lags.tocoo()
+    users, items = chosen.row[recent], chosen.col[recent]
+    counts = column_counts(ones_at(users, items, chosen.shape))[: fitted.n_items]
+    return None if recent.all() else counts
 
 
 def first_unseen(order, seen, k):

@@ -5,6 +5,7 @@ Output: a `HeldOutRanking` of items (n_users, k), or the mean recall; its rows a
 or, of a model with context, requests.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -207,6 +208,7 @@ class EvaluationMixin:
         asked |= {"history": history, "contexts": contexts}
         asked["exclude_seen"] = self.exclude_seen
         query, past, judged = read_held_out(fitted, frame, y, sample_weight, **asked)
+        _warn_of_what_is_unknown(fitted, query, history)
         if y is not None:  # what was shown and not chosen is not to be found
             frame = frame[np.asarray(y, dtype=float).ravel() > 0]
         _warn_if_not_later(fitted, frame)
@@ -216,6 +218,24 @@ class EvaluationMixin:
             _, indices = fitted.search(query, past, k, serving, judged.seen)
         vectors = fitted.item_vectors
         return HeldOutRanking(indices=indices, item_vectors=vectors, **judged)
+
+
+def _warn_of_what_is_unknown(fitted, query, history):
+    """Warn if no user is known in any way, or if a history has no times."""
+    described = fitted.users.has_features or fitted.context_columns
+    if history is None and not described and (query.codes < 0).all():
+        warn(
+            "No user of X is known from fit, and they have no features, so that all of "
+            "them get the same items. If that is not meant: a split by rows of a table "
+            "sorted by user does it, as of KFold. Split by time (TimeSplit, "
+            "LastNSplit), or pass earlier events of these users as history."
+        )
+    if isinstance(history, Mapping | list | tuple) and fitted.sequences is not None:
+        warn(
+            "history has no times, so its events count as the latest of their users, "
+            "at an unknown time. Pass a table of events with the column "
+            f"{fitted.schema.time!r}."
+        )
 
 
 def _warn_if_not_later(fitted, frame):

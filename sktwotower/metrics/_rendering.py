@@ -143,21 +143,21 @@ def _cells(row, layout, first):
     """Yield column and text of the cells of a row, in the order of the titles."""
     for name in layout.with_interval:
         less = f"{name} diff"
-        difference = _number(row[less], "+") + _margin(row[f"{less} se"])
-        yield name, _number(row[name]) + _margin(row[f"{name} se"])
+        difference = number(row[less], "+") + _margin(row[f"{less} se"])
+        yield name, number(row[name]) + _margin(row[f"{name} se"])
         yield less, "" if first else difference
     for name in layout.plain:
-        yield name, _number(row[name], digits=2 if name.startswith("novelty") else 3)
+        yield name, number(row[name], digits=2 if name.startswith("novelty") else 3)
 
 
-def _number(value, sign="", digits=4):
+def number(value, sign="", digits=4):
     """Return a number without the zero before its point: .123, -.123, 1.234."""
     return f"{value:{sign}.{digits}f}".replace("0.", ".", int(abs(value) < 1))
 
 
 def _margin(error):
     """Return half of a 95 % interval; empty without one, as for a single user."""
-    return "" if pd.isna(error) else f"±{_number(ERRORS_IN_INTERVAL * error)}"
+    return "" if pd.isna(error) else f"±{number(ERRORS_IN_INTERVAL * error)}"
 
 
 def _groups(frame, layout):
@@ -229,7 +229,7 @@ def _notes(frame):
         lines[0] = f"± 95 % interval; difference from {first}, list by list."
         lines.append("The mean over lists; lists of one user count as one cluster.")
         errors = frame.loc["all", "expected_calibration_error"].dropna()
-        named = ", ".join(f"{name} {_number(error)}" for name, error in errors.items())
+        named = ", ".join(f"{name} {number(error)}" for name, error in errors.items())
         lines += [f"Expected calibration error: {named}."] if named else []
     else:
         rows = "requests" if "requests" in frame.columns else "users"
@@ -240,6 +240,7 @@ def _notes(frame):
             "events; diversity: mean of 1 - cosine of two items of a list."
         )
         lines += _cold_items(frame, first)
+        lines += [frame.attrs["best_sellers"]] if frame.attrs["best_sellers"] else []
     left_out = frame.attrs.get("left_out", {})
     reasons = [f"{n:,} {reason}" for reason, n in left_out.items() if n]
     lines.append(f"Left out: {', '.join(reasons) or 'nothing'}.")

@@ -11,9 +11,10 @@ from sktwotower._tables._frames import library_of
 from sktwotower._tables._messages import check_count
 
 from ._compared import rank_models
-from ._groups import GroupRanking, groups_of
+from ._groups import GroupRanking, groups_of, popular_items, recent_users
 from ._list_report import compare_within_lists
-from ._rendering import Report
+from ._rendering import Report, number
+from ._scorers import recommender_in
 
 
 def retrieval_report(
@@ -234,6 +235,10 @@ def retrieval_report(
         return _as_frame(rows, attrs, library_of(X))
     params |= {"requests": requests, "item_vectors": item_vectors}
     ranking, models = rank_models(estimator, X, y, max(ks), **params)
+    recent = recent_users(recommender_in(estimator))
+    if recent is not None:
+        popular = popular_items(ranking, max(ks), recent)
+        models.setdefault("recent popularity", popular)
     rows = {}
     for group in groups_of(ranking):
         judged = {
@@ -245,7 +250,25 @@ def retrieval_report(
             rows[group.name, model] = of_model.row(ks, first)
     attrs = {"k": tuple(ks), "events_not_in_catalog": int(ranking.n_unreachable.sum())}
     attrs["left_out"] = ranking.left_out
+    attrs["best_sellers"] = _best_sellers(rows, max(ks))
     return _as_frame(rows, attrs, library_of(X))
+
+
+def _best_sellers(rows, k):
+    """Return a sentence if recent popularity is within the first model's error.
+
+    Otherwise it is empty. ``rows``: figures by (group, model).
+    """
+    (_, name), own = next(iter(rows.items()))
+    recall, error = own[f"recall@{k}"], own[f"recall@{k} se"]
+    recent = rows.get(("all", "recent popularity"), {}).get(f"recall@{k}", -1)
+    if not recent >= recall - error:
+        return ""
+    return (
+        "Best sellers of the last 30 days, the same for everybody, find as much as\n"
+        f"{name}, within its standard error of {number(error)}: recall@{k} "
+        f"{number(recent)} against {number(recall)}."
+    )
 
 
 def _as_frame(rows, attrs, library):
