@@ -1,8 +1,8 @@
-"""Steps before fit: filters of events, sessions, and events from a matrix.
+"""Steps before fit: filters of events, sessions, events of a matrix or of ratings.
 
 `k_core` drops users and items with few events, `session_ids` divides the events of each
-user into sessions, and `interactions_from_matrix` makes a table of events from a matrix
-with one row per user.
+user into sessions, `interactions_from_matrix` makes a table of events from a matrix
+with one row per user, and `ratings_to_events` lets low ratings hardly count.
 """
 
 from numbers import Integral, Real
@@ -23,10 +23,14 @@ from sktwotower._tables._frames import (
 )
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
+from sktwotower._tables._outcomes import numbers_of
 from sktwotower._tables._output import in_library
 from sktwotower._tables._times import duration, times_of
 
-__all__ = ["interactions_from_matrix", "k_core", "session_ids"]
+__all__ = ["interactions_from_matrix", "k_core", "ratings_to_events", "session_ids"]
+
+# Reward of a low rating, where a high one has 1 (`benchmarks/bench_ratings.py`).
+LOW = 0.01
 
 
 def k_core(X, k: Any = 5, *, user_id=None, item_id=None) -> np.ndarray:
@@ -167,6 +171,72 @@ def session_ids(X, gap, *, time, user_id=None) -> np.ndarray:
     sessions = np.empty(len(order), dtype=np.int64)
     sessions[order] = np.cumsum(starts) - 1
     return sessions
+
+
+def ratings_to_events(X, y, at_least: Any = 4) -> tuple[Any, np.ndarray]:
+    """Return events whose low ratings hardly count, and their rewards, for `fit`.
+
+    A low rating is not a choice, but says which items the user knows. With a reward of
+    0.01, where a high rating has 1, such items are not recommended to the user again,
+    and little is learnt from them.
+
+    Parameters
+    ----------
+    X : dataframe or array of shape (n_events, n_columns)
+        Interaction table, one row per rating.
+    y : array-like of shape (n_events,)
+        Ratings on any scale, also below 0.
+    at_least : float, default=4
+        Lowest of the high ratings. For stars from 1 to 5 it is 4; from 1 to 10, 8.
+
+    Returns
+    -------
+    X : dataframe or array of shape (n_events, n_columns)
+        The table as it was given, of the same library.
+    y : ndarray of shape (n_events,), float64
+        Rewards: 1 where ``y >= at_least``, else 0.01.
+
+    Raises
+    ------
+    ValueError
+        If y is not one finite number for each row of X, or if no rating is high.
+    TypeError
+        If X is not a table in memory, or at_least is not a number.
+
+    Notes
+    -----
+    Recommenders that ignore the size of rewards, such as `EASERecommender`, take low
+    ratings for choices all the same. Fit them on the high ones, and leave out the
+    low ones by ``recommend(exclude=...)``. To judge a model by high ratings, pass
+    ``ratings >= 4`` as the outcomes of `score` or of a report.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktwotower import TwoTowerRecommender
+    >>> from sktwotower.preprocessing import ratings_to_events
+    >>> X = pd.DataFrame({"user": list("aabbc"), "film": list("vwvxw")})
+    >>> stars = [5, 2, 4, 1, 4]
+    >>> ratings_to_events(X, stars)[1].tolist()
+    [1.0, 0.01, 1.0, 0.01, 1.0]
+    >>> model = TwoTowerRecommender(embedding_dim=8, max_epochs=1, random_state=0)
+    >>> model = model.fit(*ratings_to_events(X, stars))
+    >>> model.recommend(["a"])["film"].tolist()  # a has seen w
+    ['x']
+    """
+    check_scalar(at_least, "at_least", Real)
+    ratings = numbers_of(y, len(as_table(X)))
+    if not np.isfinite(ratings).all():
+        raise ValueError(
+            "y holds NaN or infinity, which are not ratings. Drop these rows of X, y."
+        )
+    high = ratings >= at_least
+    if not high.any():
+        raise ValueError(
+            f"at_least={at_least!r} makes no rating high: y ends at "
+            f"{ratings.max(initial=-np.inf)}. Pass a level of its scale."
+        )
+    return X, np.where(high, 1, LOW)
 
 
 def interactions_from_matrix(

@@ -18,7 +18,7 @@ import sktwotower
 from sktwotower import TwoTowerRecommender, interactions_from_matrix
 from sktwotower._tables._frames import as_frame
 from sktwotower.model_selection import ColdUserSplit, LastNSplit
-from sktwotower.preprocessing import k_core, session_ids
+from sktwotower.preprocessing import k_core, ratings_to_events, session_ids
 
 EVENTS = st.lists(
     st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 30)),
@@ -361,3 +361,44 @@ def test_what_is_no_matrix(matrix, params, message):
 
 def test_it_is_public():
     assert "interactions_from_matrix" in dir(sktwotower)
+
+
+def test_low_ratings_hardly_count_and_the_table_stays_as_it_is():
+    X = pd.DataFrame({"user": [1, 1, 2, 2], "film": [1, 2, 1, 3]})
+    stars = [5, 3.5, 4, -1]
+    in_polars = pl.Series("stars", stars, dtype=pl.Float64)
+    for given_X in (
+        X,
+        pl.DataFrame(X.to_dict("list")),
+        pa.table(dict(X)),
+        X.to_numpy(),
+    ):
+        for ratings in (stars, pd.Series(stars, index=[7, 7, 8, 9]), in_polars):
+            events, rewards = ratings_to_events(given_X, ratings)
+            assert events is given_X
+            assert rewards.tolist() == [1, 0.01, 1, 0.01]
+    assert ratings_to_events(X, stars, 5)[1].tolist() == [1, 0.01, 0.01, 0.01]
+    assert ratings_to_events(X, stars, at_least=-1)[1].tolist() == [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (
+            {"y": [1, 2, 3]},
+            ValueError,
+            "at_least=4 makes no rating high: y ends at 3.0",
+        ),
+        ({"y": [5, np.nan, 1]}, ValueError, "y holds NaN or infinity, .* Drop these"),
+        ({"y": [5, 4]}, ValueError, "one outcome per row of X: expected 3, got 2"),
+        ({"y": ["good", "bad", "bad"]}, ValueError, "must be numeric"),
+        ({"at_least": "4"}, TypeError, "at_least must be an instance of"),
+        ({"at_least": np.nan}, ValueError, "at_least=nan makes no rating high"),
+        ({"X": "ratings.parquet"}, TypeError, "X must be a DataFrame or an array"),
+        ({"X": pl.LazyFrame({"a": [1]})}, TypeError, "X is a lazy frame"),
+    ],
+)
+def test_what_is_not_a_table_of_ratings_is_refused(given, error, message):
+    fine = {"X": pd.DataFrame({"user": [1, 1, 2], "film": [1, 2, 1]}), "y": [5, 4, 1]}
+    with pytest.raises(error, match=message):
+        ratings_to_events(**fine | given)

@@ -25,7 +25,7 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
     """
     if y is None and sample_weight is None and n_events:
         return np.ones(n_events), np.ones(n_events)
-    y = np.ones(n_events) if y is None else _rewards(y, n_events)
+    y = np.ones(n_events) if y is None else numbers_of(y, n_events)
     weights = _event_weights(sample_weight, n_events, may_be_empty)
     figures = Outcome.of("y", y), Outcome.of("sample_weight", weights)
     n_positive = np.count_nonzero((y > 0) & (weights > 0))
@@ -102,8 +102,8 @@ def refuse_vanished(vanishes):
         )
 
 
-def _rewards(y, n_events):
-    """Return rewards as float64 (n_events,)."""
+def numbers_of(y, n_events):
+    """Return y, one number for each event, as float64 (n_events,)."""
     y = column_or_1d(y, warn=True)
     if y.dtype == object or y.dtype.kind in "USb":
         expected = "rewards (> 0 chosen, 0 shown and not chosen)"

@@ -20,6 +20,7 @@ from . import _frames
 from ._columns import Columns
 from ._messages import shorten
 from ._outcomes import outcomes
+from ._ratings import warn_of_ratings
 from ._times import read_times
 
 
@@ -167,6 +168,7 @@ def read_in_memory(owner, recipe, X, y, sample_weight):
     schema : TableSchema
     """
     frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
+    warn_of_ratings(rewards)
     columns = Columns(frame, recipe, schema.names is not None)
     schema, times = schema._replace(context=tuple(columns.context)), None
     if columns.time is not None:

@@ -17,6 +17,7 @@ from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._ids import check_ids, known_positions
 from sktwotower._tables._messages import check_count, format_ids, refuse_misspelled
 from sktwotower._tables._outcomes import outcomes
+from sktwotower._tables._ratings import warn_of_rated_hits
 from sktwotower._tables._sparse import column_counts, with_empty_row
 
 
@@ -185,6 +186,7 @@ def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **s
     ``sample``: ``max_users`` and ``random_state``.
     """
     rewards, weights = outcomes(y, sample_weight, len(users))
+    warn_of_rated_hits(rewards)
     names = "events not positive", "users without a positive event"
     left_out = _left_out(users, rewards * weights > 0, names)
     positive = np.flatnonzero(rewards * weights > 0)

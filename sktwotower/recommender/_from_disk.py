@@ -13,6 +13,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._frames import as_frame, library_of
 from sktwotower._tables._ids import refuse_missing_ids
 from sktwotower._tables._outcomes import Outcome, check_outcomes, refuse_vanished
+from sktwotower._tables._ratings import N_ROWS, warn_of_ratings
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
 from sktwotower._tables._sparse import Column
@@ -124,6 +125,9 @@ def _check_outcomes(source):
         figures = (found[f"{each}_{name}"] or 0 for each in ("bad", "min", "max"))
         outcomes[name] = Outcome(what, *figures)
     check_outcomes(outcomes.values(), found["n_positive"])
+    if "y" in outcomes:
+        sql = f"select {REWARD} as y from events{_kept(source)} limit {N_ROWS}"
+        warn_of_ratings(from_first(lambda: source.query(sql)["y"].to_numpy()))
     return outcomes
 
 

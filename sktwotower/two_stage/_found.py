@@ -58,7 +58,7 @@ def candidates_of(recipe, retriever, context, later):
     fitted, frame = retriever._fitted, later.frame
     how = {"exclude_seen": False, "contexts": None, "random_state": recipe.random_state}
     how["max_users"] = USERS_PER_RANKED * _max_users(recipe)
-    found = read_held_out(fitted, frame, later.rewards, later.weights, **how)
+    found = read_held_out(fitted, frame, later.chosen, later.weights, **how)
     query, past, judged = found
     numbers = context.encode(frame.iloc[judged.last_rows])
     query = replace(query, asked=StagedAsked(query.asked, numbers))

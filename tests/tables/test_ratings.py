@@ -1,0 +1,124 @@
+"""Ratings are told from counts, actions and impressions, and fit and score warn."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktwotower import EASERecommender, ItemKNNRecommender, TwoTowerRecommender
+from sktwotower._tables._ratings import warn_of_rated_hits, warn_of_ratings
+from sktwotower.preprocessing import ratings_to_events
+
+# Shares of one to five stars of MovieLens 100K, of quantities of a shop that end at 5,
+# and of the times that a product is bought.
+STARS, CAPPED, AGAIN = (6, 11, 27, 34, 21), (18, 15, 7, 8, 52), (75, 14, 5, 4, 2)
+FILMS = np.repeat([1.0, 2, 3, 4, 5], STARS)
+
+
+def told(y):
+    """Return what the fit and the score say of outcomes, two lists of texts."""
+    said = []
+    for warn in (warn_of_ratings, warn_of_rated_hits):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warn(np.asarray(y, dtype=float))
+        said.append([str(each.message) for each in caught])
+    return said
+
+
+@pytest.mark.parametrize(
+    ("y", "scale", "high"),
+    [
+        (FILMS, "5 levels from 1 to 5", "4"),
+        (np.append(FILMS, np.zeros(300)), "5 levels from 1 to 5", "4"),
+        (FILMS / 5, "5 levels from 0.2 to 1", "0.8"),
+        (FILMS - 1, "4 levels from 1 to 4", "3"),
+        (np.repeat(np.arange(1, 11) / 2, 9 + np.arange(10)), "10 .* 0.5 to 5", "4"),
+        (np.repeat(np.arange(1, 11), 9 + np.arange(10)), "10 .* from 1 to 10", "8"),
+        (np.tile(FILMS, 3000), "5 levels from 1 to 5", "4"),
+    ],
+)
+def test_ratings_are_recognized_on_any_scale(y, scale, high):
+    (at_fit,), (at_score,) = told(y)
+    for said, remedy in ((at_fit, f"at_least={high})"), (at_score, f"y >= {high} in")):
+        assert pd.Series([said]).str.contains(f"like ratings: {scale}").all()
+        assert remedy in said
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.ones(500),
+        FILMS >= 4,  # may as well be what was shown
+        np.where(FILMS >= 4, 1, 0.01),
+        FILMS[[0, -1] * 20],  # too few rows, and two levels
+        np.repeat([1.0, 2, 3, 4, 5], CAPPED),
+        np.repeat([1.0, 2, 3, 4, 5], AGAIN),
+        np.repeat([0.0, 1, 2, 3, 4], (700, 200, 60, 30, 40)),  # click, cart, ...
+        np.repeat([0.0, 1, 3, 5], (700, 200, 60, 40)),
+        np.repeat([0.0, 3, 5], (700, 60, 40)),
+        np.repeat([0.0, 1, 1.5], (700, 60, 40)),
+        np.repeat([1.0, 2, 5, 10], (10, 20, 50, 40)),  # no even distances
+        np.arange(500) % 60,  # minutes
+        np.linspace(0, 1, 500),  # share of a film
+        2**FILMS,
+        [],
+    ],
+)
+def test_counts_actions_and_impressions_are_not_ratings(y):
+    assert told(y) == [[], []]
+
+
+def test_low_ratings_at_zero_are_recognized_unless_only_ones_are_left():
+    for y, scale in (
+        (np.where(FILMS >= 4, FILMS, 0), "0: 2 levels from 4 to 5"),
+        (np.repeat([0, 8, 8.5, 9], [9, 1, 1, 1]), "0: 3 levels from 8 to 9"),
+    ):
+        (at_fit,), at_score = told(y)
+        assert f"low ones were set to {scale}" in at_fit
+        assert at_score == []  # only high ones are hits
+        assert told(y[y > 0])[0] == []  # without any 0
+    assert told(np.where(FILMS >= 4, FILMS, 0) / 2) == [[], []]
+
+
+@pytest.fixture(scope="module")
+def rated():
+    """Return 99 rated pairs of 11 users, and their ratings."""
+    users, films = np.divmod(np.arange(99), 9)
+    X = pd.DataFrame({"user": users, "film": (films + users) % 13})
+    return X, np.random.default_rng(0).permutation(FILMS)
+
+
+def said_by(call):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        call()
+    return [w for w in caught if "looks like ratings" in str(w.message)]
+
+
+def test_fit_and_score_of_recommenders_warn_once_at_the_line_of_the_caller(rated):
+    X, stars = rated
+    towers = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
+    for model in (towers, EASERecommender()):
+        for fit in (lambda m=model: m.fit(X, stars), lambda m=model: m.score(X, stars)):
+            (said,) = said_by(fit)
+            assert said.filename == __file__
+    for calm in (
+        lambda: towers.fit(*ratings_to_events(X, stars)),
+        lambda: towers.partial_fit(X, stars),  # fit has said it
+        lambda: towers.score(X, stars >= 4),
+        lambda: ItemKNNRecommender().fit(X[stars >= 4]),
+    ):
+        assert said_by(calm) == []
+
+
+@pytest.mark.slow
+def test_ratings_in_files_are_recognized(rated, tmp_path):
+    pytest.importorskip("duckdb")
+    X, stars = rated
+    towers = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
+    for y, expected in ((stars, 1), (np.where(stars >= 4, 1, 0.01), 0)):
+        X.assign(stars=y).to_parquet(tmp_path / "rated.parquet")
+        fit = said_by(lambda: towers.fit(str(tmp_path / "rated.parquet"), "stars"))
+        assert len(fit) == expected
