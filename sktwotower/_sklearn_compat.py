@@ -5,6 +5,7 @@ Output: the names below; when scikit-learn moves one, only this file changes.
 """
 
 import copy
+import sys
 
 import numpy as np
 from sklearn.base import _fit_context as fit_context
@@ -64,6 +65,12 @@ def copy_configuration(estimator, copied, memo):
 def inputs_of_transformers(column_transformer):
     """Return the positions of the columns that each transformer gets, by its name."""
     return column_transformer._transformer_to_input_indices
+
+
+def is_asked_for_a_sample():
+    """Return whether the caller's rows are for a halving search that takes a sample."""
+    asking = sys._getframe(2).f_locals.get("self")
+    return type(asking).__name__ == "_SubsampleMetaSplitter"
 
 
 def output_of(estimator):

@@ -14,16 +14,24 @@ from sklearn.model_selection import BaseCrossValidator
 from sktwotower._sklearn_compat import (
     Interval,
     RealNotInt,
+    is_asked_for_a_sample,
     validate_parameter_constraints,
 )
 from sktwotower._tables._columns import as_table, codes
 from sktwotower._tables._frames import DASK_FRAME, is_of, is_source
+from sktwotower._tables._messages import warn
 
 from ._sides_on_disk import count_rows
 
 # What parameters of splitters may be.
 COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")
+
+HALVED = (
+    "A halving search over rows, its default, judges candidates by models of a random "
+    "part of the events, for which other values are best. Pass resource='max_epochs', "
+    "or take GridSearchCV for recommenders without epochs."
+)
 
 
 class InteractionSplit(BaseCrossValidator):
@@ -91,6 +99,8 @@ class InteractionSplit(BaseCrossValidator):
         if is_source(X):
             yield from self._split_on_disk(X)
             return
+        if is_asked_for_a_sample():
+            warn(HALVED)
         X = as_table(X)
         for fold, (train, test) in enumerate(self._sides(X)):
             if self.drop_unseen_users:

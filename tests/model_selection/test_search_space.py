@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,10 +25,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from skorch.callbacks import Callback
 
-from sktwotower import TowerVectorizer, TwoTowerRecommender
+from sktwotower import ItemKNNRecommender, TowerVectorizer, TwoTowerRecommender
 from sktwotower.datasets import make_interactions
 from sktwotower.features import _transformers
-from sktwotower.model_selection import search_space
+from sktwotower.model_selection import TimeSplit, search_space
 from sktwotower.neighbors._threads import threads
 from sktwotower.towers._auto import AUTO
 from sktwotower.towers.parts._filter import LinearFilter
@@ -56,6 +57,24 @@ def test_halving_of_scikit_learn_over_epochs(kind):
     ).fit(X)
     assert search.n_resources_ == [1, 3]
     assert len(search.best_estimator_.history_) == 3
+
+
+def test_halving_over_rows_names_the_resource_that_it_should_have():
+    ordered, grid = X.assign(time=np.arange(len(X))), {"n_similar": [5, 10, 20]}
+    model, cut = ItemKNNRecommender(time="time"), TimeSplit(0.5, time="time")
+    said = "halving search over rows, .* Pass resource='max_epochs', or take GridSearch"
+    over_rows = HalvingGridSearchCV(model, grid, cv=cut, min_resources=60)
+    with pytest.warns(UserWarning, match=said) as caught:
+        over_rows.fit(ordered)
+    assert {each.filename for each in caught} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        GridSearchCV(model, grid, cv=cut).fit(ordered)
+        resource = {"resource": "n_similar", "min_resources": 5, "max_resources": 20}
+        grid = {"shrinkage": [0, 1, 10]}
+        HalvingGridSearchCV(model, grid, cv=cut, random_state=0, **resource).fit(
+            ordered
+        )
 
 
 def test_halving_of_scikit_learn_through_a_pipeline():
