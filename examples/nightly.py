@@ -14,6 +14,10 @@ If it is worse, yesterday's model is published with the day as past events of it
 night, to be learnt before the new day; if that is worse, the new day is tried without.
 The latest seven such days are kept. Delete these files, too, if users are forgotten.
 
+A user whom `forget_users` has removed is unknown, and would be learnt again from a day
+that still has the id. Write the ids, one a line, into ``model.sktt.forgotten``: events
+of these users are left out. Only this file remembers them, for as long as you keep it.
+
 The file before stays as ``model.sktt.previous``. There are no notes that could differ
 from the model: its file knows the tables of the latest 64 calls of `partial_fit`, so
 that no day is learnt twice. A run that was killed anywhere, or found a full disk, is
@@ -80,6 +84,14 @@ def read_day(path, model):
     if not pd.api.types.is_numeric_dtype(events[when]):
         events = events.assign(**{when: pd.to_datetime(events[when])})
     return events.sort_values(when, kind="stable")
+
+
+def without_forgotten(events, path, model):
+    """Return events except those of users whom the file of the forgotten names."""
+    file = Path(f"{path}.forgotten")
+    forgotten = file.read_text("utf-8").splitlines() if file.exists() else []
+    users = events[column_of(model, "user_id", 0)].astype(str)
+    return events[~users.isin(forgotten)]
 
 
 def recall(model, held_out, k, history=None):
@@ -171,8 +183,10 @@ def offered_again(path, day, model):
         each.unlink()
     for each in others[-MAX_REFUSED:]:
         try:
-            events = read_day(each, model)
-            if with_days(model, events, learn=False) is model:  # not by a new fit
+            whole = read_day(each, model)
+            events = without_forgotten(whole, path, model)
+            # refused before or after users were forgotten, and not learnt by a new fit
+            if any(with_days(model, e, learn=False) is model for e in (whole, events)):
                 days[each] = events
         except (TypeError, ValueError) as error:
             raise Damaged(f"{each} is damaged, delete it: {error}") from error
@@ -214,7 +228,7 @@ def night(given):
         return DAMAGED
     try:
         again = offered_again(path, day, model)
-        events = read_day(day, model)
+        events = without_forgotten(read_day(day, model), path, model)
         if len(events) == 0:
             log.info("%s holds no events", day)
             return DONE

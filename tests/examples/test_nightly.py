@@ -140,6 +140,24 @@ def test_bad_days_do_not_stop_the_good_ones(path, run, tmp_path, nightly):
     assert recommended(path, days[1])
 
 
+def test_forgotten_users_are_not_learnt_again(path, run, tmp_path):
+    days = later_days(tmp_path, [20, 12, 6])
+    assert run(path, days[0], "--max-loss", "-2")[0] == 3
+    assert {"u1", "u13"} <= set(io.load(path).user_ids_)
+    io.dump(io.load(path).forget_users(["u1", "u13"]), path)
+    forgotten = path.with_name("model.sktt.forgotten")
+    forgotten.write_text("u1\nu13\n")
+    # refused before and after, both days are offered again
+    assert run(path, days[1], "--max-loss", "-2")[0] == 3
+    assert "u1" in set(pd.read_csv(days[1])["user"]) and len(kept(path)) == 2
+    assert run(path, days[2], "--max-loss", "1")[0] == 0
+    learnt = {*random_events()["user"], *pd.concat(map(pd.read_csv, days))["user"]}
+    assert set(io.load(path).user_ids_) == learnt - {"u1", "u13"} and not kept(path)
+    forgotten.write_text("\n".join(learnt))
+    code, log = run(path, days[2])
+    assert code == 0 and "holds no events" in log
+
+
 @pytest.mark.parametrize("damage", [b"", b"\xff\0", b"user,thing\nu1,i1\n", None])
 def test_a_damaged_file_of_a_refused_day_is_named(path, run, tmp_path, damage):
     bad, day, _ = later_days(tmp_path, [9, 8, 7])
