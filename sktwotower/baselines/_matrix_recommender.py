@@ -22,6 +22,7 @@ from sktwotower._tables._sparse import ones_at, rows_of, rows_of_each, slices
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._groups import first_unseen
 from sktwotower.metrics._held_out import EvaluationMixin
+from sktwotower.retrieval._explained_score import rows_of_past, rows_of_table
 from sktwotower.retrieval._fitted_state import Fitted, fitted_of
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
@@ -85,7 +86,8 @@ class FittedMatrix(Fitted):
         (n, n_items). They are ones or, if ``reads_lags``, lags as in `Sequences`.
         ``similarities(one_hot)``, if defined, returns the same for similar items.
         ``order`` holds the positions (n_items,) of the items, best first, if all users
-        have the same ranking, otherwise None.
+        have the same ranking. Otherwise it is None, and scores are sums over past
+        items, each of which counts once, with its latest lag.
     popular_first : int array of shape (n_items,)
         Positions of the items, most popular first: the order of equal scores.
     """
@@ -114,6 +116,23 @@ class FittedMatrix(Fitted):
         if self.model.order is not None and allowed is None:
             return self._first_in_order(past.input, k, excluded)
         return self._rank(self.model.scores, past.input, k, excluded, allowed)
+
+    def explained(self, owner, chosen, past, names, estimator):
+        """Return tables of what adds to a score, and the score; see `Fitted`."""
+        item, score, past = chosen.codes[0], self.model.scores, past.input
+        if self.model.order is not None:
+            of_all = score(past)[0, item]
+            return [rows_of_table("user", ["(bias)"], [1.0], [of_all])], of_all
+        last = ~pd.Series(past.indices).duplicated(keep="last").to_numpy()
+        items, lags = past.indices[last], past.data[last]
+        n, added = len(items), np.zeros(len(items))
+        # the scores of users who have one of the past items each
+        each = sparse.csr_matrix((lags, items, np.arange(n + 1)), (n, past.shape[1]))
+        for block in blocks_of_rows(*each.shape):
+            added[block] = score(each[block])[:, item]
+        lags = lags if self.model.reads_lags else None
+        table = rows_of_past(self.items.ids[items], np.ones(n), added, names, lags)
+        return [table], added.sum()
 
     def search_similar(self, query, k, itself, serving):
         """Return scores and positions (n, k) of the items most similar to others."""

@@ -1,9 +1,11 @@
 """Explanations of a fitted model: the parts of a score, and which columns matter.
 
-Both functions are methods of `sktwotower.TwoTowerRecommender` as well.
+Both functions are methods of `sktwotower.TwoTowerRecommender` as well, and `explain` of
+all recommenders.
 """
 
-from ._explanation import explain
+from sktwotower.retrieval._explained_score import explain
+
 from ._feature_importance import feature_importance
 
 __all__ = ["explain", "feature_importance"]

@@ -16,6 +16,7 @@ from sktwotower._tables._messages import logger
 from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.features._forgetting import unused_columns
 from sktwotower.features._request_context import RequestContext
+from sktwotower.inspection._explanation import explained
 from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._threads import threads
@@ -123,6 +124,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     # The temperature of training.
     temperature = property(attrgetter("net.criterion_.temperature"))
     item_vectors = property(attrgetter("catalog.vectors"))
+    scores_new_items, explained = True, explained
 
     @property
     def second_share(self):

@@ -10,11 +10,11 @@ from typing import Self
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from sktwotower import inspection
 from sktwotower._records import record
 from sktwotower._tables._frames import is_source
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
+from sktwotower.inspection import feature_importance
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.neighbors._catalog_index import check_index
 from sktwotower.neighbors._threads import threads
@@ -425,8 +425,7 @@ class TwoTowerRecommender(
         owner = type(self).__name__
         return read_table(owner, X, fitted.schema, optional=optional)[0]
 
-    explain = inspection.explain
-    feature_importance = inspection.feature_importance
+    feature_importance = feature_importance
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -99,8 +99,10 @@ class Fitted:
     Notes
     -----
     Subclasses define ``search(query, past, k, serving, excluded, allowed)``, which
-    returns scores and positions (n, k) of the best items for a ``Query`` of users, and
-    ``fields_without`` (or ``without_users``).
+    returns scores and positions (n, k) of the best items for a ``Query`` of users,
+    ``fields_without`` (or ``without_users``), and ``explained(owner, chosen, past,
+    names, estimator)``. Of one user and one item, queries, it returns tables of what
+    adds to the score, and the score; ``names``: those of items by id.
     """
 
     schema: TableSchema
@@ -111,6 +113,8 @@ class Fitted:
     # a method that does what ``search`` does for one known user; None: none is faster
     search_known = None
 
+    # Whether features describe items that fit has not seen.
+    scores_new_items = False
     # Vectors (n_items, d) of the catalog, of models that have any.
     item_vectors = None
     # Share of showings (n_items,) that ended in a choice; None if not known.

@@ -17,6 +17,7 @@ from sktwotower._tables._output import library_for
 from sktwotower._tables._sparse import blocks
 from sktwotower.runtime._rules import NO_RULES
 
+from ._explained_score import explain
 from ._fitted_state import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
@@ -57,6 +58,8 @@ class RetrievalMixin(KnownUsersMixin):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         return tags
+
+    explain = explain
 
     def _serving(self):
         """Return the parameters that are read at the time of a request."""

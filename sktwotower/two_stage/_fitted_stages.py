@@ -24,6 +24,7 @@ from ._features import CandidatePairs
 from ._labelled import Training
 from ._list_stage import ListStage
 from ._ranker import FittedRanker
+from ._ranker_explanation import rows_of_ranker
 from ._shown_rows import USER_BLOCK, ShownColumns, ShownRows, describe_rows
 
 
@@ -209,7 +210,7 @@ class FittedStages(Fitted):
         shown = self._shown(self, frame, scores, history)
         placed = np.zeros(len(frame), dtype=np.float32)  # 0 for items unknown to fit
         for block in shown.part(shown.items >= 0).blocks():
-            placed[block.order] = self._placed(block, exclude_seen)
+            placed[block.order] = self._placed(block, exclude_seen)[0]
         return placed
 
     def _shown(self, fitted, frame, scores, history):
@@ -219,7 +220,7 @@ class FittedStages(Fitted):
         return ShownRows.of(fitted, context, frame, scores, past)
 
     def _placed(self, shown, exclude_seen):
-        """Return the blended scores (n_pairs,) of items of ``ShownRows``."""
+        """Return blended scores (n_pairs,) of items of ``ShownRows``, and features."""
         query, past, _, rows, items, scores, _ = shown
         first, indices = self.candidates(query, past, exclude_seen)
         by_ranker = self._scores_of_ranker(query, past, first, indices)
@@ -229,8 +230,25 @@ class FittedStages(Fitted):
         best = np.where(np.isneginf(first[rows, 0]), scores, first[rows, 0])
         gaps = np.where(retrieved, first[rows, place], scores) - best
         pairs = CandidatePairs(rows, items, ranks, gaps, past)
-        values = self.ranker.scores(self.describer.features(query, pairs))
+        features = self.describer.features(query, pairs)
+        values = self.ranker.scores(features)
         in_order = -np.sort(-by_ranker, axis=1)
         second = ranks_among(in_order[rows], values)
         second = np.where(retrieved, ranks_by(by_ranker)[rows, place], second)
-        return blended(ranks, second, self.weight)
+        return blended(ranks, second, self.weight), features
+
+    def explained(self, owner, chosen, past, names, estimator):
+        """Return tables of what adds to both scores, and the score; see `Fitted`."""
+        query, first, retriever = of_retriever(owner), past.first, self.retriever
+        own = retriever._fitted.explained(query, chosen, first, names, retriever)
+        tables, score = own
+        if self.weight == 0:
+            return own
+        row, scores = np.zeros(1, dtype=int), np.array([score])
+        shown = ShownRows(owner, past, row, row, chosen.codes, scores, context=None)
+        placed, features = self._placed(shown, estimator.exclude_seen)
+        scores, indices = self.candidates(owner, past, estimator.exclude_seen)
+        others, _ = self.describer.candidates(owner, past, indices, scores)
+        groups = self.describer.groups(features)
+        rows = rows_of_ranker(self.ranker, features.iloc[0], others.median(), groups)
+        return [rows, *tables], placed[0]
