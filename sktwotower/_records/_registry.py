@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from importlib import import_module
+from typing import NamedTuple
 
 from ._checks import check_of, refusing, values_of
 
@@ -49,8 +50,29 @@ def add_kind(kind):
     _BY_NAME[kind.name] = _BY_CLASS[kind.cls] = kind
 
 
+class Codec(NamedTuple):
+    """How values of a class that is not a record are written and read.
+
+    Parameters
+    ----------
+    read : callable
+        As `Kind.read`.
+    write : callable, default=None
+        As `Kind.write`. None: they are only read.
+    name : str, default=""
+        Of which type they are in files.
+    fits : callable, default=None
+        Returns whether a value is one of them.
+    """
+
+    read: Callable
+    write: Callable | None = None
+    name: str = ""
+    fits: Callable | None = None
+
+
 def add_codec(codec):
-    """Let files hold other values: ``codec.name`` where ``codec.fits(value)``."""
+    """Let files hold the values that fit a ``Codec``."""
     _BY_NAME[codec.name] = codec
     _CODECS.append(codec)
 

@@ -13,7 +13,7 @@ from pandas.api.types import is_object_dtype, is_string_dtype
 from sktwotower._records import Check, instance, integer, one_of, record, require
 from sktwotower._records._checks import check_of, refusing
 from sktwotower._records._reading import object_array
-from sktwotower._records._registry import add_codec
+from sktwotower._records._registry import Codec, add_codec
 from sktwotower._records._values import cannot_write
 
 from ._frames import as_frame, is_frame
@@ -198,60 +198,48 @@ class Table(NamedTuple):
         return frame.set_axis(pd.Index(list(self.columns)), axis="columns")
 
 
-class TableCodec:
-    """How tables are written and read: once each."""
+def _write_table(table, writer, place):
+    """Return what JSON holds for a table of any library."""
 
-    name, fits = "table", staticmethod(is_frame)
+    def write(place):
+        return writer.write(Table.of(table, place), place)
 
-    @staticmethod
-    def write(table, writer, place):
-        """Return what JSON holds for a table of any library."""
+    return writer.once(table, place, write)
 
-        def write(place):
-            return writer.write(Table.of(table, place), place)
 
-        return writer.once(table, place, write)
+def _read_table(spec, reader, place):
+    """Return the pandas frame that JSON holds."""
 
-    @staticmethod
     def read(spec, reader, place):
-        """Return the pandas frame that JSON holds."""
+        stored = instance(Table).read(spec, reader, place)
+        with refusing(place, "a table"):  # of cells that no column can hold
+            return stored.made(place)
 
-        def read(spec, reader, place):
-            stored = instance(Table).read(spec, reader, place)
-            with refusing(place, "a table"):  # of cells that no column can hold
-                return stored.made(place)
-
-        return reader.once(spec, place, read)
+    return reader.once(spec, place, read)
 
 
-class IndexCodec:
-    """How an Index of ids is written and read."""
-
-    name = "Index"
-
-    @staticmethod
-    def fits(value):
-        """Return whether a value is an Index of one level."""
-        return isinstance(value, pd.Index) and not isinstance(value, pd.MultiIndex)
-
-    @staticmethod
-    def write(index, writer, place):
-        """Return what JSON holds for an Index: its column, and its name."""
-        column = writer.write(_column_of(index, place), place)
-        return [column, writer.write(index.name, f"{place}.name")]
-
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the Index that JSON holds."""
-        require(type(spec) is list and len(spec) == 2, place, "an index and its name")
-        column, name = (reader.read(each, place) for each in spec)
-        require(name is None or type(name) in (str, int), place, "a name")
-        with refusing(place, "an index"):
-            values = COLUMN(column, place).made()
-            if isinstance(values, np.ndarray) and values.dtype == object:
-                return pd.Index(values, dtype=object, name=name)
-            return pd.Index(values, name=name)
+def _is_index(value):
+    """Return whether a value is an Index of one level."""
+    return isinstance(value, pd.Index) and not isinstance(value, pd.MultiIndex)
 
 
-add_codec(TableCodec)
-add_codec(IndexCodec)
+def _write_index(index, writer, place):
+    """Return what JSON holds for an Index: its column, and its name."""
+    column = writer.write(_column_of(index, place), place)
+    return [column, writer.write(index.name, f"{place}.name")]
+
+
+def _read_index(spec, reader, place):
+    """Return the Index that JSON holds."""
+    require(type(spec) is list and len(spec) == 2, place, "an index and its name")
+    column, name = (reader.read(each, place) for each in spec)
+    require(name is None or type(name) in (str, int), place, "a name")
+    with refusing(place, "an index"):
+        values = COLUMN(column, place).made()
+        if isinstance(values, np.ndarray) and values.dtype == object:
+            return pd.Index(values, dtype=object, name=name)
+        return pd.Index(values, name=name)
+
+
+add_codec(Codec(_read_table, _write_table, "table", is_frame))
+add_codec(Codec(_read_index, _write_index, "Index", _is_index))

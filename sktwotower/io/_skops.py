@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from sktwotower._records import refuse, require
 from sktwotower._records._checks import refusing, values_of
-from sktwotower._records._registry import Kind, add_codec, kind_of, nested_types
+from sktwotower._records._registry import Codec, Kind, add_codec, kind_of, nested_types
 from sktwotower._records._values import cannot_write
 from sktwotower._tables._messages import imported
 
@@ -36,36 +36,28 @@ def _skops(place):
     )
 
 
-class SkopsCodec:
-    """How estimators of other packages are written and read."""
+def _write(value, writer, place):
+    """Return what JSON holds for an estimator; its bytes are a member."""
+    skops = _skops(place)
+    for each in _objects_in(value):
+        if (why := _files_of(each)) is not None:
+            raise cannot_write(value, place, f" ({why})")
+    try:
+        data = skops.dumps(value)
+    except Exception as error:  # of skops and of the estimator
+        raise cannot_write(value, place, f", which skops refuses: {error}") from None
+    return {"member": writer.file.add_bytes(data)}
 
-    name, fits = "skops", staticmethod(is_foreign)
 
-    @staticmethod
-    def write(value, writer, place):
-        """Return what JSON holds for an estimator; its bytes are a member."""
-        skops = _skops(place)
-        for each in _objects_in(value):
-            if (why := _files_of(each)) is not None:
-                raise cannot_write(value, place, f" ({why})")
-        try:
-            data = skops.dumps(value)
-        except Exception as error:  # of skops and of the estimator
-            raise cannot_write(
-                value, place, f", which skops refuses: {error}"
-            ) from None
-        return {"member": writer.file.add_bytes(data)}
-
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the estimator of a member, if all its types are trusted."""
-        (member,) = values_of(spec, ["member"], place, "skops")
-        skops, data = _skops(place), reader.file.bytes_of(member)
-        _check_archive(data, place)
-        with refusing(place, "an estimator that skops can read"):
-            made = skops.loads(data, trusted=trusted_types(reader))
-        _check_made(made, place)
-        return made
+def _read(spec, reader, place):
+    """Return the estimator of a member, if all its types are trusted."""
+    (member,) = values_of(spec, ["member"], place, "skops")
+    skops, data = _skops(place), reader.file.bytes_of(member)
+    _check_archive(data, place)
+    with refusing(place, "an estimator that skops can read"):
+        made = skops.loads(data, trusted=trusted_types(reader))
+    _check_made(made, place)
+    return made
 
 
 def trusted_types(reader):
@@ -165,4 +157,4 @@ def _check_sparse(matrix, place):
         matrix.check_format(full_check=True)
 
 
-add_codec(SkopsCodec)
+add_codec(Codec(_read, _write, "skops", is_foreign))

@@ -7,7 +7,7 @@ Output: a ``Runtime``.
 from sktwotower._records._model_file import read_model
 
 from ._runtime import Runtime
-from ._stored_state import KINDS, ServedModel, ServingReader
+from ._stored_state import MODEL, ServingReader
 
 
 def load(path, mmap=False, verify=True) -> Runtime:
@@ -67,7 +67,7 @@ def load(path, mmap=False, verify=True) -> Runtime:
 
 
 def _reader_of(file, name):
-    if KINDS.get(name) is not ServedModel:
+    if name != MODEL:
         raise ValueError(
             f"The file holds a {name.rpartition('.')[2]}, and only a "
             "TwoTowerRecommender can be served with numpy. Load it by "

@@ -1,7 +1,7 @@
 """Which values of a file a process that serves reads, and which it leaves.
 
 Input: what JSON holds of a `TwoTowerRecommender`.
-Output: a ``ServedModel`` of arrays, after the checks of all that is read.
+Output: a ``ServedState`` of arrays, after the checks of all that is read.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from sktwotower._records import (
 )
 from sktwotower._records._checks import check_of
 from sktwotower._records._reading import PlainReader, object_array
-from sktwotower._records._registry import Kind, record_kind
+from sktwotower._records._registry import Codec, Kind, record_kind
 from sktwotower._records._scalars import SCALARS, Scalar
 
 from . import _context_cells as cells
@@ -41,22 +41,20 @@ class KindOfSome(Kind):
         return super().read({name: specs[name] for name in self.parts}, reader, place)
 
 
-class Refused:
-    """A kind that cannot be served, with the reason."""
+def _refused(reason):
+    """Return the kind of what cannot be served."""
 
-    def __init__(self, reason):
-        self.reason = reason
+    def read(specs, reader, place):
+        raise ValueError(f"{reason} Load the file by sktwotower.io.load.")
 
-    def read(self, specs, reader, place):
-        """Raise ``ValueError``."""
-        raise ValueError(f"{self.reason} Load the file by sktwotower.io.load.")
+    return Codec(read)
 
 
-OWN_TOWER = Refused(
+OWN_TOWER = _refused(
     "The model has a tower that is a module of your own, which needs torch: only "
     "towers of this package can be served with numpy. Others can by ONNX: export_onnx."
 )
-OWN_TRANSFORMER = Refused(
+OWN_TRANSFORMER = _refused(
     "The model has a context_transformer that is not a TowerVectorizer: it needs the "
     "library of its own."
 )
@@ -103,23 +101,15 @@ def _table(n_rows: integer(), columns: dict):
     return columns
 
 
-class IndexArray:
-    """How an Index of ids is read: as an array."""
-
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the array (n,) that JSON holds."""
-        require(type(spec) is list and len(spec) == 2, place, "an index and its name")
-        return COLUMN.read(spec[0], reader, place)
+def _read_index(spec, reader, place):
+    """Return the array (n,) that JSON holds for an Index of ids."""
+    require(type(spec) is list and len(spec) == 2, place, "an index and its name")
+    return COLUMN.read(spec[0], reader, place)
 
 
-class TableArrays:
-    """How a table is read: as a dict of arrays."""
-
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the dict of columns (n,) that JSON holds."""
-        return reader.once(spec, place, instance(dict).read)
+def _read_table(spec, reader, place):
+    """Return the dict of columns (n,) that JSON holds for a table."""
+    return reader.once(spec, place, instance(dict).read)
 
 
 class NetArrays(NamedTuple):
@@ -191,27 +181,26 @@ class ServedState(StoredVectors):
         self._check_vectors(place)
 
 
-class ServedModel:
-    """A `TwoTowerRecommender` as its file holds it."""
+def _read_model(specs, reader, place):
+    """Return the fitted state of a `TwoTowerRecommender`, and its ``fold_in``."""
+    fits = type(specs) is dict and {"params", "state"} <= set(specs)
+    fits = fits and all(type(specs[each]) is dict for each in ("params", "state"))
+    require(fits, place, "a recommender")
+    params, state = specs["params"], specs["state"]
+    if params.get("user_tower") or params.get("item_tower"):
+        OWN_TOWER.read(None, reader, place)
+    if "_fitted" not in state:
+        raise ValueError("The file holds a model that is not fitted: fit it first.")
+    # a table is read where it is for the first time
+    for name in params:
+        if name in ("users", "items", "fold_in"):
+            params[name] = reader.read(params[name], f"parameter {name!r}")
+    fitted = reader.read(state["_fitted"], f"{place}._fitted")
+    instance(ServedState)(fitted, place)
+    return fitted, params.get("fold_in", True) is not False
 
-    @staticmethod
-    def read(specs, reader, place):
-        """Return the fitted state, and the parameter ``fold_in``."""
-        fits = type(specs) is dict and {"params", "state"} <= set(specs)
-        fits = fits and all(type(specs[each]) is dict for each in ("params", "state"))
-        require(fits, place, "a recommender")
-        params, state = specs["params"], specs["state"]
-        if params.get("user_tower") or params.get("item_tower"):
-            OWN_TOWER.read(None, reader, place)
-        if "_fitted" not in state:
-            raise ValueError("The file holds a model that is not fitted: fit it first.")
-        # a table is read where it is for the first time
-        for name in params:
-            if name in ("users", "items", "fold_in"):
-                params[name] = reader.read(params[name], f"parameter {name!r}")
-        fitted = reader.read(state["_fitted"], f"{place}._fitted")
-        instance(ServedState)(fitted, place)
-        return fitted, params.get("fold_in", True) is not False
+
+MODEL = "recommender.TwoTowerRecommender"
 
 
 def _encoders(encoders_: list[tuple[integer(), instance(*CELLS)]]):
@@ -249,12 +238,12 @@ KINDS = {
 for cell in CELLS:
     KINDS[f"features.{cell.__name__.replace('Cell', 'Encoder')}"] = cell
 KINDS = {name: _some(what) for name, what in KINDS.items()} | {
-    "recommender.TwoTowerRecommender": ServedModel,
+    MODEL: Codec(_read_model),
     "_tables.Cells": _alone("cells"),
     "_tables.Moments": _alone("moments"),
     "_tables.Periods": _alone("periods"),
-    "Index": IndexArray,
-    "table": TableArrays,
+    "Index": Codec(_read_index),
+    "table": Codec(_read_table),
     "skops": OWN_TRANSFORMER,
     "towers.GivenTower": OWN_TOWER,
     "towers.GivenTowers": OWN_TOWER,
