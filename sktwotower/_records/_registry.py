@@ -92,8 +92,6 @@ def nested_types():
 def kind_of(value):
     """Return the kind of an object, or None."""
     cls = type(value)
-    if cls not in _BY_CLASS and cls.__module__.startswith("sktwotower."):
-        _import_room(cls.__module__.split(".")[1])
     found = _BY_CLASS.get(cls)
     if found is None and not cls.__module__.startswith("sktwotower."):
         found = next((codec for codec in _CODECS if codec.fits(value)), None)
