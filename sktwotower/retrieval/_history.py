@@ -8,13 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sktwotower._tables._frames import (
-    array_as_frame,
-    as_frame,
-    is_frame,
-    list_as_array,
-    with_names,
-)
+from sktwotower._tables import _frames
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import warn
 from sktwotower._tables._pairs import read_pairs
@@ -32,7 +26,7 @@ def read_history(history, query, fitted):
     """
     of_one_user = items_of_one_user(history, query)
     if of_one_user is not None:
-        codes = fitted.items.codes(list_as_array(of_one_user), "history")
+        codes = fitted.items.codes(_frames.list_as_array(of_one_user), "history")
         kept = codes >= 0
         added = np.zeros(kept.sum(), dtype=np.int64), codes[kept], None
     else:
@@ -99,15 +93,15 @@ def _array_as_table(history, schema):
 
 def array_with_names(array, name, schema):
     """Return an array (m, n_columns) as a table with the names of fit."""
-    frame = with_names(array_as_frame(array, name))
+    frame = _frames.with_names(_frames.array_as_frame(array, name))
     return frame if schema.names is None else frame.set_axis(schema.names, axis=1)
 
 
 def _times_of_history(history, schema):
     """Return the times (m,) of a table of events, or None for lists in order."""
-    if not is_frame(history):
+    if not _frames.is_frame(history):
         return None
-    frame = with_names(as_frame(history, "history"))
+    frame = _frames.with_names(_frames.as_frame(history, "history"))
     if schema.time not in frame.columns:
         raise ValueError(
             f"history has no column {schema.time!r}, so its order is unknown. Pass the "
@@ -120,9 +114,9 @@ def _times_of_history(history, schema):
 def history_users(history, users):
     """Return the distinct users who occur in a ``history``."""
     if isinstance(history, Mapping):
-        return list_as_array(history)
-    if is_frame(history):
-        frame = with_names(as_frame(history, "history"))
+        return _frames.list_as_array(history)
+    if _frames.is_frame(history):
+        frame = _frames.with_names(_frames.as_frame(history, "history"))
         if users.id_column in frame.columns:
             return check_ids(frame[users.id_column], "history").unique()
     elif isinstance(history, np.ndarray) and history.ndim == 2:

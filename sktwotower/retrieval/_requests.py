@@ -11,23 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._tables._frames import (
-    as_array,
-    as_frame,
-    is_frame,
-    list_as_array,
-    with_names,
-)
+from sktwotower._tables import _frames, _sparse
 from sktwotower._tables._ids import check_ids, known_positions, plain_positions
 from sktwotower._tables._memory import check_result
 from sktwotower._tables._messages import format_ids, not_known, shorten, warn
-from sktwotower._tables._sparse import (
-    one_row,
-    ones_at,
-    rows_of,
-    rows_of_each,
-    take_rows,
-)
 from sktwotower.runtime._one_query import among
 from sktwotower.runtime._rules import NO_RULES
 
@@ -73,7 +60,7 @@ class Query:
 
     def __getitem__(self, rows):
         """Return some of the users, or items, a slice or positions."""
-        return Query(*rows_of_each([*vars(self).values()], rows))
+        return Query(*_sparse.rows_of_each([*vars(self).values()], rows))
 
     def lacks_information(self):
         """Return which are unknown to fit and have no features, bool (n,)."""
@@ -125,7 +112,8 @@ class Request:
 
     def __getitem__(self, block):
         """Return some of the users, a slice or positions."""
-        allowed, left_out = rows_of(self.allowed, block), rows_of(self.left_out, block)
+        allowed = _sparse.rows_of(self.allowed, block)
+        left_out = _sparse.rows_of(self.left_out, block)
         return Request(self.users[block], self.past[block], allowed, left_out)
 
     def excluded(self, exclude_seen):
@@ -227,8 +215,8 @@ def _parsed(entities, X, name, schema):
     """
     if X is None:
         return None, None
-    if is_frame(X):
-        return with_names(as_frame(X, name)), None
+    if _frames.is_frame(X):
+        return _frames.with_names(_frames.as_frame(X, name)), None
     values = as_ids(X)
     if values is None:
         raise TypeError(
@@ -258,7 +246,7 @@ def _query_of(entities, frame, values, name):
         codes = np.arange(len(entities.ids))
         return Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
     codes = entities.codes(values, name)
-    return Query(np.asarray(values), codes, take_rows(entities.rows, codes))
+    return Query(np.asarray(values), codes, _sparse.take_rows(entities.rows, codes))
 
 
 def to_forget(entities, X, name, schema):
@@ -282,12 +270,12 @@ def to_forget(entities, X, name, schema):
 
 def as_ids(values):
     """Return values as an array, Series or Index; None if they hold no list of ids."""
-    values = as_array(values)
+    values = _frames.as_array(values)
     if isinstance(values, np.ndarray | pd.Series | pd.Index):
         return values if values.ndim else None
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         return None
-    return list_as_array(values)
+    return _frames.list_as_array(values)
 
 
 def candidate_positions(candidates, query, fitted, unknown="error", rules=NO_RULES):
@@ -305,7 +293,7 @@ def candidate_positions(candidates, query, fitted, unknown="error", rules=NO_RUL
         return rules.qualifying
     owners, values = None, candidates
     pairs = isinstance(candidates, np.ndarray) and candidates.ndim == 2
-    if is_frame(candidates) or isinstance(candidates, Mapping) or pairs:
+    if _frames.is_frame(candidates) or isinstance(candidates, Mapping) or pairs:
         owners, values = pairs_of(candidates, query, fitted, "candidates")
     values = as_ids(values)
     if values is None or values.ndim != 1:
@@ -328,7 +316,7 @@ def candidate_positions(candidates, query, fitted, unknown="error", rules=NO_RUL
         return np.unique(codes[~lost])
     known = owners.unique()
     shape = len(known) + 1, fitted.n_items
-    matrix = ones_at(known.get_indexer(owners)[~lost], codes[~lost], shape)
+    matrix = _sparse.ones_at(known.get_indexer(owners)[~lost], codes[~lost], shape)
     asked = known.get_indexer(check_ids(query.ids, "X"))
     if len(known) and len(asked) and (asked < 0).all():
         warn(
@@ -349,16 +337,17 @@ def _read_exclude(exclude, query, fitted):
     if exclude is None:
         return None
     of_one_user = items_of_one_user(exclude, query)
+    what, n_items = "the items of exclude", len(fitted.items)
     if of_one_user is not None:
-        codes = fitted.items.codes(list_as_array(of_one_user), "the items of exclude")
+        codes = fitted.items.codes(_frames.list_as_array(of_one_user), what)
         codes = np.unique(codes[codes >= 0])
-        return one_row(codes, np.ones(len(codes), np.float32), len(fitted.items))
+        return _sparse.one_row(codes, np.ones(len(codes), np.float32), n_items)
     owners, chosen = pairs_of(exclude, query, fitted, "exclude")
     asked = check_ids(query.ids, "X")
     users = asked.unique()
     source = "the users asked for"
     places = known_positions(owners, users, "the users of exclude", source)
-    codes = fitted.items.codes(chosen, "the items of exclude")
+    codes = fitted.items.codes(chosen, what)
     known = (places >= 0) & (codes >= 0)
-    matrix = ones_at(places[known], codes[known], (len(users), len(fitted.items)))
-    return take_rows(matrix, users.get_indexer(asked))
+    matrix = _sparse.ones_at(places[known], codes[known], (len(users), n_items))
+    return _sparse.take_rows(matrix, users.get_indexer(asked))

@@ -11,16 +11,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from sktwotower._records import array, instance, list_of, number, require, vectors
+from sktwotower._records import array, list_of, number, require, vectors
 
-from ._tower_arrays import (
-    ContextArrays,
-    PastOnlyArrays,
-    PooledArrays,
-    RecentArrays,
-    TowerArrays,
-    unit,
-)
+from . import _tower_arrays as towers
 
 # Larger catalogs are represented by a sample of this many items.
 MAX_ITEMS = 10_000
@@ -84,11 +77,11 @@ class JoinedParts:
 class PairArrays:
     """Two towers, with a history and a context if they see any."""
 
-    user_tower: instance(TowerArrays, PastOnlyArrays)
-    item_tower: instance(TowerArrays)
-    history: instance(PooledArrays, RecentArrays) | None
+    user_tower: towers.TowerArrays | towers.PastOnlyArrays
+    item_tower: towers.TowerArrays
+    history: towers.PooledArrays | towers.RecentArrays | None
     normalize: bool
-    context: instance(ContextArrays) | None
+    context: towers.ContextArrays | None
 
     @property
     def width(self):
@@ -110,7 +103,7 @@ class PairArrays:
         """The side of each table, and how many rows it has, a list of pairs."""
         items, users = [self.item_tower, self.history], self.user_tower
         sizes = [("item", len(each.table)) for each in items if each is not None]
-        if isinstance(users, TowerArrays):
+        if isinstance(users, towers.TowerArrays):
             sizes.append(("user", len(users.table)))
         if self.context is not None:
             sizes.append(("context", len(self.context.terms)))
@@ -121,7 +114,7 @@ class PairArrays:
         same = widths[-1] == width
         require(same, place, "two towers whose vectors have the same length")
         if self.history is None:
-            fits = not isinstance(self.user_tower, PastOnlyArrays)
+            fits = not isinstance(self.user_tower, towers.PastOnlyArrays)
         else:
             fits = self.history.width == widths[0]
         require(fits, f"{place}.history", f"a width of {widths[0]}")
@@ -143,14 +136,14 @@ class PairArrays:
         return self._finish(self.item_tower.vector(row))
 
     def _finish(self, vector):
-        return unit(vector) if self.normalize else vector
+        return towers.unit(vector) if self.normalize else vector
 
 
 @dataclass(frozen=True, eq=False)
 class ModelArrays(JoinedParts):
     """The parts of a model, whose scores are added."""
 
-    parts: list_of(instance(PairArrays), "n_parts")
+    parts: list_of(PairArrays, "n_parts")
     shares: list_of(number(0), "n_parts")
     fades: list_of(number(0), "n_parts")
 

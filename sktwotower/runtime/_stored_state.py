@@ -10,16 +10,8 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from sktwotower._records import (
-    array,
-    csr,
-    instance,
-    integer,
-    positions,
-    require,
-    vectors,
-)
-from sktwotower._records._checks import check_of
+from sktwotower._records import array, csr, integer, positions, require, vectors
+from sktwotower._records._checks import check_of, instance
 from sktwotower._records._reading import PlainReader, object_array
 from sktwotower._records._registry import Codec, Kind, record_kind
 from sktwotower._records._scalars import SCALARS, Scalar
@@ -115,7 +107,7 @@ def _read_table(spec, reader, place):
 class NetArrays(NamedTuple):
     """What serving needs of a trained net."""
 
-    model: instance(ModelArrays)
+    model: ModelArrays
     settings: dict
 
 
@@ -153,12 +145,12 @@ class CatalogVectors:
 class ServedState(StoredVectors):
     """What fit has learnt, as far as requests need it."""
 
-    users: instance(Side)
-    items: instance(Side)
+    users: Side
+    items: Side
     seen: csr("n_users+1 n_items", empty_last=True)
     sequences: InOrder | None
     net: Annotated[NetArrays, _some(NetArrays)]
-    catalog: instance(CatalogVectors)
+    catalog: CatalogVectors
     fold_in: FoldInArrays | None
     context: cells.ContextCells | None
 
