@@ -5,6 +5,7 @@ Output: an estimator that can be searched, tuned to a recall and updated.
 """
 
 import copy
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Self
@@ -12,13 +13,12 @@ from typing import Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from sktwotower._records import array, integer, number, record, vectors
+from sktwotower._records import record
 from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._pickled import VersionedMixin
 
 from ._exact import checked_vectors
 from ._graph_search import EPSILON, LEAF_BUDGET, GraphSearchMixin
-from ._stored_graph import GraphCodec, check_changes
 from ._threads import numba_threads, torch_threads_kept
 
 # Larger than pynndescent's default: a search misses fewer items.
@@ -32,6 +32,7 @@ COUNT = Interval(Integral, 1, None, closed="left")
 
 
 @record
+@dataclass(eq=False, repr=False)
 class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     r"""Approximate nearest neighbors: a search walks a graph of items (pynndescent).
 
@@ -124,38 +125,15 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         "random_state": [Interval(Integral, 0, None, closed="left")],
         "n_jobs": [COUNT, Interval(Integral, None, -1, closed="right"), None],
     }
-    vectors_: vectors("n_items n_features_in_")
-    n_features_in_: integer()
-    squared_length_: number(0)
-    search_tree_leaf_budget_: integer(1)
-    epsilon_: number(0)
-    changed_: array("int64", "n_changed")
-    stale_vectors_: vectors("n_stale n_features_in_")
-    graph_: GraphCodec | None  # the last one, as it is read by the help of the others
-
-    def _check_stored(self, place):
-        check_changes(self, place)
-
-    def __init__(
-        self,
-        n_neighbors: int = 10,
-        *,
-        target_recall: float = 0.95,
-        epsilon: float | None = None,
-        search_tree_leaf_budget: int | None = None,
-        n_graph_neighbors: int = 30,
-        parallel_batch_queries: bool = False,
-        random_state: int | np.random.RandomState | None = 0,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.n_neighbors = n_neighbors
-        self.target_recall = target_recall
-        self.epsilon = epsilon
-        self.search_tree_leaf_budget = search_tree_leaf_budget
-        self.n_graph_neighbors = n_graph_neighbors
-        self.parallel_batch_queries = parallel_batch_queries
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    n_neighbors: int = 10
+    _: KW_ONLY
+    target_recall: float = 0.95
+    epsilon: float | None = None
+    search_tree_leaf_budget: int | None = None
+    n_graph_neighbors: int = 30
+    parallel_batch_queries: bool = False
+    random_state: int | np.random.RandomState | None = 0
+    n_jobs: int | None = None
 
     def fit(self, X, y=None) -> Self:
         """Build the graph.

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from sktwotower._records import array, integer, number, vectors
 from sktwotower.runtime._one_query import among, rescore
 
 from ._exact import checked_queries, recall_of
+from ._stored_graph import GraphCodec, check_changes
 from ._threads import torch_threads_kept
 from ._top_k import by_score, top_k
 
@@ -29,10 +31,19 @@ MAX_EXTRA = 64
 
 
 class GraphSearchMixin:
-    """Methods ``kneighbors`` and ``tune_search_width``.
+    """The attributes of a fitted `NNDescentNeighbors`, and its search with them."""
 
-    The estimator has the attributes of a fitted `NNDescentNeighbors`.
-    """
+    vectors_: vectors("n_items n_features_in_")
+    n_features_in_: integer()
+    squared_length_: number(0)
+    search_tree_leaf_budget_: integer(1)
+    epsilon_: number(0)
+    changed_: array("int64", "n_changed")
+    stale_vectors_: vectors("n_stale n_features_in_")
+    graph_: GraphCodec | None  # the last one, as it is read by the help of the others
+
+    def _check_stored(self, place):
+        check_changes(self, place)
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True) -> Any:
         r"""Find the nearest items; some may be missed.
