@@ -12,10 +12,10 @@ from sktwotower._tables._messages import refuse_misspelled
 from sktwotower.runtime._context_cells import StoredContext
 
 from ._cells import to_objects
-from ._transformers import blocks_of, names_of, without_entries
+from ._transformers import Described, blocks_of, without_entries
 
 
-class ContextColumns(StoredContext):
+class ContextColumns(Described, StoredContext):
     """The part of a `RequestContext`, whose fields it reads, that encodes nothing."""
 
     @property
@@ -51,7 +51,7 @@ class ContextColumns(StoredContext):
 
     def feature_names(self):
         """Return the name of each feature column, a list, or None if there are none."""
-        names = [] if not self.own_width else names_of(self.transformer, self.own_width)
+        names = super().feature_names() if self.own_width else []
         if names is None or self.clock is None:
             return names
         return names + self.clock.names(self.time)

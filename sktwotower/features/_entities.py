@@ -5,6 +5,7 @@ Output: feature rows, CSR (n + 1, p), and the position of each event (n_events,)
 """
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -31,14 +32,7 @@ from sktwotower._tables._stored import index
 
 from ._growing import with_keys
 from ._tower_vectorizer import TowerVectorizer
-from ._transformers import (
-    check_transformer,
-    checked_rows,
-    fit_transform,
-    names_of,
-    prepared,
-    transform,
-)
+from ._transformers import Described, prepared
 
 # So many ids are looked up one by one in less time than their checks take.
 MAX_PLAIN, MAX_PLAIN_TEXT = 64, 1000
@@ -60,7 +54,7 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
     frame : DataFrame of shape (n_events, n_columns)
         The events.
     memory : str, joblib.Memory or None
-        Cache of fitted transformers and their output, as in `fit_transform`.
+        Cache of fitted transformers and their output, as in `Described`.
 
     Returns
     -------
@@ -88,7 +82,7 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
 
 @record
 @dataclass(frozen=True, eq=False)
-class Entities:
+class Entities(Described):
     """The users, or the items: their ids, feature rows, transformer and side table.
 
     Parameters
@@ -133,11 +127,14 @@ class Entities:
     rows: csr("n+1 width", empty_last=True) = None
     own: pd.DataFrame | None = None
 
+    # Number of output columns of the transformer: all columns are its own.
+    own_width = property(attrgetter("width"))
+
     def _check_stored(self, place):
         require(len(self.ids), place, "at least one id")
         fits = self.own is None or len(self.own) == len(self.ids)
         require(fits, f"{place}.own", "a row for each id")
-        check_transformer(self.transformer, self.width, place)
+        self.check_transformer(place)
 
     def __len__(self):
         return len(self.ids)
@@ -146,10 +143,6 @@ class Entities:
     def columns(self):
         """Return the columns of the transformer's tables, the id first, a list."""
         return [self.id_column, *self.features, *self.side_features]
-
-    def feature_names(self):
-        """Return the name of each feature column, a list, or None if there are none."""
-        return names_of(self.transformer, self.width)
 
     def side_table(self):
         """Return the side table's features, indexed by id, after its checks."""
@@ -251,7 +244,7 @@ class Entities:
             source[changed] = len(own) + np.arange(len(changed))
             own = rows_of_tables(source, own, table)
         grown = replace(self, transformer=transformer, width=width, own=own)
-        return grown, places, transform(grown, table, width)
+        return grown, places, grown.transform(table)
 
     def describe_without(self, ids, own, columns):
         """Return feature rows (n, p) with all cells of some columns missing.
@@ -262,7 +255,7 @@ class Entities:
         table = self._assemble(pd.Index(ids), own, self.side_table())
         for column in columns:
             table[column] = table[column].where(np.zeros(len(table), dtype=bool))
-        return transform(self, table, self.width)
+        return self.transform(table)
 
     def _assemble(self, ids, own, side):
         """Put the id column, features of X and features of the side table together."""
@@ -276,10 +269,10 @@ class Entities:
     def _fitted(self, table, memory):
         """Return these entities with a transformer fitted on their table."""
         new = replace(self, dtypes=tuple(map(str, table.dtypes)))
-        transformer, output = fit_transform(new, table, memory)
+        transformer, output = new.fit_transform(table, memory)
         if isinstance(transformer, TowerVectorizer):  # it was fitted on pandas
             transformer._library = library_of(self.table)
-        rows = checked_rows(output, len(table), self.side)
+        rows = self.checked_rows(output, len(table))
         new = replace(new, transformer=transformer, width=rows.shape[1])
         new._check_repeatable(table, rows)
         empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
@@ -289,7 +282,7 @@ class Entities:
         """Warn if a few rows of fit differ when they are encoded again."""
         # not all rows, if possible: the output of a row may depend on the other rows
         n = min(N_REPEATED, max(len(table) - 1, 1))
-        before, again = rows[:n], transform(self, table.iloc[:n], self.width)
+        before, again = rows[:n], self.transform(table.iloc[:n])
         scale = max(abs(before).max(), abs(again).max()) if self.width else 0
         if scale and abs(before - again).max() > TOLERANCE * scale:
             warn(
@@ -341,7 +334,7 @@ class Entities:
         table = frame.reset_index(drop=True)
         in_side_table = events or (self.table is not None and (codes >= 0).all())
         table = self._complete(table, wanted, in_side_table, name)
-        rows = transform(self, table, self.width)
+        rows = self.transform(table)
         return values.to_numpy(), codes, rows, table
 
     def _complete(self, table, wanted, in_side_table, name):

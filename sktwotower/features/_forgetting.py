@@ -58,10 +58,9 @@ def unused_columns(matrix, gone):
 def without_keys(described, unused, what):
     """Return a transformer without the keys of unused columns, and what is left (p,).
 
-    ``described``: the ``Entities`` or the ``RequestContext`` that it is of. ``unused``
-    (p,): output columns that no row has any more. Columns that are not keys, such as
-    numbers, stay. Warn if it is not a ``TowerVectorizer``: it may hold ``what`` was
-    forgotten.
+    ``described``: the ``Described`` that it is of. ``unused`` (p,): output columns that
+    no row has any more. Columns that are not keys, such as numbers, stay. Warn if it is
+    not a ``TowerVectorizer``: it may hold ``what`` was forgotten.
     """
     vectorizer, left = described.transformer, np.ones(len(unused), dtype=bool)
     if not isinstance(vectorizer, TowerVectorizer):

@@ -17,7 +17,6 @@ from sktwotower._tables._ids import as_type_of, check_ids, positions_of
 from ._cells import read_cells
 from ._key_encoders import VocabularyEncoder
 from ._tower_vectorizer import TowerVectorizer
-from ._transformers import explained
 
 
 def grown(entities, frame, table):
@@ -121,9 +120,9 @@ def with_keys(described, width, table):
     """Return a transformer with a column for each level, tag and word of a table.
 
     Those that ``min_frequency`` rows have get one, up to ``max_features``; none if
-    there are hashed columns for them. ``described``: the ``Entities`` or the
-    ``RequestContext`` that it is of. ``width`` and the first two results are those of
-    `_with_ids`; the third one is the number of columns now.
+    there are hashed columns for them. ``described``: the ``Described`` that it is of.
+    ``width`` and the first two results are those of `_with_ids`; the third one is the
+    number of columns now.
     """
     if not isinstance(described.transformer, TowerVectorizer):
         return described.transformer, np.arange(width), width
@@ -135,7 +134,7 @@ def with_keys(described, width, table):
         cells, _ = read_cells(table.iloc[:, position], encoder.name)
         return encoder.grown(cells) if len(cells) else encoder
 
-    with explained(described, table):
+    with described.explained(table):
         return _with_grown(described.transformer, with_frequent)
 
 

@@ -25,14 +25,7 @@ from ._growing import with_keys
 from ._request_clock import RequestClock
 from ._request_encoders import without_marks
 from ._tower_vectorizer import TowerVectorizer
-from ._transformers import (
-    check_transformer,
-    checked_rows,
-    explained,
-    fit_transform,
-    prepared,
-    transform,
-)
+from ._transformers import prepared
 from ._value_encoders import from_rows
 
 # The transformer sees each distinct context so many times at most, or as many as an
@@ -58,7 +51,7 @@ def fit_context(columns, time, clock, distinct, counts, transformer, memory):
     transformer : transformer or None
         Maps a table of contexts to feature rows. None: ``TowerVectorizer()``.
     memory : str, joblib.Memory or None
-        Cache of fitted transformers and their output, as in `fit_transform`.
+        Cache of fitted transformers and their output, as in `Described`.
 
     Returns
     -------
@@ -82,14 +75,14 @@ def fit_context(columns, time, clock, distinct, counts, transformer, memory):
     table = _repeated(own, counts, start, most)
     dtypes = tuple(map(str, table.dtypes))
     context = replace(context, dtypes=dtypes, transformer=transformer)
-    transformer, output = fit_transform(context, table, memory)
+    transformer, output = context.fit_transform(table, memory)
     if is_vectorizer:
         shares = np.average(_are_missing(own), axis=0, weights=counts).tolist()
         transformer = without_marks(transformer, context.columns, shares)
         width = sum(len(encoder.names) for _, encoder in transformer.encoders_)
     else:
         incomplete = _are_missing(table).any(axis=1)
-        width = checked_rows(output, len(table), "context", incomplete).shape[1]
+        width = context.checked_rows(output, len(table), incomplete).shape[1]
     context = replace(context, transformer=transformer, own_width=width)
     return context, context._of_distinct(distinct)
 
@@ -131,7 +124,7 @@ class RequestContext(ContextColumns):
             return
         n = len(self.columns)
         require(n == len(self.dtypes) > 0, f"{place}.dtypes", f"types of {n} columns")
-        check_transformer(self.transformer, self.own_width, place)
+        self.check_transformer(place)
         if isinstance(self.transformer, TowerVectorizer):
             found = vars(self.transformer).get("n_features_in_")
             require(found == n, f"{place}.transformer", f"one of {n} columns")
@@ -173,7 +166,7 @@ class RequestContext(ContextColumns):
         """Return rows (n, own_width) of a table of some of the columns, in order."""
         if not isinstance(self.transformer, TowerVectorizer):
             return self._of_others(self._completed(table))
-        with explained(self, table):
+        with self.explained(table):
             return self._vectorized(table)
 
     def _vectorized(self, table):
@@ -201,7 +194,7 @@ class RequestContext(ContextColumns):
         if not known.any():
             return self._empty(len(table))
         table = table[known]
-        rows = transform(self, table, self.own_width, missing[known].any(axis=1))
+        rows = self.transform(table, missing[known].any(axis=1))
         n_nonzero = np.zeros(len(known), dtype=np.int64)
         n_nonzero[known] = np.diff(rows.indptr)
         return from_rows(rows.data, rows.indices, n_nonzero, self.own_width)

@@ -62,41 +62,116 @@ def in_cache(memory):
         ) from error
 
 
-def fit_transform(described, table, memory=None):
-    """Fit a transformer on a table; return the fitted transformer and its output.
+class Described:
+    """What a transformer describes: the users, the items or the contexts of requests.
 
-    ``described``: the ``Entities`` or the ``RequestContext`` that it is of.
-
-    ``memory`` (None, a folder or a `joblib.Memory`) keeps both. The key is the pickled
-    transformer and table. A transformer is fitted each time if its pickle does not
-    determine its output: one that draws random numbers without a seed, one that cannot
-    be pickled, or one with code of ``__main__``, which may change under the same name.
+    Subclasses have the ``side`` that it is of, the ``transformer``, the ``columns`` of
+    its tables and their ``dtypes`` in fit, and the number of its output columns,
+    ``own_width``.
     """
-    key = None if memory is None else _key(described.transformer, table)
-    call = _fit_transform if key is None else in_cache(memory)
-    with explained(described, table):
-        return call(described.transformer, table, key)
 
+    def check_transformer(self, place):
+        """Raise unless what was read from a file is a transformer to these columns."""
+        transformer, width = self.transformer, self.own_width
+        fits = hasattr(transformer, "transform") and not isinstance(transformer, type)
+        require(fits, f"{place}.transformer", "a transformer")
+        if isinstance(transformer, TowerVectorizer):
+            encoders = vars(transformer).get("encoders_", [])
+            n = sum(len(encoder.names) for _, encoder in encoders)
+            require(n == width, place, f"{width} columns, not {n}")
 
-def transform(described, table, width, incomplete=None):
-    """Return the rows of a table, CSR (n, width), by a fitted transformer.
+    def feature_names(self):
+        """Return the name of each feature column, a list, or None if there are none."""
+        try:
+            names = list(self.transformer.get_feature_names_out())
+        except (AttributeError, NotImplementedError, TypeError, ValueError):
+            return None  # many transformers have no names, some fail to return them
+        return names if len(names) == self.own_width else None
 
-    ``described``: as in `fit_transform`. ``incomplete`` (n,): as in `checked_rows`.
-    """
-    if len(table) == 0:
-        return sparse.csr_matrix((0, width), dtype=np.float32)
-    with explained(described, table):
-        output = described.transformer.transform(table)
-    rows = checked_rows(output, len(table), described.side, incomplete)
-    if rows.shape[1] != width:
-        raise ValueError(
-            f"{described.side}_transformer must return as many columns as in fit: "
-            f"expected {width}, got {rows.shape[1]} for {rows.shape[0]} rows. "
-            "Their number must not depend on the rows: use "
-            "OneHotEncoder(handle_unknown='ignore') instead of pandas.get_dummies, "
-            "whose columns are the levels in the table at hand."
-        )
-    return rows
+    def fit_transform(self, table, memory=None):
+        """Fit the transformer on a table; return the fitted one and its output.
+
+        ``memory`` (None, a folder or a `joblib.Memory`) keeps both. The key is the
+        pickled transformer and table. A transformer is fitted each time if its pickle
+        does not determine its output: one that draws random numbers without a seed, one
+        that cannot be pickled, or one with code of ``__main__``, which may change under
+        the same name.
+        """
+        key = None if memory is None else _key(self.transformer, table)
+        call = _fit_transform if key is None else in_cache(memory)
+        with self.explained(table):
+            return call(self.transformer, table, key)
+
+    def transform(self, table, incomplete=None):
+        """Return the rows of a table, CSR (n, own_width), by the fitted transformer.
+
+        ``incomplete`` (n,): as in `checked_rows`.
+        """
+        if len(table) == 0:
+            return sparse.csr_matrix((0, self.own_width), dtype=np.float32)
+        with self.explained(table):
+            output = self.transformer.transform(table)
+        rows = self.checked_rows(output, len(table), incomplete)
+        if rows.shape[1] != self.own_width:
+            raise ValueError(
+                f"{self.side}_transformer must return as many columns as in fit: "
+                f"expected {self.own_width}, got {rows.shape[1]} for {len(table)} "
+                "rows. Their number must not depend on the rows: use "
+                "OneHotEncoder(handle_unknown='ignore') instead of pandas.get_dummies, "
+                "whose columns are the levels in the table at hand."
+            )
+        return rows
+
+    @contextmanager
+    def explained(self, table):
+        """Call the transformer of a table; add the input columns to its errors.
+
+        A global ``set_config(transform_output=...)`` applies to the output that users
+        see, not to the sparse rows here.
+        """
+        try:
+            with config_context(transform_output="default"):
+                yield
+        except Exception as error:
+            dtypes = dict(zip(self.columns, self.dtypes, strict=True))
+            now = list(table.dtypes.items())
+            given = ", ".join(f"{name!r} ({dtype})" for name, dtype in now)
+            changed = [
+                f"{name!r} was {dtypes[name]} in fit and is {dtype} now."
+                for name, dtype in now
+                if dtypes[name] != str(dtype)
+            ]
+            note = f"{self.side}_transformer was given {given}."
+            error.add_note(" ".join([note, *changed]))
+            raise
+
+    def checked_rows(self, output, n_rows, incomplete=None):
+        """Return the transformer's output as float32 CSR after its checks.
+
+        ``incomplete`` (n_rows,): rows whose input lacks cells; there NaN becomes 0.
+        """
+        name = f"{self.side}_transformer"
+        try:
+            rows = _as_csr(output)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} must return numbers, as a matrix (n_rows, n_features). Got "
+                f"{type(output).__name__}: {error}"
+            ) from error
+        if rows.shape[0] != n_rows:
+            raise ValueError(
+                f"{name} must return one row per {self.side}: expected {n_rows} rows, "
+                f"got {rows.shape[0]}."
+            )
+        if incomplete is not None:
+            allowed = np.repeat(incomplete, np.diff(rows.indptr)) & np.isnan(rows.data)
+            rows = without_entries(rows, allowed)
+        if not np.isfinite(rows.data).all():
+            raise ValueError(
+                f"{name} returned NaN or infinity. Impute or clip the values, for "
+                "example with SimpleImputer as its last step."
+            )
+        return rows
 
 
 def _fit_transform(transformer, table, key):
@@ -123,38 +198,6 @@ def _key(transformer, table):
         return None
 
 
-@contextmanager
-def explained(described, table):
-    """Call a transformer of a table; add its input columns to the errors it raises.
-
-    ``described``: as in `fit_transform`. A global ``set_config(transform_output=...)``
-    applies to the output that users see, not to the sparse rows here.
-    """
-    try:
-        with config_context(transform_output="default"):
-            yield
-    except Exception as error:
-        dtypes = dict(zip(described.columns, described.dtypes, strict=True))
-        given = ", ".join(f"{name!r} ({dtype})" for name, dtype in table.dtypes.items())
-        changed = [
-            f"{name!r} was {dtypes[name]} in fit and is {dtype} now."
-            for name, dtype in table.dtypes.items()
-            if dtypes[name] != str(dtype)
-        ]
-        note = f"{described.side}_transformer was given {given}."
-        error.add_note(" ".join([note, *changed]))
-        raise
-
-
-def names_of(transformer, width):
-    """Return the names of a transformer's output columns, a list, or None."""
-    try:
-        names = list(transformer.get_feature_names_out())
-    except (AttributeError, NotImplementedError, TypeError, ValueError):
-        return None  # many transformers have no names, some fail to return them
-    return names if len(names) == width else None
-
-
 def blocks_of(transformer):
     """Return (positions of inputs, slice of outputs) of each part of a transformer.
 
@@ -171,45 +214,6 @@ def blocks_of(transformer):
         outputs = transformer.output_indices_
         return [(inputs[name], outputs[name]) for name in inputs if len(inputs[name])]
     return None
-
-
-def check_transformer(transformer, width, place):
-    """Raise unless an object read from a file is a transformer to ``width`` columns."""
-    fits = hasattr(transformer, "transform") and not isinstance(transformer, type)
-    require(fits, f"{place}.transformer", "a transformer")
-    if isinstance(transformer, TowerVectorizer):
-        encoders = vars(transformer).get("encoders_", [])
-        n = sum(len(encoder.names) for _, encoder in encoders)
-        require(n == width, place, f"{width} columns, not {n}")
-
-
-def checked_rows(output, n_rows, side, incomplete=None):
-    """Return a transformer's output as float32 CSR after its checks.
-
-    ``incomplete`` (n_rows,): rows whose input lacks cells; there NaN becomes 0.
-    """
-    name = f"{side}_transformer"
-    try:
-        rows = _as_csr(output)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} must return numbers, as a matrix (n_rows, n_features). Got "
-            f"{type(output).__name__}: {error}"
-        ) from error
-    if rows.shape[0] != n_rows:
-        raise ValueError(
-            f"{name} must return one row per {side}: expected {n_rows} rows, "
-            f"got {rows.shape[0]}."
-        )
-    if incomplete is not None:
-        allowed = np.repeat(incomplete, np.diff(rows.indptr)) & np.isnan(rows.data)
-        rows = without_entries(rows, allowed)
-    if not np.isfinite(rows.data).all():
-        raise ValueError(
-            f"{name} returned NaN or infinity. Impute or clip the values, for "
-            "example with SimpleImputer as its last step."
-        )
-    return rows
 
 
 def without_entries(rows, gone):
