@@ -28,7 +28,7 @@ class RunningCounts:
         How much was shown and chosen, at the time of the latest event of each key.
     latest : float array of shape (n_keys,)
         That time.
-    half_life : float or None
+    half_life : float, default=None
         In units of time. None: events do not age.
     """
 

@@ -4,17 +4,20 @@ Input: events with outcomes, of which some are 0.
 Output: a smoothed rate (n_items,), the same for all users.
 """
 
-from dataclasses import dataclass
+import datetime
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
 import numpy as np
 
-from sktwotower._records import record
+from sktwotower._records import positions, record, share
 from sktwotower._sklearn_compat import Interval
+from sktwotower._tables._running_counts import RunningCounts, smoothed_rates
 from sktwotower.retrieval._fitted_state import fitted_attribute
 
-from ._matrix_recommender import MatrixRecommender, popular_first
-from ._popularity import _Popularity
+from ._fitted_matrix import popular_first
+from ._matrix_recommender import MatrixRecommender
+from ._popularity import _Popularity, ages_of, length_of
 
 
 @record
@@ -35,12 +38,16 @@ class ClickRateRecommender(MatrixRecommender):
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
     time : str or int, default=None
-        Column of X that says when (or its position): dates or finite numbers. It is not
-        used, but later tables may lack it.
+        Column of X that says when (or its position): dates or finite numbers. Tables of
+        `predict` may lack it. It is used with ``half_life`` only.
     n_neighbors : int, default=10
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit.
+    half_life : Timedelta or float, default=None
+        Age at which an event counts one half, > 0: a duration if times are dates, such
+        as ``pandas.Timedelta(hours=6)``, otherwise a number. Needs ``time``. None: all
+        events count the same.
 
     Attributes
     ----------
@@ -67,6 +74,11 @@ class ClickRateRecommender(MatrixRecommender):
     users who chose the item. Without an event of y = 0 all rates are 1, and the order
     is that of popularity.
 
+    With ``half_life`` h, an event of age a counts :math:`2^{-a / h}` in all these sums;
+    its age is the time up to the latest event that was counted. So are the rates that
+    `predict` returns, regardless of the times of its table: `partial_fit` moves them
+    on. An item that nobody was shown has the rate r.
+
     Examples
     --------
     >>> from sktwotower import ClickRateRecommender
@@ -77,21 +89,73 @@ class ClickRateRecommender(MatrixRecommender):
       user item     score  rank
     0  zoe  jam  0.500000     1
     1  zoe  tea  0.333333     2
+
+    With ``half_life``, what is of today counts most, and `partial_fit` goes on with the
+    counts:
+
+    >>> import pandas as pd
+    >>> events = pd.DataFrame(X, columns=["user", "item"]).assign(day=[1, 2, 3, 1, 3])
+    >>> model = ClickRateRecommender(smoothing=0, half_life=1, time="day")
+    >>> model = model.fit(events, y=[1, 0, 0, 0, 1])
+    >>> model.item_rates_.round(2)  # of jam and tea
+    array([0.8 , 0.14], dtype=float32)
+    >>> new = pd.DataFrame({"user": ["bob"], "item": ["tea"], "day": [4]})
+    >>> model.partial_fit(new, y=[1]).item_rates_.round(2)
+    array([0.8, 0.6], dtype=float32)
     """
 
     item_rates_ = fitted_attribute("model.shares")
 
+    _need_time = ("half_life",)
     _parameter_constraints = MatrixRecommender._parameter_constraints | {
         "smoothing": [Interval(Real, 0, None, closed="left")]
     }
 
     smoothing: float = 10.0
+    _: KW_ONLY
+    half_life: float | datetime.timedelta | np.timedelta64 | None = None
 
     def _learn(self, seen, events):
-        n_items = seen.shape[1]
-        chosen = np.bincount(events.items, events.weights, n_items)
-        counts = events.counts
-        mean = chosen.sum() / counts.sum()
-        rates = (chosen + self.smoothing * mean) / (counts + self.smoothing)
-        rates, first = rates.astype(np.float32), popular_first(seen)
-        return _Popularity(rates, first[np.argsort(-rates[first], kind="stable")])
+        counts = self._count(seen.shape[1], events)
+        sums = counts.at(np.arange(seen.shape[1]), counts.latest.max())
+        of_all = sums.sum(axis=0)
+        with np.errstate(invalid="ignore"):  # nothing is left of the showings of some
+            rates = smoothed_rates(sums, of_all, self.smoothing)
+        mean = of_all[1] / of_all[0]
+        rates = np.where(np.isnan(rates), mean, rates).astype(np.float32)
+        first = popular_first(seen)
+        order = first[np.argsort(-rates[first], kind="stable")]
+        return _ClickRates(rates, order, counts, float(mean))
+
+    def _count(self, n_items, events):
+        """Return the counts of items after the showings of a call."""
+        items, times, dates, amounts, counted, _ = events
+        half_life, now = None, 0.0
+        if self.half_life is not None:
+            if times is None:
+                self._refuse_unkept()
+            half_life = float(length_of("half_life", self.half_life, dates))
+            amounts = amounts * np.exp2(-(ages_of(times) / half_life))[:, None]
+            now = float(times.max())
+        if counted is None:
+            counted = RunningCounts.empty(half_life)
+        elif counted.half_life != half_life:
+            self._refuse_unkept()
+        sums = [np.bincount(items, column, n_items) for column in amounts.T]
+        keys, when = np.arange(n_items), np.full(n_items, now)
+        return counted.count(keys, when, np.column_stack(sums))[1]
+
+
+@record
+@dataclass(frozen=True, eq=False)
+class _ClickRates(_Popularity):
+    """Smoothed rates, with the counts that they are of.
+
+    ``counts``: by position of the item. ``of_unknown``: the rate of all events.
+    """
+
+    counts: RunningCounts
+    of_unknown: share()
+
+    def _check_stored(self, place):
+        positions(self.counts.keys, f"{place}.counts.keys", self.n_items)

@@ -16,7 +16,8 @@ from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
-from ._matrix_recommender import ItemScores, MatrixRecommender, blocks_of_rows, positive
+from ._fitted_matrix import ItemScores, blocks_of_rows, positive
+from ._matrix_recommender import MatrixRecommender
 
 # Memory of the similarity of a pair of items, in rows and in columns.
 BYTES_OF_PAIR = 16
@@ -123,7 +124,7 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
 
     item_similarities_ = fitted_attribute("model.nearest")
 
-    _need_time = ("decay",)
+    _need_time = _replayed = ("decay",)
     _parameter_constraints = MatrixRecommender._parameter_constraints | {
         "n_similar": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, None, closed="left")],

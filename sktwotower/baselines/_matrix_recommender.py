@@ -4,7 +4,7 @@ Input: an interaction table X (n_events, n_columns), as for `TwoTowerRecommender
 Output: a fitted estimator that ranks items by scores (n, n_items).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Integral
 from typing import NamedTuple, Self
 
@@ -13,154 +13,45 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from sktwotower._records import Check, array, positions, record, require
+from sktwotower._records import record
 from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._event_table import EventTable
+from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._pickled import RecommenderStateMixin
-from sktwotower._tables._schema import read_in_memory, read_table
-from sktwotower._tables._sparse import ones_at, rows_of, rows_of_each, slices
+from sktwotower._tables._running_counts import RunningCounts
+from sktwotower._tables._schema import (
+    read_events,
+    read_in_memory,
+    read_table,
+    times_of_events,
+)
+from sktwotower._tables._sequences import Sequences
+from sktwotower._tables._sparse import ones_at, rows_of
 from sktwotower.features._entities import fit_entities
-from sktwotower.metrics._groups import first_unseen
 from sktwotower.metrics._held_out import EvaluationMixin
-from sktwotower.retrieval._explained_score import rows_of_past, rows_of_table
-from sktwotower.retrieval._fitted_state import Fitted, fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-# Scores held at once: 16 MiB of float32.
-BLOCK_SIZE = 1 << 22
+from ._fitted_matrix import FittedMatrix, blocks_of_rows, popular_first
 
 
 class CodedEvents(NamedTuple):
-    """Positive events: positions of users and items, and times, (n_events,) each.
+    """The events of one call, also what was only shown, and what is known of others.
 
-    ``times`` are int64 or float64, or None without a time column. If ``dates``, they
-    are nanoseconds since 1970. ``weights`` (n_events,) are those of the events, and
-    ``counts`` (n_items,) the sums of those of all events, also of what was only shown.
+    ``items`` and ``times`` (n_events,): positions, and int64 or float64, or None
+    without a time column. If ``dates``, times are nanoseconds since 1970. ``amounts``
+    (n_events, 2): the weight of each event, and the same where the item was chosen,
+    otherwise 0. ``counted``: the counts of earlier calls, or None. ``in_order``: the
+    positive events of all calls, or None if their times do not count.
     """
 
-    users: np.ndarray
     items: np.ndarray
     times: np.ndarray | None
-    weights: np.ndarray
     dates: bool
-    counts: np.ndarray
-
-
-class ItemScores:
-    """Base class of the model of a `FittedMatrix`: a dataclass.
-
-    Its first field holds a number or a row for each item.
-    """
-
-    order, reads_lags = None, False
-
-    @property
-    def n_items(self):
-        """The number of items."""
-        return getattr(self, fields(self)[0].name).shape[0]
-
-
-def ordering(dims):
-    """Return a check for the positions (n,) of all items in some order."""
-
-    def check(value, place):
-        array("int64", dims)(value, place)
-        positions(value, place, len(value))
-        require(len(np.unique(value)) == len(value), place, "distinct positions")
-
-    return Check(check, dims)
-
-
-@record
-@dataclass(frozen=True, eq=False)
-class FittedMatrix(Fitted):
-    """The fitted state of a `MatrixRecommender`.
-
-    Parameters
-    ----------
-    schema, users, items, seen, sequences
-        As in `Fitted`.
-    model : ItemScores
-        ``scores(past)`` returns a new array of scores (n, n_items) for past items, CSR
-        (n, n_items). They are ones or, if ``reads_lags``, lags as in `Sequences`.
-        ``similarities(one_hot)``, if defined, returns the same for similar items.
-        ``order`` holds the positions (n_items,) of the items, best first, if all users
-        have the same ranking. Otherwise it is None, and scores are sums over past
-        items, each of which counts once, with its latest lag.
-    popular_first : int array of shape (n_items,)
-        Positions of the items, most popular first: the order of equal scores.
-    """
-
-    model: object
-    popular_first: ordering("n_items")
-
-    def _check_stored(self, place):
-        super()._check_stored(place)
-        require(isinstance(self.model, ItemScores), f"{place}.model", "scores of items")
-        n = len(self.items)
-        fits = self.model.n_items == n == len(self.popular_first)
-        require(fits, place, f"scores of {n} items")
-        ordered = self.sequences is not None
-        require(self.model.reads_lags == ordered, place, "sequences of a model of lags")
-
-    def fields_without(self, gone, left):
-        """Return no field: the model knows items only."""
-        return {}
-
-    def search(self, query, past, k, serving, excluded=None, allowed=None):
-        """Return scores and positions (n, k) of the best items for users.
-
-        The parameters are those of ``FittedTowers.search``.
-        """
-        if self.model.order is not None and allowed is None:
-            return self._first_in_order(past.input, k, excluded)
-        return self._rank(self.model.scores, past.input, k, excluded, allowed)
-
-    def explained(self, owner, chosen, past, names, estimator):
-        """Return tables of what adds to a score, and the score; see `Fitted`."""
-        item, score, past = chosen.codes[0], self.model.scores, past.input
-        if self.model.order is not None:
-            of_all = score(past)[0, item]
-            return [rows_of_table("user", ["(bias)"], [1.0], [of_all])], of_all
-        last = ~pd.Series(past.indices).duplicated(keep="last").to_numpy()
-        items, lags = past.indices[last], past.data[last]
-        n, added = len(items), np.zeros(len(items))
-        # the scores of users who have one of the past items each
-        each = sparse.csr_matrix((lags, items, np.arange(n + 1)), (n, past.shape[1]))
-        for block in blocks_of_rows(*each.shape):
-            added[block] = score(each[block])[:, item]
-        lags = lags if self.model.reads_lags else None
-        table = rows_of_past(self.items.ids[items], np.ones(n), added, names, lags)
-        return [table], added.sum()
-
-    def search_similar(self, query, k, itself, serving):
-        """Return scores and positions (n, k) of the items most similar to others."""
-        return self._rank(self.model.similarities, itself, k, itself)
-
-    def _rank(self, score, past, k, excluded, allowed=None):
-        """Return scores and positions (n, k) of the best items for past items."""
-        n, n_items = past.shape
-        k = min(k, n_items)
-        scores = np.empty((n, k), dtype=np.float32)
-        indices = np.empty((n, k), dtype=np.int64)
-        for block in blocks_of_rows(n, n_items):
-            found = score(rows_of(past, block))
-            _hide(found, rows_of(excluded, block), rows_of(allowed, block))
-            best, places = _first(found[:, self.popular_first], k)
-            scores[block] = best
-            places = self.popular_first[places]
-            indices[block] = np.where(np.isneginf(best), -1, places)
-        return scores, indices
-
-    def _first_in_order(self, past, k, excluded):
-        """Return the same as ``_rank``, if all users have the same scores."""
-        excluded = sparse.csr_matrix(past.shape) if excluded is None else excluded
-        k = min(k, past.shape[1])
-        indices = first_unseen(self.model.order, excluded, k)
-        scores = self.model.scores(past[:1]).ravel()
-        scores = scores[indices] if len(indices) else np.empty((0, k))
-        return np.where(indices < 0, -np.inf, scores).astype(np.float32), indices
+    amounts: np.ndarray
+    counted: RunningCounts | None
+    in_order: Sequences | None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -178,27 +69,21 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
     """Rank items by scores computed from a user's past items.
 
     Subclasses define ``_learn(seen, events)``, where ``seen`` is the 0/1 matrix of past
-    items, CSR (n_users, n_items), made of the ``CodedEvents``. It returns the ``model``
-    of a ``FittedMatrix``. ``_need_time`` lists parameters that cannot be used without
-    ``time``.
+    items, CSR (n_users, n_items), and events are ``CodedEvents``. It returns the
+    ``model`` of a ``FittedMatrix``. ``_need_time`` lists parameters that cannot be used
+    without ``time``, and ``_replayed`` those of them that read the times of all events
+    again with each call of `partial_fit`.
     """
 
     _fitted: FittedMatrix
 
-    _need_time = ()
+    _need_time = _replayed = ()
     _parameter_constraints = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "exclude_seen": ["boolean"],
     }
     # read by Columns; these recommenders have no features
     user_features = item_features = None
-
-    def __init__(self, user_id, item_id, time, n_neighbors, exclude_seen) -> None:
-        self.user_id = user_id
-        self.item_id = item_id
-        self.time = time
-        self.n_neighbors = n_neighbors
-        self.exclude_seen = exclude_seen
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from events; repeated pairs of user and item count once.
@@ -244,6 +129,94 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
           user   item  score  rank
         0  ann  bread    0.4     1
         """
+        self._check_parameters()
+        read = read_in_memory(type(self).__name__, self, X, y, sample_weight)
+        frame, columns, outcomes, schema = read
+        keys, names = (columns.user, columns.item), ("user", "item")
+        sides = [
+            _fit_side(name, key, label, frame)
+            for name, key, label in zip(names, keys, columns.labels, strict=True)
+        ]
+        self._fitted = self._fit_events(schema, sides, outcomes)
+        return self
+
+    def partial_fit(self, X, y=None, sample_weight=None) -> Self:
+        """Learn from further events: the result is that of `fit` on all of them.
+
+        Events may be of new users and items, and late. What the estimator learns is
+        computed again from all users' past items, which it holds, and costs as much as
+        a new `fit`: for `EASERecommender` the cube of the number of items, for
+        `ItemKNNRecommender` as many products as users have pairs of past items, for
+        `PopularityRecommender` one pass over all pairs of user and item. No earlier
+        table is read again. `ClickRateRecommender` adds to its counts; with
+        ``half_life``, sums may differ from those of one fit by rounding.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, with the same columns; only the new events. X may have no
+            positive event, and no rows: then nothing changes.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator; a first call is `fit`. A call that fails leaves it as
+            it was before.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`; ValueError if ``window``, ``decay`` or ``half_life`` was set
+            after fit, which did not keep what they need; TypeError if new ids or times
+            are of another type than those of fit.
+
+        Notes
+        -----
+        Parameters count as they are now. Users that were forgotten
+        (`forget_users`) come back with their new events only; items of theirs stay
+        known, and counts of showings stay as they are.
+
+        Examples
+        --------
+        >>> from sktwotower import PopularityRecommender
+        >>> X = [["ann", "tea"], ["bob", "tea"], ["bob", "jam"]]
+        >>> model = PopularityRecommender().fit(X)
+        >>> model = model.partial_fit([["ann", "jam"], ["cid", "jam"], ["cid", "ham"]])
+        >>> model.recommend(["zoe"], n_neighbors=2)
+          user item     score  rank
+        0  zoe  jam  1.000000     1
+        1  zoe  tea  0.666667     2
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(X, y, sample_weight)
+        self._check_parameters()
+        before, name = fitted_of(self), type(self).__name__
+        schema, times = before.schema, None
+        read = read_events(name, X, y, sample_weight, schema, may_be_empty=True)
+        frame, rewards, weights, _ = read
+        if schema.time is not None:
+            times, _ = times_of_events(frame, schema.time, schema, schema)
+        if len(frame) == 0:
+            return self
+        earlier = before.events(self._replays_times)
+        if earlier is None:
+            self._refuse_unkept()
+        users, items = (_grown_side(s, frame) for s in (before.users, before.items))
+        earlier = users[2][earlier[0]], items[2][earlier[1]], earlier[2]
+        counted = before.model.counts
+        if counted is not None:
+            counted = counted.renumbered(items[2])
+        outcomes, sides = (rewards, weights, times), (users[:2], items[:2])
+        self._fitted = self._fit_events(schema, sides, outcomes, earlier, counted)
+        return self
+
+    @property
+    def _replays_times(self):
+        """Whether the times of all earlier events count in each call."""
+        return any(getattr(self, name) is not None for name in self._replayed)
+
+    def _check_parameters(self):
+        """Raise if parameters are out of range, or one of them lacks ``time``."""
         self._validate_params()
         for name in self._need_time:
             value = getattr(self, name)
@@ -252,32 +225,42 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
                     f"{name}={value!r} needs the times of events. Name the column of X "
                     f"that says when, as in time='timestamp', or set {name}=None."
                 )
-        read = read_in_memory(type(self).__name__, self, X, y, sample_weight)
-        frame, columns, (rewards, weights, times), schema = read
-        keys, sides = (columns.user, columns.item), ("user", "item")
-        how = {"transformer": _NoFeatures(), "frame": frame, "memory": None}
-        (users, user_codes), (items, item_codes) = (
-            fit_entities(side, key, label, [], None, **how)
-            for side, key, label in zip(sides, keys, columns.labels, strict=True)
-        )
-        counts = np.bincount(item_codes, weights, len(items))
-        arrays = rows_of_each((user_codes, item_codes, times, weights), rewards > 0)
-        events = CodedEvents(*arrays, schema.dates, counts)
-        self._fitted = self._fit_events(schema, users, items, events)
-        return self
 
-    def _fit_events(self, schema, users, items, events):
-        """Return the ``FittedMatrix`` of positive events."""
-        shape = len(users), len(items)
+    def _refuse_unkept(self):
+        """Raise because fit has not kept what a parameter needs that was set later."""
+        name = self._need_time[0]
+        raise ValueError(
+            f"{name}={getattr(self, name)!r} was set after fit, which has not kept "
+            f"what it needs. Call fit with all events, or set {name} as in fit."
+        )
+
+    def _fit_events(self, schema, sides, outcomes, earlier=None, counted=None):
+        """Return the ``FittedMatrix`` of the events of one call and of earlier ones.
+
+        ``sides``: users and items, with the positions (n_events,) of those of the
+        call. ``outcomes``: rewards, weights and times (n_events,). ``earlier``: users,
+        items and times (m,) of earlier positive events. ``counted``: as in
+        ``CodedEvents``.
+        """
+        (users, user_codes), (items, item_codes) = sides
+        rewards, weights, times = outcomes
+        chosen, in_order = rewards > 0, None
+        past = user_codes[chosen], item_codes[chosen]
+        if earlier is not None:
+            past = map(np.append, earlier, past)
+        pairs, shape = [*past], (len(users), len(items))
         # the last, empty row is for unknown users
-        seen = ones_at(events.users, events.items, (shape[0] + 1, shape[1]))
-        model = self._learn(seen[:-1], events)
-        in_order = None
-        if model.reads_lags:
-            table = EventTable.of(events.users, events.items, shape, events.times)
-            in_order = table.in_order().sequences()
-        own = {"model": model, "popular_first": popular_first(seen)}
-        return FittedMatrix(schema, users, items, seen, in_order, **own)
+        seen = ones_at(*pairs, (shape[0] + 1, shape[1]))
+        if self._replays_times:
+            when = times[chosen]
+            when = when if earlier is None else np.append(earlier[2], when)
+            in_order = EventTable.of(*pairs, shape, when).in_order().sequences()
+        amounts = np.column_stack([weights, weights * chosen])
+        own = item_codes, times, schema.dates, amounts, counted, in_order
+        model = self._learn(seen[:-1], CodedEvents(*own))
+        in_order = in_order if model.reads_lags else None
+        first = popular_first(seen)
+        return FittedMatrix(schema, users, items, seen, in_order, model, first)
 
     def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.
@@ -293,8 +276,9 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         Returns
         -------
         ndarray of shape (n_events,), float32
-            The scores by which items are ranked; 0 for items unknown to fit. Items that
-            the user chose in fit get their score as well.
+            The scores by which items are ranked. Items that the user chose in fit get
+            their score as well, items unknown to fit 0 or, of `ClickRateRecommender`,
+            the mean rate.
 
         Raises
         ------
@@ -324,14 +308,16 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         fitted = fitted_of(self)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
         items = Query(*fitted.items.describe(frame, "X", events=True))
-        items.warn_of_unknown(f"{type(self).__name__} scores them with 0.")
+        of_unknown = fitted.model.of_unknown
+        meaning = "the mean rate" if of_unknown else "0"
+        items.warn_of_unknown(f"{type(self).__name__} scores them with {meaning}.")
         users = Query(*fitted.users.describe(frame, "X", events=True))
         # a history tells users unknown to fit apart
         keys = users.codes if history is None else pd.factorize(users.ids)[0]
         _, first, place = np.unique(keys, return_index=True, return_inverse=True)
         distinct = Query(users.ids[first], users.codes[first], users.rows[first])
         past = past_of(fitted, distinct, history).input
-        scores = np.zeros(len(frame), dtype=np.float32)
+        scores = np.full(len(frame), of_unknown, dtype=np.float32)
         for block in blocks_of_rows(len(distinct), fitted.n_items):
             asked = (place >= block.start) & (place < block.stop) & (items.codes >= 0)
             found = fitted.model.scores(rows_of(past, block))
@@ -352,46 +338,19 @@ class _NoFeatures(BaseEstimator):
         return sparse.csr_matrix((len(X), 0), dtype=np.float32)
 
 
-def popular_first(seen):
-    """Return the positions (n_items,) of the items, those with most users first."""
-    return np.argsort(-np.asarray(seen.sum(axis=0)).ravel(), kind="stable")
+def _fit_side(side, key, label, frame):
+    """Return the ``Entities`` of a column of a table, and each row's position."""
+    how = {"transformer": _NoFeatures(), "frame": frame, "memory": None}
+    return fit_entities(side, key, label, [], None, **how)
 
 
-def blocks_of_rows(n, n_items):
-    """Return slices of n rows, each small enough to hold the scores of all items."""
-    return slices(n, max(1, BLOCK_SIZE // n_items))
+def _grown_side(known, frame):
+    """Return ``Entities`` with the ids of further events, as fit would sort them all.
 
-
-def positive(scores):
-    """Set scores <= 0 (items that are not similar) to -inf."""
-    scores[scores <= 0] = -np.inf
-    return scores
-
-
-def _hide(scores, excluded, allowed):
-    """Set the scores (n, n_items) of items that must not be returned to -inf."""
-    if excluded is not None:
-        scores[excluded.nonzero()] = -np.inf
-    if sparse.issparse(allowed):
-        hidden = np.ones(scores.shape, dtype=bool)
-        hidden[allowed.nonzero()] = False
-        scores[hidden] = -np.inf
-    elif allowed is not None:
-        hidden = np.ones(scores.shape[1], dtype=bool)
-        hidden[allowed] = False
-        scores[:, hidden] = -np.inf
-
-
-def _first(scores, k):
-    """Return the k largest scores of each row (n, n_items) and their positions (n, k).
-
-    The first of equal scores are kept; ``argpartition`` would take any of them.
+    Also return the positions of the events, (n_events,), and of those known, (n,).
     """
-    kth = np.partition(scores, -k, axis=1)[:, -k, None]
-    above, equal = scores > kth, scores == kth
-    room = k - above.sum(axis=1, keepdims=True)
-    above |= equal & (equal.cumsum(axis=1, dtype=np.int32) <= room)
-    places = above.nonzero()[1].reshape(len(scores), k)
-    best = np.take_along_axis(scores, places, 1)
-    order = np.argsort(-best, axis=1, kind="stable")
-    return np.take_along_axis(best, order, 1), np.take_along_axis(places, order, 1)
+    column, label = known.id_column, f"{known.side} column {known.label!r}"
+    new = as_type_of(check_ids(frame[column], label), known.ids, label)
+    both = pd.DataFrame({column: known.ids.append(new)})
+    grown, codes = _fit_side(known.side, column, known.label, both)
+    return grown, codes[len(known) :], codes[: len(known)]

@@ -5,15 +5,17 @@ Output: a share of users (n_items,), the same for all users.
 """
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
 
 from sktwotower._records import array, record
+from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import ones_at
 
-from ._matrix_recommender import ItemScores, MatrixRecommender, ordering, popular_first
+from ._fitted_matrix import ItemScores, ordering, popular_first
+from ._matrix_recommender import MatrixRecommender
 
 
 @record
@@ -85,20 +87,23 @@ class PopularityRecommender(MatrixRecommender):
     1  zoe  tea    0.0     2
     """
 
-    _need_time = ("window",)
+    _need_time = _replayed = ("window",)
 
     window: float | datetime.timedelta | np.timedelta64 | None = None
 
     def _learn(self, seen, events):
         chosen = seen
         if self.window is not None:
-            recent = _ages(events.times) < _length(self.window, events.dates)
-            users, items = events.users[recent], events.items[recent]
-            chosen = ones_at(users, items, seen.shape)
-        n_users = np.count_nonzero(np.diff(chosen.indptr))
+            users, items, times = events.in_order.events()
+            recent = ages_of(times) < length_of("window", self.window, events.dates)
+            chosen = ones_at(users[recent], items[recent], seen.shape)
+        n_users = max(np.count_nonzero(np.diff(chosen.indptr)), 1)
         shares = np.asarray(chosen.sum(axis=0)).ravel() / np.float32(n_users)
         first = popular_first(seen)
-        return _Popularity(shares, first[np.argsort(-shares[first], kind="stable")])
+        order = first[np.argsort(-shares[first], kind="stable")]
+        if events.in_order is None:
+            return _Popularity(shares, order)
+        return _RecentPopularity(shares, order, events.in_order)
 
 
 @record
@@ -117,27 +122,40 @@ class _Popularity(ItemScores):
         return np.tile(self.shares, (past.shape[0], 1))
 
 
-def _ages(times):
+@record
+@dataclass(frozen=True, eq=False)
+class _RecentPopularity(_Popularity):
+    """Shares of the events in a window, with all events, ``replayed``."""
+
+    replayed: Sequences
+
+    def without_users(self, kept):
+        """Return the same with the events of users at positions ``kept`` only."""
+        return replace(self, replayed=self.replayed.take(kept))
+
+
+def ages_of(times):
     """Return the time (n_events,) from each event to the latest one, >= 0."""
-    ages = times.max() - times
+    with np.errstate(over="ignore"):  # inf is as old as can be
+        ages = (times.max() if len(times) else 0) - times
     # as int64, the span of the earliest and the latest dates would be negative
     return ages if times.dtype == np.float64 else ages.view(np.uint64)
 
 
-def _length(window, dates):
-    """Return a window as a number, in nanoseconds if times are dates."""
-    is_duration = isinstance(window, datetime.timedelta | np.timedelta64)
-    if is_duration != dates or not (is_duration or isinstance(window, Real)):
+def length_of(name, duration, dates):
+    """Return the parameter ``name`` as a number, in nanoseconds if times are dates."""
+    is_duration = isinstance(duration, datetime.timedelta | np.timedelta64)
+    if is_duration != dates or not (is_duration or isinstance(duration, Real)):
         expected = "a number, as the times are numbers"
         if dates:
             example = "such as pandas.Timedelta(days=7)"
             expected = f"a duration, {example}, as the times are dates"
-        raise TypeError(f"window must be {expected}. Got {window!r} instead.")
-    length = window
-    if isinstance(window, np.timedelta64):
-        length = np.round(window / np.timedelta64(1, "s") * 1e9)
+        raise TypeError(f"{name} must be {expected}. Got {duration!r} instead.")
+    length = duration
+    if isinstance(duration, np.timedelta64):
+        length = np.round(duration / np.timedelta64(1, "s") * 1e9)
     elif dates:
-        length = np.round(window.total_seconds() * 1e9)
+        length = np.round(duration.total_seconds() * 1e9)
     if not length > 0:
-        raise ValueError(f"window must be > 0. Got {window!r}.")
+        raise ValueError(f"{name} must be > 0. Got {duration!r}.")
     return length

@@ -16,7 +16,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from sktwotower._tables import _memory
-from sktwotower.baselines import _matrix_recommender
+from sktwotower.baselines import _fitted_matrix
+from sktwotower.baselines._ease import seconds_of_ease
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
 from tests.docstrings import entries, sections
@@ -109,7 +110,7 @@ def naive_ranking(scores, seen):
 )
 @pytest.mark.parametrize("block", [1 << 22, 40])
 def test_scores_and_rankings_are_the_naive_ones(X, model, naive, block, monkeypatch):
-    monkeypatch.setattr(_matrix_recommender, "BLOCK_SIZE", block)
+    monkeypatch.setattr(_fitted_matrix, "BLOCK_SIZE", block)
     model = clone(model).fit(X)
     seen = matrix_of(X, model)
     scores = naive(seen)
@@ -129,7 +130,7 @@ def test_equal_scores_are_ordered_by_popularity():
     scores = rng.integers(0, 3, (40, 30)).astype(np.float32)
     scores[scores == 0] = -np.inf
     for k in (1, 7, 30):
-        best, places = _matrix_recommender._first(scores, k)
+        best, places = _fitted_matrix._first(scores, k)
         expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         assert_array_equal(places, expected)
         assert_array_equal(best, np.take_along_axis(scores, expected, 1))
@@ -232,6 +233,12 @@ def test_a_catalog_too_large_for_ease_is_refused(X):
     message = "15 items take 0.0 GB, more than max_memory=1000 bytes.*ItemKNN"
     with pytest.raises(ValueError, match=message):
         EASERecommender(max_memory=1000).fit(X)
+    message = "15 items take about 0 s of one core, more than max_items=14 allows"
+    with pytest.raises(ValueError, match=message):
+        EASERecommender(max_items=14).fit(X)
+    assert len(EASERecommender(max_items=15).fit(X).item_ids_) == 15
+    assert len(EASERecommender(max_items=None).fit(X).item_ids_) == 15
+    assert seconds_of_ease(15_000) == pytest.approx(90, rel=0.1)
 
 
 def test_similarities_too_many_for_item_knn_are_refused(X, monkeypatch):
@@ -246,6 +253,7 @@ def test_similarities_too_many_for_item_knn_are_refused(X, monkeypatch):
     ("model", "message"),
     [
         (EASERecommender(l2=0), "'l2' parameter of EASERecommender must be a float"),
+        (EASERecommender(max_items=0), "'max_items' parameter .* must be an int"),
         (ItemKNNRecommender(n_similar=0), "'n_similar' parameter .* must be an int"),
         (ItemKNNRecommender(shrinkage=-1), "'shrinkage' parameter"),
         (

@@ -53,10 +53,12 @@ def test_known_answers():
     # knows of ham.
     # Day 3, refit (tea 2, jam 3, ham 1 users): ann gets ham, bob jam, eve jam.
     # Day 3, popularity of day 2: jam 2/3, ham 1/3: ann ham, bob jam, eve jam.
+    # partial_fit is a refit without the old table.
     expected = pd.DataFrame(
         {
             "frozen": [1 / 3, 1 / 3],
             "history": [1 / 3, 1 / 3],
+            "partial_fit": [1 / 3, 2 / 3],
             "refit": [1 / 3, 2 / 3],
             "popularity": [1 / 3, 2 / 3],
         }
@@ -64,9 +66,9 @@ def test_known_answers():
     found = by_strategy(results)[expected.columns]
     np.testing.assert_allclose(found.to_numpy(), expected.to_numpy())
     assert results["strategy"].tolist() == [*expected.columns] * 2
-    assert results["n_train"].tolist() == [3] * 4 + [6] * 4
-    assert results["n_test"].tolist() == [3] * 8
-    assert results["start"].tolist() == results["end"].tolist() == [2] * 4 + [3] * 4
+    assert results["n_train"].tolist() == [3] * 5 + [6] * 5
+    assert results["n_test"].tolist() == [3] * 10
+    assert results["start"].tolist() == results["end"].tolist() == [2] * 5 + [3] * 5
 
 
 @pytest.mark.parametrize(
@@ -289,7 +291,7 @@ def test_list_scorers_get_the_history_too():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*hold items that fit has not seen")
         found = validate(ItemKNNRecommender(), X, y, scoring=scoring, train_size=6)
-    assert found["strategy"].nunique() == 4
+    assert found["strategy"].nunique() == 5
     assert found["test_score"].between(0, 1).all()
 
 
@@ -373,10 +375,8 @@ def test_strategies_that_an_estimator_lacks_are_left_out_with_a_warning():
     ):
         found = prequential_validate(model, STREAM, **BY_DAY)
     assert found["strategy"].unique().tolist() == ["frozen", "refit", "popularity"]
-    with pytest.raises(ValueError, match="needs partial_fit, which EASERecommender la"):
-        prequential_validate(
-            EASERecommender(), STREAM, **BY_DAY, strategies=["partial_fit"]
-        )
+    with pytest.raises(ValueError, match="needs partial_fit, which Pipeline lacks"):
+        prequential_validate(model, STREAM, **BY_DAY, strategies=["partial_fit"])
 
 
 def test_one_slice_is_the_same_for_all_that_were_fitted(calls):

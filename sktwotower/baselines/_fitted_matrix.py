@@ -1,0 +1,203 @@
+"""What a recommender has learnt that scores items by a user's past items only.
+
+Input: past items, CSR (n, n_items), and the ``ItemScores`` of a model.
+Output: scores and positions (n, k) of the best items.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from sktwotower._records import Check, array, csr, positions, record, require
+from sktwotower._tables._sparse import rows_of, slices
+from sktwotower.metrics._groups import first_unseen
+from sktwotower.retrieval._explained_score import rows_of_past, rows_of_table
+from sktwotower.retrieval._fitted_state import Fitted
+
+# Scores held at once: 16 MiB of float32.
+BLOCK_SIZE = 1 << 22
+
+
+class ItemScores:
+    """Base class of the model of a `FittedMatrix`: a dataclass.
+
+    Its first field holds a number or a row for each item. ``of_unknown`` is the score
+    of items that fit has not seen, ``counts`` what further events are added to, and
+    ``replayed`` the events in order that count again when others come.
+    """
+
+    order, reads_lags = None, False
+    of_unknown, counts, replayed = 0.0, None, None
+
+    @property
+    def n_items(self):
+        """The number of items."""
+        return getattr(self, fields(self)[0].name).shape[0]
+
+    def without_users(self, kept):
+        """Return the same with users at positions ``kept`` only: it knows items."""
+        return self
+
+
+def ordering(dims):
+    """Return a check for the positions (n,) of all items in some order."""
+
+    def check(value, place):
+        array("int64", dims)(value, place)
+        positions(value, place, len(value))
+        require(len(np.unique(value)) == len(value), place, "distinct positions")
+
+    return Check(check, dims)
+
+
+@record
+@dataclass(frozen=True, eq=False)
+class FittedMatrix(Fitted):
+    """The fitted state of a `MatrixRecommender`.
+
+    Parameters
+    ----------
+    schema, users, items, seen, sequences
+        As in `Fitted`.
+    model : ItemScores
+        ``scores(past)`` returns a new array of scores (n, n_items) for past items, CSR
+        (n, n_items). They are ones or, if ``reads_lags``, lags as in `Sequences`.
+        ``similarities(one_hot)``, if defined, returns the same for similar items.
+        ``order`` holds the positions (n_items,) of the items, best first, if all users
+        have the same ranking. Otherwise it is None, and scores are sums over past
+        items, each of which counts once, with its latest lag.
+    popular_first : int array of shape (n_items,)
+        Positions of the items, most popular first: the order of equal scores.
+    """
+
+    model: object
+    popular_first: ordering("n_items")
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        require(isinstance(self.model, ItemScores), f"{place}.model", "scores of items")
+        n = len(self.items)
+        fits = self.model.n_items == n == len(self.popular_first)
+        require(fits, place, f"scores of {n} items")
+        ordered = self.sequences is not None
+        require(self.model.reads_lags == ordered, place, "sequences of a model of lags")
+        if self.model.replayed is not None:
+            lags = csr((len(self.users) + 1, n), canonical=False)
+            lags(self.model.replayed.lags, f"{place}.model.replayed")
+            require(self.schema.time is not None, place, "a schema with times")
+
+    def events(self, with_times):
+        """Return positions of users and items, and times, (n_events,) each.
+
+        Without times, pairs of user and item occur once; None: times are not kept.
+        """
+        if not with_times:
+            return *self.seen.nonzero(), None
+        in_order = self.sequences or self.model.replayed
+        return None if in_order is None else in_order.events()
+
+    def fields_without(self, gone, left):
+        """Return the model without what it holds of single users, a dict."""
+        kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
+        return {"model": self.model.without_users(kept)}
+
+    def search(self, query, past, k, serving, excluded=None, allowed=None):
+        """Return scores and positions (n, k) of the best items for users.
+
+        The parameters are those of ``FittedTowers.search``.
+        """
+        if self.model.order is not None and allowed is None:
+            return self._first_in_order(past.input, k, excluded)
+        return self._rank(self.model.scores, past.input, k, excluded, allowed)
+
+    def explained(self, owner, chosen, past, names, estimator):
+        """Return tables of what adds to a score, and the score; see `Fitted`."""
+        item, score, past = chosen.codes[0], self.model.scores, past.input
+        if self.model.order is not None:
+            of_all = score(past)[0, item]
+            return [rows_of_table("user", ["(bias)"], [1.0], [of_all])], of_all
+        last = ~pd.Series(past.indices).duplicated(keep="last").to_numpy()
+        items, lags = past.indices[last], past.data[last]
+        n, added = len(items), np.zeros(len(items))
+        # the scores of users who have one of the past items each
+        each = sparse.csr_matrix((lags, items, np.arange(n + 1)), (n, past.shape[1]))
+        for block in blocks_of_rows(*each.shape):
+            added[block] = score(each[block])[:, item]
+        lags = lags if self.model.reads_lags else None
+        table = rows_of_past(self.items.ids[items], np.ones(n), added, names, lags)
+        return [table], added.sum()
+
+    def search_similar(self, query, k, itself, serving):
+        """Return scores and positions (n, k) of the items most similar to others."""
+        return self._rank(self.model.similarities, itself, k, itself)
+
+    def _rank(self, score, past, k, excluded, allowed=None):
+        """Return scores and positions (n, k) of the best items for past items."""
+        n, n_items = past.shape
+        k = min(k, n_items)
+        scores = np.empty((n, k), dtype=np.float32)
+        indices = np.empty((n, k), dtype=np.int64)
+        for block in blocks_of_rows(n, n_items):
+            found = score(rows_of(past, block))
+            _hide(found, rows_of(excluded, block), rows_of(allowed, block))
+            best, places = _first(found[:, self.popular_first], k)
+            scores[block] = best
+            places = self.popular_first[places]
+            indices[block] = np.where(np.isneginf(best), -1, places)
+        return scores, indices
+
+    def _first_in_order(self, past, k, excluded):
+        """Return the same as ``_rank``, if all users have the same scores."""
+        excluded = sparse.csr_matrix(past.shape) if excluded is None else excluded
+        k = min(k, past.shape[1])
+        indices = first_unseen(self.model.order, excluded, k)
+        scores = self.model.scores(past[:1]).ravel()
+        scores = scores[indices] if len(indices) else np.empty((0, k))
+        return np.where(indices < 0, -np.inf, scores).astype(np.float32), indices
+
+
+def popular_first(seen):
+    """Return the positions (n_items,) of the items, those with most users first."""
+    return np.argsort(-np.asarray(seen.sum(axis=0)).ravel(), kind="stable")
+
+
+def blocks_of_rows(n, n_items):
+    """Return slices of n rows, each small enough to hold the scores of all items."""
+    return slices(n, max(1, BLOCK_SIZE // n_items))
+
+
+def positive(scores):
+    """Set scores <= 0 (items that are not similar) to -inf."""
+    scores[scores <= 0] = -np.inf
+    return scores
+
+
+def _hide(scores, excluded, allowed):
+    """Set the scores (n, n_items) of items that must not be returned to -inf."""
+    if excluded is not None:
+        scores[excluded.nonzero()] = -np.inf
+    if sparse.issparse(allowed):
+        hidden = np.ones(scores.shape, dtype=bool)
+        hidden[allowed.nonzero()] = False
+        scores[hidden] = -np.inf
+    elif allowed is not None:
+        hidden = np.ones(scores.shape[1], dtype=bool)
+        hidden[allowed] = False
+        scores[:, hidden] = -np.inf
+
+
+def _first(scores, k):
+    """Return the k largest scores of each row (n, n_items) and their positions (n, k).
+
+    The first of equal scores are kept; ``argpartition`` would take any of them.
+    """
+    kth = np.partition(scores, -k, axis=1)[:, -k, None]
+    above, equal = scores > kth, scores == kth
+    room = k - above.sum(axis=1, keepdims=True)
+    above |= equal & (equal.cumsum(axis=1, dtype=np.int32) <= room)
+    places = above.nonzero()[1].reshape(len(scores), k)
+    best = np.take_along_axis(scores, places, 1)
+    order = np.argsort(-best, axis=1, kind="stable")
+    return np.take_along_axis(best, order, 1), np.take_along_axis(places, order, 1)
