@@ -199,13 +199,11 @@ class EvaluationMixin:
         X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
         given = columns_of_fit(self, X)
         frame, _ = read_table(type(self).__name__, given, fitted.schema)
-        if requests is None:
-            contexts = fitted.request_codes(frame)
-        else:  # columns that may be of another model only
-            whole = as_frame(X, "X") if is_frame(X) else frame
-            contexts = codes_of_rows(whole, requests, "requests")
         asked = {"max_users": max_users, "random_state": random_state}
-        asked |= {"history": history, "contexts": contexts}
+        asked["history"] = history
+        if requests is not None:  # columns that may be of another model only
+            whole = as_frame(X, "X") if is_frame(X) else frame
+            asked["contexts"] = codes_of_rows(whole, requests, "requests")
         asked["exclude_seen"] = self.exclude_seen
         query, past, judged = read_held_out(fitted, frame, y, sample_weight, **asked)
         _warn_of_what_is_unknown(fitted, query, history)
@@ -267,20 +265,21 @@ def _warn_if_not_later(fitted, frame):
 
 
 def read_held_out(
-    fitted, frame, y, weights=None, *, exclude_seen, contexts, history=None, **draw
+    fitted, frame, y, weights=None, *, exclude_seen, history=None, **draw
 ):
     """Return the users of held-out events, their past items and relevant items.
 
     ``fitted``: the recommender's ``Fitted``; ``frame``: events (n_events, n_columns).
     The results are a ``Query`` of length m, their ``Past`` and a Bunch of all
-    parameters of a `HeldOutRanking` except ``indices``. ``contexts`` (n_events,):
-    integers that tell requests apart, m is their number; None: each user is one.
-    ``draw``: ``max_users`` and ``random_state``.
+    parameters of a `HeldOutRanking` except ``indices``. ``draw``: ``max_users``,
+    ``random_state`` and ``contexts`` (n_events,), integers that tell the requests of a
+    user apart, whose number is m; None: there is one. They are the model's by default.
     """
     users, items = fitted.users, fitted.items
     owners = check_ids(frame[users.id_column], "the users of X")
     chosen, encode = frame[items.id_column], partial(items.codes, name="X")
-    draw |= {"contexts": contexts}
+    if "contexts" not in draw:
+        draw["contexts"] = fitted.request_codes(frame)
     judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **draw)
     query = query_of_events(fitted, frame.iloc[judged.last_rows])
     past = past_of(fitted, query, history)

@@ -148,9 +148,8 @@ class ScoreDistributionDisplay(Display):
         recommender, X = cls._two_towers(estimator, X)
         fitted = fitted_of(recommender)
         frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
-        how = {"exclude_seen": recommender.exclude_seen}
-        how["contexts"] = fitted.request_codes(frame)
-        query, past, judged = read_held_out(fitted, frame, y, **how)
+        hides = recommender.exclude_seen
+        query, past, judged = read_held_out(fitted, frame, y, exclude_seen=hides)
         rng = check_random_state(random_state)
         known = _chosen_by_users(judged)
         users, items, others = _draw_pairs(judged.truth, known, max_pairs, rng)

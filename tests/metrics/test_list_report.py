@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from sktwotower import ClickRateRecommender, EASERecommender, PopularityRecommender
 from sktwotower.metrics import (
+    expected_calibration_error,
     ndcg_by_list,
     reciprocal_rank_by_list,
     retrieval_report,
@@ -57,7 +58,8 @@ def test_figures_by_hand(model):
     # in fit, ann chose two items and bob one; all items are known
     groups = ["all", "few events", "many events"]
     assert report.index.unique("group").tolist() == groups
-    assert report.shape == (3 * 3, 4 * 1 + 11)
+    assert report.shape == (3 * 3, 4 * 1 + 12)
+    assert report["expected_calibration_error"].isna().all()
 
 
 @pytest.fixture(scope="module")
@@ -281,3 +283,24 @@ def test_bad_input(model):
         ValueError, match="scores of 'own' must hold finite scores. Got nan"
     ):
         report(baselines={"own": np.full(7, np.nan)})
+
+
+def test_calibration_and_columns_of_one_model_only(model):
+    shown = SHOWN.assign(place=[1, 2, 1, 2, 1, 2, 3], other="x")
+    ranker = LogisticRegression().fit(shown[["place"]], Y)
+    prob = ranker.predict_proba(shown[["place"]])[:, 1]
+    given = {"lists": "page", "baselines": [ranker]}
+    report = retrieval_report(model, shown, Y, k=2, **given)
+    errors = report["expected_calibration_error"].unstack()
+    assert errors.drop(columns="LogisticRegression").isna().all(axis=None)
+    found = errors.loc["all", "LogisticRegression"]
+    assert found == expected_calibration_error(Y, prob)
+    rows = SHOWN["user"] == "bob"
+    expected = expected_calibration_error(np.array(Y)[rows], prob[rows])
+    assert errors.loc["few events", "LogisticRegression"] == expected
+    error = f"{found:.4f}".removeprefix("0")
+    assert f"Expected calibration error: LogisticRegression {error}." in repr(report)
+    # the ids that the recommender has are not columns of the ranker, nor the reverse
+    narrow = retrieval_report(model, SHOWN, Y, k=2, lists="page")
+    same = report.loc["all"].iloc[:2].drop(columns="expected_calibration_error")
+    assert_allclose(same, narrow.loc["all"].drop(columns="expected_calibration_error"))

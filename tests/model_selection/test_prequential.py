@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sktwotower import (
+    ClickRateRecommender,
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
@@ -447,3 +448,59 @@ def test_two_stages_and_side_tables():
         stages, X, scoring=None, strategies=["frozen", "history"], **params
     )
     assert found["test_score"].gt(0).all()
+
+
+# Lists that were shown
+
+
+def shown(n_days=4, n_lists=30, seed=0):
+    """Draw lists of three items, of which each day has its own."""
+    rng = np.random.default_rng(seed)
+    n = n_days * n_lists
+    X = pd.DataFrame({"user": np.arange(n) % 20, "list": np.arange(n)})
+    X["day"] = np.arange(n) // n_lists
+    X = X.loc[np.repeat(X.index, 3)].reset_index(drop=True)
+    X["item"] = X["day"] * 3 + np.tile([0, 1, 2], n)
+    rate = np.array([0.6, 0.3, 0.1])[X["item"] % 3]
+    return X, (rng.uniform(size=len(X)) < rate).astype(int)
+
+
+def test_the_order_of_lists_in_each_slice():
+    X, y = shown()
+    model = ClickRateRecommender(user_id="user", item_id="item")
+    params = {"lists": "list", "time": "day", "freq": 1, "train_size": 90}
+    results = validate(model, X, y, scoring=None, **params)
+    for number, strategy in [(1, "frozen"), (2, "refit")]:
+        start = 1 if strategy == "frozen" else 1 + number
+        learnt = X["day"] < start
+        fitted = ClickRateRecommender(user_id="user", item_id="item")
+        fitted.fit(X[learnt], y[learnt])
+        test = X["day"] == 1 + number
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scorer = make_list_scorer(["roc_auc", "ndcg@10"], lists="list")
+            expected = scorer(fitted, X[test], y[test])
+        row = results[results["strategy"].eq(strategy) & results["slice"].eq(number)]
+        for name, value in expected.items():
+            assert row[f"test_{name}"].item() == pytest.approx(value)
+    one = validate(model, X, y, scoring="ndcg@1", strategies=["frozen"], **params)
+    assert one["test_score"].notna().all()
+
+
+def test_slices_without_a_list_that_counts_have_no_score():
+    X, y = shown()
+    y[X["day"] == 2] = 1  # all chosen: there is an NDCG, and no AUC
+    model = ClickRateRecommender(user_id="user", item_id="item")
+    params = {"lists": "list", "time": "day", "freq": 1, "train_size": 90}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # not even about items that are new
+        results = prequential_validate(
+            model, X, y, strategies=["frozen", "popularity"], **params
+        )
+    assert (
+        results["test_roc_auc"].isna().tolist()
+        == [False] * 2 + [True] * 2 + [False] * 2
+    )
+    assert (results["test_ndcg@10"][2:4] == 1).all()
+    with pytest.raises(TypeError, match="pass y, > 0 where an item was chosen"):
+        prequential_validate(model, X, **params)

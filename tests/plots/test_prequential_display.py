@@ -108,3 +108,10 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch):
 def test_a_table_that_lacks_something(results):
     with pytest.raises(ValueError, match="as prequential_validate returns them. Got"):
         PrequentialDisplay.from_frame(results)
+
+
+def test_the_axis_of_an_area_begins_near_the_lines():
+    results = RESULTS.rename(columns={"test_ndcg@5": "test_roc_auc"})
+    display = PrequentialDisplay.from_frame(results, score_name="test_roc_auc")
+    assert display.ax_.get_ylim()[0] > 0.4
+    assert PrequentialDisplay.from_frame(results).ax_.get_ylim()[0] == 0

@@ -1,0 +1,186 @@
+"""What reports compare and say: recent popularity, cold items, columns, new users."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.model_selection import GridSearchCV, KFold
+
+from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
+from sktwotower.metrics import make_retrieval_scorer, retrieval_report
+from sktwotower.model_selection import TimeSplit
+from tests.builders import TEST, TRAIN, FixedRanking, spelt
+
+RECENT = "recent popularity"
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Events of 20 users and 12 items, of 100 days, and later ones."""
+    rng = np.random.default_rng(0)
+    pairs = np.argwhere(rng.uniform(size=(20, 12)) < 0.6)
+    rng.shuffle(pairs)
+    X = pd.DataFrame(pairs, columns=["user", "item"])
+    X["time"] = pd.date_range("2026-01-01", "2026-04-10", len(X))
+    train, test = next(TimeSplit(0.2, time="time").split(X))
+    return X.iloc[train].reset_index(drop=True), X.iloc[test].reset_index(drop=True)
+
+
+# Recent popularity
+
+
+def test_recent_popularity_is_the_baseline_of_30_days(split):
+    X, later = split
+    model = ItemKNNRecommender(time="time", decay=1).fit(X)
+    window = {"time": "time", "window": pd.Timedelta(days=30)}
+    recent = PopularityRecommender(**window).fit(X)
+    report = retrieval_report(model, later, k=3, baselines={"other": recent})
+    names = ["ItemKNNRecommender", "popularity", "other", RECENT]
+    assert report.loc["all"].index.tolist() == names
+    found, expected = (report.xs(name, level="model") for name in (RECENT, "other"))
+    pd.testing.assert_frame_equal(found, expected)
+    # a model of this name takes its place
+    report = retrieval_report(model, later, k=3, baselines={RECENT: recent})
+    pd.testing.assert_frame_equal(report.xs(RECENT, level="model"), expected)
+
+
+def test_without_dates_or_a_longer_past_there_is_none(split):
+    X, later = split
+    days = (X["time"] - X["time"].min()).dt.days
+    for train in (X.assign(time=days), X[days > days.max() - 30]):
+        model = ItemKNNRecommender(time="time", decay=1).fit(train)
+        held_out = later[["user", "item"]]
+        assert RECENT not in retrieval_report(model, held_out, k=3).loc["all"].index
+    model = ItemKNNRecommender().fit(X)  # which keeps no order
+    assert RECENT not in retrieval_report(model, later, k=3).loc["all"].index
+
+
+def test_a_report_says_whether_recent_best_sellers_are_as_good(split):
+    X, later = split
+    model = ItemKNNRecommender(time="time", decay=1).fit(X)
+    for strength, said in ((1, True), (0, False)):
+        # the best sellers of the last days are what follows, or what does not follow
+        last = X["time"].max()
+        rows = [("new", f"n{i}", last) for i in range(3)] * 8
+        more = pd.DataFrame(rows, columns=["user", "item", "time"])
+        more["user"] += more.index.astype(str)
+        train = pd.concat([X.astype({"user": str, "item": str}), more])
+        wanted = "n0" if strength else "nowhere"
+        held_out = pd.DataFrame({"user": X["user"].unique().astype(str)})
+        held_out["item"] = wanted
+        if not strength:
+            held_out["item"] = later["item"].astype(str)
+            held_out = held_out.dropna()
+        model = ItemKNNRecommender(time="time", decay=1).fit(train)
+        report = retrieval_report(model, held_out, k=2)
+        assert ("Best sellers of the last 30 days" in repr(report)) == said
+        assert bool(report.attrs["best_sellers"]) == said
+
+
+# Places of items without events
+
+
+def test_places_of_cold_items_by_hand():
+    class Cold(FixedRanking):
+        def rank_held_out(self, *args, **params):
+            ranking = super().rank_held_out(*args, **params)
+            counts = ranking.item_counts * [1, 1, 1, 0]  # s is cold
+            object.__setattr__(ranking, "item_counts", counts)
+            return ranking
+
+    report = retrieval_report(Cold().fit(TRAIN), TEST, k=(1, 2))
+    # first: r s q p p; then: s - r q q. s is in the second place of a and wanted by a
+    # and b, whose only place it is.
+    row = report.loc[("all", "Cold")]
+    assert row["cold_share@1"] == 1 / 5 and row["cold_precision@1"] == 1
+    assert row["cold_share@2"] == pytest.approx(2 / 9) and row["cold_precision@2"] == 1
+    text = repr(report)
+    assert "in training take 20.0% of the first 1 places of Cold" in text
+    warm = retrieval_report(FixedRanking().fit(TRAIN), TEST, k=1)
+    assert warm.loc[("all", "FixedRanking"), "cold_share@1"] == 0
+    assert np.isnan(warm.loc[("all", "FixedRanking"), "cold_precision@1"])
+    assert "Items without an event" not in repr(warm)
+
+
+# Columns that only some models have
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas])
+def test_models_may_be_fitted_on_fewer_columns(split, convert):
+    X, later = split
+    ordered = ItemKNNRecommender(time="time", decay=1).fit(X)
+    narrow = EASERecommender().fit(X[["user", "item"]])
+    wide = convert(later.assign(place=1))
+    report = retrieval_report(ordered, wide, k=3, baselines=[narrow])
+    own = retrieval_report(narrow, later[["user", "item"]], k=3)
+    expected = own.loc["all", "recall@3"]["EASERecommender"]
+    assert report.loc[("all", "EASERecommender"), "recall@3"] == expected
+    assert make_retrieval_scorer(k=3)(narrow, wide) == expected
+
+
+def test_requests_of_one_model_are_those_of_a_model_without_the_column(split):
+    X, later = split
+    hours = later.assign(hour=np.arange(len(later)) % 2)
+    narrow = EASERecommender().fit(X[["user", "item"]])
+    wide = EASERecommender().fit(X[["user", "item"]].assign(hour=0))
+    given = hours[["user", "item", "hour"]]
+    found, expected = (
+        m.rank_held_out(given, n_neighbors=3, requests="hour") for m in (narrow, wide)
+    )
+    assert len(found.users) > later["user"].nunique()
+    assert_allclose(found.indices, expected.indices)
+
+
+def test_a_missing_column_is_found_before_any_model_is_asked(split):
+    X, later = split
+
+    class Asked(FixedRanking):
+        def rank_held_out(self, *args, **params):
+            raise AssertionError("It is asked too early.")
+
+    model = Asked().fit(X[["user", "item"]])
+    other = EASERecommender().fit(X.assign(shop=1)[["user", "item", "shop"]])
+    with pytest.raises(ValueError, match="now missing:\n- shop") as raised:
+        retrieval_report(model, later, k=3, baselines={"EASE": other})
+    assert raised.value.__notes__ == ["Raised by the baseline 'EASE'."]
+    timed = EASERecommender(time="time").fit(X)
+    with pytest.raises(ValueError, match="'tme', .* Did you mean 'time'"):
+        timed.score(later.rename(columns={"time": "tme"}))
+
+
+# Users whom no model knows
+
+
+def test_unknown_users_only_are_warned_of():
+    X = spelt("a:pq b:pqr c:pr d:qs e:pq f:rs")  # sorted by user
+    search = GridSearchCV(EASERecommender(), {"l2": [1, 10]}, cv=KFold(3))
+    with pytest.warns(UserWarning, match=r"No user of X is known .* KFold\. Split by"):
+        search.fit(X)
+    model = EASERecommender().fit(X[X["user"] < "e"])
+    with pytest.warns(UserWarning, match="earlier events of these users as") as caught:
+        model.score(X[X["user"] >= "e"])
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.score(X)  # some are known
+        history = {"e": ["p"], "f": ["r"]}
+        retrieval_report(model, spelt("e:q f:s"), k=1, history=history)
+
+
+def test_a_history_without_times_is_warned_of_if_a_model_reads_them(split):
+    X, _ = split
+    later, history = pd.DataFrame({"user": ["new"], "item": [1]}), {"new": [2, 3]}
+    later = later.astype(X.astype({"user": object}).dtypes[["user", "item"]])
+    X = X.astype({"user": str})
+    ordered = ItemKNNRecommender(time="time", decay=1).fit(X)
+    with pytest.warns(UserWarning, match="history has no times, .* column 'time'"):
+        retrieval_report(ordered, later, k=3, history=history)
+    table = pd.DataFrame({"user": "new", "item": [2, 3], "time": X["time"].max()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        retrieval_report(ordered, later, k=3, history=table)
+        plain = ItemKNNRecommender().fit(X[["user", "item"]])
+        retrieval_report(plain, later, k=3, history=history)
