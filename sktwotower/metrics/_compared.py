@@ -7,6 +7,7 @@ first; rows are requests if a model has context.
 """
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
 
@@ -87,11 +88,18 @@ def check_columns(baselines, X):
         if first is not None and fitted is not None:
             optional = [c for c in getattr(fitted, "columns", ()) if c is not None]
             given, owner = columns_of_fit(baseline, first), type(baseline).__name__
-            try:
+            with _blaming(name):
                 read_table(owner, given, fitted.schema, optional=optional)
-            except ValueError as error:
-                error.add_note(f"Raised by the baseline {name!r}.")
-                raise
+
+
+@contextmanager
+def _blaming(name):
+    """Say in errors which baseline has raised them."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        error.add_note(f"Raised by the baseline {name!r}.")
+        raise
 
 
 def context_of(*models):
@@ -147,11 +155,8 @@ def named(baselines, taken, class_of=_class_of):
 def _ranked(name, baseline, recommender, ranking, *, X, y, **params):
     """Return an estimator's ranking by the rows and items of another one."""
     other, X = unwrap(baseline, X, hint=REMEDY)
-    try:
+    with _blaming(name):
         theirs = rank(other, X, y, **params)
-    except (TypeError, ValueError) as error:
-        error.add_note(f"Raised by the baseline {name!r}.")
-        raise
     rows = keys_of(theirs).get_indexer(keys_of(ranking))
     if (rows < 0).any():
         what = "users" if ranking.requests is None else "requests"

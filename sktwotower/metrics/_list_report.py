@@ -12,18 +12,12 @@ import pandas as pd
 from sktwotower._tables._frames import is_frame
 from sktwotower._tables._ids import positions_of
 
+from . import _read_lists as read
 from ._calibration import expected_calibration_error
 from ._compared import check_columns, named
 from ._hits import compared
 from ._ranked_lists import RankedLists, check_one_user, mean_over_lists
 from ._ranking import first_rows
-from ._read_lists import (
-    need_outcomes,
-    pairs_of_rows,
-    probabilities_of,
-    scores_of,
-    split_lists,
-)
 from ._scorers import rank, recommender_in, unwrap
 from ._truth import sample_of
 
@@ -49,8 +43,8 @@ def compare_within_lists(
 
     The parameters are those of `retrieval_report`; ``ks`` is a list.
     """
-    need_outcomes(y)
-    shown, scores, probabilities = _read(estimator, X, y, lists, baselines, history)
+    read.need_outcomes(y)
+    shown, scores = _read(estimator, X, y, lists, baselines, history)
     whole = next(iter(_ranked(shown, scores).values()))
     owners = check_one_user(whole, shown["user"])
     counted = whole.has_choice()
@@ -71,26 +65,26 @@ def compare_within_lists(
         if first.has_choice().any():
             owners = check_one_user(first, part["user"])
             for model, lists_of_model in ranked.items():
-                rows[group, model] = _row(lists_of_model, first, owners, ks)
-                error = np.nan
-                if model in probabilities:
-                    given = part["y"], probabilities[model][part.index]
-                    error = expected_calibration_error(*given)
-                rows[group, model]["expected_calibration_error"] = error
+                row = _row(lists_of_model, first, owners, ks)
+                given = part["y"], part.get(f"probability of {model}")
+                error = (
+                    np.nan if given[1] is None else expected_calibration_error(*given)
+                )
+                rows[group, model] = row | {"expected_calibration_error": error}
     return rows, left_out
 
 
 def _read(estimator, X, y, lists, baselines, history):
-    """Return the shown rows, and scores and probabilities (n_rows,) by model, dicts.
+    """Return a table of the shown rows, and the scores (n_rows,) of each model, a dict.
 
-    Not all models have probabilities. The rows are a table of the outcome, the list and
-    the user, whether the item is in the catalog, and the user's number of events in
-    fit, nan without a positive row.
+    Its columns are the outcome, the list and the user, whether the item is in the
+    catalog, the user's number of events in fit, nan without a positive row, and the
+    probabilities of models that have any.
     """
     check_columns(named(baselines, (), _class_of), X)
-    given, groups = split_lists(estimator, X, lists)
+    given, groups = read.split_lists(estimator, X, lists)
     recommender, inner = unwrap(estimator, given)
-    users, items = pairs_of_rows(recommender, inner)
+    users, items = read.pairs_of_rows(recommender, inner)
     params = {} if history is None else {"history": history}
     fit = rank(recommender, inner, y, n_neighbors=0, **params)
     positions = positions_of(items, pd.Index(recommender.item_ids_))
@@ -99,7 +93,7 @@ def _read(estimator, X, y, lists, baselines, history):
     places = pd.Index(fit.users[first]).get_indexer(users)
     n_events = np.append(fit.user_counts[first].astype(float), np.nan)[places]
     asked = {type(recommender).__name__: estimator}
-    scores = {name: scores_of(estimator, given, history) for name in asked}
+    scores = {name: read.scores_of(estimator, given, history) for name in asked}
     scores["popularity"] = counts[positions]
     rates = getattr(vars(recommender).get("_fitted"), "click_rates", None)
     if rates is not None:
@@ -110,12 +104,11 @@ def _read(estimator, X, y, lists, baselines, history):
     RankedLists(y, scores["popularity"], groups, _names("popularity"))  # checks lengths
     columns = {"y": np.asarray(y), "list": pd.Index(groups), "user": users}
     columns |= {"known": positions >= 0, "n_events": n_events}
-    probabilities = {
-        name: probabilities_of(model, split_lists(model, X, lists)[0])
-        for name, model in asked.items()
-        if hasattr(model, "predict_proba")
-    }
-    return pd.DataFrame(columns), scores, probabilities
+    for name in [name for name in asked if hasattr(asked[name], "predict_proba")]:
+        given, _ = read.split_lists(asked[name], X, lists)
+        prob = read.probabilities_of(asked[name], given)
+        columns[f"probability of {name}"] = prob
+    return pd.DataFrame(columns), scores
 
 
 def _scores_of_baseline(name, baseline, X, lists, history):
@@ -127,7 +120,7 @@ def _scores_of_baseline(name, baseline, X, lists, history):
         )
     if hasattr(baseline, "fit") or isinstance(baseline, type):
         past = None if recommender_in(baseline) is None else history
-        return scores_of(baseline, split_lists(baseline, X, lists)[0], past)
+        return read.scores_of(baseline, read.split_lists(baseline, X, lists)[0], past)
     scores = np.asarray(baseline)
     if scores.shape != (len(X),) or scores.dtype.kind not in "iufb":
         raise ValueError(

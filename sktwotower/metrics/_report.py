@@ -255,19 +255,18 @@ def retrieval_report(
 
 
 def _best_sellers(rows, k):
-    """Return a sentence if recent popularity is within the first model's error.
+    """Return a sentence if recent popularity is within the first model's error, or "".
 
-    Otherwise it is empty. ``rows``: figures by (group, model).
+    ``rows``: figures by (group, model).
     """
-    (_, name), own = next(iter(rows.items()))
-    recall, error = own[f"recall@{k}"], own[f"recall@{k} se"]
-    recent = rows.get(("all", "recent popularity"), {}).get(f"recall@{k}", -1)
-    if not recent >= recall - error:
+    own, recent = next(iter(rows)), rows.get(("all", "recent popularity"))
+    recall, error = (rows[own][name] for name in (f"recall@{k}", f"recall@{k} se"))
+    if recent is None or not recent[f"recall@{k}"] >= recall - error:
         return ""
     return (
         "Best sellers of the last 30 days, the same for everybody, find as much as\n"
-        f"{name}, within its standard error of {number(error)}: recall@{k} "
-        f"{number(recent)} against {number(recall)}."
+        f"{own[1]}, within its standard error of {number(error)}: recall@{k} "
+        f"{number(recent[f'recall@{k}'])} against {number(recall)}."
     )
 
 

@@ -69,18 +69,7 @@ class ReliabilityDisplay(Display):
     name: str | None = None
 
     @classmethod
-    def from_estimator(
-        cls,
-        estimator,
-        X,
-        y,
-        *,
-        n_bins=10,
-        strategy="quantile",
-        name=None,
-        ax=None,
-        **kwargs,
-    ) -> Self:
+    def from_estimator(cls, estimator, X, y, *, name=None, ax=None, **kwargs) -> Self:
         """Predict the probabilities of rows that were shown, and draw the curve.
 
         Parameters
@@ -91,14 +80,13 @@ class ReliabilityDisplay(Display):
             Rows that were shown, and that fit has not seen.
         y : array-like of shape (n_rows,)
             Outcome of each row; positives are those > 0.
-        n_bins, strategy
-            As in `from_predictions`.
         name : str, default=None
             Name of the model in the legend. None: its class name.
         ax : matplotlib Axes, default=None
             Where to draw. None: a new figure.
         **kwargs : dict
-            Arguments of `matplotlib.axes.Axes.plot`.
+            ``n_bins`` and ``strategy`` of `from_predictions`, and arguments of
+            `matplotlib.axes.Axes.plot`.
 
         Returns
         -------
@@ -129,8 +117,8 @@ class ReliabilityDisplay(Display):
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         name = type(estimator).__name__ if name is None else name
-        how = {"n_bins": n_bins, "strategy": strategy, "name": name, "ax": ax}
-        return cls.from_predictions(y, probabilities_of(estimator, X), **how, **kwargs)
+        prob = probabilities_of(estimator, X)
+        return cls.from_predictions(y, prob, name=name, ax=ax, **kwargs)
 
     @classmethod
     def from_predictions(
