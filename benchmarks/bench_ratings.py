@@ -18,12 +18,13 @@ from _per_user import gain
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import ndcg_at_k, recall_at_k
+from sktwotower.preprocessing import ratings_to_events
 
 K, HIGH = 10, 4
 DATA = ["ml-100k", "ml-latest-small-2018"]
 ONLY_HIGH = "fit(X[ratings >= 4])"
 EXCLUDED = "the same, recommend(exclude=X[ratings < 4])"
-LITTLE = "y = np.where(ratings >= 4, 1, .01)"
+LITTLE = "ratings_to_events(X, ratings)"
 
 
 def load(folder, name):
@@ -45,7 +46,8 @@ def fits(train):
         EXCLUDED: (pairs[high], None, pairs[~high]),
         "all ratings alike": (pairs, None, None),
         "y = ratings / 5": (pairs, rating / 5, None),
-        LITTLE: (pairs, np.where(high, 1, 0.01), None),
+        "y = ratings >= 4": (pairs, high, None),
+        LITTLE: (*ratings_to_events(pairs, rating, HIGH), None),
     }
 
 

@@ -117,7 +117,8 @@ class EmbeddingMapDisplay(Display):
         method : {"auto", "umap", "tsne", "pca"} or transformer, default="auto"
             How the vectors are put on a plane: by UMAP (`pip install umap-learn`),
             t-SNE or PCA of scikit-learn, or by any object with ``fit_transform``.
-            "auto": UMAP if it is installed, else t-SNE.
+            "auto": UMAP if it is installed, else t-SNE. For 2,000 items t-SNE takes
+            seconds, many times as long as PCA.
         max_items : int, default=2000
             Size of a random sample of items, >= 3. None: all items.
         random_state : int, RandomState instance or None, default=None

@@ -89,7 +89,8 @@ class TwoTowerRecommender(
         y : array-like of shape (n_events,) or str, default=None
             Outcome of each event: > 0 is its reward, 0 means shown and not chosen.
             None: all events are positive, with reward 1. With events on disk, the name
-            of a column, which then does not belong to X.
+            of a column, which then does not belong to X. For ratings see
+            `sktwotower.preprocessing.ratings_to_events`.
         sample_weight : array-like of shape (n_events,) or str, default=None
             Multiplies the reward, or the weight of an impression; >= 0. A weight of 2
             has the same effect as repeating the row, a weight of 0 as leaving it out.
