@@ -21,7 +21,7 @@ def rows_of_ranker(ranker, own, usual, groups):
     names = list(dict.fromkeys(groups[feature] for feature in differs))
     n = len(names)
     chosen = (np.arange(2**n)[:, None] >> np.arange(n)) & 1  # each set of groups once
-    table = pd.DataFrame([usual] * len(chosen), columns=own.index, dtype=own.dtype)
+    table = pd.DataFrame(np.tile(usual, (2**n, 1)), columns=own.index)
     for feature in differs:
         table.loc[chosen[:, names.index(groups[feature])] == 1, feature] = own[feature]
     scores = ranker.scores(table)
