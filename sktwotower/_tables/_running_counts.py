@@ -99,8 +99,12 @@ class RunningCounts:
         """Return the counts with the key ``places[k]`` for each key k."""
         keys = places[self.keys]
         order = np.argsort(keys)
-        parts = {"sums": self.sums[order], "latest": self.latest[order]}
-        return replace(self, keys=keys[order], **parts)
+        return replace(self.part(order), keys=keys[order])
+
+    def part(self, kept) -> Self:
+        """Return the counts of some keys only, bool (n_keys,) or positions."""
+        parts = (getattr(self, name)[kept] for name in ("keys", "sums", "latest"))
+        return RunningCounts(*parts, self.half_life)
 
     def _left(self, ages):
         """Return what is left, in [0, 1], of events of some ages."""

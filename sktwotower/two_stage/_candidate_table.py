@@ -115,7 +115,15 @@ class Describer:
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:
             return table
-        named = self.with_ids(query, table, *pairs[:2])
+        return self.with_own(table, self.with_ids(query, table, *pairs[:2]))
+
+    def with_own(self, table, named):
+        """Return features (n_pairs, n_features), and then those of the caller.
+
+        ``named``: the table after the ids of its pairs.
+        """
+        if self.own is None:
+            return table
         own = self.own(named) if callable(self.own) else self.own.transform(named)
         return pd.concat([table, _as_table(own, table)], axis=1)
 

@@ -133,11 +133,12 @@ def asked_of(fitted, context, frame, n, given, name):
     return StagedAsked(first, numbers)
 
 
-def learn_context(frame, selection, columns):
+def learn_context(frame, selection, columns, parameter="context"):
     """Return the ``Context`` of events.
 
     ``selection``: as in `select_columns`. None: those of the retriever that can be
-    encoded. ``columns``: the `Columns` that the retriever reads.
+    encoded. ``columns``: the `Columns` that the retriever reads. ``parameter``: what
+    messages call the selection.
     """
     inherits = selection is None
     if inherits:
@@ -145,7 +146,7 @@ def learn_context(frame, selection, columns):
         if columns.asks_time and is_date(frame[columns.time]):
             names.append(columns.time)
     else:
-        names = list(dict.fromkeys(select_columns(frame, selection, "context")))
+        names = list(dict.fromkeys(select_columns(frame, selection, parameter)))
     kept, dates, encoders = [], [], []
     for name in names:
         own_dates = [name] if is_date(frame[name]) else []
@@ -157,8 +158,8 @@ def learn_context(frame, selection, columns):
             encoders += found
         elif not inherits:
             raise ValueError(
-                f"The context column {name!r} of X must hold numbers, dates or at most "
-                "255 levels. Encode it as numbers, or leave it out."
+                f"The {parameter} column {name!r} of X must hold numbers, dates or at "
+                "most 255 levels. Encode it as numbers, or leave it out."
             )
     return Context(kept, dates, encoders)
 

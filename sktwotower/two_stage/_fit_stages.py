@@ -48,10 +48,13 @@ def learn(owner, recipe, X, y, sample_weight):
     events = read(owner, retriever, X, y, sample_weight)
     context = learn_context(events.frame, recipe.context, events.columns)
     columns = ShownColumns.of(events, recipe)
-    cut = cut_events(recipe, retriever, events)
+    rows = [] if recipe.row_features is None else recipe.row_features
+    rows = learn_context(events.frame, rows, events.columns, "row_features")
+    cut = cut_events(recipe, retriever, events, columns)
     # before any warning: errors are those of a fit without a second stage
     final = with_choices(retriever, cut.first).fit(X, y, sample_weight)
-    training, before, stage, lists = train_rankers(recipe, ranker, cut, columns)
+    ranked = train_rankers(recipe, ranker, cut, columns, rows)
+    training, before, stage, lists = ranked
     by_user = training.cut == "user"
     describer = build_describer(
         recipe, final, events, columns, by_user=by_user, context=context, before=before

@@ -25,7 +25,7 @@ from ._labelled import Training
 from ._list_stage import ListStage
 from ._ranker import FittedRanker
 from ._ranker_explanation import rows_of_ranker
-from ._shown_rows import USER_BLOCK, ShownColumns, ShownRows, describe_rows
+from ._shown_rows import USER_BLOCK, ShownColumns, ShownRows
 
 
 def _is_retriever(value, place):
@@ -88,8 +88,8 @@ class FittedStages(Fitted):
         csr((n_users + 1, self.describer.context.n_levels))(used, f"{at}.context_users")
         own = self.describer.own
         require(own is None or hasattr(own, "transform"), f"{at}.own", "a transformer")
-        unknown = self.lists is not None and log.click_rates is None
-        require(not unknown, f"{at}.log.click_rates", "click rates, for lists")
+        if self.lists is not None:
+            self.lists.check_columns(self.describer, f"{place}.lists")
         is_ranked = self.ranker is not None or self.training.weight == 0
         require(is_ranked, f"{place}.ranker", "a ranker")
 
@@ -136,8 +136,10 @@ class FittedStages(Fitted):
         retriever._forget(retriever._fitted, gone)
         describer = self.describer.without_users(gone, retriever._fitted)
         training = self.training.without(self.users.ids[gone], self.users.label)
-        same = "ranker", "n_candidates", "columns", "lists"
+        same = "ranker", "n_candidates", "columns"
         others = {name: getattr(self, name) for name in same}
+        if self.lists is not None:
+            others["lists"] = self.lists.without_users(self.users.ids[gone])
         return FittedStages.of(retriever, describer, training=training, **others)
 
     def past(self, query, added=None):
@@ -191,15 +193,11 @@ class FittedStages(Fitted):
 
         ``scores`` (n_events,): those of the retriever.
         """
-        if self.lists.order == "retriever":
+        if self.lists.order.name == "retriever":
             return scores
-        shown = self._shown(self.retriever._fitted, frame, scores, history)
-        features = describe_rows(
-            self.describer, self.retriever, self.n_candidates, shown
-        )
-        ordered = np.empty(len(frame), dtype=np.float32)
-        ordered[shown.order] = self.lists.scores(features)
-        return ordered
+        first = self.retriever._fitted
+        shown_of = functools.partial(self._shown, first, frame, scores, history)
+        return self.lists.scores(self, frame, shown_of).astype(np.float32)
 
     def scores_of_pairs(self, frame, scores, history, exclude_seen):
         """Return the blended scores (n_events,) of the pairs of a table of events.

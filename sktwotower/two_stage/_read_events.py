@@ -69,10 +69,17 @@ class ReadEvents(NamedTuple):
         arrays = {name: np.append(before, after) for name, before, after in both}
         return self._replace(frame=frame, **arrays)
 
-    def cut(self, cut, share):
-        """Return the events before a cut, those after it, and how they were cut."""
+    def cut(self, cut, share, judged=None):
+        """Return the events before a cut, those after it, and how they were cut.
+
+        ``judged``: the rows of which a share is later with "auto" and "time", bool
+        (n_events,). None: positive ones, and "auto" depends on users.
+        """
         users, times, dates = self.users, self.times, self.dates
-        later, cut = later_events(users, times, self.chosen, dates, cut, share)
+        if judged is None or cut == "user" or not (dates and judged.any()):
+            later, cut = later_events(users, times, self.chosen, dates, cut, share)
+        else:
+            later, cut = latest(times, judged, share), "time"
         return self.part(~later), self.part(later), cut
 
 
@@ -116,15 +123,15 @@ def later_events(users, times, chosen, dates, cut, share):
     """
     if cut == "user" or (cut == "auto" and not dates):
         return _latest_of_each_user(users, times, chosen, share), "user"
-    later = _latest(times, chosen, share)
+    later = latest(times, chosen, share)
     if cut == "auto" and _share_known(users, chosen, later) < MIN_KNOWN:
         return _latest_of_each_user(users, times, chosen, share), "user"
     return later, "time"
 
 
-def _latest(times, chosen, share):
-    """Return which events are not before one point in time."""
-    in_order = np.sort(times[chosen])
+def latest(times, judged, share):
+    """Return which events are after one point in time, a share of those ``judged``."""
+    in_order = np.sort(times[judged])
     n_later = max(1, int(share * len(in_order) + 1e-9))
     return times >= in_order[len(in_order) - n_later]
 

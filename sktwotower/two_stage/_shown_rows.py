@@ -4,6 +4,7 @@ Input: events or requests (n_rows, n_columns), and a fitted retriever.
 Output: ``ShownColumns``, and ``ShownRows`` with features (n_rows, n_features).
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,11 @@ class ShownColumns(NamedTuple):
                     f"position={recipe.position!r} is the place of an item in its "
                     "list: name the column of lists as well, lists=..."
                 )
+            if recipe.row_features is not None:
+                raise ValueError(
+                    f"row_features={recipe.row_features!r} are columns of the rows of "
+                    "lists: name the column of lists as well, lists=..."
+                )
             return cls(None, None)
         lists = name_of(list(frame), recipe.lists, "lists")
         columns = cls(lists, name_of(list(frame), recipe.position, "position"))
@@ -59,6 +65,13 @@ class ShownColumns(NamedTuple):
     def rows(self, frame):
         """Return which rows of a table belong to a list, bool (n_rows,)."""
         return frame[self.lists].notna().to_numpy()
+
+    def mixed(self, events):
+        """Return which rows are of lists that hold both outcomes, bool (n_rows,)."""
+        lists = pd.factorize(events.frame[self.lists])[0]
+        chosen = pd.Series(events.chosen).groupby(lists)
+        mixed = chosen.transform("any") & ~chosen.transform("all")
+        return mixed.to_numpy() & (lists >= 0)
 
     def positions(self, frame):
         """Return the position of each row, float (n_rows,), nan where it is missing."""
@@ -159,9 +172,9 @@ def describe_rows(describer, retriever, n_candidates, shown):
     """Return the features (n_rows, n_features) of ``ShownRows``, a DataFrame.
 
     The retriever's rank and score are relative to its best candidates for the user, of
-    which there are ``n_candidates``.
+    which there are ``n_candidates``. Features of the caller are not among them.
     """
-    tables = []
+    tables, describer = [], replace(describer, own=None)
     for query, past, _, rows, items, scores, context in shown.blocks():
         best, _ = find_candidates(retriever, query, past.first, n_candidates)
         ranks, gaps = ranks_among(best[rows], scores), scores - best[rows, 0]

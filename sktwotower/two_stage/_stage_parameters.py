@@ -255,6 +255,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     features: Any = None
     lists: str | int | None = None
     position: str | int | None = None
+    row_features: Any = None
     n_neighbors: int = 10
     exclude_seen: bool = True
     keep_training_table: bool = False

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from sktwotower._tables._event_table import EventTable
@@ -50,6 +51,13 @@ class Cut(NamedTuple):
     first: object
     reason: str | None
 
+    @property
+    def where(self):
+        """Where it fell, for messages: " at" a date, if it is one moment for all."""
+        if self.kind != "time" or not self.later.dates:
+            return ""
+        return f" at {pd.Timestamp(self.later.times.min())}"
+
 
 class Ranked(NamedTuple):
     """What fit learns from later events: as in ``FittedStages``.
@@ -69,9 +77,13 @@ class Ranked(NamedTuple):
     lists: ListStage | None = None
 
 
-def cut_events(recipe, retriever, events):
-    """Return the ``Cut`` of all events, with a clone of the retriever fitted before."""
-    before, later, kind = events.cut(recipe.cut, recipe.later_size)
+def cut_events(recipe, retriever, events, columns):
+    """Return the ``Cut`` of all events, with a clone of the retriever fitted before.
+
+    ``columns``: ``ShownColumns``. If there are any, the share is one of their rows.
+    """
+    judged = None if columns.lists is None else columns.mixed(events)
+    before, later, kind = events.cut(recipe.cut, recipe.later_size, judged)
     first, reason = None, "to cut off the later ones of users who have earlier ones."
     if before.chosen.any() and later.chosen.any():
         try:
@@ -101,7 +113,7 @@ def with_choices(retriever, first):
     return clone(retriever).set_params(**chosen)
 
 
-def train_rankers(recipe, ranker, cut, columns):
+def train_rankers(recipe, ranker, cut, columns, row_columns):
     """Return what is ``Ranked``; parts are None, after a warning, if they cannot be.
 
     Parameters
@@ -111,8 +123,10 @@ def train_rankers(recipe, ranker, cut, columns):
         It is cloned.
     cut : Cut
     columns : ShownColumns
+    row_columns : Context
+        Columns of the rows of lists.
     """
-    first, before, later, describer = cut.first, cut.before, cut.later, None
+    first, before, describer = cut.first, cut.before, None
     how = {"by_user": cut.kind == "user"}
     try:
         if first is None:
@@ -121,13 +135,18 @@ def train_rankers(recipe, ranker, cut, columns):
         describer = build_describer(recipe, first, before, columns, **how)
         ranked = _with_ranker(recipe, ranker, describer, cut, columns)
     except Fallback as reason:
-        warn(f"No ranker was trained: {reason} The order of items is the retriever's.")
+        fell = f" The cut fell{cut.where}: change later_size." if cut.where else ""
+        warn(
+            f"No ranker was trained: {reason}{fell} The order of items is the "
+            "retriever's."
+        )
         training = Training(cut.kind, 0.0, reason.n_positive, reason.recall)
         ranked = Ranked(training, describer)
     if columns.lists is None or describer is None:
         return ranked
-    lists = train_on_lists(recipe, columns, ranker, first, ranked.describer, later)
-    return ranked._replace(lists=lists)
+    how = cut, ranked.describer, row_columns
+    lists, describer = train_on_lists(recipe, columns, ranker, *how)
+    return ranked._replace(lists=lists, describer=describer)
 
 
 def _with_ranker(recipe, ranker, describer, cut, columns):

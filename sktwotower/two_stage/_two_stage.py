@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.utils.metaestimators import available_if
 
 from sktwotower._records import record
 from sktwotower._tables._messages import check_count
@@ -24,6 +25,16 @@ from ._fit_stages import StageRecipe, learn
 from ._fitted_stages import FittedStages
 from ._ranker_importance import importance
 from ._stage_parameters import TwoStageParameters
+
+
+def _has_lists(estimator):
+    """Return True for an estimator of lists, else raise ``AttributeError``."""
+    if estimator.lists is None:
+        raise AttributeError(
+            "predict_proba is the probability that an item of a list is chosen: fit "
+            "with the column that names the lists, TwoStageRecommender(lists=...)."
+        )
+    return True
 
 
 @record
@@ -43,9 +54,13 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     candidate_recall_ = fitted_attribute("training.recall")
     n_positive_candidates_ = fitted_attribute("training.n_positive")
     training_table_ = fitted_attribute("training.table", is_table=True)
-    list_order_ = fitted_attribute("lists.order")
+    list_order_ = fitted_attribute("lists.order.name")
     list_ranker_ = fitted_attribute("lists.ranker.estimator")
-    list_gains_ = fitted_attribute("lists.gains", is_table=True)
+    list_gains_ = fitted_attribute("lists.gains", may_be_none=True, is_table=True)
+    list_gains_later_ = fitted_attribute(
+        "lists.later_gains", may_be_none=True, is_table=True
+    )
+    classes_ = fitted_attribute("lists.classes")
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Train both stages on events.
@@ -174,7 +189,69 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         >>> model.predict([[0, "tea"], [0, "hose"]]).round(2)  # a kitchen customer
         array([1. , 0.2], dtype=float32)
         """
+        return self._scores(fitted_of(self), X, history)
+
+    @available_if(_has_lists)
+    def predict_proba(self, X, history=None) -> np.ndarray:
+        """Return the probability that items are not chosen, and are chosen, in a list.
+
+        Parameters
+        ----------
+        X, history
+            As in `predict`.
+
+        Returns
+        -------
+        ndarray of shape (n_events, 2)
+            In each row 1 - p and p, as in ``classes_``.
+
+        Raises
+        ------
+        AttributeError
+            If the parameter ``lists`` is None.
+        ValueError
+            If fit could not learn from lists, or as in `predict`.
+        NotFittedError, TypeError
+            As in `predict`.
+
+        Notes
+        -----
+        p is the share of the rows with that score that were chosen, in the lists that
+        judged ``list_order_``: a function that never falls (isotonic regression), or a
+        logistic curve if there are fewer than 1,000 rows. It refers to the places at
+        which items were shown in them.
+
+        Examples
+        --------
+        Of two items that are shown together, the first is chosen in three of four
+        lists, the second in one.
+
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+        >>> n = np.arange(400)
+        >>> days = pd.Timestamp("2024-01-01") + pd.to_timedelta(n, unit="D")
+        >>> shown = pd.DataFrame({"user": n % 40, "item": "tea", "day": days, "list": n})
+        >>> shown = pd.concat([shown, shown.assign(item="jam")])
+        >>> y = np.r_[n % 4 > 0, n % 4 == 0].astype(int)
+        >>> model = TwoStageRecommender(
+        ...     PopularityRecommender(), time="day", lists="list", random_state=0
+        ... ).fit(shown, y)
+        >>> asked = pd.DataFrame({"user": 7, "item": ["tea", "jam"], "list": 0})
+        >>> model.predict_proba(asked).round(2)
+        """
         fitted = fitted_of(self)
+        if fitted.lists is None:
+            raise ValueError(
+                "There are no probabilities, as fit could not learn from lists: it "
+                "warned why. Pass more lists with y > 0 and y = 0 to fit."
+            )
+        scores = self._scores(fitted, X, history)
+        chosen = fitted.lists.order.calibration.at(scores)
+        return np.column_stack([1 - chosen, chosen])
+
+    def _scores(self, fitted, X, history):
+        """Return what `predict` does, by one fitted state."""
         about_lists = [name for name in fitted.columns if name is not None]
         X = fitted.schema.with_empty_columns(X, about_lists)
         scores = fitted.retriever.predict(X, history=history)
