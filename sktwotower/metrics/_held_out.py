@@ -113,7 +113,8 @@ class EvaluationMixin:
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns), or events on disk
-            Held-out events with the columns of fit, as in `score`.
+            Held-out events with the columns of fit, as in `score`. Further columns of
+            a dataframe are left out; `requests` may name them.
         y : array-like of shape (n_events,) or str, default=None
             As in `fit`; only events with y > 0 are to be found.
         sample_weight : array-like of shape (n_events,) or str, default=None
@@ -154,6 +155,12 @@ class EvaluationMixin:
         TypeError
             If `n_neighbors` or `max_users` is not an integer, or a column of `requests`
             holds lists.
+
+        Warns
+        -----
+        UserWarning
+            If no user of X is known, and they have no features and no history; if a
+            model that reads times gets a history without them.
 
         See Also
         --------

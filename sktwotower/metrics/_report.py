@@ -11,7 +11,7 @@ from sktwotower._tables._frames import library_of
 from sktwotower._tables._messages import check_count
 
 from ._compared import rank_models
-from ._groups import GroupRanking, groups_of, popular_items, recent_users
+from ._groups import GroupRanking, everyone, groups_of, popular_items, recent_users
 from ._list_report import compare_within_lists
 from ._rendering import Report, number
 from ._scorers import recommender_in
@@ -44,7 +44,8 @@ def retrieval_report(
         The model to report on, under its class name: any estimator that returns a
         `HeldOutRanking`.
     X : DataFrame or array of shape (n_events, n_columns)
-        Held-out events, with the columns of fit.
+        Held-out events, with the columns of fit of all models. Further columns of a
+        dataframe are left out for the models that were fitted without them.
     y : array of shape (n_events,), default=None
         Outcome of each event; positives are those > 0. None: all are positive.
     k : int or sequence of int, default=(10, 20)
@@ -55,7 +56,8 @@ def retrieval_report(
     random_state : int, RandomState instance or None, default=None
         Draws the sample.
     baselines : list of estimators, or dict of str to estimator or ranking, default=None
-        Further models, fitted on the same events. In a list, each is reported under its
+        Further models, fitted on the same events, which may have fewer columns or
+        more than those of the estimator. In a list, each is reported under its
         class name. For a model of another library, pass its ranking: a dict of users to
         lists of items, best first, or a table whose first two columns are users and
         items, best first or with a column 'rank'. The ranking should leave out items
@@ -86,24 +88,30 @@ def retrieval_report(
 
     Returns
     -------
-    report : DataFrame of shape (n_groups * n_models, 18 * n_k + 2)
+    report : DataFrame of shape (n_groups * n_models, 21 * n_k + 2)
         The rows are named by (group, model). Columns per k: 'recall@k', 'ndcg@k' and
         'mrr@k', each with 'recall@k se' (standard error over the users), 'recall@k
         diff' (the difference from `estimator`, user by user, < 0 where the model is
-        worse) and 'recall@k diff se'; then 'hit_rate@k' and, of all that is
-        recommended, 'coverage@k', 'gini@k', 'novelty@k' and 'long_tail_share@k' (nan
-        where no item of the catalog has an event of fit) and 'intra_list_diversity@k'
-        (nan without vectors). At the end the numbers of 'users', of 'requests' if rows
+        worse) and 'recall@k diff se'; then 'hit_rate@k', 'precision@k' and, of all that
+        is recommended, 'coverage@k', 'gini@k', 'novelty@k' and 'long_tail_share@k' (nan
+        where no item of the catalog has an event of fit), 'intra_list_diversity@k' (nan
+        without vectors) and 'cold_share@k', the share of the places that items without
+        events take, with 'cold_precision@k', the share of these places that are hits
+        (nan without any). At the end the numbers of 'users', of 'requests' if rows
         are requests, and of 'events' that count. Its `attrs` hold the number of
-        'events_not_in_catalog' and what was 'left_out' of X, a dict of reason to
-        number. It prints, and shows in a notebook, with 95 % intervals (1.96 standard
+        'events_not_in_catalog', what was 'left_out' of X, a dict of reason to number,
+        and 'best_sellers', a sentence if the best sellers of the last 30 days come
+        within the standard error of the estimator's recall, else "". It needs the dates
+        of the events of fit, which the estimator keeps if their order counts. The
+        report prints, and shows in a notebook, with 95 % intervals (1.96 standard
         errors). It is of pandas; its method ``to_frame()`` returns a table with the
         columns 'group' and 'model' in the library of X, such as polars.
-        With `lists` the shape is (n_groups * n_models, 4 * n_k + 11): 'roc_auc',
+        With `lists` the shape is (n_groups * n_models, 4 * n_k + 12): 'roc_auc',
         'ndcg@k' per k and 'mrr', each with 'roc_auc se' (lists of one user count as one
         cluster), 'roc_auc diff' (list by list) and 'roc_auc diff se'; then the numbers
         of 'users' and 'lists' that count, and of 'roc_auc lists', those with both
-        outcomes.
+        outcomes; at the end the 'expected_calibration_error' of all rows of models with
+        ``predict_proba``, nan for others.
 
     Raises
     ------
@@ -123,7 +131,9 @@ def retrieval_report(
     Warns
     -----
     UserWarning
-        If a given ranking holds items that the user chose in fit.
+        If a given ranking holds items that the user chose in fit, if no user of X is
+        known and they have no features, or if `history` has no times, which a model
+        reads.
 
     See Also
     --------
@@ -235,10 +245,6 @@ def retrieval_report(
         return _as_frame(rows, attrs, library_of(X))
     params |= {"requests": requests, "item_vectors": item_vectors}
     ranking, models = rank_models(estimator, X, y, max(ks), **params)
-    recent = recent_users(recommender_in(estimator))
-    if recent is not None:
-        popular = popular_items(ranking, max(ks), recent)
-        models.setdefault("recent popularity", popular)
     rows = {}
     for group in groups_of(ranking):
         judged = {
@@ -250,23 +256,28 @@ def retrieval_report(
             rows[group.name, model] = of_model.row(ks, first)
     attrs = {"k": tuple(ks), "events_not_in_catalog": int(ranking.n_unreachable.sum())}
     attrs["left_out"] = ranking.left_out
-    attrs["best_sellers"] = _best_sellers(rows, max(ks))
+    (_, name), own = next(iter(rows.items()))
+    recent = recent_users(recommender_in(estimator))
+    attrs["best_sellers"] = _best_sellers(ranking, recent, max(ks), name, own)
     return _as_frame(rows, attrs, library_of(X))
 
 
-def _best_sellers(rows, k):
-    """Return a sentence if recent popularity is within the first model's error, or "".
+def _best_sellers(ranking, recent, k, name, own):
+    """Return a sentence if recent best sellers are within a model's error, else "".
 
-    ``rows``: figures by (group, model).
+    ``recent``: as of `recent_users`. ``own``: figures of the model, by column.
     """
-    own, recent = next(iter(rows)), rows.get(("all", "recent popularity"))
-    recall, error = (rows[own][name] for name in (f"recall@{k}", f"recall@{k} se"))
-    if recent is None or not recent[f"recall@{k}"] >= recall - error:
+    if recent is None:
+        return ""
+    popular = popular_items(ranking, k, recent)
+    found = GroupRanking(ranking, everyone(ranking), popular).mean("recall", k)
+    recall, error = own[f"recall@{k}"], own[f"recall@{k} se"]
+    if not found >= recall - error:
         return ""
     return (
         "Best sellers of the last 30 days, the same for everybody, find as much as\n"
-        f"{own[1]}, within its standard error of {number(error)}: recall@{k} "
-        f"{number(recent[f'recall@{k}'])} against {number(recall)}."
+        f"{name}, within its standard error of {number(error)}: recall@{k} "
+        f"{number(found)} against {number(recall)}."
     )
 
 

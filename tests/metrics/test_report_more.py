@@ -11,10 +11,9 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from sktwotower.metrics import make_retrieval_scorer, retrieval_report
+from sktwotower.metrics._groups import recent_users
 from sktwotower.model_selection import TimeSplit
 from tests.builders import TEST, TRAIN, FixedRanking, spelt
-
-RECENT = "recent popularity"
 
 
 @pytest.fixture(scope="module")
@@ -32,52 +31,36 @@ def split():
 # Recent popularity
 
 
-def test_recent_popularity_is_the_baseline_of_30_days(split):
-    X, later = split
-    model = ItemKNNRecommender(time="time", decay=1).fit(X)
-    window = {"time": "time", "window": pd.Timedelta(days=30)}
-    recent = PopularityRecommender(**window).fit(X)
-    report = retrieval_report(model, later, k=3, baselines={"other": recent})
-    names = ["ItemKNNRecommender", "popularity", "other", RECENT]
-    assert report.loc["all"].index.tolist() == names
-    found, expected = (report.xs(name, level="model") for name in (RECENT, "other"))
-    pd.testing.assert_frame_equal(found, expected)
-    # a model of this name takes its place
-    report = retrieval_report(model, later, k=3, baselines={RECENT: recent})
-    pd.testing.assert_frame_equal(report.xs(RECENT, level="model"), expected)
+def test_a_report_says_where_best_sellers_of_30_days_are_as_good(split):
+    X, _ = split
+    # whoever is new chooses what was new in the last days, which the model cannot know
+    new = pd.DataFrame({"user": np.arange(50, 58), "item": 99, "time": X["time"].max()})
+    X = pd.concat([X, new], ignore_index=True)
+    held_out = pd.DataFrame({"user": np.arange(100, 110), "item": [99] * 9 + [0]})
+    old = ItemKNNRecommender(time="time", decay=1).fit(X)
+    recent = PopularityRecommender(time="time", window=pd.Timedelta(days=30)).fit(X)
+    report = retrieval_report(old, held_out, k=(1, 2), baselines={"recent": recent})
+    found = report.loc["all", "recall@2"].map("{:.4f}".format).str.removeprefix("0")
+    assert f"recall@2 {found['recent']} against" in report.attrs["best_sellers"]
+    assert report.attrs["best_sellers"] in repr(report)
+    lines = repr(report).splitlines()
+    assert max(map(len, lines)) <= 100
+    # to whom they are no use: everybody wants something else
+    wanted = X.groupby("user").head(1)[["user", "item"]]
+    other = retrieval_report(old, wanted[wanted["item"] != 99], k=1)
+    assert other.attrs["best_sellers"] == "" and "30 days" not in repr(other)
 
 
-def test_without_dates_or_a_longer_past_there_is_none(split):
+def test_without_dates_or_a_longer_past_there_is_nothing_to_say(split):
     X, later = split
     days = (X["time"] - X["time"].min()).dt.days
+    model = ItemKNNRecommender(time="time", decay=1)
+    assert recent_users(model.fit(X)).sum() < len(X)
     for train in (X.assign(time=days), X[days > days.max() - 30]):
-        model = ItemKNNRecommender(time="time", decay=1).fit(train)
-        held_out = later[["user", "item"]]
-        assert RECENT not in retrieval_report(model, held_out, k=3).loc["all"].index
-    model = ItemKNNRecommender().fit(X)  # which keeps no order
-    assert RECENT not in retrieval_report(model, later, k=3).loc["all"].index
-
-
-def test_a_report_says_whether_recent_best_sellers_are_as_good(split):
-    X, later = split
-    model = ItemKNNRecommender(time="time", decay=1).fit(X)
-    for strength, said in ((1, True), (0, False)):
-        # the best sellers of the last days are what follows, or what does not follow
-        last = X["time"].max()
-        rows = [("new", f"n{i}", last) for i in range(3)] * 8
-        more = pd.DataFrame(rows, columns=["user", "item", "time"])
-        more["user"] += more.index.astype(str)
-        train = pd.concat([X.astype({"user": str, "item": str}), more])
-        wanted = "n0" if strength else "nowhere"
-        held_out = pd.DataFrame({"user": X["user"].unique().astype(str)})
-        held_out["item"] = wanted
-        if not strength:
-            held_out["item"] = later["item"].astype(str)
-            held_out = held_out.dropna()
-        model = ItemKNNRecommender(time="time", decay=1).fit(train)
-        report = retrieval_report(model, held_out, k=2)
-        assert ("Best sellers of the last 30 days" in repr(report)) == said
-        assert bool(report.attrs["best_sellers"]) == said
+        assert recent_users(model.fit(train)) is None
+    assert recent_users(ItemKNNRecommender().fit(X)) is None  # which keeps no order
+    held_out = later[["user", "item"]]
+    assert retrieval_report(model, held_out, k=3).attrs["best_sellers"] == ""
 
 
 # Places of items without events
