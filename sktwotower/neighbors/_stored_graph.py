@@ -13,16 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records import (
-    array,
-    finite,
-    instance,
-    integer,
-    number,
-    positions,
-    record,
-    require,
-)
+from sktwotower._records import array, integer, number, positions, record, require
+from sktwotower._records._checks import instance
 
 from ._threads import numba_threads
 
@@ -40,8 +32,8 @@ class StoredGraph(NamedTuple):
     offsets: array("int32 int64", "n+1")
     columns: array("int32 int64", "n_edges")
     order: array("int32 int64", "n")
-    tree_planes: array("float32", "n_nodes d")
-    tree_offsets: array("float32", "n_nodes")
+    tree_planes: array("float32", "n_nodes d", is_finite=True)
+    tree_offsets: array("float32", "n_nodes", is_finite=True)
     tree_children: array("int32", "n_nodes 2")
     tree_items: array("int32", "n")
     states: array("int64", "2 3")
@@ -86,8 +78,6 @@ class StoredGraph(NamedTuple):
         """Raise unless children follow their only parent, and leaves are of items."""
         children, n_nodes = self.tree_children, len(self.tree_offsets)
         require(n_nodes, place, "some nodes")
-        finite(self.tree_planes, place)
-        finite(self.tree_offsets, place)
         inner = children[:, 0] > 0
         below, parents = children[inner], np.flatnonzero(inner)[:, None]
         fits = (below > parents).all() and (below < n_nodes).all()

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from sktwotower._records import array, finite, integer, number, one_of, require
+from sktwotower._records import array, integer, number, one_of, require
 
 CLIP = 3.0  # robust scores are cut to -3 .. 3, so that outliers do not dominate
 # Types of NaN and NaT; that of pandas is a datetime, too.
@@ -189,12 +189,12 @@ class WordCell(KeyCell):
     """Encodes words by TF-IDF."""
 
     kinds = ("text",)
-    idf: array("float64", "n_weighed")
+    idf: array("float64", "n_weighed", is_finite=True)
 
     def _check_stored(self, place):
         super()._check_stored(place)
         n = self.n_names
-        require(len(finite(self.idf, f"{place}.idf")) == n, place, f"{n} weights")
+        require(len(self.idf) == n, place, f"{n} weights")
 
     def entries(self, cell):
         """Return the columns of the words, and values of norm 1."""
@@ -245,7 +245,7 @@ class BinCell(CellEncoder):
     """Encodes a number by its bin."""
 
     kinds = ("number",)
-    edges: array("float64", "n")
+    edges: array("float64", "n", is_finite=True)
 
     @property
     def n_names(self):
@@ -254,7 +254,6 @@ class BinCell(CellEncoder):
 
     def _check_stored(self, place):
         super()._check_stored(place)
-        finite(self.edges, place)
         require((np.diff(self.edges) > 0).all(), f"{place}.edges", "ascending edges")
 
     def entries(self, cell):

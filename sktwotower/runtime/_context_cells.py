@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._records import array, finite, integer, number, require
+from sktwotower._records import array, integer, number, require
 from sktwotower._tables._messages import closest
 
 from ._cell_encoders import date_of, is_missing
@@ -32,11 +32,11 @@ class StoredClock(NamedTuple):
     """What files hold of a `RequestClock`."""
 
     dates: bool
-    knots: array("float64", "n_knots")
+    knots: array("float64", "n_knots", is_finite=True)
     unit: number(above=0)
 
     def _check_stored(self, place):
-        knots = finite(self.knots, f"{place}.knots")
+        knots = self.knots
         fits = len(knots) != 1 and (np.diff(knots) > 0).all() and (knots >= 0).all()
         require(fits, f"{place}.knots", "none, or two or more ascending numbers >= 0")
 
