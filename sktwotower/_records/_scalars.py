@@ -8,7 +8,7 @@ import base64
 import math
 import operator
 import uuid
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
@@ -64,10 +64,7 @@ def zone_of(name):
     if name is None:
         return None
     if name.startswith("UTC"):  # UTC, UTC+01:00
-        hours, _, minutes = (name[3:] or "+0").partition(":")
-        sign = -1 if hours.startswith("-") else 1
-        offset = timedelta(hours=int(hours), minutes=sign * int(minutes or 0))
-        return timezone(offset)
+        return datetime.strptime(name[3:] or "Z", "%z").tzinfo
     return ZoneInfo(name)
 
 
