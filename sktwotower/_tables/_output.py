@@ -41,7 +41,7 @@ def in_library(table, library):
     if library == PANDAS:
         return table
     columns = [table.iloc[:, i] for i in range(table.shape[1])]
-    return table_of(table.columns, columns, library)
+    return table_of(list(table.columns), columns, library)
 
 
 def table_of(names, columns, library):
@@ -60,7 +60,8 @@ def table_of(names, columns, library):
                 f"{reason}. A table or Series of pandas in the request chooses pandas."
             )
     table = pd.DataFrame(dict(enumerate(columns)), copy=False)
-    return table.set_axis(list(names), axis="columns")
+    table.columns = names
+    return table
 
 
 class _Unfit(ValueError):

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records._atomic import replaced_file
-from sktwotower._tables._frames import PANDAS
 from sktwotower._tables._messages import format_ids, imported
 from sktwotower._tables._output import table_of
 
@@ -26,11 +25,7 @@ def ranked_table(fitted, library, ids, scores, indices, label, item_label=None):
         ranks[found],
     )
     names = _names(label, item_label or fitted.items.label, "score", "rank")
-    if library != PANDAS:
-        return table_of(names, columns, library)
-    table = pd.DataFrame(dict(enumerate(columns)), copy=False)
-    table.columns = names
-    return table
+    return table_of(names, columns, library)
 
 
 @functools.lru_cache(maxsize=16)
