@@ -18,6 +18,7 @@ from ._graph import NNDescentNeighbors
 from ._top_k import top_k
 
 OURS = ExactNeighbors, NNDescentNeighbors
+NAMES = "auto", "exact", "nndescent"
 # "auto" searches exactly up to this many items.
 MAX_EXACT_ITEMS = 200_000
 # Warn if the recall of an index is lower.
@@ -47,8 +48,8 @@ class Catalog(NamedTuple):
 
     @classmethod
     def _of_stored(cls, vectors, index, index_recall):
-        is_index = hasattr(index, "fit") and hasattr(index, "kneighbors")
-        require(is_index, "the index of the catalog", "one with fit and kneighbors")
+        fits = _is_index(index)
+        require(fits, "the index of the catalog", "one with fit and kneighbors")
         if type(index) not in OURS:
             index = index.fit(vectors)
         return cls(vectors, index, index_recall)
@@ -62,19 +63,13 @@ class Catalog(NamedTuple):
 
 def check_index(neighbors, normalize=True):
     """Raise ValueError or TypeError if no index can be built of the parameter."""
-    names = ("auto", "exact", "nndescent")
-    expected = f"{', '.join(map(repr, names))} or an estimator with fit and kneighbors"
-    message = (
-        "The 'neighbors' parameter of TwoTowerRecommender must be "
-        f"{expected}. Got {neighbors!r} instead."
-    )
-    if isinstance(neighbors, str):
-        if neighbors not in names:
-            raise ValueError(message)
-    elif isinstance(neighbors, type) or not all(
-        hasattr(neighbors, method) for method in ("fit", "kneighbors")
-    ):
-        raise TypeError(message)
+    is_name = isinstance(neighbors, str)
+    if not (neighbors in NAMES if is_name else _is_index(neighbors)):
+        raise (ValueError if is_name else TypeError)(
+            "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', 'exact', "
+            "'nndescent' or an estimator with fit and kneighbors. Got "
+            f"{neighbors!r} instead."
+        )
     exact = isinstance(neighbors, ExactNeighbors) or neighbors in ("auto", "exact")
     if not normalize and not exact:
         raise ValueError(
@@ -84,6 +79,11 @@ def check_index(neighbors, normalize=True):
         )
     if hasattr(neighbors, "_parameter_constraints"):
         neighbors._validate_params()  # now, not after training
+
+
+def _is_index(value):
+    methods = hasattr(value, "fit") and hasattr(value, "kneighbors")
+    return methods and not isinstance(value, type)
 
 
 def check_width(index, items):
