@@ -345,11 +345,8 @@ def csr(shape=None, canonical=True, empty_last=False, is_finite=False):
         require(value.dtype == np.float32, place, "a matrix of float32")
         if shape is not None and dims is None:
             require(value.shape == shape, place, f"a matrix of shape {shape}")
-        require(
-            not canonical or value.has_canonical_format,
-            place,
-            "a CSR matrix whose columns ascend in each row",
-        )
+        fits = not canonical or value.has_canonical_format
+        require(fits, place, "a CSR matrix whose columns ascend in each row")
         last = value.shape[0] > 0 and value.indptr[-1] == value.indptr[-2]
         require(not empty_last or last, place, "a matrix whose last row is empty")
         if is_finite:

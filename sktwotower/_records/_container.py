@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import mmap
 import os
 import re
@@ -49,9 +50,8 @@ class WrittenFile(contextlib.AbstractContextManager):
         header = io.BytesIO()
         fortran = array.flags.f_contiguous and not array.flags.c_contiguous
         array = array if fortran else np.asarray(array, order="C")
-        np.lib.format.write_array_header_1_0(
-            header, np.lib.format.header_data_from_array_1_0(array)
-        )
+        about = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(header, about)
         data = array.T if fortran else array
         self._add(name, header.getvalue(), data.reshape(-1).view(np.uint8))
         return name
@@ -225,9 +225,7 @@ class ReadFile(contextlib.AbstractContextManager):
         self.file.seek(start)
         shape, fortran, dtype = self._array_header(name)
         header = self.file.tell() - start
-        n_bytes = dtype.itemsize
-        for length in shape:
-            n_bytes *= length
+        n_bytes = dtype.itemsize * math.prod(shape)
         if header + n_bytes != size:
             raise self.damaged(f"{name!r} has another size than its header says")
         data = self._array_bytes(start, header, n_bytes, name, dtype)

@@ -171,9 +171,8 @@ class PlainReader:
         return self.shared[key]
 
     def _read_csr(self, spec, place):
-        shape, is_array, *arrays = _fields(
-            spec, place, "shape is_array data indices indptr"
-        )
+        names = "shape is_array data indices indptr"
+        shape, is_array, *arrays = _fields(spec, place, names)
         data, indices, indptr = (self.read(each, place) for each in arrays)
         _check_csr(shape, data, indices, indptr, place)
         return self._csr(tuple(shape), data, indices, indptr, is_array)

@@ -103,9 +103,8 @@ def dump(model, path, *, vector_dtype="float32") -> None:
         )
     with replaced_file(path) as file, WrittenFile(file) as written:
         spec = Writer(written, vector_dtype).write(model, "model")
-        written.finish(
-            {"format_version": FORMAT_VERSION, "versions": _versions(), "model": spec}
-        )
+        meta = {"format_version": FORMAT_VERSION, "versions": _versions()}
+        written.finish(meta | {"model": spec})
 
 
 def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> Any:

@@ -189,9 +189,8 @@ class RetrievalMixin(KnownUsersMixin):
         found = indices >= 0
         values = distances[found] if mode == "distance" else np.ones(found.sum())
         offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
-        return sparse.csr_matrix(
-            (values, indices[found], offsets), shape=(len(indices), fitted.n_items)
-        )
+        shape = len(indices), fitted.n_items
+        return sparse.csr_matrix((values, indices[found], offsets), shape)
 
     @overload
     def recommend(

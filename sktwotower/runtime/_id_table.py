@@ -48,9 +48,8 @@ class IdTable:
             value = value.item()
         if is_missing(value):
             raise ValueError(f"A {self.side} is missing (None or NaN): pass an id.")
-        if self.ids.dtype.kind == "M" and isinstance(
-            value, np.datetime64 | datetime.date
-        ):
+        is_date = isinstance(value, np.datetime64 | datetime.date)
+        if is_date and self.ids.dtype.kind == "M":
             value = int(date_of(value).astype("datetime64[ns]").view(np.int64))
         if self.is_sorted:
             return self._among_numbers(value)

@@ -96,18 +96,16 @@ class ServedVectors:
 
     def _item_vectors(self, codes):
         """Return the vectors (m, d) of items at positions, computed if removed."""
-        n = len(self.item_ids_)
-        if max(codes, default=-1) < n:
-            return self.item_embeddings_[codes]
-        rows = self._state.items.rows
-        return np.stack(
-            [
-                self.item_embeddings_[code]
-                if code < n
-                else self._model.of_item(Row(*rows.of(code)))
-                for code in codes
-            ]
-        )
+        vectors, rows = self.item_embeddings_, self._state.items.rows
+        if max(codes, default=-1) < len(vectors):
+            return vectors[codes]
+
+        def vector(code):
+            if code < len(vectors):
+                return vectors[code]
+            return self._model.of_item(Row(*rows.of(code)))
+
+        return np.stack([*map(vector, codes)])
 
     def _known(self, items, name):
         """Return positions (m,) of ids; raise ``ValueError`` for unknown ones."""

@@ -33,10 +33,6 @@ def _taken(column, rows):
     """Return cells at positions (n,), missing ones at -1."""
     if (rows >= 0).all():
         return column[rows]
-    if column.dtype.kind in "mM":
-        missing = np.array("NaT", dtype=column.dtype)
-    elif column.dtype.kind == "f":
-        missing = np.array(np.nan, dtype=column.dtype)
-    else:
-        column, missing = column.astype(object), np.array([None])
-    return np.append(column, missing)[rows]
+    missing = {"f": np.nan, "m": "NaT", "M": "NaT"}.get(column.dtype.kind)
+    dtype = object if missing is None else column.dtype
+    return np.append(column.astype(dtype), np.array(missing, dtype))[rows]
