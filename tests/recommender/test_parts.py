@@ -11,8 +11,7 @@ from torch import nn
 from sktwotower import io
 from sktwotower.towers._net import joined
 from sktwotower.towers.parts import embed_items
-from sktwotower.towers.parts._pooled import PooledTowers
-from sktwotower.towers.parts._recent import RecentTowers
+from sktwotower.towers.parts._trained import PooledTowers, RecentTowers
 from tests.builders import chain, first_fast, ordered
 
 X = chain(n_users=30)

@@ -13,8 +13,7 @@ from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._request_batches import PairContexts, Requests
 from sktwotower.towers._sequence_batches import SequenceBatches, SequenceSet
-from sktwotower.towers.parts._pooled import PooledTowers
-from sktwotower.towers.parts._recent import RecentTowers
+from sktwotower.towers.parts._trained import PooledTowers, RecentTowers
 from tests.builders import small
 
 N_USERS, N_ITEMS, P = 4, 6, 3

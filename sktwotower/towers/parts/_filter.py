@@ -18,9 +18,9 @@ from sktwotower.towers._group import summed
 
 from ._histories import PooledHistory
 from ._part import Part
-from ._pooled import PooledTowers
 from ._start import MAX_SVD_NUMBERS, MIN_SVD_EVENTS, add_to_ids
 from ._tower import Tower
+from ._trained import PooledTowers
 from ._two_towers import TwoTowers
 
 # Numbers of a vector that hold no singular vector: they give all vectors length one.

@@ -14,10 +14,8 @@ from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._spectrum import spectrum_of
 
 from ._filter import LinearFilter
-from ._given import GivenTowers
-from ._pooled import PooledTowers
-from ._recent import RecentTowers
 from ._start import sizes_of
+from ._trained import GivenTowers, PooledTowers, RecentTowers
 from ._two_towers import COPIES, check_size
 
 # All kinds of parts, in the order in which they are asked for their share.

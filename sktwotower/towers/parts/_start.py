@@ -9,12 +9,8 @@ import torch
 from scipy import sparse
 
 from sktwotower._tables._sparse import have_entries
-from sktwotower.towers._auto import (
-    MIN_SVD_EVENTS,
-    has_hidden_layer,
-    has_large_catalog,
-    values_of_kind,
-)
+from sktwotower.towers import _auto as auto
+from sktwotower.towers._auto import MIN_SVD_EVENTS
 from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._group import rank, summed
 
@@ -50,7 +46,7 @@ def start_weights(kind, plan, training, spectrum):
         vectors = spectrum(table.weight.shape[1]).start(table.weight.shape[1])
         if recipe.normalize:
             # a step turns longer vectors by less: in fewer steps more of them is kept
-            usual = values_of_kind(recipe._replace(max_epochs="auto"), events)
+            usual = auto.values_of_kind(recipe._replace(max_epochs="auto"), events)
             vectors *= max(1, usual.max_epochs / recipe.max_epochs) ** 0.5
         if recipe.id_dropout == 1:
             vectors[_has_shared_columns(rows)] = 0
@@ -78,7 +74,7 @@ def sizes_of(recipe, events, owned=None):
         # a tower given by the user takes whole rows
         if owned and getattr(recipe, f"{side}_tower", None) is None:
             widths[side] = len(np.arange(n)[owned[side]])
-    n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
+    n_hidden = recipe.embedding_dim if auto.has_hidden_layer(recipe, events) else 0
     return widths["user"], widths["item"], n_hidden, widths.get("context")
 
 
@@ -95,7 +91,7 @@ def _random_part(kind, recipe, events, owned):
         "item_tower": (items, chosen | shown),
         "history": (items, chosen),
     }
-    start = LARGE_CATALOG_SCALE if has_large_catalog(recipe, events) else 1.0
+    start = LARGE_CATALOG_SCALE if auto.has_large_catalog(recipe, events) else 1.0
     with torch.no_grad():
         for name, side in part.tables.items():
             owner, weight = name.partition(".")[0], part.get_submodule(name).weight

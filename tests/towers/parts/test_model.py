@@ -14,8 +14,7 @@ from sktwotower.towers.parts import (
     in_context,
     moved_items,
 )
-from sktwotower.towers.parts._pooled import PooledTowers
-from sktwotower.towers.parts._recent import RecentTowers
+from sktwotower.towers.parts._trained import PooledTowers, RecentTowers
 from tests.builders import small
 
 USERS, ITEMS = (sparse.identity(n, format="csr", dtype=np.float32) for n in (3, 5))

@@ -11,10 +11,8 @@ from sktwotower._tables import _memory
 from sktwotower.towers._recipe import Recipe
 from sktwotower.towers.parts import SharedSpectrum, _plan, lengths, main_kind
 from sktwotower.towers.parts._filter import LinearFilter
-from sktwotower.towers.parts._given import GivenTowers
 from sktwotower.towers.parts._plan import Plan
-from sktwotower.towers.parts._pooled import PooledTowers
-from sktwotower.towers.parts._recent import RecentTowers
+from sktwotower.towers.parts._trained import GivenTowers, PooledTowers, RecentTowers
 from tests.builders import small
 
 

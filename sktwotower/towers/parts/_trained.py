@@ -1,20 +1,40 @@
-"""Towers whose users are known by the mean of their past items, or without it.
+"""Kinds of trained parts, by what is known of a user.
 
-Input: events, in any order.
-Output: a part of a model, alone or next to one that sees the order of events.
+Input: events, in order or not.
+Output: parts of a model.
 """
 
 from sktwotower._records import record
-from sktwotower.towers._auto import (
-    WIDTH,
-    resolved,
-    values_of_kind,
-    values_of_second_pair,
-)
+from sktwotower.towers import _auto as auto
 from sktwotower.towers._callbacks import monitors_validation
 
-from ._recent import RecentTowers
 from ._two_towers import TwoTowers
+
+
+@record
+class GivenTowers(TwoTowers):
+    """Trained towers, one or both of them modules of the user.
+
+    The parameters are those of `TwoTowers`.
+    """
+
+    @classmethod
+    def is_main(cls, recipe):
+        """Return whether it can be the first part of a model."""
+        return recipe.user_tower is not None or recipe.item_tower is not None
+
+
+@record
+class RecentTowers(TwoTowers):
+    """Trained towers that predict each next item of a user.
+
+    The parameters are those of `TwoTowers`.
+    """
+
+    @classmethod
+    def is_main(cls, recipe):
+        """Return whether it can be the first part of a model."""
+        return recipe.history == "recent"
 
 
 @record
@@ -37,12 +57,12 @@ class PooledTowers(TwoTowers):
             return 0.0
         if events.everything_is_chosen():  # no negatives for a pooled history
             return 0.0
-        return values_of_kind(recipe, events).second_share
+        return auto.values_of_kind(recipe, events).second_share
 
     @classmethod
     def widths(cls, embedding_dim):
         """Return the two halves of the vectors."""
-        length = WIDTH if embedding_dim == "auto" else embedding_dim
+        length = auto.WIDTH if embedding_dim == "auto" else embedding_dim
         return length - length // 2, length // 2
 
     @classmethod
@@ -57,10 +77,6 @@ class PooledTowers(TwoTowers):
                 positives=events.ordered.pairs(),
                 of_pairs=contexts and contexts.of_pairs(events.ordered),
             )
-        recipe = recipe._replace(
-            history="pooled",
-            callbacks=None,
-            early_stopping=recipe.early_stopping
-            or monitors_validation(recipe.callbacks),
-        )
-        return resolved(values_of_second_pair(recipe), events), events
+        stops = recipe.early_stopping or monitors_validation(recipe.callbacks)
+        recipe = recipe._replace(history="pooled", callbacks=None, early_stopping=stops)
+        return auto.resolved(auto.values_of_second_pair(recipe), events), events
