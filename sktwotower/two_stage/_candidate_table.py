@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from sktwotower._records import csr, number, record, require
+from sktwotower._records import array, csr, number, record, require
 from sktwotower._tables._messages import warn
+from sktwotower._tables._sparse import ones_at
 from sktwotower.features._forgetting import unused_columns
 from sktwotower.retrieval._fitted_state import Fitted
 from sktwotower.retrieval._requests import Query
 
-from ._click_rates import rates_of_users
+from ._click_rates import rates_of, sums_of
 from ._context import Context
 from ._features import features_of, group_of, pairs_of, scaled_names, scales_of
 from ._log import Log, build_log
-from ._side_columns import SideColumns, learn_encoders, side_columns
+from ._side_columns import Encoder, SideColumns, learn_encoders, side_columns
 
 # Users on whose candidates the scale of features is measured.
 MAX_SAMPLED_USERS = 300
@@ -64,7 +65,9 @@ class Describer:
     fitted : Fitted, default=None
         What the retriever knows of users and items. None: nothing yet, as in a file.
     encoders : pair of lists of Encoder, default=None
-        How the columns of both sides became numbers. None: they are not needed again.
+        How the columns of both sides became numbers.
+    shown_to : float array of shape (n_users + 1, 2), default=None
+        How often each user was shown something, and chose it. None: all is chosen.
     context_users : CSR matrix of shape (n_users + 1, n_levels), default=None
         Ones where a user's events have a level of the context. None: not known yet.
     """
@@ -76,14 +79,20 @@ class Describer:
     own: object = None
     scales: dict[str, tuple[number(), number(above=0)]] | None = None
     fitted: Fitted | None = None
-    encoders: list | None = None
+    encoders: tuple[list[Encoder], list[Encoder]] = None
+    shown_to: array("float64", "n_users+1 2", is_finite=True) | None = None
     context_users: csr("n_users+1 n_levels", empty_last=True) | None = None
-    _not_stored = "fitted", "encoders"
+    _not_stored = ("fitted",)
 
     def _check_stored(self, place):
         known, given = scaled_names(self.log), {*(self.scales or {})}
         expected = f"those of features: {sorted(known)}"
         require(given <= known, f"{place}.scales", expected)
+        for side, encoders in zip(("users", "items"), self.encoders, strict=True):
+            names = [f"{side[:-1]}__{each.column}" for each in encoders]
+            known = getattr(self, side).names
+            fits = known[: len(names)] == names
+            require(fits, f"{place}.encoders", f"those of the columns {known}")
 
     def candidates(self, query, past, indices, scores):
         """Return the features of candidates of users, and their ``CandidatePairs``.
@@ -151,7 +160,9 @@ class Describer:
                 "anew without them, or pass a function."
             )
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
-        names, numbers = self.users
+        (names, numbers), (of_users, of_items) = self.users, self.encoders
+        both = zip(of_users, numbers[kept].T, strict=False)
+        shown_to = None if self.shown_to is None else self.shown_to[kept]
         unused, others = unused_columns(self.context_users, gone)
         return replace(
             self,
@@ -160,7 +171,36 @@ class Describer:
             log=replace(self.log, sequences=self.log.sequences.take(kept)),
             fitted=fitted,
             users=SideColumns(names, numbers[kept]),
+            encoders=([each.used_in(left) for each, left in both], of_items),
+            shown_to=shown_to,
         )
+
+    def with_events(self, recipe, retriever, events, positions, moved):
+        """Return the describer with further events, `ReadEvents`.
+
+        The parameters are those of ``build_describer`` and of ``Log.with_events``.
+        """
+        fitted, frame = retriever._fitted, events.frame
+        log = self.log.with_events(retriever, events, positions, moved)
+        both = zip((self.users, self.items), (fitted.users, fitted.items), strict=True)
+        users, items = (
+            columns.with_events(side, frame, encoders, places)
+            for (columns, side), encoders, places in zip(
+                both, self.encoders, moved, strict=True
+            )
+        )
+        codes, n_users = events.codes(fitted)[0], len(fitted.users)
+        shown_to = self.shown_to
+        if shown_to is not None:
+            shown_to = sums_of(codes, events.chosen, n_users + 1)
+            shown_to[moved[0]] += self.shown_to[:-1]
+            users = _with_rates(users, shown_to)
+        used = self.context.used_by(codes, frame, n_users)
+        rows, levels = self.context_users.nonzero()
+        used = (used + ones_at(moved[0][rows], levels, used.shape)).sign()
+        known = {"fitted": fitted, "shown_to": shown_to, "context_users": used}
+        scales = _scales(recipe, retriever, log)
+        return replace(self, log=log, users=users, items=items, scales=scales, **known)
 
     def groups(self, features):
         """Return the group of each feature column of a table, a dict by name."""
@@ -216,23 +256,26 @@ def build_describer(
     log = build_log(retriever, events, by_user, repeats, columns.positions(frame))
     own = None
     if before is None:
-        encoders = [learn_encoders(s, frame) for s in (fitted.users, fitted.items)]
+        encoders = tuple(learn_encoders(s, frame) for s in (fitted.users, fitted.items))
     else:
         context, encoders, own = before.context, before.encoders, before.own
     users = side_columns(fitted.users, frame, encoders[0])
     items = side_columns(fitted.items, frame, encoders[1])
-    if log.click_rates is not None:
-        users = _with_rates(users, fitted.users, events)
+    shown_to = None
+    if log.shown is not None:
+        codes = events.codes(fitted)[0]
+        shown_to = sums_of(codes, events.chosen, len(fitted.users) + 1)
+        users = _with_rates(users, shown_to)
     learnt = {"own": own, "scales": _scales(recipe, retriever, log)}
-    known = {"fitted": fitted, "encoders": encoders}
+    known = {"fitted": fitted, "encoders": encoders, "shown_to": shown_to}
     return Describer(log, context, users, items, **learnt, **known)
 
 
-def _with_rates(columns, users, events):
+def _with_rates(columns, shown_to):
     """Return the columns of users, and the share of each one's events with y > 0."""
-    codes = users.codes(events.frame[users.id_column], "X")
-    rates = rates_of_users(codes, events.chosen, len(users))
-    numbers = np.column_stack([columns.numbers, np.append(rates, np.float32(np.nan))])
+    rates = rates_of(shown_to)
+    rates[-1] = np.nan
+    numbers = np.column_stack([columns.numbers, rates])
     return SideColumns([*columns.names, "history_click_rate"], numbers)
 
 

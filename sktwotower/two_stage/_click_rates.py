@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sktwotower._records import array, record, require
+from sktwotower._tables._running_counts import smoothed_rates
 
 # Added to the showings of each item, and of each position, at the mean rate of all.
 PRIOR_SHOWN = 20.0
@@ -51,9 +52,8 @@ def click_rates(items, chosen, n_items, positions=None):
     average position, f(p) the factor of position p. Both are fitted in turn, so that
     good items at the first positions do not pass for an effect of the position.
     """
-    clicked = np.bincount(items[chosen], minlength=n_items)
     looks, mean = np.ones(len(items)), chosen.mean()
-    rates = _rates(items, clicked, looks, mean)
+    rates = rates_of(sums_of(items, chosen, n_items))
     known = np.zeros(len(items), bool) if positions is None else ~np.isnan(positions)
     if not known.any():
         return rates, Places(np.zeros(0), np.zeros(0))
@@ -65,18 +65,19 @@ def click_rates(items, chosen, n_items, positions=None):
         factors = (clicked_at + prior) / (expected + prior)
         factors /= factors[codes].mean()
         looks[known] = factors[codes]
-        rates = _rates(items, clicked, looks, mean)
+        rates = rates_of(sums_of(items, chosen, n_items, looks))
     return rates, Places(places, factors)
 
 
-def rates_of_users(users, chosen, n_users):
-    """Return the smoothed share of positive events of each user, float32 (n_users,)."""
-    clicked = np.bincount(users[chosen], minlength=n_users)
-    return _rates(users, clicked, np.ones(len(users)), chosen.mean())
+def sums_of(codes, chosen, n, looks=None):
+    """Return how often each of n was shown and chosen, (n, 2), by events (n_events,).
+
+    ``codes``: the position of each event. ``looks``: how much each showing counts.
+    """
+    shown, clicked = np.bincount(codes, looks, n), np.bincount(codes[chosen], None, n)
+    return np.column_stack([shown, clicked]).astype(float)
 
 
-def _rates(codes, clicked, looks, mean):
-    """Return rates (n,); ``looks`` (n_events,): how much each showing counts."""
-    shown = np.bincount(codes, looks, len(clicked))
-    rates = (clicked + PRIOR_SHOWN * mean) / (shown + PRIOR_SHOWN)
-    return rates.astype(np.float32)
+def rates_of(sums):
+    """Return the smoothed share of showings that were chosen, float32 (n,)."""
+    return smoothed_rates(sums, sums.sum(axis=0), PRIOR_SHOWN).astype(np.float32)

@@ -62,7 +62,7 @@ def learn(owner, recipe, X, y, sample_weight):
     users = final._fitted.users
     codes = users.codes(events.frame[users.id_column], "X")
     used = describer.context.used_by(codes, events.frame, len(users))
-    describer = replace(describer, encoders=None, context_users=used)
+    describer = replace(describer, context_users=used)
     learnt = {"ranker": stage, "training": training, "lists": lists}
     given = {"n_candidates": int(recipe.n_candidates), "columns": columns}
     return FittedStages.of(final, describer, **learnt, **given)

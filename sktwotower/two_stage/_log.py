@@ -4,6 +4,7 @@ Input: a fitted retriever, and the events that it was fitted on.
 Output: a ``Log``, and the ``StagedPast`` of the users of a request.
 """
 
+import functools
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from sktwotower._tables._sequences import Sequences, join_past
 from sktwotower._tables._sparse import rows_of, rows_of_each, slices
 from sktwotower.retrieval._fitted_state import Past
 
-from ._click_rates import Places, click_rates
+from ._click_rates import Places, click_rates, rates_of, sums_of
 
 NANOSECONDS_PER_DAY = 86_400 * 10**9
 # Entries of the vectors of items chosen together.
@@ -67,9 +68,8 @@ class Clock:
         require(fits, f"{place}.offsets", f"offsets from 0 to {n}")
 
     @classmethod
-    def of(cls, items, times, n_items, by_user):
-        """Return the clock of events at times in nanoseconds."""
-        days = times / NANOSECONDS_PER_DAY
+    def of(cls, items, days, n_items, by_user):
+        """Return the clock of events at times in days."""
         in_order = np.sort(days)
         places = np.searchsorted(in_order, days)
         order = np.lexsort((places, items))
@@ -77,6 +77,12 @@ class Clock:
         keys = items * n_places + places[order]
         offsets = np.searchsorted(items, np.arange(n_items + 1))
         return cls(in_order, days[order], keys, offsets, by_user)
+
+    def with_events(self, moved, items, days, n_items):
+        """Return the clock with further events; ``moved``: where items so far are."""
+        known = np.repeat(moved, np.diff(self.offsets))
+        items, days = np.append(known, items), np.append(self.own_times, days)
+        return Clock.of(items, days, n_items, self.by_user)
 
     def now(self, last):
         """Return the time (n,) of requests of users by their last event, or nan."""
@@ -136,8 +142,9 @@ class Log:
         Number of users who chose each item.
     n_users : int
         Number of users with an event.
-    click_rates : float32 array of shape (n_items,) or None
-        Smoothed share of positive events among all. None: all events are positive.
+    shown : float array of shape (n_items, 2) or None
+        How often each item was shown and chosen, up to its place in a list. None: all
+        events of fit are positive.
     places : Places or None
         How much the position in a list counts. None: all events are positive.
     vectors : dict of str to float32 arrays of shape (n_items, d)
@@ -152,7 +159,7 @@ class Log:
     clock: Clock | None
     counts: array("float64", "n_items", is_finite=True)
     n_users: integer(1)
-    click_rates: array("float32", "n_items") | None
+    shown: array("float64", "n_items 2", is_finite=True) | None
     places: Places | None
     vectors: dict[str, vectors("n_items *")]
     after: csr("n_items n_items", canonical=False, is_finite=True)
@@ -169,6 +176,33 @@ class Log:
         require(fits, f"{place}.vectors", "vectors of items")
         for name, unit_vectors in self.vectors.items():
             finite(unit_vectors, f"{place}.vectors.{name}")
+
+    @functools.cached_property
+    def click_rates(self):
+        """Smoothed share of showings that were chosen, float32 (n_items,), or None."""
+        return None if self.shown is None else rates_of(self.shown)
+
+    def with_events(self, retriever, events, positions, moved):
+        """Return the log with further events, `ReadEvents`, of the same columns.
+
+        ``retriever``: it knows them. ``positions``: as in ``click_rates``. ``moved``:
+        where the users and the items so far are now, positions (n_users,), (n_items,).
+        """
+        fitted, chosen = retriever._fitted, events.chosen
+        users, items = events.codes(fitted)
+        new, n_items = (users[chosen], items[chosen]), len(fitted.items)
+        when, clock, shown = events.times[chosen], self.clock, self.shown
+        known = self.sequences.events()
+        past = [np.append(m[k], n) for m, k, n in zip(moved, known, new, strict=False)]
+        if clock is not None:
+            days = when / NANOSECONDS_PER_DAY
+            clock = clock.with_events(moved[1], new[1], days, n_items)
+        if shown is not None:
+            looks = None if positions is None else self.places.at(positions)
+            shown = sums_of(items, chosen, n_items, looks)
+            shown[moved[1]] += self.shown
+        past.append(np.append(known[2], when))
+        return _log_of(retriever, past, clock, shown, self.places, self.repeats)
 
     def past(self, query, past, added=None):
         """Return the ``StagedPast`` of the users of a query.
@@ -195,25 +229,33 @@ def build_log(retriever, events, by_user, repeats, positions=None):
     ``events``: `ReadEvents`. ``by_user``: as in ``Clock``. ``repeats``: as in ``Log``.
     ``positions``: as in ``click_rates``.
     """
+    users, items = events.codes(retriever._fitted)
+    chosen, n_items = events.chosen, len(retriever._fitted.items)
+    past = users[chosen], items[chosen], events.times[chosen]
+    clock = shown = places = None
+    if events.dates:
+        clock = Clock.of(past[1], past[2] / NANOSECONDS_PER_DAY, n_items, by_user)
+    if not chosen.all():
+        _, places = click_rates(items, chosen, n_items, positions)
+        looks = None if positions is None else places.at(positions)
+        shown = sums_of(items, chosen, n_items, looks)
+    return _log_of(retriever, past, clock, shown, places, repeats)
+
+
+def _log_of(retriever, past, clock, shown, places, repeats):
+    """Return a ``Log``. ``past``: users, items and times (n_events,) of positive events.
+
+    The other parameters are fields of it.
+    """
     fitted = retriever._fitted
     shape = len(fitted.user_ids), len(fitted.items)
-    users, items = events.codes(fitted)
-    chosen = events.chosen
-    times = events.times[chosen]
-    table = EventTable.of(users[chosen], items[chosen], shape, times)
-    in_order = table.in_order().sequences()
-    clock = None
-    if events.dates:
-        clock = Clock.of(items[chosen], times, shape[1], by_user)
+    in_order = EventTable.of(*past[:2], shape, past[2]).in_order().sequences()
     counts = np.asarray(fitted.seen.sum(axis=0), dtype=float).ravel()
     vectors = {"together": vectors_of_pairs(fitted.seen[:-1])}
     if hasattr(retriever, "item_embeddings_"):
         vectors = {"vector": unit_rows(retriever.item_embeddings_)} | vectors
     n_users = int(np.count_nonzero(np.diff(fitted.seen.indptr)))
-    rates = places = None
-    if not chosen.all():
-        rates, places = click_rates(items, chosen, shape[1], positions)
-    rated = {"click_rates": rates, "places": places, "repeats": repeats}
+    rated = {"shown": shown, "places": places, "repeats": repeats}
     together = {"vectors": vectors, "after": followed_by(in_order, counts)}
     return Log(in_order, clock, counts, n_users, **rated, **together)
 

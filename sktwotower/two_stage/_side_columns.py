@@ -50,6 +50,13 @@ class Encoder(NamedTuple):
             return np.full(len(values), -1)
         return self.levels.get_indexer(values.astype(object))
 
+    def used_in(self, numbers):
+        """Return an encoder with the levels that are among some numbers (n,)."""
+        if self.levels is None:
+            return self
+        codes = np.arange(len(self.levels)) if self.codes is None else self.codes
+        return self.restricted(np.isin(codes, numbers))
+
     def restricted(self, kept):
         """Return an encoder with only some of its levels, which keep their numbers."""
         codes = self.codes
@@ -67,6 +74,17 @@ class SideColumns(NamedTuple):
 
     names: list_of(str, "n_columns")
     numbers: array("float32", "n+1 n_columns")
+
+    def with_events(self, entities, frame, encoders, moved):
+        """Return the columns with those of users or items of further events.
+
+        Others stay as they are. ``moved`` (n,): where those so far are now.
+        """
+        found = side_columns(entities, frame, encoders)
+        touched = entities.codes(frame[entities.id_column], "X")
+        stays = np.flatnonzero(~np.isin(moved, touched))
+        found.numbers[moved[stays]] = self.numbers[stays, : len(encoders)]
+        return found
 
 
 def learn_encoders(entities, frame):

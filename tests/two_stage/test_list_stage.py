@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower import ClickRateRecommender
 from sktwotower.metrics import make_list_scorer, retrieval_report, roc_auc_by_list
-from sktwotower.two_stage._click_rates import click_rates, rates_of_users
+from sktwotower.two_stage._click_rates import click_rates, rates_of, sums_of
 from tests.builders import first_fast
 
 from .builders import shown, stages
@@ -69,7 +69,7 @@ def test_click_rates_by_hand():
     # two of five were chosen; 20 showings at that rate are added
     expected = [(2 + 8) / (3 + 20), (0 + 8) / (2 + 20), 8 / 20]
     assert_allclose(click_rates(items, chosen, 3)[0], expected, rtol=1e-6)
-    assert_allclose(rates_of_users(items, chosen, 3), expected, rtol=1e-6)
+    assert_allclose(rates_of(sums_of(items, chosen, 3)), expected, rtol=1e-6)
 
 
 def test_equal_places_change_nothing():
