@@ -35,8 +35,10 @@ def run(args, is_first) -> None:
         _written.make_folders(args)
     model = _models.fit(task, train, args.epochs, args.seed)
     if is_first:
-        in_memory = hasattr(task, "events")  # as the baselines need
-        baselines = _models.fit_baselines(task, train) if in_memory else {}
+        baselines = {}
+        if hasattr(task, "events"):  # in memory, as the baselines need
+            seconds = sum(epoch["dur"] for epoch in model.history_)
+            baselines = _models.fit_baselines(task, train, seconds)
         report = retrieval_report(model, test, baselines=baselines)
         _printed.show_quality(model, report)
         picture = _written.draw(model, task, test, baselines)

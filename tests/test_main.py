@@ -267,10 +267,11 @@ def test_without_a_span_of_time_nothing_is_recent():
 
 
 @pytest.mark.slow
-def test_without_matplotlib_and_memory_for_ease_it_says_what_is_missing(
+def test_without_matplotlib_and_time_for_ease_it_says_what_is_missing(
     plays, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("sktwotower._command_line._models.MAX_EASE_MEMORY", 100)
+    ease = "sktwotower._command_line._models.seconds_of_ease"
+    monkeypatch.setattr(ease, lambda n_items: 9999 if n_items > 2 else 0)
     real = builtins.__import__
 
     def without(name, *args, **kwargs):
@@ -282,7 +283,7 @@ def test_without_matplotlib_and_memory_for_ease_it_says_what_is_missing(
     assert run_own(plays, tmp_path) == 0
     printed = capsys.readouterr().out
     assert "sktwotower[plot]" in printed
-    assert "No comparison with EASE: " in printed and "more than max_memory" in printed
+    assert "No comparison with EASE: it would take about 9,999 s, longer" in printed
     assert re.search(
         r"^model +TwoTowerRecommender +popularity +item-kNN$", printed, re.M
     )

@@ -4,12 +4,11 @@ Input: a task and its events.
 Output: a fitted `TwoTowerRecommender`, and the baselines it is compared with.
 """
 
+import math
 import time
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
-
-# EASE takes minutes on a catalog that needs more bytes than this.
-MAX_EASE_MEMORY = 1e9
+from sktwotower.baselines._ease import seconds_of_ease
 
 
 def fit(task, train, epochs, seed=0):
@@ -27,8 +26,11 @@ def fit(task, train, epochs, seed=0):
     return model
 
 
-def fit_baselines(task, train) -> dict:
-    """Fit what the recommender is compared with, except popularity of all events."""
+def fit_baselines(task, train, seconds=math.inf) -> dict:
+    """Fit what the recommender is compared with, except popularity of all events.
+
+    ``seconds``: those of its own fit, which EASE must not exceed.
+    """
     columns = {"user_id": task.user, "item_id": task.item}
     baselines = {}
     times = [] if task.time is None else train[task.time]
@@ -37,8 +39,13 @@ def fit_baselines(task, train) -> dict:
         baselines["recent popularity"] = popularity.fit(train)
     baselines["item-kNN"] = ItemKNNRecommender(**columns).fit(train)
     try:
-        ease = EASERecommender(max_memory=MAX_EASE_MEMORY, **columns)
-        baselines["EASE"] = ease.fit(train)
+        expected = seconds_of_ease(train[task.item].nunique())
+        if expected > seconds:
+            raise ValueError(
+                f"it would take about {expected:,.0f} s, longer than the recommender, "
+                f"which took {seconds:,.0f} s."
+            )
+        baselines["EASE"] = EASERecommender(**columns).fit(train)
     except ValueError as error:
         print(f"No comparison with EASE: {error}")
     return baselines
