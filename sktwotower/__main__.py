@@ -38,7 +38,7 @@ def run(args, is_first) -> None:
         baselines = {}
         if hasattr(task, "events"):  # in memory, as the baselines need
             seconds = sum(epoch["dur"] for epoch in model.history_)
-            baselines = _models.fit_baselines(task, train, seconds)
+            baselines = _models.fit_baselines(task, train, seconds, args.seed)
         report = retrieval_report(model, test, baselines=baselines)
         _printed.show_quality(model, report)
         picture = _written.draw(model, task, test, baselines)

@@ -19,11 +19,13 @@ from sktwotower._command_line._files import (
     read_table,
     read_times,
 )
-from sktwotower._command_line._models import fit_baselines
+from sktwotower._command_line._models import RANKED, fit_baselines
 from sktwotower._command_line._options import parse
-from sktwotower._command_line._printed import meaning
+from sktwotower._command_line._printed import meaning, show_quality
 from sktwotower._command_line._tasks import Task, own_task, shipped_task
 from sktwotower._command_line._written import write_recommendations
+from sktwotower.metrics import retrieval_report
+from tests.two_stage.builders import follows
 
 OWN = ["--data", "x.csv", "--user", "u", "--item", "i"]
 
@@ -223,12 +225,11 @@ def test_own_file_without_time_is_compared_explained_and_drawn(plays, tmp_path, 
     printed = capsys.readouterr().out
     assert "the last 20 % of each listener's rows" in printed
     models = r"model +TwoTowerRecommender +popularity +item-kNN +EASE\n"
-    recall = r"recall@20 +(?P<ours>[\d.]+) +(?P<popularity>[\d.]+)"
+    recall = r"recall@20 +(?P<ours>[\d.]+)"
     table = re.search(models + r"(?:.*\n)*?" + recall, printed)
-    ratio = float(table["ours"]) / float(table["popularity"])
-    said = re.search(r"recall@20: (\S+)% of a user's .* ([\d.]+) times popu", printed)
-    assert float(said[1]) == pytest.approx(100 * float(table["ours"]), abs=0.06)
-    assert float(said[2]) == pytest.approx(ratio, abs=0.06)
+    said = re.search(r"Of (.*) later events, .* users, (\d+) are among", printed)
+    share = float(said[2]) / float(said[1].replace(",", ""))
+    assert share == pytest.approx(float(table["ours"]), abs=0.0051)
     assert "coverage@10: the share of the catalog" in printed
     assert io.load(tmp_path / "out" / "model.sktt").history_kind_ == "pooled"
     assert (tmp_path / "out" / "report.png").stat().st_size > 10_000
@@ -257,6 +258,22 @@ def test_with_times_popularity_of_the_last_tenth_is_a_baseline(as_date):
     # Only the event at 10 is less than a tenth of the time, 1, older than the last one.
     latest = baselines["recent popularity"].predict(events)
     assert latest.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.slow
+def test_a_ranker_that_pays_is_a_baseline(capsys):
+    events = follows(60, noise=0.2)
+    task = Task("", events, "user", "item", "when")
+    baselines = fit_baselines(task, events, seed=1)
+    assert list(baselines)[-2:] == ["EASE", RANKED]
+    assert "EASE + ranker fitted in" in capsys.readouterr().out
+    ranked = baselines[RANKED]
+    assert ranked.blend_ > 0 and ranked.random_state == 1
+    report = retrieval_report(baselines["EASE"], events[:60], baselines=baselines)
+    model = SimpleNamespace(item_ids_=ranked.item_ids_, time="when")
+    show_quality(model, report)
+    said = "EASE + ranker: TwoStageRecommender(EASERecommender(), time='when') orders"
+    assert said in capsys.readouterr().out
 
 
 def test_without_a_span_of_time_nothing_is_recent():

@@ -69,6 +69,7 @@ MAY_IMPORT = {
         "model_selection",
         "plots",
         "recommender",
+        "two_stage",
     },
     "__main__": {"_command_line", "metrics", "recommender"},
     "__init__": {"baselines", "features", "preprocessing", "recommender", "two_stage"},

@@ -4,6 +4,8 @@ Input: a fitted recommender, its report, and events.
 Output: text.
 """
 
+from ._models import RANKED
+
 # With fewer users, a recall of .1 has a standard error of more than .03.
 FEW_USERS = 100
 COLUMNS = ["recall@10", "recall@20", "ndcg@10", "coverage@10"]
@@ -46,18 +48,20 @@ def show_quality(model, report) -> None:
         f"the user {has}:\n"
     )
     print(report[COLUMNS].T.to_string(float_format="{:.4f}".format))
-    found, error = report[["recall@20", "recall@20 se"]].iloc[0]
-    best_sellers = report.loc["popularity", "recall@20"]
-    ratio = f", {found / best_sellers:.1f} times popularity's" if best_sellers else ""
+    error = report["recall@20 se"].iloc[0]
     print(
-        f"\nrecall@20: {found:.1%} of a {whose[:-1]}'s held-out items are among the "
-        f"first 20 recommendations{ratio} (standard error {error:.1%}).\n"
-        f"{sentence}\n"
+        f"\n{sentence} That is recall@20 (standard error of the first: {error:.1%}).\n"
         "coverage@10: the share of the catalog that is among the first 10 of some "
         f"{whose[:-1]}."
     )
     if best_sellers_are_as_good:
         print(best_sellers_are_as_good)
+    if RANKED in report.index:
+        print(
+            f"{RANKED}: TwoStageRecommender(EASERecommender(), time={model.time!r}) "
+            "orders what EASE finds\nby what is chosen of late. It knows no new items; "
+            "the model that is saved is the first."
+        )
     if n_users < FEW_USERS:
         print("With so few users the figures are not reliable.")
 

@@ -55,11 +55,9 @@ def _rows_of_sides(fitted, owner, chosen, contributions, names):
     """Return the rows of the user's and the item's features, a list of tables."""
     taste = "this user's taste" if fitted.history_kind is None else TASTE
     itself = f"{name_of(chosen.ids[0], names)} itself"
+    sides = (fitted.users, owner, taste), (fitted.items, chosen, itself)
     tables = []
-    for entities, query, reason in (
-        (fitted.users, owner, taste),
-        (fitted.items, chosen, itself),
-    ):
+    for entities, query, reason in sides:
         side, of_ids = entities.side, {entities.id_column: reason}
         tables.append(_rows_of(entities, query.rows, contributions, of_ids))
         # what belongs to no feature

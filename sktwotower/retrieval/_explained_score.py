@@ -260,10 +260,8 @@ def rows_of_past(ids, values, added, names, lags=None):
 
 def names_of_items(items, names):
     """Return a dict of item id to its name; ``names`` as in `explain`."""
-    if names is None:
-        return {}
-    if isinstance(names, Mapping):
-        return names
+    if names is None or isinstance(names, Mapping):
+        return names or {}
     if isinstance(names, pd.Series):
         return names.to_dict()
     if not isinstance(names, str):

@@ -237,11 +237,10 @@ class FittedStages(Fitted):
 
     def explained(self, owner, chosen, past, names, estimator):
         """Return tables of what adds to both scores, and the score; see `Fitted`."""
-        query, first, retriever = of_retriever(owner), past.first, self.retriever
-        own = retriever._fitted.explained(query, chosen, first, names, retriever)
-        tables, score = own
+        query, first, source = of_retriever(owner), past.first, self.retriever
+        tables, score = source._fitted.explained(query, chosen, first, names, source)
         if self.weight == 0:
-            return own
+            return tables, score
         row, scores = np.zeros(1, dtype=int), np.array([score])
         shown = ShownRows(owner, past, row, row, chosen.codes, scores, context=None)
         placed, features = self._placed(shown, estimator.exclude_seen)

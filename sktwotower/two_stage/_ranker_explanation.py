@@ -29,7 +29,5 @@ def rows_of_ranker(ranker, own, usual, groups):
     # Shapley value: a set of s groups is as likely as any other of s, and each s alike
     joins, leaves = 1 / np.maximum(sizes, 1), 1 / np.maximum(n - sizes, 1)
     signs = np.where(chosen, joins, -leaves) / comb(n, sizes)
-    added = [scores[0], *(signs.T @ scores)]
-    features = ["(bias)", *names]
-    values = np.full(len(features), np.nan)
-    return rows_of_table(RANKER, features, values, added)
+    added = np.append(scores[0], signs.T @ scores)
+    return rows_of_table(RANKER, ["(bias)", *names], np.full(n + 1, np.nan), added)
