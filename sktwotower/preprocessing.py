@@ -13,14 +13,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
+from sktwotower._tables import _frames
 from sktwotower._tables._columns import as_table, codes, column_position
-from sktwotower._tables._frames import (
-    as_array,
-    as_frame,
-    is_frame,
-    is_missing,
-    library_of,
-)
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
 from sktwotower._tables._outcomes import numbers_of
@@ -299,9 +293,9 @@ def interactions_from_matrix(
         raise ValueError(
             f"user and item must be different names of columns. Got {user!r} for both."
         )
-    library = library_of(matrix)
-    if is_frame(matrix):
-        matrix = as_frame(matrix, "matrix")
+    library = _frames.library_of(matrix)
+    if _frames.is_frame(matrix):
+        matrix = _frames.as_frame(matrix, "matrix")
         user_ids = matrix.index if user_ids is None else user_ids
         item_ids = matrix.columns if item_ids is None else item_ids
         matrix = matrix.sparse.to_coo() if _is_sparse(matrix) else matrix.to_numpy()
@@ -340,7 +334,7 @@ def _entries(matrix):
     else:
         matrix = np.asarray(matrix)
         # pd.NA is neither 0 nor different from 0
-        if matrix.dtype == object and is_missing(matrix, "matrix").any():
+        if matrix.dtype == object and _frames.is_missing(matrix, "matrix").any():
             raise _missing_error()
         rows, columns = np.nonzero(matrix)
         values = matrix[rows, columns]
@@ -383,7 +377,7 @@ def _ids(ids, n, name, axis):
             f"keep one, for example with matrix.droplevel(0, axis={axis!r}), or pivot "
             "with values='name' in place of values=['name']."
         )
-    ids = as_array(ids)
+    ids = _frames.as_array(ids)
     ids = check_ids(list(ids) if isinstance(ids, tuple) else ids, name)
     if len(ids) != n:
         raise ValueError(
