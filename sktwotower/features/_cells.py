@@ -21,21 +21,14 @@ SPARSE = (sparse.spmatrix, sparse.sparray)
 
 def check_table(vectorizer, X, reset):
     """Return X as a DataFrame; set its column names (``reset``), or compare them."""
-    min_rows = 1 if reset else 0
+    n_min = 1 if reset else 0
     if not is_frame(X):
-        X = checked_array(
-            vectorizer,
-            X,
-            reset=reset,
-            dtype=None,
-            ensure_all_finite=False,
-            ensure_min_samples=min_rows,
-        )
-        return array_as_frame(X, "X")
+        how = {"dtype": None, "ensure_all_finite": False, "ensure_min_samples": n_min}
+        return array_as_frame(checked_array(vectorizer, X, reset=reset, **how), "X")
     X = as_frame(X, "X")
     _check_names(vectorizer, X, reset)
-    if len(X) < min_rows or X.shape[1] == 0:  # which scikit-learn refuses
-        params = {"ensure_min_samples": min_rows, "estimator": vectorizer}
+    if len(X) < n_min or X.shape[1] == 0:  # which scikit-learn refuses
+        params = {"ensure_min_samples": n_min, "estimator": vectorizer}
         check_array(np.empty(X.shape), **params)
     return X
 

@@ -132,12 +132,10 @@ class LevelEncoder(LevelCell, VocabularyEncoder):
     def _warn_of_many(self, n_levels, n_frequent):
         """Warn that there are too many levels, and which columns they share."""
         max_features, n_hashed = self.settings.max_features, self.settings.n_hashed
-        place = (
-            f"{n_hashed} hashed columns"
-            if n_hashed
-            else f"the column '{self.name}_infrequent'"
-        )
-        more = "" if n_hashed else ", or set n_hashed to spread them over some columns"
+        place, more = f"{n_hashed} hashed columns", ""
+        if not n_hashed:
+            place = f"the column '{self.name}_infrequent'"
+            more = ", or set n_hashed to spread them over some columns"
         warn(
             f"Column {self.name!r} of kind 'category' has {n_levels} levels; "
             f"{n_frequent} are frequent enough for a column, more than max_features="

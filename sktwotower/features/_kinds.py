@@ -28,14 +28,9 @@ WORD = re.compile(r"\w")
 ID_NAME = re.compile(r"(?i:(^|[\W_])(id|code))$|[a-z](Id|ID|Code)$")
 MAX_LEVELS = 50  # integers with more distinct values are quantities
 
-ENCODERS = {
-    kind: encoder
-    for encoder in (
-        *(LevelEncoder, NumberEncoder, BooleanEncoder, DatePartEncoder),
-        *(TagEncoder, WordEncoder, VectorEncoder),
-    )
-    for kind in encoder.kinds
-}
+OF_VALUES = LevelEncoder, NumberEncoder, BooleanEncoder, DatePartEncoder
+OF_LISTS = TagEncoder, WordEncoder, VectorEncoder
+ENCODERS = {kind: each for each in OF_VALUES + OF_LISTS for kind in each.kinds}
 
 
 def make_encoder(name, kind, settings):

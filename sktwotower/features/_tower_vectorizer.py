@@ -48,6 +48,8 @@ from ._cells import check_table, read_cells
 from ._kinds import ENCODERS, check_kinds, choose_kind, make_encoder
 from ._value_encoders import BinEncoder, Settings
 
+COUNT = Interval(Integral, 1, None, closed="left")
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class VectorizerParameters(VersionedMixin, TransformerMixin, BaseEstimator):
@@ -55,12 +57,9 @@ class VectorizerParameters(VersionedMixin, TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {
         "kinds": [dict, None],
-        "min_frequency": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-        ],
-        "max_features": [Interval(Integral, 1, None, closed="left")],
-        "n_hashed": [Interval(Integral, 1, None, closed="left"), None],
+        "min_frequency": [COUNT, Interval(RealNotInt, 0, 1, closed="neither")],
+        "max_features": [COUNT],
+        "n_hashed": [COUNT, None],
         "numbers": [StrOptions({"scaled", "quantiles"})],
     }
 
@@ -358,14 +357,12 @@ class TowerVectorizer(VectorizerParameters):
         """
         check_is_fitted(self)
         names = check_feature_names_in(self, input_features)
-        return np.array(
-            [
-                name
-                for position, encoder in self.encoders_
-                for name in _name_outputs(names[position], encoder.names)
-            ],
-            dtype=object,
-        )
+        found = [
+            name
+            for position, encoder in self.encoders_
+            for name in _name_outputs(names[position], encoder.names)
+        ]
+        return np.array(found, dtype=object)
 
     def summary(self) -> pd.DataFrame:
         """Return how each column of X was encoded in `fit`.

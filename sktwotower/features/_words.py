@@ -62,8 +62,7 @@ def _date(encoder, place, value):
     name = encoder.names[place]
     if name in PARTS_OF_DATES:
         return PARTS_OF_DATES[name]
-    parts = 2 * value, encoder.days_scale, _day, ("or earlier", "or later")
-    return _unscaled(*parts)
+    return _unscaled(2 * value, encoder.days_scale, _day, ("or earlier", "or later"))
 
 
 def _bin(edges, place):
