@@ -50,19 +50,16 @@ class Stream(NamedTuple):
         """
         counts = np.bincount(events.indices, minlength=events.shape[1])
         n_left = max(1, self.n_events - events.nnz)
-        return self._replace(
-            gaps=self.gaps.without(counts, n_left / max(1, self.n_events)),
-            n_events=n_left,
-        )
+        gaps = self.gaps.without(counts, n_left / max(1, self.n_events))
+        return self._replace(gaps=gaps, n_events=n_left)
 
     def without_items(self, kept):
         """Return the same with the items at positions ``kept`` (m,) only."""
         shares = 1 / self.gaps.gap
         share_left = max(shares[kept].sum(), 1e-9) / max(shares.sum(), 1e-9)
-        return self._replace(
-            gaps=self.gaps.take(kept).shorter(share_left),
-            n_events=int(np.ceil(self.n_events * share_left)),
-        )
+        n_left = int(np.ceil(self.n_events * share_left))
+        gaps = self.gaps.take(kept).shorter(share_left)
+        return self._replace(gaps=gaps, n_events=n_left)
 
 
 def first_stream(events):

@@ -307,27 +307,22 @@ def as_float32(values):
 
 def _dropouts(dataset, id_dropout, feature_dropout):
     """Return one ``FeatureDropout`` for the users' rows and one for the items' rows."""
-    of_users, of_items = (
-        id_shares(id_dropout, dataset.n_events(axis), _worth(id_dropout, dataset, axis))
-        for axis in (1, 0)
-    )
+    of_users, of_items = (_id_shares(id_dropout, dataset, axis) for axis in (1, 0))
     # A user without a row still has the history, if there is one. The few rows of a day
     # are all kept: fit has taught the tower to do without.
     keeps_rows = dataset.history is None or dataset.earlier is not None
     row_dropout = 0.0 if keeps_rows else ROW_DROPOUT * id_dropout
-    return (
-        FeatureDropout(dataset.user_rows, of_users, feature_dropout, row_dropout),
-        FeatureDropout(dataset.item_rows, of_items, feature_dropout),
-    )
+    users = FeatureDropout(dataset.user_rows, of_users, feature_dropout, row_dropout)
+    return users, FeatureDropout(dataset.item_rows, of_items, feature_dropout)
 
 
-def _worth(id_dropout, dataset, axis):
-    """Return what features of users (axis 1) or items (axis 0) say, for `id_shares`."""
-    rows = dataset.item_rows if axis == 0 else dataset.user_rows
-    if not 0 < id_dropout < 1 or not has_shared_columns(rows):
-        return 1.0
-    pairs = dataset.pairs()
-    return features_worth((pairs if axis == 0 else pairs.T).tocsr(), rows)
+def _id_shares(id_dropout, dataset, axis):
+    """Return how often the ids of users (axis 1) or items (axis 0) are hidden, (n,)."""
+    rows, worth = dataset.item_rows if axis == 0 else dataset.user_rows, 1.0
+    if 0 < id_dropout < 1 and has_shared_columns(rows):
+        pairs = dataset.pairs()
+        worth = features_worth((pairs if axis == 0 else pairs.T).tocsr(), rows)
+    return id_shares(id_dropout, dataset.n_events(axis), worth)
 
 
 def as_pairs(matrix, candidates):

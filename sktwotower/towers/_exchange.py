@@ -5,6 +5,7 @@ Output: the loss of all batches together, and gradients of the process's own row
 """
 
 from contextlib import suppress
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -35,15 +36,12 @@ class Shares:
     """Batches of one process, and empty ones until all processes have ended a pass."""
 
     def __init__(self, batches):
-        self.batches, self.n_batches = batches, len(batches)
+        self.batches, self.numbers = batches, range(len(batches))
 
     def __iter__(self):
-        n_left = self.n_batches
-        for batch, targets in self.batches:
-            yield Share(batch), targets
-            n_left -= 1
-        for _ in range(n_left):
-            yield Share(None), None
+        nothing = None, None
+        for pair, _ in zip_longest(self.batches, self.numbers, fillvalue=nothing):
+            yield Share(pair[0]), pair[1]
 
 
 class Exchange:

@@ -126,10 +126,9 @@ class Fetched:
     def __init__(self, exchange, columns):
         self.group, self.device = exchange.group, exchange.device
         nothing, rank = np.zeros(0, dtype=np.int64), self.group.rank
+        divisions = exchange.divisions
         self.tables = [
-            _WantedRows(
-                layer, exchange.divisions[name], columns.get(name, nothing), rank
-            )
+            _WantedRows(layer, divisions[name], columns.get(name, nothing), rank)
             for name, layer in exchange.layers.items()
         ]
         self.widths = np.array([t.layer.weight.shape[1] for t in self.tables])

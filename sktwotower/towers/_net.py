@@ -229,6 +229,7 @@ def _net_params(recipe, part, data, seed):
     """Return the net's arguments; those in ``net_params`` take precedence."""
     optimizer = optimizer_class(recipe.optimizer)
     batches = SequenceBatches if recipe.history == "recent" else UserBatches
+    split = None if data.validation is None else predefined_split(data.validation)
     params = {
         "module": part,
         "criterion": SampledSoftmaxLoss,
@@ -248,9 +249,7 @@ def _net_params(recipe, part, data, seed):
         "iterator_valid": batches,
         "iterator_valid__candidate_sampling": recipe.candidate_sampling,
         "iterator_valid__device": recipe.device,
-        "train_split": None
-        if data.validation is None
-        else predefined_split(data.validation),
+        "train_split": split,
         "device": recipe.device,
         "verbose": max(0, recipe.verbose - 1),
     }
@@ -259,11 +258,8 @@ def _net_params(recipe, part, data, seed):
     if "weight_decay" in accepted:
         params["optimizer__weight_decay"] = recipe.weight_decay
     if optimizer is RowwiseAdam:
-        params["optimizer__param_groups"] = [
-            # also as a part of a model
-            (f"*{name}.weight", {"rowwise": True})
-            for name in part.tables
-        ]
+        names = [f"*{name}.weight" for name in part.tables]  # also of a part of a model
+        params["optimizer__param_groups"] = [(n, {"rowwise": True}) for n in names]
     if "fused" in accepted and "optimizer__foreach" not in given:
         params["optimizer__fused"] = True  # several times faster on a CPU too
     if recipe.verbose < 2:
