@@ -100,8 +100,8 @@ class ListStage(NamedTuple):
         shown, ordered = shown_of(), np.empty(len(frame))
         first = fitted.retriever, fitted.n_candidates
         features = _features(describer, *first, shown, frame, self.rows)
-        features = _joined(features, counted.iloc[shown.order])
-        scores = self.ranker.scores(_with_position(features, self.first))
+        features = _with_position(features, self.first)
+        scores = self.ranker.scores(_joined(features, counted.iloc[shown.order]))
         ordered[shown.order] = scores
         return ordered
 
@@ -124,12 +124,15 @@ class ListStage(NamedTuple):
         which those of lists count.
         """
         events = events.part(columns.rows(events.frame))
+        showings = self.showings(describer, columns, events)
+        return self._replace(counts=self.counts.count(showings)[1], order=self.updated)
+
+    def showings(self, describer, columns, events):
+        """Return the ``Showings`` of further ``ReadEvents``, all of lists."""
         times = np.full(len(events.frame), self.counts.now + 1)
         if events.dates:
             times = events.times / NANOSECONDS_PER_DAY
-        how = self.places, events, times
-        showings = _showings(self.counts, describer, columns, *how)
-        return self._replace(counts=self.counts.count(showings)[1], order=self.updated)
+        return _showings(self.counts, describer, columns, self.places, events, times)
 
 
 class Judged(NamedTuple):
@@ -229,6 +232,31 @@ def train_on_lists(recipe, columns, ranker, cut, describer, row_columns):
     stage = rows.fit(ranker, named)
     kept = first, counted.counts, counted.places, row_columns
     return ListStage(best, updated, stage, *kept, gains, later_gains), describer
+
+
+def labelled_rows(fitted, events):
+    """Return ``LabelledRows`` of further lists as of each row, or None without any.
+
+    Also return the number of users who chose something of a list, and not all.
+    ``fitted``: `FittedStages`, which do not know the ``events``, `ReadEvents`.
+    """
+    describer, columns, lists = fitted.describer, fitted.columns, fitted.lists
+    events = events.part(columns.rows(events.frame))
+    n_users = _count_users(events, columns)
+    if n_users == 0:
+        return None, 0
+    shown = _rows(fitted.retriever, describer, events.frame)
+    how = fitted.retriever, fitted.n_candidates, shown, events.frame, lists.rows
+    features = _features(describer, *how)
+    showings = lists.showings(describer, columns, events)
+    counted = lists.counts.count(showings)[0].iloc[shown.order]
+    events = events.part(shown.order)
+    positions = columns.positions(events.frame)
+    if positions is not None:
+        features = features.assign(position=positions)
+    groups = pd.factorize(events.frame[columns.lists])[0]
+    labels = events.chosen.astype(np.int64)
+    return LabelledRows(_joined(features, counted), labels, groups), n_users
 
 
 class _Counted(NamedTuple):

@@ -243,9 +243,9 @@ def build_log(retriever, events, by_user, repeats, positions=None):
 
 
 def _log_of(retriever, past, clock, shown, places, repeats):
-    """Return a ``Log``. ``past``: users, items and times (n_events,) of positive events.
+    """Return a ``Log``; its other fields are parameters.
 
-    The other parameters are fields of it.
+    ``past``: users, items and times (n_events,) of what was chosen.
     """
     fitted = retriever._fitted
     shape = len(fitted.user_ids), len(fitted.items)

@@ -23,6 +23,7 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._fit_stages import StageRecipe, learn
 from ._fitted_stages import FittedStages
+from ._further_events import learn_more
 from ._ranker_importance import importance
 from ._stage_parameters import TwoStageParameters
 
@@ -120,6 +121,79 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         self._validate_params()
         recipe = StageRecipe(**self.get_params(deep=False))
         self._fitted = learn(type(self).__name__, recipe, X, y, sample_weight)
+        return self
+
+    def partial_fit(
+        self, X, y=None, sample_weight=None, *, update_ranker=False
+    ) -> Self:
+        """Learn from further events: counts and features go on, and the retriever.
+
+        The retriever learns them by its own ``partial_fit``. All that features of
+        candidates and of lists are computed from is then as of now: the past of users,
+        popularity, times, what is chosen together, and how often items were shown and
+        chosen. The rankers stay, with what fit found about them. The order within lists
+        is that which paid best in fit with counts that go on, see
+        ``list_gains_later_``.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, with the same columns; only the new events. They may be of new
+            users and items, late, without a positive one, and without rows: then
+            nothing changes. A side table of the retriever must hold new ids: call
+            ``set_params(retriever__items=products)`` first.
+        update_ranker : bool, default=False
+            Whether the ranker of lists is trained anew, on the lists of X only: pass
+            those of a week rather than of an hour. Features of a row are those before
+            it. The order that paid best in fit stays.
+
+        Returns
+        -------
+        self : TwoStageRecommender
+            The fitted estimator; a first call is `fit`. A call that fails leaves it as
+            it was before.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit` and in ``partial_fit`` of the retriever; ValueError if there is
+            no ranker of lists to update.
+
+        Warns
+        -----
+        UserWarning
+            If lists of X are of too few users to train a ranker on, which then stays.
+
+        Notes
+        -----
+        One pass is made over all positive events so far, and similarities of items are
+        computed again: minutes for millions of events. Factors of positions stay as fit
+        found them, and levels of columns that fit did not see are missing values.
+        Candidates of a retriever that was fitted on all events at once are other ones
+        if its ``partial_fit`` is not a refit, as that of `EASERecommender` is.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+        >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
+        ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
+        >>> rng = np.random.default_rng(0)
+        >>> X = [[user, item] for user in range(60)
+        ...      for item in rng.permutation(shelves[user % 2])[:4]]
+        >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
+        >>> model = model.partial_fit([[60, "hose"], [60, "rake"], [60, "gloves"]])
+        >>> model.recommend([60], n_neighbors=2).round(2)  # a new customer
+           user   item  score  rank
+        0    60  spade    1.0     1
+        1    60   soil    0.5     2
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(X, y, sample_weight)
+        self._validate_params()
+        recipe = StageRecipe(**self.get_params(deep=False))
+        events = fitted_of(self), X, y, sample_weight, update_ranker
+        self._fitted = learn_more(type(self).__name__, recipe, *events)
         return self
 
     def _forget(self, fitted, gone):

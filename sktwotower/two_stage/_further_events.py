@@ -1,0 +1,106 @@
+"""How `TwoStageRecommender.partial_fit` adds further events to both stages.
+
+Input: ``FittedStages``, and events (n_events, n_columns), also of new users and items.
+Output: ``FittedStages`` whose retriever, features and counts know them.
+"""
+
+import copy
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_random_state
+
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._messages import warn
+from sktwotower._tables._schema import read_events, times_of_events
+
+from ._fitted_stages import FittedStages
+from ._list_stage import MIN_USERS, labelled_rows
+from ._ranker import default_ranker
+from ._read_events import ReadEvents
+from ._shown_rows import ShownColumns
+
+# Side tables, which may have grown.
+TABLES = "users", "items"
+
+
+def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
+    """Return the ``FittedStages`` with further events; those of before do not change.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the estimator in messages.
+    recipe : StageRecipe
+    fitted : FittedStages
+        The fitted state so far.
+    X, y, sample_weight, update_ranker
+        As in `TwoStageRecommender.partial_fit`.
+    """
+    seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
+    recipe = recipe._replace(random_state=seed)
+    columns, lists, before = fitted.columns, fitted.lists, fitted.retriever._fitted
+    if update_ranker and lists is None:
+        raise ValueError(
+            "update_ranker=True trains the ranker of lists anew, and fit has trained "
+            "none. Name the column of lists, lists=..., and fit."
+        )
+    events = _read(owner, fitted, X, y, sample_weight)
+    if len(events.frame) == 0:
+        return fitted
+    if columns.lists is not None:
+        ShownColumns.of(events, recipe._replace(**columns._asdict()))
+    retriever = _with_tables(fitted.retriever, recipe.retriever)
+    retriever.partial_fit(X, y, sample_weight)
+    now = retriever._fitted
+    sides = (before.users, now.users), (before.items, now.items)
+    moved = [grown.ids.get_indexer(known.ids) for known, grown in sides]
+    how = recipe, retriever, events, columns.positions(events.frame), moved
+    describer = fitted.describer.with_events(*how)
+    if update_ranker:
+        lists = _trained_anew(recipe, fitted, events)
+    if lists is not None:
+        lists = lists.counted(describer, columns, events)
+    same = "ranker", "n_candidates", "columns", "training"
+    others = {name: getattr(fitted, name) for name in same}
+    return FittedStages.of(retriever, describer, lists=lists, **others)
+
+
+def _read(owner, fitted, X, y, sample_weight):
+    """Return further ``ReadEvents``; without times they are later than all others."""
+    schema, in_order = fitted.schema, fitted.describer.log.sequences
+    read = read_events(owner, X, y, sample_weight, schema, may_be_empty=True)
+    frame, rewards, weights, _ = read
+    frame = frame.reset_index(drop=True)
+    if schema.time is None:
+        times = np.arange(len(frame)) + 1 + in_order.times.max(initial=0)
+    else:
+        times, _ = times_of_events(frame, schema.time, schema, schema)
+    ids = check_ids(frame[fitted.users.id_column], "the users of X")
+    users = pd.factorize(ids)[0]
+    return ReadEvents(frame, rewards, weights, times, schema.dates, users, None)
+
+
+def _with_tables(retriever, given):
+    """Return a copy of a fitted retriever that has the side tables of another one."""
+    params = {} if given is None else given.get_params(deep=False)
+    tables = {name: params[name] for name in TABLES if name in params}
+    return copy.copy(retriever).set_params(**tables)
+
+
+def _trained_anew(recipe, fitted, events):
+    """Return the ``ListStage`` with a ranker of the lists among further events.
+
+    Their rows are described by what was known and counted before each of them.
+    """
+    rows, n_users = labelled_rows(fitted, events)
+    if n_users < MIN_USERS:
+        warn(
+            "The ranker of lists stays as it is: update_ranker needs lists with y > 0 "
+            f"and y = 0 of {MIN_USERS} users, and X has those of {n_users}. Pass more "
+            "rows at once, such as those of a week."
+        )
+        return fitted.lists
+    ranker = default_ranker(recipe.random_state)
+    ranker = ranker if recipe.ranker is None else recipe.ranker
+    return fitted.lists._replace(ranker=rows.fit(ranker, recipe.ranker is not None))
