@@ -106,7 +106,8 @@ def _read(estimator, X, y, lists, baselines, history):
     columns |= {"known": positions >= 0, "n_events": n_events}
     for name in [name for name in asked if hasattr(asked[name], "predict_proba")]:
         given, _ = read.split_lists(asked[name], X, lists)
-        prob = read.probabilities_of(asked[name], given)
+        past = None if recommender_in(asked[name]) is None else history
+        prob = read.probabilities_of(asked[name], given, past)
         columns[f"probability of {name}"] = prob
     return pd.DataFrame(columns), scores
 

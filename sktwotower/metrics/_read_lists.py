@@ -103,11 +103,16 @@ def scores_of(estimator, X, history=None):
     return scores
 
 
-def probabilities_of(estimator, X):
-    """Return the probability (n_rows,) of the last class of each row of X."""
+def probabilities_of(estimator, X, history=None):
+    """Return the probability (n_rows,) of the last class of each row of X.
+
+    ``history``: as of `scores_of`, for recommenders.
+    """
+    given = {} if history is None else {"history": history}
     if not hasattr(estimator, "predict_proba"):
         raise TypeError(
             f"{type(estimator).__name__} has no predict_proba. Expected a fitted "
             "classifier, or a TwoStageRecommender with lists."
         )
-    return np.asarray(estimator.predict_proba(columns_of_fit(estimator, X)))[:, -1]
+    X = columns_of_fit(estimator, X)
+    return np.asarray(estimator.predict_proba(X, **given))[:, -1]

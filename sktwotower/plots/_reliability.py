@@ -29,7 +29,7 @@ class ReliabilityDisplay(Display):
     prob_pred : array of shape (n_points,)
         Mean probability of each bin.
     calibration_error : float, default=None
-        Mean distance of both, for the label. None: not shown.
+        Mean distance of both, "ECE" in the label. None: not shown.
     name : str, default=None
         Name of the model, for the label. None: "model".
 
@@ -219,12 +219,13 @@ class ReliabilityDisplay(Display):
         if not drawn:  # otherwise another display has drawn it on these axes
             even = {"color": ink(ax), "linewidth": 0.8, "linestyle": ":"}
             ax.axline((0, 0), slope=1, label="as predicted", **even)
-        figure = "" if error is None else f" (calibration error {error:.3f})"
+        figure = "" if error is None else f" (ECE {error:.3f})"
         own = {"marker": "o", "label": f"{self.name or 'model'}{figure}"}
         style = line_style(max(len(drawn) - 1, 0), kwargs, **own)
         (self.line_,) = ax.plot(self.prob_pred, self.prob_true, **style)
         ax.set(xlabel="predicted probability", ylabel="share that was chosen")
+        ax.autoscale()  # also after another display has set the limits
         ax.set(xlim=(0, None), ylim=(0, None))
         ax.set_title("How often what is shown is chosen")
-        self._legend(loc="upper left")
+        self._legend(loc="best")
         return self

@@ -30,7 +30,7 @@ def test_points_and_error_by_hand():
     np.testing.assert_allclose(display.line_.get_xdata(), [0.2, 0.7])
     np.testing.assert_allclose(display.line_.get_ydata(), [0.25, 0.5])
     assert display.calibration_error == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.2)
-    assert display.line_.get_label() == "mine (calibration error 0.100)"
+    assert display.line_.get_label() == "mine (ECE 0.100)"
     assert display.figure_ is display.ax_.figure
 
 
@@ -40,7 +40,9 @@ def test_several_models_share_axes_with_one_diagonal():
     assert other.ax_ is first.ax_
     assert other.line_.get_color() != first.line_.get_color()
     labels = [text.get_text() for text in first.ax_.get_legend().get_texts()]
-    assert labels[0] == "as predicted" and len(labels) == 3
+    assert labels == ["as predicted", "mine (ECE 0.100)", "same (ECE 0.167)"]
+    wide = ReliabilityDisplay.from_predictions(Y, [0.9] * 6, ax=first.ax_)
+    assert wide.ax_.get_xlim()[1] > 0.9  # nothing is cut off
 
 
 def test_bins_of_rows_or_of_width():
