@@ -1,7 +1,12 @@
 """What the pictures of the reference show."""
 
-from sktwotower import EASERecommender, ItemKNNRecommender, TwoTowerRecommender
-from sktwotower.datasets import load_online_retail
+from sktwotower import (
+    EASERecommender,
+    ItemKNNRecommender,
+    TwoStageRecommender,
+    TwoTowerRecommender,
+)
+from sktwotower.datasets import load_online_retail, make_interactions
 from sktwotower.model_selection import TimeSplit
 
 shop = load_online_retail()
@@ -21,3 +26,11 @@ model = TwoTowerRecommender(
 baselines = [EASERecommender().fit(train), ItemKNNRecommender().fit(train)]
 names = shop.products.set_index("product")["description"]
 kind = names[model.item_ids_].str.extract("(CHRISTMAS|LUNCH|CARD|GARDEN|CANDLE)")[0]
+
+made = make_interactions(400, 200, n_impressions=4, random_state=0)  # lists of five
+rows = made.data.assign(page=made.data.groupby(["user", "time"]).ngroup())
+past, later = rows[~made.test_mask], rows[made.test_mask]
+clicked_in_past, clicked = made.target[~made.test_mask], made.target[made.test_mask]
+ranker = TwoStageRecommender(
+    EASERecommender(), time="time", lists="page", random_state=0
+).fit(past, clicked_in_past)

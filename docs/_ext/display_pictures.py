@@ -25,7 +25,7 @@ PICTURES = {
     ),
     "LorenzCurveDisplay": "from_estimator(model, test)",
     "ScoreDistributionDisplay": "from_estimator(model, test, random_state=0)",
-    "ReliabilityDisplay": "from_estimator(ranker, rows, clicked)",
+    "ReliabilityDisplay": "from_estimator(ranker, later, clicked)",
     "TrainingCurveDisplay": "from_estimator(model)",
     "PrequentialDisplay": (
         'from_estimator(\n    ItemKNNRecommender(), X, time="time", n_slices=6,\n'
