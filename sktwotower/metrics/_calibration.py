@@ -8,6 +8,7 @@ import numpy as np
 
 from sktwotower._tables._messages import check_count
 
+from ._hits import check_weights
 from ._ranked_lists import column_of_numbers
 
 
@@ -81,15 +82,8 @@ def expected_calibration_error(
     0.1
     """
     positive, probabilities = outcomes_and_probabilities(y_true, y_prob)
-    weights = np.ones(len(positive))
-    if sample_weight is not None:
-        expected = "finite weights >= 0, one per row"
-        weights = column_of_numbers(sample_weight, "sample_weight", expected, 0)
-        if len(weights) != len(positive) or not weights.any():
-            raise ValueError(
-                f"sample_weight must hold {expected}, and one above 0. Got "
-                f"{len(weights)} weights of {len(positive)} rows, sum {weights.sum()}."
-            )
+    everywhere = np.ones(len(positive), dtype=bool)
+    weights = check_weights(sample_weight, everywhere, "row")
     edges = np.linspace(0, 1, check_count(n_bins, "n_bins") + 1)[1:-1]
     bins = np.searchsorted(edges, probabilities)
     gaps = np.bincount(bins, weights * (positive - probabilities))

@@ -253,15 +253,15 @@ def _warn_if_not_later(fitted, frame):
     except (TypeError, ValueError):  # the times of later tables are not used
         return
     codes = fitted.users.codes(frame[fitted.users.id_column], "X")
-    ends = in_order.lags.indptr[codes + 1]
+    latest = in_order.latest(codes)
     items = fitted.items.codes(frame[fitted.items.id_column], "X")
-    known = (codes >= 0) & (ends > in_order.lags.indptr[codes]) & (items >= 0)
+    known = ~np.isnan(latest) & (items >= 0)
     if known.any():  # for no position scipy returns a matrix
         # events of fit are judged only to compare train with test
         known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
     if dates != schema.dates or not known.any():
         return
-    share = (times[known] < in_order.times[ends[known] - 1]).mean()
+    share = (times[known] < latest[known]).mean()
     if share > MAX_EARLIER_SHARE:
         warn(
             f"{share:.0%} of the new pairs of X are earlier than the last event of "

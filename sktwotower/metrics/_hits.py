@@ -15,6 +15,8 @@ from scipy import sparse
 
 from sktwotower._tables._messages import check_count
 
+from ._ranked_lists import column_of_numbers
+
 # Standard errors on either side of a mean in a 95 % interval.
 ERRORS_IN_INTERVAL = 1.96
 
@@ -220,25 +222,27 @@ def mean_over_users(values, sample_weight=None):
             f"None of the {len(values)} users has a relevant item, so there is nothing "
             "to average. Are the ids of y_true and y_pred of the same kind?"
         )
+    weights = check_weights(sample_weight, kept, "user with relevant items")
+    return float(np.average(values[kept], weights=weights[kept]))
+
+
+def check_weights(sample_weight, kept, what):
+    """Return weights, float (n,), after checks; ones for None.
+
+    One must be > 0 where ``kept`` (n,): that of a ``what``.
+    """
     if sample_weight is None:
-        return float(values[kept].mean())
-    try:
-        weight = np.asarray(sample_weight, dtype=float)
-    except (TypeError, ValueError) as error:
+        return np.ones(len(kept))
+    expected = "finite weights >= 0"
+    weights = column_of_numbers(sample_weight, "sample_weight", expected, 0)
+    if len(weights) != len(kept):
         raise ValueError(
-            f"sample_weight must hold one number per user. Got {sample_weight!r}."
-        ) from error
-    if weight.shape != values.shape:
-        raise ValueError(
-            f"sample_weight must hold one weight per user, shape {values.shape}. "
-            f"Got shape {weight.shape}."
+            f"sample_weight must hold one weight per {what.partition(' ')[0]}, "
+            f"{len(kept)} in all. Got {len(weights)}."
         )
-    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight[kept].any()):
-        raise ValueError(
-            "sample_weight must be finite, >= 0 and above zero for at least one user "
-            "with relevant items."
-        )
-    return float(np.average(values[kept], weights=weight[kept]))
+    if not weights[kept].any():
+        raise ValueError(f"sample_weight must be above 0 for at least one {what}.")
+    return weights
 
 
 def table_of_losses(rows, names, metric, complete, k):

@@ -54,8 +54,18 @@ def test_known_probabilities_have_a_small_error():
         (([-1], [0.5]), {}, ValueError, "y_true must hold finite outcomes >= 0"),
         (([1], [0.5], 0), {}, ValueError, "n_bins must be an integer >= 1. Got 0"),
         (([1], [0.5], 1.5), {}, TypeError, "n_bins must be an integer >= 1. Got 1.5"),
-        (([1], [0.5]), {"sample_weight": [1, 1]}, ValueError, "Got 2 weights of 1 row"),
-        (([1], [0.5]), {"sample_weight": [0]}, ValueError, "one above 0. Got 1 weight"),
+        (
+            ([1], [0.5]),
+            {"sample_weight": [1, 1]},
+            ValueError,
+            "per row, 1 in all. Got 2",
+        ),
+        (
+            ([1], [0.5]),
+            {"sample_weight": [0]},
+            ValueError,
+            "above 0 for at least one row",
+        ),
         (([1], [0.5]), {"sample_weight": [-1]}, ValueError, "finite weights >= 0"),
     ],
 )

@@ -255,11 +255,11 @@ def test_bad_input_is_named(y_true, y_pred, error, message):
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        ([1], r"Got shape \(1,\)"),
-        ([-1, 1], "must be finite"),
-        ([0, 1], "above zero"),
-        (["a", "b"], r"sample_weight must hold one number per user. Got \['a', 'b'\]"),
-        ({"a": 1}, "sample_weight must hold one number per user. Got {'a': 1}"),
+        ([1], "one weight per user, 2 in all. Got 1"),
+        ([-1, 1], "finite weights >= 0. Got -1.0 in row 0"),
+        ([0, 1], "above 0 for at least one user with relevant items"),
+        (["a", "b"], "sample_weight must hold numbers, finite weights >= 0"),
+        ({"a": 1}, "sample_weight must hold numbers, finite weights >= 0"),
     ],
 )
 def test_bad_weights_are_named(weight, message):
