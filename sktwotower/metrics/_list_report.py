@@ -92,43 +92,39 @@ def _read(estimator, X, y, lists, baselines, history):
     first = first_rows(fit.users)  # all requests of a user have the same counts
     places = pd.Index(fit.users[first]).get_indexer(users)
     n_events = np.append(fit.user_counts[first].astype(float), np.nan)[places]
-    asked = {type(recommender).__name__: estimator}
-    scores = {name: read.scores_of(estimator, given, history) for name in asked}
-    scores["popularity"] = counts[positions]
+    columns = {"y": np.asarray(y), "list": pd.Index(groups), "user": users}
+    columns |= {"known": positions >= 0, "n_events": n_events}
+    scores = {type(recommender).__name__: None, "popularity": counts[positions]}
     rates = getattr(vars(recommender).get("_fitted"), "click_rates", None)
     if rates is not None:
         scores["click rate"] = np.append(rates, rates.mean())[positions]
-    for name, baseline in named(baselines, scores, _class_of).items():
-        scores[name] = _scores_of_baseline(name, baseline, X, lists, history)
-        asked[name] = baseline
-    RankedLists(y, scores["popularity"], groups, _names("popularity"))  # checks lengths
-    columns = {"y": np.asarray(y), "list": pd.Index(groups), "user": users}
-    columns |= {"known": positions >= 0, "n_events": n_events}
-    for name in [name for name in asked if hasattr(asked[name], "predict_proba")]:
-        given, _ = read.split_lists(asked[name], X, lists)
-        past = None if recommender_in(asked[name]) is None else history
-        prob = read.probabilities_of(asked[name], given, past)
-        columns[f"probability of {name}"] = prob
+    asked = {next(iter(scores)): estimator} | named(baselines, scores, _class_of)
+    for name, model in asked.items():
+        scores[name], prob = _predicted(name, model, X, lists, history)
+        if prob is not None:
+            columns[f"probability of {name}"] = prob
+    for name, values in scores.items():  # checks them
+        RankedLists(y, values, groups, _names(name))
     return pd.DataFrame(columns), scores
 
 
-def _scores_of_baseline(name, baseline, X, lists, history):
-    """Return the scores (n_rows,) of a baseline: an estimator, or an array of them."""
-    if is_frame(baseline) or isinstance(baseline, Mapping):
+def _predicted(name, model, X, lists, history):
+    """Return scores and probabilities (n_rows,) of a model, None if it has none.
+
+    It is an estimator, or an array of scores.
+    """
+    if is_frame(model) or isinstance(model, Mapping):
         raise TypeError(
             f"{name!r} ranks the catalog, but with lists a model must score the rows "
             "of X. Pass a fitted estimator, or an array of one score per row."
         )
-    if hasattr(baseline, "fit") or isinstance(baseline, type):
-        past = None if recommender_in(baseline) is None else history
-        return read.scores_of(baseline, read.split_lists(baseline, X, lists)[0], past)
-    scores = np.asarray(baseline)
-    if scores.shape != (len(X),) or scores.dtype.kind not in "iufb":
-        raise ValueError(
-            f"{name!r} must hold one score per row of X, {len(X)} numbers. Got shape "
-            f"{scores.shape} and dtype {scores.dtype}."
-        )
-    return scores
+    if not hasattr(model, "fit"):
+        return np.asarray(model), None
+    given, _ = read.split_lists(model, X, lists)
+    past, prob = None if recommender_in(model) is None else history, None
+    if hasattr(model, "predict_proba"):
+        prob = read.probabilities_of(model, given, past)
+    return read.scores_of(model, given, past), prob
 
 
 def _class_of(baseline):

@@ -80,27 +80,17 @@ def scores_of(estimator, X, history=None):
 
     ``history``: events that fit has not seen, passed on to ``predict``.
     """
-    name = type(estimator).__name__
-    given = {} if history is None else {"history": history}
+    if is_classifier(estimator) and hasattr(estimator, "decision_function"):
+        return np.asarray(estimator.decision_function(X))
     if is_classifier(estimator):
-        if hasattr(estimator, "decision_function"):
-            scores = estimator.decision_function(X)
-        else:
-            scores = probabilities_of(estimator, X)
-    elif hasattr(estimator, "predict"):
-        scores = estimator.predict(X, **given)
-    else:
+        return probabilities_of(estimator, X)
+    if not hasattr(estimator, "predict"):
         raise TypeError(
-            f"{name} cannot score the rows of lists: it has no predict. Expected a "
-            "fitted recommender, classifier or regressor."
+            f"{type(estimator).__name__} cannot score the rows of lists: it has no "
+            "predict. Expected a fitted recommender, classifier or regressor."
         )
-    scores = np.asarray(scores)
-    if scores.shape != (len(X),):
-        raise ValueError(
-            f"{name} must return one score per row of X, shape ({len(X)},). Got "
-            f"{scores.shape}."
-        )
-    return scores
+    given = {} if history is None else {"history": history}
+    return np.asarray(estimator.predict(X, **given))
 
 
 def probabilities_of(estimator, X, history=None):

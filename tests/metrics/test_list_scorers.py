@@ -220,5 +220,7 @@ def test_bad_calls(model):
         def predict(self, X):
             return np.zeros((len(X), 2))
 
-    with pytest.raises(ValueError, match=r"one score per row of X, shape \(7,\)"):
+    with pytest.raises(
+        ValueError, match=r"the scores must be .*per row. Got shape \(7, 2\)"
+    ):
         scorer(TwoColumns(), SHOWN, Y)
