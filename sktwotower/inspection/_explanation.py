@@ -39,6 +39,8 @@ def explained(fitted, owner, chosen, past, names, estimator):
             context = fitted.context_rows(owner.asked, past.latest)
         pair = Pair(owner.rows, of_past, chosen.rows, vector, context)
         contributions = fitted.model.contributions(pair)
+        (factor,) = fitted.weighted(np.ones((1, 1)), chosen.codes).ravel()
+        contributions = contributions.times(factor)
     tables = _rows_of_sides(fitted, owner, chosen, contributions, names)
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
     added = contributions.history

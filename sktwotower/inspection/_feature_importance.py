@@ -214,7 +214,8 @@ def _ranked(fitted, users, items, k, excluded):
     """
     users, past, context = users
     module = fitted.model
-    vectors = embed_items(module, items[: fitted.n_items])
+    codes = np.arange(fitted.n_items)
+    vectors = fitted.weighted(embed_items(module, items[: len(codes)]), codes)
     k, n = min(k, fitted.n_items), users.shape[0]
     indices = np.empty((n, k), dtype=np.int64)
     for block in blocks(n):

@@ -132,6 +132,11 @@ def build_index(
     return index, recall
 
 
+def searches_exactly(neighbors, n_items, normalize):
+    """Return whether the index of so many items finds all nearest ones."""
+    return isinstance(_new_index(neighbors, n_items, normalize), ExactNeighbors)
+
+
 def _new_index(neighbors, n_items, normalize):
     """Return an index that is not fitted yet."""
     if not isinstance(neighbors, str):

@@ -19,7 +19,12 @@ from sktwotower.features._forgetting import (
     unused_columns,
     without_entities,
 )
-from sktwotower.neighbors._catalog_index import Catalog, build_index, check_index
+from sktwotower.neighbors._catalog_index import (
+    Catalog,
+    build_index,
+    check_index,
+    searches_exactly,
+)
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Serving, fitted_of
 from sktwotower.retrieval._requests import Query, read_query, to_forget
@@ -184,6 +189,14 @@ def served(fitted, n_items, index, before=None, changed=None):
     positions (m,) of the items that are not in it, or may have another vector there;
     the others are at the same positions. None: all are computed.
     """
+    exact = searches_exactly(index.neighbors, n_items, fitted.model.normalize)
+    if fitted.cold_item_weight < 1 and not exact:
+        warn(
+            f"cold_item_weight={fitted.cold_item_weight} needs exact search. Until the "
+            "next fit, all items count alike: neighbors is neither 'exact' nor 'auto' "
+            "with up to 200,000 items."
+        )
+        fitted, changed = replace(fitted, cold_item_weight=1.0), None
     vectors = _item_vectors(fitted, n_items, before, changed)
     catalog = _indexed(fitted, vectors, index, before, changed)
     return replace(fitted, catalog=catalog, fold_in=fold_in_of(fitted, vectors))
@@ -192,6 +205,7 @@ def served(fitted, n_items, index, before=None, changed=None):
 def _item_vectors(fitted, n_items, before, changed):
     computed = np.arange(n_items) if changed is None else changed
     vectors = embed_items(fitted.model, fitted.items.rows[computed])
+    vectors = fitted.weighted(vectors, computed, n_items)
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         ids = fitted.items.ids[computed[~finite]]

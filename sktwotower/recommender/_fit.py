@@ -13,7 +13,7 @@ import torch
 from sktwotower._tables._frames import is_source
 from sktwotower._tables._messages import logger, warn
 from sktwotower._tables._schema import read_in_memory
-from sktwotower._tables._sparse import have_entries
+from sktwotower._tables._sparse import column_counts, have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
 from sktwotower.towers._auto import resolved, values_of_kind
 from sktwotower.towers._division import divisions
@@ -28,7 +28,7 @@ from ._checkpoint import Checkpoint, saved_state
 from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
-from ._pilots import impression_weight
+from ._pilots import MIN_COLD_SHARE, cold_item_weight, impression_weight
 from ._processes import own_events, own_generator, with_users
 from ._stream import first_stream
 from ._training_data import training_data
@@ -80,7 +80,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     recipe, events, half_life = _with_choices(
         recipe, events, table, schema.dates, rng, saved.choice
     )
-    known = {"half_life": half_life}
+    known = {"half_life": half_life, "cold_item_weight": recipe.cold_item_weight}
     if contexts is not None:
         known["context"] = events.contexts.context
         known["context_users"] = events.contexts.used_by(table)
@@ -119,6 +119,15 @@ def _with_choices(recipe, events, table, dates, rng, choice):
             lambda: impression_weight(recipe, events, table, _train_one, seed),
         )
         recipe = recipe._replace(impression_weight=weight)
+    if recipe.cold_item_weight == "auto":
+        counts = summed(column_counts(events.positives))
+        recipe = recipe._replace(cold_item_weight=1.0)
+        if np.mean(counts == 0) >= MIN_COLD_SHARE:
+            weight = choice(
+                "cold_item_weight",
+                lambda: cold_item_weight(recipe, events, table, _train_one, counts),
+            )
+            recipe = recipe._replace(cold_item_weight=weight)
     return recipe, events, half_life
 
 

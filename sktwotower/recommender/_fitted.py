@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records import csr, record, require
+from sktwotower._records import csr, number, record, require
 from sktwotower._tables._messages import logger
 from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.features._forgetting import unused_columns
@@ -52,6 +52,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         The trained net, whose module is a ``Model``.
     stream : Stream
         What `partial_fit` goes on with.
+    cold_item_weight : float
+        Factor of the vectors of items that nobody has chosen since fit, in (0, 1].
     catalog : Catalog, default=None
         Vectors and index of the first items. None: not computed yet.
     fold_in : FoldIn, default=None
@@ -73,6 +75,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     half_life: object
     net: Annotated[TwoTowerNet, NetCodec]
     stream: Stream
+    cold_item_weight: number(0)
     catalog: Catalog | None = None
     fold_in: FoldIn | None = None
     context: RequestContext | None = None
@@ -96,6 +99,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             csr(shape)(self.context_users, at)
             require((self.context_users.data == 1).all(), at, "a matrix of ones")
             self._check_context(place)
+        fits = 0 < self.cold_item_weight <= 1
+        require(fits, f"{place}.cold_item_weight", "a factor in (0, 1]")
         n_items = self.seen.shape[1]
         fits = len(self.stream.gaps.gap) == n_items
         require(fits, f"{place}.stream.gaps", f"numbers of {n_items} items")

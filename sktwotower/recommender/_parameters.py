@@ -141,6 +141,13 @@ class TwoTowerParameters(ShownEstimator):
         into the catalog. "auto": see the table in the guide.
     impression_start : float, default=0.5
         Share of training before impressions join, in [0, 1]. 1: they never join.
+    Cold items
+        What nobody has chosen.
+    cold_item_weight : float or "auto", default="auto"
+        Factor of the scores of items that fit knew and nobody has chosen, in (0, 1].
+        A lower value gives their places to other items; among themselves they keep
+        their order. New items of `set_catalog` and `partial_fit` have 1. Other values
+        than 1 need exact search. "auto": see the table in the guide.
     Optimization
         How the towers are trained, and when training stops.
     max_epochs : int or "auto", default="auto"
@@ -231,7 +238,7 @@ class TwoTowerParameters(ShownEstimator):
         The way of sampling that was used.
     second_share_ : float
         Share of the second part in the score, now. 0: there is none.
-    temperature_, impression_weight_ : float
+    temperature_, impression_weight_, cold_item_weight_ : float
         The values that were used.
     history_kind_ : {"recent", "pooled"} or None
         How the user tower sees past items (``history_`` holds the figures of epochs).
@@ -329,6 +336,7 @@ class TwoTowerParameters(ShownEstimator):
     candidate_sampling: str = "auto"
     impression_weight: float | str = 5.0
     impression_start: float = 0.5
+    cold_item_weight: float | str = "auto"
     max_epochs: int | str = "auto"
     batch_size: int | str = "auto"
     lr: float = 0.01

@@ -86,7 +86,9 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     rows, places = without_last_row(events.items.rows), call.inputs["item"][0]
     moved = moved_items(fitted.model, net.module_, rows, places)
     learnt = replace(call.after, net=net, stream=stream)
-    return learnt, np.union1d(moved, described)
+    first = fitted.stream.gaps.never_hit
+    first = np.flatnonzero(first & ~stream.gaps.never_hit[: len(first)])
+    return learnt, np.union1d(np.union1d(moved, first), described)
 
 
 class _Call(NamedTuple):

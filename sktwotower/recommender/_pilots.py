@@ -1,13 +1,14 @@
-"""Short fits on a part of the users: whether events age, and what impressions weigh.
+"""Short fits on a part of the users: what old events, impressions, cold items weigh.
 
 Input: a ``Recipe``, and ``Events``.
-Output: the NDCG of each judged user (n,), for a half-life, and one of the weights 0, 5
-and 20 of impressions.
+Output: the NDCG of each judged user (n,), for a half-life; one of the weights 0, 5 and
+20 of impressions; one of the weights 1 to 0.3 of items that nobody has chosen.
 """
 
 import numpy as np
 
 from sktwotower._tables._event_table import users_of_events
+from sktwotower._tables._sparse import column_counts
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import standard_error
 from sktwotower.metrics._ranked_lists import RankedLists
@@ -43,6 +44,11 @@ SIZE = {
 # Weights of impressions: the first one is used unless another one is better beyond its
 # standard error.
 WEIGHTS = 0.0, 5.0, 20.0
+# Weights of cold items: the highest one is used that has as much of the best gain.
+COLD_WEIGHTS = 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3
+ENOUGH = 0.9
+# A smaller share of cold items takes few places, and is worth no short fit.
+MIN_COLD_SHARE = 0.01
 # What a short fit without a recent history takes longer to learn.
 POOLED = {"max_epochs": 20, "dropout": 0.5}
 KEPT_NET_PARAMS = "iterator_train__correction", "iterator_train__feature_dropout"
@@ -58,7 +64,8 @@ def pilot(recipe, events, seed):
     user_rows, item_rows = events.users.rows[users], events.items.rows[:-1]
     table = events.ordered._replace(impressions=None).of_users(users)
     before, truth = latest_tenth(table)
-    truth = _to_find(before, truth)
+    past = before.chosen_pairs()
+    truth = _to_find(truth, past, column_counts(past) > 0)
     judged = np.flatnonzero(np.diff(truth.indptr))
     if len(judged) < MIN_USERS:
         return None
@@ -75,10 +82,9 @@ def pilot(recipe, events, seed):
         if trained.interrupted_:  # nothing is learnt yet that could be kept
             raise KeyboardInterrupt
         items = embed_items(trained.module_, item_rows)
-        past = events.lags()[judged]
-        users = embed_users(trained.module_, user_rows[judged], past, item_rows)
-        seen = before.chosen_pairs()[judged]
-        _, found = top_k(users, items, min(K, len(items)), seen)
+        lags = events.lags()[judged]
+        users = embed_users(trained.module_, user_rows[judged], lags, item_rows)
+        _, found = top_k(users, items, min(K, len(items)), past[judged])
         return ndcg_at_k(truth[judged], found, K, per_user=True)
 
     return ndcg
@@ -100,11 +106,9 @@ def latest_tenth(table):
     return table.events_at(early), table.events_at(~early).chosen_pairs()
 
 
-def _to_find(before, truth):
-    """Return ones for pairs that are new to a user, of items with events before."""
-    past = before.chosen_pairs()
-    truth = (truth - truth.multiply(past)).tocsr()
-    truth = truth.multiply(np.asarray(past.getnnz(axis=0)) > 0).tocsr()
+def _to_find(truth, past, known):
+    """Return ones for pairs that are not in the past, of items that are ``known``."""
+    truth = (truth - truth.multiply(past)).multiply(known).tocsr()
     truth.eliminate_zeros()
     return truth
 
@@ -141,10 +145,49 @@ def impression_weight(recipe, events, table, fit, seed):
         _values(recipe._replace(impression_weight=weight), events, before, shown, fit)
         for weight in WEIGHTS
     ]
+    return WEIGHTS[_best(values)[0]]
+
+
+def cold_item_weight(recipe, events, table, fit, counts):
+    """Return the factor of vectors of cold items that ranks held-out events best.
+
+    ``counts`` (n_items,): how many users chose each item; ``table`` and ``fit``: as of
+    `impression_weight`, with the same rows held out. Cold are items whose events are
+    all held out, and those without any: they compete with the others in a short fit.
+    The result is 1 unless the NDCG is better beyond its standard error, or if too few
+    users can be judged.
+    """
+    table = table.only(some_users(np.diff(table.offsets), seed=0))
+    late = _latest_tenth(table, np.random.RandomState(0))
+    before, truth = table.events_at(~late), table.events_at(late).chosen_pairs()
+    past = before.chosen_pairs()
+    warm = column_counts(past) > 0
+    cold = ~warm & (column_counts(truth) >= counts)
+    truth = _to_find(truth, past, warm | cold)
+    judged = np.flatnonzero((np.diff(truth.indptr) > 0) & (np.diff(past.indptr) > 0))
+    if len(judged) < MIN_USERS:
+        return 1.0
+    users, items = _vectors(recipe, events, before, fit, judged)
+    truth, past, allowed = truth[judged], past[judged], np.flatnonzero(warm | cold)
+
+    def ndcg(weight):
+        factors = np.where(cold, weight, 1).astype(items.dtype)
+        _, found = top_k(users, items * factors[:, None], K, past, allowed)
+        return ndcg_at_k(truth, found, K, per_user=True)
+
+    best, means = _best([ndcg(weight) for weight in COLD_WEIGHTS])
+    return COLD_WEIGHTS[np.argmax(means >= ENOUGH * means[best])]
+
+
+def _best(values):
+    """Return the position of the best values (n,), and the mean gain of each.
+
+    It is the first one unless another one is better beyond its standard error.
+    """
     gains = [each - values[0] for each in values]
-    best = int(np.argmax([np.nanmean(gain) for gain in gains]))
-    pays = np.nanmean(gains[best]) > standard_error(gains[best])
-    return WEIGHTS[best] if pays else WEIGHTS[0]
+    means = np.nanmean(gains, axis=1)
+    best = int(np.argmax(means))
+    return (best if means[best] > standard_error(gains[best]) else 0), means
 
 
 def _latest_tenth(table, rng):
@@ -159,23 +202,29 @@ def _latest_tenth(table, rng):
 
 def _values(recipe, events, before, shown, fit):
     """Return the area under the ROC curve (n_users,) of what each user was shown."""
+    users, user_of = np.unique(shown.users, return_inverse=True)
+    users, items = _vectors(recipe, events, before, fit, users)
+    users, items = users[user_of], items[shown.items]
+    scores = np.einsum("nd,nd->n", users, items, dtype=np.float64)
+    return RankedLists(shown.chosen, scores, shown.users).values("roc_auc")
+
+
+def _vectors(recipe, events, table, fit, users):
+    """Return vectors (m, d) of ``users``, and of all items, after a short fit.
+
+    ``table``: the ``EventTable`` that is learnt of the users and items of ``events``.
+    """
     kept = {name: getattr(recipe, name) for name in ("history", "impression_start")}
     length = {} if recipe.history == "recent" else POOLED
     recipe = shortened(recipe, **length, **kept)
-    events = Events.of(events.users, events.items, before, recipe.history)
+    events = Events.of(events.users, events.items, table, recipe.history)
     trained = fit(resolved(recipe, events), events, np.random.RandomState(0))
     if trained.interrupted_:  # nothing is learnt yet that could be kept
         raise KeyboardInterrupt
-    module, item_rows = trained.module_, events.items.rows[:-1]
-    users, user_of = np.unique(shown.users, return_inverse=True)
-    items, item_of = np.unique(shown.items, return_inverse=True)
-    past = None
+    module, item_rows, past = trained.module_, events.items.rows[:-1], None
     if module.past is not None:
         in_order = events.ordered
         past = events.positives if in_order is None else in_order.lags()
         past = past[users]
     user_vectors = embed_users(module, events.users.rows[users], past, item_rows)
-    item_vectors = embed_items(module, item_rows[items])
-    user_vectors, item_vectors = user_vectors[user_of], item_vectors[item_of]
-    scores = np.einsum("nd,nd->n", user_vectors, item_vectors, dtype=np.float64)
-    return RankedLists(shown.chosen, scores, shown.users).values("roc_auc")
+    return user_vectors, embed_items(module, item_rows)

@@ -97,12 +97,26 @@ class TowerVectors:
         """Return the vectors (m, d) of items at positions (m,), computed if removed."""
         if codes.max(initial=-1) < self.n_items:
             return np.asarray(self.catalog.vectors).take(codes, axis=0)
-        return embed_items(self.model, self.items.rows[codes])
+        return self.weighted(embed_items(self.model, self.items.rows[codes]), codes)
 
     def embed_items(self, query):
         """Return vectors (n, d) of a ``Query`` of items."""
         self.check_vectors(len(query))
-        return embed_items(self.model, query.rows)
+        return self.weighted(embed_items(self.model, query.rows), query.codes)
+
+    def weighted(self, vectors, codes, n_items=None):
+        """Return vectors (n, d) of items, those nobody has chosen since fit scaled.
+
+        ``codes`` (n,): their positions, -1 for new items. ``n_items``: number of items
+        in the catalog, beyond which none is scaled; None: that of now.
+        """
+        if self.cold_item_weight == 1:
+            return vectors
+        n_items = self.n_items if n_items is None else n_items
+        cold = np.append(self.stream.gaps.never_hit, False)
+        cold = cold[codes] & (codes < n_items)
+        factors = np.where(cold, self.cold_item_weight, 1)
+        return vectors * factors[:, None].astype(vectors.dtype)
 
     def check_vectors(self, n):
         """Raise ``ValueError`` if n vectors do not fit into memory."""

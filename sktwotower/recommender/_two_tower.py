@@ -73,6 +73,7 @@ class TwoTowerRecommender(
     temperature_ = fitted_attribute("temperature")
     impression_weight_ = fitted_attribute("net.criterion__impression_weight")
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
+    cold_item_weight_ = fitted_attribute("cold_item_weight")
     half_life_ = fitted_attribute("half_life", may_be_none=True)
     interrupted_ = fitted_attribute("net.interrupted_")
 

@@ -23,7 +23,7 @@ class Gaps(NamedTuple):
     gap : float64 array of shape (n,)
         Mean number of steps from one hit to the next; inf before the first hit.
     last : float64 array of shape (n,)
-        Step of the last hit.
+        Step of the last hit; of a place of fit that was never hit, the last of fit.
     n_gaps : float64 array of shape (n,)
         Number of gaps that the mean is of.
     """
@@ -51,6 +51,11 @@ class Gaps(NamedTuple):
         last = np.full(len(gap), float(np.sum(counts)))
         return cls(gap, last, np.asarray(counts, dtype=float))
 
+    @property
+    def never_hit(self):
+        """Which places (n,) of fit have not been hit, neither then nor later."""
+        return np.isinf(self.gap) & (self.last > 0)
+
     def take(self, places):
         """Return the places at positions (m,); -1: one without hits."""
         known = places >= 0
@@ -68,7 +73,8 @@ class Gaps(NamedTuple):
         with np.errstate(divide="ignore", invalid="ignore"):
             gap = np.where(counts > 0, self.gap * self.n_gaps / left, self.gap)
         gap = np.where(np.isnan(gap), np.inf, gap)
-        return self._replace(gap=gap, n_gaps=left).shorter(share)
+        last = np.where((counts > 0) & (left == 0), 0, self.last)
+        return Gaps(gap, last, left).shorter(share)
 
     def shorter(self, share):
         """Return the places as if only a share in (0, 1] of all steps had been."""

@@ -52,6 +52,7 @@ NOT_NEGATIVE = Interval(Real, 0, MAX_RATE, closed="both")
 N_JOBS = COUNT, Interval(Integral, None, -1, closed="right"), None
 SHARE = Interval(Real, 0, 1, closed="both")
 SHARE_BELOW_1 = Interval(Real, 0, 1, closed="left")
+SHARE_ABOVE_0 = Interval(Real, 0, 1, closed="right")
 SHARE_BETWEEN = Interval(Real, 0, 1, closed="neither")
 WAYS_OF_SAMPLING = StrOptions({"full", "in_batch", "uniform", "mixed"})
 
@@ -86,6 +87,7 @@ PARAMETERS = {
     "impression_start": Parameter(TRAINING, (SHARE,)),
     "max_epochs": Parameter(TRAINING, (COUNT,), auto=True),
     "batch_size": Parameter(TRAINING, (BATCH,), auto=True),
+    "cold_item_weight": Parameter(TRAINING, (SHARE_ABOVE_0,), auto=True),
     "lr": Parameter(TRAINING, (NOT_NEGATIVE,)),
     "weight_decay": Parameter(TRAINING, (NOT_NEGATIVE,)),
     "optimizer": Parameter(TRAINING, (str, type)),

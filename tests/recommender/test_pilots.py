@@ -27,9 +27,9 @@ def test_the_latest_tenth_by_hand():
 
 
 def test_known_pairs_and_unknown_items_are_not_to_be_found():
-    before = events_of([(0, 0, 0), (1, 1, 0)], (2, 4))
-    truth = sparse.csr_matrix(np.array([[1, 1, 0, 1], [0, 2, 0, 0]], np.float32))
-    found = _to_find(before, truth)
+    past = events_of([(0, 0, 0), (1, 1, 0)], (2, 4)).chosen_pairs()
+    truth = sparse.csr_matrix(np.array([[1, 1, 0, 1], [0, 1, 0, 0]], np.float32))
+    found = _to_find(truth, past, np.array([True, True, False, False]))
     assert found.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
 
 

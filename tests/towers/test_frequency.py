@@ -238,7 +238,7 @@ def test_hits_that_are_taken_back():
     # 2, 0 and 2 of 4 events
     assert_allclose(left.gap, [2, np.inf, 2])
     assert_array_equal(left.n_gaps, [2, 0, 2])
-    assert_array_equal(left.last, [4, 4, 4])
+    assert_array_equal(left.last, [4, 0, 4])
     stream = ItemStream(left, 4)
     stream.add(np.array([0, 0]), n_users=1)
     assert_allclose(stream.gaps.gap, [6 / 4, np.inf, 2])
