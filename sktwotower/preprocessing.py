@@ -17,14 +17,11 @@ from sktwotower._tables import _frames
 from sktwotower._tables._columns import as_table, codes, column_position
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
-from sktwotower._tables._outcomes import numbers_of
+from sktwotower._tables._outcomes import Outcome, check_outcomes, numbers_of
 from sktwotower._tables._output import in_library
 from sktwotower._tables._times import duration, times_of
 
 __all__ = ["interactions_from_matrix", "k_core", "ratings_to_events", "session_ids"]
-
-# Reward of a low rating, where a high one has 1 (`benchmarks/bench_ratings.py`).
-LOW = 0.01
 
 
 def k_core(X, k: Any = 5, *, user_id=None, item_id=None) -> np.ndarray:
@@ -220,17 +217,15 @@ def ratings_to_events(X, y, at_least: Any = 4) -> tuple[Any, np.ndarray]:
     """
     check_scalar(at_least, "at_least", Real)
     ratings = numbers_of(y, len(as_table(X)))
-    if not np.isfinite(ratings).all():
+    check_outcomes([Outcome.of("y", abs(ratings))], len(ratings))
+    top = ratings.max()
+    if not top >= at_least:
         raise ValueError(
-            "y holds NaN or infinity, which are not ratings. Drop these rows of X, y."
+            f"at_least must be a level of y, up to {top}. Got {at_least!r}."
         )
-    high = ratings >= at_least
-    if not high.any():
-        raise ValueError(
-            f"at_least={at_least!r} makes no rating high: y ends at "
-            f"{ratings.max(initial=-np.inf)}. Pass a level of its scale."
-        )
-    return X, np.where(high, 1, LOW)
+    return X, np.where(
+        ratings >= at_least, 1, 0.01
+    )  # chosen by benchmarks/bench_ratings.py
 
 
 def interactions_from_matrix(

@@ -8,6 +8,7 @@ import logging
 import reprlib
 import sys
 import warnings
+from contextvars import ContextVar, copy_context
 from difflib import get_close_matches
 from importlib import import_module
 from numbers import Integral
@@ -102,10 +103,23 @@ def did_you_mean(name, known, what="Columns"):
 
 # Packages whose frames are between the user's line and the warning.
 _INNER = {"joblib", "sklearn", "skorch", "sktwotower"}
+# What the parts of a call have warned of, if each warning is to be given once.
+_said = ContextVar("said")
+
+
+def one_call(function, *arguments, **options):
+    """Return what a function returns, whose parts give each warning once."""
+    context = copy_context()
+    context.run(_said.set, set())
+    return context.run(function, *arguments, **options)
 
 
 def warn(message, category=UserWarning):
     """Warn at the line of the caller outside this package and those it builds on."""
+    said = _said.get(set())
+    if message in said:
+        return
+    said.add(message)
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] not in _INNER:

@@ -8,31 +8,24 @@ import numpy as np
 
 from ._messages import warn
 
-# Number of rows that are looked at, and the fewest to judge by.
-N_ROWS, MIN_ROWS = 100_000, 50
-MIN_LEVELS, MAX_LEVELS = 4, 10
-# Low ratings are missing if the lowest level of a scale up to 10 is at least this.
-LOWEST_HIGH = 3
+# Number of rows that are looked at, and the fewest to judge by; of levels of ratings.
+N_ROWS, FEW, MIN_LEVELS, MAX_LEVELS = 100_000, 50, 4, 10
 
 
 def warn_of_ratings(y):
     """Warn where rewards of a fit are ratings, or were made of high ones only."""
     levels, counts = _levels(y)
     if _are_ratings(levels, counts):
-        found = f"y looks like ratings: {_scale(levels)}. A low one counts as a choice."
-        high = _first_high(levels)
+        found, high = "A low one counts as a choice.", _first_high(levels)
     elif _are_high_ratings(levels) and (y == 0).any():
-        found = (
-            f"y looks like ratings whose low ones were set to 0: {_scale(levels)}. But "
-            "0 means shown and not chosen. Keep the low ratings in y."
-        )
-        high = levels[0]
+        found, high = "0 means shown, not chosen: keep low ratings.", levels[0]
     else:
         return
     warn(
-        f"{found} For two towers pass ratings_to_events(X, y, at_least={high:g}) of "
-        "sktwotower.preprocessing. Recommenders that ignore the size of y learn "
-        "from the high ones only: leave the low ones out by recommend(exclude=...)."
+        f"y looks like ratings from {levels[0]:g} to {levels[-1]:g}. {found} For two "
+        f"towers pass ratings_to_events(X, y, at_least={high:g}) of "
+        "sktwotower.preprocessing. Recommenders that ignore the size of y learn from "
+        "the high ones only: leave the low ones out by recommend(exclude=...)."
     )
 
 
@@ -41,8 +34,8 @@ def warn_of_rated_hits(y):
     levels, counts = _levels(y)
     if _are_ratings(levels, counts):
         warn(
-            f"y looks like ratings: {_scale(levels)}. Each y > 0 counts as a hit, low "
-            f"ratings as well. Pass y >= {_first_high(levels):g} in place of y."
+            f"y looks like ratings from {levels[0]:g} to {levels[-1]:g}. Each y > 0 is "
+            f"a hit, low ones as well. Pass y >= {_first_high(levels):g} in place of y."
         )
 
 
@@ -54,9 +47,8 @@ def _levels(y):
     some = y[:: 1 + len(y) // N_ROWS]
     levels, counts = np.unique(some[some > 0], return_counts=True)
     steps = np.diff(levels)
-    if not 1 <= len(steps) < MAX_LEVELS or not np.allclose(steps, steps[0]):
-        return [], []
-    return levels, counts
+    even = 1 <= len(steps) < MAX_LEVELS and np.allclose(steps, steps[0])
+    return (levels, counts) if even else ([], [])
 
 
 def _are_ratings(levels, counts):
@@ -65,20 +57,15 @@ def _are_ratings(levels, counts):
     Of counts and of kinds of actions the lowest is the most frequent, and a cap has
     many rows at the top, but few right below it.
     """
-    enough = len(levels) >= MIN_LEVELS and counts.sum() >= MIN_ROWS
-    return enough and counts[-2] > counts[0]
+    return len(levels) >= MIN_LEVELS and sum(counts) >= FEW and counts[-2] > counts[0]
 
 
 def _are_high_ratings(levels):
     """Return whether levels are the upper part of a scale that ends at 10 or below."""
     has_steps = len(levels) > 0 and levels[1] - levels[0] <= 1
-    return has_steps and levels[0] >= LOWEST_HIGH and levels[-1] <= MAX_LEVELS
+    return has_steps and levels[0] >= 3 and levels[-1] <= MAX_LEVELS
 
 
 def _first_high(levels):
     """Return the level from which ratings count as high, such as 4 of 1 to 5."""
     return levels[round(0.75 * (len(levels) - 1))]
-
-
-def _scale(levels):
-    return f"{len(levels)} levels from {levels[0]:g} to {levels[-1]:g}"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._frames import library_of
-from sktwotower._tables._messages import check_count
+from sktwotower._tables._messages import check_count, one_call
 
 from ._compared import rank_models
 from ._groups import GroupRanking, everyone, groups_of, popular_items, recent_users
@@ -244,7 +244,7 @@ def retrieval_report(
         attrs = {"k": tuple(ks), "lists": lists, "left_out": left_out}
         return _as_frame(rows, attrs, library_of(X))
     params |= {"requests": requests, "item_vectors": item_vectors}
-    ranking, models = rank_models(estimator, X, y, max(ks), **params)
+    ranking, models = one_call(rank_models, estimator, X, y, max(ks), **params)
     rows = {}
     for group in groups_of(ranking):
         judged = {

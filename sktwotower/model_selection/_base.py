@@ -4,8 +4,8 @@ Input: an interaction table X (n_events, n_columns) of any kind.
 Output: row positions of train and test, 1-D each, fold by fold.
 """
 
-import inspect
 from collections.abc import Iterator
+from dataclasses import fields
 from numbers import Integral
 
 import numpy as np
@@ -26,12 +26,6 @@ from ._sides_on_disk import count_rows
 # What parameters of splitters may be.
 COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")
-
-HALVED = (
-    "A halving search over rows, its default, judges candidates by models of a random "
-    "part of the events, for which other values are best. Pass resource='max_epochs', "
-    "or take GridSearchCV for recommenders without epochs."
-)
 
 
 class InteractionSplit(BaseCrossValidator):
@@ -100,7 +94,10 @@ class InteractionSplit(BaseCrossValidator):
             yield from self._split_on_disk(X)
             return
         if is_asked_for_a_sample():
-            warn(HALVED)
+            warn(
+                "A halving search over rows compares models of few events, for which "
+                "others are best. Pass resource='max_epochs', or take GridSearchCV."
+            )
         X = as_table(X)
         for fold, (train, test) in enumerate(self._sides(X)):
             if self.drop_unseen_users:
@@ -167,10 +164,9 @@ class InteractionSplit(BaseCrossValidator):
         return self.n_splits
 
     def __repr__(self):
-        parameters = inspect.signature(type(self)).parameters
         changed = [
-            f"{name}={getattr(self, name)!r}"
-            for name, parameter in parameters.items()
-            if repr(getattr(self, name)) != repr(parameter.default)
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            if repr(value := getattr(self, field.name)) != repr(field.default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
 from sktwotower._records import record
-from sktwotower._tables._messages import check_count
+from sktwotower._tables._messages import check_count, one_call
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
 from sktwotower.features._forgetting import parameter_without
@@ -120,7 +120,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         """
         self._validate_params()
         recipe = StageRecipe(**self.get_params(deep=False))
-        self._fitted = learn(type(self).__name__, recipe, X, y, sample_weight)
+        self._fitted = one_call(learn, type(self).__name__, recipe, X, y, sample_weight)
         return self
 
     def partial_fit(

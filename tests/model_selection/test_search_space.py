@@ -62,7 +62,7 @@ def test_halving_of_scikit_learn_over_epochs(kind):
 def test_halving_over_rows_names_the_resource_that_it_should_have():
     ordered, grid = X.assign(time=np.arange(len(X))), {"n_similar": [5, 10, 20]}
     model, cut = ItemKNNRecommender(time="time"), TimeSplit(0.5, time="time")
-    said = "halving search over rows, .* Pass resource='max_epochs', or take GridSearch"
+    said = "halving search over rows .* Pass resource='max_epochs', or take GridSearch"
     over_rows = HalvingGridSearchCV(model, grid, cv=cut, min_resources=60)
     with pytest.warns(UserWarning, match=said) as caught:
         over_rows.fit(ordered)

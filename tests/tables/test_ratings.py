@@ -1,13 +1,21 @@
 """Ratings are told from counts, actions and impressions, and fit and score warn."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.tree import DecisionTreeClassifier
 
-from sktwotower import EASERecommender, ItemKNNRecommender, TwoTowerRecommender
+from sktwotower import (
+    EASERecommender,
+    ItemKNNRecommender,
+    TwoStageRecommender,
+    TwoTowerRecommender,
+)
 from sktwotower._tables._ratings import warn_of_rated_hits, warn_of_ratings
+from sktwotower.metrics import retrieval_report
 from sktwotower.preprocessing import ratings_to_events
 
 # Shares of one to five stars of MovieLens 100K, of quantities of a shop that end at 5,
@@ -30,19 +38,19 @@ def told(y):
 @pytest.mark.parametrize(
     ("y", "scale", "high"),
     [
-        (FILMS, "5 levels from 1 to 5", "4"),
-        (np.append(FILMS, np.zeros(300)), "5 levels from 1 to 5", "4"),
-        (FILMS / 5, "5 levels from 0.2 to 1", "0.8"),
-        (FILMS - 1, "4 levels from 1 to 4", "3"),
-        (np.repeat(np.arange(1, 11) / 2, 9 + np.arange(10)), "10 .* 0.5 to 5", "4"),
-        (np.repeat(np.arange(1, 11), 9 + np.arange(10)), "10 .* from 1 to 10", "8"),
-        (np.tile(FILMS, 3000), "5 levels from 1 to 5", "4"),
+        (FILMS, "from 1 to 5", "4"),
+        (np.append(FILMS, np.zeros(300)), "from 1 to 5", "4"),
+        (FILMS / 5, "from 0.2 to 1", "0.8"),
+        (FILMS - 1, "from 1 to 4", "3"),
+        (np.repeat(np.arange(1, 11) / 2, 9 + np.arange(10)), "from 0.5 to 5", "4"),
+        (np.repeat(np.arange(1, 11), 9 + np.arange(10)), "from 1 to 10", "8"),
+        (np.tile(FILMS, 3000), "from 1 to 5", "4"),
     ],
 )
 def test_ratings_are_recognized_on_any_scale(y, scale, high):
     (at_fit,), (at_score,) = told(y)
     for said, remedy in ((at_fit, f"at_least={high})"), (at_score, f"y >= {high} in")):
-        assert pd.Series([said]).str.contains(f"like ratings: {scale}").all()
+        assert pd.Series([said]).str.contains(f"like ratings {scale}. ").all()
         assert remedy in said
 
 
@@ -52,7 +60,9 @@ def test_ratings_are_recognized_on_any_scale(y, scale, high):
         np.ones(500),
         FILMS >= 4,  # may as well be what was shown
         np.where(FILMS >= 4, 1, 0.01),
-        FILMS[[0, -1] * 20],  # too few rows, and two levels
+        FILMS[::3],  # too few rows
+        np.repeat([1.0, 2, 3], (10, 60, 50)),  # too few levels
+        np.repeat([0.0, 11, 12], (70, 60, 40)),
         np.repeat([1.0, 2, 3, 4, 5], CAPPED),
         np.repeat([1.0, 2, 3, 4, 5], AGAIN),
         np.repeat([0.0, 1, 2, 3, 4], (700, 200, 60, 30, 40)),  # click, cart, ...
@@ -72,11 +82,11 @@ def test_counts_actions_and_impressions_are_not_ratings(y):
 
 def test_low_ratings_at_zero_are_recognized_unless_only_ones_are_left():
     for y, scale in (
-        (np.where(FILMS >= 4, FILMS, 0), "0: 2 levels from 4 to 5"),
-        (np.repeat([0, 8, 8.5, 9], [9, 1, 1, 1]), "0: 3 levels from 8 to 9"),
+        (np.where(FILMS >= 4, FILMS, 0), "from 4 to 5"),
+        (np.repeat([0, 8, 8.5, 9], [9, 1, 1, 1]), "from 8 to 9"),
     ):
         (at_fit,), at_score = told(y)
-        assert f"low ones were set to {scale}" in at_fit
+        assert f"{scale}. 0 means shown, not chosen: keep low" in at_fit
         assert at_score == []  # only high ones are hits
         assert told(y[y > 0])[0] == []  # without any 0
     assert told(np.where(FILMS >= 4, FILMS, 0) / 2) == [[], []]
@@ -100,10 +110,14 @@ def said_by(call):
 def test_fit_and_score_of_recommenders_warn_once_at_the_line_of_the_caller(rated):
     X, stars = rated
     towers = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
-    for model in (towers, EASERecommender()):
+    ease = EASERecommender()
+    staged = TwoStageRecommender(ease, DecisionTreeClassifier(), random_state=0)
+    for model in (towers, ease, staged):
         for fit in (lambda m=model: m.fit(X, stars), lambda m=model: m.score(X, stars)):
             (said,) = said_by(fit)
             assert said.filename == __file__
+    report = partial(retrieval_report, ease, X, stars, baselines=[ease, towers])
+    assert len(said_by(report)) == 1
     for calm in (
         lambda: towers.fit(*ratings_to_events(X, stars)),
         lambda: towers.partial_fit(X, stars),  # fit has said it
