@@ -123,8 +123,8 @@ def fetch_movielens(
             refer to; it is not the order of time. Columns: `user` (int), `item` (int),
             `rating` (int; float for latest-small), `time` (datetime64[s], UTC).
         target : Series of shape (n_ratings,)
-            The rating, the reward of the event. It is also a column of `data`, which
-            must not be used as a feature to predict it.
+            The rating; `sktwotower.preprocessing.ratings_to_events` makes rewards of
+            it. It is also a column of `data`, which must not be used as a feature.
         feature_names : list of 4 str
             The columns of `data`.
         user_table : DataFrame of shape (n_users, 5), or (n_users, 1) for latest-small

@@ -124,7 +124,8 @@ class KnownUsersMixin:
         What was learnt of many users together stays until the next `fit`: item vectors,
         weights of shared features, similarities and counts of items, times of events, a
         ranker. So do other copies of the data: files saved before, folders of
-        ``memory``, the table of events.
+        ``memory``, the table of events. A table of `partial_fit` in which a user is
+        still found makes the user known again: leave out these rows before.
 
         Examples
         --------
