@@ -38,7 +38,7 @@ from sktwotower.towers._exchange import Exchange, Shares
 from sktwotower.towers._group import Group, current_group
 from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._optimizer import RowwiseAdam
-from sktwotower.towers.parts._pooled import PooledTowers
+from sktwotower.towers.parts._trained import PooledTowers
 
 N_USERS, N_ITEMS, EVENTS_PER_USER, WIDTH = 100_000, 200_000, 20, 64
 USERS_PER_BATCH, N_NEGATIVES = 256, 2048
