@@ -80,9 +80,8 @@ class BagEncoder(VocabularyEncoder):
         frequencies = _frequencies(counts, keys, places)
         new = self.further_keys(keys, frequencies)
         encoder, found = self.with_keys(new), dict(zip(keys, frequencies, strict=True))
-        encoder.frequencies = np.insert(
-            self.frequencies, len(self.columns), [found[key] for key in new]
-        )
+        own = [found[key] for key in new]
+        encoder.frequencies = np.insert(self.frequencies, len(self.columns), own)
         return encoder
 
     def restricted(self, kept):

@@ -108,9 +108,8 @@ def without_rows(table, label, ids, name="users"):
     kept = positions_of(check_ids(frame[column], column), ids) < 0
     if isinstance(table, pd.DataFrame):
         return _without_levels(table[kept])
-    return _copied(
-        nw.from_native(as_known(table), eager_only=True).filter(kept.tolist())
-    )
+    rows = nw.from_native(as_known(table), eager_only=True)
+    return _copied(rows.filter(kept.tolist()))
 
 
 def _without_levels(table):

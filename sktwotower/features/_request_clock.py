@@ -145,9 +145,8 @@ def _as_rows(blocks, shape):
     """Return a CSR matrix of blocks: columns (n, k), and values (n, k), 0 for none."""
     if not blocks:
         return sparse.csr_matrix(shape, dtype=np.float32)
-    columns, values = (
-        np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True)
-    )
+    parts = zip(*blocks, strict=True)
+    columns, values = (np.concatenate(each, axis=1) for each in parts)
     stored = values != 0
     offsets = np.zeros(shape[0] + 1, dtype=np.int32)
     stored.sum(axis=1).cumsum(out=offsets[1:])
@@ -158,9 +157,7 @@ def _as_rows(blocks, shape):
 def _written(gap, n_digits, dates):
     """Return a gap as text, such as '5min' for nanoseconds (``dates``), or '300'."""
     seconds = gap / SECOND
-    size, suffix = next(
-        (size, suffix) for least, size, suffix in UNITS if seconds >= least
-    )
+    _, size, suffix = next(unit for unit in UNITS if seconds >= unit[0])
     value, suffix = (seconds / size, suffix) if dates else (gap, "")
     rounded = float(f"{value:.{n_digits}g}")
     return f"{rounded:.{max(n_digits, 6)}g}{suffix}"

@@ -34,9 +34,8 @@ def without_marks(vectorizer, columns, shares):
             f"TowerVectorizer(kinds={{{encoder.name!r}: {other!r}}})."
         )
     vectorizer._shares_missing = shares
-    for column, share, (name, kind) in zip(
-        columns, shares, vectorizer.kinds_.items(), strict=True
-    ):
+    found = zip(columns, shares, vectorizer.kinds_.items(), strict=True)
+    for column, share, (name, kind) in found:
         if kind == "drop" and name not in forced:
             state = "missing in all events" if share == 1 else "constant"
             warn(f"The context column {column!r} is {state}: it says nothing.")

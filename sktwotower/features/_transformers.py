@@ -32,10 +32,9 @@ LARGE, SHARE = 10, 0.1
 def prepared(transformer, side, id_column):
     """Return a clone of the transformer that reads the id column, if any, as ids."""
     transformer = TowerVectorizer() if transformer is None else transformer
-    needed = ("fit", "transform", "get_params")
-    if isinstance(transformer, type) or not all(
-        hasattr(transformer, method) for method in needed
-    ):
+    needed = "fit", "transform", "get_params"
+    fits = all(hasattr(transformer, method) for method in needed)
+    if isinstance(transformer, type) or not fits:
         raise TypeError(
             f"{side}_transformer must be a scikit-learn transformer, which has fit and "
             f"transform. Got {transformer!r}."

@@ -142,11 +142,9 @@ class Checkpoint:
     def read(self, name):
         """Return what the file of a name holds; None if there is none."""
         path = self._path(name)
+        reading = self._explained("cannot be read", path, ".")
         try:
-            with (
-                self._explained("cannot be read", path, "."),
-                ReadFile(path, is_mapped=False, verify=True) as file,
-            ):
+            with reading, ReadFile(path, is_mapped=False, verify=True) as file:
                 self._check(file.meta)
                 return Reader(file).read(file.meta["state"], name)
         except FileNotFoundError:
@@ -224,10 +222,9 @@ def _n_done(state):
 def remove_checkpoint(folder):
     """Remove the files of a checkpoint, and the folder if nothing else is in it."""
     folder, group = Path(folder), current_group()
-    names = ["towers-?", START]
-    if group is not None:
-        names = [f"towers-?-{group.rank}-*", START]
-    for path in (path for name in names for path in folder.glob(name + SUFFIX)):
-        path.unlink(missing_ok=True)
+    towers = "towers-?" if group is None else f"towers-?-{group.rank}-*"
+    for name in (towers, START):
+        for path in folder.glob(name + SUFFIX):
+            path.unlink(missing_ok=True)
     with suppress(OSError):  # it holds other files
         folder.rmdir()

@@ -42,8 +42,8 @@ def fingerprint(recipe, events, before=None):
 
     ``before``: the module whose weights it starts from, or None.
     """
-    parts = {name: _described(value) for name, value in recipe._asdict().items()}
-    parts = {name: value for name, value in parts.items() if name not in IGNORED}
+    given = recipe._asdict().items()
+    parts = {name: _described(value) for name, value in given if name not in IGNORED}
     parts["device"] = recipe.device.partition(":")[0]  # each process has its own GPU
     parts["sktwotower"] = __version__
     parts |= {name: version(name) for name in LIBRARIES}

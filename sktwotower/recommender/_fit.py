@@ -4,6 +4,7 @@ Input: an interaction table X (n_events, n_columns) with outcomes y, and recipes
 Output: ``FittedTowers`` without a catalog: users, items, seen pairs, trained net.
 """
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -114,20 +115,14 @@ def _with_choices(recipe, events, table, dates, rng, choice):
         events, half_life = with_ages(tried, events, dates, seed, choice)
     if recipe.impression_weight == "auto":
         seed = rng.randint(np.iinfo(np.int32).max)
-        weight = choice(
-            "impression_weight",
-            lambda: impression_weight(recipe, events, table, _train_one, seed),
-        )
-        recipe = recipe._replace(impression_weight=weight)
+        make = partial(impression_weight, recipe, events, table, _train_one, seed)
+        recipe = recipe._replace(impression_weight=choice("impression_weight", make))
     if recipe.cold_item_weight == "auto":
         counts = summed(column_counts(events.positives))
         recipe = recipe._replace(cold_item_weight=1.0)
         if np.mean(counts == 0) >= MIN_COLD_SHARE:
-            weight = choice(
-                "cold_item_weight",
-                lambda: cold_item_weight(recipe, events, table, _train_one, counts),
-            )
-            recipe = recipe._replace(cold_item_weight=weight)
+            make = partial(cold_item_weight, recipe, events, table, _train_one, counts)
+            recipe = recipe._replace(cold_item_weight=choice("cold_item_weight", make))
     return recipe, events, half_life
 
 

@@ -188,9 +188,8 @@ class UserBatches:
 
     def __post_init__(self):
         data, sampling = self.dataset, self.candidate_sampling
-        self.user_dropout, self.item_dropout = _dropouts(
-            data, self.id_dropout, self.feature_dropout
-        )
+        dropouts = _dropouts(data, self.id_dropout, self.feature_dropout)
+        self.user_dropout, self.item_dropout = dropouts
         self.rng = np.random.default_rng(self.seed)
         self.sampler = CandidateSampler(
             data, sampling, self.n_negatives, self.correction
@@ -367,10 +366,8 @@ def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
     """
     items, offsets = history.indices, history.indptr
     if dropout > 0:
-        shares = dropout + min(dropout, 1 - dropout) * rng.uniform(
-            -1, 1, history.shape[0]
-        )
-        kept = rng.random(len(items)) >= np.repeat(shares, np.diff(offsets))
+        more = min(dropout, 1 - dropout) * rng.uniform(-1, 1, history.shape[0])
+        kept = rng.random(len(items)) >= np.repeat(dropout + more, np.diff(offsets))
         items, offsets = items[kept], np.append(0, np.cumsum(kept))[offsets]
     rows, places = catalog, items
     if catalog is None:

@@ -7,6 +7,7 @@ Output: a trained ``TwoTowerNet``.
 import inspect
 import math
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import closing, contextmanager, nullcontext
 from typing import NamedTuple
@@ -116,10 +117,8 @@ class TwoTowerNet(NeuralNet):
 
 def _is_early_stop(error):
     """Return whether a KeyboardInterrupt was raised by skorch's early stopping."""
-    trace = error.__traceback__
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return isinstance(trace.tb_frame.f_locals.get("self"), EarlyStopping)
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return isinstance(frame.f_locals.get("self"), EarlyStopping)
 
 
 @contextmanager
@@ -130,11 +129,8 @@ def seeded(seed, device="cpu"):
     switched off: parameters created in it cannot be trained.
     """
     cuda = [torch.device(device)] if str(device).startswith("cuda") else []
-    with (
-        _GENERATOR_LOCK,
-        torch.random.fork_rng(devices=cuda),
-        torch.inference_mode(False),
-    ):
+    restored = torch.random.fork_rng(devices=cuda)
+    with _GENERATOR_LOCK, restored, torch.inference_mode(False):
         torch.manual_seed(seed)
         yield
 

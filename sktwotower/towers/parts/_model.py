@@ -128,9 +128,8 @@ class Model(JoinedParts, nn.Module):
         ``rows``: feature rows (n, p) of their contexts, ``SparseRows``.
         """
         widths = [part.width for part in self.parts]
-        pieces = zip(
-            self.parts, self.scales("user"), users.split(widths, 1), strict=True
-        )
+        scales = self.scales("user")
+        pieces = zip(self.parts, scales, users.split(widths, 1), strict=True)
         asked = [part.in_context(u / (s or 1.0), rows) for part, s, u in pieces]
         return self._joined(asked, "user")
 

@@ -77,9 +77,8 @@ class DtypeCodec:
     """How a dtype of torch is written and read."""
 
     name = "torch.dtype"
-    DTYPES = {
-        str(each): each for each in (torch.bfloat16, torch.float16, torch.float32)
-    }
+    KNOWN = torch.bfloat16, torch.float16, torch.float32
+    DTYPES = dict(zip(map(str, KNOWN), KNOWN, strict=True))
 
     @staticmethod
     def fits(value):
