@@ -15,10 +15,10 @@ from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_events, times_of_events
 
 from ._fitted_stages import FittedStages
-from ._list_stage import MIN_USERS, labelled_rows
 from ._ranker import default_ranker
 from ._read_events import ReadEvents
 from ._shown_rows import ShownColumns
+from ._train_lists import MIN_USERS, count_users, labelled_rows
 
 # Side tables, which may have grown.
 TABLES = "users", "items"
@@ -60,7 +60,7 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
     if update_ranker:
         lists = _trained_anew(recipe, fitted, events)
     if lists is not None:
-        lists = lists.counted(describer, columns, events)
+        _, lists = lists.counted(describer, columns, events)
     same = "ranker", "n_candidates", "columns", "training"
     others = {name: getattr(fitted, name) for name in same}
     return FittedStages.of(retriever, describer, lists=lists, **others)
@@ -93,14 +93,19 @@ def _trained_anew(recipe, fitted, events):
 
     Their rows are described by what was known and counted before each of them.
     """
-    rows, n_users = labelled_rows(fitted, events)
+    columns, lists, describer = fitted.columns, fitted.lists, fitted.describer
+    events = events.part(columns.rows(events.frame))
+    n_users = count_users(events, columns)
     if n_users < MIN_USERS:
         warn(
             "The ranker of lists stays as it is: update_ranker needs lists with y > 0 "
             f"and y = 0 of {MIN_USERS} users, and X has those of {n_users}. Pass more "
             "rows at once, such as those of a week."
         )
-        return fitted.lists
+        return lists
+    as_of, _ = lists.counted(describer, columns, events)
+    how = fitted.retriever, fitted.n_candidates, describer, columns, lists.rows
+    rows, *_ = labelled_rows(*how, events, as_of)
     ranker = default_ranker(recipe.random_state)
     ranker = ranker if recipe.ranker is None else recipe.ranker
-    return fitted.lists._replace(ranker=rows.fit(ranker, recipe.ranker is not None))
+    return lists._replace(ranker=rows.fit(ranker, recipe.ranker is not None))

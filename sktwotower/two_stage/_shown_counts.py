@@ -29,7 +29,7 @@ SIDES = "items", "users"
 # Which counts are divided by levels of users, of items and of rows of lists.
 APART = {"user": ["item"], "item": ["all", "user"], "row": ["all", "item", "user"]}
 # Half-lives of what was shown recently and lately, as shares of the later lists' time.
-HALF_LIVES = {"recent": 1 / 4, "latest": 1 / 24}
+HALF_LIVES = {"recent": 1 / 2, "latest": 1 / 8}
 
 
 class Showings(NamedTuple):
@@ -55,12 +55,6 @@ class Showings(NamedTuple):
     times: np.ndarray
     starts: np.ndarray
     amounts: np.ndarray | None = None
-
-    def part(self, kept):
-        """Return the rows that are ``kept``, bool (n_rows,) or positions."""
-        levels = {name: each[kept] for name, each in self.levels.items()}
-        parts = (None if each is None else each[kept] for each in self[3:])
-        return Showings(self.items[kept], self.users[kept], levels, *parts)
 
 
 @record
@@ -243,7 +237,8 @@ class ShownCounts:
             chosen, shown, where=shown > 0, out=np.full(len(shown), np.nan)
         )
         rates, found = {"all": known}, {}
-        for each, (shown, chosen) in zip(self.groupings[1:], (s.T for s in sums[1:])):
+        sums = zip(self.groupings, np.swapaxes(sums, 1, 2), strict=True)
+        for each, (shown, chosen) in sums:
             prior = rates.get(each.side, known)
             rate = (chosen + PRIOR_SHOWN * prior) / (shown + PRIOR_SHOWN)
             rates.setdefault(each.side, rate)

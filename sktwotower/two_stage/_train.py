@@ -22,9 +22,10 @@ from ._candidate_table import Describer, build_describer, spread
 from ._context import learn_context
 from ._found import MIN_USERS, Fallback, candidates_of, users_to_rank
 from ._labelled import Training, described, hits_of, judge_rankers
-from ._list_stage import ListStage, train_on_lists
+from ._list_stage import ListStage
 from ._ranker import FittedRanker
 from ._read_events import ReadEvents
+from ._train_lists import train_on_lists
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
 AUTO = {"half_life": "half_life_", "impression_weight": "impression_weight_"}

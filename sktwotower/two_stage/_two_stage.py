@@ -305,8 +305,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         >>> from sktwotower import PopularityRecommender, TwoStageRecommender
         >>> n = np.arange(400)
         >>> days = pd.Timestamp("2024-01-01") + pd.to_timedelta(n, unit="D")
-        >>> shown = pd.DataFrame({"user": n % 40, "item": "tea", "day": days, "list": n})
-        >>> shown = pd.concat([shown, shown.assign(item="jam")])
+        >>> tea = pd.DataFrame({"user": n % 40, "item": "tea", "day": days, "list": n})
+        >>> shown = pd.concat([tea, tea.assign(item="jam")])
         >>> y = np.r_[n % 4 > 0, n % 4 == 0].astype(int)
         >>> model = TwoStageRecommender(
         ...     PopularityRecommender(), time="day", lists="list", random_state=0

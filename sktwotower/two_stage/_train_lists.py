@@ -1,0 +1,259 @@
+"""How it is learnt what orders lists that were shown.
+
+Input: events before and after a cut, of which some were shown and not chosen.
+Output: a ``ListStage``, with a ranker and the order that pays.
+"""
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._event_table import users_of_events
+from sktwotower._tables._messages import warn
+
+from ._list_probabilities import Calibration
+from ._list_stage import (
+    ORDERS,
+    ListOrder,
+    ListStage,
+    click_rates_of,
+    list_features,
+    showings_of,
+    with_counts,
+    with_position,
+)
+from ._log import NANOSECONDS_PER_DAY
+from ._ranker import N_FOLDS, LabelledRows, scores_by_others
+from ._read_events import latest
+from ._shown_counts import ShownCounts
+from ._shown_rows import ShownRows
+
+# A ranker is trained on at most this many rows.
+MAX_ROWS = 200_000
+# A choice at a position of this factor, or of a lower one, counts ten times.
+MIN_FACTOR = 0.1
+# With fewer users who chose something and not all, what a ranker learns is noise.
+MIN_USERS = 20
+# Share of the rows of later lists that judge what was learnt from the others.
+HALF = 0.5
+# More new items than this in later rows call for counts that go on within the day.
+MAX_NEW = 0.5
+
+
+def train_on_lists(recipe, columns, ranker, cut, describer, row_columns):
+    """Return a ``ListStage``, or None, and the ``Describer`` with own features.
+
+    Parameters
+    ----------
+    recipe : StageRecipe
+    columns : ShownColumns
+    ranker : estimator
+        It is cloned.
+    cut : Cut
+    describer : Describer
+        That of the events before the cut.
+    row_columns : Context
+        Columns of the rows of lists.
+
+    Warns
+    -----
+    UserWarning
+        If there is too little to learn from (None), or most later items are new.
+    """
+    parts = cut.before, cut.later
+    before, later = (part.part(columns.rows(part.frame)) for part in parts)
+    n_users = count_users(later, columns)
+    if n_users < MIN_USERS or describer.log.click_rates is None:
+        warn(
+            "No ranker of lists was trained: there are too few events. Both sides of "
+            f"the cut{cut.where} need rows with y = 0, and the later one lists with "
+            f"y > 0 and y = 0 of {MIN_USERS} users; it has those of {n_users}. Raise "
+            "later_size, or pass more lists. predict scores in the order of recommend."
+        )
+        return None, describer
+    _warn_of_new_items(cut, before, later, describer.fitted.items.id_column)
+    late = _late_rows(columns, cut, later)
+    parts = before, later.part(~late), later.part(late)
+    later, late = later.part(np.argsort(late, kind="stable")), np.sort(late)
+    counts, tables = _counted(describer, columns, row_columns, parts)
+    rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
+    sizes = np.bincount(later.users)
+    sampled = users_of_events(sizes, rng, max(MAX_ROWS, sizes.max()))
+    kept = np.flatnonzero(np.isin(later.users, sampled))
+    as_of, frozen = (table.iloc[kept] for table in tables)
+    how = cut.first, recipe.n_candidates, describer, columns, row_columns
+    rows, shown, describer = labelled_rows(
+        *how, later.part(kept), as_of, recipe.features
+    )
+    users, late = shown.users, late[kept][shown.order]
+    weights, first = np.ones(len(users)), None
+    if columns.position is not None:
+        positions = rows.features["position"].to_numpy()
+        weights /= np.maximum(describer.log.places.at(positions), MIN_FACTOR)
+        first = float(np.nanmin(positions))
+    own = np.nan_to_num(shown.scores, nan=np.nanmin(shown.scores) - 1)
+
+    def choose(counted, scores_of, judged):
+        table = with_position(with_counts(rows.features, counted), first)
+        table = rows._replace(features=table).part(judged)
+        scores = {"retriever": own[judged], "ranker": scores_of(table.features)}
+        scores["click_rate"] = click_rates_of(table.features)
+        return _choose(table, users[judged], scores, weights[judged])
+
+    def by_others(table):
+        folds = (rng.permutation(users.max() + 1) % N_FOLDS)[users]
+        return scores_by_others(ranker, rows, folds, named, table)[0]
+
+    as_of, frozen = (table.iloc[shown.order] for table in (as_of, frozen))
+    gains = later_gains = None
+    if late.any():
+        early = rows.part(~late).fit(ranker, named)
+        order, later_gains = choose(frozen, early.scores, late)
+        updated, others = choose(as_of, early.scores, late)
+        others = others.drop(columns="order").add_suffix("_updated")
+        later_gains = later_gains.join(others)
+    else:
+        order, gains = choose(as_of, by_others, ~late)
+        updated = order
+    kept = first, counts, describer.log.places, row_columns, gains, later_gains
+    return ListStage(order, updated, rows.fit(ranker, named), *kept), describer
+
+
+def labelled_rows(
+    retriever, n_candidates, describer, columns, row_columns, events, as_of, own=None
+):
+    """Return ``LabelledRows`` of lists, their ``ShownRows`` and the describer.
+
+    ``events``: ``ReadEvents``, all of lists, that ``retriever`` and ``describer`` do
+    not know. ``as_of`` (n_rows, n_counted): features that count. ``own``: as in
+    ``list_features``.
+    """
+    shown = _rows_after(retriever, describer, events.frame)
+    how = retriever, n_candidates, shown, events.frame, row_columns, own
+    features, describer = list_features(describer, *how)
+    events = events.part(shown.order)
+    positions = columns.positions(events.frame)
+    if positions is not None:
+        features = features.assign(position=positions)
+    features = with_counts(features, as_of.iloc[shown.order])
+    groups = pd.factorize(events.frame[columns.lists])[0]
+    rows = LabelledRows(features, events.chosen.astype(np.int64), groups)
+    return rows, shown, describer
+
+
+def _counted(describer, columns, row_columns, parts):
+    """Return the ``ShownCounts`` after all rows, and two tables of later ones.
+
+    These are their features as of each row, and by the parts before its own.
+    ``parts``: ``ReadEvents`` before the cut, and then in order of time.
+    """
+    users, items = describer.encoders
+    encoders = {"user": users, "item": items, "row": row_columns.encoders}
+    later = np.concatenate([part.times for part in parts[1:]]) / NANOSECONDS_PER_DAY
+    dates, found = parts[0].dates, []
+    counts = ShownCounts.empty(encoders, float(np.ptp(later)) if dates else 0.0)
+    for turn, part in enumerate(parts):
+        times = np.full(len(part.frame), float(turn))
+        if dates:
+            times = part.times / NANOSECONDS_PER_DAY
+        how = columns, part, describer.log.places, times
+        showings = showings_of(counts, describer, *how)
+        frozen = counts.features(showings)
+        as_of, counts = counts.count(showings)
+        found.append((as_of, frozen))
+    return counts, [pd.concat(table) for table in zip(*found[1:], strict=True)]
+
+
+def _late_rows(columns, cut, later):
+    """Return which later rows judge what is learnt from the others, bool (n_rows,).
+
+    There are none if they were not cut off in time, or if too few users are on one of
+    both sides.
+    """
+    late = np.zeros(len(later.frame), bool)
+    if cut.kind != "time" or not later.dates:
+        return late
+    late = latest(later.times, columns.mixed(later), HALF)
+    if late.all():  # few times
+        late = later.times > later.times.min()
+    n_users = min(count_users(later.part(part), columns) for part in (late, ~late))
+    return late & (n_users >= MIN_USERS)
+
+
+def _warn_of_new_items(cut, before, later, column):
+    """Warn if most later rows hold items that were not shown before the cut."""
+    share = 1 - later.frame[column].isin(before.frame[column]).mean()
+    if share > MAX_NEW and later.dates:
+        warn(
+            f"{share:.0%} of the later rows of lists hold items that were not shown "
+            f"before the cut{cut.where}. What is known of them is counted as they are "
+            "shown: call partial_fit several times within their life (each hour, if "
+            "they live for a day)."
+        )
+
+
+def _rows_after(retriever, describer, frame):
+    """Return the ``ShownRows`` of a table of events that came after the cut."""
+    fitted = retriever._fitted
+    known = fitted.items.codes(frame[fitted.items.id_column], "X") >= 0
+    scores = np.full(len(frame), np.nan)
+    if known.any():
+        scores[known] = retriever.predict(frame[known])
+
+    def past(query):
+        return describer.log.past(query, fitted.past(query))
+
+    return ShownRows.of(fitted, describer.context, frame, scores, past)
+
+
+def count_users(later, columns):
+    """Return the number of users with a list of which they chose a part."""
+    return len(np.unique(later.users[columns.mixed(later)]))
+
+
+def _choose(table, users, scores, weights):
+    """Return a ``ListOrder``, and the gain of each of ``ORDERS`` over the retriever.
+
+    ``scores``: those of each order, (n_rows,), a dict. ``weights`` (n_rows,): how much
+    a row counts if it was chosen. The mean area under the ROC curve of lists decides.
+    """
+    areas = {name: _areas(table, scores[name], weights) for name in ORDERS}
+    areas = pd.DataFrame(areas)
+    totals = _areas(table, None, weights)
+    owners = pd.Series(users).groupby(table.groups).first()[areas.index]
+    best, rows = "retriever", []
+    for name in ORDERS:
+        gain, error = _mean(areas[name] - areas[best], totals, owners)
+        best = name if gain > error else best
+        figures = _mean(areas[name] - areas["retriever"], totals, owners)
+        rows.append((name, areas[name].sum() / totals.sum(), *figures))
+    columns = ["order", "roc_auc", "gain", "standard_error"]
+    calibration = Calibration.of(scores[best], table.labels > 0)
+    return ListOrder(best, calibration), pd.DataFrame(rows, columns=columns)
+
+
+def _areas(table, scores, weights):
+    """Return the area under the ROC curve of each list, a Series (n_lists,).
+
+    It is the mean over the chosen items of the share of the others that are below, each
+    times its weight; without ``scores`` the mean weight. Lists without chosen items, or
+    without others, are left out.
+    """
+    rows = pd.DataFrame({"list": table.groups, "y": table.labels, "weight": weights})
+    others = (rows["y"] == 0).groupby(rows["list"]).sum()
+    rows["others"] = others[rows["list"]].to_numpy()
+    chosen = rows[(rows["y"] > 0) & (rows["others"] > 0)]
+    if scores is None:
+        return chosen["weight"].groupby(chosen["list"]).mean()
+    scores = pd.Series(scores)
+    among_all = scores.groupby(rows["list"]).rank()[chosen.index]
+    among_chosen = scores[chosen.index].groupby(chosen["list"]).rank()
+    below = (among_all - among_chosen) / chosen["others"]
+    return (below * chosen["weight"]).groupby(chosen["list"]).mean()
+
+
+def _mean(values, totals, owners):
+    """Return the weighted mean of lists, and its standard error over users."""
+    mean = values.sum() / totals.sum()
+    sums = (values - mean * totals).groupby(owners.to_numpy()).sum()
+    n_users = len(sums)
+    return mean, np.sqrt((sums**2).sum() * n_users / (n_users - 1)) / totals.sum()
