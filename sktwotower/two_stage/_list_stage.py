@@ -95,8 +95,8 @@ class ListStage(NamedTuple):
     def counted(self, describer, columns, events):
         """Return features as of each further row of lists, and the stage after them.
 
-        It orders as with counts that go on. ``describer``: knows levels of users and items. ``events``: ``ReadEvents``, of
-        which those of lists count.
+        It orders as with counts that go on. ``describer``: knows levels of users and
+        items. ``events``: ``ReadEvents``, of which those of lists count.
         """
         events = events.part(columns.rows(events.frame))
         times = np.full(len(events.frame), self.counts.now + 1)

@@ -110,12 +110,13 @@ def test_the_ranker_learns_what_was_shown_after_the_cut(model, events):
     table, labels, _ = model.list_ranker_.seen_
     later = events[events["when"] >= events["when"].unique()[3]]
     assert len(table) == len(later) and labels.sum() == later["y"].sum()
-    gains = model.list_gains_.set_index("order")
+    assert model.list_gains_ is None  # the lists of the last day judge
+    gains = model.list_gains_later_.set_index("order")
     assert gains.index.tolist() == ["retriever", "click_rate", "ranker"]
-    assert gains.loc["retriever", "gain"] == 0
-    assert_allclose(
-        gains["gain"], gains["roc_auc"] - gains.loc["retriever", "roc_auc"], atol=1e-12
-    )
+    for end in ("", "_updated"):
+        gain, area = gains[f"gain{end}"], gains[f"roc_auc{end}"]
+        assert gain["retriever"] == 0
+        assert_allclose(gain, area - area["retriever"], atol=1e-12)
 
 
 @pytest.mark.slow
