@@ -176,6 +176,19 @@ def read_in_memory(owner, recipe, X, y, sample_weight):
     return frame, columns, (rewards, weights, times), schema
 
 
+def read_further(owner, schema, X, y, sample_weight):
+    """Return a table of further events that count, without an index, and outcomes.
+
+    ``schema``: that of fit. The table may be empty. Outcomes are rewards, weights and
+    times (n_events,), None without a time column.
+    """
+    read = read_events(owner, X, y, sample_weight, schema, may_be_empty=True)
+    (frame, rewards, weights, _), times = read, None
+    if schema.time is not None:
+        times, _ = times_of_events(frame, schema.time, schema, schema)
+    return frame.reset_index(drop=True), (rewards, weights, times)
+
+
 def times_of_events(frame, name, schema, known=None):
     """Return the times (n_events,) of a table of events, and the schema with them.
 

@@ -19,6 +19,9 @@ from ._fitted_matrix import popular_first
 from ._matrix_recommender import MatrixRecommender
 from ._popularity import _Popularity, ages_of, length_of
 
+# Added to showings that are so old that nothing is left of them.
+MIN_SMOOTHING = 1e-200
+
 
 @record
 @dataclass(eq=False, repr=False)
@@ -119,13 +122,12 @@ class ClickRateRecommender(MatrixRecommender):
         counts = self._count(seen.shape[1], events)
         sums = counts.at(np.arange(seen.shape[1]), counts.latest.max())
         of_all = sums.sum(axis=0)
-        with np.errstate(invalid="ignore"):  # nothing is left of the showings of some
-            rates = smoothed_rates(sums, of_all, self.smoothing)
-        mean = of_all[1] / of_all[0]
-        rates = np.where(np.isnan(rates), mean, rates).astype(np.float32)
+        # also if nothing is left of the showings of some
+        smoothing = max(self.smoothing, MIN_SMOOTHING)
+        rates = smoothed_rates(sums, of_all, smoothing).astype(np.float32)
         first = popular_first(seen)
         order = first[np.argsort(-rates[first], kind="stable")]
-        return _ClickRates(rates, order, counts, float(mean))
+        return _ClickRates(rates, order, None, counts, float(of_all[1] / of_all[0]))
 
     def _count(self, n_items, events):
         """Return the counts of items after the showings of a call."""

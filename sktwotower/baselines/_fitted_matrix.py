@@ -91,10 +91,11 @@ class FittedMatrix(Fitted):
     def events(self, with_times):
         """Return positions of users and items, and times, (n_events,) each.
 
-        Without times, pairs of user and item occur once; None: times are not kept.
+        Without times, which are then 0, pairs of user and item occur once. None: times
+        are not kept.
         """
         if not with_times:
-            return *self.seen.nonzero(), None
+            return *self.seen.nonzero(), np.zeros(self.seen.nnz)
         in_order = self.sequences or self.model.replayed
         return None if in_order is None else in_order.events()
 

@@ -19,12 +19,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower._tables._running_counts import RunningCounts
-from sktwotower._tables._schema import (
-    read_events,
-    read_in_memory,
-    read_table,
-    times_of_events,
-)
+from sktwotower._tables._schema import read_further, read_in_memory, read_table
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import ones_at, rows_of
 from sktwotower.features._entities import fit_entities
@@ -190,12 +185,9 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
         self._check_parameters()
-        before, name = fitted_of(self), type(self).__name__
-        schema, times = before.schema, None
-        read = read_events(name, X, y, sample_weight, schema, may_be_empty=True)
-        frame, rewards, weights, _ = read
-        if schema.time is not None:
-            times, _ = times_of_events(frame, schema.time, schema, schema)
+        before = fitted_of(self)
+        events = before.schema, X, y, sample_weight
+        frame, outcomes = read_further(type(self).__name__, *events)
         if len(frame) == 0:
             return self
         earlier = before.events(self._replays_times)
@@ -206,8 +198,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         counted = before.model.counts
         if counted is not None:
             counted = counted.renumbered(items[2])
-        outcomes, sides = (rewards, weights, times), (users[:2], items[:2])
-        self._fitted = self._fit_events(schema, sides, outcomes, earlier, counted)
+        known, sides = (earlier, counted), (users[:2], items[:2])
+        self._fitted = self._fit_events(before.schema, sides, outcomes, *known)
         return self
 
     @property
@@ -244,17 +236,17 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         """
         (users, user_codes), (items, item_codes) = sides
         rewards, weights, times = outcomes
-        chosen, in_order = rewards > 0, None
-        past = user_codes[chosen], item_codes[chosen]
+        chosen, in_order, replays = rewards > 0, None, self._replays_times
+        when = times if replays else np.zeros(len(chosen))
+        past = [each[chosen] for each in (user_codes, item_codes, when)]
         if earlier is not None:
-            past = map(np.append, earlier, past)
-        pairs, shape = [*past], (len(users), len(items))
+            past = [*map(np.append, earlier, past)]
+        *pairs, when = past
         # the last, empty row is for unknown users
-        seen = ones_at(*pairs, (shape[0] + 1, shape[1]))
-        if self._replays_times:
-            when = times[chosen]
-            when = when if earlier is None else np.append(earlier[2], when)
-            in_order = EventTable.of(*pairs, shape, when).in_order().sequences()
+        seen = ones_at(*pairs, (len(users) + 1, len(items)))
+        if replays:
+            table = EventTable.of(*pairs, (len(users), len(items)), when)
+            in_order = table.in_order().sequences()
         amounts = np.column_stack([weights, weights * chosen])
         own = item_codes, times, schema.dates, amounts, counted, in_order
         model = self._learn(seen[:-1], CodedEvents(*own))

@@ -101,9 +101,7 @@ class PopularityRecommender(MatrixRecommender):
         shares = np.asarray(chosen.sum(axis=0)).ravel() / np.float32(n_users)
         first = popular_first(seen)
         order = first[np.argsort(-shares[first], kind="stable")]
-        if events.in_order is None:
-            return _Popularity(shares, order)
-        return _RecentPopularity(shares, order, events.in_order)
+        return _Popularity(shares, order, events.in_order)
 
 
 @record
@@ -111,27 +109,22 @@ class PopularityRecommender(MatrixRecommender):
 class _Popularity(ItemScores):
     """Scores, shares (n_items,) that are the same for all users.
 
-    ``order``: positions (n_items,) of the items, best first.
+    ``order``: positions (n_items,) of the items, best first. ``replayed``: all events,
+    of which those in a window count, or None.
     """
 
     shares: array("float32 float64", "n_items")
     order: ordering("n_items")
+    replayed: Sequences | None
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
         return np.tile(self.shares, (past.shape[0], 1))
 
-
-@record
-@dataclass(frozen=True, eq=False)
-class _RecentPopularity(_Popularity):
-    """Shares of the events in a window, with all events, ``replayed``."""
-
-    replayed: Sequences
-
     def without_users(self, kept):
         """Return the same with the events of users at positions ``kept`` only."""
-        return replace(self, replayed=self.replayed.take(kept))
+        replayed = self.replayed and self.replayed.take(kept)
+        return replace(self, replayed=replayed)
 
 
 def ages_of(times):

@@ -57,6 +57,12 @@ class Describer:
         The columns of a request.
     users, items : SideColumns
         Columns of both sides, as numbers.
+    encoders : pair of lists of Encoder
+        How the columns of both sides became numbers.
+    shown_to : float array of shape (n_users + 1, 2)
+        How often each user was shown something, and chose it.
+    context_users : CSR matrix of shape (n_users + 1, n_levels)
+        Ones where a user's events have a level of the context.
     own : callable or fitted transformer, default=None
         Features of the caller, of a table of candidates.
     scales : dict, default=None
@@ -64,24 +70,18 @@ class Describer:
         by name. They are standardized, as their scale moves with each fit. None: none.
     fitted : Fitted, default=None
         What the retriever knows of users and items. None: nothing yet, as in a file.
-    encoders : pair of lists of Encoder, default=None
-        How the columns of both sides became numbers.
-    shown_to : float array of shape (n_users + 1, 2), default=None
-        How often each user was shown something, and chose it. None: all is chosen.
-    context_users : CSR matrix of shape (n_users + 1, n_levels), default=None
-        Ones where a user's events have a level of the context. None: not known yet.
     """
 
     log: Log
     context: Context
     users: SideColumns
     items: SideColumns
+    encoders: tuple[list[Encoder], list[Encoder]]
+    shown_to: array("float64", "n_users+1 2", is_finite=True)
+    context_users: csr("n_users+1 n_levels", empty_last=True)
     own: object = None
     scales: dict[str, tuple[number(), number(above=0)]] | None = None
     fitted: Fitted | None = None
-    encoders: tuple[list[Encoder], list[Encoder]] = None
-    shown_to: array("float64", "n_users+1 2", is_finite=True) | None = None
-    context_users: csr("n_users+1 n_levels", empty_last=True) | None = None
     _not_stored = ("fitted",)
 
     def _check_stored(self, place):
@@ -162,7 +162,6 @@ class Describer:
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
         (names, numbers), (of_users, of_items) = self.users, self.encoders
         both = zip(of_users, numbers[kept].T, strict=False)
-        shown_to = None if self.shown_to is None else self.shown_to[kept]
         unused, others = unused_columns(self.context_users, gone)
         return replace(
             self,
@@ -172,35 +171,8 @@ class Describer:
             fitted=fitted,
             users=SideColumns(names, numbers[kept]),
             encoders=([each.used_in(left) for each, left in both], of_items),
-            shown_to=shown_to,
+            shown_to=self.shown_to[kept],
         )
-
-    def with_events(self, recipe, retriever, events, positions, moved):
-        """Return the describer with further events, `ReadEvents`.
-
-        The parameters are those of ``build_describer`` and of ``Log.with_events``.
-        """
-        fitted, frame = retriever._fitted, events.frame
-        log = self.log.with_events(retriever, events, positions, moved)
-        both = zip((self.users, self.items), (fitted.users, fitted.items), strict=True)
-        users, items = (
-            columns.with_events(side, frame, encoders, places)
-            for (columns, side), encoders, places in zip(
-                both, self.encoders, moved, strict=True
-            )
-        )
-        codes, n_users = events.codes(fitted)[0], len(fitted.users)
-        shown_to = self.shown_to
-        if shown_to is not None:
-            shown_to = sums_of(codes, events.chosen, n_users + 1)
-            shown_to[moved[0]] += self.shown_to[:-1]
-            users = _with_rates(users, shown_to)
-        used = self.context.used_by(codes, frame, n_users)
-        rows, levels = self.context_users.nonzero()
-        used = (used + ones_at(moved[0][rows], levels, used.shape)).sign()
-        known = {"fitted": fitted, "shown_to": shown_to, "context_users": used}
-        scales = _scales(recipe, retriever, log)
-        return replace(self, log=log, users=users, items=items, scales=scales, **known)
 
     def groups(self, features):
         """Return the group of each feature column of a table, a dict by name."""
@@ -244,31 +216,53 @@ def _as_table(own, features):
 
 
 def build_describer(
-    recipe, retriever, events, columns, *, by_user, context=None, before=None
+    recipe, retriever, events, columns, *, by_user, context=None, before=None, now=None
 ):
     """Return the ``Describer`` of the events that a retriever was fitted on.
 
     ``columns``: ``ShownColumns``. ``before``: the describer of earlier events, whose
     context, levels and own features stay; None: ``context`` is that of the events.
+    ``now``: if its events count as well, where its users and its items are now,
+    positions (n_users,) and (n_items,).
     """
-    fitted, frame = retriever._fitted, events.frame
-    repeats = not recipe.exclude_seen
-    log = build_log(retriever, events, by_user, repeats, columns.positions(frame))
-    own = None
+    fitted, frame, own = retriever._fitted, events.frame, None
+    sides, codes = (fitted.users, fitted.items), events.codes(fitted)
+    repeats, earlier = not recipe.exclude_seen, None
     if before is None:
-        encoders = tuple(learn_encoders(s, frame) for s in (fitted.users, fitted.items))
+        encoders = tuple(learn_encoders(side, frame) for side in sides)
     else:
         context, encoders, own = before.context, before.encoders, before.own
-    users = side_columns(fitted.users, frame, encoders[0])
-    items = side_columns(fitted.items, frame, encoders[1])
-    shown_to = None
+        repeats = before.log.repeats
+    users, items = (
+        side_columns(*of_side, frame) for of_side in zip(sides, encoders, strict=True)
+    )
+    used = context.used_by(codes[0], frame, len(fitted.users))
+    shown_to = sums_of(codes[0], events.chosen, len(fitted.users) + 1)
+    if now is not None:
+        earlier = before.log, *now
+        _keep_others(users, before.users, codes[0], now[0])
+        _keep_others(items, before.items, codes[1], now[1])
+        rows, levels = before.context_users.nonzero()
+        used = (used + ones_at(now[0][rows], levels, used.shape)).sign()
+        shown_to[now[0]] += before.shown_to[:-1]
+    positions = columns.positions(frame)
+    log = build_log(retriever, events, by_user, repeats, positions, earlier)
     if log.shown is not None:
-        codes = events.codes(fitted)[0]
-        shown_to = sums_of(codes, events.chosen, len(fitted.users) + 1)
         users = _with_rates(users, shown_to)
-    learnt = {"own": own, "scales": _scales(recipe, retriever, log)}
-    known = {"fitted": fitted, "encoders": encoders, "shown_to": shown_to}
-    return Describer(log, context, users, items, **learnt, **known)
+    counted = {"encoders": encoders, "shown_to": shown_to, "context_users": used}
+    learnt = {"own": own, "scales": _scales(recipe, retriever, log), "fitted": fitted}
+    return Describer(log, context, users, items, **counted, **learnt)
+
+
+def _keep_others(columns, before, codes, moved):
+    """Set the numbers of those without further events to what they were before.
+
+    ``codes`` (n_events,): positions of users or items of events. ``moved`` (n,): those
+    of the rows of ``before``.
+    """
+    stays = np.flatnonzero(~np.isin(moved, codes))
+    n_columns = columns.numbers.shape[1]
+    columns.numbers[moved[stays]] = before.numbers[stays, :n_columns]
 
 
 def _with_rates(columns, shown_to):

@@ -5,7 +5,6 @@ Output: ``FittedStages``: a retriever fitted on all events, and a ranker.
 """
 
 from collections import namedtuple
-from dataclasses import replace
 
 import numpy as np
 from sklearn.base import clone
@@ -59,10 +58,6 @@ def learn(owner, recipe, X, y, sample_weight):
     describer = build_describer(
         recipe, final, events, columns, by_user=by_user, context=context, before=before
     )
-    users = final._fitted.users
-    codes = users.codes(events.frame[users.id_column], "X")
-    used = describer.context.used_by(codes, events.frame, len(users))
-    describer = replace(describer, context_users=used)
     learnt = {"ranker": stage, "training": training, "lists": lists}
     given = {"n_candidates": int(recipe.n_candidates), "columns": columns}
     return FittedStages.of(final, describer, **learnt, **given)

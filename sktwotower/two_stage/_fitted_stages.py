@@ -84,7 +84,6 @@ class FittedStages(Fitted):
             rows = len(getattr(self.describer, name).numbers)
             require(rows == n + 1, f"{at}.{name}", f"numbers of {n + 1} rows")
         used = self.describer.context_users
-        require(used is not None, at, "users of contexts")
         csr((n_users + 1, self.describer.context.n_levels))(used, f"{at}.context_users")
         own = self.describer.own
         require(own is None or hasattr(own, "transform"), f"{at}.own", "a transformer")

@@ -12,8 +12,9 @@ from sklearn.utils import check_random_state
 
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import warn
-from sktwotower._tables._schema import read_events, times_of_events
+from sktwotower._tables._schema import read_further
 
+from ._candidate_table import build_describer
 from ._fitted_stages import FittedStages
 from ._ranker import default_ranker
 from ._read_events import ReadEvents
@@ -55,8 +56,8 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
     now = retriever._fitted
     sides = (before.users, now.users), (before.items, now.items)
     moved = [grown.ids.get_indexer(known.ids) for known, grown in sides]
-    how = recipe, retriever, events, columns.positions(events.frame), moved
-    describer = fitted.describer.with_events(*how)
+    how = {"by_user": fitted.training.cut == "user", "before": fitted.describer}
+    describer = build_describer(recipe, retriever, events, columns, now=moved, **how)
     if update_ranker:
         lists = _trained_anew(recipe, fitted, events)
     if lists is not None:
@@ -69,16 +70,12 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
 def _read(owner, fitted, X, y, sample_weight):
     """Return further ``ReadEvents``; without times they are later than all others."""
     schema, in_order = fitted.schema, fitted.describer.log.sequences
-    read = read_events(owner, X, y, sample_weight, schema, may_be_empty=True)
-    frame, rewards, weights, _ = read
-    frame = frame.reset_index(drop=True)
-    if schema.time is None:
+    frame, (*outcomes, times) = read_further(owner, schema, X, y, sample_weight)
+    if times is None:
         times = np.arange(len(frame)) + 1 + in_order.times.max(initial=0)
-    else:
-        times, _ = times_of_events(frame, schema.time, schema, schema)
     ids = check_ids(frame[fitted.users.id_column], "the users of X")
     users = pd.factorize(ids)[0]
-    return ReadEvents(frame, rewards, weights, times, schema.dates, users, None)
+    return ReadEvents(frame, *outcomes, times, schema.dates, users, None)
 
 
 def _with_tables(retriever, given):

@@ -78,12 +78,6 @@ class Clock:
         offsets = np.searchsorted(items, np.arange(n_items + 1))
         return cls(in_order, days[order], keys, offsets, by_user)
 
-    def with_events(self, moved, items, days, n_items):
-        """Return the clock with further events; ``moved``: where items so far are."""
-        known = np.repeat(moved, np.diff(self.offsets))
-        items, days = np.append(known, items), np.append(self.own_times, days)
-        return Clock.of(items, days, n_items, self.by_user)
-
     def now(self, last):
         """Return the time (n,) of requests of users by their last event, or nan."""
         latest = self.times[-1]
@@ -182,28 +176,6 @@ class Log:
         """Smoothed share of showings that were chosen, float32 (n_items,), or None."""
         return None if self.shown is None else rates_of(self.shown)
 
-    def with_events(self, retriever, events, positions, moved):
-        """Return the log with further events, `ReadEvents`, of the same columns.
-
-        ``retriever``: it knows them. ``positions``: as in ``click_rates``. ``moved``:
-        where the users and the items so far are now, positions (n_users,), (n_items,).
-        """
-        fitted, chosen = retriever._fitted, events.chosen
-        users, items = events.codes(fitted)
-        new, n_items = (users[chosen], items[chosen]), len(fitted.items)
-        when, clock, shown = events.times[chosen], self.clock, self.shown
-        known = self.sequences.events()
-        past = [np.append(m[k], n) for m, k, n in zip(moved, known, new, strict=False)]
-        if clock is not None:
-            days = when / NANOSECONDS_PER_DAY
-            clock = clock.with_events(moved[1], new[1], days, n_items)
-        if shown is not None:
-            looks = None if positions is None else self.places.at(positions)
-            shown = sums_of(items, chosen, n_items, looks)
-            shown[moved[1]] += self.shown
-        past.append(np.append(known[2], when))
-        return _log_of(retriever, past, clock, shown, self.places, self.repeats)
-
     def past(self, query, past, added=None):
         """Return the ``StagedPast`` of the users of a query.
 
@@ -223,32 +195,36 @@ class Log:
         return StagedPast(past, lags, last)
 
 
-def build_log(retriever, events, by_user, repeats, positions=None):
+def build_log(retriever, events, by_user, repeats, positions=None, earlier=None):
     """Return the ``Log`` of the events that a retriever was fitted on.
 
     ``events``: `ReadEvents`. ``by_user``: as in ``Clock``. ``repeats``: as in ``Log``.
-    ``positions``: as in ``click_rates``.
+    ``positions``: as in ``click_rates``. ``earlier``: the log of earlier events, which
+    count as well, and where its users and items are now, positions.
     """
-    users, items = events.codes(retriever._fitted)
-    chosen, n_items = events.chosen, len(retriever._fitted.items)
-    past = users[chosen], items[chosen], events.times[chosen]
-    clock = shown = places = None
-    if events.dates:
-        clock = Clock.of(past[1], past[2] / NANOSECONDS_PER_DAY, n_items, by_user)
-    if not chosen.all():
-        _, places = click_rates(items, chosen, n_items, positions)
-        looks = None if positions is None else places.at(positions)
-        shown = sums_of(items, chosen, n_items, looks)
-    return _log_of(retriever, past, clock, shown, places, repeats)
-
-
-def _log_of(retriever, past, clock, shown, places, repeats):
-    """Return a ``Log``; its other fields are parameters.
-
-    ``past``: users, items and times (n_events,) of what was chosen.
-    """
-    fitted = retriever._fitted
+    fitted, chosen = retriever._fitted, events.chosen
     shape = len(fitted.user_ids), len(fitted.items)
+    users, items = events.codes(fitted)
+    past = [users[chosen], items[chosen], events.times[chosen]]
+    when = [past[1], past[2] / NANOSECONDS_PER_DAY]
+    clock = places = shown = None
+    if earlier is not None:
+        log, *moved = earlier
+        rows, columns, times = log.sequences.events()
+        known, places = (moved[0][rows], moved[1][columns], times), log.places
+        past = [*map(np.append, known, past)]
+    elif not chosen.all():
+        _, places = click_rates(items, chosen, shape[1], positions)
+    if events.dates:
+        if earlier is not None:
+            of_items = np.repeat(moved[1], np.diff(log.clock.offsets))
+            when = [*map(np.append, (of_items, log.clock.own_times), when)]
+        clock = Clock.of(*when, shape[1], by_user)
+    if places is not None:
+        looks = None if positions is None else places.at(positions)
+        shown = sums_of(items, chosen, shape[1], looks)
+        if earlier is not None:
+            shown[moved[1]] += log.shown
     in_order = EventTable.of(*past[:2], shape, past[2]).in_order().sequences()
     counts = np.asarray(fitted.seen.sum(axis=0), dtype=float).ravel()
     vectors = {"together": vectors_of_pairs(fitted.seen[:-1])}

@@ -75,17 +75,6 @@ class SideColumns(NamedTuple):
     names: list_of(str, "n_columns")
     numbers: array("float32", "n+1 n_columns")
 
-    def with_events(self, entities, frame, encoders, moved):
-        """Return the columns with those of users or items of further events.
-
-        Others stay as they are. ``moved`` (n,): where those so far are now.
-        """
-        found = side_columns(entities, frame, encoders)
-        touched = entities.codes(frame[entities.id_column], "X")
-        stays = np.flatnonzero(~np.isin(moved, touched))
-        found.numbers[moved[stays]] = self.numbers[stays, : len(encoders)]
-        return found
-
 
 def learn_encoders(entities, frame):
     """Return an ``Encoder`` of each column that can be read as numbers or levels.
@@ -97,7 +86,7 @@ def learn_encoders(entities, frame):
     return [encoder for encoder in found if encoder is not None]
 
 
-def side_columns(entities, frame, encoders):
+def side_columns(entities, encoders, frame):
     """Return the ``SideColumns`` of users or items."""
     table = _table(entities, frame)
     numbers = np.full((len(entities) + 1, len(encoders)), np.nan, np.float32)
