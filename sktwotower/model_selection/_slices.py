@@ -4,13 +4,16 @@ Input: times (n_events,) in ascending order.
 Output: the position of each slice's first event.
 """
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
+from sktwotower._sklearn_compat import validate_parameter_constraints
 from sktwotower._tables._columns import count
+
+from ._base import COUNT, SHARE
 
 
 def cut_into_slices(times, train_size, freq, n_slices):
@@ -41,19 +44,14 @@ def cut_into_slices(times, train_size, freq, n_slices):
 
 
 def _check(train_size, freq, n_slices):
-    is_share = isinstance(train_size, Real) and not isinstance(train_size, Integral)
-    if not isinstance(train_size, Real) or (is_share and not 0 < train_size < 1):
-        raise ValueError(
-            "train_size must be a share in (0.0, 1.0) or a number of events >= 1. Got "
-            f"{train_size!r}."
-        )
+    given = {"train_size": train_size, "n_slices": n_slices}
+    allowed = {"train_size": [SHARE, COUNT], "n_slices": [None, COUNT]}
+    validate_parameter_constraints(allowed, given, "prequential_validate")
     if freq is not None and n_slices is not None:
         raise ValueError(
             f"freq and n_slices exclude each other. Got {freq!r} and {n_slices!r}: "
             "leave out one of them."
         )
-    if n_slices is not None and not (isinstance(n_slices, Integral) and n_slices >= 1):
-        raise ValueError(f"n_slices must be an integer >= 1. Got {n_slices!r}.")
 
 
 def _by_number(times, first, n_slices):
