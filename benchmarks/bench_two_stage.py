@@ -222,6 +222,7 @@ def measure(name, seed, events):
         "gain_in_validation": float(model.blend_gains_["gain"].max()),
         "gain_later": gain_later(model),
         "fit_s": watch.seconds,
+        "fit_cpu_s": watch.cpu_seconds,
         "retriever_fit_s": seconds[-1],  # on all of train; the first is before the cut
         "request_ms": request_ms(model, some),
         "retriever_request_ms": request_ms(model.retriever_, some),
