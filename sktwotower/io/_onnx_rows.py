@@ -58,6 +58,11 @@ class OnnxRows:
         rows.values = self.values * self.graph("Gather", factors, self.bags.entries)
         return rows
 
+    def full(self, vector):
+        """Return a vector (width,) for each row, (n, width)."""
+        shape = self.graph("Concat", self.n, np.array([1]), axis=0)
+        return self.graph("Expand", vector[None], shape)
+
 
 class OnnxPast:
     """The inputs that hold the past items of n users, oldest first.

@@ -54,6 +54,10 @@ class Row(NamedTuple):
         """Return the row with values multiplied by factors (p,) of columns."""
         return Row(self.columns, self.values * factors[self.columns])
 
+    def full(self, vector):
+        """Return a vector (width,) that is that of all rows."""
+        return vector
+
 
 @dataclass(frozen=True, eq=False)
 class PastItems:
