@@ -15,7 +15,7 @@ from sktwotower._tables._schema import read_events, times_of_events
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import have_entries, without_last_row
 from sktwotower.features._growing import grown
-from sktwotower.towers._auto import values_of_kind
+from sktwotower.towers._auto import values_of_kind, with_values
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation, schedules
 from sktwotower.towers._gaps import ItemStream
@@ -164,13 +164,11 @@ def _stream(fitted, frame, outcomes, n_items):
 
 def _recipes(recipe, fitted, call):
     """Return the recipe of each part, with the choices of fit."""
-    if recipe.batch_size == "auto":
-        recipe = recipe._replace(batch_size=PARTIAL_BATCH)
+    weight = fitted.net.criterion__impression_weight
+    known = {"batch_size": PARTIAL_BATCH, "impression_weight": weight}
+    recipe = with_values(recipe, known)
     if recipe.history is not None and fitted.history_kind is not None:
         recipe = recipe._replace(history=fitted.history_kind)
-    if recipe.impression_weight == "auto":
-        weight = fitted.net.criterion__impression_weight
-        recipe = recipe._replace(impression_weight=weight)
     if call.events.positives.nnz <= MAX_FEW:
         recipe = _showing(recipe)
     of_fit = {

@@ -82,7 +82,7 @@ def values_of_kind(recipe, events=None):
     if recipe.history == "recent" and events is not None:
         if summed(events.positives.nnz) < MIN_SVD_EVENTS:
             values = values | {"max_epochs": 2 * values["max_epochs"]}
-    return _with_values(recipe, values)
+    return with_values(recipe, values)
 
 
 def _kind(recipe, events):
@@ -104,18 +104,14 @@ def _has_features(events):
     return any(each.nnz > id_columns(each).sum() for each in rows)
 
 
-def values_of_second_pair(recipe):
-    """Return the recipe with the values of "auto" of the second pair of towers."""
-    return _with_values(recipe, SECOND_PAIR)
-
-
-def _with_values(recipe, values):
+def with_values(recipe, values):
+    """Return the recipe with values, by name, where it says "auto"."""
     chosen = {n: value for n, value in values.items() if getattr(recipe, n) == "auto"}
     return recipe._replace(**chosen)
 
 
 def resolved(recipe, events):
-    """Return the recipe with values in place of "auto"."""
+    """Return the recipe with values, by name, where it says "auto"."""
     recipe = values_of_kind(recipe, events)
     sampling, temperature = recipe.candidate_sampling, recipe.temperature
     if sampling == "auto":

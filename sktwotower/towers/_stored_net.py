@@ -5,6 +5,7 @@ Output: the other one of both.
 """
 
 import re
+from contextlib import suppress
 
 import torch
 
@@ -50,9 +51,8 @@ class NetCodec:
     def read(spec, reader, place):
         """Return the net that JSON holds, on the device of the estimator."""
         names = "model", "settings", "optimizer", "history", "interrupted"
-        model, settings, optimizer, rows, interrupted = values_of(
-            spec, names, place, "a net"
-        )
+        found = values_of(spec, names, place, "a net")
+        model, settings, optimizer, rows, interrupted = found
         model = instance(Model).read(model, reader, f"{place}.model")
         settings = instance(dict).read(settings, reader, f"{place}.settings")
         rows = list_of(dict).read(rows, reader, f"{place}.history")
@@ -69,28 +69,23 @@ class NetCodec:
 
 def check_device(device):
     """Raise ``ValueError`` for a device that this machine does not have."""
-    try:
+    with suppress(RuntimeError, AssertionError):
         torch.empty(0, device=device)
-        fits = torch.device(device).type in DEVICES
-    except (RuntimeError, AssertionError):
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"The model was written with device={device!r}, which cannot be used here. "
-            "Write it again after model.set_params(device='cpu')."
-        )
+        if torch.device(device).type in DEVICES:
+            return
+    raise ValueError(
+        f"The model was written with device={device!r}, which cannot be used here. "
+        "Write it again after model.set_params(device='cpu')."
+    )
 
 
 def _optimizer_name(optimizer, place):
     """Return the name of a class of optimizers in lower case."""
     name = optimizer.__name__.lower()
-    try:
-        known = optimizer_class(name) is optimizer
-    except ValueError:
-        known = False
-    if not known:
-        raise cannot_write(optimizer, place)
-    return name
+    with suppress(ValueError):
+        if optimizer_class(name) is optimizer:
+            return name
+    raise cannot_write(optimizer, place)
 
 
 def _new_net(model, settings, optimizer, device, place):

@@ -219,12 +219,9 @@ class TowerParameter:
 def _drop_columns(layer, left, unused):
     """Keep the weights of some inputs of a linear layer, in place."""
     weight = layer.weight.data
-    unused, left = (
-        torch.as_tensor(np.flatnonzero(each), device=weight.device)
-        for each in (unused, left)
-    )
-    weight.index_fill_(1, unused, 0)
-    layer.weight.data, layer.in_features = weight[:, left].clone(), len(left)
+    left, unused = (torch.from_numpy(each).to(weight.device) for each in (left, unused))
+    weight[:, unused] = 0
+    layer.weight.data, layer.in_features = weight[:, left], int(left.sum())
 
 
 def _output_width(module, name, n_features):

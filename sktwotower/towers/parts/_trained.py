@@ -79,4 +79,5 @@ class PooledTowers(TwoTowers):
             )
         stops = recipe.early_stopping or monitors_validation(recipe.callbacks)
         recipe = recipe._replace(history="pooled", callbacks=None, early_stopping=stops)
-        return auto.resolved(auto.values_of_second_pair(recipe), events), events
+        recipe = auto.with_values(recipe, auto.SECOND_PAIR)
+        return auto.resolved(recipe, events), events
