@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from sktwotower._records import array, integer, number, vectors
+from sktwotower._records._checks import Maybe
 from sktwotower.runtime._one_query import among, rescore
 
 from ._exact import checked_queries, recall_of
-from ._stored_graph import GraphCodec, check_changes
+from ._stored_graph import GRAPH, check_changes
 from ._threads import torch_threads_kept
 from ._top_k import by_score, top_k
 
@@ -40,7 +41,7 @@ class GraphSearchMixin:
     epsilon_: number(0)
     changed_: array("int64", "n_changed")
     stale_vectors_: vectors("n_stale n_features_in_")
-    graph_: GraphCodec | None  # the last one, as it is read by the help of the others
+    graph_: Maybe(GRAPH)  # the last one, as it is read by the help of the others
 
     def _check_stored(self, place):
         check_changes(self, place)

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from sktwotower._records import array, integer, number, positions, record, require
 from sktwotower._records._checks import instance
+from sktwotower._records._registry import Codec
 
 from ._threads import numba_threads
 
@@ -105,28 +106,28 @@ CONSTANTS = {
 }
 
 
-class GraphCodec:
-    """How a graph is written and read; its vectors are those of the index."""
+def _write(graph, writer, place):
+    """Return what JSON holds for a graph."""
+    return writer.write(StoredGraph.of(graph), place)
 
-    @staticmethod
-    def write(graph, writer, place):
-        """Return what JSON holds for a graph."""
-        return writer.write(StoredGraph.of(graph), place)
 
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the graph of the index whose other parts are read already."""
-        stored = instance(StoredGraph)(reader.read(spec, place), place)
-        index = reader.owner
-        require(hasattr(index, "epsilon_"), place, "a graph of an index")
-        check_changes(index, place)
-        n, k = len(stored.order), index.n_graph_neighbors
-        integer(1, max(64, n))(index.search_tree_leaf_budget_, place)
-        fits = stored.neighbors.shape[1] == k
-        require(fits, f"{place}.neighbors", f"{k} for each item")
-        fits = stored.tree_planes.shape[1] == index.vectors_.shape[1]
-        require(fits, f"{place}.tree_planes", "as long as the vectors")
-        return _graph(stored, index, _known_vectors(index, n, place))
+def _read(spec, reader, place):
+    """Return the graph of the index whose other parts are read already."""
+    stored = instance(StoredGraph)(reader.read(spec, place), place)
+    index = reader.owner
+    require(hasattr(index, "epsilon_"), place, "a graph of an index")
+    check_changes(index, place)
+    n, k = len(stored.order), index.n_graph_neighbors
+    integer(1, max(64, n))(index.search_tree_leaf_budget_, place)
+    fits = stored.neighbors.shape[1] == k
+    require(fits, f"{place}.neighbors", f"{k} for each item")
+    fits = stored.tree_planes.shape[1] == index.vectors_.shape[1]
+    require(fits, f"{place}.tree_planes", "as long as the vectors")
+    return _graph(stored, index, _known_vectors(index, n, place))
+
+
+# A graph, whose vectors are those of the index.
+GRAPH = Codec(_read, _write)
 
 
 def check_changes(index, place):

@@ -26,7 +26,7 @@ from sktwotower.runtime._kept import Kept
 from sktwotower.runtime._rules import cosines_of
 from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
-from sktwotower.towers._stored_net import NetCodec
+from sktwotower.towers._stored_net import NET
 
 from ._asked import AskedBefore, asked_of
 from ._fold_in import FoldIn
@@ -73,7 +73,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     """
 
     half_life: object
-    net: Annotated[TwoTowerNet, NetCodec]
+    net: Annotated[TwoTowerNet, NET]
     stream: Stream
     cold_item_weight: number(0)
     catalog: Catalog | None = None

@@ -5,48 +5,43 @@ Output: the other one.
 """
 
 from sktwotower._records import one_of
+from sktwotower._records._registry import Codec
 from sktwotower._records._values import cannot_write
 
 
-class Dropped:
-    """The parameter ``checkpoint``: a folder of one machine, which becomes None."""
-
-    @staticmethod
-    def write(value, writer, place):
-        """Return None."""
-        return None
-
-    @staticmethod
-    def read(spec, reader, place):
-        """Return None."""
-        return one_of(None)(spec, place)
+def _write_none(value, writer, place):
+    """Return None."""
 
 
-class NoFolder(Dropped):
-    """The parameter ``memory``: a folder of pickles, which no file may name."""
-
-    @staticmethod
-    def write(value, writer, place):
-        """Raise ``ValueError`` if there is a folder."""
-        if value is not None:
-            raise cannot_write(value, place, ", a folder of pickles")
+def _read_none(spec, reader, place):
+    """Return None."""
+    return one_of(None)(spec, place)
 
 
-class NetParams:
-    """The parameter ``net_params``, without what starts a compiler."""
+def _refuse_folder(value, writer, place):
+    """Raise ``ValueError`` if there is a folder."""
+    if value is not None:
+        raise cannot_write(value, place, ", a folder of pickles")
 
-    @staticmethod
-    def write(value, writer, place):
-        """Return what JSON holds for the others."""
-        return writer.write(_not_compiled(value), place)
 
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the others."""
-        return _not_compiled(reader.read(spec, place))
+def _write_params(value, writer, place):
+    """Return what JSON holds for the parameters that start no compiler."""
+    return writer.write(_not_compiled(value), place)
+
+
+def _read_params(spec, reader, place):
+    """Return the parameters that start no compiler."""
+    return _not_compiled(reader.read(spec, place))
 
 
 def _not_compiled(params):
     if not isinstance(params, dict):
         return params
     return {k: v for k, v in params.items() if not str(k).startswith("compile")}
+
+
+# ``checkpoint``, a folder of one machine, becomes None. ``memory`` is a folder of
+# pickles, which no file may name. ``net_params`` lack what starts a compiler.
+CHECKPOINT = Codec(_read_none, _write_none)
+MEMORY = Codec(_read_none, _refuse_folder)
+NET_PARAMS = Codec(_read_params, _write_params)

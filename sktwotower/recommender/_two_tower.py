@@ -22,7 +22,7 @@ from sktwotower.retrieval._fitted_state import Serving, fitted_attribute, fitted
 from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 from sktwotower.towers._recipe import Recipe
-from sktwotower.towers._stored_net import OptimizerCodec
+from sktwotower.towers._stored_net import OPTIMIZER
 from sktwotower.towers.parts import TowerParameter
 
 from ._catalog import CatalogMixin, IndexRecipe, served, with_new_items
@@ -33,7 +33,7 @@ from ._fit import learn
 from ._fitted import FittedTowers
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
-from ._stored_parameters import Dropped, NetParams, NoFolder
+from ._stored_parameters import CHECKPOINT, MEMORY, NET_PARAMS
 
 
 @record
@@ -54,10 +54,10 @@ class TwoTowerRecommender(
     _stored_parameters = {
         "user_tower": TowerParameter("user_tower"),
         "item_tower": TowerParameter("item_tower"),
-        "optimizer": OptimizerCodec,
-        "memory": NoFolder,
-        "checkpoint": Dropped,
-        "net_params": NetParams,
+        "optimizer": OPTIMIZER,
+        "memory": MEMORY,
+        "checkpoint": CHECKPOINT,
+        "net_params": NET_PARAMS,
     }
 
     user_transformer_ = fitted_attribute("users.transformer")

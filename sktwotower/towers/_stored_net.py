@@ -11,6 +11,7 @@ import torch
 
 from sktwotower._records import instance, list_of, require
 from sktwotower._records._checks import boolean, refusing, text, values_of
+from sktwotower._records._registry import Codec
 from sktwotower._records._values import cannot_write
 
 from ._batches import UserBatches
@@ -29,42 +30,38 @@ SETTINGS = re.compile(
 DEVICES = frozenset(["cpu", "cuda", "mps", "xpu"])
 
 
-class NetCodec:
-    """How a trained net is written and read: its towers, settings and history."""
+def _write_net(net, writer, place):
+    """Return what JSON holds for a net."""
+    params = net.get_params(deep=False)
+    settings = {name: params[name] for name in filter(SETTINGS.fullmatch, params)}
+    rows = [plain(dict(row)) for row in net.history]
+    settings.pop("criterion__matmul_dtype", None)
+    return {
+        "model": writer.write(net.module_, f"{place}.model"),
+        "settings": writer.write(settings, f"{place}.settings"),
+        "optimizer": _optimizer_name(net.optimizer, f"{place}.optimizer"),
+        "history": writer.write(rows, f"{place}.history"),
+        "interrupted": bool(net.interrupted_),
+    }
 
-    @staticmethod
-    def write(net, writer, place):
-        """Return what JSON holds for a net."""
-        params = net.get_params(deep=False)
-        settings = {name: params[name] for name in filter(SETTINGS.fullmatch, params)}
-        rows = [plain(dict(row)) for row in net.history]
-        settings.pop("criterion__matmul_dtype", None)
-        return {
-            "model": writer.write(net.module_, f"{place}.model"),
-            "settings": writer.write(settings, f"{place}.settings"),
-            "optimizer": _optimizer_name(net.optimizer, f"{place}.optimizer"),
-            "history": writer.write(rows, f"{place}.history"),
-            "interrupted": bool(net.interrupted_),
-        }
 
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the net that JSON holds, on the device of the estimator."""
-        names = "model", "settings", "optimizer", "history", "interrupted"
-        found = values_of(spec, names, place, "a net")
-        model, settings, optimizer, rows, interrupted = found
-        model = instance(Model).read(model, reader, f"{place}.model")
-        settings = instance(dict).read(settings, reader, f"{place}.settings")
-        rows = list_of(dict).read(rows, reader, f"{place}.history")
-        for name in settings:
-            text(name, f"{place}.settings")
-            require(SETTINGS.fullmatch(name), f"{place}.settings", f"without {name}")
-        device = reader.owner.device
-        check_device(device)
-        net = _new_net(model, settings, optimizer, device, place)
-        net.history.extend(rows)
-        net.interrupted_ = boolean(interrupted, f"{place}.interrupted")
-        return net
+def _read_net(spec, reader, place):
+    """Return the net that JSON holds, on the device of the estimator."""
+    names = "model", "settings", "optimizer", "history", "interrupted"
+    found = values_of(spec, names, place, "a net")
+    model, settings, optimizer, rows, interrupted = found
+    model = instance(Model).read(model, reader, f"{place}.model")
+    settings = instance(dict).read(settings, reader, f"{place}.settings")
+    rows = list_of(dict).read(rows, reader, f"{place}.history")
+    for name in settings:
+        text(name, f"{place}.settings")
+        require(SETTINGS.fullmatch(name), f"{place}.settings", f"without {name}")
+    device = reader.owner.device
+    check_device(device)
+    net = _new_net(model, settings, optimizer, device, place)
+    net.history.extend(rows)
+    net.interrupted_ = boolean(interrupted, f"{place}.interrupted")
+    return net
 
 
 def check_device(device):
@@ -109,19 +106,21 @@ def _new_net(model, settings, optimizer, device, place):
         return net.initialize_trained()
 
 
-class OptimizerCodec:
-    """How the parameter ``optimizer`` is written and read: a name, or a class."""
+def _write_optimizer(value, writer, place):
+    """Return what JSON holds."""
+    if isinstance(value, str):
+        return str(value)
+    return {"class": _optimizer_name(value, place)}
 
-    @staticmethod
-    def write(value, writer, place):
-        """Return what JSON holds."""
-        if isinstance(value, str):
-            return str(value)
-        return {"class": _optimizer_name(value, place)}
 
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the name, or the class of torch.optim."""
-        if type(spec) is dict and set(spec) == {"class"}:
-            return optimizer_class(text(spec["class"], place))
-        return text(spec, place)
+def _read_optimizer(spec, reader, place):
+    """Return the name, or the class of torch.optim."""
+    if type(spec) is dict and set(spec) == {"class"}:
+        return optimizer_class(text(spec["class"], place))
+    return text(spec, place)
+
+
+# A trained net: its towers, settings and history. The parameter ``optimizer``: a name,
+# or a class.
+NET = Codec(_read_net, _write_net)
+OPTIMIZER = Codec(_read_optimizer, _write_optimizer)

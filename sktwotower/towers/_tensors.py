@@ -9,7 +9,7 @@ import torch
 
 from sktwotower._records import one_of, refuse
 from sktwotower._records._checks import values_of
-from sktwotower._records._registry import add_codec
+from sktwotower._records._registry import Codec, add_codec
 from sktwotower._records._values import Writer, cannot_write
 
 # Dtypes of torch that numpy does not have, and those that hold the same bits.
@@ -18,37 +18,31 @@ DTYPES = "bool uint8 int8 int16 int32 int64 float16 float32 float64 bfloat16"
 DTYPES = {f"torch.{name}": getattr(torch, name) for name in DTYPES.split()}
 
 
-class TensorCodec:
-    """How tensors are written and read, as arrays."""
-
-    name = "tensor"
-
-    @staticmethod
-    def fits(value):
-        """Return whether a value is a dense tensor of numbers."""
-        is_dense = isinstance(value, torch.Tensor) and value.layout is torch.strided
-        return is_dense and str(value.dtype) in DTYPES
-
-    @staticmethod
-    def write(tensor, writer, place):
-        """Return what JSON holds for a tensor: its array, and its dtype."""
-        tensor = tensor.detach().cpu()
-        array = tensor.view(BITS.get(tensor.dtype, tensor.dtype)).numpy()
-        return {"array": writer.write(array, place), "dtype": str(tensor.dtype)}
-
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the tensor that JSON holds, which shares the memory of its array."""
-        array, dtype = values_of(spec, ["array", "dtype"], place, "a tensor")
-        dtype = DTYPES[one_of(*DTYPES)(dtype, place)]
-        array, bits = reader.read(array, place), BITS.get(dtype, dtype)
-        name = str(bits).removeprefix("torch.")
-        if not isinstance(array, np.ndarray) or array.dtype.name != name:
-            refuse(place, f"an array of {name}", array)
-        return torch.from_numpy(array).view(dtype)
+def _is_tensor(value):
+    """Return whether a value is a dense tensor of numbers."""
+    is_dense = isinstance(value, torch.Tensor) and value.layout is torch.strided
+    return is_dense and str(value.dtype) in DTYPES
 
 
-add_codec(TensorCodec)
+def _write(tensor, writer, place):
+    """Return what JSON holds for a tensor: its array, and its dtype."""
+    tensor = tensor.detach().cpu()
+    array = tensor.view(BITS.get(tensor.dtype, tensor.dtype)).numpy()
+    return {"array": writer.write(array, place), "dtype": str(tensor.dtype)}
+
+
+def _read(spec, reader, place):
+    """Return the tensor that JSON holds, which shares the memory of its array."""
+    array, dtype = values_of(spec, ["array", "dtype"], place, "a tensor")
+    dtype = DTYPES[one_of(*DTYPES)(dtype, place)]
+    array, bits = reader.read(array, place), BITS.get(dtype, dtype)
+    name = str(bits).removeprefix("torch.")
+    if not isinstance(array, np.ndarray) or array.dtype.name != name:
+        refuse(place, f"an array of {name}", array)
+    return torch.from_numpy(array).view(dtype)
+
+
+add_codec(Codec(_read, _write, "tensor", _is_tensor))
 
 
 class StateWriter(Writer):
@@ -60,6 +54,6 @@ class StateWriter(Writer):
         return super().write(value, place)
 
     def _object(self, value, place):
-        if not TensorCodec.fits(value):
+        if not _is_tensor(value):
             raise cannot_write(value, place)
         return super()._object(value, place)

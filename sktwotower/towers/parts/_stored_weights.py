@@ -10,9 +10,12 @@ import torch
 from torch import nn
 
 from sktwotower._records import one_of
-from sktwotower._records._registry import add_codec
+from sktwotower._records._registry import Codec, add_codec
 from sktwotower._records._values import cannot_write
 from sktwotower.towers._net import seeded
+
+# Dtypes of torch that files hold, by their names.
+DTYPES = {str(each): each for each in (torch.bfloat16, torch.float16, torch.float32)}
 
 
 def array_by_name(module, *left_out):
@@ -73,27 +76,19 @@ class StoredModule:
         return cls(0, width, **settings)
 
 
-class DtypeCodec:
-    """How a dtype of torch is written and read."""
-
-    name = "torch.dtype"
-    KNOWN = torch.bfloat16, torch.float16, torch.float32
-    DTYPES = dict(zip(map(str, KNOWN), KNOWN, strict=True))
-
-    @staticmethod
-    def fits(value):
-        """Return whether a value is a dtype."""
-        return isinstance(value, torch.dtype)
-
-    @staticmethod
-    def write(value, writer, place):
-        """Return what JSON holds for a dtype: its name."""
-        return str(value)
-
-    @staticmethod
-    def read(spec, reader, place):
-        """Return the dtype of a name."""
-        return DtypeCodec.DTYPES[one_of(*DtypeCodec.DTYPES)(spec, place)]
+def _is_dtype(value):
+    """Return whether a value is a dtype."""
+    return isinstance(value, torch.dtype)
 
 
-add_codec(DtypeCodec)
+def _write_dtype(value, writer, place):
+    """Return what JSON holds for a dtype: its name."""
+    return str(value)
+
+
+def _read_dtype(spec, reader, place):
+    """Return the dtype of a name."""
+    return DTYPES[one_of(*DTYPES)(spec, place)]
+
+
+add_codec(Codec(_read_dtype, _write_dtype, "torch.dtype", _is_dtype))
