@@ -7,6 +7,7 @@ Output: values that all processes have, and errors when one of them fails.
 import contextlib
 import contextvars
 import datetime
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,9 +27,8 @@ class GroupError(RuntimeError):
 
 def current_group():
     """Return the ``Group`` of this process; None if it works alone."""
-    if _ALONE.get() or not distributed.is_available():
-        return None
-    if not distributed.is_initialized():
+    has_group = distributed.is_available() and distributed.is_initialized()
+    if _ALONE.get() or not has_group:
         return None
     return Group(distributed.get_rank(), distributed.get_world_size())
 
@@ -66,7 +66,7 @@ def most(value):
     return value if group is None else group.reduce(value, distributed.ReduceOp.MAX)
 
 
-class Group:
+class Group(NamedTuple):
     """All processes of the default process group.
 
     Each method is called by all processes, in the same order.
@@ -79,9 +79,8 @@ class Group:
         Number of processes.
     """
 
-    def __init__(self, rank, size):
-        self.rank = rank
-        self.size = size
+    rank: int
+    size: int
 
     @property
     def device(self):

@@ -138,13 +138,9 @@ class SequenceBatches(UserBatches):
         history_items, items = self._past_items(rows, past, events, kept)
         user_rows = SparseRows.from_csr(self.user_dropout.draw(users, self.rng))
         times = table.times[events]
-        windows = Windows(
-            torch.from_numpy(items),
-            torch.from_numpy(_steps(times, real)),
-            torch.from_numpy(kept.astype(np.float32)),
-            torch.from_numpy(places),
-            torch.from_numpy(_ends(times, real).ravel()[places]),
-        )
+        ends = _ends(times, real).ravel()[places]
+        arrays = items, _steps(times, real), kept.astype(np.float32), places, ends
+        windows = Windows(*map(torch.from_numpy, arrays))
         requests = data.requests(predicted, self.rng)
         batch = Batch(user_rows, item_rows, history_items, windows, requests)
         parts = table.weights[predicted], chosen, np.arange(len(chosen) + 1)

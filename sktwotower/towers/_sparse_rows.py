@@ -86,12 +86,10 @@ class SparseRows(Movable):
 
     def to_torch(self):
         """Return a sparse COO tensor (n, p), which ``torch.nn.Linear`` accepts."""
+        places = torch.stack([self.row_numbers(), self.indices])
+        shape = len(self), self.n_columns
         return torch.sparse_coo_tensor(
-            torch.stack([self.row_numbers(), self.indices]),
-            self.values,
-            (len(self), self.n_columns),
-            is_coalesced=True,
-            check_invariants=False,
+            places, self.values, shape, is_coalesced=True, check_invariants=False
         )
 
     @functools.cached_property

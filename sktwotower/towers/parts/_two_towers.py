@@ -82,12 +82,9 @@ class TwoTowers(Part):
         context=None,
     ):
         super().__init__()
-        self.user_tower = user_tower
-        self.item_tower = item_tower
-        self.history = history
-        self.normalize = normalize
-        self.matmul_dtype = matmul_dtype
-        self.context = context
+        self.user_tower, self.item_tower = user_tower, item_tower
+        self.history, self.context = history, context
+        self.normalize, self.matmul_dtype = normalize, matmul_dtype
         self.width = item_tower.widths[-1]
         if history is not None:
             self.past, self.max_history = history.kind, history.max_history
@@ -109,8 +106,9 @@ class TwoTowers(Part):
         """
         sizes = n_user_features, n_item_features, n_hidden, n_context
         check_size(recipe, *sizes[:2], COPIES * count_weights(recipe, *sizes))
-        item_tower = _tower(recipe, "item_tower", n_item_features)
-        user_tower = _tower(recipe, "user_tower", n_user_features)
+        sparse_grad = takes_sparse_gradients(recipe)
+        item_tower = _tower(recipe, "item_tower", n_item_features, sparse_grad)
+        user_tower = _tower(recipe, "user_tower", n_user_features, sparse_grad)
         widths = user_tower.widths[-1], item_tower.widths[-1]
         if widths[0] != widths[1]:
             raise ValueError(
@@ -118,11 +116,11 @@ class TwoTowers(Part):
                 f"{widths[0]} and {widths[1]} numbers; a default tower returns "
                 f"embedding_dim (= {recipe.embedding_dim!r})."
             )
-        history = _history(recipe, n_item_features, user_tower.widths[0], n_hidden)
+        width = user_tower.widths[0]
+        history = _history(recipe, n_item_features, width, n_hidden, sparse_grad)
         matmul_dtype = (recipe.net_params or {}).get("criterion__matmul_dtype")
         context = None
         if n_context is not None:
-            sparse_grad = takes_sparse_gradients(recipe)
             context = ContextLayer(n_context, widths[0], recipe.normalize, sparse_grad)
         return cls(
             user_tower, item_tower, history, recipe.normalize, matmul_dtype, context
@@ -344,22 +342,18 @@ def count_weights(recipe, n_user_features, n_item_features, n_hidden=0, n_contex
     return count
 
 
-def _tower(recipe, name, n_features):
+def _tower(recipe, name, n_features, sparse_grad):
     """Return a new tower, of the size that a recipe says or as given by the user."""
     given = getattr(recipe, name)
     if given is not None:
         return GivenTower.made(given, name, n_features)
+    width = recipe.embedding_dim
     return Tower(
-        n_features,
-        recipe.embedding_dim,
-        recipe.hidden_layer_sizes,
-        recipe.dropout,
-        takes_sparse_gradients(recipe),
+        n_features, width, recipe.hidden_layer_sizes, recipe.dropout, sparse_grad
     )
 
 
-def _history(recipe, n_features, width, n_hidden):
-    sparse_grad = takes_sparse_gradients(recipe)
+def _history(recipe, n_features, width, n_hidden, sparse_grad):
     if recipe.history is None:
         return None
     if recipe.history == "recent":
