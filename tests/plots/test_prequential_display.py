@@ -11,7 +11,7 @@ plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
 from matplotlib.dates import ConciseDateFormatter  # noqa: E402
 
-from sktwotower import EASERecommender  # noqa: E402
+from sktwotower import ClickRateRecommender, EASERecommender  # noqa: E402
 from sktwotower.datasets import make_interactions  # noqa: E402
 from sktwotower.model_selection import prequential_validate  # noqa: E402
 from sktwotower.plots import PrequentialDisplay  # noqa: E402
@@ -115,3 +115,14 @@ def test_the_axis_of_an_area_begins_near_the_lines():
     display = PrequentialDisplay.from_frame(results, score_name="test_roc_auc")
     assert display.ax_.get_ylim()[0] > 0.4
     assert PrequentialDisplay.from_frame(results).ax_.get_ylim()[0] == 0
+
+
+def test_lists_are_drawn_by_the_area():
+    X = pd.DataFrame({"user": list("aabbccdd"), "item": ["tea", "jam"] * 4})
+    X["day"], y = [1, 1, 2, 2, 3, 3, 4, 4], [1, 0, 0, 1, 0, 1, 1, 0]
+    params = {"time": "day", "freq": 1, "train_size": 2, "strategies": ["refit"]}
+    model = ClickRateRecommender()
+    display = PrequentialDisplay.from_estimator(model, X, y, lists="day", **params)
+    assert display.score_name == "test_roc_auc"
+    # tea is chosen first, then jam twice; on the last day jam is ahead
+    assert display.lines_[0].get_ydata().tolist() == [0, 0.5, 0]
