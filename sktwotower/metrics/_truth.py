@@ -171,7 +171,7 @@ def columns_of_fit(estimator, X):
     schema = getattr(vars(estimator).get("_fitted"), "schema", None)
     optional = set() if schema is None else {schema.time, *schema.context}
     missing = {*names}.difference(frame.columns)
-    if not missing <= optional:
+    if not further or not missing <= optional:
         return X
     refuse_misspelled(further, missing, "column", "X")
     return frame.drop(columns=further)
