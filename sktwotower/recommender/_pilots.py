@@ -47,8 +47,9 @@ WEIGHTS = 0.0, 5.0, 20.0
 # Weights of cold items: the highest one is used that has as much of the best gain.
 COLD_WEIGHTS = 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3
 ENOUGH = 0.9
-# A smaller share of cold items takes few places, and is worth no short fit.
-MIN_COLD_SHARE = 0.01
+# What few cold items take, or a small gain, is worth no risk: they may be new ones.
+MIN_COLD_SHARE = 0.05
+MIN_COLD_GAIN = 0.02
 # What a short fit without a recent history takes longer to learn.
 POOLED = {"max_epochs": 20, "dropout": 0.5}
 KEPT_NET_PARAMS = "iterator_train__correction", "iterator_train__feature_dropout"
@@ -154,8 +155,8 @@ def cold_item_weight(recipe, events, table, fit, counts):
     ``counts`` (n_items,): how many users chose each item; ``table`` and ``fit``: as of
     `impression_weight`, with the same rows held out. Cold are items whose events are
     all held out, and those without any: they compete with the others in a short fit.
-    The result is 1 unless the NDCG is better beyond its standard error, or if too few
-    users can be judged.
+    The result is 1 unless the NDCG is better beyond its standard error and by 2 %, or
+    if too few users can be judged.
     """
     table = table.only(some_users(np.diff(table.offsets), seed=0))
     late = _latest_tenth(table, np.random.RandomState(0))
@@ -175,7 +176,10 @@ def cold_item_weight(recipe, events, table, fit, counts):
         _, found = top_k(users, items * factors[:, None], K, past, allowed)
         return ndcg_at_k(truth, found, K, per_user=True)
 
-    best, means = _best([ndcg(weight) for weight in COLD_WEIGHTS])
+    values = [ndcg(weight) for weight in COLD_WEIGHTS]
+    best, means = _best(values)
+    if means[best] < MIN_COLD_GAIN * values[0].mean():
+        return 1.0
     return COLD_WEIGHTS[np.argmax(means >= ENOUGH * means[best])]
 
 
