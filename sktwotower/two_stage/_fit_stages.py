@@ -20,6 +20,7 @@ from ._read_events import read
 from ._shown_rows import ShownColumns
 from ._stage_parameters import TwoStageParameters
 from ._train import cut_events, train_rankers, with_choices
+from ._train_lists import rescaled
 
 
 class StageRecipe(namedtuple("StageRecipe", TwoStageParameters._get_param_names())):
@@ -54,6 +55,8 @@ def learn(owner, recipe, X, y, sample_weight):
     final = with_choices(retriever, cut.first).fit(X, y, sample_weight)
     ranked = train_rankers(recipe, ranker, cut, columns, rows)
     training, before, stage, lists = ranked
+    if lists is not None:
+        lists = rescaled(lists, cut.first, final, cut.later)
     by_user = training.cut == "user"
     describer = build_describer(
         recipe, final, events, columns, by_user=by_user, context=context, before=before

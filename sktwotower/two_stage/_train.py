@@ -86,6 +86,8 @@ def cut_events(recipe, retriever, events, columns):
     judged = None if columns.lists is None else columns.mixed(events)
     before, later, kind = events.cut(recipe.cut, recipe.later_size, judged)
     first, reason = None, "to cut off the later ones of users who have earlier ones."
+    if kind == "time":
+        reason = "with y > 0 on one side of the cut."
     if before.chosen.any() and later.chosen.any():
         try:
             first, reason = clone(retriever), None

@@ -33,6 +33,10 @@ MAX_ROWS = 200_000
 MIN_FACTOR = 0.1
 # With fewer users who chose something and not all, what a ranker learns is noise.
 MIN_USERS = 20
+# In training, so many lists have counts that did not go on for a while, as in requests.
+STALE = 0.3
+# Scores of the retriever are compared on at most this many rows.
+MAX_RESCALED = 10_000
 # Share of the rows of later lists that judge what was learnt from the others.
 HALF = 0.5
 # More new items than this in later rows call for counts that go on within the day.
@@ -80,17 +84,21 @@ def train_on_lists(recipe, columns, ranker, cut, describer, row_columns):
     sampled = users_of_events(sizes, rng, max(MAX_ROWS, sizes.max()))
     kept = np.flatnonzero(np.isin(later.users, sampled))
     as_of, frozen = (table.iloc[kept] for table in tables)
+    later, learnt = later.part(kept), as_of.copy()
+    groups = pd.factorize(later.frame[columns.lists])[0]
+    stale = rng.random(groups.max() + 1)[groups] < STALE
+    learnt.loc[stale] = frozen.loc[stale]
     how = cut.first, recipe.n_candidates, describer, columns, row_columns
-    rows, shown, describer = labelled_rows(
-        *how, later.part(kept), as_of, recipe.features
-    )
+    rows, shown, describer = labelled_rows(*how, later, learnt, recipe.features)
     users, late = shown.users, late[kept][shown.order]
     weights, first = np.ones(len(users)), None
     if columns.position is not None:
         positions = rows.features["position"].to_numpy()
         weights /= np.maximum(describer.log.places.at(positions), MIN_FACTOR)
         first = float(np.nanmin(positions))
-    own = np.nan_to_num(shown.scores, nan=np.nanmin(shown.scores) - 1)
+    unknown = np.isnan(shown.scores)
+    lowest = np.min(shown.scores, initial=0.0, where=~unknown) - 1
+    own = np.where(unknown, lowest, shown.scores)
 
     def choose(counted, scores_of, judged):
         table = with_position(with_counts(rows.features, counted), first)
@@ -116,6 +124,30 @@ def train_on_lists(recipe, columns, ranker, cut, describer, row_columns):
         updated = order
     kept = first, counts, describer.log.places, row_columns, gains, later_gains
     return ListStage(order, updated, rows.fit(ranker, named), *kept), describer
+
+
+def rescaled(lists, first, final, later):
+    """Return a ``ListStage`` with the probabilities of scores of another retriever.
+
+    With each fit their mean and deviation move. Both are measured on ``later`` events
+    that were not chosen, as the ``final`` retriever has learnt no more of these than
+    the ``first`` one, whose scores were judged.
+    """
+    if "retriever" not in (lists.order.name, lists.updated.name):
+        return lists
+    known = first._fitted.items.codes(later.frame[first._fitted.items.id_column], "X")
+    frame = later.frame[(known >= 0) & ~later.chosen][:MAX_RESCALED]
+    old, new = (each.predict(frame).astype(float) for each in (first, final))
+    factor = new.std() / (old.std() or 1.0)
+
+    def moved(order):
+        if order.name != "retriever":
+            return order
+        scores, shares = order.calibration
+        scores = (scores - old.mean()) * factor + new.mean()
+        return order._replace(calibration=Calibration(scores, shares))
+
+    return lists._replace(order=moved(lists.order), updated=moved(lists.updated))
 
 
 def labelled_rows(
@@ -160,7 +192,9 @@ def _counted(describer, columns, row_columns, parts):
         frozen = counts.features(showings)
         as_of, counts = counts.count(showings)
         found.append((as_of, frozen))
-    return counts, [pd.concat(table) for table in zip(*found[1:], strict=True)]
+    return counts, [
+        pd.concat(table, ignore_index=True) for table in zip(*found[1:], strict=True)
+    ]
 
 
 def _late_rows(columns, cut, later):
