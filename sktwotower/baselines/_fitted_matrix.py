@@ -179,14 +179,10 @@ def _hide(scores, excluded, allowed):
     """Set the scores (n, n_items) of items that must not be returned to -inf."""
     if excluded is not None:
         scores[excluded.nonzero()] = -np.inf
-    if sparse.issparse(allowed):
-        hidden = np.ones(scores.shape, dtype=bool)
-        hidden[allowed.nonzero()] = False
+    if allowed is not None:
+        hidden, of_each = np.ones(scores.shape, dtype=bool), sparse.issparse(allowed)
+        hidden[allowed.nonzero() if of_each else np.s_[:, allowed]] = False
         scores[hidden] = -np.inf
-    elif allowed is not None:
-        hidden = np.ones(scores.shape[1], dtype=bool)
-        hidden[allowed] = False
-        scores[:, hidden] = -np.inf
 
 
 def _first(scores, k):

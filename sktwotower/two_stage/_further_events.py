@@ -58,10 +58,11 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
     moved = [grown.ids.get_indexer(known.ids) for known, grown in sides]
     how = {"by_user": fitted.training.cut == "user", "before": fitted.describer}
     describer = build_describer(recipe, retriever, events, columns, now=moved, **how)
-    if update_ranker:
-        lists = _trained_anew(recipe, fitted, events)
     if lists is not None:
-        _, lists = lists.counted(describer, columns, events)
+        as_of, lists = lists.counted(describer, columns, events)
+        if update_ranker:
+            ranker = _ranker_of(recipe, fitted, events, as_of)
+            lists = lists._replace(ranker=ranker)
     same = "ranker", "n_candidates", "columns", "training"
     others = {name: getattr(fitted, name) for name in same}
     return FittedStages.of(retriever, describer, lists=lists, **others)
@@ -85,12 +86,13 @@ def _with_tables(retriever, given):
     return copy.copy(retriever).set_params(**tables)
 
 
-def _trained_anew(recipe, fitted, events):
-    """Return the ``ListStage`` with a ranker of the lists among further events.
+def _ranker_of(recipe, fitted, events, as_of):
+    """Return a ranker of the lists among further events.
 
-    Their rows are described by what was known and counted before each of them.
+    Their rows are described by what was known before. ``as_of`` (n_rows, n_counted):
+    what was counted before each of them. With too few users it is the ranker so far.
     """
-    columns, lists, describer = fitted.columns, fitted.lists, fitted.describer
+    columns, lists = fitted.columns, fitted.lists
     events = events.part(columns.rows(events.frame))
     n_users = count_users(events, columns)
     if n_users < MIN_USERS:
@@ -99,10 +101,8 @@ def _trained_anew(recipe, fitted, events):
             f"and y = 0 of {MIN_USERS} users, and X has those of {n_users}. Pass more "
             "rows at once, such as those of a week."
         )
-        return lists
-    as_of, _ = lists.counted(describer, columns, events)
-    how = fitted.retriever, fitted.n_candidates, describer, columns, lists.rows
+        return lists.ranker
+    how = fitted.retriever, fitted.n_candidates, fitted.describer, columns, lists.rows
     rows, *_ = labelled_rows(*how, events, as_of)
-    ranker = default_ranker(recipe.random_state)
-    ranker = ranker if recipe.ranker is None else recipe.ranker
-    return lists._replace(ranker=rows.fit(ranker, recipe.ranker is not None))
+    ranker, named = recipe.ranker, recipe.ranker is not None
+    return rows.fit(ranker if named else default_ranker(recipe.random_state), named)
