@@ -13,7 +13,7 @@ from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommende
 from sktwotower.metrics import make_retrieval_scorer, retrieval_report
 from sktwotower.metrics._groups import recent_users
 from sktwotower.model_selection import TimeSplit
-from tests.builders import TEST, TRAIN, FixedRanking, spelt
+from tests.builders import TEST, TRAIN, FixedRanking, first_fast, spelt
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_places_of_cold_items_by_hand():
 # Columns that only some models have
 
 
-@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas])
+@pytest.mark.parametrize("convert", first_fast([pd.DataFrame, pl.from_pandas]))
 def test_models_may_be_fitted_on_fewer_columns(split, convert):
     X, later = split
     ordered = ItemKNNRecommender(time="time", decay=1).fit(X)
@@ -153,6 +153,7 @@ def test_unknown_users_only_are_warned_of():
         retrieval_report(model, spelt("e:q f:s"), k=1, history=history)
 
 
+@pytest.mark.slow
 def test_a_history_without_times_is_warned_of_if_a_model_reads_them(split):
     X, _ = split
     later, history = pd.DataFrame({"user": ["new"], "item": [1]}), {"new": [2, 3]}

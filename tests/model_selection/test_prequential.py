@@ -465,6 +465,7 @@ def shown(n_days=4, n_lists=30, seed=0):
     return X, (rng.uniform(size=len(X)) < rate).astype(int)
 
 
+@pytest.mark.slow
 def test_the_order_of_lists_in_each_slice():
     X, y = shown()
     model = ClickRateRecommender(user_id="user", item_id="item")
