@@ -1,7 +1,7 @@
 """Do side tables cost known users and items anything, and do they help rare ones?
 
 Call ``OMP_NUM_THREADS=1 python benchmarks/bench_features.py --data DIR [--only NAMES]
-[--seeds 3] [--tuning] [--importance] [--cold]``. Each set is fitted with side tables (*on*) and
+[--seeds 3] [--tuning] [--importance]``. Each set is fitted with side tables (*on*) and
 without (*off*), with default settings otherwise and the same seeds. Rows are split at
 random 80/20; KuaiRand is split by time, and y = 0 is what was shown and not watched.
 Ranked is the whole catalog; a user's figure is the mean of the seeds.
@@ -10,8 +10,6 @@ The differences are paired: for all users, for the fifth of users with the fewes
 in train, and for items with under five events in train (by user: the share of those
 items among the first 100). ``--tuning`` cuts train once more and judges on that part.
 ``--importance`` compares `feature_importance` with a fit without the column, instead.
-``--cold`` compares a table of all films with one of the films that have events: do
-those that nobody has chosen take the places of others (``cold_item_weight``)?
 
 Failure: side tables cost more than the 95 % interval of the difference, in recall@20 or
 NDCG@20 of all users or of users with few events; or items with few events gain less

@@ -75,7 +75,10 @@ def share_of_filter():
 def rows_of_others():
     """Return parameter, what "auto" stands for and an attribute, as rows of text."""
     wide = _auto.WIDTH + _auto.FILTER_WIDTH
-    weights = ", ".join(f"{weight:g}" for weight in _pilots.WEIGHTS)
+    weights, cold = (
+        ", ".join(f"{weight:g}" for weight in values)
+        for values in (_pilots.WEIGHTS, _pilots.COLD_WEIGHTS)
+    )
     return [
         ["history", '"recent" with ``time``, else "pooled"', "history_kind_"],
         ["second_share", share_of_filter(), "second_share_"],
@@ -102,6 +105,14 @@ def rows_of_others():
             "impression_weight",
             f"the best of {weights} in short fits (the default is a number)",
             "impression_weight_",
+        ],
+        [
+            "cold_item_weight",
+            f"the best of {cold} in a short fit, or the highest of them that has "
+            f"{_pilots.ENOUGH:.0%} of its gain; 1 if fewer than "
+            f"{_pilots.MIN_COLD_SHARE:.0%} of the items are cold, or it gains less "
+            f"than {_pilots.MIN_COLD_GAIN:.0%}",
+            "cold_item_weight_",
         ],
         ["max_epochs", "the table above", "len(history_)"],
         [

@@ -84,7 +84,8 @@ class EmbeddingMixin:
         Returns
         -------
         ndarray of shape (n, d), float32
-            Item vectors, of unit length with ``normalize``.
+            Item vectors, of unit length with ``normalize``; those of items of fit that
+            nobody has chosen have the length ``cold_item_weight_``.
 
         Raises
         ------

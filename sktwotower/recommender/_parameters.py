@@ -223,7 +223,7 @@ class TwoTowerParameters(ShownEstimator):
         Ids of the known users and of the catalog: sorted, or in the order of the side
         table or of `set_catalog`. Those that `partial_fit` adds come last.
     item_embeddings_ : ndarray of shape (n_items, d), float32
-        Vectors of the catalog.
+        Vectors of the catalog, those of cold items times `cold_item_weight_`.
     user_transformer_, item_transformer_ : transformer
         The fitted transformers.
     context_transformer_ : transformer or None
