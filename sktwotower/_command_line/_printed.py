@@ -50,7 +50,7 @@ def show_quality(model, report) -> None:
     print(report[COLUMNS].T.to_string(float_format="{:.4f}".format))
     error = report["recall@20 se"].iloc[0]
     print(
-        f"\n{sentence} That is recall@20 (standard error of the first: {error:.1%}).\n"
+        f"\n{sentence}\nThat is recall@20 (standard error of the first: {error:.1%}).\n"
         "coverage@10: the share of the catalog that is among the first 10 of some "
         f"{whose[:-1]}."
     )
