@@ -12,24 +12,3 @@ from ._model import Model, moved_items
 from ._part import Part
 from ._plan import KINDS, Plan, SharedSpectrum, lengths, main_kind, plans_of
 from ._vectors import Users, distinct_ones, embed_items, embed_users, in_context
-
-__all__ = [
-    "Contributions",
-    "KINDS",
-    "Model",
-    "Pair",
-    "Part",
-    "PastOfOne",
-    "Plan",
-    "SharedSpectrum",
-    "TowerParameter",
-    "Users",
-    "distinct_ones",
-    "embed_items",
-    "embed_users",
-    "in_context",
-    "lengths",
-    "main_kind",
-    "moved_items",
-    "plans_of",
-]
