@@ -18,14 +18,8 @@ from sktwotower._tables._messages import format_ids, not_known, shorten, warn
 from sktwotower.runtime._one_query import among
 from sktwotower.runtime._rules import NO_RULES
 
+from . import _history
 from ._fitted_state import Asked, Past
-from ._history import (
-    array_with_names,
-    history_users,
-    items_of_one_user,
-    pairs_of,
-    read_history,
-)
 
 # Least memory of one item of a list: score, distance or rank, and position.
 BYTES_OF_ITEM = 16
@@ -150,7 +144,7 @@ def read_request(
         users = Query(as_ids(X), np.array([code]), None, asked=asked)
     else:
         if X is None and history is not None:
-            X = history_users(history, fitted.users)
+            X = _history.history_users(history, fitted.users)
         users = read_users(fitted, X, name, context)
     how = unknown_candidates, rules
     allowed = candidate_positions(candidates, users, fitted, *how)
@@ -164,7 +158,7 @@ def past_of(fitted, users, history=None):
 
     ``users``: a ``Query`` of n users.
     """
-    added = None if history is None else read_history(history, users, fitted)
+    added = None if history is None else _history.read_history(history, users, fitted)
     return fitted.past(users, added)
 
 
@@ -235,7 +229,7 @@ def _parsed(entities, X, name, schema):
             f"{name} must be a one-dimensional array of ids, or a table with the "
             f"{n_columns} columns of fit. Got shape {values.shape}."
         )
-    return array_with_names(values, name, schema), None
+    return _history.array_with_names(values, name, schema), None
 
 
 def _query_of(entities, frame, values, name):
@@ -294,7 +288,7 @@ def candidate_positions(candidates, query, fitted, unknown="error", rules=NO_RUL
     owners, values = None, candidates
     pairs = isinstance(candidates, np.ndarray) and candidates.ndim == 2
     if _frames.is_frame(candidates) or isinstance(candidates, Mapping) or pairs:
-        owners, values = pairs_of(candidates, query, fitted, "candidates")
+        owners, values = _history.pairs_of(candidates, query, fitted, "candidates")
     values = as_ids(values)
     if values is None or values.ndim != 1:
         raise TypeError(
@@ -336,13 +330,13 @@ def _read_exclude(exclude, query, fitted):
     """
     if exclude is None:
         return None
-    of_one_user = items_of_one_user(exclude, query)
+    of_one_user = _history.items_of_one_user(exclude, query)
     what, n_items = "the items of exclude", len(fitted.items)
     if of_one_user is not None:
         codes = fitted.items.codes(_frames.list_as_array(of_one_user), what)
         codes = np.unique(codes[codes >= 0])
         return _sparse.one_row(codes, np.ones(len(codes), np.float32), n_items)
-    owners, chosen = pairs_of(exclude, query, fitted, "exclude")
+    owners, chosen = _history.pairs_of(exclude, query, fitted, "exclude")
     asked = check_ids(query.ids, "X")
     users = asked.unique()
     source = "the users asked for"
