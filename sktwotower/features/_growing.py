@@ -55,12 +55,9 @@ def grown(entities, frame, table):
         listed = listed[positions_of(listed, known) < 0]
         known = known.append(as_type_of(listed, known, f"{entities.side}s"))
     codes = known.get_indexer(ids)
-    transformer, places, fresh = _with_ids(
-        entities.transformer, entities.width, entities.id_column, ids.unique()
-    )
-    updated = replace(
-        updated, ids=known, transformer=transformer, width=entities.width + len(fresh)
-    )
+    transformer, places, fresh = _with_ids(entities, ids.unique())
+    width = entities.width + len(fresh)
+    updated = replace(updated, ids=known, transformer=transformer, width=width)
     read = codes if entities.features else known.get_indexer(fresh)
     changed = np.union1d(read, np.arange(len(entities.ids), len(known)))
     if len(changed):
@@ -88,10 +85,8 @@ def _with_changed(updated, changed, places, frame, codes):
     return replace(updated, rows=rows), places
 
 
-def _with_ids(transformer, width, column, ids):
-    """Return a transformer with a column for each of the distinct ids (n,).
-
-    ``width``: the number of its columns p. ``column``: that of the ids.
+def _with_ids(entities, ids):
+    """Return the transformer with a column for each of the distinct ids (n,).
 
     Returns
     -------
@@ -101,8 +96,9 @@ def _with_ids(transformer, width, column, ids):
     fresh : Index of shape (m,)
         The ids that got a column.
     """
+    transformer, column = entities.transformer, entities.id_column
     if not isinstance(transformer, TowerVectorizer):
-        return transformer, np.arange(width), ids[:0]
+        return transformer, np.arange(entities.width), ids[:0]
     cells, _ = read_cells(ids.to_series(), column)
     fresh = np.zeros(len(ids), dtype=bool)
 

@@ -19,6 +19,8 @@ from sktwotower.retrieval._fitted_state import Asked
 # Number of contexts whose feature rows are kept: encoding one takes as long as a
 # request without context.
 MAX_KEPT = 1000
+# What one request says that names no column of the context.
+NO_COLUMNS = pd.DataFrame(index=range(1))
 # Types of cells that are kept: if two are equal, nothing tells them apart. Equal tuples
 # may hold 1 and True, and equal dates may be an hour apart.
 PLAIN = str, bytes, int, float, np.generic, type(None), type(pd.NA), type(pd.NaT)
@@ -62,7 +64,7 @@ def _rows_of(context, cells):
     """Return the feature row, CSR (1, q), of a context: (name, type, cell) of each."""
     others = {name: cell for name, _, cell in cells}
     found = asked_of(context, None, 1, others, "X", ())
-    return context.encode(_nothing(1), "X") if found is None else found.rows
+    return context.encode(NO_COLUMNS, "X") if found is None else found.rows
 
 
 def _moment(context, value):
@@ -77,10 +79,6 @@ def _moment(context, value):
     raise TypeError
 
 
-def _nothing(n):
-    return pd.DataFrame(index=range(n))
-
-
 def asked_of(context, frame, n, given, name, known):
     """Return what n requests ``Asked``, or None if no context is known.
 
@@ -91,7 +89,7 @@ def asked_of(context, frame, n, given, name, known):
     if frame is not None:
         context.check_spelling(frame.columns, known, name)
         columns = [c for c in context.all_columns if c in frame.columns]
-    table = _nothing(1) if frame is None else frame[columns]
+    table = NO_COLUMNS if frame is None else frame[columns]
     if given is not None:
         given = context.of_mapping(given, columns, name)
         if not columns:

@@ -18,14 +18,13 @@ from sktwotower.towers._net import seeded
 DTYPES = {str(each): each for each in (torch.bfloat16, torch.float16, torch.float32)}
 
 
-def array_by_name(module, *left_out):
-    """Return the weights of a module, arrays by name, except some."""
+def array_by_name(module):
+    """Return the weights of a module, arrays by name."""
     found = {}
     for name, tensor in module.state_dict().items():
-        if name not in left_out:
-            if not isinstance(tensor, torch.Tensor) or tensor.dtype == torch.bfloat16:
-                raise cannot_write(tensor, f"{type(module).__qualname__}.{name}")
-            found[name] = tensor.detach().cpu().numpy()
+        if not isinstance(tensor, torch.Tensor) or tensor.dtype == torch.bfloat16:
+            raise cannot_write(tensor, f"{type(module).__qualname__}.{name}")
+        found[name] = tensor.detach().cpu().numpy()
     return found
 
 
@@ -47,12 +46,9 @@ class StoredModule:
     _others = None
 
     def _stored_parts(self):
-        tables = {
-            field: self.get_parameter(name).detach().cpu().numpy()
-            for field, name in self._tables.items()
-        }
-        others = {self._others: array_by_name(self, *self._tables.values())}
-        found = {**tables, **others}
+        arrays = array_by_name(self)
+        found = {field: arrays.pop(name) for field, name in self._tables.items()}
+        found[self._others] = arrays
         names = [each.name for each in fields(self._stored_as)]
         return {n: found[n] if n in found else getattr(self, n) for n in names}
 

@@ -72,11 +72,9 @@ class PooledTowers(TwoTowers):
         Callbacks belong to the first one.
         """
         if events.ordered is not None:
-            contexts = events.contexts
-            events = events._replace(
-                positives=events.ordered.pairs(),
-                of_pairs=contexts and contexts.of_pairs(events.ordered),
-            )
+            in_order, contexts = events.ordered, events.contexts
+            of_pairs = contexts and contexts.of_pairs(in_order)
+            events = events._replace(positives=in_order.pairs(), of_pairs=of_pairs)
         stops = recipe.early_stopping or monitors_validation(recipe.callbacks)
         recipe = recipe._replace(history="pooled", callbacks=None, early_stopping=stops)
         recipe = auto.with_values(recipe, auto.SECOND_PAIR)

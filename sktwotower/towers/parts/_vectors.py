@@ -53,12 +53,11 @@ class Users:
 def embed_items(part, item_rows, block=65536):
     """Return item vectors, float32 array (n, d), of a CSR matrix (n, q)."""
     device = _device(part)
-    return _blocks(
-        lambda rows: part.embed_items(SparseRows.from_csr(rows[0]).to(device)),
-        part,
-        [item_rows],
-        block,
-    )
+
+    def embed(matrices):
+        return part.embed_items(SparseRows.from_csr(matrices[0]).to(device))
+
+    return _blocks(embed, part, [item_rows], block)
 
 
 def embed_users(part, user_rows, history, item_rows, block=8192):
