@@ -20,14 +20,16 @@ def rows_of_ranker(ranker, own, usual, groups):
     differs = own[own.ne(usual) & (own.notna() | usual.notna())].index
     names = list(dict.fromkeys(groups[feature] for feature in differs))
     n = len(names)
-    chosen = (np.arange(2**n)[:, None] >> np.arange(n)) & 1  # each set of groups once
+    # each set of groups once, in an order in which sets without one group correspond to
+    # those with it
+    chosen = (np.arange(2**n)[:, None] >> np.arange(n)) % 2 == 1
     table = pd.DataFrame(np.tile(usual, (2**n, 1)), columns=own.index)
     for feature in differs:
-        table.loc[chosen[:, names.index(groups[feature])] == 1, feature] = own[feature]
+        table.loc[chosen[:, names.index(groups[feature])], feature] = own[feature]
     scores = ranker.scores(table)
-    sizes = chosen.sum(axis=1, keepdims=True)
-    # Shapley value: a set of s groups is as likely as any other of s, and each s alike
-    joins, leaves = 1 / np.maximum(sizes, 1), 1 / np.maximum(n - sizes, 1)
-    signs = np.where(chosen, joins, -leaves) / comb(n, sizes)
-    added = np.append(scores[0], signs.T @ scores)
+    sizes, added = chosen.sum(axis=1), [scores[0]]
+    for joined in chosen.T:
+        # Shapley value: all sizes of sets are as likely, and all sets of a size
+        weights = 1 / ((n - sizes[~joined]) * comb(n, sizes[~joined]))
+        added.append(weights @ (scores[joined] - scores[~joined]))
     return rows_of_table(RANKER, ["(bias)", *names], np.full(n + 1, np.nan), added)
