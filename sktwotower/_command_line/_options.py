@@ -18,8 +18,7 @@ Without options it uses the shipped purchases of a UK gift shop and takes about 
 minutes on two cores: it fits without the held-out events, and then with them. With
 --data it uses your own table: one row per event, several per user.
 With times the model also learns from the order of each user's events, and is compared
-with popularity in the last tenth of the time (recent popularity) as well, and with two
-stages: a ranker that orders what EASE finds.
+with recent popularity (the last tenth of the time) and with a ranker behind EASE, too.
 
 Several processes can train it together, here or on several machines:
 torchrun --nproc-per-node 2 -m sktwotower
