@@ -141,7 +141,8 @@ class GroupRanking:
         items = self.indices[:, :k]
         cold = (items >= 0) & (self.item_counts[items] == 0)
         share = cold.sum() / max(np.count_nonzero(items >= 0), 1)
-        right = self.hits[:, :k][cold].mean() if share else np.nan
+        share = share if self.item_counts.any() else np.nan  # all of them, or not known
+        right = self.hits[:, :k][cold].mean() if share > 0 else np.nan
         return {f"cold_share@{k}": share, f"cold_precision@{k}": right}
 
     def error(self, values):

@@ -254,7 +254,7 @@ def _cold_items(frame, name):
     """Yield a line on the places that cold items take in the lists of a model."""
     row = frame.loc["all"].iloc[0]
     for k in frame.attrs["k"]:
-        if row[f"cold_share@{k}"]:
+        if row[f"cold_share@{k}"] > 0:
             yield (
                 f"Items without an event in training take {row[f'cold_share@{k}']:.1%} "
                 f"of the first {k} places of {name};\nof these places "

@@ -97,15 +97,15 @@ def retrieval_report(
         where no item of the catalog has an event of fit), 'intra_list_diversity@k' (nan
         without vectors) and 'cold_share@k', the share of the places that items without
         events take, with 'cold_precision@k', the share of these places that are hits
-        (nan without any). At the end the numbers of 'users', of 'requests' if rows
-        are requests, and of 'events' that count. Its `attrs` hold the number of
-        'events_not_in_catalog', what was 'left_out' of X, a dict of reason to number,
-        and 'best_sellers', a sentence if the best sellers of the last 30 days come
-        within the standard error of the estimator's recall, else "". It needs the dates
-        of the events of fit, which the estimator keeps if their order counts. The
-        report prints, and shows in a notebook, with 95 % intervals (1.96 standard
-        errors). It is of pandas; its method ``to_frame()`` returns a table with the
-        columns 'group' and 'model' in the library of X, such as polars.
+        (nan without any, and both where no item has an event). At the end the numbers
+        of 'users', of 'requests' if rows are requests, and of 'events' that count. Its
+        `attrs` hold the number of 'events_not_in_catalog', what was 'left_out' of X, a
+        dict of reason to number, and 'best_sellers', a sentence if the best sellers of
+        the last 30 days come within the standard error of the estimator's recall, else
+        "". It needs the dates of the events of fit, which the estimator keeps if their
+        order counts. The report prints, and shows in a notebook, with 95 % intervals
+        (1.96 standard errors). It is of pandas; its method ``to_frame()`` returns a
+        table with the columns 'group' and 'model' in the library of X, such as polars.
         With `lists` the shape is (n_groups * n_models, 4 * n_k + 12): 'roc_auc',
         'ndcg@k' per k and 'mrr', each with 'roc_auc se' (lists of one user count as one
         cluster), 'roc_auc diff' (list by list) and 'roc_auc diff se'; then the numbers

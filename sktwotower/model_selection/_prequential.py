@@ -219,10 +219,8 @@ def prequential_validate(
     sliced = read_sliced_events(
         X, y, sample_weight, time, train_size=train_size, freq=freq, n_slices=n_slices
     )
-    strategies, scorer = (
-        chosen_strategies(strategies, estimator),
-        _scorer(scoring, lists),
-    )
+    strategies = chosen_strategies(strategies, estimator)
+    scorer = _scorer(scoring, lists)
     models = Models(estimator, sliced, time, window)
     rows = []
     for strategy in in_order_of_work(strategies):

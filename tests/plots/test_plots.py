@@ -37,6 +37,7 @@ from sktwotower.plots import (  # noqa: E402
     RecallByPopularityDisplay,
     RecallCurveDisplay,
     RecallDiversityDisplay,
+    ReliabilityDisplay,
     ScoreDistributionDisplay,
     TrainingCurveDisplay,
 )
@@ -619,6 +620,7 @@ def all_displays(model, made):
     yield PrequentialDisplay.from_frame(pd.DataFrame(results))
     results = {"recall@5": [0.3, 0.2], "intra_list_diversity@5": [0.1, 0.4]}
     yield RecallDiversityDisplay(results=pd.DataFrame(results)).plot()
+    yield ReliabilityDisplay(prob_true=[0.1, 0.3], prob_pred=[0.1, 0.2]).plot()
     for color in ("category", "price"):
         yield EmbeddingMapDisplay.from_estimator(model, color=color, method="pca")
 
