@@ -246,9 +246,7 @@ class Interruption(Callback):
             self.is_raised = True
             raise KeyboardInterrupt
 
-    def on_epoch_end(self, net, **kwargs):
-        """Raise KeyboardInterrupt if a signal has come."""
-        self.on_batch_end(net)
+    on_epoch_end = on_batch_end
 
     def end_process(self):
         """Go on with a SIGTERM that has ended training, after the block.

@@ -203,11 +203,8 @@ def rows_of(grad):
 
 def optimizer_class(optimizer):
     """Return the class for a name such as ``"adamw"``, or the class itself."""
-    known = {"rowwiseadam": RowwiseAdam} | {
-        name.lower(): value
-        for name, value in vars(torch.optim).items()
-        if _is_optimizer(value)
-    }
+    kinds = [RowwiseAdam, *filter(_is_optimizer, vars(torch.optim).values())]
+    known = {kind.__name__.lower(): kind for kind in kinds}
     # abstract, or not for dense gradients of batches
     unfit = [known.pop(n, None) for n in ("optimizer", "lbfgs", "sparseadam", "muon")]
     found = known.get(optimizer.lower()) if isinstance(optimizer, str) else optimizer

@@ -142,10 +142,7 @@ class TwoTowers(Part):
         """Return how many weights there are, at least."""
         return count_weights(recipe, *sizes_of(recipe, events))
 
-    @classmethod
-    def start(cls, plan, training, spectrum):
-        """Return new towers with the weights from which training starts."""
-        return start_weights(cls, plan, training, spectrum)
+    start = classmethod(start_weights)
 
     def forward(self, batch):
         """Return user vectors (b, d) and candidate item vectors (c, d) of a batch.
@@ -291,9 +288,7 @@ class TwoTowers(Part):
         mixed = side == "user" and getattr(self.history, "n_hidden", 0)
         return getattr(self, f"{side}_tower").is_linear and not mixed
 
-    def contributions(self, pair):
-        """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
-        return contributions_of_towers(self, pair)
+    contributions = contributions_of_towers
 
 
 def arrays_of(module):
