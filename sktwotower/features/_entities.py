@@ -30,7 +30,7 @@ from sktwotower._tables._messages import (
 from sktwotower._tables._sparse import take_rows
 from sktwotower._tables._stored import index
 
-from ._growing import with_keys
+from ._after_fit import with_keys
 from ._tower_vectorizer import TowerVectorizer
 from ._transformers import Described, prepared
 
@@ -238,7 +238,7 @@ class Entities(Described):
                     f"{did_you_mean(lost[0], side.columns)}"
                 )
         table = self._assemble(ids, own, side)
-        transformer, places, width = with_keys(self, self.width, table)
+        transformer, places, width = with_keys(self, table)
         own, source = self.own, np.arange(len(self.ids))
         if own is not None:
             source[changed] = len(own) + np.arange(len(changed))

@@ -17,11 +17,10 @@ from sktwotower._tables._frames import as_frame, is_missing
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import side_by_side
 
+from ._after_fit import with_keys, without_keys
 from ._cells import read_cells
 from ._context_columns import ContextColumns
 from ._distinct_contexts import distinct_contexts
-from ._forgetting import without_keys
-from ._growing import with_keys
 from ._request_clock import RequestClock
 from ._request_encoders import without_marks
 from ._tower_vectorizer import TowerVectorizer
@@ -269,7 +268,7 @@ class RequestContext(ContextColumns):
         context, places, width = self, np.arange(self.own_width), self.own_width
         if self.transformer is not None:
             table = _repeated(distinct[self.columns], counts, 1, self._min_count())
-            transformer, places, width = with_keys(self, width, table)
+            transformer, places, width = with_keys(self, table)
             context = replace(self, transformer=transformer, own_width=width)
         places = np.append(places, width + np.arange(self.clock_width))
         return context, places, context._of_distinct(distinct)

@@ -13,12 +13,12 @@ from scipy import sparse
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
 from sktwotower._tables._sequences import as_rows
-from sktwotower.features._entities import rows_of_tables
-from sktwotower.features._forgetting import (
+from sktwotower.features._after_fit import (
     parameter_without,
     unused_columns,
     without_entities,
 )
+from sktwotower.features._entities import rows_of_tables
 from sktwotower.neighbors._catalog_index import (
     Catalog,
     build_index,

@@ -14,7 +14,7 @@ from scipy import sparse
 from sktwotower._records import csr, number, record, require
 from sktwotower._tables._messages import logger
 from sktwotower._tables._sparse import blocks, rows_of
-from sktwotower.features._forgetting import unused_columns
+from sktwotower.features._after_fit import unused_columns
 from sktwotower.features._request_context import RequestContext
 from sktwotower.inspection._explanation import explained
 from sktwotower.neighbors._catalog_index import Catalog

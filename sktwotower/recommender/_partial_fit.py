@@ -14,7 +14,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._schema import read_events, times_of_events
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import have_entries, without_last_row
-from sktwotower.features._growing import grown
+from sktwotower.features._after_fit import grown
 from sktwotower.towers._auto import values_of_kind, with_values
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation, schedules

@@ -17,9 +17,9 @@ from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
 from sktwotower._tables._sparse import one_row, ones_at, rows_of_each, take_rows
+from sktwotower.features._after_fit import without_entities
 from sktwotower.features._distinct_contexts import distinct_contexts
 from sktwotower.features._entities import Entities
-from sktwotower.features._forgetting import without_entities
 
 from ._item_rules import item_table_of
 

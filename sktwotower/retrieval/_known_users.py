@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._output import in_library, library_for
-from sktwotower.features._forgetting import parameter_without
+from sktwotower.features._after_fit import parameter_without
 
 from ._fitted_state import fitted_of
 from ._requests import read_query, to_forget

@@ -12,7 +12,7 @@ import pandas as pd
 from sktwotower._records import array, csr, number, record, require
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import ones_at
-from sktwotower.features._forgetting import unused_columns
+from sktwotower.features._after_fit import unused_columns
 from sktwotower.retrieval._fitted_state import Fitted
 from sktwotower.retrieval._requests import Query
 

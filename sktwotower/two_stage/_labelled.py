@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sktwotower import _records as records
 from sktwotower._records._checks import text
 from sktwotower._tables._sparse import rows_of_each
-from sktwotower.features._forgetting import without_rows
+from sktwotower.features._after_fit import without_rows
 from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 

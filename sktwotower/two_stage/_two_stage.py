@@ -15,7 +15,7 @@ from sktwotower._records import record
 from sktwotower._tables._messages import check_count, one_call
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
-from sktwotower.features._forgetting import parameter_without
+from sktwotower.features._after_fit import parameter_without
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._requests import read_request

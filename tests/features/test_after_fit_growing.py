@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower.features import TowerVectorizer
-from sktwotower.features._growing import with_keys
+from sktwotower.features._after_fit import with_keys
 from sktwotower.features._request_context import RequestContext
 
 
@@ -18,7 +18,7 @@ def grow(column, new, kind=None, **params):
     before = vectorizer.get_feature_names_out().tolist()
     table = pd.DataFrame({"c": new})
     context = RequestContext(["c"], None, vectorizer, dtypes=("object",))
-    grown, places, width = with_keys(context, len(before), table)
+    grown, places, width = with_keys(context, table)
     after = grown.get_feature_names_out().tolist()
     assert [after[place] for place in places] == before
     assert vectorizer.get_feature_names_out().tolist() == before
