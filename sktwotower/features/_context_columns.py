@@ -1,18 +1,163 @@
-"""Questions about the columns of a context of requests, and about their features.
+"""Columns of the context of requests, without their encoding.
 
-Input: columns of X, a fitted transformer of them, and a clock of the time.
-Output: names and positions of features, feature rows without some columns, and errors
-of what a request names.
+Input: a table of the context columns (n, n_columns), one row for each event; a fitted
+transformer of them, and a clock of the time.
+Output: distinct rows (n_distinct, n_columns), so that each is encoded only once; a
+transformer without columns that say nothing of later requests; names and positions of
+features, and errors of what a request names.
 """
+
+import copy
+from math import ceil
 
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._messages import refuse_misspelled
+from sktwotower._tables._frames import is_missing
+from sktwotower._tables._messages import refuse_misspelled, warn
 from sktwotower.runtime._context_cells import StoredContext
 
-from ._cells import to_objects
+from ._cells import SPARSE, factorize, is_unhashable, to_objects
 from ._transformers import Described, blocks_of, without_entries
+
+MAX_KEY = 2**62  # of int64
+
+
+def distinct_contexts(table):
+    """Return the distinct rows of a table, and which of them each row is.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n, n_columns)
+        Cells may be of any type, also lists, dicts and arrays.
+
+    Returns
+    -------
+    distinct : DataFrame of shape (n_distinct, n_columns)
+        The first row has only missing cells, even if no row of the table does; the
+        others are in the order of the table. As no integer and no boolean is missing,
+        such columns become objects.
+    codes : int32 array of shape (n,)
+        The distinct row that each row equals; 0 if all cells are missing.
+    counts : int64 array of shape (n_distinct,)
+        How many rows of the table each is.
+    """
+    n = len(table)
+    codes = pd.factorize(_keys(table))[0].astype(np.int32)
+    first = np.empty(codes.max() + 1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(n + 1)[::-1]  # the last assignment wins
+    codes = codes[1:]
+    counts = np.bincount(codes, minlength=len(first)).astype(np.int64)
+    return _with_missing_row(table.iloc[first[1:] - 1]), codes, counts
+
+
+def _keys(table):
+    """Return a number (1 + n,) for a missing row, and for each row: equal if rows are.
+
+    That of a row whose cells are all missing is the first one, 0.
+    """
+    keys, n_keys = np.zeros(1 + len(table), dtype=np.int64), 1
+    for position, name in enumerate(table.columns):
+        codes, n_levels = _codes(table.iloc[:, position], name)
+        if n_keys * (n_levels + 1) > MAX_KEY:
+            keys, levels = pd.factorize(keys)
+            n_keys = len(levels)
+        keys *= n_levels + 1
+        keys[1:] += codes + 1
+        n_keys *= n_levels + 1
+    return keys
+
+
+def _codes(column, name):
+    """Return the code (n,) of each cell, -1 for missing ones, and their number."""
+    try:
+        codes, levels = pd.factorize(column)
+    except (NotImplementedError, TypeError):  # lists have no hash
+        cells = column.to_numpy(dtype=object)
+        known = ~is_missing(cells, f"Column {name!r}")
+        codes = np.full(len(cells), -1)
+        codes[known], levels = factorize(map(_hashable, cells[known]))
+    return codes, len(levels)
+
+
+def _hashable(cell):
+    """Return a key of a dict that is equal for equal cells of one type."""
+    if isinstance(cell, np.ndarray):
+        cell = cell.tolist()
+    if isinstance(cell, list | tuple):
+        return type(cell), *map(_hashable, cell)
+    if isinstance(cell, dict):
+        return dict, *((key, _hashable(value)) for key, value in cell.items())
+    if isinstance(cell, set):
+        return frozenset(cell)
+    if isinstance(cell, SPARSE):
+        return cell.shape, frozenset(cell.todok().items())
+    return id(cell) if is_unhashable(cell) else cell
+
+
+def _with_missing_row(table):
+    """Return a table (1 + n, n_columns) with a row of missing cells before the others.
+
+    Otherwise integers would become floats then, and other kinds of columns.
+    """
+    plain = {
+        name: object for name, dtype in table.dtypes.items() if dtype.kind in "biu"
+    }
+    table = table.reset_index(drop=True).astype(plain)
+    return table.reindex(np.arange(-1, len(table))).reset_index(drop=True)
+
+
+def without_marks(vectorizer, columns, shares):
+    """Return a TowerVectorizer that has no entries for missing and for rare cells.
+
+    They would be known to training only: later, a context that is unknown and a level
+    that fit has not seen have no entries either. Warn of ``columns`` that say nothing.
+    ``shares`` (n_columns,): that of the events in which each is missing.
+    """
+    vectorizer = copy.copy(vectorizer)
+    forced, kinds, encoders = vectorizer.kinds or {}, dict(vectorizer.kinds_), []
+    for position, encoder in vectorizer.encoders_:
+        finding = None if encoder.name in forced else _finding(encoder)
+        if finding is None:
+            encoders.append((position, _without_mark(encoder)))
+            continue
+        column, kinds[encoder.name] = columns[position], "drop"
+        keys = encoder.columns
+        numeric = keys and all(isinstance(key, int | float) for key in keys)
+        other = "number" if numeric else "text"
+        warn(
+            f"The context column {column!r} has {finding}, so that no value says "
+            "anything of a later request; it is left out. Bin it, or set its kind: "
+            f"TowerVectorizer(kinds={{{encoder.name!r}: {other!r}}})."
+        )
+    vectorizer._shares_missing = shares
+    found = zip(columns, shares, vectorizer.kinds_.items(), strict=True)
+    for column, share, (name, kind) in found:
+        if kind == "drop" and name not in forced:
+            state = "missing in all events" if share == 1 else "constant"
+            warn(f"The context column {column!r} is {state}: it says nothing.")
+    vectorizer.kinds_, vectorizer.encoders_ = kinds, encoders
+    return vectorizer
+
+
+def _finding(encoder):
+    """Return why nothing can be learnt from the column of an encoder, or None."""
+    if encoder.kind == "id":
+        return "as many values as rows"
+    if encoder.kind == "category" and not encoder.n_names - (encoder.other >= 0):
+        return f"no value that {ceil(encoder.settings.min_count)} rows share"
+    return None
+
+
+def _without_mark(encoder):
+    """Return an encoder without the columns of missing cells and of rare levels."""
+    encoder = copy.copy(encoder)
+    if encoder.marks_missing:
+        encoder.marks_missing, encoder.names = False, encoder.names[:-1]
+    if encoder.kind == "category" and encoder.other >= 0:
+        encoder.names = encoder.names[: encoder.other]
+        encoder.other = -1
+    return encoder
 
 
 class ContextColumns(Described, StoredContext):

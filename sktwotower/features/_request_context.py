@@ -19,10 +19,8 @@ from sktwotower._tables._sparse import side_by_side
 
 from ._after_fit import with_keys, without_keys
 from ._cells import read_cells
-from ._context_columns import ContextColumns
-from ._distinct_contexts import distinct_contexts
+from ._context_columns import ContextColumns, distinct_contexts, without_marks
 from ._request_clock import RequestClock
-from ._request_encoders import without_marks
 from ._tower_vectorizer import TowerVectorizer
 from ._transformers import prepared
 from ._value_encoders import from_rows

@@ -14,7 +14,7 @@ from scipy import sparse
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._sequences import starts
 from sktwotower._tables._sparse import Rows, ones_at, pair_matrix, with_empty_row
-from sktwotower.features._distinct_contexts import distinct_contexts
+from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import RequestContext, fit_context
 from sktwotower.towers._context_shares import context_shares

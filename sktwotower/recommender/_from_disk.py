@@ -18,7 +18,7 @@ from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
 from sktwotower._tables._sparse import Column
 from sktwotower._tables._times import read_times
-from sktwotower.features._distinct_contexts import distinct_contexts
+from sktwotower.features._context_columns import distinct_contexts
 
 from ._contexts import fit_contexts
 from ._events import fit_side

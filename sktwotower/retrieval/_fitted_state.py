@@ -18,7 +18,7 @@ from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
 from sktwotower._tables._sparse import one_row, ones_at, rows_of_each, take_rows
 from sktwotower.features._after_fit import without_entities
-from sktwotower.features._distinct_contexts import distinct_contexts
+from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._entities import Entities
 
 from ._item_rules import item_table_of

@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sktwotower._records._container import ReadFile, WrittenFile
 from sktwotower._records._values import Reader, Writer
 from sktwotower.features import TowerVectorizer
-from sktwotower.features._distinct_contexts import distinct_contexts
+from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import REPEATS, fit_context
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
-from sktwotower.features._distinct_contexts import distinct_contexts
+from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._request_context import fit_context
 from sktwotower.recommender._contexts import EventContexts
 from sktwotower.recommender._events import Events

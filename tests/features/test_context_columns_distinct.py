@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from sktwotower.features import _distinct_contexts
-from sktwotower.features._distinct_contexts import distinct_contexts
+from sktwotower.features import _context_columns
+from sktwotower.features._context_columns import distinct_contexts
 
 
 def check(table):
@@ -115,7 +115,7 @@ def test_tables_without_rows_or_columns():
 
 @pytest.mark.parametrize("largest", [2**62, 30])
 def test_codes_are_those_of_a_dict(monkeypatch, largest):
-    monkeypatch.setattr(_distinct_contexts, "MAX_KEY", largest)
+    monkeypatch.setattr(_context_columns, "MAX_KEY", largest)
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.integers(0, 4, (300, 5)), columns=list("abcde"))
     table = table.where(table > 0)
