@@ -4,6 +4,7 @@ Input: a `HeldOutRanking` of users, or requests, with ranked items (n_users, k).
 Output: metrics of a group, per user (n_users,) or as a mean.
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -129,13 +130,6 @@ class GroupRanking:
             return np.count_nonzero(counts) / n_items
         return mean_over_users(self.values(metric, k, **params))
 
-    def _mean_or_nan(self, metric, k):
-        """Return the same, nan where it needs counts, vectors or more places."""
-        try:
-            return self.mean(metric, k)
-        except ValueError:
-            return np.nan
-
     def _of_cold_items(self, k):
         """Return how many places items without events take, and which share is hits."""
         items = self.indices[:, :k]
@@ -165,7 +159,9 @@ class GroupRanking:
                 values = self.values(metric, k), first.values(metric, k)
                 row |= compared(f"{short}@{k}", *values, self.owners)
             for metric in ("hit_rate", "precision", *OF_ALL_LISTS, *OF_LISTS):
-                row[f"{metric}@{k}"] = self._mean_or_nan(metric, k)
+                row[f"{metric}@{k}"] = np.nan  # without counts, vectors or more places
+                with suppress(ValueError):
+                    row[f"{metric}@{k}"] = self.mean(metric, k)
             row |= self._of_cold_items(k)
         sizes = {"users": len(self.hits)}
         if self.owners is not None:
