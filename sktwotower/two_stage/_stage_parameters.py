@@ -59,12 +59,14 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     cut : {"auto", "time", "user"}, default="auto"
         Where fit cuts off the later events. "time": at one time for all users, as when
         a model is fitted today and used tomorrow. "user": each user's last ones.
-        "auto": "time" if times are dates and at least half of the users with later
-        events have earlier ones, too; else "user". See ``cut_``.
+        "auto": "time" if times are dates and, without ``lists``, at least half of the
+        users with later events have earlier ones, too; else "user". See ``cut_``.
     later_size : float, default=0.2
         Share of the positive events that are cut off, in (0, 1); with "user" at least
-        one of each user who has events at two times. A ranker of items that live for
-        days should learn from more than a few of them, see ``blend_gains_later_``.
+        one of each user who has events at two times. With ``lists`` and "time", it is
+        the share of the rows of lists that hold both outcomes. A ranker of items that
+        live for days should learn from more than a few of them, see
+        ``blend_gains_later_`` and ``list_gains_later_``.
     context : str, list, slice, mask or callable, default=None
         Columns of X that describe the request, such as the hour, the place or the
         device, selected as in `sklearn.compose.ColumnTransformer`: numbers, at most 255
@@ -78,20 +80,28 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     features : callable or transformer, default=None
         Further features of candidates. A function gets a DataFrame of candidates (the
         id columns, then the features of `candidate_features`) and returns one row of
-        numbers for each. A clone of a transformer is fitted on the training table.
+        numbers for each. A clone of a transformer is fitted on the training table. For
+        rows of ``lists`` it is called as well, with their ids and the same features.
         They must not look at events that come later. None: none.
     lists : str or int, default=None
         Column of X that names the list in which an item was shown (or its position):
         impressions, search results; the column of users if all that a user was shown is
         one list. With it another ranker is trained, on the rows after the cut: those
         with y > 0 against those with y = 0. `predict` orders such lists by it, by click
-        rate or by the retriever, see ``list_order_``. Rows with a missing name belong
-        to no list. None: `predict` scores in the order of `recommend`.
+        rate or by the retriever, see ``list_order_``, and `predict_proba` returns
+        probabilities. Rows with a missing name belong to no list. None: `predict`
+        scores in the order of `recommend`.
     position : str or int, default=None
         Column of X that says at which place in its list an item was shown (or its
         position), numbers, the first place the lowest one. Needs ``lists``. The ranker
         of lists is trained with it; `predict` gives all items the first place. Click
         rates are those at an average place, see Notes. None: places are not known.
+    row_features : str, list, slice, mask or callable, default=None
+        Columns of X that belong to the row of a list, such as the price of the day or
+        the age of the item, selected as ``context`` is: numbers, at most 255 levels, or
+        dates, of which the hour and the day of the week count. Needs ``lists``. The
+        ranker of lists reads them, and `predict` requires them; requests without lists,
+        such as `recommend`, do not. None: none.
     n_neighbors : int, default=10
         Number of items that are recommended, and that count in `score` and in the
         choice of ``blend_``, >= 1.
@@ -135,9 +145,17 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         What `predict` orders by; only with ``lists``, if enough were shown.
     list_ranker_ : estimator
         The ranker of lists.
-    list_gains_ : DataFrame
-        For each ``order`` the ``roc_auc`` within lists of users on whom the ranker was
-        not trained, the ``gain`` over the retriever and its ``standard_error``.
+    list_gains_later_ : DataFrame or None
+        For each ``order`` the ``roc_auc`` within lists of the second half of the later
+        events, of a ranker that was trained on the first half, the ``gain`` over the
+        retriever and its ``standard_error``; and the same as ``..._updated``, if counts
+        go on up to each row. None: without ``lists``, or ``list_gains_`` is there.
+    list_gains_ : DataFrame or None
+        The first of these figures within lists of users on whom the ranker was not
+        trained. None: without ``lists``, or with ``list_gains_later_``, for which
+        ``cut_`` must be "time", and 20 users have lists on both sides.
+    classes_ : ndarray of shape (2,)
+        0 and 1, the columns of `predict_proba`; only with ``list_order_``.
     user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
         Known ids.
     n_features_in_ : int
@@ -184,20 +202,36 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     both fits: candidates must be of one kind. Nothing of the later events reaches the
     features that a ranker is trained on.
 
-    With ``lists``, three rankers are judged on the lists of users they were not trained
-    on, by the mean area under the ROC curve. The click rate orders lists if it gains
-    more than a standard error over the retriever, and the ranker if it gains more than
-    that over the better one of both. With ``position``, choices at place p count 1 /
-    f(p) in that mean, at most 10: items at bad places are chosen less often. The ranker
-    of lists is trained on at most 200,000 rows, of users in random order, and needs
-    lists with y > 0 and y = 0 of 20 users.
+    With ``lists``, the mean area under the ROC curve of lists decides on their order.
+    The click rate orders them if it gains more than a standard error over the
+    retriever, and the ranker if it gains more than that over the better one of both. If
+    the cut is one in time, a ranker that was trained on the first half of the later
+    lists orders the second half, with counts up to its beginning: so `predict` is used
+    until `partial_fit` is called. From then on the order is used that is the best one
+    with counts up to each row. Otherwise three rankers are judged on lists of users
+    that they were not trained on. With ``position``, choices at place p count 1 / f(p)
+    in that mean, at most 10: items at bad places are chosen less often. The ranker of
+    lists is trained on at most 200,000 rows, of users in random order, and needs lists
+    with y > 0 and y = 0 of 20 users.
 
-    The click rate of an item is :math:`(c + 20 \bar r) / (s + 20)`, where c of s
-    showings ended in a choice, and :math:`\bar r` is that share of all showings. In
-    training only showings before the cut count, in answers all of fit. With
-    ``position``, s is the sum of f(p) over the places p at which the item was shown: an
-    item of rate r is taken to be chosen at place p with the probability f(p) r, where f
-    has the mean 1. Rates and f are fitted in turn.
+    For lists, all that is counted is counted for each row over strictly earlier rows of
+    lists, in training as in answers (``time`` missing in X: at the latest time of all;
+    without dates: over those before the cut). The click rate of an item is
+    :math:`(c + 20 \bar r) / (s + 20)`, where c of s showings ended in a choice, and
+    :math:`\bar r` is that share of all showings, also the rate of an item that nobody
+    was shown. The ranker reads it as ``click_rate``, and log(1 + s) as
+    ``click_rate_shown``; the same with half-lives of a half and an eighth of the time
+    of the later lists (``click_rate_recent``, ``click_rate_latest``); by item and level
+    of a user (``click_rate_item_user__sex``), by level of items, or of rows
+    (``click_rate_all_item__topic``), and by user and such a level, less the user's own
+    rate (``click_rate_user_item__topic``). The first three columns of levels of each
+    kind count, those with 2 to 64 levels. Rows of the same list do not count for its
+    user. In three of ten lists that the ranker learns from, counts stop at the
+    beginning of the half, as they do in answers until `partial_fit`.
+
+    With ``position``, s is the sum of f(p) over the places p at which the item was
+    shown: an item of rate r is taken to be chosen at place p with the probability
+    f(p) r, where f has the mean 1. Rates and f are fitted in turn, before the cut.
 
     Items are compared by unit vectors: those of the retriever, if it has any, and the
     leading 64 singular vectors of the matrix of users and items. Features with dates

@@ -226,8 +226,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         ndarray of shape (n_events,), float32
             With ``lists``, scores for the order within lists: by ``list_order_`` those
             of the ranker (with `predict_proba` the probability that the item is chosen
-            at the first place), click rates or the retriever's scores. Items unknown to
-            fit are ordered by what is known of the user and the request.
+            at the first place), click rates or the retriever's scores. Counts are those
+            at the time of the row. Items unknown to fit are ordered by what is known of
+            the user, the request and the row.
 
             Without: with ``blend_`` 0 the retriever's scores. Otherwise the blended
             score, in the order of `recommend`: an item that is not among its user's
@@ -313,6 +314,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         ... ).fit(shown, y)
         >>> asked = pd.DataFrame({"user": 7, "item": ["tea", "jam"], "list": 0})
         >>> model.predict_proba(asked).round(2)
+        array([[0.26, 0.74],
+               [0.74, 0.26]])
         """
         fitted = fitted_of(self)
         if fitted.lists is None:

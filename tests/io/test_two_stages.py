@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from pandas import Timedelta
 from pandas.testing import assert_frame_equal
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -84,18 +85,26 @@ def test_the_default_retriever(path):
 @pytest.mark.parametrize("position", [None, "place"])
 def test_lists_that_were_shown(position, path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skops", None)
-    events = shown()
+    events = shown().assign(slot=lambda table: table["place"] > 3)
+    params = {"lists": "list", "position": position, "row_features": ["slot"]}
     model = TwoStageRecommender(
-        EASERecommender(), lists="list", position=position, time="when", random_state=0
+        EASERecommender(), time="when", random_state=0, **params
     )
-    columns = ["user", "item", "when", "list", *([] if position is None else ["place"])]
+    columns = ["user", "item", "slot", "when", "list"]
+    if position is not None:
+        columns.append("place")
     model.fit(events[columns], events["y"])
     read = again(model, path)
-    np.testing.assert_array_equal(
-        read.predict(events[["user", "item"]]), model.predict(events[["user", "item"]])
-    )
+    X = events[["user", "item", "slot"]]
+    np.testing.assert_array_equal(read.predict(X), model.predict(X))
+    np.testing.assert_array_equal(read.predict_proba(X), model.predict_proba(X))
     assert read.list_order_ == model.list_order_
-    assert_frame_equal(read.list_gains_, model.list_gains_)
+    assert_frame_equal(read.list_gains_later_, model.list_gains_later_)
+    assert read.list_gains_ is None
+    further = events[columns].assign(when=lambda table: table["when"] + Timedelta("9D"))
+    for each in (read, model):
+        each.partial_fit(further, 1 - events["y"])
+    np.testing.assert_array_equal(read.predict_proba(X), model.predict_proba(X))
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ def test_fitted_attributes_are_those_documented(model):
         if name[-1] == "_" != name[0] and hasattr(model, name)
     }
     described = set(entries(sections(TwoStageRecommender)["Attributes"]))
-    of_lists = {"list_order_", "list_ranker_", "list_gains_"}  # not without lists
+    of_lists = {"list_order_", "list_ranker_", "classes_"}  # not without lists
     assert described - of_lists == attributes and of_lists < described
     assert model.feature_names_in_.tolist() == ["user", "item", "when"]
 
