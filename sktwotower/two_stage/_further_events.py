@@ -44,7 +44,7 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
     if update_ranker and lists is None:
         raise ValueError(
             "update_ranker=True trains the ranker of lists anew, and fit has trained "
-            "none. Name the column of lists, lists=..., and fit."
+            "none. Name the column of lists, lists=..., and fit on enough of them."
         )
     events = _read(owner, fitted, X, y, sample_weight)
     if len(events.frame) == 0:

@@ -28,6 +28,7 @@ def events():
     X = pd.DataFrame({"user": user, "item": item})
     X = X.assign(when=pd.Timestamp("2024-01-01") + pd.to_timedelta(day, "D"))
     X["user"], X["item"] = ("x" + X[side].astype(str) for side in ("user", "item"))
+    X["place"] = rng.choice(["home", "work", "train"], n)
     return X, (rng.random(n) < 0.7).astype(float)
 
 
@@ -74,15 +75,17 @@ def assert_same_log(found, expected):
 def test_features_in_slices_are_those_of_one_fit(retriever, time, events):
     X, y = events
     if time is None:
-        X = X[["user", "item"]]
+        X = X.drop(columns="when")
     cut = "user" if time is None else "time"
     params = {"time": time, "cut": cut, "exclude_seen": False, "n_candidates": 20}
+    params["context"] = "place"
     one = stages(retriever, **params).fit(X, y)
     first = stages(retriever, **params).fit(X[:600], y[:600])
     for n in 1, 7:
         many = learnt(first, (X, y), n)
-        log, expected = (m._fitted.describer.log for m in (many, one))
-        assert_same_log(log, expected)
+        found, expected = (m._fitted.describer for m in (many, one))
+        assert_same_log(found.log, expected.log)
+        assert (found.context_users != expected.context_users).nnz == 0
         pd.testing.assert_frame_equal(
             many.candidate_features(), one.candidate_features(), rtol=1e-5
         )
@@ -185,6 +188,12 @@ def test_what_belongs_to_side_tables_and_columns_grows():
     table = pd.DataFrame(numbers[:-1], model.retriever_.user_ids_, names)
     assert_array_equal(table["user__city"][["u00", "u01", "v", "w"]], [1, 1, 0, np.nan])
     assert len(model.recommend(["v", "w"], 3)) == 6
+    model.forget_users(table.index[table["user__city"] == 0])
+    model.partial_fit(new[:1].assign(user="x", item="i00"))
+    (encoder,), _ = model._fitted.describer.encoders
+    assert encoder.levels.tolist() == ["Rome"]
+    names, numbers = model._fitted.describer.users
+    assert numbers[-2].tolist() == [1]
 
 
 def test_files_and_forgotten_users_in_between(events, tmp_path):
