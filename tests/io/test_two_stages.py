@@ -67,6 +67,9 @@ def test_ease_and_the_default_ranker_without_skops(params, path, monkeypatch):
         assert_same_stages(model, read)
     if model.keep_training_table:
         assert_frame_equal(read.training_table_, model.training_table_)
+    more = dated(chain(n_users=43, n_items=13, n_events=6, seed=2)).tail(60)
+    tables = (each.partial_fit(more).candidate_features() for each in (read, model))
+    assert_frame_equal(*tables)
 
 
 @pytest.mark.slow

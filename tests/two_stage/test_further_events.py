@@ -10,7 +10,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
-from sktwotower.io import dump, load
 from tests.builders import small
 
 from .builders import follows, shown, stages
@@ -81,14 +80,12 @@ def test_features_in_slices_are_those_of_one_fit(retriever, time, events):
     params["context"] = "place"
     one = stages(retriever, **params).fit(X, y)
     first = stages(retriever, **params).fit(X[:600], y[:600])
-    for n in 1, 7:
-        many = learnt(first, (X, y), n)
-        found, expected = (m._fitted.describer for m in (many, one))
-        assert_same_log(found.log, expected.log)
-        assert (found.context_users != expected.context_users).nnz == 0
-        pd.testing.assert_frame_equal(
-            many.candidate_features(), one.candidate_features(), rtol=1e-5
-        )
+    many = learnt(first, (X, y), 7)
+    found, expected = (m._fitted.describer for m in (many, one))
+    assert_same_log(found.log, expected.log)
+    assert (found.context_users != expected.context_users).nnz == 0
+    tables = (each.candidate_features() for each in (many, one))
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
     assert len(many.recommend()) == 10 * len(one.retriever_.user_ids_)
 
 
@@ -100,16 +97,17 @@ def test_late_events_take_their_place(events):
     assert_same_log(model._fitted.describer.log, expected._fitted.describer.log)
 
 
-def ranked_lists(**params):
-    """Return a recommender of lists, and its events in order of time."""
+@pytest.fixture(scope="module")
+def of_lists():
+    """A recommender that is fitted on the first lists of a table, and all of them."""
     table = shown(n_users=60, n_lists=6).sort_values("when", kind="stable")
     table = table.reset_index(drop=True)
     # an item of the last days
     new = table["when"] > table["when"][1700]
     table.loc[new & (table["item"] == "i03"), "item"] = "new"
     X, y = table[[*COLUMNS, "list", "place"]], table["y"].to_numpy()
-    params = {"lists": "list", "position": "place"} | params
-    return stages(**params), (X, y)
+    model = stages(lists="list", position="place")
+    return model.fit(X[:1440], y[:1440]), (X, y)
 
 
 def counts_of(model):
@@ -124,29 +122,26 @@ def counts_of(model):
     return found
 
 
-def test_lists_are_counted_in_slices_as_at_once():
-    model, tables = ranked_lists()
-    model.fit(*(table[:1440] for table in tables))
+def test_lists_are_counted_in_slices_as_at_once(of_lists):
+    model, tables = of_lists
     one = learnt(model, tables, 1, first=1440)
     asked = tables[0].tail(300)
     assert one.list_order_ == one._fitted.lists.updated.name
-    for n in 7, 20:
-        many = learnt(model, tables, n, first=1440)
-        found, expected = counts_of(many), counts_of(one)
-        assert found.keys() == expected.keys() and len(found) > 80
-        for key, sums in expected.items():
-            assert_allclose(found[key], sums, rtol=1e-9)
-        assert_same_log(many._fitted.describer.log, one._fitted.describer.log)
-        assert_allclose(many.predict(asked), one.predict(asked), rtol=1e-5)
+    many = learnt(model, tables, 7, first=1440)
+    found, expected = counts_of(many), counts_of(one)
+    assert found.keys() == expected.keys() and len(found) > 80
+    for key, sums in expected.items():
+        assert_allclose(found[key], sums, rtol=1e-9)
+    assert_same_log(many._fitted.describer.log, one._fitted.describer.log)
+    assert_allclose(many.predict(asked), one.predict(asked), rtol=1e-5)
     with pytest.warns(UserWarning, match="items that fit has not seen"):
         model.predict(asked)
 
 
-def test_the_ranker_of_lists_learns_anew():
-    model, tables = ranked_lists()
+def test_the_ranker_of_lists_learns_anew(of_lists):
+    before, tables = of_lists
     (X, y), (new, outcomes) = parts(tables, 1, first=1440)
-    model.fit(X, y)
-    before = copy.copy(model)
+    model = copy.copy(before)
     model.partial_fit(new, outcomes, update_ranker=True)
     assert model.list_ranker_ is not before.list_ranker_
     assert model.list_ranker_.n_features_in_ == before.list_ranker_.n_features_in_
@@ -196,19 +191,17 @@ def test_what_belongs_to_side_tables_and_columns_grows():
     assert numbers[-2].tolist() == [1]
 
 
-def test_files_and_forgotten_users_in_between(events, tmp_path):
+def test_pickles_and_forgotten_users_in_between(events):
     X, y = events
     (first, of_first), (second, of_second) = parts((X, y), 1)
     model = stages(cut="time", n_candidates=3)
-    with pytest.warns(UserWarning, match="No ranker was trained"):  # a quick file
+    with pytest.warns(UserWarning, match="No ranker was trained"):
         model.fit(first, of_first).forget_users(["x3", "x4"])
-    dump(model, tmp_path / "model")
     answers = []
-    for each in model, load(tmp_path / "model"), pickle.loads(pickle.dumps(model)):
+    for each in model, pickle.loads(pickle.dumps(model)):
         each.partial_fit(second, of_second)
         answers.append(each.candidate_features())
-    for each in answers[1:]:
-        pd.testing.assert_frame_equal(each, answers[0])
+    pd.testing.assert_frame_equal(*answers)
     come_back = second[(second["user"] == "x4") & (of_second > 0)]["item"].unique()
     found = answers[0].query("user == 'x4'")["history_length"]
     assert set(found) <= {float(len(come_back))}
@@ -236,9 +229,8 @@ def test_a_call_that_fails_or_has_no_rows_changes_nothing(events):
     assert first.recommend(["x3"]).equals(lists)
 
 
-def test_lists_of_a_call_are_checked():
-    model, (X, y) = ranked_lists()
-    model.fit(X[:1440], y[:1440])
+def test_lists_of_a_call_are_checked(of_lists):
+    model, (X, y) = copy.copy(of_lists[0]), of_lists[1]
     new = X[1440:].assign(list="one")
     with pytest.raises(ValueError, match="list"):
         model.partial_fit(new, y[1440:])
