@@ -110,8 +110,9 @@ def rows_of_others():
             "cold_item_weight",
             f"the best of {cold} in a short fit, or the highest of them that has "
             f"{_pilots.ENOUGH:.0%} of its gain; 1 if fewer than "
-            f"{_pilots.MIN_COLD_SHARE:.0%} of the items are cold, or it gains less "
-            f"than {_pilots.MIN_COLD_GAIN:.0%}",
+            f"{_pilots.MIN_COLD_SHARE:.0%} of the items are cold, it gains less than "
+            f"{_pilots.MIN_COLD_GAIN:.0%}, or there are more than "
+            f"{_catalog_index.MAX_EXACT_ITEMS:,} items",
             "cold_item_weight_",
         ],
         ["max_epochs", "the table above", "len(history_)"],

@@ -17,7 +17,8 @@ def export_onnx(model, path, *, side="item") -> None:
 
     The file computes the vectors of `TwoTowerRecommender.embed_items` or
     ``embed_users`` from feature rows, to 1e-6. Making feature rows of a table is left
-    to the transformers of the model.
+    to the transformers of the model, and the factor ``cold_item_weight_`` of items that
+    nobody has chosen to the caller.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ from sktwotower._tables._messages import logger, warn
 from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import column_counts, have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
+from sktwotower.neighbors._catalog_index import MAX_EXACT_ITEMS
 from sktwotower.towers._auto import resolved, values_of_kind
 from sktwotower.towers._division import divisions
 from sktwotower.towers._group import rank, summed
@@ -120,7 +121,8 @@ def _with_choices(recipe, events, table, dates, rng, choice):
     if recipe.cold_item_weight == "auto":
         counts = summed(column_counts(events.positives))
         recipe = recipe._replace(cold_item_weight=1.0)
-        if np.mean(counts == 0) >= MIN_COLD_SHARE:
+        enough = np.mean(counts == 0) >= MIN_COLD_SHARE
+        if enough and len(counts) <= MAX_EXACT_ITEMS:
             make = partial(cold_item_weight, recipe, events, table, _train_one, counts)
             recipe = recipe._replace(cold_item_weight=choice("cold_item_weight", make))
     return recipe, events, half_life

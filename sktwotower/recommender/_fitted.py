@@ -152,6 +152,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             f"candidates {net.iterator_train__candidate_sampling}",
             f"temperature {self.temperature:.3g}, half-life {self.half_life}",
             f"impression weight {net.criterion__impression_weight}",
+            f"cold item weight {self.cold_item_weight}",
             f"{len(epochs)} epochs",
             *(f"{k} {last[k]:.4f}" for k in shown),
             f"index {type(catalog.index).__name__}",
