@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch.utils.data import Dataset
 
-from sktwotower._tables._sparse import column_counts, take_columns
+from sktwotower._tables._sparse import column_counts, slices, take_columns
 
 from ._candidates import CandidateSampler, distinct, places_in
 from ._devices import Movable
@@ -78,8 +78,7 @@ class TrainingSet(Dataset):
 
     def groups(self, batch_size):
         """Return a slice of ``users`` for each batch."""
-        starts = range(0, len(self), batch_size)
-        return [slice(start, start + batch_size) for start in starts]
+        return slices(len(self), batch_size)
 
     def n_events(self, axis):
         """Return the number of pairs of each user (axis 1) or item (axis 0)."""

@@ -6,6 +6,7 @@ Output: means (n, h, d) with h decays.
 
 import torch
 
+from sktwotower._tables._sparse import slices
 from sktwotower.runtime._tower_arrays import MIN_WEIGHT
 
 from ._devices import Movable
@@ -83,7 +84,7 @@ class _DecayedMeans(torch.autograd.Function):
         means = sums.new_empty(len(windows), sums.shape[2], width - 1, dtype=dtype)
         weights = sums.new_empty(*means.shape[:2], 1)
         own, seen = vectors.flatten(0, 1), sums.flatten(0, 1)
-        for rows in _blocks(len(windows)):
+        for rows in slices(len(windows), BLOCK):
             part = seen[windows.ends[rows]] - own[windows.targets[rows], None]
             torch.clamp_min(part[..., -1:], MIN_WEIGHT, out=weights[rows])
             means[rows] = part[..., :-1] * weights[rows] ** -power
@@ -96,7 +97,7 @@ class _DecayedMeans(torch.autograd.Function):
         sums, factors, means, weights = ctx.saved_tensors
         windows, power = ctx.windows, ctx.power
         slopes, own = torch.zeros_like(sums), torch.zeros_like(sums[:, :, 0])
-        for rows in _blocks(len(windows)):
+        for rows in slices(len(windows), BLOCK):
             slope, weight = grad[rows].to(sums.dtype), weights[rows]
             along = torch.linalg.vecdot(slope, means[rows].to(sums.dtype))[..., None]
             along *= weight > MIN_WEIGHT
@@ -108,8 +109,3 @@ class _DecayedMeans(torch.autograd.Function):
         factor_grad = torch.zeros_like(factors)
         torch.linalg.vecdot(slopes[1:], sums[:-1], out=factor_grad[1:])
         return own.add_(slopes.sum(2)), factor_grad, None, None, None
-
-
-def _blocks(n):
-    """Return slices of n predictions."""
-    return [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sktwotower._tables._sparse import slices
+
 from ._autograd import padded, product_dtype, row_sums
 from ._devices import Movable, on_cpu
 
@@ -212,8 +214,7 @@ class _TiledSoftmax(torch.autograd.Function):
         factors = _Factors.of(users, items, loss)
         targets = _normalized(targets, total.dtype)
         step = max(1, loss.tile_size // max(1, len(factors.items)))
-        for start in range(0, len(users), step):
-            rows = slice(start, min(start + step, len(users)))
+        for rows in slices(len(users), step):
             value, grad, row_factors, shown = _loss_of_tile(
                 factors, targets, rows, loss
             )
