@@ -5,7 +5,6 @@ Output: ``TrainingData``, whose ``evaluate`` returns the recall after each epoch
 """
 
 import numpy as np
-from scipy import sparse
 
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import Rows, is_mapped, row_blocks, rows_of
@@ -14,6 +13,7 @@ from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation
+from sktwotower.towers._dropout import entries_of
 from sktwotower.towers._exchange import GOES_ON
 from sktwotower.towers._group import current_group, summed
 from sktwotower.towers._sequence_batches import SequenceSet
@@ -109,12 +109,13 @@ def hold_out(positives, fraction, rng):
     on_disk, n_items = is_mapped(positives.indices), positives.shape[1]
     sides = [Rows(on_disk, n_items) for _ in range(2)]
     for block in row_blocks(positives.indptr, on_disk):
-        pairs = rows_of(positives, block).tocoo()
+        pairs = rows_of(positives, block)
+        row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
         held = rng.uniform(size=pairs.nnz) < fraction
-        left = np.bincount(pairs.row[~held], minlength=pairs.shape[0])
-        held &= left[pairs.row] > 0
+        left = np.bincount(row[~held], minlength=pairs.shape[0])
+        held &= left[row] > 0
         for side, chosen in zip(sides, (~held, held), strict=True):
-            side.append(_part(pairs, chosen))
+            side.append(entries_of(pairs, chosen))
     kept, held_out = (side.finish() for side in sides)
     if not summed(held_out.nnz):
         kept, held_out = _hold_out_one(positives, rng)
@@ -123,18 +124,12 @@ def hold_out(positives, fraction, rng):
 
 def _hold_out_one(positives, rng):
     """Return what `hold_out` does, with a single pair held out."""
-    pairs = positives.tocoo()
-    several = np.flatnonzero(np.diff(positives.indptr)[pairs.row] > 1)
-    held = np.zeros(pairs.nnz, dtype=bool)
+    sizes = np.diff(positives.indptr)
+    several = np.flatnonzero(np.repeat(sizes, sizes) > 1)
+    held = np.zeros(positives.nnz, dtype=bool)
     if len(several):
         held[rng.choice(several)] = True
-    return _part(pairs, ~held), _part(pairs, held)
-
-
-def _part(pairs, chosen):
-    """Return some of the entries of a COO matrix, as CSR."""
-    entries = (pairs.data[chosen], (pairs.row[chosen], pairs.col[chosen]))
-    return sparse.csr_matrix(entries, shape=pairs.shape)
+    return entries_of(positives, ~held), entries_of(positives, held)
 
 
 class ValidationRecall:
