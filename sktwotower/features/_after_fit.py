@@ -162,23 +162,16 @@ def without_entities(entities, gone):
     Their ids, feature rows and rows of the side table go, and so do the columns of ids,
     levels, tags and words that none of the others has.
     """
-    kept, (unused, rows) = np.flatnonzero(~gone), unused_columns(entities.rows, gone)
-    what = f"ids or features of the {entities.side}s"
+    name, (unused, rows) = f"{entities.side}s", unused_columns(entities.rows, gone)
+    what, own = f"ids or features of the {name}", entities.own
     transformer, columns = without_keys(entities, unused, what)
-    left = replace(
-        entities,
-        ids=entities.ids[kept],
-        rows=rows[:, np.flatnonzero(columns)],
-        width=int(columns.sum()),
-        table=without_rows(
-            entities.table, entities.label, entities.ids[gone], f"{entities.side}s"
-        ),
-        transformer=transformer,
-        own=None
-        if entities.own is None
-        else _without_levels(entities.own[~gone].reset_index(drop=True)),
-    )
-    return left, columns
+    table = without_rows(entities.table, entities.label, entities.ids[gone], name)
+    if own is not None:
+        own = _without_levels(own[~gone].reset_index(drop=True))
+    changed = {"table": table, "transformer": transformer, "own": own}
+    rows, width = rows[:, np.flatnonzero(columns)], int(columns.sum())
+    ids = entities.ids[~gone]
+    return replace(entities, ids=ids, rows=rows, width=width, **changed), columns
 
 
 def unused_columns(matrix, gone):

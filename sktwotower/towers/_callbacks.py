@@ -206,11 +206,9 @@ class Interruption(Callback):
     """
 
     def __init__(self, terminable):
-        self.terminable = terminable
-        self.received = None
-        self.exchange = None
-        self.is_raised = False
-        self.before = {}
+        self.terminable, self.is_raised = terminable, False
+        self.received = self.exchange = None
+        self.before = {}  # the handlers of signals
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
