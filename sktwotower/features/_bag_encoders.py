@@ -9,11 +9,11 @@ from itertools import chain, repeat
 import numpy as np
 import pandas as pd
 
-from sktwotower._records import array, finite, integer, record, require
+from sktwotower._records import array, integer, record, require
 from sktwotower._tables._frames import is_missing
 from sktwotower.runtime._cell_encoders import TagCell, WordCell, words_of
 
-from ._cells import LISTS, factorize, is_unhashable, to_objects, with_strings
+from ._cells import LISTS, factorize, is_refused, with_strings
 from ._key_encoders import VocabularyEncoder, frequent_keys, is_null
 from ._value_encoders import from_rows, one_hot, scale_rows
 
@@ -43,19 +43,17 @@ class BagEncoder(VocabularyEncoder):
     which turns sums of counts (n_cells, n_names) into weights.
     """
 
-    frequencies: array("float64 int64", "n_weighed")
+    frequencies: array("float64 int64", "n_weighed", is_finite=True)
     n_cells: integer()
 
     def _check_stored(self, place):
         super()._check_stored(place)
         n = self.n_names
         require(len(self.frequencies) == n, f"{place}.frequencies", f"{n} numbers")
-        finite(self.frequencies, f"{place}.frequencies")
 
     def learn(self, cells):
         """Assign a column to each frequent key; to all keys where none is frequent."""
-        cells, places = _distinct_texts(cells)
-        counts, keys = self.count(cells)
+        counts, keys, places = self._count_distinct(cells)
         frequencies = _frequencies(counts, keys, places)
         _, max_features, n_hashed, _ = self.settings
         kept = frequent_keys(keys, frequencies, self.settings.min_count, max_features)
@@ -67,16 +65,14 @@ class BagEncoder(VocabularyEncoder):
 
     def block(self, cells):
         """Return the weight of each key in its column; keys of one column add up."""
-        cells, places = _distinct_texts(cells)
-        counts, keys = self.count(cells)
+        counts, keys, places = self._count_distinct(cells)
         matrix = counts @ self._selector(keys)
         matrix.sort_indices()
         return scale_rows(self.weigh(matrix))[places]
 
     def grown(self, cells):
         """Return an encoder that also has a column for each key frequent in cells."""
-        cells, places = _distinct_texts(cells)
-        counts, keys = self.count(cells)
+        counts, keys, places = self._count_distinct(cells)
         frequencies = _frequencies(counts, keys, places)
         new = self.further_keys(keys, frequencies)
         encoder, found = self.with_keys(new), dict(zip(keys, frequencies, strict=True))
@@ -93,17 +89,19 @@ class BagEncoder(VocabularyEncoder):
                 setattr(encoder, name, getattr(self, name)[kept[:n_weighed]])
         return encoder
 
+    def _count_distinct(self, cells):
+        """Return what `count` does, of distinct cells, and which (n,) each cell is.
+
+        They are all cells unless all are strings.
+        """
+        places = np.arange(len(cells))
+        if pd.api.types.infer_dtype(cells, skipna=False) == "string":
+            places, cells = factorize(cells)
+        return *self.count(cells), places
+
     def _selector(self, keys):
         """Return a CSR matrix (n_keys, n_names), 1 where a key has its column."""
         return one_hot(self.columns_of(keys), len(self.columns) + self.n_hashed)
-
-
-def _distinct_texts(cells):
-    """Return the distinct cells, if all are strings, and the place (n,) of each."""
-    if pd.api.types.infer_dtype(cells, skipna=False) != "string":
-        return cells, np.arange(len(cells))
-    places, distinct = factorize(cells)
-    return to_objects(distinct), places
 
 
 def _frequencies(counts, keys, places):
@@ -150,7 +148,8 @@ class TagEncoder(TagCell, BagEncoder):
         try:
             codes, tags = factorize(chain.from_iterable(bags))
         except TypeError:
-            raise self.unsuitable_error(next(filter(_has_unhashable, bags))) from None
+            odd = next(bag for bag in bags if any(is_refused(tag, hash) for tag in bag))
+            raise self.unsuitable_error(odd) from None
         codes_of_texts, tags = factorize(with_strings(tags, self.name))
         weights = self._read_weights(bags, len(codes))
         matrix = from_rows(weights, codes_of_texts[codes], lengths, len(tags))
@@ -184,11 +183,6 @@ class TagEncoder(TagCell, BagEncoder):
         numbers = np.zeros(n_tags)
         numbers[~missing] = self.to_floats(weights[~missing])
         return numbers
-
-
-def _has_unhashable(tags):
-    """Return whether one of the tags cannot be a key of a dict."""
-    return any(map(is_unhashable, tags))
 
 
 @record

@@ -16,6 +16,9 @@ from sktwotower._tables._messages import closest, did_you_mean
 from sktwotower._tables._schema import checked_array
 
 LISTS = (list, tuple, set, frozenset, dict, np.ndarray)
+# Types of arrays of objects, by what pandas infers that they are.
+TYPES = dict.fromkeys(["floating", "mixed-integer-float", "decimal"], float)
+TYPES |= {"boolean": bool, "complex": complex}
 SPARSE = (sparse.spmatrix, sparse.sparray)
 
 
@@ -99,16 +102,12 @@ def _to_timestamps(column, name):
 def _simplify(cells, name):
     """Return objects (n,) as booleans, numbers or strings if that is what they are."""
     inferred = pd.api.types.infer_dtype(cells, skipna=False)
-    if inferred == "boolean":
-        return cells.astype(bool)
-    if inferred in ("floating", "mixed-integer-float", "decimal"):
-        return cells.astype(float)
+    if inferred in TYPES:
+        return cells.astype(TYPES[inferred])
     if inferred == "integer" and -(2**63) <= min(cells) <= max(cells) < 2**63:
         return cells.astype(np.int64)
     if inferred in ("timedelta", "timedelta64"):
         return pd.to_timedelta(cells).to_numpy()
-    if inferred == "complex":
-        return cells.astype(complex)
     if inferred in ("bytes", "mixed", "mixed-integer"):
         return to_objects(with_strings(cells, name))
     return cells
@@ -152,11 +151,6 @@ def is_refused(cell, call):
     except (TypeError, ValueError, OverflowError):
         return True
     return False
-
-
-def is_unhashable(cell):
-    """Return whether a cell cannot be a key of a dict."""
-    return is_refused(cell, hash)
 
 
 def to_objects(values):

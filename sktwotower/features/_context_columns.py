@@ -17,7 +17,7 @@ from sktwotower._tables._frames import is_missing
 from sktwotower._tables._messages import refuse_misspelled, warn
 from sktwotower.runtime._context_cells import StoredContext
 
-from ._cells import SPARSE, factorize, is_unhashable, to_objects
+from ._cells import SPARSE, factorize, is_refused, to_objects
 from ._transformers import Described, blocks_of, without_entries
 
 MAX_KEY = 2**62  # of int64
@@ -92,7 +92,7 @@ def _hashable(cell):
         return frozenset(cell)
     if isinstance(cell, SPARSE):
         return cell.shape, frozenset(cell.todok().items())
-    return id(cell) if is_unhashable(cell) else cell
+    return id(cell) if is_refused(cell, hash) else cell
 
 
 def _with_missing_row(table):

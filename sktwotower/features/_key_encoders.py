@@ -15,7 +15,7 @@ from sktwotower._records import record
 from sktwotower._tables._messages import warn
 from sktwotower.runtime._cell_encoders import KeyCell, LevelCell, name_of
 
-from ._cells import LISTS, SPARSE, factorize, infinite_error, is_unhashable
+from ._cells import LISTS, SPARSE, infinite_error
 from ._value_encoders import ColumnEncoder, one_hot
 
 
@@ -187,10 +187,7 @@ class LevelEncoder(LevelCell, VocabularyEncoder):
         if cells.dtype == object:
             # read_cells turns columns of decimals into floats, but not mixed ones
             keys = [float(key) if isinstance(key, Decimal) else key for key in keys]
-        try:
-            codes, levels = factorize(keys)
-        except TypeError:  # a list, say, has no hash
-            raise self.unsuitable_error(next(filter(is_unhashable, keys))) from None
+        codes, levels = self.factorize(keys)
         for level in levels if cells.dtype == object else ():
             if isinstance(level, (*LISTS, *SPARSE)):
                 raise self.unsuitable_error(level)

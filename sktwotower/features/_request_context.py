@@ -23,7 +23,7 @@ from ._context_columns import ContextColumns, distinct_contexts, without_marks
 from ._request_clock import RequestClock
 from ._tower_vectorizer import TowerVectorizer
 from ._transformers import prepared
-from ._value_encoders import from_rows
+from ._value_encoders import spread
 
 # The transformer sees each distinct context so many times at most, or as many as an
 # integer min_frequency. Then that and the choice of a kind count events, also where
@@ -192,9 +192,7 @@ class RequestContext(ContextColumns):
             return self._empty(len(table))
         table = table[known]
         rows = self.transform(table, missing[known].any(axis=1))
-        n_nonzero = np.zeros(len(known), dtype=np.int64)
-        n_nonzero[known] = np.diff(rows.indptr)
-        return from_rows(rows.data, rows.indices, n_nonzero, self.own_width)
+        return spread(rows, known)
 
     def _completed(self, table):
         """Return a table of exactly the columns: those that it lacks are missing.

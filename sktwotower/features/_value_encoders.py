@@ -14,24 +14,9 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._records import integer, number, one_of, record
-from sktwotower.runtime._cell_encoders import (
-    CLIP,
-    BinCell,
-    BooleanCell,
-    CellEncoder,
-    DatePartCell,
-    NumberCell,
-    VectorCell,
-)
+from sktwotower.runtime import _cell_encoders as runtime
 
-from ._cells import (
-    SPARSE,
-    factorize,
-    infinite_error,
-    is_refused,
-    is_unhashable,
-    to_objects,
-)
+from ._cells import SPARSE, factorize, infinite_error, is_refused, to_objects
 
 N_BINS = 10
 
@@ -46,7 +31,7 @@ class Settings(NamedTuple):
     numbers: one_of("scaled", "quantiles")
 
 
-class ColumnEncoder(CellEncoder):
+class ColumnEncoder(runtime.CellEncoder):
     """Encode one column: its present cells by `block`, its missing ones by a mark.
 
     Subclasses define `learn(cells)`, which sets `names` (suffixes of the output
@@ -72,9 +57,7 @@ class ColumnEncoder(CellEncoder):
         width = len(self.names) - self.marks_missing
         block = self.block(cells) if len(cells) else sparse.csr_matrix((0, width))
         if missing.any():
-            n_nonzero = np.zeros(len(missing), dtype=int)
-            n_nonzero[~missing] = np.diff(block.indptr)
-            block = from_rows(block.data, block.indices, n_nonzero, width)
+            block = spread(block, ~missing)
         block.data = block.data.astype(np.float32, copy=False)
         if not self.marks_missing:
             return block
@@ -90,6 +73,14 @@ class ColumnEncoder(CellEncoder):
             f". Got {got} instead. Convert the cells, or fit with "
             f"kinds={{{self.name!r}: ...}} set to another kind."
         )
+
+    def factorize(self, cells):
+        """Return the code (n,) of each cell, and the list of the distinct cells."""
+        try:
+            return factorize(cells)
+        except TypeError:  # a list, say, has no hash
+            odd = next(cell for cell in cells if is_refused(cell, hash))
+            raise self.unsuitable_error(odd) from None
 
     def to_floats(self, cells):
         """Return cells (n,) as finite float64 (n,); time spans in seconds."""
@@ -111,6 +102,13 @@ def from_rows(data, indices, n_nonzero, width):
     """Return a CSR matrix whose rows have ``n_nonzero`` (n_rows,) entries."""
     indptr = np.concatenate([[0], np.cumsum(n_nonzero)])
     return sparse.csr_matrix((data, indices, indptr), shape=(len(n_nonzero), width))
+
+
+def spread(rows, known):
+    """Return CSR rows (n_known, p) where ``known`` (n,), and empty ones elsewhere."""
+    n_nonzero = np.zeros(len(known), dtype=int)
+    n_nonzero[known] = np.diff(rows.indptr)
+    return from_rows(rows.data, rows.indices, n_nonzero, rows.shape[1])
 
 
 def from_dense(block):
@@ -142,7 +140,7 @@ def scale_rows(matrix):
 
 
 @record
-class NumberEncoder(NumberCell, ColumnEncoder):
+class NumberEncoder(runtime.NumberCell, ColumnEncoder):
     """Numbers: one column, robustly scaled."""
 
     expects = "numbers"
@@ -177,11 +175,11 @@ def _learn_scale(numbers):
 def _clipped_scores(numbers, median, spread):
     """Return the clipped robust scores of numbers (n,)."""
     with np.errstate(over="ignore"):
-        return np.clip((numbers - median) / spread, -CLIP, CLIP)
+        return np.clip((numbers - median) / spread, -runtime.CLIP, runtime.CLIP)
 
 
 @record
-class BinEncoder(BinCell, ColumnEncoder):
+class BinEncoder(runtime.BinCell, ColumnEncoder):
     """Numbers: one-hot by bins that hold about the same number of rows of fit."""
 
     expects = "numbers"
@@ -201,7 +199,7 @@ class BinEncoder(BinCell, ColumnEncoder):
 
 
 @record
-class BooleanEncoder(BooleanCell, ColumnEncoder):
+class BooleanEncoder(runtime.BooleanCell, ColumnEncoder):
     """Booleans: one column, 1 or -1."""
 
     expects = "True or False, 1 or 0"
@@ -221,7 +219,7 @@ class BooleanEncoder(BooleanCell, ColumnEncoder):
 
 
 @record
-class DatePartEncoder(DatePartCell, ColumnEncoder):
+class DatePartEncoder(runtime.DatePartCell, ColumnEncoder):
     """Dates: days as a number, age, and the angles of the month and of the weekday."""
 
     expects = (
@@ -261,10 +259,7 @@ class DatePartEncoder(DatePartCell, ColumnEncoder):
             return pd.DatetimeIndex(cells)
         if cells.dtype != object:
             raise self.unsuitable_error(cells[0])
-        try:
-            codes, distinct = factorize(cells)
-        except TypeError:
-            raise self.unsuitable_error(next(filter(is_unhashable, cells))) from None
+        codes, distinct = self.factorize(cells)
         return self._parse(to_objects(distinct))[codes]
 
     def _parse(self, cells):
@@ -296,7 +291,7 @@ def _to_days(dates):
 
 
 @record
-class VectorEncoder(VectorCell, ColumnEncoder):
+class VectorEncoder(runtime.VectorCell, ColumnEncoder):
     """Vectors, such as embeddings of another model: their numbers, with norm 1."""
 
     expects = "vectors (lists, tuples or 1-d arrays of numbers, or scipy sparse rows)"

@@ -6,7 +6,9 @@ Output: for each of them, the name of its column and a text, such as "genres: Ac
 
 import numpy as np
 
-from ._value_encoders import CLIP, BinEncoder
+from sktwotower.runtime._cell_encoders import CLIP
+
+from ._value_encoders import BinEncoder
 
 PARTS_OF_DATES = {
     "age": "how long ago",
