@@ -21,12 +21,7 @@ from sktwotower._tables._ids import (
     plain_positions,
     positions_of,
 )
-from sktwotower._tables._messages import (
-    did_you_mean,
-    format_ids,
-    refuse_misspelled,
-    warn,
-)
+from sktwotower._tables._messages import did_you_mean, format_ids, refuse_misspelled
 from sktwotower._tables._sparse import take_rows
 from sktwotower._tables._stored import index
 
@@ -36,10 +31,6 @@ from ._transformers import Described, prepared
 
 # So many ids are looked up one by one in less time than their checks take.
 MAX_PLAIN, MAX_PLAIN_TEXT = 64, 1000
-
-# Number of rows that are encoded twice in fit, and the relative difference allowed:
-# a decomposition returns nearly the same from fit_transform and from transform.
-N_REPEATED, TOLERANCE = 5, 1e-3
 
 
 def fit_entities(side, id_column, label, features, table, transformer, frame, memory):
@@ -179,15 +170,11 @@ class Entities(Described):
 
         A DataFrame (n, 1 + n_features), with what the side table holds now.
         """
-        ids, side, known = self.ids[:n], self.side_table(), []
-        parts = [pd.Series(ids.to_numpy(), name=self.id_column)]
-        if self.own is not None:
-            parts.append(self.own[:n])
-            known = self.own.columns
+        own, side = self.own, self.side_table()
+        own = pd.DataFrame(index=self.ids[:n]) if own is None else own[:n]
         if side is not None:
-            side = side.drop(columns=known, errors="ignore").reindex(ids)
-            parts.append(side.reset_index(drop=True))
-        return pd.concat(parts, axis=1)
+            side = side.drop(columns=own.columns, errors="ignore")
+        return self._joined(self.ids[:n], own, side)
 
     def side_column(self, name, parameter, remedy):
         """Return the column of the side table that a parameter names, by id."""
@@ -258,13 +245,15 @@ class Entities(Described):
         return self.transform(table)
 
     def _assemble(self, ids, own, side):
-        """Put the id column, features of X and features of the side table together."""
-        table = pd.DataFrame({self.id_column: ids.to_numpy()})
-        parts = [table, own.reset_index(drop=True)]
-        if side is not None:
-            side = side[list(self.side_features)].reindex(ids)
-            parts.append(side.reset_index(drop=True))
-        return pd.concat(parts, axis=1)
+        """Put ids, features of X and those features of the side table together."""
+        side = None if side is None else side[list(self.side_features)]
+        return self._joined(ids, own, side)
+
+    def _joined(self, ids, own, side):
+        """Return a table of ids (n,), features (n, m) and, by id, the side table's."""
+        parts = [pd.Series(ids.to_numpy(), name=self.id_column), own]
+        parts += [] if side is None else [side.reindex(ids)]
+        return pd.concat([each.reset_index(drop=True) for each in parts], axis=1)
 
     def _fitted(self, table, memory):
         """Return these entities with a transformer fitted on their table."""
@@ -274,24 +263,9 @@ class Entities(Described):
             transformer._library = library_of(self.table)
         rows = self.checked_rows(output, len(table))
         new = replace(new, transformer=transformer, width=rows.shape[1])
-        new._check_repeatable(table, rows)
+        new.warn_of_changes(table, rows)
         empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
         return replace(new, rows=sparse.vstack([rows, empty], format="csr"))
-
-    def _check_repeatable(self, table, rows):
-        """Warn if a few rows of fit differ when they are encoded again."""
-        # not all rows, if possible: the output of a row may depend on the other rows
-        n = min(N_REPEATED, max(len(table) - 1, 1))
-        before, again = rows[:n], self.transform(table.iloc[:n])
-        scale = max(abs(before).max(), abs(again).max()) if self.width else 0
-        if scale and abs(before - again).max() > TOLERANCE * scale:
-            warn(
-                f"{self.side}_transformer is not reproducible: transform returned "
-                "other values than fit_transform for the same rows, so vectors "
-                f"computed from features of {self.side}s later will differ from those "
-                "of fit. Set its random_state, and let each output row depend only on "
-                "its own input row; fit_transform must equal fit, then transform."
-            )
 
     @property
     def has_features(self):

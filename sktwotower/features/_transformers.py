@@ -27,6 +27,9 @@ from ._tower_vectorizer import TowerVectorizer
 # A column that is larger than this in more than this share of the rows outweighs ids of
 # size 1: with numbers around 10 in all rows, half as much is found as without them.
 LARGE, SHARE = 10, 0.1
+# Number of rows that are encoded twice in fit, and the relative difference allowed:
+# a decomposition returns nearly the same from fit_transform and from transform.
+N_REPEATED, TOLERANCE = 5, 1e-3
 
 
 def prepared(transformer, side, id_column):
@@ -171,6 +174,21 @@ class Described:
                 "example with SimpleImputer as its last step."
             )
         return rows
+
+    def warn_of_changes(self, table, rows):
+        """Warn if a few rows of fit differ when they are encoded again."""
+        # not all rows, if possible: the output of a row may depend on the other rows
+        n = min(N_REPEATED, max(len(table) - 1, 1))
+        before, again = rows[:n], self.transform(table.iloc[:n])
+        scale = max(abs(before).max(), abs(again).max()) if self.own_width else 0
+        if scale and abs(before - again).max() > TOLERANCE * scale:
+            warn(
+                f"{self.side}_transformer is not reproducible: transform returned "
+                "other values than fit_transform for the same rows, so vectors "
+                f"computed from features of {self.side}s later will differ from those "
+                "of fit. Set its random_state, and let each output row depend only on "
+                "its own input row; fit_transform must equal fit, then transform."
+            )
 
 
 def _fit_transform(transformer, table, key):
