@@ -10,14 +10,9 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._records import record
-from sktwotower.runtime._context_cells import (
-    DAY,
-    HOUR,
-    LARGEST,
-    LATEST,
-    SHARE,
-    StoredClock,
-)
+from sktwotower.runtime import _context_cells as runtime
+
+from ._value_encoders import from_rows
 
 SECOND = 10**9
 PARTS = {"hour": range(24), "weekday": range(7), "month": range(1, 13)}
@@ -28,7 +23,7 @@ BELOW_AND_ABOVE = np.arange(2, dtype=np.int32)
 
 
 @record
-class RequestClock(StoredClock):
+class RequestClock(runtime.StoredClock):
     """How the time of a request is encoded.
 
     Parameters
@@ -77,7 +72,8 @@ class RequestClock(StoredClock):
     def _gap_names(self):
         """Return the gap of each knot as text; all are distinct."""
         with np.errstate(over="ignore"):
-            gaps = np.minimum((np.exp2(self.knots) - 1) * self.unit, LARGEST).tolist()
+            gaps = (np.exp2(self.knots) - 1) * self.unit
+        gaps = np.minimum(gaps, runtime.LARGEST).tolist()
         for n_digits in range(2, 18):
             names = [_written(gap, n_digits, self.dates) for gap in gaps]
             if len(set(names)) == len(names):
@@ -99,7 +95,7 @@ class RequestClock(StoredClock):
         rows : CSR matrix of shape (n, width), float32
         """
         times = np.asarray(times, dtype=float)
-        known = np.abs(times) < LATEST if self.dates else np.isfinite(times)
+        known = np.abs(times) < runtime.LATEST if self.dates else np.isfinite(times)
         blocks = [_date_entries(times, known)] if self.dates else []
         if gaps is not None and len(self.knots):
             gaps = np.asarray(gaps, dtype=float)
@@ -130,14 +126,14 @@ def _date_entries(times, known):
     Values are 0 unless ``known`` (n,).
     """
     moments = np.where(known, times, 0).astype(np.int64)
-    days = moments // DAY
+    days = moments // runtime.DAY
     columns = np.empty((len(times), 3), dtype=np.int32)
-    columns[:, 0] = moments // HOUR - 24 * days
+    columns[:, 0] = moments // runtime.HOUR - 24 * days
     columns[:, 1] = 24 + (days + 3) % 7  # 1970 began on a Thursday
     months = days.view("datetime64[D]").astype("datetime64[M]").view(np.int64)
     columns[:, 2] = 31 + months % 12
     values = np.zeros((len(times), 3), dtype=np.float32)
-    values[known] = SHARE
+    values[known] = runtime.SHARE
     return columns, values
 
 
@@ -148,10 +144,7 @@ def _as_rows(blocks, shape):
     parts = zip(*blocks, strict=True)
     columns, values = (np.concatenate(each, axis=1) for each in parts)
     stored = values != 0
-    offsets = np.zeros(shape[0] + 1, dtype=np.int32)
-    stored.sum(axis=1).cumsum(out=offsets[1:])
-    arrays = values[stored], columns[stored].astype(np.int32), offsets
-    return sparse.csr_matrix(arrays, shape=shape)
+    return from_rows(values[stored], columns[stored], stored.sum(axis=1), shape[1])
 
 
 def _written(gap, n_digits, dates):
