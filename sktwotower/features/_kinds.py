@@ -11,32 +11,27 @@ import pandas as pd
 
 from sktwotower._tables._messages import did_you_mean
 
+from . import _value_encoders as of_values
 from ._bag_encoders import TagEncoder, WordEncoder, find_delimiter
 from ._cells import LISTS, SPARSE
 from ._key_encoders import LevelEncoder
-from ._value_encoders import (
-    BinEncoder,
-    BooleanEncoder,
-    DatePartEncoder,
-    NumberEncoder,
-    VectorEncoder,
-    length_of,
-)
 
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 WORD = re.compile(r"\w")
 ID_NAME = re.compile(r"(?i:(^|[\W_])(id|code))$|[a-z](Id|ID|Code)$")
 MAX_LEVELS = 50  # integers with more distinct values are quantities
 
-OF_VALUES = LevelEncoder, NumberEncoder, BooleanEncoder, DatePartEncoder
-OF_LISTS = TagEncoder, WordEncoder, VectorEncoder
-ENCODERS = {kind: each for each in OF_VALUES + OF_LISTS for kind in each.kinds}
+# Of a kind with two classes, the last one is the default.
+CLASSES = LevelEncoder, of_values.BinEncoder, of_values.NumberEncoder
+CLASSES += of_values.BooleanEncoder, of_values.DatePartEncoder
+CLASSES += TagEncoder, WordEncoder, of_values.VectorEncoder
+ENCODERS = {kind: each for each in CLASSES for kind in each.kinds}
 
 
 def make_encoder(name, kind, settings):
     """Return the encoder, not fitted, of a column of a kind."""
     binned = kind == "number" and settings.numbers == "quantiles"
-    return (BinEncoder if binned else ENCODERS[kind])(name, kind, settings)
+    return (of_values.BinEncoder if binned else ENCODERS[kind])(name, kind, settings)
 
 
 def check_kinds(kinds, names):
@@ -98,7 +93,7 @@ def _are_vectors(cells):
     """Return whether cells are sparse rows or lists of floats of one length >= 2."""
     if any(isinstance(cell, SPARSE) for cell in cells):
         return True
-    lengths = {length_of(cell) for cell in cells}
+    lengths = {of_values.length_of(cell) for cell in cells}
     if len(lengths) > 1 or lengths <= {None, 0, 1}:
         return False
     try:

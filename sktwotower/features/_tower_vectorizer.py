@@ -21,17 +21,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._records import (
-    array,
-    instance,
-    integer,
-    list_of,
-    number,
-    one_of,
-    record,
-    require,
-)
-from sktwotower._records._checks import text
+from sktwotower import _records as stored
 from sktwotower._sklearn_compat import (
     Interval,
     RealNotInt,
@@ -45,8 +35,8 @@ from sktwotower._tables._pickled import VersionedMixin
 from sktwotower._tables._sparse import side_by_side
 
 from ._cells import check_table, read_cells
-from ._kinds import ENCODERS, check_kinds, choose_kind, make_encoder
-from ._value_encoders import BinEncoder, Settings
+from ._kinds import CLASSES, ENCODERS, check_kinds, choose_kind, make_encoder
+from ._value_encoders import Settings
 
 COUNT = Interval(Integral, 1, None, closed="left")
 
@@ -70,7 +60,7 @@ class VectorizerParameters(VersionedMixin, TransformerMixin, BaseEstimator):
     numbers: str = "scaled"
 
 
-@record
+@stored.record
 class TowerVectorizer(VectorizerParameters):
     """Turn a table of users or items into one sparse row per entity.
 
@@ -195,20 +185,21 @@ class TowerVectorizer(VectorizerParameters):
     [0.0, 0.0, 1.0, 0.0, -1.0, 0.0]
     """
 
-    kinds_: dict[str, one_of(*ENCODERS, "drop")]
-    encoders_: list[tuple[integer(), instance(*ENCODERS.values(), BinEncoder)]]
-    _shares_missing: list_of(number(0), "n_features_in_")
-    _library: one_of(*LIBRARIES)  # of X in fit
-    n_features_in_: integer(1)
-    feature_names_in_: array("object", "n_features_in_")
+    kinds_: dict[str, stored.one_of(*ENCODERS, "drop")]
+    encoders_: list[tuple[stored.integer(), stored.instance(*CLASSES)]]
+    _shares_missing: stored.list_of(stored.number(0), "n_features_in_")
+    _library: stored.one_of(*LIBRARIES)  # of X in fit
+    n_features_in_: stored.integer(1)
+    feature_names_in_: stored.array("object", "n_features_in_")
 
     def _check_stored(self, place):
         n = self.n_features_in_
-        require(len(self.kinds_) == n, f"{place}.kinds_", f"the kinds of {n} columns")
+        fits = len(self.kinds_) == n
+        stored.require(fits, f"{place}.kinds_", f"the kinds of {n} columns")
         names = list(vars(self).get("feature_names_in_", []))
-        list_of(text)(names, f"{place}.feature_names_in_")
+        stored.list_of(str)(names, f"{place}.feature_names_in_")
         for position, _ in self.encoders_:
-            integer(0, n - 1)(position, f"{place}.encoders_")
+            stored.integer(0, n - 1)(position, f"{place}.encoders_")
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None) -> Self:
