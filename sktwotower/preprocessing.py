@@ -223,9 +223,8 @@ def ratings_to_events(X, y, at_least: Any = 4) -> tuple[Any, np.ndarray]:
         raise ValueError(
             f"at_least must be a level of y, up to {top}. Got {at_least!r}."
         )
-    return X, np.where(
-        ratings >= at_least, 1, 0.01
-    )  # chosen by benchmarks/bench_ratings.py
+    rewards = np.where(ratings >= at_least, 1, 0.01)  # by benchmarks/bench_ratings.py
+    return X, rewards
 
 
 def interactions_from_matrix(
