@@ -12,15 +12,9 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._records import csr, integer, one_of, record, require
+from sktwotower._tables import _ids
 from sktwotower._tables._columns import latest_rows
 from sktwotower._tables._frames import as_frame, library_of
-from sktwotower._tables._ids import (
-    check_ids,
-    known_as_text,
-    known_positions,
-    plain_positions,
-    positions_of,
-)
 from sktwotower._tables._messages import did_you_mean, format_ids, refuse_misspelled
 from sktwotower._tables._sparse import take_rows
 from sktwotower._tables._stored import index
@@ -55,7 +49,7 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
     """
     transformer = prepared(transformer, side, id_column)
     new = Entities(side, id_column, label, features, table, transformer)
-    ids = check_ids(frame[id_column], f"{side} column {label!r}")
+    ids = _ids.check_ids(frame[id_column], f"{side} column {label!r}")
     side_table = new.side_table()
     if side_table is None:
         codes, known = pd.factorize(ids, sort=True)
@@ -63,7 +57,7 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
     else:
         names = tuple(side_table.columns)
         new = replace(new, ids=side_table.index, side_features=names)
-        codes = positions_of(ids, new.ids)
+        codes = _ids.positions_of(ids, new.ids)
         new._check_missing(ids[codes < 0].unique())
     own = latest_rows(frame[features], codes, len(new.ids), f"column {label!r}")
     if side == "item" and features:
@@ -148,7 +142,7 @@ class Entities(Described):
                 f"{did_you_mean(self.label, side.columns)}"
             )
         column = self.label if self.label in side.columns else side.columns[0]
-        ids = check_ids(side[column], f"column {column!r} of {name}")
+        ids = _ids.check_ids(side[column], f"column {column!r} of {name}")
         repeated = ids[ids.duplicated()].unique()
         if len(repeated):
             raise ValueError(
@@ -198,7 +192,7 @@ class Entities(Described):
             remedy = (
                 f"They have another type there: {self.side}s holds {self.ids.dtype}, "
                 f"X {missing.dtype}. Convert one of them."
-                if known_as_text(missing, self.ids)
+                if _ids.known_as_text(missing, self.ids)
                 else "Add a row for each (its features may be missing), or drop their "
                 "events."
             )
@@ -277,11 +271,11 @@ class Entities(Described):
         if type(values) is np.ndarray and len(values) <= (
             MAX_PLAIN_TEXT if values.dtype == object else MAX_PLAIN
         ):
-            codes = plain_positions(values.tolist(), self.ids)
+            codes = _ids.plain_positions(values.tolist(), self.ids)
             if codes is not None:
                 return np.array(codes, dtype=np.int64)
-        ids = check_ids(values, name)
-        return known_positions(ids, self.ids, name, "fit")
+        ids = _ids.check_ids(values, name)
+        return _ids.known_positions(ids, self.ids, name, "fit")
 
     def describe(self, frame, name, events=False):
         """Return ids (n,), positions (n,), feature rows (n, p) and a table of features.

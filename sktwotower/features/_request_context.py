@@ -201,12 +201,10 @@ class RequestContext(ContextColumns):
         another one, such as the floats that missing text becomes.
         """
         known = {*table.columns[~_are_missing(table).all(axis=0)]}
-        cells = {
-            column: table[column]
-            if column in known
-            else _missing_cells(table.index, dtype)
-            for column, dtype in zip(self.columns, self.dtypes, strict=True)
-        }
+        cells = {}
+        for column, dtype in zip(self.columns, self.dtypes, strict=True):
+            missing = _missing_cells(table.index, dtype)
+            cells[column] = table[column] if column in known else missing
         return pd.DataFrame(cells, columns=self.columns)
 
     def _empty(self, n):
