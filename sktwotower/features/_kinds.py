@@ -1,7 +1,9 @@
-"""The choice of a kind, such as 'text', and of an encoder for each column.
+"""Kinds of columns, such as 'text': how one is chosen, and what its features mean.
 
-Input: the name of a column of users or items, its dtype and its present cells (n,).
-Output: its kind, and the encoder of that kind, not fitted.
+Input: the name of a column of users or items, its dtype and its present cells (n,);
+the stored entries (nnz,) of one feature row of a fitted `TowerVectorizer`.
+Output: its kind, and the encoder of that kind, not fitted; for each entry the name of
+its column, and a text that a person understands, such as "genres: Action".
 """
 
 import re
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._messages import did_you_mean
+from sktwotower.runtime._cell_encoders import CLIP
 
 from . import _value_encoders as of_values
 from ._bag_encoders import TagEncoder, WordEncoder, find_delimiter
@@ -26,6 +29,14 @@ CLASSES = LevelEncoder, of_values.BinEncoder, of_values.NumberEncoder
 CLASSES += of_values.BooleanEncoder, of_values.DatePartEncoder
 CLASSES += TagEncoder, WordEncoder, of_values.VectorEncoder
 ENCODERS = {kind: each for each in CLASSES for kind in each.kinds}
+
+PARTS_OF_DATES = {
+    "age": "how long ago",
+    "month_sin": "time of the year",
+    "month_cos": "time of the year",
+    "weekday_sin": "day of the week",
+    "weekday_cos": "day of the week",
+}
 
 
 def make_encoder(name, kind, settings):
@@ -155,3 +166,81 @@ def _are_dates(distinct):
         return False
     dates = pd.to_datetime([*distinct], utc=True, errors="coerce", format="mixed")
     return not dates.hasnans
+
+
+def features_in_words(vectorizer, columns, values):
+    """Return (name of the column, text) for entries of a feature row, a list.
+
+    ``columns`` and ``values`` (nnz,): positions among the features, which ascend, and
+    what is there. Entries after the last feature are left out.
+    """
+    encoders = [encoder for _, encoder in vectorizer.encoders_]
+    starts = np.cumsum([0, *(len(encoder.names) for encoder in encoders)])
+    n_own, found = np.searchsorted(columns, starts[-1]), []
+    for column, value in zip(columns[:n_own], values[:n_own], strict=True):
+        block = np.searchsorted(starts, column, side="right") - 1
+        encoder, place = encoders[block], column - starts[block]
+        found.append((encoder.name, f"{encoder.name}: {_text(encoder, place, value)}"))
+    return found
+
+
+def _text(encoder, place, value):
+    """Return what a value in one of the columns of an encoder means."""
+    if encoder.marks_missing and place == len(encoder.names) - 1:
+        return "missing"
+    if isinstance(encoder, of_values.BinEncoder):
+        return _bin(encoder.edges, place)
+    if encoder.kind == "boolean":
+        return "yes" if value > 0 else "no"
+    if encoder.kind == "datetime":
+        return _date(encoder, place, value)
+    if encoder.kind == "number":
+        return _unscaled(value, encoder.scale, _short, ("or less", "or more"))
+    if encoder.kind == "vector":
+        return f"entry {place} of the vector"
+    return _key(encoder, place)
+
+
+def _key(encoder, place):
+    """Return the name of a level, a tag or a word."""
+    if place >= len(encoder.columns):
+        return "a rare or a new one"
+    name = encoder.names[place]
+    return f'"{name}"' if encoder.kind == "text" else name
+
+
+def _date(encoder, place, value):
+    name = encoder.names[place]
+    if name in PARTS_OF_DATES:
+        return PARTS_OF_DATES[name]
+    return _unscaled(2 * value, encoder.days_scale, _day, ("or earlier", "or later"))
+
+
+def _bin(edges, place):
+    """Return the limits of a bin."""
+    if len(edges) == 0:
+        return "any number"
+    if place == 0:
+        return f"less than {_short(edges[0])}"
+    if place == len(edges):
+        return f"{_short(edges[-1])} or more"
+    return f"{_short(edges[place - 1])} to {_short(edges[place])}"
+
+
+def _unscaled(score, scale, write, ends):
+    """Return the number, or date, of a clipped robust score."""
+    text = write(score * scale[1] + scale[0])
+    if abs(score) < CLIP:
+        return text
+    return f"{text} {ends[int(score > 0)]}"
+
+
+def _short(number):
+    return f"{number:.6g}"
+
+
+def _day(days):
+    try:
+        return str(np.datetime64(round(days * 24), "h").astype("M8[D]"))
+    except OverflowError:
+        return "a date"

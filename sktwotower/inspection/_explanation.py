@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower.features import TowerVectorizer
-from sktwotower.features._words import features_in_words
+from sktwotower.features._kinds import features_in_words
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._explained_score import name_of, rows_of_past, rows_of_table
 from sktwotower.towers._sequence_batches import latest_events

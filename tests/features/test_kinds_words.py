@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sktwotower import TowerVectorizer
-from sktwotower.features._words import features_in_words
+from sktwotower.features._kinds import features_in_words
 
 TABLE = pd.DataFrame(
     {
