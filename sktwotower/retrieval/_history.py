@@ -130,12 +130,7 @@ def history_users(history, users):
 def pairs_of(given, query, fitted, name, order=None):
     """Return users, an Index, and items, (n_pairs,) each, of pairs that were given."""
     users, items = fitted.users, fitted.items
-    owners, chosen, *_ = read_pairs(
-        given,
-        name,
-        columns=(users.id_column, items.id_column),
-        labels=(users.label, items.label),
-        owners=query.ids,
-        order=order,
-    )
+    columns = users.id_column, items.id_column
+    how = {"labels": (users.label, items.label), "owners": query.ids, "order": order}
+    owners, chosen, *_ = read_pairs(given, name, columns=columns, **how)
     return check_ids(owners, f"the users of {name}"), chosen

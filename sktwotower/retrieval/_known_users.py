@@ -72,8 +72,7 @@ class KnownUsersMixin:
             fitted.users.label: np.repeat(query.ids, np.diff(seen.indptr)),
             fitted.items.label: fitted.items.ids.to_numpy()[seen.indices],
         }
-        library = library_for(self, fitted, users)
-        return in_library(pd.DataFrame(columns), library)
+        return in_library(pd.DataFrame(columns), library_for(self, fitted, users))
 
     def forget_users(self, users) -> Self:
         """Remove users, as if fit had not known their ids, events and features.
@@ -156,8 +155,6 @@ class KnownUsersMixin:
     def _forget(self, fitted, gone):
         """Replace the fitted state and the side table by ones without some users."""
         left = fitted.without_users(gone)
-        given = self.get_params(deep=False)
-        if "users" in given:
-            sides = given["users"], fitted.users, left.users
-            self.set_params(users=parameter_without(*sides, gone))
+        if "users" in self.get_params(deep=False):
+            self.users = parameter_without(self.users, fitted.users, left.users, gone)
         self._fitted = left

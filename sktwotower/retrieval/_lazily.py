@@ -13,7 +13,7 @@ from sktwotower._sklearn_compat import without_output
 from ._fitted_state import fitted_of
 
 
-def recommend_lazily(model, X, options):
+def recommend_lazily(model, X, path, options):
     """Return ``model.recommend(X, **options)`` as a Dask dataframe.
 
     The model and the options are one node of the graph: the scheduler sends them once
@@ -25,11 +25,13 @@ def recommend_lazily(model, X, options):
     model : recommender
         Fitted. What it learns after this call does not change the result.
     X : Dask DataFrame or Series
+    path : None
+        Anything else is refused.
     options : dict
         Further arguments of `recommend`.
     """
     fitted = fitted_of(model)
-    if options.pop("path") is not None:
+    if path is not None:
         raise ValueError(
             "path must be None where X is of Dask, as nothing is computed yet. Got "
             f"{type(X).__name__}. Write the result: "

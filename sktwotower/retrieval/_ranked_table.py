@@ -39,9 +39,7 @@ def write_parquet(tables, path):
 
     The file gets its name when the last one is written (`replaced_file`).
     """
-    message = (
-        "path= writes Parquet, which needs pyarrow: pip install 'sktwotower[parquet]'."
-    )
+    message = "path= writes Parquet by pyarrow: pip install 'sktwotower[parquet]'."
     parquet, writer = imported("pyarrow.parquet", message), None
     with replaced_file(path) as file:
         try:

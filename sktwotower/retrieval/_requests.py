@@ -146,8 +146,7 @@ def read_request(
         if X is None and history is not None:
             X = _history.history_users(history, fitted.users)
         users = read_users(fitted, X, name, context)
-    how = unknown_candidates, rules
-    allowed = candidate_positions(candidates, users, fitted, *how)
+    allowed = candidate_positions(candidates, users, fitted, unknown_candidates, rules)
     left_out = _read_exclude(exclude, users, fitted)
     past = past_of(fitted, users, history) if code is None else None
     return Request(users, past, allowed, left_out)
@@ -192,7 +191,7 @@ def query_of_events(fitted, frame):
     return replace(query, asked=fitted.asked(frame, len(query)))
 
 
-def read_query(entities, X, name, schema=None):
+def read_query(entities, X, name, schema):
     """Return the ``Query`` for ids, or for a table, of users or items.
 
     ``X`` is None (all known from fit), one-dimensional ids, or a table with the id
@@ -221,13 +220,11 @@ def _parsed(entities, X, name, schema):
         return None, values
     if values.ndim == 2 and values.shape[1] == 1:
         return None, values[:, 0]
-    if schema is not None:
-        values = schema.with_empty_columns(values)
-    n_columns = None if schema is None else schema.n_columns
-    if values.ndim != 2 or values.shape[1] != n_columns:
+    values = schema.with_empty_columns(values)
+    if values.ndim != 2 or values.shape[1] != schema.n_columns:
         raise ValueError(
             f"{name} must be a one-dimensional array of ids, or a table with the "
-            f"{n_columns} columns of fit. Got shape {values.shape}."
+            f"{schema.n_columns} columns of fit. Got shape {values.shape}."
         )
     return _history.array_with_names(values, name, schema), None
 
@@ -331,7 +328,8 @@ def _read_exclude(exclude, query, fitted):
     if exclude is None:
         return None
     of_one_user = _history.items_of_one_user(exclude, query)
-    what, n_items = "the items of exclude", len(fitted.items)
+    what, source = "the items of exclude", "the users asked for"
+    n_items = len(fitted.items)
     if of_one_user is not None:
         codes = fitted.items.codes(_frames.list_as_array(of_one_user), what)
         codes = np.unique(codes[codes >= 0])
@@ -339,7 +337,6 @@ def _read_exclude(exclude, query, fitted):
     owners, chosen = _history.pairs_of(exclude, query, fitted, "exclude")
     asked = check_ids(query.ids, "X")
     users = asked.unique()
-    source = "the users asked for"
     places = known_positions(owners, users, "the users of exclude", source)
     codes = fitted.items.codes(chosen, what)
     known = (places >= 0) & (codes >= 0)

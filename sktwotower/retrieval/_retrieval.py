@@ -395,31 +395,25 @@ class RetrievalMixin(KnownUsersMixin):
         2  ann  paint  -0.36     3
         """
         asked = {"candidates": candidates, "unknown_candidates": unknown_candidates}
-        asked |= {"exclude": exclude, "context": context}
+        asked |= {"history": history, "exclude": exclude, "context": context}
+        given = {"where": where, "max_per": max_per, "diversity": diversity}
         if is_of(X, DASK_FRAME, DASK_SERIES):
             options = {"n_neighbors": n_neighbors, "exclude_seen": exclude_seen}
-            options |= {"where": where, "max_per": max_per, "diversity": diversity}
-            options |= {"history": history, "path": path}
-            return recommend_lazily(self, X, options | asked)
+            return recommend_lazily(self, X, path, asked | given | options)
         fitted = fitted_of(self)
         k, serving = self._k(n_neighbors, fitted), self._serving()
         hidden, rules = self.exclude_seen, NO_RULES
         if exclude_seen is not None:
             hidden = check_flag(exclude_seen, "exclude_seen")
-        if any(rule is not None for rule in (where, max_per, diversity)):
-            rules = fitted.item_table.rules(where, max_per, diversity, k)
+        if any(rule is not None for rule in given.values()):
+            rules = fitted.item_table.rules(k=k, **given)
         lazy = path is None  # a file is written block by block
-        request = read_request(fitted, X, history, rules=rules, lazy=lazy, **asked)
-        how = serving, hidden, rules
+        request = read_request(fitted, X, rules=rules, lazy=lazy, **asked)
         if path is not None:
-            return write_parquet(_tables(fitted, request, k, *how), path)
+            tables = _tables(fitted, request, k, serving, hidden, rules)
+            return write_parquet(tables, path)
         request.check_size(k)
-        if request.past is None or rules.reorder:
-            found = _lists(fitted, request, k, *how)
-        else:
-            users, past, allowed = request.users, request.past, request.allowed
-            excluded = request.excluded(hidden)
-            found = fitted.search(users, past, k, serving, excluded, allowed)
+        found = _lists(fitted, request, k, serving, hidden, rules)
         library = library_for(self, fitted, X, history, candidates, exclude)
         label = fitted.users.label
         return ranked_table(fitted, library, request.users.ids, *found, label)
@@ -444,9 +438,9 @@ def _lists(fitted, request, k, serving, hidden, rules=NO_RULES):
     return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
 
 
-def _tables(fitted, request, k, serving, *how):
+def _tables(fitted, request, k, serving, hidden, rules):
     """Yield a table of recommendations for each block of the users of a request."""
     for block in blocks(len(request), bool(serving.verbose)):
         part, label = request[block], fitted.users.label
-        found = _lists(fitted, part, k, serving, *how)
+        found = _lists(fitted, part, k, serving, hidden, rules)
         yield ranked_table(fitted, PANDAS, part.users.ids, *found, label)
