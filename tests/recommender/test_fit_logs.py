@@ -28,7 +28,8 @@ def test_fit_logs_sizes_epochs_and_choices(records):
         r"epoch 2 of 2, train_loss \d+\.\d{4}, \d+\.\d s",
         r"fit took \d+\.\d s: 12 users, 9 items, history pooled, candidates \w+, "
         r"temperature [\d.]+, half-life None, impression weight [\d.]+, "
-        r"cold item weight 1\.0, 2 epochs, train_loss \d+\.\d{4}, index ExactNeighbors with recall 1\.000",
+        r"cold item weight 1\.0, 2 epochs, train_loss \d+\.\d{4}, "
+        r"index ExactNeighbors with recall 1\.000",
     ]
     assert len(lines) == len(patterns)
     for line, pattern in zip(lines, patterns, strict=True):
