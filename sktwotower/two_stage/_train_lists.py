@@ -4,6 +4,8 @@ Input: events before and after a cut, of which some were shown and not chosen.
 Output: a ``ListStage``, with a ranker and the order that pays.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -83,47 +85,82 @@ def train_on_lists(recipe, columns, ranker, cut, describer, row_columns):
     sizes = np.bincount(later.users)
     sampled = users_of_events(sizes, rng, max(MAX_ROWS, sizes.max()))
     kept = np.flatnonzero(np.isin(later.users, sampled))
-    as_of, frozen = (table.iloc[kept] for table in tables)
-    later, learnt = later.part(kept), as_of.copy()
+    later, learnt = later.part(kept), tables[0].iloc[kept]
     groups = pd.factorize(later.frame[columns.lists])[0]
     stale = rng.random(groups.max() + 1)[groups] < STALE
-    learnt.loc[stale] = frozen.loc[stale]
+    learnt = learnt.mask(np.repeat(stale[:, None], learnt.shape[1], 1), tables[1])
     how = cut.first, recipe.n_candidates, describer, columns, row_columns
     rows, shown, describer = labelled_rows(*how, later, learnt, recipe.features)
-    users, late = shown.users, late[kept][shown.order]
-    weights, first = np.ones(len(users)), None
-    if columns.position is not None:
-        positions = rows.features["position"].to_numpy()
-        weights /= np.maximum(describer.log.places.at(positions), MIN_FACTOR)
-        first = float(np.nanmin(positions))
-    unknown = np.isnan(shown.scores)
-    lowest = np.min(shown.scores, initial=0.0, where=~unknown) - 1
-    own = np.where(unknown, lowest, shown.scores)
-
-    def choose(counted, scores_of, judged):
-        table = with_position(with_counts(rows.features, counted), first)
-        table = rows._replace(features=table).part(judged)
-        scores = {"retriever": own[judged], "ranker": scores_of(table.features)}
-        scores["click_rate"] = click_rates_of(table.features)
-        return _choose(table, users[judged], scores, weights[judged])
-
-    def by_others(table):
-        folds = (rng.permutation(users.max() + 1) % N_FOLDS)[users]
-        return scores_by_others(ranker, rows, folds, named, table)[0]
-
-    as_of, frozen = (table.iloc[shown.order] for table in (as_of, frozen))
+    kept = kept[shown.order]
+    as_of, frozen = (table.iloc[kept] for table in tables)
+    lists, late = _Lists.of(rows, shown, columns, describer.log.places), late[kept]
     gains = later_gains = None
     if late.any():
-        early = rows.part(~late).fit(ranker, named)
-        order, later_gains = choose(frozen, early.scores, late)
-        updated, others = choose(as_of, early.scores, late)
+        early = rows.part(~late).fit(ranker, named).scores
+        order, later_gains = lists.choose(frozen, early, late)
+        updated, others = lists.choose(as_of, early, late)
         others = others.drop(columns="order").add_suffix("_updated")
         later_gains = later_gains.join(others)
     else:
-        order, gains = choose(as_of, by_others, ~late)
+        folds = (rng.permutation(shown.users.max() + 1) % N_FOLDS)[shown.users]
+
+        def by_others(features):
+            return scores_by_others(ranker, rows, folds, named, features)[0]
+
+        order, gains = lists.choose(as_of, by_others, ~late)
         updated = order
-    kept = first, counts, describer.log.places, row_columns, gains, later_gains
-    return ListStage(order, updated, rows.fit(ranker, named), *kept), describer
+    stage = order, updated, rows.fit(ranker, named), lists.first, counts
+    kept = describer.log.places, row_columns, gains, later_gains
+    return ListStage(*stage, *kept), describer
+
+
+class _Lists(NamedTuple):
+    """Rows of later lists, described, and what else the choice of an order depends on.
+
+    Parameters
+    ----------
+    rows : LabelledRows
+    users : int array of shape (n_rows,)
+        Positions of their users.
+    own : float array of shape (n_rows,)
+        Scores of the retriever, the lowest ones for items that it does not know.
+    weights : float array of shape (n_rows,)
+        How much a row counts if it was chosen.
+    first : float or None
+        The first position, if any are known.
+    """
+
+    rows: LabelledRows
+    users: np.ndarray
+    own: np.ndarray
+    weights: np.ndarray
+    first: float | None
+
+    @classmethod
+    def of(cls, rows, shown, columns, places):
+        """Return ``LabelledRows`` with what is known of their ``ShownRows``."""
+        weights, first = np.ones(len(rows.labels)), None
+        if columns.position is not None:
+            positions = rows.features["position"].to_numpy()
+            weights /= np.maximum(places.at(positions), MIN_FACTOR)
+            first = float(np.nanmin(positions))
+        unknown = np.isnan(shown.scores)
+        lowest = np.min(shown.scores, initial=0.0, where=~unknown) - 1
+        own = np.where(unknown, lowest, shown.scores)
+        return cls(rows, shown.users, own, weights, first)
+
+    def choose(self, counted, scores_of, judged):
+        """Return the ``ListOrder`` that pays, and the gains of all, a DataFrame.
+
+        ``counted`` (n_rows, n_features): features that count, in place of those that
+        were learnt from. ``scores_of``: a function that returns the ranker's scores of
+        features. ``judged``: which rows count, bool (n_rows,).
+        """
+        table = with_position(with_counts(self.rows.features, counted), self.first)
+        rows = self.rows._replace(features=table).part(judged)
+        scores = {"retriever": self.own[judged], "ranker": scores_of(rows.features)}
+        scores["click_rate"] = click_rates_of(rows.features)
+        return _choose(rows, self.users[judged], scores, self.weights[judged])
 
 
 def rescaled(lists, first, final, later):

@@ -320,9 +320,9 @@ def test_lists_in_several_contexts():
     events["list"] = events["user"] + events["place"]
     parts = {"lists": "list", "n_candidates": 6, "context": None}
     model = stages(knowing(), later_size=0.4, **parts).fit(events, y)
-    model._fitted = replace(
-        model._fitted, lists=model._fitted.lists._replace(order="ranker")
-    )
+    lists = model._fitted.lists
+    lists = lists._replace(order=lists.order._replace(name="ranker"))
+    model._fitted = replace(model._fitted, lists=lists)
     mixed = model.predict(events)
     for place in ("home", "work"):
         rows = (events["place"] == place).to_numpy()
