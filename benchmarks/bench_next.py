@@ -80,7 +80,7 @@ class Model:
 TIME = {"time": "time"}
 # In messages of baselines that cannot be measured: too many items, or some that are in
 # no positive event of train.
-CANNOT = "max_memory", "that fit has not seen"
+CANNOT = "max_memory", "max_items", "that fit has not seen"
 MODELS = {
     "popularity": Model(PopularityRecommender),
     "recent popularity": Model(PopularityRecommender, TIME, {"window": DAYS}, True),

@@ -4,7 +4,7 @@ Input: past items, CSR (n, n_items), and the ``ItemScores`` of a model.
 Output: scores and positions (n, k) of the best items.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -35,10 +35,6 @@ class ItemScores:
     def n_items(self):
         """The number of items."""
         return getattr(self, fields(self)[0].name).shape[0]
-
-    def without_users(self, kept):
-        """Return the same with users at positions ``kept`` only: it knows items."""
-        return self
 
 
 def ordering(dims):
@@ -100,9 +96,12 @@ class FittedMatrix(Fitted):
         return None if in_order is None else in_order.events()
 
     def fields_without(self, gone, left):
-        """Return the model without what it holds of single users, a dict."""
+        """Return the model without the events of users, if it holds any."""
+        if self.model.replayed is None:
+            return {}
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
-        return {"model": self.model.without_users(kept)}
+        left = self.model.replayed.take(kept)
+        return {"model": replace(self.model, replayed=left)}
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.

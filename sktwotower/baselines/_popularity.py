@@ -5,7 +5,7 @@ Output: a share of users (n_items,), the same for all users.
 """
 
 import datetime
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
@@ -120,11 +120,6 @@ class _Popularity(ItemScores):
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
         return np.tile(self.shares, (past.shape[0], 1))
-
-    def without_users(self, kept):
-        """Return the same with the events of users at positions ``kept`` only."""
-        replayed = self.replayed and self.replayed.take(kept)
-        return replace(self, replayed=replayed)
 
 
 def ages_of(times):
