@@ -166,11 +166,12 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
 
         Notes
         -----
-        One pass is made over all positive events so far, and similarities of items are
-        computed again: minutes for millions of events. Factors of positions stay as fit
-        found them, and levels of columns that fit did not see are missing values.
-        Candidates of a retriever that was fitted on all events at once are other ones
-        if its ``partial_fit`` is not a refit, as that of `EASERecommender` is.
+        Each call makes one pass over all positive events so far, and computes again
+        which items are chosen together: it costs a part of what `fit` does, which
+        trains rankers and fits the retriever twice. Factors of positions stay as fit
+        found them, and levels of columns that fit did not see are missing values. If
+        ``partial_fit`` of the retriever is a refit, as that of `EASERecommender`, the
+        features of candidates are those of `fit` on all events.
 
         Examples
         --------
