@@ -9,14 +9,13 @@ from operator import attrgetter
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from sktwotower._records import csr, integer, one_of, record, require
 from sktwotower._tables import _ids
 from sktwotower._tables._columns import latest_rows
 from sktwotower._tables._frames import as_frame, library_of
 from sktwotower._tables._messages import did_you_mean, format_ids, refuse_misspelled
-from sktwotower._tables._sparse import take_rows
+from sktwotower._tables._sparse import take_rows, with_empty_row
 from sktwotower._tables._stored import index
 
 from ._after_fit import with_keys
@@ -258,8 +257,8 @@ class Entities(Described):
         rows = self.checked_rows(output, len(table))
         new = replace(new, transformer=transformer, width=rows.shape[1])
         new.warn_of_changes(table, rows)
-        empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
-        return replace(new, rows=sparse.vstack([rows, empty], format="csr"))
+        # a copy: the transformer may keep its output
+        return replace(new, rows=with_empty_row(rows.copy()))
 
     @property
     def has_features(self):

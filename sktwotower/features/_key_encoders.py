@@ -39,7 +39,8 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
         if self.n_hashed:
             for unknown in np.flatnonzero(places < 0):
                 if not is_null(keys[unknown]):
-                    places[unknown] = len(self.columns) + self._hash(keys[unknown])
+                    number = murmurhash3_32(name_of(keys[unknown]), positive=True)
+                    places[unknown] = len(self.columns) + number % self.n_hashed
         return places
 
     def further_keys(self, keys, counts):
@@ -74,10 +75,6 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
         if self.other >= 0:
             encoder.other = len(keys)
         return encoder
-
-    def _hash(self, key):
-        """Return the number of a key's hashed column, the same in every process."""
-        return murmurhash3_32(name_of(key), positive=True) % self.n_hashed
 
 
 def is_null(key):

@@ -32,10 +32,8 @@ ENCODERS = {kind: each for each in CLASSES for kind in each.kinds}
 
 PARTS_OF_DATES = {
     "age": "how long ago",
-    "month_sin": "time of the year",
-    "month_cos": "time of the year",
-    "weekday_sin": "day of the week",
-    "weekday_cos": "day of the week",
+    "month": "time of the year",
+    "weekday": "day of the week",
 }
 
 
@@ -79,10 +77,9 @@ def choose_kind(name, column, cells):
         return _kind_of_objects(cells, distinct)
     if isinstance(column.dtype, pd.SparseDtype) and cells.dtype.kind in "iuf":
         return "number"
+    whole = cells.dtype.kind in "iu"
     if cells.dtype.kind == "f" and len(cells) < len(column):
         whole = np.array_equal(cells, np.floor(cells)) and len(distinct) < len(cells)
-    else:
-        whole = cells.dtype.kind in "iu"
     if whole:
         return _kind_of_integers(name, len(cells), distinct)
     return {"b": "boolean", "M": "datetime"}.get(cells.dtype.kind, "number")
@@ -210,9 +207,9 @@ def _key(encoder, place):
 
 
 def _date(encoder, place, value):
-    name = encoder.names[place]
-    if name in PARTS_OF_DATES:
-        return PARTS_OF_DATES[name]
+    part = encoder.names[place].partition("_")[0]
+    if part in PARTS_OF_DATES:
+        return PARTS_OF_DATES[part]
     return _unscaled(2 * value, encoder.days_scale, _day, ("or earlier", "or later"))
 
 
