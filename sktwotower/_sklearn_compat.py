@@ -106,8 +106,8 @@ def set_requests(estimator, requests):
 
 
 def drawn_as(name, text):
-    """Return an object that a diagram shows by the name of its class, and its text."""
-    return type(name, (), {"__str__": lambda self: text})()
+    """Return an object that is printed as a text; diagrams name its class."""
+    return type(name, (), {"__repr__": lambda self: text})()
 
 
 def visual_block_of(estimator):

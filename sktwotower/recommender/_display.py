@@ -4,7 +4,7 @@ Input: an estimator with side tables ``users`` and ``items`` among its parameter
 Output: clones that share the tables, a repr with their shapes, and an HTML diagram.
 """
 
-from typing import Self
+from typing import NamedTuple, Self
 
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -29,8 +29,7 @@ class ShownEstimator(RecommenderStateMixin, BaseEstimator):
         copied = type(self)(**params)
         # metadata requests refer to their estimator, and so to its tables
         shared = {id(params[name]): params[name] for name in TABLES if name in params}
-        memo = {id(self): copied} | shared
-        copy_configuration(self, copied, memo)
+        copy_configuration(self, copied, {id(self): copied} | shared)
         return copied
 
     def set_params(self, **params) -> Self:
@@ -70,8 +69,8 @@ class ShownEstimator(RecommenderStateMixin, BaseEstimator):
 
     def __repr__(self, N_CHAR_MAX=700):
         """Show the parameters that are not defaults; of side tables only the shape."""
-        copied = type(self)(**self.get_params(deep=False))
-        copied.set_params(**_shapes(copied.get_params(deep=False)))
+        params = self.get_params(deep=False)
+        copied = type(self)(**params | _shapes(params))
         return BaseEstimator.__repr__(copied, N_CHAR_MAX)
 
     def _get_params_html(self, *args, **kwargs):
@@ -105,18 +104,12 @@ class ShownEstimator(RecommenderStateMixin, BaseEstimator):
 
 def _shapes(params):
     given = {name: params.get(name) for name in TABLES}
-    return {n: _TableShape(table) for n, table in given.items() if table is not None}
+    return {n: drawn_as("Table", _shape(t)) for n, t in given.items() if t is not None}
 
 
-class _TableShape:
-    """Represents a table where an estimator is printed."""
-
-    def __init__(self, table):
-        self.table = table
-
-    def __repr__(self):
-        shape = getattr(self.table, "shape", ("?", "?"))
-        return f"<{type(self.table).__name__} of {shape[0]} rows, {shape[1]} columns>"
+def _shape(table):
+    n_rows, n_columns = getattr(table, "shape", ("?", "?"))
+    return f"<{type(table).__name__} of {n_rows} rows, {n_columns} columns>"
 
 
 def _steps(transformer, name, drawn):
@@ -125,11 +118,10 @@ def _steps(transformer, name, drawn):
     return Pipeline([("features", transformer), (name, drawn)])
 
 
-class BothTowers:
+class BothTowers(NamedTuple):
     """Represents both sides in the diagram, which also shows the class name."""
 
-    def __init__(self, columns):
-        self.columns = columns
+    columns: list
 
     def __str__(self):
         return "a vector of the user and a vector of the item"
@@ -140,29 +132,29 @@ class BothTowers:
 
 def _tower_in_words(estimator, side):
     """Return the steps from a feature row to the vector of a user or an item."""
-    fitted = vars(estimator).get("_fitted")
-    steps = ["feature row"]
+    row, width, fitted = "feature row", WIDTH, vars(estimator).get("_fitted")
     if fitted is not None:
-        steps = [f"{getattr(fitted, f'{side}s').width} features"]
-    given = getattr(estimator, f"{side}_tower")
-    width = WIDTH if fitted is None else fitted.catalog.vectors.shape[1]
+        row = f"{getattr(fitted, f'{side}s').width} features"
+        width = fitted.catalog.vectors.shape[1]
     if estimator.embedding_dim != "auto":
         width = estimator.embedding_dim
-    layers = [*estimator.hidden_layer_sizes, width]
-    steps += [f"{given!r}"] if given is not None else map(str, layers)
     if side == "user" and estimator.history is not None:
-        steps[0] += " + mean of past items"
-    return " → ".join(steps) + (" → unit length" if estimator.normalize else "")
+        row += " + mean of past items"
+    layers = [getattr(estimator, f"{side}_tower")]
+    if layers == [None]:
+        layers = [*estimator.hidden_layer_sizes, width]
+    layers += ["unit length"] if estimator.normalize else []
+    return " → ".join(map(str, [row, *layers]))
 
 
 def _context_in_words(estimator):
     """Return the columns of the context, and what they do; None if there are none."""
-    fitted, selection = vars(estimator).get("_fitted"), estimator.context
+    columns, fitted = estimator.context, vars(estimator).get("_fitted")
     if fitted is not None:
-        selection = fitted.context_columns
-    if isinstance(selection, list | tuple):
-        selection = ", ".join(map(str, selection)) or None
-    if selection is None:
+        columns = fitted.context_columns
+    if isinstance(columns, list | tuple):
+        columns = ", ".join(map(str, columns)) or None
+    if columns is None:
         return None
     row = "feature row" if fitted is None else f"{fitted.context.width} features"
-    return f"{selection} → {row} → changes the user vector"
+    return f"{columns} → {row} → changes the user vector"
