@@ -34,10 +34,8 @@ def with_ages(recipe, events, dates, seed, choice):
     """
     half_life = in_units(recipe.half_life, dates)
     if half_life == "auto":
-        half_life = None
-        if dates:
-            make = functools.partial(_chosen, recipe, events, seed)
-            half_life = choice("half_life", make)
+        make = functools.partial(_chosen, recipe, events, seed)
+        half_life = choice("half_life", make) if dates else None
     events = events._replace(ordered=aged(events.ordered, half_life))
     if dates and half_life is not None:
         half_life = pd.Timedelta(half_life, "ns")

@@ -95,15 +95,11 @@ def asked_of(context, frame, n, given, name, known):
         if not columns:
             table, name = given, "context"
         else:
-            places = np.zeros(len(table), dtype=int)
-            given = given.iloc[places].reset_index(drop=True)
-            table = pd.concat([table.reset_index(drop=True), given], axis=1)
+            table = table.merge(given, how="cross")
     if table.shape[1] == 0:
         return None
     asked = Asked(context.encode(table, name), times_of_requests(context, table, name))
-    if len(table) == n:
-        return asked
-    return asked[np.zeros(n, dtype=int)]
+    return asked if len(table) == n else asked[np.zeros(n, dtype=int)]
 
 
 def times_of_requests(context, table, name):

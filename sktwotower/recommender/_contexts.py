@@ -49,13 +49,10 @@ class EventContexts(NamedTuple):
 
         ``gaps`` (n,): the time since the last event before each.
         """
-        codes = np.zeros(len(events), dtype=np.int64)
-        if table.contexts is not None:
-            codes = table.contexts[events]
-        times = None
+        times, own = None, self.own[_contexts_of(table, events)]
         if self.context.clock is not None and table.times is not None:
             times = table.times[events].astype(float)
-        return self.context.rows(self.own[codes], times, gaps)
+        return self.context.rows(own, times, gaps)
 
     def sorted(self, codes):
         """Return the same in an order that is not that of events, and their codes.
@@ -113,11 +110,8 @@ class EventContexts(NamedTuple):
         """
         rows = self.rows(table, np.arange(table.n_events))
         known = np.flatnonzero(np.diff(rows.indptr))
-        codes = np.zeros(len(known), dtype=np.int64)
-        if table.contexts is not None:
-            codes = table.contexts[known]
         clock, users = rows[known][:, self.own.shape[1] :], table.users
-        first, groups = _groups(users[known], codes, clock)
+        first, groups = _groups(users[known], _contexts_of(table, known), clock)
         chosen = np.ones(len(known), dtype=bool)
         if table.chosen is not None:
             # contexts in which nothing was chosen teach nothing
@@ -151,6 +145,12 @@ class EventContexts(NamedTuple):
             codes = ones_at(block.users, block.contexts, (block.n_users, own.shape[0]))
             used.append(sparse.csr_matrix((codes @ own).sign()))
         return with_empty_row(used.finish())
+
+
+def _contexts_of(table, events):
+    """Return the number (n,) of the context of events at positions (n,); 0: unknown."""
+    unknown = np.zeros(len(events), dtype=np.int64)
+    return unknown if table.contexts is None else table.contexts[events]
 
 
 def _groups(users, codes, clock):
@@ -200,8 +200,7 @@ def further_contexts(context, frame):
     """
     if context is None:
         return None, None, None
-    table = frame[context.columns]
-    distinct, codes, counts = distinct_contexts(table)
+    distinct, codes, counts = distinct_contexts(frame[context.columns])
     context, places, rows = context.grown(distinct, counts)
     contexts, codes = EventContexts(context, rows).sorted(codes)
     return contexts, codes if context.columns else None, places
