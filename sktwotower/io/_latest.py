@@ -4,7 +4,6 @@ Input: the path of a file that `dump` writes again and again.
 Output: the latest model that could be loaded, and its version.
 """
 
-import importlib
 import os
 import threading
 from numbers import Real
@@ -105,7 +104,8 @@ class LatestModel:
         self.path, self.seconds, self.check = path, seconds, check
         self.options = {"mmap": mmap, "verify": verify}
         if load is None:
-            load = importlib.import_module("sktwotower.io").load
+            from ._persist import load  # not where `sktwotower.runtime` is enough
+
             self.options |= {"trusted": trusted, "towers": towers}
         self.load = load
         self.current: Any = None  # before a first model; checkers need not ask
@@ -134,10 +134,8 @@ class LatestModel:
 
     def _look(self):
         """Load the file if it is another one than at the last look."""
-        found = _state(self.path)
-        if found == self._seen:
+        if _state(self.path) == self._seen:
             return
-        self._seen = found
         try:
             self.current = self._load()
         except Exception:

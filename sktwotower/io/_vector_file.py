@@ -111,8 +111,7 @@ def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
     if side == "item":
         ids, vectors = fitted.item_ids, fitted.catalog.vectors
     else:
-        ids = fitted.user_ids
-        vectors = model.embed_users(ids)
+        ids, vectors = fitted.user_ids, model.embed_users(fitted.user_ids)
     stored = rounded(vectors, vector_dtype, f"the vectors of {side}s")
     stored = stored if isinstance(stored, tuple) else (stored,)
     columns = dict(zip(("vector", "scale"), stored, strict=False))
