@@ -68,9 +68,9 @@ class Grouping(NamedTuple):
     side : {"all", "item", "user"}
         Whether all rows are counted together, those of an item or those of a user.
     counts : RunningCounts
-    column : str or None
-        Name of the feature whose levels are counted apart.
-    encoder : Encoder or None
+    column : str, default=None
+        Name of the feature whose levels are counted apart. None: nothing is.
+    encoder : Encoder, default=None
         Its levels.
     """
 

@@ -1,10 +1,14 @@
 """What was shown and chosen up to each row: the same as by a slow loop."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sktwotower.two_stage._list_stage import ListStage
 from sktwotower.two_stage._shown_counts import HALF_LIVES, Showings, ShownCounts
 from sktwotower.two_stage._side_columns import Encoder
 
@@ -149,3 +153,39 @@ def test_columns_with_many_levels_are_not_counted_apart():
     columns = [g.column for g in counts.groupings if g.column]
     assert columns == ["user__c0", "user__c1", "user__c2"]
     assert all(g.counts.half_life is None for g in counts.groupings)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"items": pd.Index(["a"])}, "keys below 65"),
+        ({"users": pd.Index(["a"])}, "keys below 65"),
+        ({"groupings": slice(1, None)}, "all, then items"),
+        ({"column": "sex"}, "levels of a column"),
+        ({"encoder": Encoder("sex", None)}, "levels of a column"),
+    ],
+)
+def test_forged_counts_are_refused(change, message):
+    _, counts = ShownCounts.empty(ENCODERS, SPAN).count(drawn())
+    parts = [*counts.groupings]
+    if "groupings" in change:
+        change = {"groupings": parts[change["groupings"]]}
+    elif {"column", "encoder"} & {*change}:
+        apart = next(each for each in parts if each.column)
+        with pytest.raises(ValueError, match=message):
+            apart._replace(**change)._check_stored("file")
+        return
+    with pytest.raises(ValueError, match=message):
+        replace(counts, **change)._check_stored("file")
+
+
+def test_columns_that_are_counted_must_be_known():
+    _, counts = ShownCounts.empty(ENCODERS, SPAN).count(drawn())
+    row = SimpleNamespace(encoders=[Encoder("topic", LEVELS)])
+    lists = ListStage(*[None] * 9)._replace(counts=counts, rows=row)
+    sides = {"users": ["user__sex"], "items": []}
+    sides = {name: SimpleNamespace(names=names) for name, names in sides.items()}
+    lists.check_columns(SimpleNamespace(**sides), "file")
+    sides["users"] = SimpleNamespace(names=["user__age"])
+    with pytest.raises(ValueError, match="columns among"):
+        lists.check_columns(SimpleNamespace(**sides), "file")
