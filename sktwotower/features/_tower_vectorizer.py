@@ -22,13 +22,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower import _records as stored
-from sktwotower._sklearn_compat import (
-    Interval,
-    RealNotInt,
-    StrOptions,
-    check_feature_names_in,
-    fit_context,
-)
+from sktwotower import _sklearn_compat as compat
 from sktwotower._tables._frames import LIBRARIES, is_missing, library_of
 from sktwotower._tables._output import in_library
 from sktwotower._tables._pickled import VersionedMixin
@@ -38,7 +32,8 @@ from ._cells import check_table, read_cells
 from ._kinds import CLASSES, ENCODERS, check_kinds, choose_kind, make_encoder
 from ._value_encoders import Settings
 
-COUNT = Interval(Integral, 1, None, closed="left")
+COUNT = compat.Interval(Integral, 1, None, closed="left")
+SHARE = compat.Interval(compat.RealNotInt, 0, 1, closed="neither")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -47,10 +42,10 @@ class VectorizerParameters(VersionedMixin, TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {
         "kinds": [dict, None],
-        "min_frequency": [COUNT, Interval(RealNotInt, 0, 1, closed="neither")],
+        "min_frequency": [COUNT, SHARE],
         "max_features": [COUNT],
         "n_hashed": [COUNT, None],
-        "numbers": [StrOptions({"scaled", "quantiles"})],
+        "numbers": [compat.StrOptions({"scaled", "quantiles"})],
     }
 
     kinds: dict[str, str] | None = None
@@ -201,7 +196,7 @@ class TowerVectorizer(VectorizerParameters):
         for position, _ in self.encoders_:
             stored.integer(0, n - 1)(position, f"{place}.encoders_")
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @compat.fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None) -> Self:
         """Choose the kind of each column, and learn its levels, words or scale.
 
@@ -250,7 +245,7 @@ class TowerVectorizer(VectorizerParameters):
         """Set all fitted attributes."""
         table = check_table(self, X, reset=True)
         self._library = library_of(X)
-        names = check_feature_names_in(self).tolist()
+        names = compat.check_feature_names_in(self).tolist()
         forced = check_kinds(self.kinds or {}, names)
         min_count = self.min_frequency
         if not isinstance(min_count, Integral):
@@ -347,7 +342,7 @@ class TowerVectorizer(VectorizerParameters):
         ['genres_Action', 'genres_Drama', 'price']
         """
         check_is_fitted(self)
-        names = check_feature_names_in(self, input_features)
+        names = compat.check_feature_names_in(self, input_features)
         found = [
             name
             for position, encoder in self.encoders_
