@@ -248,8 +248,7 @@ def _read(archive, member, sep, names):
 def _parse_100k(archive):
     ratings = _read(archive, "ml-100k/u.data", "\t", _RATING_COLUMNS)
     users = _read(archive, "ml-100k/u.user", "|", _USER_COLUMNS)
-    skipped = ["released", "video", "url", "unknown"]
-    names = ["item", "title", *skipped, *_GENRES_100K]
+    names = ["item", "title", "released", "video", "url", "unknown", *_GENRES_100K]
     items = _read(archive, "ml-100k/u.item", "|", names)
     flags = items[_GENRES_100K].to_numpy(bool)
     genres = ["|".join(pd.Index(_GENRES_100K)[row]) for row in flags]

@@ -100,9 +100,7 @@ def _with_missing_row(table):
 
     Otherwise integers would become floats then, and other kinds of columns.
     """
-    plain = {
-        name: object for name, dtype in table.dtypes.items() if dtype.kind in "biu"
-    }
+    plain = {c: object for c, dtype in table.dtypes.items() if dtype.kind in "biu"}
     table = table.reset_index(drop=True).astype(plain)
     return table.reindex(np.arange(-1, len(table))).reset_index(drop=True)
 

@@ -7,7 +7,6 @@ Output: CSR float32 (n, width), an empty row where the time is unknown.
 from itertools import pairwise
 
 import numpy as np
-from scipy import sparse
 
 from sktwotower._records import record
 from sktwotower.runtime import _context_cells as runtime
@@ -96,11 +95,16 @@ class RequestClock(runtime.StoredClock):
         """
         times = np.asarray(times, dtype=float)
         known = np.abs(times) < runtime.LATEST if self.dates else np.isfinite(times)
-        blocks = [_date_entries(times, known)] if self.dates else []
+        shape = len(times), 0
+        blocks = [(np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32))]
+        if self.dates:
+            blocks.append(_date_entries(times, known))
         if gaps is not None and len(self.knots):
             gaps = np.asarray(gaps, dtype=float)
             blocks.append(self._gap_entries(gaps, known & (gaps >= 0)))
-        return _as_rows(blocks, (len(times), self.width))
+        columns, values = map(np.hstack, zip(*blocks, strict=True))
+        stored = values != 0  # one of the two knots may have none
+        return from_rows(values[stored], columns[stored], stored.sum(1), self.width)
 
     def _gap_entries(self, gaps, known):
         """Return the columns (n, 2) of gaps (n,) and their values (n, 2).
@@ -135,16 +139,6 @@ def _date_entries(times, known):
     values = np.zeros((len(times), 3), dtype=np.float32)
     values[known] = runtime.SHARE
     return columns, values
-
-
-def _as_rows(blocks, shape):
-    """Return a CSR matrix of blocks: columns (n, k), and values (n, k), 0 for none."""
-    if not blocks:
-        return sparse.csr_matrix(shape, dtype=np.float32)
-    parts = zip(*blocks, strict=True)
-    columns, values = (np.concatenate(each, axis=1) for each in parts)
-    stored = values != 0
-    return from_rows(values[stored], columns[stored], stored.sum(axis=1), shape[1])
 
 
 def _written(gap, n_digits, dates):

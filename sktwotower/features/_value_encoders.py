@@ -168,8 +168,7 @@ def _learn_scale(numbers):
         return median, 1.0
     with np.errstate(over="ignore", invalid="ignore"):
         spread = (high - low) or numbers.std()
-    largest = np.finfo(float).max
-    return median, spread if spread < largest else largest
+    return median, min(np.finfo(float).max, spread)  # the first one if that is nan
 
 
 def _clipped_scores(numbers, median, spread):
