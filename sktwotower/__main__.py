@@ -17,7 +17,7 @@ def main(arguments=None) -> int:
     """Run the command line and return the exit status."""
     args = _options.parse(arguments)
     try:
-        with joined() as is_first, output_of(is_first):
+        with joined() as is_first:
             run(args, is_first)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -36,14 +36,14 @@ def run(args, is_first) -> None:
     model = _models.fit(task, train, args.epochs, args.seed)
     if is_first:
         baselines = {}
-        if hasattr(task, "events"):  # in memory, as the baselines need
+        if not isinstance(task, _tasks.DiskTask):  # in memory, as the baselines need
             seconds = sum(epoch["dur"] for epoch in model.history_)
             baselines = _models.fit_baselines(task, train, seconds, args.seed)
         report = retrieval_report(model, test, baselines=baselines)
         _printed.show_quality(model, report)
         picture = _written.draw(model, task, test, baselines)
     print("\nOnce more, with the held-out events, for what is saved and recommended:")
-    model = _models.fit(task, task.everything(), args.epochs, args.seed)
+    model = _models.fit(task, task.events, args.epochs, args.seed)
     if not is_first:
         return
     examples = io.StringIO()
@@ -51,31 +51,25 @@ def run(args, is_first) -> None:
         _printed.show_recommendations(model, task)
     print(examples.getvalue(), end="")
     page = _written.page(task, report, summary, picture, examples.getvalue())
-    _written.save(model, task, picture, page, args.output)
+    _written.save(model, picture, page, args.output)
     if args.recommendations is not None:
         _written.write_recommendations(model, task, args.recommendations, args.k)
 
 
 @contextlib.contextmanager
 def joined():
-    """Join the processes that torchrun has started; yield whether this is the first."""
+    """Join the processes that torchrun has started, of which the first one prints.
+
+    Yield whether this is the first.
+    """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield True
         return
     from sktwotower.recommender import _processes  # torch takes seconds to import
 
     with _processes.joined() as is_first:
-        yield is_first
-
-
-@contextlib.contextmanager
-def output_of(is_first):
-    """Let only the first process print."""
-    if is_first:
-        yield
-        return
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
+        with contextlib.redirect_stdout(sys.stdout if is_first else io.StringIO()):
+            yield is_first
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import pytest
 
 from sktwotower import __version__, io
 from sktwotower.__main__ import main
-from sktwotower._command_line._disk_task import DiskTask
 from sktwotower._command_line._files import (
     read_feature,
     read_side_table,
@@ -22,7 +21,7 @@ from sktwotower._command_line._files import (
 from sktwotower._command_line._models import RANKED, fit_baselines
 from sktwotower._command_line._options import parse
 from sktwotower._command_line._printed import meaning, show_quality
-from sktwotower._command_line._tasks import Task, own_task, shipped_task
+from sktwotower._command_line._tasks import Task, disk_task, own_task, shipped_task
 from sktwotower._command_line._written import write_recommendations
 from sktwotower.metrics import retrieval_report
 from tests.two_stage.builders import follows
@@ -624,7 +623,7 @@ def test_side_tables_of_several_files_have_their_type_of_ids_and_names(tmp_path)
     songs = pd.DataFrame({"track": [2], "genre": ["rock"]})
     options = ["--user", "listener", "--item", "track", "--time", "time"]
     args = parse(["--data", str(tmp_path), *options, "--item-name", "genre"])
-    task = DiskTask(args, people, songs)
+    task = disk_task(args, people, songs)
     assert task.name(2).split() == ["2", "rock"]
     assert task.users["listener"].tolist() == ["1"]
     assert task.items["track"].tolist() == [2]

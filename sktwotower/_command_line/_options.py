@@ -102,8 +102,7 @@ def parse(arguments) -> argparse.Namespace:
     if not 0 <= args.seed < 2**32:
         parser.error("--seed must be at least 0 and less than 2**32")
     top = args.recommendations
-    is_file = top is None or (top.suffix in (".csv", ".parquet") and not top.is_dir())
-    if not is_file:
+    if top is not None and (top.suffix not in (".csv", ".parquet") or top.is_dir()):
         parser.error(f"--recommendations: {top} must be a .csv or .parquet file")
     if args.data is not None and (args.user is None or args.item is None):
         parser.error("--data needs --user and --item, the names of its id columns")
@@ -130,11 +129,14 @@ def parse(arguments) -> argparse.Namespace:
     return args
 
 
-def own_columns(args) -> list[tuple[str, str]]:
-    """Return each column of the person's file, after the option that names it."""
-    options = "--user", "--item", "--time", "--item-name"
-    columns = args.user, args.item, args.time, args.item_name
-    named = [*zip(options, columns, strict=True)]
+def own_columns(args, of_items=()) -> list[tuple[str, str]]:
+    """Return each column of the person's events, after the option that names it.
+
+    ``of_items``: columns of a side table, which may have the names of the items.
+    """
+    named = [("--user", args.user), ("--item", args.item), ("--time", args.time)]
+    if args.item_name not in of_items:
+        named.append(("--item-name", args.item_name))
     named += [("--context", column) for column in args.context]
     return [(option, column) for option, column in named if column is not None]
 

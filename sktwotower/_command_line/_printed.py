@@ -17,13 +17,11 @@ def meaning(report) -> str:
     """Return the first 20 places of all models of a report in one sentence."""
     found = report.loc["all", "recall@20"]
     of = 100 if found.iloc[0] >= SMALL else 1000
-    first, *others = (f"{of * share:.0f}" for share in found)
-    others = [
-        f"{name} finds {n}" for name, n in zip(found.index[1:], others, strict=True)
-    ]
+    first, *others = (found * of).items()
+    others = [f"{name} finds {n:.0f}" for name, n in others]
     return (
-        f"Of {of:,} later events, on average over {_rows(report)}, {first} are among "
-        f"the first 20 recommendations; {', '.join(others)}."
+        f"Of {of:,} later events, on average over {_rows(report)}, {first[1]:.0f} are "
+        f"among the first 20 recommendations; {', '.join(others)}."
     )
 
 
@@ -34,8 +32,8 @@ def _rows(report) -> str:
 
 def show_quality(model, report) -> None:
     """Print the figures of the model and of the baselines, and what they mean."""
-    best_sellers_are_as_good = report.attrs["best_sellers"]
-    sentence, report = meaning(report), report.loc["all"]
+    sentence, note = meaning(report), report.attrs["best_sellers"]
+    report = report.loc["all"]
     n_users, whose = int(report["users"].iloc[0]), _rows(report)
     sizes, has = f"{n_users:,} users", "has"
     if whose == "requests":
@@ -54,8 +52,8 @@ def show_quality(model, report) -> None:
         "coverage@10: the share of the catalog that is among the first 10 of some "
         f"{whose[:-1]}."
     )
-    if best_sellers_are_as_good:
-        print(best_sellers_are_as_good)
+    if note:
+        print(note)
     if RANKED in report.index:
         print(
             f"{RANKED}: TwoStageRecommender(EASERecommender(), time={model.time!r}) "

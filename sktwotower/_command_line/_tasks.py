@@ -1,32 +1,40 @@
-"""What the command line learns from: the shipped purchases, or a table in memory.
+"""What the command line learns from: the shipped purchases, or a person's own events.
 
 Input: the command line.
 Output: events, their side tables, and how to hold some of them out.
 """
 
+import glob
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sktwotower._tables._columns import codes_of_rows
+from sktwotower._tables._frames import as_frame
+from sktwotower._tables._sources import opened
 from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
 from . import _files as files
-from ._disk_task import DiskTask, is_on_disk, of_known
 from ._options import own_columns
 
 # Codes among the shipped purchases that are not goods.
 NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
+# Of events on disk, those held out are read into memory: a fifth, but no more than these.
+MAX_TEST_ROWS = 1_000_000
+# Number of users of events on disk, drawn at random, from which examples are chosen.
+N_EXAMPLES = 1_000
 
 
 @dataclass
 class Task:
-    """Events, what they are called, and how to hold some of them out."""
+    """Events in memory, what they are called, and how to hold some of them out."""
 
     title: str
-    events: pd.DataFrame  # one row per event: user, item and, if known, time
+    events: pd.DataFrame | str  # one row per event: user, item and, if known, time
     user: str  # column of the user ids
     item: str  # column of the item ids
     time: str | None = None  # column of the times; None: rows are in order of time
@@ -35,15 +43,19 @@ class Task:
     names: pd.Series | None = None  # name of each item, by its id
     context: list[str] = field(default_factory=list)  # columns that describe the event
     which = "the last "  # of a user's items, which are shown
-    name = DiskTask.name
+
+    def known(self) -> dict:
+        """Return parameters of a splitter, by which held-out users and items are known."""
+        columns = {"user_id": self.user, "item_id": self.item}
+        return columns | {"drop_unseen_users": True, "drop_unseen_items": True}
 
     def split(self) -> tuple[pd.DataFrame, pd.DataFrame, str]:
         """Return events to learn from, events held out, and how they were chosen."""
         if self.time is not None:
-            splitter = TimeSplit(test_size=0.2, time=self.time, **of_known(self))
+            splitter = TimeSplit(test_size=0.2, time=self.time, **self.known())
             how = f"the last 20 % by {self.time}"
         else:
-            splitter = LastNSplit(n=0.2, **of_known(self))
+            splitter = LastNSplit(n=0.2, **self.known())
             how = f"the last 20 % of each {self.user}'s rows"
         try:
             train, test = next(splitter.split(self.events))
@@ -58,17 +70,9 @@ class Task:
 
     def summary(self, train, test, how) -> str:
         """Return what there is to learn from, and what is held out."""
-        left_out = len(self.events) - len(train) - len(test)
-        return (
-            f"Learning from {len(train):,} events of {train[self.user].nunique():,} "
-            f"users and {train[self.item].nunique():,} items. Held out: {how}, "
-            f"{len(test) + left_out:,} events; {left_out:,} of these have an unknown "
-            "user or item and are left out."
-        )
-
-    def everything(self) -> pd.DataFrame:
-        """Return all events."""
-        return self.events
+        n_users, n_items = (train[ids].nunique() for ids in (self.user, self.item))
+        learnt = f"{len(train):,} events of {n_users:,} users and {n_items:,} items"
+        return _summary(learnt, how, len(self.events) - len(train), len(test))
 
     def examples(self, model) -> pd.DataFrame:
         """Return the events of the users to recommend to, the latest last."""
@@ -87,41 +91,80 @@ class Task:
             requests[self.time] = self.events[self.time].max()
         return requests
 
+    def name(self, item) -> str:
+        """Return an item's id with its name."""
+        text = "" if self.names is None else str(self.names.get(item, ""))
+        return f"{item!s:<12} {text.strip()}".rstrip()
+
+
+@dataclass
+class DiskTask(Task):
+    """Events on disk: ``events`` is a folder, a pattern or a URL of Parquet files."""
+
+    n_events: int = 0
+    which = ""  # the order of a user's items is not shown
+
+    def split(self):
+        """Return events to learn from, events held out, and how they were chosen."""
+        share = min(0.2, MAX_TEST_ROWS / max(1, self.n_events))
+        splitter = TimeSplit(test_size=share, time=self.time, **self.known())
+        train, test = next(splitter.split(self.events))
+        test = as_frame(test.to_table(), "test")
+        return train, test, f"the last {share:.2%} by {self.time}"
+
+    def summary(self, train, test, how):
+        """Return what there is to learn from, and what is held out."""
+        n_train = train.count_rows()
+        n_held_out = self.n_events - n_train
+        return _summary(f"{n_train:,} events on disk", how, n_held_out, len(test))
+
+    def examples(self, model):
+        """Return the events of some users as a table."""
+        rng, users = np.random.default_rng(0), model.user_ids_
+        n_users = min(N_EXAMPLES, len(users))
+        return model.seen_items(rng.choice(users, n_users, replace=False))
+
+    def requests(self, users):
+        """Return None: examples are without context, as of `examples`."""
+
+
+def _summary(learnt, how, n_held_out, n_used):
+    return (
+        f"Learning from {learnt}. Held out: {how}, {n_held_out:,} events; {n_used:,} of "
+        "these have a known user and item and are used."
+    )
+
 
 def shipped_task() -> Task:
     """Return the shipped purchases: a customer's first purchase of each product."""
-    data = load_online_retail()
-    events = data.data[["customer", "product", "time"]]
-    events = events.drop_duplicates(["customer", "product"])
+    data, columns = load_online_retail(), ["customer", "product", "time"]
+    events = data.data[columns].drop_duplicates(columns[:2])
     goods = ~events["product"].isin(NOT_GOODS)
     print(
         f"Online Retail (Chen et al. 2012, CC0): {len(data.data):,} purchase lines. "
         f"First purchases of a product: {len(events):,}; {(~goods).sum():,} of these, "
         "for carriage, manual entries and bank charges, are left out."
     )
-    return Task(
-        "Online Retail",
-        events[goods].reset_index(drop=True),
-        "customer",
-        "product",
-        "time",
-        users=data.customers,
-        names=data.products.set_index("product")["description"],
-    )
+    events = events[goods].reset_index(drop=True)
+    names = data.products.set_index("product")["description"]
+    return Task("Online Retail", events, *columns, users=data.customers, names=names)
 
 
-def own_task(args) -> Task | DiskTask:
+def own_task(args) -> Task:
     """Return the events of the person's own file or files."""
-    if is_on_disk(args.data):
-        return DiskTask(args, *side_tables(args))
-    path = Path(args.data)
-    columns = [args.user, args.item]
-    events = files.read_table(path)
-    users, items = side_tables(args)
-    names, named = None, {} if items is None else items
-    for option, column in own_columns(args):
-        if column != args.item_name or column not in named:
-            files.check_column(events, column, option, path)
+    path, tables = args.data, side_tables(args)
+    several = "://" in path or glob.has_magic(path)
+    if os.path.isdir(path) or (several and not os.path.isfile(path)):
+        return disk_task(args, *tables)
+    return memory_task(args, *tables)
+
+
+def memory_task(args, users, items) -> Task:
+    """Return the events of one file; ``users`` and ``items``: side tables or None."""
+    path, columns = Path(args.data), [args.user, args.item]
+    events, of_items = files.read_table(path), () if items is None else items
+    for option, column in own_columns(args, of_items):
+        files.check_column(events, column, option, path)
     if args.time is not None:
         columns.append(args.time)
         times = files.read_times(events[args.time], args.time, args.time_format)
@@ -130,10 +173,16 @@ def own_task(args) -> Task | DiskTask:
     missing = events[columns].isna().any(axis=1)
     if missing.any():
         print(f"{missing.sum():,} rows without {' or '.join(columns)} are left out.")
-    events, users, items = with_ids(events[~missing], args, users, items)
+    events, tables = events[~missing].copy(), []
+    for column, table in ((args.user, users), (args.item, items)):
+        ids = files.read_ids(events[column])
+        events[column], table = files.of_one_type(ids, table, column)
+        tables.append(table)
+    users, items = tables
+    names = None
     if args.item_name is not None:
-        of = items if args.item_name in named else events
-        names = files.read_names(of, args.item, args.item_name)
+        table = items if args.item_name in of_items else events
+        names = files.read_names(table, args.item, args.item_name)
     context = [column for column in args.context if column != args.time]
     for column in context:
         events[column] = files.read_feature(events[column])
@@ -150,17 +199,36 @@ def own_task(args) -> Task | DiskTask:
     )
     events, context = events.reset_index(drop=True), args.context
     others = {"users": users, "items": items, "names": names, "context": context}
-    return Task(path.stem, events, args.user, args.item, args.time, **others)
+    return Task(path.stem, events, *pair, args.time, **others)
 
 
-def with_ids(events, args, users, items) -> tuple:
-    """Return events and side tables, whose ids are numbers or text in both."""
-    tables = []
-    for column, table in ((args.user, users), (args.item, items)):
-        ids, table = files.of_one_type(files.read_ids(events[column]), table, column)
-        events = events.assign(**{column: ids})
-        tables.append(table)
-    return events, *tables
+def disk_task(args, users, items) -> DiskTask:
+    """Return events on disk; ``users`` and ``items``: side tables or None."""
+    path, item, named, names = args.data, args.item, args.item_name, None
+    if args.time is None:
+        raise ValueError(
+            f"--data: {path} is several files, of which the latest events are held "
+            "out. Name the column of the time: --time."
+        )
+    of_items = () if items is None else items
+    with opened(path) as source:
+        for option, column in own_columns(args, of_items):
+            source.position(column, option)
+        own_name = item if named is None or named in of_items else named
+        source.select(i=item, t=args.time, n=own_name)
+        counted = source.query("select count(*) as n from events")["n"][0].as_py()
+        users, items = (
+            files.of_one_type(source.empty[column], table, column)[1]
+            for column, table in ((args.user, users), (item, items))
+        )
+        if named in of_items:
+            names = files.read_names(items, item, named)
+        elif named is not None:
+            last = source.query("select i, max(n) as n from events group by i")
+            names = as_frame(last, "X").set_index("i")["n"]
+    others = {"users": users, "items": items, "names": names, "context": args.context}
+    found = others | {"n_events": counted}
+    return DiskTask(path, path, args.user, item, args.time, **found)
 
 
 def side_tables(args) -> tuple:

@@ -64,7 +64,7 @@ def make_folders(args) -> None:
             ) from None
 
 
-def save(model, task, picture, page, folder) -> None:
+def save(model, picture, page, folder) -> None:
     """Write the model, the picture (bytes or None) and the page, and say where."""
     from sktwotower import io  # torch takes seconds to import
 
@@ -102,19 +102,16 @@ def draw(model, task, test, baselines) -> bytes | None:
     None without Matplotlib.
     """
     try:
-        import matplotlib
+        from matplotlib.figure import Figure
     except ImportError:
         print("No picture: Matplotlib is missing. pip install 'sktwotower[plot]'")
         return None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     from sktwotower.plots import RecallByPopularityDisplay, RecallCurveDisplay
 
-    figure, axes = plt.subplots(1, 2, figsize=(14, 4.5), layout="constrained")
+    figure = Figure(figsize=(14, 4.5), layout="constrained")
     figure.suptitle(f"{task.title}: {len(test):,} held-out events")
     displays = RecallCurveDisplay, RecallByPopularityDisplay
-    for display, ax in zip(displays, axes, strict=True):
+    for display, ax in zip(displays, figure.subplots(1, 2), strict=True):
         display.from_estimator(model, test, baselines=baselines, ax=ax)
     file = BytesIO()
     figure.savefig(file, dpi=120)
