@@ -67,6 +67,15 @@ def column_counts(matrix):
     return counts
 
 
+def places_of(offsets, rows):
+    """Return number and place, (m,) each, of the entries of CSR rows (n,)."""
+    starts = offsets[:-1][rows]
+    sizes = offsets[1:][rows] - starts
+    numbers = np.repeat(np.arange(len(rows)), sizes)
+    first = starts - (np.cumsum(sizes) - sizes)
+    return numbers, first[numbers] + np.arange(len(numbers))
+
+
 class PlainReader:
     """Turn JSON and members of a ``ReadFile`` into values, without other libraries.
 

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sktwotower._records._reading import places_of
+
 from . import _sparse
-from ._sequences import Sequences, as_rows, lags_of, places_of, starts
+from ._sequences import Sequences, as_rows, lags_of, starts
 
 # Odd numbers whose multiples, modulo 2 ** 64, look random.
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)

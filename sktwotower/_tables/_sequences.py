@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._records import array, csr, record, require
+from sktwotower._records._reading import places_of
 
 from ._sparse import by_chunks, one_row, take_rows
 
@@ -123,14 +124,6 @@ class Sequences(NamedTuple):
         return self._replace(lags=as_rows(lags.data, indices, lags.indptr, n_items))
 
 
-def places_of(offsets, rows):
-    """Return number and place, (m,) each, of the entries of CSR rows (n,)."""
-    sizes = np.diff(offsets)[rows]
-    numbers = np.repeat(np.arange(len(rows)), sizes)
-    first = np.repeat(offsets[rows] - (np.cumsum(sizes) - sizes), sizes)
-    return numbers, first + np.arange(len(numbers))
-
-
 def lags_of(users, *times):
     """Return the lag (n,), float32, of events sorted by user and by ``times``.
 
@@ -161,9 +154,7 @@ def join_past(past, added, n, n_items):
     later = np.repeat([False, added[2] is None], [len(past[0]), len(added[0])])
     if added[2] is None:
         added = *added[:2], np.arange(len(added[0])).astype(past[2].dtype)
-    rows, items, times = (
-        np.concatenate(pair) for pair in zip(past, added, strict=True)
-    )
+    rows, items, times = map(np.concatenate, zip(past, added, strict=True))
     order = np.lexsort((items, times, later, rows))
     rows, items, times, later = (a[order] for a in (rows, items, times, later))
     kept = starts(rows, items, times, later)

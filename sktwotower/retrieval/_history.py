@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sktwotower._records._reading import places_of
 from sktwotower._tables import _frames
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import warn
 from sktwotower._tables._pairs import read_pairs
-from sktwotower._tables._sequences import places_of
 from sktwotower._tables._times import read_times
 
 

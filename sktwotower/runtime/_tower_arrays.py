@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sktwotower._records import array, integer, list_of, number, require, vectors
+from sktwotower._records._reading import places_of
 
 # Sums of a recent history: four with a decay, and one without.
 N_SUMS = 5
@@ -97,11 +98,7 @@ class PastItems:
     def _entries(self, items):
         """Return columns and values of the rows of items, and the place of each."""
         rows = self.item_rows
-        starts = rows.indptr[items]
-        sizes = rows.indptr[items + 1] - starts
-        places = np.repeat(np.arange(len(items)), sizes)
-        first = starts - (np.cumsum(sizes) - sizes)
-        entries = first[places] + np.arange(len(places))
+        places, entries = places_of(rows.indptr, items)
         return rows.indices[entries], rows.data[entries], places
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from sktwotower._records._reading import places_of
 from sktwotower._tables._sparse import (
     Rows,
     is_mapped,
@@ -116,11 +117,8 @@ class PairContexts:
         shares = np.minimum(DRAWN, MAX_REQUESTS / np.maximum(sizes, 1))
         kept = rng.random(sizes.sum()) < np.repeat(shares, sizes)
         weights = np.minimum(1 / shares, MAX_WEIGHT).astype(np.float32)
-        owners = np.repeat(np.arange(len(users)), sizes)
-        first = np.repeat(self.offsets[users] - (np.cumsum(sizes) - sizes), sizes)
-        places = first + np.arange(len(owners))
-        owners = owners[kept]
-        return places[kept], owners, weights[owners]
+        owners, places = (each[kept] for each in places_of(self.offsets, users))
+        return places, owners, weights[owners]
 
     def add(self, users, positives, impressions, rng):
         """Return the requests of a batch, and what was chosen and shown in each.
