@@ -121,10 +121,8 @@ def fields_of(cls):
     if hasattr(cls, "get_params"):
         found = {name: each for name, each in found.items() if not hasattr(cls, name)}
         found.pop("_", None)  # of a dataclass, before parameters by name only
-    left_out = getattr(cls, "_not_stored", ())
-    return {
-        name: check_of(each) for name, each in found.items() if name not in left_out
-    }
+    skipped = getattr(cls, "_not_stored", ())
+    return {name: check_of(each) for name, each in found.items() if name not in skipped}
 
 
 def record_kind(cls):

@@ -97,14 +97,14 @@ class Writer:
             self.stored[id(array)] = made, array
         return self.write(self.stored[id(array)][0], place)
 
-    def once(self, value, place, write):
+    def once(self, value, place, record_of):
         """Return what JSON holds for an object that may occur more than once.
 
-        ``write(place)`` is called for the first occurrence.
+        ``record_of(value, place)`` returns what is written for the first occurrence.
         """
         if id(value) in self.shared:
             return {"key": self.shared[id(value)][0]}
-        written = write(place)
+        written = self.write(record_of(value, place), place)
         key = len(self.shared)
         self.shared[id(value)] = key, value
         return {"key": key, "value": written}

@@ -24,13 +24,12 @@ def check_memory(needed, what, remedy, max_memory=math.inf):
     if needed <= min(SMALL, max_memory):
         return
     allowed = memory_of_process()
-    if needed > min(allowed, max_memory):
-        limit = f"the {allowed / 1e9:,.1f} GB that this process may use"
-        if max_memory < allowed:
-            limit = f"max_memory={max_memory:g} bytes"
-        raise ValueError(
-            f"{what} take {needed / 1e9:,.1f} GB, more than {limit}. {remedy}"
-        )
+    if needed <= min(allowed, max_memory):
+        return
+    limit = f"the {allowed / 1e9:,.1f} GB that this process may use"
+    if max_memory < allowed:
+        limit = f"max_memory={max_memory:g} bytes"
+    raise ValueError(f"{what} take {needed / 1e9:,.1f} GB, more than {limit}. {remedy}")
 
 
 def check_result(n, what, n_bytes):

@@ -75,11 +75,9 @@ def _made(names, columns, library):
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if twice:
         raise _Unfit(f"two columns have the name {twice[0]!r}")
-    made = {
-        name: _column(values, library)
-        for name, values in zip(names, columns, strict=True)
-    }
-    return nw.from_dict(made, backend=library).to_native()
+    made = (_column(values, library) for values in columns)
+    table = dict(zip(names, made, strict=True))
+    return nw.from_dict(table, backend=library).to_native()
 
 
 @functools.cache

@@ -200,11 +200,7 @@ class Table(NamedTuple):
 
 def _write_table(table, writer, place):
     """Return what JSON holds for a table of any library."""
-
-    def write(place):
-        return writer.write(Table.of(table, place), place)
-
-    return writer.once(table, place, write)
+    return writer.once(table, place, Table.of)
 
 
 def _read_table(spec, reader, place):
@@ -235,10 +231,8 @@ def _read_index(spec, reader, place):
     column, name = (reader.read(each, place) for each in spec)
     require(name is None or type(name) in (str, int), place, "a name")
     with refusing(place, "an index"):
-        values = COLUMN(column, place).made()
-        if isinstance(values, np.ndarray) and values.dtype == object:
-            return pd.Index(values, dtype=object, name=name)
-        return pd.Index(values, name=name)
+        dtype = object if isinstance(column, Objects) else None
+        return pd.Index(COLUMN(column, place).made(), dtype=dtype, name=name)
 
 
 add_codec(Codec(_read_table, _write_table, "table", is_frame))

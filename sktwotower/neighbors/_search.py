@@ -91,11 +91,10 @@ def _search_many(index, queries, items, k, excluded, allowed):
         step = max(1, BLOCK_SIZE // (width * items.shape[1]))
         for start in range(0, len(alike), step):
             rows = alike[start : start + step]
-            found = index.kneighbors(
-                queries[rows], n_neighbors=width, return_distance=False
-            )
+            own = queries[rows]
+            found = index.kneighbors(own, n_neighbors=width, return_distance=False)
             found = _usable(found, rows, len(items), excluded, allowed)
-            exact = rescore(queries[rows], items, np.maximum(found, 0))
+            exact = rescore(own, items, np.maximum(found, 0))
             exact, found = by_score(np.where(found < 0, -np.inf, exact), found)
             m = min(k, found.shape[1])
             scores[rows, :m], indices[rows, :m] = exact[:, :k], found[:, :k]

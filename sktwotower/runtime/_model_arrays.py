@@ -7,7 +7,7 @@ Output: vectors (d,), float32; with the inputs of an ONNX file, operators of it.
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise, starmap
 
 import numpy as np
 
@@ -156,10 +156,9 @@ class ModelArrays(JoinedParts):
 
     @cached_property
     def _pieces(self):
-        ends = [*accumulate(part.width for part in self.parts)]
-        starts = [0, *ends[:-1]]
-        slices = map(slice, starts, ends)
-        return [*zip(self.parts, slices, self._user_scales, strict=True)]
+        ends = accumulate((part.width for part in self.parts), initial=0)
+        places = starmap(slice, pairwise(ends))
+        return [*zip(self.parts, places, self._user_scales, strict=True)]
 
     def of_user(self, row, past, context=None):
         """Return the vector (d,) of a user, whose context is unknown if None."""

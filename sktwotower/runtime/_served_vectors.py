@@ -68,9 +68,8 @@ class ServedVectors:
             items, lags = state.sequences.lags.of(code)
             if history is not None:
                 added = self._added(history)
-                items = np.concatenate([items, added])
-                lags = [lags + len(added), np.arange(len(added), 0, -1)]
-                lags = np.concatenate(lags)
+                items, n = np.concatenate([items, added]), len(added)
+                lags = np.concatenate([lags + n, np.arange(n, 0, -1)])
         of_past = PastItems(items, lags, state.items.rows)
         vector = self._model.of_user(Row(*state.users.rows.of(code)), of_past)
         from_fit = len(state.seen.of(code)[0])
@@ -90,9 +89,8 @@ class ServedVectors:
         if self._state.sequences is not None and history is None:
             start, stop = self._state.sequences.lags.indptr[code : code + 2]
             latest = self._state.sequences.times[stop - 1] if stop > start else np.nan
-        return self._model.in_context(
-            vector, Row(*cells.entries(context, float(latest)))
-        )
+        row = Row(*cells.entries(context, float(latest)))
+        return self._model.in_context(vector, row)
 
     def _item_vectors(self, codes):
         """Return the vectors (m, d) of items at positions, computed if removed."""

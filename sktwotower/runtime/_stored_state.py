@@ -175,10 +175,9 @@ class ServedState(StoredVectors):
 
 def _read_model(specs, reader, place):
     """Return the fitted state of a `TwoTowerRecommender`, and its ``fold_in``."""
-    fits = type(specs) is dict and {"params", "state"} <= set(specs)
-    fits = fits and all(type(specs[each]) is dict for each in ("params", "state"))
-    require(fits, place, "a recommender")
-    params, state = specs["params"], specs["state"]
+    given = specs if type(specs) is dict else {}
+    params, state = given.get("params"), given.get("state")
+    require(type(params) is type(state) is dict, place, "a recommender")
     if params.get("user_tower") or params.get("item_tower"):
         OWN_TOWER.read(None, reader, place)
     if "_fitted" not in state:
