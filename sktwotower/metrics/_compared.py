@@ -55,7 +55,7 @@ def rank_models(
             "name must be a string, and not 'popularity', which is a model already. "
             f"Got {name!r}."
         )
-    others = named(baselines, ())
+    others = named(baselines, {name, "popularity"})
     check_columns(others, X)
     if asked.get("requests") is None:
         asked["requests"] = context_of(recommender, *others.values())
@@ -69,7 +69,7 @@ def rank_models(
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
     params |= {"X": X, "y": y, "n_neighbors": k}
-    for label, baseline in named(baselines, models).items():
+    for label, baseline in others.items():
         if is_frame(baseline) or isinstance(baseline, Mapping):
             models[label] = _given(label, baseline, recommender, ranking, k)
         else:

@@ -177,22 +177,19 @@ def groups_of(ranking):
     head = head_of(item_counts, 0.5)
     of_users = user_counts[whole.kept][first_rows(ranking.users[whole.kept])]
     few = user_counts <= np.median(of_users)
-    users, items = np.ones_like(few), np.ones_like(head)
-    known = [("known items", items, users, False)]
-    known = known if ranking.n_unreachable.any() else []
-    for name, items_of, users_of, with_misses in [
-        *known,
-        ("head items", head, users, False),
-        ("tail items", ~head, users, False),
-        ("few events", items, few, True),
-        ("many events", items, ~few, True),
-        ("cold items", item_counts == 0, users, False),
-        ("cold users", items, user_counts == 0, True),
+    for name, items, users, with_misses in [
+        ("known items", True, ranking.n_unreachable.any(), False),
+        ("head items", head, True, False),
+        ("tail items", ~head, True, False),
+        ("few events", True, few, True),
+        ("many events", True, ~few, True),
+        ("cold items", item_counts == 0, True, False),
+        ("cold users", True, user_counts == 0, True),
     ]:
-        part = ranking.truth.multiply(items_of).tocsr()
+        part = ranking.truth.multiply(items).tocsr()
         part.eliminate_zeros()
         misses = ranking.n_unreachable if with_misses else 0
-        kept = (part.getnnz(axis=1) + misses > 0) & users_of
+        kept = (part.getnnz(axis=1) + misses > 0) & users
         if kept.any():
             yield UserGroup(name, part, kept, with_misses)
 

@@ -219,8 +219,7 @@ class EvaluationMixin:
         _warn_if_not_later(fitted, frame)
         indices = np.empty((len(query), 0), dtype=np.int64)
         if k:
-            serving = self._serving()
-            _, indices = fitted.search(query, past, k, serving, judged.seen)
+            _, indices = fitted.search(query, past, k, self._serving(), judged.seen)
         vectors = fitted.item_vectors
         return HeldOutRanking(indices=indices, item_vectors=vectors, **judged)
 

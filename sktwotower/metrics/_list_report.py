@@ -44,8 +44,7 @@ def compare_within_lists(
     The parameters are those of `retrieval_report`; ``ks`` is a list.
     """
     read.need_outcomes(y)
-    shown, scores = _read(estimator, X, y, lists, baselines, history)
-    whole = next(iter(_ranked(shown, scores).values()))
+    shown, scores, whole = _read(estimator, X, y, lists, baselines, history)
     owners = check_one_user(whole, shown["user"])
     counted = whole.has_choice()
     mean_over_lists(whole.values("ndcg"))  # raises if no list counts
@@ -65,21 +64,21 @@ def compare_within_lists(
         if first.has_choice().any():
             owners = check_one_user(first, part["user"])
             for model, lists_of_model in ranked.items():
-                row = _row(lists_of_model, first, owners, ks)
-                given = part["y"], part.get(f"probability of {model}")
-                error = (
-                    np.nan if given[1] is None else expected_calibration_error(*given)
-                )
-                rows[group, model] = row | {"expected_calibration_error": error}
+                rows[group, model] = _row(lists_of_model, first, owners, ks)
+                prob, error = part.get(f"probability of {model}"), np.nan
+                if prob is not None:
+                    error = expected_calibration_error(part["y"], prob)
+                rows[group, model]["expected_calibration_error"] = error
     return rows, left_out
 
 
 def _read(estimator, X, y, lists, baselines, history):
-    """Return a table of the shown rows, and the scores (n_rows,) of each model, a dict.
+    """Return the shown rows, the scores (n_rows,) of each model, a dict, and lists.
 
-    Its columns are the outcome, the list and the user, whether the item is in the
-    catalog, the user's number of events in fit, nan without a positive row, and the
-    probabilities of models that have any.
+    These are the ``RankedLists`` of the first model. The rows are a table of the
+    outcome, the list and the user, whether the item is in the catalog, the user's
+    number of events in fit, nan without a positive row, and the probabilities of models
+    that have any.
     """
     check_columns(named(baselines, (), _class_of), X)
     given, groups = read.split_lists(estimator, X, lists)
@@ -103,9 +102,9 @@ def _read(estimator, X, y, lists, baselines, history):
         scores[name], prob = _predicted(name, model, X, lists, history)
         if prob is not None:
             columns[f"probability of {name}"] = prob
-    for name, values in scores.items():  # checks them
-        RankedLists(y, values, groups, _names(name))
-    return pd.DataFrame(columns), scores
+    # all of them, as this checks the scores
+    ranked = [RankedLists(y, of, groups, _names(name)) for name, of in scores.items()]
+    return pd.DataFrame(columns), scores, ranked[0]
 
 
 def _predicted(name, model, X, lists, history):
@@ -158,12 +157,9 @@ def _row(ranked, first, owners, ks):
     Differences are from ``first``, of the same lists.
     """
     row, counted = {}, ranked.has_choice()
-    metrics = {"roc_auc": ("roc_auc", None)}
-    metrics |= {f"ndcg@{k}": ("ndcg", k) for k in ks}
-    metrics["mrr"] = ("reciprocal_rank", None)
-    for name, (metric, k) in metrics.items():
-        values = ranked.values(metric, k), first.values(metric, k)
-        row |= compared(name, *values, owners)
+    ndcgs = [(f"ndcg@{k}", "ndcg", k) for k in ks]
+    for name, *metric in [("roc_auc", "roc_auc"), *ndcgs, ("mrr", "reciprocal_rank")]:
+        row |= compared(name, ranked.values(*metric), first.values(*metric), owners)
     return row | {
         "users": len(np.unique(owners[counted])),
         "lists": int(counted.sum()),

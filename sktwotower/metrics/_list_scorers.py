@@ -115,10 +115,8 @@ class _ListScorer:
     otherwise = None
 
     def __init__(self, figures, one, lists, standard_error):
-        self.figures = figures
-        self.one = one
-        self.lists = lists
-        self.standard_error = standard_error
+        self.figures, self.one = figures, one
+        self.lists, self.standard_error = lists, standard_error
 
     def __call__(self, estimator, X, y=None):
         need_outcomes(y)

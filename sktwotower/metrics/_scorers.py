@@ -175,11 +175,9 @@ class _RetrievalScorer:
     """One metric, or several, of one estimator's ranking of held-out events."""
 
     def __init__(self, figures, one, asked, standard_error, params):
-        self.figures = figures
-        self.one = one
-        self.asked = asked
+        self.figures, self.one = figures, one
+        self.asked, self.params = asked, params
         self.standard_error = standard_error
-        self.params = params
         self._request = MetadataRequest(owner=repr(self))
         self._request.score.add_request(param="sample_weight", alias=None)
 
@@ -212,9 +210,8 @@ class _RetrievalScorer:
     def __call__(self, estimator, X, y=None, sample_weight=None):
         recommender, X = unwrap(estimator, X)
         asked = {p: v for p, v in self.asked.items() if (p, v) != ("requests", None)}
-        asked |= {"sample_weight": sample_weight}
-        asked |= {"n_neighbors": max(k for _, k in self.figures)}
-        ranking = rank(recommender, X, y, **asked)
+        asked["n_neighbors"] = max(k for _, k in self.figures)
+        ranking = rank(recommender, X, y, sample_weight=sample_weight, **asked)
         table = GroupRanking(ranking, everyone(ranking))
         scores = {}
         for name, k in self.figures:
