@@ -54,8 +54,7 @@ def grown(entities, frame, table):
     new = ids[positions_of(ids, entities.ids) < 0].unique().sort_values()
     known = entities.ids.append(as_type_of(new, entities.ids, label))
     updated = replace(entities, table=table)
-    had, has = entities.table is not None, table is not None
-    if had and has and table is not entities.table:
+    if entities.table is not None and table is not None and table is not entities.table:
         own = entities.own[entities.features] if entities.features else None
         updated = replace(updated, own=own)  # without what the table says anew
         listed = updated.side_table().index
