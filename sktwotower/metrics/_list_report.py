@@ -84,8 +84,8 @@ def _read(estimator, X, y, lists, baselines, history):
     given, groups = read.split_lists(estimator, X, lists)
     recommender, inner = unwrap(estimator, given)
     users, items = read.pairs_of_rows(recommender, inner)
-    params = {} if history is None else {"history": history}
-    fit = rank(recommender, inner, y, n_neighbors=0, **params)
+    past = {} if history is None else {"history": history}
+    fit = rank(recommender, inner, y, n_neighbors=0, **past)
     positions = positions_of(items, pd.Index(recommender.item_ids_))
     counts = np.append(fit.item_counts, 0)  # the last entry is for -1
     first = first_rows(fit.users)  # all requests of a user have the same counts
@@ -99,7 +99,7 @@ def _read(estimator, X, y, lists, baselines, history):
         scores["click rate"] = np.append(rates, rates.mean())[positions]
     asked = {next(iter(scores)): estimator} | named(baselines, scores, _class_of)
     for name, model in asked.items():
-        scores[name], prob = _predicted(name, model, X, lists, history)
+        scores[name], prob = _predicted(name, model, X, lists, past)
         if prob is not None:
             columns[f"probability of {name}"] = prob
     # all of them, as this checks the scores
@@ -107,10 +107,10 @@ def _read(estimator, X, y, lists, baselines, history):
     return pd.DataFrame(columns), scores, ranked[0]
 
 
-def _predicted(name, model, X, lists, history):
+def _predicted(name, model, X, lists, past):
     """Return scores and probabilities (n_rows,) of a model, None if it has none.
 
-    It is an estimator, or an array of scores.
+    It is an estimator, or an array of scores. ``past``: as of `scores_of`.
     """
     if is_frame(model) or isinstance(model, Mapping):
         raise TypeError(
@@ -120,10 +120,10 @@ def _predicted(name, model, X, lists, history):
     if not hasattr(model, "fit"):
         return np.asarray(model), None
     given, _ = read.split_lists(model, X, lists)
-    past, prob = None if recommender_in(model) is None else history, None
+    past, prob = {} if recommender_in(model) is None else past, None
     if hasattr(model, "predict_proba"):
-        prob = read.probabilities_of(model, given, past)
-    return read.scores_of(model, given, past), prob
+        prob = read.probabilities_of(model, given, **past)
+    return read.scores_of(model, given, **past), prob
 
 
 def _class_of(baseline):

@@ -75,10 +75,11 @@ def pairs_of_rows(recommender, X):
     return ids_of_rows(frame, *names)[1:]
 
 
-def scores_of(estimator, X, history=None):
+def scores_of(estimator, X, **past):
     """Return the score (n_rows,) of each row of X, higher for better items.
 
-    ``history``: events that fit has not seen, passed on to ``predict``.
+    ``past``: the ``history`` that fit has not seen, or nothing; passed on to
+    ``predict``.
     """
     if is_classifier(estimator) and hasattr(estimator, "decision_function"):
         return np.asarray(estimator.decision_function(X))
@@ -89,20 +90,18 @@ def scores_of(estimator, X, history=None):
             f"{type(estimator).__name__} cannot score the rows of lists: it has no "
             "predict. Expected a fitted recommender, classifier or regressor."
         )
-    given = {} if history is None else {"history": history}
-    return np.asarray(estimator.predict(X, **given))
+    return np.asarray(estimator.predict(X, **past))
 
 
-def probabilities_of(estimator, X, history=None):
+def probabilities_of(estimator, X, **past):
     """Return the probability (n_rows,) of the last class of each row of X.
 
-    ``history``: as of `scores_of`, for recommenders.
+    ``past``: as of `scores_of`, for recommenders.
     """
-    given = {} if history is None else {"history": history}
     if not hasattr(estimator, "predict_proba"):
         raise TypeError(
             f"{type(estimator).__name__} has no predict_proba. Expected a fitted "
             "classifier, or a TwoStageRecommender with lists."
         )
     X = columns_of_fit(estimator, X)
-    return np.asarray(estimator.predict_proba(X, **given))[:, -1]
+    return np.asarray(estimator.predict_proba(X, **past))[:, -1]

@@ -221,20 +221,19 @@ def _groups_explained(frame):
 def _notes(frame):
     """Return notes on the intervals, and on what does not count."""
     first = frame.index.get_level_values("model")[0]
+    row = "list" if "lists" in frame.attrs else "user"
+    row = "request" if "requests" in frame.columns else row
     lines = [f"± 95 % interval over users; difference from {first}, user by user."]
-    if "requests" in frame.columns:
-        lines[0] = f"± 95 % interval; difference from {first}, request by request."
-        lines.append("The mean over requests; those of one user count as one cluster.")
-    if "lists" in frame.attrs:
-        lines[0] = f"± 95 % interval; difference from {first}, list by list."
-        lines.append("The mean over lists; lists of one user count as one cluster.")
+    if row != "user":
+        lines = [f"± 95 % interval; difference from {first}, {row} by {row}."]
+        lines.append(f"The mean over {row}s; those of one user count as one cluster.")
+    if row == "list":
         errors = frame.loc["all", "expected_calibration_error"].dropna()
         named = ", ".join(f"{name} {number(error)}" for name, error in errors.items())
         lines += [f"Expected calibration error: {named}."] if named else []
     else:
-        rows = "requests" if "requests" in frame.columns else "users"
         lines.append(
-            f"mrr: mean of 1 / rank of the first hit; hit: {rows} with one. gini: 0 if "
+            f"mrr: mean of 1 / rank of the first hit; hit: {row}s with one. gini: 0 if "
             "all items are\nrecommended equally often, 1 if one item is; novelty: in "
             "bits; long tail: all items except the\nmost popular ones with 80 % of the "
             "events; diversity: mean of 1 - cosine of two items of a list."
