@@ -218,8 +218,7 @@ class RecallByPopularityDisplay(Display):
         ax.set(ylabel=f"share found{first} (square-root scale)", ylim=(0, None))
         ax.set_xlabel("popularity of the item: number of its users in fit")
         ax.set_title("Held-out items found, from rare to popular items")
-        line = "lines: ± 1 standard error"
-        title = None if self.standard_error is None else line
+        title = None if self.standard_error is None else "lines: ± 1 standard error"
         self._legend(title)
         return self
 

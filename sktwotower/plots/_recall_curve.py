@@ -211,8 +211,7 @@ class RecallCurveDisplay(Display):
         ax.set(xlabel="number of recommendations k", ylim=(0, None))
         ax.set_ylabel("recall at k, mean over users")
         ax.set_title("Held-out items found, by length of the list")
-        band = "shaded: ± 1 standard error" if self.bands_ else None
-        self._legend(band)
+        self._legend("shaded: ± 1 standard error" if self.bands_ else None)
         return self
 
 

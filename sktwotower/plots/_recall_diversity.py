@@ -221,11 +221,10 @@ class RecallDiversityDisplay(Display):
         self.line_ = drawn.lines[0]
         # to the right of the lines of errors, and above a curve that falls
         above = {"xytext": (3, 4), "textcoords": "offset points", "fontsize": "small"}
-        texts = [f"{name:g}" if isinstance(name, Real) else name for name in points]
-        self.labels_ = [
-            ax.annotate(*text_at, **above)
-            for text_at in zip(texts, zip(x, y, strict=True), strict=True)
-        ]
+        self.labels_ = []
+        for name, *place in zip(points, x, y, strict=True):
+            text = f"{name:g}" if isinstance(name, Real) else name
+            self.labels_.append(ax.annotate(text, place, **above))
         ax.set_xlabel(diversity.replace("intra_list_diversity", "intra-list diversity"))
         ax.set(ylabel=f"{recall}, mean over users", ylim=(0, None))
         ax.set_title("Recall by diversity of the lists")

@@ -101,11 +101,8 @@ class Display:
 
 def check_matplotlib(caller):
     """Raise ``ImportError`` that says what to install, if Matplotlib is missing."""
-    imported(
-        "matplotlib",
-        f"{caller} draws with Matplotlib, which is not installed: "
-        "pip install 'sktwotower[plot]'.",
-    )
+    remedy = "which is not installed: pip install 'sktwotower[plot]'."
+    imported("matplotlib", f"{caller} draws with Matplotlib, {remedy}")
 
 
 def ink(ax):
