@@ -5,7 +5,8 @@ Output: row positions of train and test, 1-D each, fold by fold.
 """
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass
+from inspect import signature
 from numbers import Integral
 
 import numpy as np
@@ -28,6 +29,7 @@ COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class InteractionSplit(BaseCrossValidator):
     """Splitter of interaction tables; the ``_sides(X)`` of subclasses yields masks.
 
@@ -39,6 +41,10 @@ class InteractionSplit(BaseCrossValidator):
         "drop_unseen_users": ["boolean"],
         "drop_unseen_items": ["boolean"],
     }
+
+    n_splits: int = 1
+    user_id: str | int | None = None
+    item_id: str | int | None = None
 
     def split(self, X, y=None, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the row positions of train and test side, fold by fold.
@@ -165,8 +171,8 @@ class InteractionSplit(BaseCrossValidator):
 
     def __repr__(self):
         changed = [
-            f"{field.name}={value!r}"
-            for field in fields(self)
-            if repr(value := getattr(self, field.name)) != repr(field.default)
+            f"{name}={value!r}"
+            for name, parameter in signature(type(self)).parameters.items()
+            if repr(value := getattr(self, name)) != repr(parameter.default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"

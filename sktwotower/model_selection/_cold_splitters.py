@@ -30,9 +30,6 @@ class _ColdSplit(InteractionSplit):
 
     test_size: int | float = 0.2
     _: KW_ONLY
-    n_splits: int = 1
-    user_id: str | int | None = None
-    item_id: str | int | None = None
     random_state: Any = None
 
     def _sides(self, X):

@@ -242,26 +242,27 @@ def prequential_validate(
 
 
 def _scorer(scoring, lists):
-    """Return a function of estimator, X and y that returns numbers by name."""
+    """Return a function of estimator, X and y; it returns a number, or some by name."""
     if scoring is None:
-        return lambda estimator, X, y: {"score": estimator.score(X, y)}
+        return lambda estimator, X, y: estimator.score(X, y)
     if isinstance(scoring, dict):
         scorers = {name: _scorer(metric, lists) for name, metric in scoring.items()}
         return lambda estimator, X, y: {
-            name: next(iter(score(estimator, X, y).values()))
+            name: next(iter(_by_name(score(estimator, X, y)).values()))
             for name, score in scorers.items()
         }
-    if not callable(scoring) and lists is not None:
-        scoring = make_list_scorer(scoring, lists=lists)
-        scoring.otherwise = np.nan
-    elif not callable(scoring):
-        scoring = make_retrieval_scorer(scoring)
+    if callable(scoring):
+        return scoring
+    if lists is None:
+        return make_retrieval_scorer(scoring)
+    scorer = make_list_scorer(scoring, lists=lists)
+    scorer.otherwise = np.nan
+    return scorer
 
-    def scores(estimator, X, y):
-        found = scoring(estimator, X, y)
-        return found if isinstance(found, dict) else {"score": found}
 
-    return scores
+def _by_name(found):
+    """Return what a scorer has returned as a dict of name to number."""
+    return found if isinstance(found, dict) else {"score": found}
 
 
 def _scores(scorer, model, X, y):
@@ -272,7 +273,7 @@ def _scores(scorer, model, X, y):
         with warnings.catch_warnings():
             for message in EXPECTED:
                 warnings.filterwarnings("ignore", message)
-            scores = scorer(model, X, y)
+            scores = _by_name(scorer(model, X, y))
     seconds = clock.perf_counter() - start
     return {"score_time": seconds} | {f"test_{name}": s for name, s in scores.items()}
 

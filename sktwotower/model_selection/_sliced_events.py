@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._columns import as_table
+from sktwotower._tables._frames import array_as_frame
 from sktwotower._tables._times import times_of
 
 from ._slices import cut_into_slices
@@ -67,9 +68,8 @@ class SlicedEvents(NamedTuple):
         """Return the positive ones of some events as a dataframe."""
         rows = start + np.flatnonzero(self.is_positive(start, stop))
         events = _take(self.X, rows)
-        if isinstance(events, np.ndarray):
-            return pd.DataFrame(events).infer_objects()
-        return events
+        is_array = isinstance(events, np.ndarray)
+        return array_as_frame(events, "X") if is_array else events
 
 
 def read_sliced_events(X, y, sample_weight, time, *, train_size, freq, n_slices):

@@ -76,9 +76,6 @@ class LastNSplit(InteractionSplit):
 
     n: int | float = 1
     _: KW_ONLY
-    n_splits: int = 1
-    user_id: str | int | None = None
-    item_id: str | int | None = None
     time: str | int | None = None
     drop_unseen_users: bool = False
     drop_unseen_items: bool = False
@@ -116,16 +113,16 @@ class TimeSplit(InteractionSplit):
     n_splits : int, default=1
         Number of folds, >= 1, in the order of time. The test sides follow each other;
         the last one ends with the last row.
-    time : str or int, default=None
-        Column of the times, dates or numbers, a position if X is an array. None: the
-        row's number is its time, with a warning if a column of X that looks like times
-        contradicts that.
     user_id : str or int, default=None
         Column of the users, a position if X is an array. None: the first. Used by
         `drop_unseen_users`.
     item_id : str or int, default=None
         Column of the items, a position if X is an array. None: the second. Used by
         `drop_unseen_items`.
+    time : str or int, default=None
+        Column of the times, dates or numbers, a position if X is an array. None: the
+        row's number is its time, with a warning if a column of X that looks like times
+        contradicts that.
     gap : number or Timedelta, default=0
         Duration >= 0 before the cut; its rows are on neither side. A Timedelta if the
         times are dates, else a number in the units of the times.
@@ -170,10 +167,7 @@ class TimeSplit(InteractionSplit):
 
     test_size: int | float = 0.2
     _: KW_ONLY
-    n_splits: int = 1
     time: str | int | None = None
-    user_id: str | int | None = None
-    item_id: str | int | None = None
     gap: Any = 0
     max_train_size: int | float | None = None
     drop_unseen_users: bool = False

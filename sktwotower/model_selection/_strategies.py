@@ -84,8 +84,7 @@ class Models:
         """Yield the same model, with the events since then as history."""
         starts = self.sliced.starts
         for number, (model, seconds) in enumerate(self.frozen()):
-            more = self.sliced.is_positive(starts[0], starts[number]).any()
-            if more:
+            if self.sliced.is_positive(starts[0], starts[number]).any():
                 history = self.sliced.history(starts[0], starts[number])
                 model = WithParams(model, history=history)
             yield model, seconds
@@ -113,9 +112,8 @@ class Models:
             window = self.window
             if window is None:
                 window = _window_from(self.sliced.times[[before, start - 1]])
-            model, seconds = self._fit(
-                _popularity(self.estimator, self.time, window), start
-            )
+            popular = _popularity(self.estimator, self.time, window)
+            model, seconds = self._fit(popular, start)
             requests = None if self._fitted is None else context_of(self._fitted[0])
             if requests is not None:  # all models are judged by the same
                 model = WithParams(model, requests=requests)
