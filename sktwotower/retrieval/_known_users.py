@@ -155,6 +155,8 @@ class KnownUsersMixin:
     def _forget(self, fitted, gone):
         """Replace the fitted state and the side table by ones without some users."""
         left = fitted.without_users(gone)
-        if "users" in self.get_params(deep=False):
-            self.users = parameter_without(self.users, fitted.users, left.users, gone)
+        given = self.get_params(deep=False)
+        if "users" in given:
+            sides = given["users"], fitted.users, left.users
+            self.set_params(users=parameter_without(*sides, gone))
         self._fitted = left
