@@ -23,7 +23,7 @@ from ._options import own_columns
 
 # Codes among the shipped purchases that are not goods.
 NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
-# Of events on disk, those held out are read into memory: a fifth, but no more than these.
+# Held-out events of those on disk are read into memory: a fifth of all, or so many.
 MAX_TEST_ROWS = 1_000_000
 # Number of users of events on disk, drawn at random, from which examples are chosen.
 N_EXAMPLES = 1_000
@@ -45,7 +45,7 @@ class Task:
     which = "the last "  # of a user's items, which are shown
 
     def known(self) -> dict:
-        """Return parameters of a splitter, by which held-out users and items are known."""
+        """Return parameters of a splitter, so that held-out ids are known."""
         columns = {"user_id": self.user, "item_id": self.item}
         return columns | {"drop_unseen_users": True, "drop_unseen_items": True}
 
@@ -130,8 +130,8 @@ class DiskTask(Task):
 
 def _summary(learnt, how, n_held_out, n_used):
     return (
-        f"Learning from {learnt}. Held out: {how}, {n_held_out:,} events; {n_used:,} of "
-        "these have a known user and item and are used."
+        f"Learning from {learnt}. Held out: {how}, {n_held_out:,} events; {n_used:,} "
+        "of these have a known user and item and are used."
     )
 
 
