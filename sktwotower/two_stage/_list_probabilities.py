@@ -49,6 +49,11 @@ class Calibration(NamedTuple):
         curve = LogisticRegression().fit(scores[:, None] / scale, chosen)
         return cls(kept, curve.predict_proba(kept[:, None] / scale)[:, 1])
 
+    def rescaled(self, old, new):
+        """Return that of scores with the mean and deviation of new ones, not old."""
+        scores = (self.scores - old.mean()) * (new.std() / (old.std() or 1.0))
+        return self._replace(scores=scores + new.mean())
+
     def at(self, scores):
         """Return the probabilities (n,) of scores (n,)."""
         return np.interp(scores, self.scores, self.shares)

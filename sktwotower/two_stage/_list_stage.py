@@ -32,6 +32,12 @@ class ListOrder(NamedTuple):
     name: one_of(*ORDERS)
     calibration: Calibration
 
+    def rescaled(self, old, new):
+        """Return the same for ``new`` scores of the retriever in place of old ones."""
+        if self.name != "retriever":
+            return self
+        return self._replace(calibration=self.calibration.rescaled(old, new))
+
 
 @record
 class ListStage(NamedTuple):
@@ -87,8 +93,7 @@ class ListStage(NamedTuple):
         shown, ordered = shown_of(), np.empty(len(frame))
         how = fitted.retriever, fitted.n_candidates, shown, frame, self.rows
         features, _ = list_features(describer, *how)
-        features = with_position(features, self.first)
-        features = with_counts(features, counted.iloc[shown.order])
+        features = with_counts(features, counted.iloc[shown.order], self.first)
         ordered[shown.order] = self.ranker.scores(features)
         return ordered
 
@@ -152,13 +157,12 @@ def row_names(row_columns):
     return [f"row__{encoder.column}" for encoder in row_columns.encoders]
 
 
-def with_counts(features, counted):
-    """Return features with those that count, in place of others of the same name."""
-    return features.assign(**counted.set_axis(features.index))
+def with_counts(features, counted, first=None):
+    """Return features with those that count, in place of others of the same name.
 
-
-def with_position(features, first):
-    """Return features with all items at the first position, if positions are known."""
+    ``first``: the position that all items are given. None: that of the features.
+    """
+    features = features.assign(**counted.set_axis(features.index))
     return features if first is None else features.assign(position=first)
 
 

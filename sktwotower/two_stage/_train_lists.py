@@ -21,7 +21,6 @@ from ._list_stage import (
     list_features,
     showings_of,
     with_counts,
-    with_position,
 )
 from ._log import NANOSECONDS_PER_DAY
 from ._ranker import N_FOLDS, LabelledRows, scores_by_others
@@ -156,7 +155,7 @@ class _Lists(NamedTuple):
         were learnt from. ``scores_of``: a function that returns the ranker's scores of
         features. ``judged``: which rows count, bool (n_rows,).
         """
-        table = with_position(with_counts(self.rows.features, counted), self.first)
+        table = with_counts(self.rows.features, counted, self.first)
         rows = self.rows._replace(features=table).part(judged)
         scores = {"retriever": self.own[judged], "ranker": scores_of(rows.features)}
         scores["click_rate"] = click_rates_of(rows.features)
@@ -175,16 +174,8 @@ def rescaled(lists, first, final, later):
     known = first._fitted.items.codes(later.frame[first._fitted.items.id_column], "X")
     frame = later.frame[(known >= 0) & ~later.chosen][:MAX_RESCALED]
     old, new = (each.predict(frame).astype(float) for each in (first, final))
-    factor = new.std() / (old.std() or 1.0)
-
-    def moved(order):
-        if order.name != "retriever":
-            return order
-        scores, shares = order.calibration
-        scores = (scores - old.mean()) * factor + new.mean()
-        return order._replace(calibration=Calibration(scores, shares))
-
-    return lists._replace(order=moved(lists.order), updated=moved(lists.updated))
+    orders = (order.rescaled(old, new) for order in (lists.order, lists.updated))
+    return lists._replace(**dict(zip(("order", "updated"), orders, strict=True)))
 
 
 def labelled_rows(
@@ -201,9 +192,7 @@ def labelled_rows(
     features, describer = list_features(describer, *how)
     events = events.part(shown.order)
     positions = columns.positions(events.frame)
-    if positions is not None:
-        features = features.assign(position=positions)
-    features = with_counts(features, as_of.iloc[shown.order])
+    features = with_counts(features, as_of.iloc[shown.order], positions)
     groups = pd.factorize(events.frame[columns.lists])[0]
     rows = LabelledRows(features, events.chosen.astype(np.int64), groups)
     return rows, shown, describer

@@ -115,10 +115,12 @@ def priced(events):
 
 @pytest.fixture(scope="module")
 def of_prices(priced):
-    return ranked(priced, ["price", "slot"], row_features=["price", "slot"])
+    params = {"row_features": ["price", "slot"], "position": "place"}
+    return ranked(priced, ["price", "slot", "place"], **params)
 
 
 def test_a_column_of_the_row_orders_lists(of_prices, priced):
+    # the ranker reads names, and refuses columns in another order than in training
     model, X = of_prices, priced[[*COLUMNS, "price", "slot"]]
     assert model.list_order_ == "ranker"
     assert roc_auc_by_list(priced["y"], model.predict(X), priced["list"]) > 0.99
