@@ -55,10 +55,9 @@ def _transformed_without(entities, query, columns, features):
     side = entities.side
     if features is None and entities.features:
         raise ValueError(
-            f"Cannot remove {columns[0]!r} from the {side}s: {side}_transformer does "
-            "not encode each column on its own, and columns of X that describe "
-            f"{side}s are not kept after fit. Use TowerVectorizer or "
-            f"ColumnTransformer, or pass the columns as a side table, {side}s=..."
+            f"Cannot remove {columns[0]!r}: {side}_transformer encodes columns of X "
+            f"together, and those of {side}s are not kept after fit. Use "
+            f"TowerVectorizer, ColumnTransformer or a side table, {side}s=..."
         )
     # in a table without names, fit names the id column itself
     columns = [entities.id_column if c == entities.label else c for c in columns]
@@ -69,9 +68,9 @@ def _transformed_without(entities, query, columns, features):
         return _transformed(entities, query, features, columns)
     except Exception as error:
         raise ValueError(
-            f"Cannot remove {columns}: {side}_transformer does not encode each column "
-            "on its own, and it fails if these cells are missing. Let it impute them, "
-            f"or use TowerVectorizer or ColumnTransformer. The error was: {error}"
+            f"Cannot remove {columns}: {side}_transformer encodes columns together, "
+            "and it fails if these cells are missing. Let it impute them, or use "
+            f"TowerVectorizer or ColumnTransformer. The error was: {error}"
         ) from error
 
 
@@ -94,8 +93,7 @@ def _check_table(entities, query, features):
     if error > TOLERANCE * max(1.0, largest):
         side = entities.side
         raise ValueError(
-            f"The features of the {side}s differ from those in the table of fit, which "
-            f"would have to be transformed again: {side}_transformer does not encode "
-            "each column on its own. Fit with the current table, or use "
-            "TowerVectorizer or ColumnTransformer."
+            f"The features of the {side}s differ from those in the table of fit, and "
+            f"{side}_transformer encodes columns together. Fit with the current table, "
+            "or use TowerVectorizer or ColumnTransformer."
         )

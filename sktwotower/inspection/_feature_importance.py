@@ -132,21 +132,20 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
     """Return the table of `feature_importance`, which has its parameters, of pandas."""
     fitted = fitted_of(estimator)
     k = estimator.n_neighbors if n_neighbors is None else n_neighbors
-    k, n_jobs = check_count(k, "n_neighbors"), estimator.n_jobs
+    k = check_count(k, "n_neighbors")
     dropped = _to_drop(fitted, groups)
     frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
     held_out = read_held_out(
         fitted, frame, y, exclude_seen=estimator.exclude_seen, **sample
     )
     features = frame.iloc[held_out[-1].last_rows][fitted.users.features]
-    complete = _recalls(fitted, held_out, features, k, n_jobs)
     rows = []
-    for name, columns in dropped:
-        recalls = _recalls(
-            fitted, held_out, features, k, n_jobs, columns=columns, complete=complete
-        )
-        sides = "+".join(side for side in columns if columns[side])
-        rows.append((sides, name, complete - recalls, held_out[-1].users))
+    with threads(estimator.n_jobs):
+        complete = _recalls(fitted, held_out, features, k, {})
+        for name, columns in dropped:
+            recalls = _recalls(fitted, held_out, features, k, columns, complete)
+            sides = "+".join(side for side in columns if columns[side])
+            rows.append((sides, name, complete - recalls, held_out[-1].users))
     return table_of_losses(rows, ["side", "column"], "recall", complete, k)
 
 
@@ -176,14 +175,13 @@ def _to_drop(fitted, groups):
     return together + alone
 
 
-def _recalls(fitted, held_out, features, k, n_jobs, columns=None, complete=None):
+def _recalls(fitted, held_out, features, k, columns, complete=None):
     """Return the recalls (m,) of users without some columns, a dict by side.
 
     ``held_out``: as returned by ``read_held_out``. ``features``: those of the users in
     X, (m, n_features). ``complete``: the recalls with all columns, returned if no
     feature row changes.
     """
-    columns = columns or {}
     owners, past, judged = held_out
     latest, past = past.latest, None if fitted.history_kind is None else past.input
     items = fitted.items
@@ -202,8 +200,7 @@ def _recalls(fitted, held_out, features, k, n_jobs, columns=None, complete=None)
     if complete is not None and not changed:
         return complete
     users = users, past, context
-    with threads(n_jobs):
-        indices = _ranked(fitted, users, items, k, judged.seen)
+    indices = _ranked(fitted, users, items, k, judged.seen)
     return values_of(HeldOutRanking(indices=indices, **judged), "recall", k)
 
 
@@ -236,16 +233,16 @@ def _check_groups(groups, known):
             f"{type(groups).__name__}."
         )
     names = [column for columns in known.values() for column in columns]
+    given = {}
     for name, columns in groups.items():
         if isinstance(columns, str | bytes) or not isinstance(columns, Iterable):
             raise TypeError(
                 f"groups must map each name to a list of columns. Got {columns!r} for "
                 f"{name!r}; write [{columns!r}] for a single column."
             )
-    given = {name: list(columns) for name, columns in groups.items()}
-    for name, columns in given.items():
-        unknown = [column for column in columns if column not in names]
-        if unknown or not columns:
+        given[name] = list(columns)
+        unknown = [column for column in given[name] if column not in names]
+        if unknown or not given[name]:
             got = f"Got {unknown[0]!r}" if unknown else "Got no column"
             hint = did_you_mean(unknown[0], names) if unknown else ""
             raise ValueError(
