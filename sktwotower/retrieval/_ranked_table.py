@@ -5,6 +5,7 @@ Output: a table of id, item, score and rank, in the library that is asked for.
 """
 
 import functools
+from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
@@ -17,13 +18,8 @@ from sktwotower._tables._output import table_of
 def ranked_table(fitted, library, ids, scores, indices, label, item_label=None):
     """Return ranked positions (n, k) as a table: id, item, score and rank."""
     found = indices >= 0
-    ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
-    columns = (
-        np.repeat(ids, found.sum(axis=1)),
-        fitted.item_ids[indices[found]],
-        scores[found],
-        ranks[found],
-    )
+    owners, ranks = np.repeat(ids, found.sum(axis=1)), np.nonzero(found)[1] + 1
+    columns = owners, fitted.item_ids[indices[found]], scores[found], ranks
     names = _names(label, item_label or fitted.items.label, "score", "rank")
     return table_of(names, columns, library)
 
@@ -41,16 +37,12 @@ def write_parquet(tables, path):
     """
     message = "path= writes Parquet by pyarrow: pip install 'sktwotower[parquet]'."
     parquet, writer = imported("pyarrow.parquet", message), None
-    with replaced_file(path) as file:
-        try:
-            for table in _with_rows(tables):
-                table = _arrow_table(table)
-                if writer is None:
-                    writer = parquet.ParquetWriter(file, table.schema)
-                writer.write_table(table.cast(writer.schema))
-        finally:
-            if writer is not None:
-                writer.close()
+    with replaced_file(path) as file, ExitStack() as stack:
+        for table in _with_rows(tables):
+            table = _arrow_table(table)
+            if writer is None:
+                writer = stack.enter_context(parquet.ParquetWriter(file, table.schema))
+            writer.write_table(table.cast(writer.schema))
         if writer is None:
             raise ValueError(f"X holds no users: there is nothing to write to {path}.")
 
