@@ -69,13 +69,11 @@ def _rows_of(context, cells):
 
 def _moment(context, value):
     """Return one time as a float; raise ``TypeError`` if it needs a closer look."""
-    if context.clock.dates and isinstance(value, datetime.datetime):
-        moment = pd.Timestamp(value)
-        if moment is not pd.NaT:
-            return float(moment.as_unit("ns").value)
-    elif not context.clock.dates and type(value) in (int, float):
-        if math.isfinite(value):
-            return float(value)
+    if context.clock.dates:
+        if isinstance(value, datetime.datetime) and value is not pd.NaT:
+            return float(pd.Timestamp(value).as_unit("ns").value)
+    elif type(value) in (int, float) and math.isfinite(value):
+        return float(value)
     raise TypeError
 
 
