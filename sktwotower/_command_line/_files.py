@@ -130,8 +130,10 @@ def check_column(table, column, option, path):
         )
 
 
-def read_side_table(path, column, option) -> pd.DataFrame:
-    """Return one row of features for each id; of several rows the last counts."""
+def read_side_table(path, column, option) -> pd.DataFrame | None:
+    """Return one row of features for each id, the last of several; None for None."""
+    if path is None:
+        return None
     table = read_table(path, option)
     check_column(table, column, option, path)
     table = table.dropna(subset=[column])

@@ -74,8 +74,9 @@ def make_parser() -> argparse.ArgumentParser:
     note = "Without --time-format, 05/01/2024 is read month first."
     own_data = parser.add_argument_group("your own data", note)
     for option, metavar, text in OWN_OPTIONS:
-        of_list = {"type": names, "default": []} if option == "--context" else {}
-        own_data.add_argument(option, metavar=metavar, help=text, **of_list)
+        how = {"type": Path} if option in ("--users", "--items") else {}
+        how = {"type": names, "default": []} if option == "--context" else how
+        own_data.add_argument(option, metavar=metavar, help=text, **how)
     for option, kind, default, name, text in OPTIONS:
         parser.add_argument(option, type=kind, default=default, metavar=name, help=text)
     version = f"sktwotower {__version__}"

@@ -152,11 +152,12 @@ def shipped_task() -> Task:
 
 def own_task(args) -> Task:
     """Return the events of the person's own file or files."""
-    path, tables = args.data, side_tables(args)
-    several = "://" in path or glob.has_magic(path)
+    path, several = args.data, "://" in args.data or glob.has_magic(args.data)
+    users = files.read_side_table(args.users, args.user, "--users")
+    items = files.read_side_table(args.items, args.item, "--items")
     if os.path.isdir(path) or (several and not os.path.isfile(path)):
-        return disk_task(args, *tables)
-    return memory_task(args, *tables)
+        return disk_task(args, users, items)
+    return memory_task(args, users, items)
 
 
 def memory_task(args, users, items) -> Task:
@@ -229,12 +230,3 @@ def disk_task(args, users, items) -> DiskTask:
     others = {"users": users, "items": items, "names": names, "context": args.context}
     found = others | {"n_events": counted}
     return DiskTask(path, path, args.user, item, args.time, **found)
-
-
-def side_tables(args) -> tuple:
-    """Return the tables of users and of items, None where there is none."""
-    sides = (args.users, args.user, "--users"), (args.items, args.item, "--items")
-    return tuple(
-        None if path is None else files.read_side_table(Path(path), column, option)
-        for path, column, option in sides
-    )
