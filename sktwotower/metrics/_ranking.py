@@ -162,31 +162,28 @@ class HeldOutRanking:
 
     def __post_init__(self):
         """Fill in missing fields, and check all of them."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
         truth = _as_csr("truth", self.truth, np.float64)
         _check_least("truth", truth.data)
         n_users, n_items = truth.shape
-        seen = _as_csr("seen", _given(self.seen, sparse.csr_matrix(truth.shape)))
-        past = _as_csr("past", _given(self.past, seen))
+        seen = _as_csr("seen", given.get("seen", sparse.csr_matrix(truth.shape)))
+        past = _as_csr("past", given.get("past", seen))
         of_users = past  # each user once
         if self.requests is not None and len(self.users) == n_users:
             of_users = past[first_rows(self.users)]
-        lost = _given(self.n_unreachable, np.zeros(n_users, dtype=np.int64))
-        fields = {
-            "users": _as_array("users", self.users),
-            "truth": truth,
-            "seen": seen,
-            "past": past,
-            "item_counts": _given(self.item_counts, of_users.getnnz(0)),
-            "user_counts": _given(self.user_counts, past.getnnz(1)),
+        lost = given.get("n_unreachable", np.zeros(n_users, dtype=np.int64))
+        numbers = {
+            "item_counts": of_users.getnnz(0),
+            "user_counts": past.getnnz(1),
             "n_unreachable": lost,
-            "unreachable_weight": _given(self.unreachable_weight, lost),
-            "last_rows": _given(self.last_rows, np.full(n_users, -1)),
+            "unreachable_weight": lost,
+            "last_rows": np.full(n_users, -1),
         }
-        if self.requests is not None:
-            fields["requests"] = self.requests
+        numbers |= {name: given[name] for name in NUMBERS if name in given}
+        fields = {"users": _as_array("users", self.users), "truth": truth}
+        fields |= {"seen": seen, "past": past}
+        fields |= {name: _as_numbers(name, value) for name, value in numbers.items()}
         for name, value in fields.items():
-            if name in NUMBERS:
-                fields[name] = value = _as_numbers(name, value)
             shape = truth.shape if sparse.issparse(value) else (n_users,)
             shape = (n_items,) if name == "item_counts" else shape
             _check_shape(name, value.shape, shape)
@@ -195,7 +192,7 @@ class HeldOutRanking:
         if self.item_vectors is not None:
             vectors = check_vectors(self.item_vectors, "item_vectors", range(n_items))
             fields["item_vectors"] = vectors
-        _check_users(self.users, fields.get("requests"))
+        _check_users(self.users, self.requests)
         for name, value in fields.items():
             # a frozen dataclass does not allow assignments
             object.__setattr__(self, name, value)
@@ -211,10 +208,6 @@ def keys_of(ranking):
 def first_rows(users):
     """Return the first row of each distinct user (n_rows,), int (n_users,)."""
     return np.flatnonzero(~pd.Index(users).duplicated())
-
-
-def _given(value, otherwise):
-    return otherwise if value is None else value
 
 
 def _as_csr(name, matrix, dtype=None):
