@@ -31,6 +31,8 @@ STYLE = (
     "</style>"
 )
 
+# The columns that say how large a group is.
+SIZES = "users", "requests", "lists", "events"
 BOLD = "Bold: the highest mean of the group, even if the lead is within the noise."
 GROUPS = {
     "known items": "without events of items that are not in the catalog",
@@ -53,20 +55,15 @@ class Layout(NamedTuple):
         Columns that are shown with intervals, and with differences.
     plain : dict of str to str
         Further columns and their titles.
-    best : set of str
-        Columns in which higher is better.
-    sizes : list of str
-        Columns that say how large a group is.
-    n_groups : int, default=None
-        Number of groups that are shown. None: all.
+    of_hits : bool, default=True
+        Whether they say what is found: they are shown for all groups, and higher is
+        better. False: they say what the lists of all users are like.
     """
 
     caption: str
     with_interval: list
     plain: dict
-    best: set
-    sizes: list
-    n_groups: int | None = None
+    of_hits: bool = True
 
     def titles(self):
         """Return the titles of the cells."""
@@ -76,29 +73,23 @@ class Layout(NamedTuple):
 
 def _layouts(frame):
     """Return the ``Layout`` of each table of a report, some for each k."""
-    counted = "users", "requests", "lists", "events"
-    sizes = [name for name in counted if name in frame.columns]
     layouts_of = _layouts_of_lists if "lists" in frame.attrs else _layouts_of_catalog
-    ks = frame.attrs.get("k", ())
-    return [layout for k in ks for layout in layouts_of(k, sizes)]
+    return [layout for k in frame.attrs.get("k", ()) for layout in layouts_of(k)]
 
 
-def _layouts_of_catalog(k, sizes):
+def _layouts_of_catalog(k):
     """Return two: what is found by group, and what the lists of all users are like."""
-    with_interval = [f"recall@{k}", f"ndcg@{k}"]
     hits = {f"mrr@{k}": "mrr", f"hit_rate@{k}": "hit"}
-    best = {*with_interval, *hits}
-    found = Layout(f"First {k} places", with_interval, hits, best, sizes)
+    found = Layout(f"First {k} places", [f"recall@{k}", f"ndcg@{k}"], hits)
     metrics = [*OF_ALL_LISTS, *OF_LISTS]
     titles = {f"{metric}@{k}": metric.replace("_", " ") for metric in metrics}
     caption = f"What is in the first {k} places"
-    return found, Layout(caption, [], titles, set(), sizes, n_groups=1)
+    return found, Layout(caption, [], titles, of_hits=False)
 
 
-def _layouts_of_lists(k, sizes):
+def _layouts_of_lists(k):
     figures = ["roc_auc", f"ndcg@{k}", "mrr"]
-    caption = f"Within lists, first {k} places"
-    return [Layout(caption, figures, {}, set(figures), sizes)]
+    return [Layout(f"Within lists, first {k} places", figures, {})]
 
 
 class Report(pd.DataFrame):
@@ -162,12 +153,11 @@ def _margin(error):
 
 def _groups(frame, layout):
     """Yield the name of each group, its size in words, and its rows by model."""
-    groups = dict.fromkeys(frame.index.get_level_values("group"))
-    for group in list(groups)[: layout.n_groups]:
+    sizes = [name for name in SIZES if name in frame.columns]
+    for group in frame.index.unique("group")[: None if layout.of_hits else 1]:
         rows = pd.DataFrame(frame).loc[group]
-        numbers = rows[layout.sizes].iloc[0].astype(int)
-        size = ", ".join(f"{numbers[name]:,} {name}" for name in layout.sizes)
-        yield group, size, rows
+        numbers = rows[sizes].iloc[0].astype(int)
+        yield group, ", ".join(f"{numbers[name]:,} {name}" for name in sizes), rows
 
 
 def _text(frame, layout):
@@ -198,11 +188,11 @@ def _html(frame, layout):
         head = f"<b>{escape(group)}</b> <small>{size}</small>"
         span = len(titles) + 1
         lines.append(f"<tr class='group'><th colspan='{span}'>{head}</th></tr>")
-        best = rows[list(layout.best)].max()
+        best = rows[[*layout.with_interval, *layout.plain]].max()
         for place, (name, row) in enumerate(rows.iterrows()):
             cells = []
             for column, text in _cells(row, layout, first=place == 0):
-                if column in best and row[column] == best[column]:
+                if layout.of_hits and row[column] == best.get(column):
                     text = f"<b>{text}</b>"
                 cells.append(f"<td>{text}</td>")
             lines.append(f"<tr><th>{escape(str(name))}</th>{''.join(cells)}</tr>")
@@ -212,9 +202,8 @@ def _html(frame, layout):
 
 def _groups_explained(frame):
     """Return what the groups are, in a line; empty for groups of lists."""
-    groups = dict.fromkeys(frame.index.get_level_values("group"))
-    known = [] if "lists" in frame.attrs else [g for g in groups if g in GROUPS]
-    text = "; ".join(f"{group}: {GROUPS[group]}" for group in known)
+    groups = [] if "lists" in frame.attrs else frame.index.unique("group")
+    text = "; ".join(f"{group}: {GROUPS[group]}" for group in groups if group in GROUPS)
     return f"\n{text}." if text else ""
 
 
