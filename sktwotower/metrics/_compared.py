@@ -63,8 +63,7 @@ def rank_models(
     params |= {param: value for param, value in asked.items() if value is not None}
     ranking = rank(recommender, inner, y, **params)
     if item_vectors is not None:
-        ids = recommender.item_ids_
-        vectors = check_vectors(item_vectors, "item_vectors", ids)
+        vectors = check_vectors(item_vectors, "item_vectors", recommender.item_ids_)
         ranking = replace(ranking, item_vectors=vectors)
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}

@@ -205,8 +205,7 @@ def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **s
     weights = None if sample_weight is None else weights[positive]
     shape = len(ids), n_items
     truth, lost = _relevant(rows, items.take(positive), weights, encode, shape)
-    counted = truth.nnz + lost.nnz
-    repeats = {"repeats of a user and an item": len(rows) - counted}
+    repeats = {"repeats of a user and an item": len(rows) - truth.nnz - lost.nnz}
     return Bunch(
         users=ids.to_numpy(),
         truth=truth,

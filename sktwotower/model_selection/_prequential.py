@@ -225,19 +225,16 @@ def prequential_validate(
     rows = []
     for strategy in in_order_of_work(strategies):
         for number, (model, seconds) in enumerate(getattr(models, strategy)()):
-            row = sliced.describe(number) | {"strategy": strategy}
-            row |= {"fit_time": seconds} | _scores(scorer, model, *sliced.test(number))
+            row = sliced.describe(number, strategy) | {"fit_time": seconds}
+            row |= _scores(scorer, model, *sliced.test(number))
             if verbose:
                 print(_line(row, sliced.n_slices))
             rows.append(row)
     rows.sort(key=lambda row: (row["slice"], STRATEGIES.index(row["strategy"])))
     results = pd.DataFrame(rows)
     if results.columns[-1] == "score_time":  # no slice has a positive event
-        several = isinstance(scoring, list | tuple | dict)
-        names = scoring if several else ["score"]
+        names = scoring if isinstance(scoring, list | tuple | dict) else ["score"]
         results = results.assign(**{f"test_{name}": np.nan for name in names})
-    first = ["slice", "start", "end", "strategy", "n_train", "n_test"]
-    results = results[[*first, *results.columns.drop(first)]]
     return in_library(results, library_of(X))
 
 

@@ -45,13 +45,14 @@ class SlicedEvents(NamedTuple):
         """Return X and y of a slice."""
         return self.events(*self.starts[number : number + 2])[:2]
 
-    def describe(self, number):
-        """Return the number, the times and the sizes of a slice, a dict."""
+    def describe(self, number, strategy):
+        """Return the first columns of the results of a strategy for a slice, a dict."""
         start, stop = self.starts[number : number + 2]
         return {
             "slice": number,
             "start": self.times[start],
             "end": self.times[stop - 1],
+            "strategy": strategy,
             "n_train": int(start),
             "n_test": int(stop - start),
         }
