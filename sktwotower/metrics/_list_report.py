@@ -22,20 +22,6 @@ from ._scorers import rank, recommender_in, unwrap
 from ._truth import sample_of
 
 
-def _ranked(shown, scores):
-    """Return the ``RankedLists`` of rows by the scores of each model, a dict."""
-    y, lists = shown["y"], shown["list"]
-    return {
-        model: RankedLists(y, values[shown.index], lists, _names(model))
-        for model, values in scores.items()
-    }
-
-
-def _names(model):
-    """Return what errors call the outcomes, the scores and the lists of a model."""
-    return "y", f"the scores of {model!r}", "the column of lists"
-
-
 def compare_within_lists(
     estimator, X, y, ks, lists, *, baselines, max_users, random_state, history
 ):
@@ -59,7 +45,10 @@ def compare_within_lists(
     shown = shown[shown["user"].isin(judged[sample])]
     rows = {}
     for group, part in _groups(shown):
-        ranked = _ranked(part, scores)
+        ranked = {
+            model: RankedLists(part["y"], values[part.index], part["list"])
+            for model, values in scores.items()
+        }
         first = next(iter(ranked.values()))
         if first.has_choice().any():
             owners = check_one_user(first, part["user"])
@@ -102,8 +91,10 @@ def _read(estimator, X, y, lists, baselines, history):
         scores[name], prob = _predicted(name, model, X, lists, past)
         if prob is not None:
             columns[f"probability of {name}"] = prob
-    # all of them, as this checks the scores
-    ranked = [RankedLists(y, of, groups, _names(name)) for name, of in scores.items()]
+    ranked = []
+    for name, values in scores.items():  # checks them
+        labels = "y", f"the scores of {name!r}", "the column of lists"
+        ranked.append(RankedLists(y, values, groups, labels))
     return pd.DataFrame(columns), scores, ranked[0]
 
 

@@ -247,13 +247,11 @@ def retrieval_report(
     ranking, models = one_call(rank_models, estimator, X, y, max(ks), **params)
     rows = {}
     for group in groups_of(ranking):
-        judged = {
-            model: GroupRanking(ranking, group, indices)
-            for model, indices in models.items()
-        }
-        first = next(iter(judged.values()))
-        for model, of_model in judged.items():
-            rows[group.name, model] = of_model.row(ks, first)
+        first = None
+        for model, indices in models.items():
+            judged = GroupRanking(ranking, group, indices)
+            first = judged if first is None else first
+            rows[group.name, model] = judged.row(ks, first)
     attrs = {"k": tuple(ks), "events_not_in_catalog": int(ranking.n_unreachable.sum())}
     attrs["left_out"] = ranking.left_out
     (_, name), own = next(iter(rows.items()))
