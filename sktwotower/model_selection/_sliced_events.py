@@ -4,17 +4,20 @@ Input: an interaction table X (n_events, n_columns), outcomes and weights (n_eve
 Output: ``SlicedEvents``, which return the events of a slice, or before it.
 """
 
+from numbers import Real
 from typing import NamedTuple
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from pandas.tseries.frequencies import to_offset
 
-from sktwotower._tables._columns import as_table
+from sktwotower._sklearn_compat import validate_parameter_constraints
+from sktwotower._tables._columns import as_table, count
 from sktwotower._tables._frames import array_as_frame
 from sktwotower._tables._times import times_of
 
-from ._slices import cut_into_slices
+from ._base import COUNT, SHARE
 
 
 class SlicedEvents(NamedTuple):
@@ -102,3 +105,111 @@ def _take(X, rows):
     if isinstance(X, pd.DataFrame):
         return X.iloc[rows]
     return nw.from_native(X, eager_only=True)[rows].to_native()
+
+
+def cut_into_slices(times, train_size, freq, n_slices):
+    """Return where slices of the events after the train events begin.
+
+    These are the positions of their first events, and the number of events, (n_slices +
+    1,); then the positions of the first events of the slices before them, (n_slices,).
+    ``times`` (n_events,): datetime64 or numbers, ascending. The other parameters are
+    those of `prequential_validate`. Equal times stay together.
+    """
+    _check(train_size, freq, n_slices)
+    n_train = count(train_size, len(times))
+    if not 0 < n_train < len(times):
+        raise ValueError(
+            f"train_size={train_size!r} leaves no event to train on, or none to test, "
+            f"of the {len(times)} events of X. Expected a share or a number in between."
+        )
+    first = np.searchsorted(times, times[n_train])
+    if first == 0:
+        raise ValueError(
+            f"The first {n_train} events of X, train_size={train_size!r}, have the "
+            "time of the next one, and equal times stay together. Choose a larger "
+            "train_size."
+        )
+    if freq is None:
+        return _by_number(times, first, 5 if n_slices is None else n_slices)
+    return _by_frequency(times, first, freq)
+
+
+def _check(train_size, freq, n_slices):
+    given = {"train_size": train_size, "n_slices": n_slices}
+    allowed = {"train_size": [SHARE, COUNT], "n_slices": [None, COUNT]}
+    validate_parameter_constraints(allowed, given, "prequential_validate")
+    if freq is not None and n_slices is not None:
+        raise ValueError(
+            f"freq and n_slices exclude each other. Got {freq!r} and {n_slices!r}: "
+            "leave out one of them."
+        )
+
+
+def _by_number(times, first, n_slices):
+    """Return slices of about the same number of events."""
+    n_events = len(times)
+    bounds = first + (n_events - first) * np.arange(n_slices) // n_slices
+    starts = np.searchsorted(times, times[bounds])
+    if len(np.unique(starts)) < n_slices:
+        raise ValueError(
+            f"n_slices={n_slices} is too large: the {n_events - first} events after "
+            f"the train events have {len(np.unique(times[first:]))} different times, "
+            "and equal times stay together. Choose fewer slices, or freq."
+        )
+    size = (n_events - first) // n_slices
+    before = np.append(max(first - size, 0), starts[:-1])
+    return np.append(starts, n_events), before
+
+
+def _by_frequency(times, first, freq):
+    """Return slices of the same length in time; empty ones are left out."""
+    if times.dtype.kind == "M":
+        bins, previous = _bins_of_dates(pd.DatetimeIndex(times), first, freq)
+    else:
+        bins, previous = _bins_of_numbers(times, first, freq)
+    starts = first + np.append(0, np.flatnonzero(np.diff(bins)) + 1)
+    # at least one event, so that there is something to count
+    before = min(np.searchsorted(times, previous), first - 1)
+    return np.append(starts, len(times)), np.append(before, starts[:-1])
+
+
+def _bins_of_numbers(times, first, freq):
+    """Return the bin of each event from ``first`` on, and when the bin before begins.
+
+    The bins are counted from the time of the first event.
+    """
+    if not isinstance(freq, Real) or not 0 < freq < np.inf:
+        raise ValueError(
+            f"freq must be a finite number > 0, as times are numbers. Got {freq!r}."
+        )
+    return (times[first:] - times[first]) // freq, times[first] - freq
+
+
+def _bins_of_dates(times, first, freq):
+    """Return the same for dates: bins begin at midnight, or by the calendar."""
+    offset = _offset(freq)
+    midnight = times[first].normalize()
+    try:
+        length = pd.Timedelta(offset)
+    except ValueError:  # not of a fixed length, such as months
+        begin = offset.rollback(midnight)
+        edges = pd.date_range(begin, times[-1], freq=offset)
+        bins = edges.searchsorted(times[first:], side="right")
+        return bins, np.datetime64(begin - offset)
+    bins = (times[first:] - midnight) // length
+    begin = midnight + bins[0] * length
+    return np.asarray(bins), np.datetime64(begin - length)
+
+
+def _offset(freq):
+    """Return a frequency of pandas, after a check."""
+    try:
+        offset = to_offset(freq)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "freq must be a frequency of pandas, such as '7D' or 'MS', or a Timedelta, "
+            f"as times are dates. Got {freq!r}."
+        ) from error
+    if offset is None or offset.n < 1:
+        raise ValueError(f"freq must be longer than 0. Got {freq!r}.")
+    return offset
