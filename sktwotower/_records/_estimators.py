@@ -77,8 +77,7 @@ class Estimator(Kind):
 
     def _read_params(self, specs, reader, place):
         """Return the dict of parameters; those of later versions are refused."""
-        known = self.cls._get_param_names()
-        fits = type(specs) is dict and set(specs) <= set(known)
+        fits = type(specs) is dict and set(specs) <= set(self.cls._get_param_names())
         require(fits, place, f"parameters of {self.cls.__name__}", specs)
         params = {
             name: self.codecs[name].read(spec, reader, f"parameter {name!r}")
@@ -116,8 +115,7 @@ def _validate(estimator):
 def _configure(estimator, output, requests, place):
     """Set what `set_output` and `set_fit_request` had set."""
     if output is not None:
-        fits = set(output) <= {"transform"}
-        require(fits, f"{place}.output", "what set_output sets")
+        require(set(output) <= {"transform"}, f"{place}.output", "what set_output sets")
         estimator._sklearn_output_config = output
     if requests is not None:
         errors = AttributeError, TypeError, ValueError

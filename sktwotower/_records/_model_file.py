@@ -36,8 +36,7 @@ def read_model(path, is_mapped, verify, reader_of):
         check_versions(file.meta)
         spec = file.meta.get("model")
         name = spec.get("type") if type(spec) is dict else None
-        is_text = type(name) is str
-        require(is_text, "the model", "an estimator of this package", name)
+        require(type(name) is str, "the model", "an estimator of this package", name)
         reader = reader_of(file, name)
         try:
             return reader.read(spec, "model")

@@ -62,8 +62,7 @@ def column_counts(matrix):
     """
     counts, indices = np.zeros(matrix.shape[1], dtype=np.int64), matrix.indices
     for start in range(0, len(indices), BLOCK):
-        part = indices[start : start + BLOCK]
-        counts += np.bincount(part, minlength=len(counts))
+        counts += np.bincount(indices[start : start + BLOCK], minlength=len(counts))
     return counts
 
 

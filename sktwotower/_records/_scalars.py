@@ -32,8 +32,7 @@ class Scalar(NamedTuple):
 
 
 def _write_datetime(value):
-    text = value.replace(tzinfo=None).isoformat()
-    return [text, zone_name(value.tzinfo), value.fold]
+    return [value.replace(tzinfo=None).isoformat(), zone_name(value.tzinfo), value.fold]
 
 
 def _write_time(value):
@@ -45,8 +44,7 @@ def _write_timedelta(value):
 
 
 def _read_datetime(text, zone, fold):
-    value = datetime.fromisoformat(text)
-    return value.replace(tzinfo=zone_of(zone), fold=fold)
+    return datetime.fromisoformat(text).replace(tzinfo=zone_of(zone), fold=fold)
 
 
 def zone_name(zone):

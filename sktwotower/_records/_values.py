@@ -93,8 +93,7 @@ class Writer:
     def vectors(self, array, place):
         """Return what JSON holds for float32 vectors, perhaps in fewer bits."""
         if id(array) not in self.stored:
-            made = rounded(array, self.vector_dtype, place)
-            self.stored[id(array)] = made, array
+            self.stored[id(array)] = rounded(array, self.vector_dtype, place), array
         return self.write(self.stored[id(array)][0], place)
 
     def once(self, value, place, record_of):

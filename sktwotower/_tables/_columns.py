@@ -154,8 +154,7 @@ class Columns:
     def _features(self, frame, estimator, parameter):
         selection = getattr(estimator, parameter)
         names = dict.fromkeys(select_columns(frame, selection, parameter))
-        ids = (self.user, self.item, self.time)
-        return [name for name in names if name not in ids]
+        return [name for name in names if name not in (self.user, self.item, self.time)]
 
 
 def name_of(names, key, parameter):
@@ -295,8 +294,7 @@ def latest_rows(features, codes, n_entities, name=None):
     last = np.full(n_entities, -1)
     last[codes] = np.arange(len(codes))  # the last assignment wins
     disagree = np.zeros(n_entities, dtype=bool)
-    compared = () if name is None else features.columns
-    for column in compared:
+    for column in () if name is None else features.columns:
         values = features[column]
         if _may_hold_lists(values.dtype):  # which cannot be compared as arrays
             values = values.map(repr)

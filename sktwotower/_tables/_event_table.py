@@ -128,8 +128,7 @@ class EventTable(NamedTuple):
 
     def events_at(self, kept):
         """Return the events where ``kept`` (n_events,) is True, of those in memory."""
-        before = np.append(0, kept.cumsum())
-        return self._at(np.flatnonzero(kept), before[self.offsets])
+        return self._at(np.flatnonzero(kept), np.append(0, kept.cumsum())[self.offsets])
 
     def _at(self, places, offsets):
         columns = {name: getattr(self, name) for name in COLUMNS}
@@ -253,8 +252,7 @@ def _in_order(table):
     weights = np.add.reduceat(events.gains, np.flatnonzero(first)).astype(np.float32)
     contexts = events.contexts
     if contexts is not None:
-        last = np.append(first[1:], True)[: len(first)]  # also of no events
-        contexts = contexts[last]
+        contexts = contexts[np.append(first[1:], True)[: len(first)]]  # also of none
     events = events.events_at(first)._replace(weights=weights, contexts=contexts)
     if table.chosen is None:
         return events
@@ -275,8 +273,7 @@ def _gaps(table):
     users, times = table.users, table.times
     if not len(users):
         return np.zeros(0)
-    first = starts(users, times)
-    begin = np.flatnonzero(first)
+    begin = np.flatnonzero(starts(users, times))
     gaps = np.full(len(begin), np.nan)
     gaps[1:] = np.diff(times[begin].astype(float))
     gaps[starts(users)[begin]] = np.nan

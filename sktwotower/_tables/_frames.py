@@ -171,8 +171,7 @@ def _cells(column):
         return pd.Categorical(column.to_list())
     zone = getattr(column.dtype, "time_zone", None)
     if zone is not None:  # numpy has no zones: it holds such moments as UTC
-        moments = pd.DatetimeIndex(column.to_numpy()).tz_localize("UTC")
-        return moments.tz_convert(zone)
+        return pd.DatetimeIndex(column.to_numpy()).tz_localize("UTC").tz_convert(zone)
     if isinstance(column.dtype, nw.Unknown) and "pandas." in _native_type(column):
         return column.to_arrow().to_pandas()  # periods and intervals
     # unknown: a type of another library, such as pandas' intervals within polars

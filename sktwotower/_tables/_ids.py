@@ -76,8 +76,7 @@ def _check_types(values, name):
             f"{name} holds {unfit[0].__name__} objects: the argument must be a "
             "string or a number to be an id."
         )
-    families = {_family(kind) for kind in kinds}
-    if len(families) > 1:
+    if len({_family(kind) for kind in kinds}) > 1:
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise TypeError(
             f"{name} mixes ids of different types ({found}), which cannot be "

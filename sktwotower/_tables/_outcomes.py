@@ -28,8 +28,7 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
     y = np.ones(n_events) if y is None else numbers_of(y, n_events)
     weights = _event_weights(sample_weight, n_events, may_be_empty)
     figures = Outcome.of("y", y), Outcome.of("sample_weight", weights)
-    n_positive = np.count_nonzero((y > 0) & (weights > 0))
-    check_outcomes(figures, n_positive, may_be_empty)
+    check_outcomes(figures, np.count_nonzero((y > 0) & (weights > 0)), may_be_empty)
     y, weights = figures[0].scaled(y), figures[1].scaled(weights)
     refuse_vanished((y > 0) & (weights > 0) & (y * weights == 0))
     return y, weights

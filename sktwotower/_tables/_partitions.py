@@ -25,8 +25,7 @@ def write_partitions(X, folder):
     dask, n, types = import_module("dask"), X.npartitions, _types(X)
     paths = [os.path.join(folder, f"{i}.parquet") for i in range(n)]
     if _is_shared(X, folder):
-        write = dask.delayed(_write)
-        dask.compute(*map(write, X.to_delayed(), paths, repeat(types)))
+        dask.compute(*map(dask.delayed(_write), X.to_delayed(), paths, repeat(types)))
         return paths
     for start in range(0, n, N_TOGETHER):
         block = X.partitions[start : start + N_TOGETHER].compute()

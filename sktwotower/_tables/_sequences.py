@@ -78,8 +78,7 @@ class Sequences(NamedTuple):
 
     def take(self, users):
         """Return the events of users at positions (n,), the last one the empty row."""
-        times = self.events(users)[2]
-        return Sequences(self.lags[users], times)
+        return Sequences(self.lags[users], self.events(users)[2])
 
     def with_items(self, items):
         """Return the events of items at sorted positions (m,) only."""

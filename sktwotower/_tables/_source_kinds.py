@@ -96,8 +96,7 @@ class Source:
         with self.explained():
             for name, table in tables.items():
                 self.connection.register(name, table)
-            text = f"with events as ({self.relation()}) {sql}"
-            answer = self.connection.sql(text)
+            answer = self.connection.sql(f"with events as ({self.relation()}) {sql}")
             return self._parts(answer) if batches else answer.to_arrow_table()
 
     def _parts(self, answer):
@@ -154,7 +153,6 @@ class Files(Source):
 
     def prepare(self):
         """Check that the chosen columns are of the same type in all files."""
-        first = self.schemas[0]
         for path, schema in zip(self.paths, self.schemas, strict=True):
             for name in self.columns.values():
                 if name not in schema.names:
@@ -163,7 +161,7 @@ class Files(Source):
                         f"has no column {name!r}, unlike {self.paths[0]}."
                         f"{did_you_mean(name, schema.names)}"
                     )
-                types = first.field(name).type, schema.field(name).type
+                types = self.schemas[0].field(name).type, schema.field(name).type
                 if types[0] != types[1]:
                     raise ValueError(
                         f"The files of {self.called} have different types: column "

@@ -103,8 +103,7 @@ def blocks(n_queries, bar=False):
     ``bar`` : show a progress bar if there is more than one slice.
     """
     found = slices(n_queries, QUERY_BLOCK)
-    shows = bar and len(found) > 1
-    return progress_bar(found, desc="retrieval") if shows else found
+    return progress_bar(found, desc="retrieval") if bar and len(found) > 1 else found
 
 
 def is_mapped(array):
@@ -165,8 +164,7 @@ class Column:
             with self.file:  # the map keeps it
                 if self.length:
                     self.file.flush()
-                    shape = (self.length,)
-                    mapped = np.memmap(self.file, self.dtype, "r", shape=shape)
+                    mapped = np.memmap(self.file, self.dtype, "r", shape=(self.length,))
                     return np.asarray(mapped)
         if len(self.arrays) == 1:
             return self.arrays[0]

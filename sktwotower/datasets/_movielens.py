@@ -169,8 +169,7 @@ def fetch_movielens(
     1   186    L.A. Confidential (1997)       3
     2    22         Heavyweights (1994)       1
     """
-    folder = Path(get_data_home(data_home)) / "sktwotower_movielens"
-    path = folder / f"ml-{name}.zip"
+    path = Path(get_data_home(data_home)) / "sktwotower_movielens" / f"ml-{name}.zip"
     if not path.exists():
         _download(path, name, n_retries if download_if_missing else None, delay)
     _verify(path, name, path, ". Delete it to download it again.")

@@ -187,8 +187,7 @@ class Bags:
         length = self.graph("Squeeze", self._longest(starts, ends))
         places = starts.column() + self.graph("Range", np.int64(0), length, np.int64(1))
         real = places < ends.column()
-        where = self.graph("Where", real, places, self.padding, dtype=np.int64)
-        return where, real
+        return self.graph("Where", real, places, self.padding, dtype=np.int64), real
 
 
 def with_zero(values):

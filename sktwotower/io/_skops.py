@@ -100,8 +100,7 @@ def _check_archive(data, place):
     for info in infos:
         fits = info.compress_type == ZIP_STORED and info.file_size == info.compress_size
         require(fits, place, "a zip file without compressed members", info.filename)
-    distinct = {info.filename for info in infos}
-    fits = len(distinct) == len(infos)
+    fits = len({info.filename for info in infos}) == len(infos)
     require(fits, place, "a zip file without members that occur twice")
 
 

@@ -109,8 +109,7 @@ class KeyCell(CellEncoder):
 
 def name_of(key):
     """Return a key as part of a column name; 5.0 is written as 5."""
-    whole = isinstance(key, float) and key.is_integer()
-    text = str(int(key) if whole else key)
+    text = str(int(key) if isinstance(key, float) and key.is_integer() else key)
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -133,8 +132,7 @@ def murmurhash(text):
 
 def scaled(values):
     """Return values (m,) with norm 1; zeros stay."""
-    peak = np.abs(values).max(initial=0)
-    values = values / (peak or 1)
+    values = values / (np.abs(values).max(initial=0) or 1)
     return values / max(np.sqrt(values @ values), 1)
 
 

@@ -182,8 +182,7 @@ class ModelArrays(JoinedParts):
         asked = user.astype(float)
         for part, place, scale in self._pieces:
             if part.context is not None and scale:
-                own = part.context.asked(asked[place] / scale, row)
-                asked[place] = own * scale
+                asked[place] = part.context.asked(asked[place] / scale, row) * scale
         return asked.astype(np.float32)
 
 

@@ -86,8 +86,7 @@ def among(values, positions):
     """Return whether each value (n,) is one of the positions (m,), ascending."""
     if len(positions) == 0:
         return np.zeros(len(values), dtype=bool)
-    places = positions.searchsorted(values)
-    return positions.take(places, mode="clip") == values
+    return positions.take(positions.searchsorted(values), mode="clip") == values
 
 
 def bound_of(scores, k, n_groups):

@@ -72,8 +72,7 @@ class ServedVectors:
                 lags = np.concatenate([lags + n, np.arange(n, 0, -1)])
         of_past = PastItems(items, lags, state.items.rows)
         vector = self._model.of_user(Row(*state.users.rows.of(code)), of_past)
-        from_fit = len(state.seen.of(code)[0])
-        if self._fold_in is None or from_fit or not len(past):
+        if self._fold_in is None or len(state.seen.of(code)[0]) or not len(past):
             return vector
         sums = self._item_vectors(past).sum(0, dtype=float, keepdims=True)
         fold_in = partial(self._fold_in, n_past=np.array([len(past)]))

@@ -67,9 +67,10 @@ def _some(what):
 COLUMN = array("", "n")
 
 
-def _alone(name):
-    """Return the kind of what consists of one array of a name: the array."""
-    return KindOfSome(np.ndarray, {name: COLUMN}, build=lambda **parts: parts[name])
+def _alone(name, what=COLUMN):
+    """Return the kind of what consists of one value of a name: the value."""
+    parts = {name: check_of(what)}
+    return KindOfSome(object, parts, build=lambda **parts: parts[name])
 
 
 def _objects(cells: list):
@@ -168,8 +169,7 @@ class ServedState(StoredVectors):
         shape, expected = (len(self.users.ids) + 1, len(self.items.ids)), "of all pairs"
         require(self.seen.shape == shape, f"{place}.seen", expected)
         if self.sequences is not None:
-            fits = self.sequences.lags.shape == shape
-            require(fits, f"{place}.sequences", expected)
+            require(self.sequences.lags.shape == shape, f"{place}.sequences", expected)
         self._check_vectors(place)
 
 
@@ -194,19 +194,11 @@ def _read_model(specs, reader, place):
 MODEL = "recommender.TwoTowerRecommender"
 
 
-def _encoders(encoders_: list[tuple[integer(), instance(*CELLS)]]):
-    return encoders_
-
-
-def _vectorizer(state: _some(_encoders)):
-    return state
-
-
+ENCODERS = list[tuple[integer(), instance(*CELLS)]]
 KINDS = {
     "recommender.FittedTowers": ServedState,
     "recommender.FoldIn": FoldInArrays,
     "features.Entities": Side,
-    "features.TowerVectorizer": _vectorizer,
     "features.RequestContext": cells.ContextCells,
     "features.RequestClock": cells.StoredClock,
     "neighbors.Catalog": CatalogVectors,
@@ -230,6 +222,7 @@ for cell in CELLS:
     KINDS[f"features.{cell.__name__.replace('Cell', 'Encoder')}"] = cell
 KINDS = {name: _some(what) for name, what in KINDS.items()} | {
     MODEL: Codec(_read_model),
+    "features.TowerVectorizer": _alone("state", _alone("encoders_", ENCODERS)),
     "_tables.Cells": _alone("cells"),
     "_tables.Moments": _alone("moments"),
     "_tables.Periods": _alone("periods"),
