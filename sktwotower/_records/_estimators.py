@@ -89,8 +89,7 @@ class Estimator(Kind):
 
     def check_parts(self, parts, place):
         """Raise unless all attributes of fit are there, or none, and fit together."""
-        needed = set(self.parts) - {"feature_names_in_"}
-        is_whole = not parts or needed <= set(parts)
+        is_whole = not parts or set(self.parts) - {"feature_names_in_"} <= set(parts)
         require(is_whole, place, f"a {self.name} with all attributes of fit")
         super().check_parts(parts, place)
 

@@ -13,12 +13,10 @@ MAX_SCALE = np.finfo(np.float32).max / 128  # its product with any code is finit
 CODED = check_of(tuple[array("int8", "n d"), array("float32", "n")])
 
 
-def check_vector_dtype(vector_dtype):
+def check_vector_dtype(dtype):
     """Raise ``ValueError`` unless this is one of ``VECTOR_DTYPES``."""
-    if vector_dtype not in VECTOR_DTYPES:
-        raise ValueError(
-            f"vector_dtype must be one of {VECTOR_DTYPES}. Got {vector_dtype!r}."
-        )
+    if dtype not in VECTOR_DTYPES:
+        raise ValueError(f"vector_dtype must be one of {VECTOR_DTYPES}. Got {dtype!r}.")
 
 
 def rounded(vectors, vector_dtype, place):

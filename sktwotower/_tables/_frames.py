@@ -136,9 +136,7 @@ def refuse_records(X, name):
     else:
         return
     got = f"records of {fields}" if fields else f"{type(first).__name__} objects"
-    raise TypeError(
-        f"{name} must be a dataframe or an array of rows. Got {got}. {remedy}"
-    )
+    raise TypeError(f"{name} must be a dataframe or array of rows. Got {got}. {remedy}")
 
 
 def library_of(*given, default=PANDAS):

@@ -23,9 +23,7 @@ def check_ids(values, name):
     ``TypeError`` for ids of mixed types and for objects that cannot be ids.
     """
     if getattr(values, "ndim", 1) != 1:
-        raise ValueError(
-            f"{name} must be one-dimensional ids. Got shape {values.shape}."
-        )
+        raise ValueError(f"{name} must be one-dimensional. Got shape {values.shape}.")
     if type(values) is np.ndarray and values.dtype.kind in "iu":
         return pd.Index(values)  # the checks below would take longer than a search
     if isinstance(values, pd.MultiIndex):

@@ -127,11 +127,8 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
         if isinstance(X, list | tuple):
             no_rows = may_be_empty and schema is not None and len(X) == 0
             X = np.empty((0, schema.n_columns)) if no_rows else _rows(X)
-        n_features, n_samples = 2 if first else 1, 0 if may_be_empty else 1
-        fewest = {"ensure_min_features": n_features, "ensure_min_samples": n_samples}
-        how = {"dtype": None, "ensure_all_finite": False, "reset": first}
-        array = checked_array(checker, X, **how, **fewest)
-        frame = _frames.array_as_frame(array, "X")
+        n_rows, n_columns = 0 if may_be_empty else 1, 2 if first else 1
+        frame = checked_frame(checker, X, first, n_rows, n_columns)
     names = getattr(checker, "feature_names_in_", None)
     if first:
         schema = TableSchema(frame.shape[1], names, library=library)
@@ -205,11 +202,16 @@ def times_of_events(frame, name, schema, known=None):
     return times, schema.with_time(frame, name, dates)
 
 
-def checked_array(checker, X, **params):
-    """Return X as ``validate_data`` does, whose errors would print a column of ids."""
+def checked_frame(checker, X, reset, n_rows, n_columns=1):
+    """Return an array as a frame of ``n_rows`` and ``n_columns``, or more.
+
+    It is checked by ``validate_data``, whose errors would print a column of ids.
+    """
     _frames.refuse_records(X, "X")
+    params = {"ensure_min_samples": n_rows, "ensure_min_features": n_columns}
+    params |= {"dtype": None, "ensure_all_finite": False, "reset": reset}
     try:
-        return validate_data(checker, X, **params)
+        return _frames.array_as_frame(validate_data(checker, X, **params), "X")
     except ValueError as error:
         message, found, _ = str(error).partition("\narray=")
         if not found:

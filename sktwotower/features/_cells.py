@@ -11,9 +11,9 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_array, validate_data
 
-from sktwotower._tables._frames import array_as_frame, as_frame, is_frame, is_missing
+from sktwotower._tables._frames import as_frame, is_frame, is_missing
 from sktwotower._tables._messages import closest, did_you_mean
-from sktwotower._tables._schema import checked_array
+from sktwotower._tables._schema import checked_frame
 
 LISTS = (list, tuple, set, frozenset, dict, np.ndarray)
 # Types of arrays of objects, by what pandas infers that they are.
@@ -26,8 +26,7 @@ def check_table(vectorizer, X, reset):
     """Return X as a DataFrame; set its column names (``reset``), or compare them."""
     n_min = 1 if reset else 0
     if not is_frame(X):
-        how = {"dtype": None, "ensure_all_finite": False, "ensure_min_samples": n_min}
-        return array_as_frame(checked_array(vectorizer, X, reset=reset, **how), "X")
+        return checked_frame(vectorizer, X, reset, n_min)
     X = as_frame(X, "X")
     _check_names(vectorizer, X, reset)
     if len(X) < n_min or X.shape[1] == 0:  # which scikit-learn refuses

@@ -69,8 +69,7 @@ class StoredGraph(NamedTuple):
         order = np.sort(self.order)
         require(np.array_equal(order, np.arange(n)), f"{place}.order", "all positions")
         fits = offsets[0] == 0 and offsets[-1] == len(self.columns)
-        fits = fits and (np.diff(offsets) >= 0).all()
-        require(fits, f"{place}.offsets", "ascending")
+        require(fits and (np.diff(offsets) >= 0).all(), f"{place}.offsets", "ascending")
         positions(self.columns, f"{place}.columns", n)
         positions(self.tree_items, f"{place}.tree_items", n)
         self._check_tree(f"{place}.tree_children")
@@ -119,8 +118,7 @@ def _read(spec, reader, place):
     check_changes(index, place)
     n, k = len(stored.order), index.n_graph_neighbors
     integer(1, max(64, n))(index.search_tree_leaf_budget_, place)
-    fits = stored.neighbors.shape[1] == k
-    require(fits, f"{place}.neighbors", f"{k} for each item")
+    require(stored.neighbors.shape[1] == k, f"{place}.neighbors", f"{k} for each item")
     fits = stored.tree_planes.shape[1] == index.vectors_.shape[1]
     require(fits, f"{place}.tree_planes", "as long as the vectors")
     return _graph(stored, index, _known_vectors(index, n, place))

@@ -52,8 +52,8 @@ class StoredClock(NamedTuple):
 
     def places(self, gaps):
         """Return where gaps (m,) >= 0 are among the knots: their logarithms (m,)."""
-        largest = LARGEST * min(self.unit, 1.0)  # more would overflow
-        return np.log2(1 + np.minimum(gaps, largest) / self.unit)
+        # larger ones would overflow
+        return np.log2(1 + np.minimum(gaps, LARGEST * min(self.unit, 1.0)) / self.unit)
 
     def of_one(self, time, gap):
         """Return columns and values, lists, of the time of one request.

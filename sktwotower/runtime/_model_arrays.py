@@ -69,8 +69,7 @@ class JoinedParts:
         width = self.first.width
         of_users, of_items = (self.scales(side)[0] for side in ("user", "item"))
         moved = fold_in(vectors[:, :width] / of_users, sums[:, :width] / of_items)
-        moved = np.hstack([moved * of_users, vectors[:, width:]])
-        return moved.astype(np.float32)
+        return np.hstack([moved * of_users, vectors[:, width:]]).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

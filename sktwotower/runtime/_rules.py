@@ -170,9 +170,9 @@ class Rules(NamedTuple):
         Parameters
         ----------
         search : callable
-            ``search(rows, width)`` returns scores and positions (r, width) of the best
-            items for the lists at ``rows``, an int array (r,); best first, and position
-            -1 where there are no more.
+            ``search(rows, width)`` returns scores and positions (r, width), or fewer,
+            of the best items for the lists at ``rows``, an int array (r,); best first,
+            and position -1 where there are no more.
         n, k, n_items : int
         cosines : callable
             ``cosines(positions)`` returns a function of a place among positions (m,).

@@ -329,9 +329,7 @@ class Runtime(ServedVectors):
 
         def search(_, width):
             found = best_of_one(vector, vectors, width, hidden, allowed)
-            padding = (0, width - len(found[0]))
-            fills = zip(found, (-np.inf, -1), strict=True)
-            return [np.pad(x, padding, constant_values=fill)[None] for x, fill in fills]
+            return [each[None] for each in found]
 
         def cosines(positions):
             return cosines_of(vectors[positions])

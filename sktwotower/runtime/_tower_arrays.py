@@ -29,8 +29,7 @@ def unit(vectors):
     """Scale a vector (d,), or rows (n, d) of ONNX, to length one, except zeros."""
     if isinstance(vectors, np.ndarray):
         return vectors / max(math.sqrt(vectors @ vectors), MIN_LENGTH)
-    lengths = np.sqrt((vectors * vectors).sum(-1))
-    return vectors / np.maximum(lengths, MIN_LENGTH)
+    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(-1)), MIN_LENGTH)
 
 
 def check_shapes(weights, shapes, place):
