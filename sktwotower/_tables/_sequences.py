@@ -59,13 +59,12 @@ class Sequences(NamedTuple):
         known = ends > self.lags.indptr[:-1][codes]
         latest = np.full(len(codes), np.nan)
         latest[known] = self.times[ends[known] - 1]
-        if added is None:
-            return latest
-        rows, _, times = added
-        if times is None:
-            latest[rows] = np.nan
-            return latest
-        np.fmax.at(latest, rows, times.astype(float))
+        if added is not None:
+            rows, _, times = added
+            if times is None:
+                latest[rows] = np.nan
+            else:
+                np.fmax.at(latest, rows, times.astype(float))
         return latest
 
     def events(self, codes=None):

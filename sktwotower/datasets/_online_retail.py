@@ -153,15 +153,13 @@ def _read_lines(product_ids):
         packed = dict(np.load(file))
     offer, n_lines = packed["line_offer"], packed["basket_n_lines"]
     minute = packed["basket_minute"].astype("datetime64[m]")
-    customer = packed["basket_customer"].astype("int64")
-    invoice = packed["basket_invoice"].astype("int64")
     product = product_ids.take(packed["offer_product"][offer])
     columns = {
-        "customer": np.repeat(customer, n_lines),
+        "customer": np.repeat(packed["basket_customer"].astype("int64"), n_lines),
         "product": product.reset_index(drop=True),
         "time": np.repeat(minute.astype("datetime64[s]"), n_lines),
         "quantity": packed["line_quantity"].astype("int64"),
         "unit_price": packed["offer_price"][offer] / 1000,
-        "invoice": np.repeat(invoice, n_lines),
+        "invoice": np.repeat(packed["basket_invoice"].astype("int64"), n_lines),
     }
     return pd.DataFrame(columns)

@@ -189,8 +189,7 @@ def _check_sizes(n_items, n_clusters, n_chosen, noise, n_impressions):
     """Raise ``ValueError`` if there are not enough items for a user."""
     if n_clusters > n_items:
         raise ValueError(
-            f"n_clusters must be at most n_items. Got {n_clusters} clusters of "
-            f"{n_items} items."
+            f"n_clusters must be at most n_items. Got {n_clusters} and {n_items}."
         )
     n_needed = n_chosen * (1 + n_impressions)
     if n_needed > n_items:

@@ -160,9 +160,8 @@ class Graph:
         """
         if self.n_bytes > MAX_BYTES:
             raise ValueError(
-                f"An ONNX file holds at most 2 GiB, but these towers have "
-                f"{self.n_bytes / 2**30:.1f} GiB. Export their vectors instead: "
-                "export_vectors."
+                "An ONNX file holds at most 2 GiB, but these towers have "
+                f"{self.n_bytes / 2**30:.1f} GiB. Export vectors: export_vectors."
             )
         helper = self.onnx.helper
         self.nodes.append(helper.make_node("Identity", [vectors.name], ["vectors"]))

@@ -125,9 +125,8 @@ def build_index(
     if recall < MIN_RECALL:
         warn(
             f"The neighbor index finds {recall:.1%} of the true {k} nearest items of "
-            f"{len(queries)} users. Search wider, as by "
-            "neighbors=NNDescentNeighbors(target_recall=0.98), or use "
-            "neighbors='exact', which finds all."
+            f"{len(queries)} users. neighbors='exact' finds all, and "
+            "neighbors=NNDescentNeighbors(target_recall=0.98) finds more."
         )
     return index, recall
 

@@ -143,8 +143,7 @@ def checked_vectors(vectors):
     """Return item vectors (n_items, d); raise ``ValueError`` for other shapes."""
     if vectors.ndim != 2:
         raise ValueError(
-            "X must be an array of vectors, of shape (n_items, d). Got shape "
-            f"{vectors.shape}."
+            f"X must be vectors, of shape (n_items, d). Got shape {vectors.shape}."
         )
     return vectors
 

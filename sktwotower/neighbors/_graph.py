@@ -286,9 +286,8 @@ def _squared_length(vectors):
         )
     if len(lengths) and lengths.max() > 1.001 * lengths.min():
         raise ValueError(
-            "Item vectors must have the same length, otherwise the nearest are not "
-            "those with the largest dot product. Got lengths from "
-            f"{lengths.min():.4g} to {lengths.max():.4g}. Normalize them, or use exact "
-            "search."
+            "Item vectors must have the same length, or the nearest have not the "
+            f"largest dot products. Got lengths from {lengths.min():.4g} to "
+            f"{lengths.max():.4g}. Normalize them, or use exact search."
         )
     return float(np.mean(lengths**2)) if len(lengths) else 0.0

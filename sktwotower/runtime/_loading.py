@@ -69,8 +69,7 @@ def load(path, mmap=False, verify=True) -> Runtime:
 def _reader_of(file, name):
     if name != MODEL:
         raise ValueError(
-            f"The file holds a {name.rpartition('.')[2]}, and only a "
-            "TwoTowerRecommender can be served with numpy. Load it by "
-            "sktwotower.io.load."
+            f"The file holds a {name.rpartition('.')[2]}, and numpy can serve only a "
+            "TwoTowerRecommender. Load it by sktwotower.io.load."
         )
     return ServingReader(file)
