@@ -53,14 +53,11 @@ class WrittenFile(contextlib.AbstractContextManager):
         about = np.lib.format.header_data_from_array_1_0(array)
         np.lib.format.write_array_header_1_0(header, about)
         data = array.T if fortran else array
-        self._add(name, header.getvalue(), data.reshape(-1).view(np.uint8))
-        return name
+        return self._add(name, header.getvalue(), data.reshape(-1).view(np.uint8))
 
     def add_bytes(self, data):
         """Write the bytes of an object as a member; return the name of the member."""
-        name = f"objects/{len(self.checksums)}.skops"
-        self._add(name, data)
-        return name
+        return self._add(f"objects/{len(self.checksums)}.skops", data)
 
     def __exit__(self, *error):
         with contextlib.suppress(Exception):  # the file is removed anyway
@@ -87,6 +84,7 @@ class WrittenFile(contextlib.AbstractContextManager):
                 member.write(chunk)
                 checksum.update(chunk)
         self.checksums[name] = checksum.hexdigest()
+        return name
 
 
 class ReadFile(contextlib.AbstractContextManager):

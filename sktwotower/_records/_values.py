@@ -51,10 +51,9 @@ class Writer:
                 "keys": self._list(list(value), f"a key of {place}"),
                 "values": [self.write(v, f"{place}[{k!r}]") for k, v in value.items()],
             }
-        for name, container in CONTAINERS.items():
-            if kind is container:
-                items = value if kind is tuple else _sorted(value)
-                return {"type": name, "items": self._list(list(items), place)}
+        if kind in CONTAINERS.values():
+            items = value if kind is tuple else _sorted(value)
+            return {"type": kind.__name__, "items": self._list(list(items), place)}
         if isinstance(value, np.ndarray):
             return self._array(value, place)
         if (name := scalar_of(value)) is not None:
@@ -110,12 +109,11 @@ class Writer:
 
     def _object(self, value, place):
         if sparse.issparse(value) and value.format == "csr" and value.ndim == 2:
-            parts = {n: getattr(value, n) for n in ("data", "indices", "indptr")}
-            return {
-                "type": "csr",
-                "shape": [int(n) for n in value.shape],
-                "is_array": isinstance(value, sparse.csr_array),
-            } | {n: self.write(each, f"{place}.{n}") for n, each in parts.items()}
+            about = {"type": "csr", "shape": [int(n) for n in value.shape]}
+            about["is_array"] = isinstance(value, sparse.csr_array)
+            for name in ("data", "indices", "indptr"):
+                about[name] = self.write(getattr(value, name), f"{place}.{name}")
+            return about
         kind = kind_of(value)
         if kind is None:
             raise cannot_write(value, place)

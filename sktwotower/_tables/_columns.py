@@ -127,8 +127,7 @@ class Columns:
 
     def _set_context(self, frame, estimator):
         """Set the columns of the request; warn of those that are features as well."""
-        selection = getattr(estimator, "context", None)
-        names = list(dict.fromkeys(select_columns(frame, selection, "context")))
+        names = select_columns(frame, getattr(estimator, "context", None), "context")
         for side in ("user", "item"):
             if getattr(self, side) in names:
                 raise ValueError(
@@ -152,8 +151,7 @@ class Columns:
         return bool(self.context) or self.asks_time
 
     def _features(self, frame, estimator, parameter):
-        selection = getattr(estimator, parameter)
-        names = dict.fromkeys(select_columns(frame, selection, parameter))
+        names = select_columns(frame, getattr(estimator, parameter), parameter)
         return [name for name in names if name not in (self.user, self.item, self.time)]
 
 
@@ -163,7 +161,10 @@ def name_of(names, key, parameter):
 
 
 def select_columns(frame, selection, parameter):
-    """Return the names of the columns that scikit-learn's ColumnTransformer selects."""
+    """Return the names of the columns that scikit-learn's ColumnTransformer selects.
+
+    A name that is selected twice is returned once.
+    """
     names = list(frame.columns)
     if selection is None:
         return []
@@ -186,7 +187,7 @@ def select_columns(frame, selection, parameter):
                 f"{len(names)} columns."
             )
         return list(frame.columns[np.asarray(selection)])
-    return [names[position_of(names, key, parameter)] for key in selection]
+    return list(dict.fromkeys(name_of(names, key, parameter) for key in selection))
 
 
 def _positions(names, selection, parameter):

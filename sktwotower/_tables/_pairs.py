@@ -39,10 +39,9 @@ def read_pairs(given, name, *, columns=None, labels=None, owners=(), order=None)
         return _pairs_of_dict(given, name, order)
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] >= 2:
         return Pairs(given[:, 0], given[:, 1], given[:, 0])
-    unfit = (str, bytes, Set) if order else (str, bytes)
     if len(owners) > 1 and len(set(owners)) == 1:  # one user in several rows
         owners = owners[:1]
-    if len(owners) == 1 and _is_list(given, unfit):
+    if len(owners) == 1 and _is_list(given, order):
         items = list_as_array(as_array(given))
         return Pairs(np.repeat(np.asarray(owners), len(items)), items, owners)
     raise TypeError(
@@ -52,8 +51,9 @@ def read_pairs(given, name, *, columns=None, labels=None, owners=(), order=None)
     )
 
 
-def _is_list(values, unfit):
-    """Return whether values can be iterated over and are of none of the unfit types."""
+def _is_list(values, order):
+    """Return whether values can be iterated over, in their order if it matters."""
+    unfit = (str, bytes, Set, Mapping) if order else (str, bytes)
     no_scalar = getattr(values, "ndim", 1) != 0  # arrays without an axis are iterable
     return no_scalar and isinstance(values, Iterable) and not isinstance(values, unfit)
 
@@ -80,9 +80,8 @@ def _pairs_of_table(table, name, columns, labels):
 
 def _pairs_of_dict(given, name, order):
     """Return a dict of users to lists of items as ``Pairs``."""
-    unfit = (str, bytes, Set, Mapping) if order else (str, bytes)
     for user, items in given.items():
-        if not _is_list(items, unfit):
+        if not _is_list(items, order):
             wanted = f", {order}" if order else ""
             raise TypeError(
                 f"{name} must hold a list of items for each user{wanted}. Got "

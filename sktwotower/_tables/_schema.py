@@ -92,11 +92,10 @@ class TableSchema(NamedTuple):
                 has_text = all(isinstance(name, str) for name in frame.columns)
                 frame.insert(self.time_place, self.time if has_text else -1, np.nan)
             return frame
-        missing = [name for name in self.names if name not in frame.columns]
-        if not missing or not {*missing} <= {self.time, *self.context, *optional}:
-            return frame
-        in_order, given = [n for n in self.names if n not in missing], [*frame.columns]
-        if {*given} != {*in_order}:
+        missing, given = [n for n in self.names if n not in frame], [*frame.columns]
+        in_order = [name for name in self.names if name in frame]
+        is_filled = {*missing} <= {self.time, *self.context, *optional}
+        if not missing or not is_filled or {*given} != {*in_order}:
             return frame
         if self.context or given == in_order:  # with a context in any order
             return frame.reindex(columns=self.names)

@@ -48,8 +48,7 @@ class Catalog(NamedTuple):
 
     @classmethod
     def _of_stored(cls, vectors, index, index_recall):
-        fits = _is_index(index)
-        require(fits, "the index of the catalog", "one with fit and kneighbors")
+        require(_is_index(index), "the catalog's index", "one with fit and kneighbors")
         if type(index) not in OURS:
             index = index.fit(vectors)
         return cls(vectors, index, index_recall)

@@ -146,7 +146,7 @@ def learn_context(frame, selection, columns, parameter="context"):
         if columns.asks_time and is_date(frame[columns.time]):
             names.append(columns.time)
     else:
-        names = list(dict.fromkeys(select_columns(frame, selection, parameter)))
+        names = select_columns(frame, selection, parameter)
     kept, dates, encoders = [], [], []
     for name in names:
         own_dates = [name] if is_date(frame[name]) else []
