@@ -15,17 +15,88 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from sktwotower._records import instance, number, record, require
-
-from ._trees import Trees
+from sktwotower import _records as records
+from sktwotower._records import positions, require
+from sktwotower._sklearn_compat import boosted_trees_of, with_boosted_trees
 
 # Rankers are fitted on all users except those of one fold, and judged on these.
 N_FOLDS = 3
 # How a ranker is asked for scores: the first of these that it has.
 METHODS = "predict_proba", "decision_function", "predict"
+# Fields of a node, by the dtype of the array that holds them; others are of categories,
+# which the ranker's features are not.
+WHOLE = "count feature_idx missing_go_to_left left right depth is_leaf bin_threshold"
+WHOLE = WHOLE.split()
+REAL = "value", "num_threshold", "gain"
+# The largest value of each field in scikit-learn.
+LIMITS = {"missing_go_to_left": 1, "is_leaf": 1, "bin_threshold": 255}
+MAX_FEATURES = 100_000
 
 
-@record
+@records.record
+class Trees(NamedTuple):
+    """The trees of a classifier, all their nodes one after the other."""
+
+    random_state: records.integer(0, 2**32 - 1)
+    n_features: records.integer(1, MAX_FEATURES)
+    baseline: records.number()
+    sizes: records.array("int64", "n_trees")
+    whole: records.array("int64", f"n_nodes {len(WHOLE)}")
+    real: records.array("float64", f"n_nodes {len(REAL)}")
+
+    @classmethod
+    def of(cls, classifier):
+        """Return the trees of a fitted classifier."""
+        trees, baseline = boosted_trees_of(classifier)
+        nodes = np.concatenate(trees)
+        return cls(
+            random_state=int(classifier.random_state),
+            n_features=int(classifier.n_features_in_),
+            baseline=baseline,
+            sizes=np.array([len(tree) for tree in trees]),
+            whole=np.stack([nodes[n].astype(np.int64) for n in WHOLE], axis=1),
+            real=np.stack([nodes[n].astype(float) for n in REAL], axis=1),
+        )
+
+    def grown_in(self, classifier):
+        """Return a classifier, fitted on nothing, with these trees."""
+        trees = self.fields_of_trees()
+        return with_boosted_trees(classifier, self.n_features, trees, self.baseline)
+
+    def fields_of_trees(self):
+        """Return the fields of the nodes of each tree, a list of dicts."""
+        ends = np.cumsum(self.sizes)[:-1]
+        whole, real = (np.split(nodes, ends) for nodes in (self.whole, self.real))
+        return [
+            dict(zip((*WHOLE, *REAL), (*integers.T, *reals.T), strict=True))
+            for integers, reals in zip(whole, real, strict=True)
+        ]
+
+    def _check_stored(self, place):
+        sizes, n = self.sizes, len(self.whole)
+        require(len(sizes) and (sizes >= 1).all(), f"{place}.sizes", "trees of nodes")
+        fits = (sizes <= n).all() and sizes.sum() == n
+        require(fits, f"{place}.sizes", f"those of trees of {n} nodes")
+        require(not np.isnan(self.real).any(), f"{place}.real", "numbers")
+        records.finite(self.real[:, 0], f"{place}.real")
+        for name, values in zip(WHOLE, self.whole.T, strict=True):
+            positions(values, f"{place}.{name}", LIMITS.get(name, 2**32 - 1) + 1)
+        for tree in self.fields_of_trees():
+            _check_tree(tree, self.n_features, place)
+
+
+def _check_tree(tree, n_features, place):
+    """Raise unless each search goes from node to later node, and ends at a leaf."""
+    inner = tree["is_leaf"] == 0
+    n_nodes, parents = len(inner), np.flatnonzero(inner)
+    positions(tree["feature_idx"], f"{place}.feature_idx", n_features)
+    for side in ("left", "right"):
+        children = tree[side][inner]
+        positions(children, f"{place}.{side}", n_nodes)
+        require((children > parents).all(), f"{place}.{side}", "nodes that follow")
+
+
+@records.record
 class FittedRanker(NamedTuple):
     """A ranker that was fitted on candidates.
 
@@ -40,7 +111,7 @@ class FittedRanker(NamedTuple):
     """
 
     estimator: object
-    fill: dict[str, number()]
+    fill: dict[str, records.number()]
     named: bool
 
     def _stored_parts(self):
@@ -53,7 +124,7 @@ class FittedRanker(NamedTuple):
     @classmethod
     def _of_stored(cls, estimator, fill, named):
         if not named:
-            instance(Trees)(estimator, "trees")
+            records.instance(Trees)(estimator, "trees")
             estimator = estimator.grown_in(default_ranker(estimator.random_state))
         return cls(estimator, fill, named)
 

@@ -16,8 +16,7 @@ from sktwotower import EASERecommender, TwoStageRecommender
 from sktwotower._records._container import ReadFile, WrittenFile
 from sktwotower._records._values import Reader, Writer
 from sktwotower.io import dump, load
-from sktwotower.two_stage._ranker import default_ranker
-from sktwotower.two_stage._trees import Trees
+from sktwotower.two_stage._ranker import Trees, default_ranker
 from tests.builders import chain, dated
 from tests.two_stage.builders import shown
 
