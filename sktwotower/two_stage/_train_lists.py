@@ -12,9 +12,9 @@ import pandas as pd
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import warn
 
-from ._list_probabilities import Calibration
 from ._list_stage import (
     ORDERS,
+    Calibration,
     ListOrder,
     ListStage,
     click_rates_of,

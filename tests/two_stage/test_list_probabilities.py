@@ -7,8 +7,13 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower.two_stage._list_probabilities import MIN_ROWS, N_KEPT, Calibration
-from sktwotower.two_stage._list_stage import ListOrder, ListStage
+from sktwotower.two_stage._list_stage import (
+    MIN_ROWS,
+    N_KEPT,
+    Calibration,
+    ListOrder,
+    ListStage,
+)
 from sktwotower.two_stage._train_lists import rescaled
 
 from .builders import shown, stages
