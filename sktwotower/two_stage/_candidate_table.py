@@ -16,10 +16,9 @@ from sktwotower.features._after_fit import unused_columns
 from sktwotower.retrieval._fitted_state import Fitted
 from sktwotower.retrieval._requests import Query
 
-from ._click_rates import rates_of, sums_of
 from ._context import Context
 from ._features import features_of, group_of, pairs_of, scaled_names, scales_of
-from ._log import Log, build_log
+from ._log import Log, build_log, rates_of, sums_of
 from ._side_columns import Encoder, SideColumns, learn_encoders, side_columns
 
 # Users on whose candidates the scale of features is measured.

@@ -15,9 +15,8 @@ from sklearn.linear_model import LogisticRegression
 
 from sktwotower._records import array, number, one_of, record, require
 
-from ._click_rates import Places
 from ._context import Context
-from ._log import NANOSECONDS_PER_DAY
+from ._log import NANOSECONDS_PER_DAY, Places
 from ._ranker import FittedRanker
 from ._shown_counts import ShownCounts
 from ._shown_rows import describe_rows

@@ -17,8 +17,7 @@ from sktwotower._tables._running_counts import RunningCounts
 from sktwotower._tables._stored import index
 from sktwotower._tables._times import read_times
 
-from ._click_rates import PRIOR_SHOWN
-from ._log import NANOSECONDS_PER_DAY
+from ._log import NANOSECONDS_PER_DAY, PRIOR_SHOWN
 from ._side_columns import Encoder
 
 # So many columns of each side are counted, those with at most so many levels.

@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower import ClickRateRecommender
 from sktwotower.metrics import make_list_scorer, retrieval_report, roc_auc_by_list
-from sktwotower.two_stage._click_rates import click_rates, rates_of, sums_of
+from sktwotower.two_stage._log import click_rates, rates_of, sums_of
 from tests.builders import first_fast
 
 from .builders import shown, stages
