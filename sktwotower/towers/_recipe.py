@@ -1,7 +1,7 @@
 """What is stated of each parameter of `TwoTowerRecommender`, apart from its meaning.
 
 Input: nothing.
-Output: ``PARAMETERS``: values, whether "auto" is one, and which recipes hold it;
+Output: ``PARAMETERS``: values, and which recipes hold it;
 ``BATCH_PARAMETERS``: the same of those that ``net_params`` may set.
 """
 
@@ -22,22 +22,12 @@ from sktwotower._sklearn_compat import (
 class Parameter(NamedTuple):
     """What is stated of a parameter.
 
-    ``recipes``: names of the recipes that hold it. ``values``: those that are allowed
-    except "auto", as scikit-learn states them; none: it is checked where it is read.
+    ``recipes``: names of the recipes that hold it. ``values``: those that are allowed,
+    as scikit-learn states them; none: it is checked where it is read.
     """
 
     recipes: tuple = ()
     values: tuple = ()
-    auto: bool = False
-
-    def constraint(self):
-        """Return the values in the form of scikit-learn's validation."""
-        if not self.values:
-            return "no_validation"
-        named = [v for v in self.values if isinstance(v, StrOptions)]
-        names = set().union(*(v.options for v in named), {"auto"} if self.auto else {})
-        others = [v for v in self.values if v not in named]
-        return others + ([StrOptions(names)] if names else [])
 
 
 TABLES, TRAINING, INDEX = ("tables",), ("training",), ("index",)
@@ -54,40 +44,35 @@ SHARE = Interval(Real, 0, 1, closed="both")
 SHARE_BELOW_1 = Interval(Real, 0, 1, closed="left")
 SHARE_ABOVE_0 = Interval(Real, 0, 1, closed="right")
 SHARE_BETWEEN = Interval(Real, 0, 1, closed="neither")
-WAYS_OF_SAMPLING = StrOptions({"full", "in_batch", "uniform", "mixed"})
+AUTO = StrOptions({"auto"})
+HISTORIES = StrOptions({"auto", "pooled", "recent"})
+WAYS_OF_SAMPLING = StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
 
-PARAMETERS = {
-    "user_id": Parameter(TABLES),
-    "item_id": Parameter(TABLES),
-    "user_features": Parameter(TABLES),
-    "item_features": Parameter(TABLES),
-    "users": Parameter(TABLES),
-    "items": Parameter(TABLES),
-    "user_transformer": Parameter(TABLES),
-    "item_transformer": Parameter(TABLES),
-    "memory": Parameter(TABLES),
-    "time": Parameter(TABLES),
-    "context": Parameter(TABLES),
-    "context_transformer": Parameter(TABLES),
-    "history": Parameter(TRAINING, (StrOptions({"pooled", "recent"}), None), auto=True),
+# Their values are checked where they are read.
+OF_TABLES = (
+    "user_id item_id user_features item_features users items user_transformer "
+    "item_transformer memory time context context_transformer"
+)
+PARAMETERS = dict.fromkeys(OF_TABLES.split(), Parameter(TABLES)) | {
+    "history": Parameter(TRAINING, (None, HISTORIES)),
     "max_history": Parameter(TRAINING, (SIZE,)),
-    "second_share": Parameter(TRAINING, (SHARE_BELOW_1,), auto=True),
-    "half_life": Parameter(TRAINING, auto=True),
+    "second_share": Parameter(TRAINING, (SHARE_BELOW_1, AUTO)),
+    "half_life": Parameter(TRAINING),
     "fold_in": Parameter((), ("boolean",)),
     "user_tower": Parameter(TRAINING),
     "item_tower": Parameter(TRAINING),
-    "embedding_dim": Parameter(TRAINING, (SIZE,), auto=True),
+    "embedding_dim": Parameter(TRAINING, (SIZE, AUTO)),
     "hidden_layer_sizes": Parameter(TRAINING, (tuple, list)),
-    "dropout": Parameter(TRAINING, (SHARE_BELOW_1,), auto=True),
+    "dropout": Parameter(TRAINING, (SHARE_BELOW_1, AUTO)),
     "id_dropout": Parameter(TRAINING, (SHARE,)),
     "normalize": Parameter(TRAINING, ("boolean",)),
-    "temperature": Parameter(TRAINING, (POSITIVE,), auto=True),
-    "candidate_sampling": Parameter(TRAINING, (WAYS_OF_SAMPLING,), auto=True),
-    "impression_weight": Parameter(TRAINING, (NOT_NEGATIVE,), auto=True),
+    "temperature": Parameter(TRAINING, (POSITIVE, AUTO)),
+    "candidate_sampling": Parameter(TRAINING, (WAYS_OF_SAMPLING,)),
+    "impression_weight": Parameter(TRAINING, (NOT_NEGATIVE, AUTO)),
     "impression_start": Parameter(TRAINING, (SHARE,)),
-    "cold_item_weight": Parameter(TRAINING, (SHARE_ABOVE_0,), auto=True),
-    "max_epochs": Parameter(TRAINING, (COUNT,), auto=True),
-    "batch_size": Parameter(TRAINING, (BATCH,), auto=True),
+    "cold_item_weight": Parameter(TRAINING, (SHARE_ABOVE_0, AUTO)),
+    "max_epochs": Parameter(TRAINING, (COUNT, AUTO)),
+    "batch_size": Parameter(TRAINING, (BATCH, AUTO)),
     "lr": Parameter(TRAINING, (NOT_NEGATIVE,)),
     "weight_decay": Parameter(TRAINING, (NOT_NEGATIVE,)),
     "optimizer": Parameter(TRAINING, (str, type)),
@@ -96,7 +81,7 @@ PARAMETERS = {
     "n_iter_no_change": Parameter(TRAINING, (COUNT,)),
     "callbacks": Parameter(TRAINING, (list, tuple, None)),
     "net_params": Parameter(TRAINING, (dict, None)),
-    "neighbors": Parameter(INDEX, auto=True),
+    "neighbors": Parameter(INDEX),
     "n_neighbors": Parameter(TRAINING + INDEX, (COUNT,)),
     "exclude_seen": Parameter((), ("boolean",)),
     "device": Parameter(TRAINING, (str,)),
@@ -129,7 +114,7 @@ BATCH_PARAMETERS = {
 
 def constraints():
     """Return the values of all parameters in the form of scikit-learn's validation."""
-    return {name: each.constraint() for name, each in PARAMETERS.items()}
+    return {n: list(p.values) or "no_validation" for n, p in PARAMETERS.items()}
 
 
 def check_batch_parameters(net_params):
