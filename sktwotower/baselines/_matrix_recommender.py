@@ -251,8 +251,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         own = item_codes, times, schema.dates, amounts, counted, in_order
         model = self._learn(seen[:-1], CodedEvents(*own))
         in_order = in_order if model.reads_lags else None
-        first = popular_first(seen)
-        return FittedMatrix(schema, users, items, seen, in_order, model, first)
+        how = {"model": model, "popular_first": popular_first(seen)}
+        return FittedMatrix(schema, users, items, seen, in_order, **how)
 
     def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.
