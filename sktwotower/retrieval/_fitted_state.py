@@ -201,8 +201,7 @@ class Fitted:
         if given is not None:
             raise ValueError(
                 "context describes the request, but the model has not learnt from any. "
-                "Fit a TwoTowerRecommender(context=[...]) that names these columns of "
-                "X."
+                "Fit a TwoTowerRecommender(context=[...]) with these columns of X."
             )
         return None
 
@@ -213,11 +212,6 @@ class Fitted:
         """
         columns = [name for name in self.context_columns if name in frame.columns]
         return distinct_contexts(frame[columns])[1] if columns else None
-
-    def catalog_codes(self, values, name):
-        """Return positions (n,) of ids in the catalog; -1 for ids not in it."""
-        codes = self.items.codes(values, name)
-        return np.where(codes < self.n_items, codes, -1)
 
     def in_catalog(self, matrix):
         """Return the columns of a matrix (n, len(items)) that belong to the catalog."""

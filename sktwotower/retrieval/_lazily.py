@@ -33,9 +33,8 @@ def recommend_lazily(model, X, path, options):
     fitted = fitted_of(model)
     if path is not None:
         raise ValueError(
-            "path must be None where X is of Dask, as nothing is computed yet. Got "
-            f"{type(X).__name__}. Write the result: "
-            "model.recommend(X).to_parquet(path)."
+            f"path must be None where X is of Dask. Got {path!r}. Nothing is computed "
+            "yet; write the result: model.recommend(X).to_parquet(path)."
         )
     model = without_output(model)
     if "n_jobs" in model.get_params(deep=False):

@@ -15,13 +15,16 @@ from sktwotower._tables._messages import format_ids, imported
 from sktwotower._tables._output import table_of
 
 
-def ranked_table(fitted, library, ids, scores, indices, label, item_label=None):
-    """Return ranked positions (n, k) as a table: id, item, score and rank."""
+def ranked_table(fitted, library, ids, scores, indices, labels=None):
+    """Return ranked positions (n, k) as a table: id, item, score and rank.
+
+    ``labels``: what the first two columns are called; None: as in fit.
+    """
+    labels = labels or (fitted.users.label, fitted.items.label)
     found = indices >= 0
     owners, ranks = np.repeat(ids, found.sum(axis=1)), np.nonzero(found)[1] + 1
     columns = owners, fitted.item_ids[indices[found]], scores[found], ranks
-    names = _names(label, item_label or fitted.items.label, "score", "rank")
-    return table_of(names, columns, library)
+    return table_of(_names(*labels, "score", "rank"), columns, library)
 
 
 @functools.lru_cache(maxsize=16)

@@ -252,10 +252,7 @@ def to_forget(entities, X, name, schema):
     gone[query.codes[query.codes >= 0]] = True
     unknown = pd.unique(query.ids[query.codes < 0])
     if len(unknown):
-        warn(
-            f"{not_known(unknown, name.rstrip('s'))}. There is nothing to forget of "
-            "what is not known."
-        )
+        warn(f"{not_known(unknown, name.rstrip('s'))}. There is nothing to forget.")
     return gone
 
 
@@ -292,8 +289,8 @@ def candidate_positions(candidates, query, fitted, unknown="error", rules=NO_RUL
             "candidates must be a list of item ids or, for each user, a dict of lists "
             f"or a table of pairs. Got {shorten(candidates)}."
         )
-    codes = fitted.catalog_codes(values, "candidates")
-    lost = codes < 0
+    codes = fitted.items.codes(values, "candidates")
+    lost = (codes < 0) | (codes >= fitted.n_items)
     if lost.any() and unknown == "error":
         names = pd.unique(np.asarray(values)[lost])
         raise ValueError(

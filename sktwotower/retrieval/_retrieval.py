@@ -415,8 +415,7 @@ class RetrievalMixin(KnownUsersMixin):
         request.check_size(k)
         found = _lists(fitted, request, k, serving, hidden, rules)
         library = library_for(self, fitted, X, history, candidates, exclude)
-        label = fitted.users.label
-        return ranked_table(fitted, library, request.users.ids, *found, label)
+        return ranked_table(fitted, library, request.users.ids, *found)
 
 
 def _lists(fitted, request, k, serving, hidden, rules=NO_RULES):
@@ -441,6 +440,6 @@ def _lists(fitted, request, k, serving, hidden, rules=NO_RULES):
 def _tables(fitted, request, k, serving, hidden, rules):
     """Yield a table of recommendations for each block of the users of a request."""
     for block in blocks(len(request), bool(serving.verbose)):
-        part, label = request[block], fitted.users.label
+        part = request[block]
         found = _lists(fitted, part, k, serving, hidden, rules)
-        yield ranked_table(fitted, PANDAS, part.users.ids, *found, label)
+        yield ranked_table(fitted, PANDAS, part.users.ids, *found)

@@ -73,7 +73,7 @@ class SimilarItemsMixin:
         k = self._k(n_neighbors, fitted)
         library, label = library_for(self, fitted, items), fitted.items.label
         found = self._similar(fitted, items, k)
-        return ranked_table(fitted, library, *found, label, f"similar_{label}")
+        return ranked_table(fitted, library, *found, (label, f"similar_{label}"))
 
     def _similar(self, fitted, items, k):
         """Return ids (n,) of items, and scores and positions (n, k) of similar ones."""
