@@ -121,10 +121,8 @@ def feature_importance(
           side   column  recall_lost  lower  upper
     0  history  history          0.1   0.05   0.15
     """
-    sample = {"max_users": max_users, "random_state": random_state}
-    table = lost_recalls(
-        estimator, X, y, groups=groups, n_neighbors=n_neighbors, **sample
-    )
+    how = {"groups": groups, "n_neighbors": n_neighbors, "max_users": max_users}
+    table = lost_recalls(estimator, X, y, random_state=random_state, **how)
     return in_library(table, library_for(estimator, fitted_of(estimator), X))
 
 
@@ -135,9 +133,8 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
     k = check_count(k, "n_neighbors")
     dropped = _to_drop(fitted, groups)
     frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
-    held_out = read_held_out(
-        fitted, frame, y, exclude_seen=estimator.exclude_seen, **sample
-    )
+    sample["exclude_seen"] = estimator.exclude_seen
+    held_out = read_held_out(fitted, frame, y, **sample)
     features = frame.iloc[held_out[-1].last_rows][fitted.users.features]
     rows = []
     with threads(estimator.n_jobs):
@@ -229,8 +226,7 @@ def _check_groups(groups, known):
         return {}
     if not isinstance(groups, Mapping):
         raise TypeError(
-            "groups must be a dict of names to lists of columns. Got "
-            f"{type(groups).__name__}."
+            f"groups must be a dict of lists of columns. Got {type(groups).__name__}."
         )
     names = [column for columns in known.values() for column in columns]
     given = {}
