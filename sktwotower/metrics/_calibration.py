@@ -93,8 +93,7 @@ def expected_calibration_error(
 def outcomes_and_probabilities(y_true, y_prob):
     """Return which rows are positive, and probabilities, (n_rows,), after checks."""
     positive = column_of_numbers(y_true, "y_true", "finite outcomes >= 0", 0) > 0
-    expected = "probabilities in [0, 1]"
-    probabilities = column_of_numbers(y_prob, "y_prob", expected, 0, 1)
+    probabilities = column_of_numbers(y_prob, "y_prob", "probabilities in [0, 1]", 0, 1)
     if not len(positive) == len(probabilities) > 0:
         raise ValueError(
             "y_true and y_prob must have one entry per row each, and at least one. "

@@ -83,8 +83,7 @@ def _layouts_of_catalog(k):
     found = Layout(f"First {k} places", [f"recall@{k}", f"ndcg@{k}"], hits)
     metrics = [*OF_ALL_LISTS, *OF_LISTS]
     titles = {f"{metric}@{k}": metric.replace("_", " ") for metric in metrics}
-    caption = f"What is in the first {k} places"
-    return found, Layout(caption, [], titles, of_hits=False)
+    return found, Layout(f"What is in the first {k} places", [], titles, of_hits=False)
 
 
 def _layouts_of_lists(k):

@@ -72,8 +72,7 @@ class SlicedEvents(NamedTuple):
         """Return the positive ones of some events as a dataframe."""
         rows = start + np.flatnonzero(self.is_positive(start, stop))
         events = _take(self.X, rows)
-        is_array = isinstance(events, np.ndarray)
-        return array_as_frame(events, "X") if is_array else events
+        return array_as_frame(events, "X") if isinstance(events, np.ndarray) else events
 
 
 def read_sliced_events(X, y, sample_weight, time, *, train_size, freq, n_slices):

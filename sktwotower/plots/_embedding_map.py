@@ -323,8 +323,7 @@ def _projection(method, n_items, random_state):
         n_jobs = -1 if random_state is None else 1
         return imported("umap", message).UMAP(random_state=random_state, n_jobs=n_jobs)
     if method == "tsne":
-        perplexity = min(30, (n_items - 1) / 3)
-        return TSNE(perplexity=perplexity, random_state=random_state)
+        return TSNE(perplexity=min(30, (n_items - 1) / 3), random_state=random_state)
     if method == "pca":
         return PCA(n_components=2, random_state=random_state)
     raise ValueError(

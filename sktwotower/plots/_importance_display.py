@@ -186,8 +186,7 @@ class FeatureImportanceDisplay(Display):
         style["error_kw"] = {"elinewidth": 1.2, "capsize": 2, "ecolor": ink(ax)}
         self.bars_ = ax.barh(places, lost, **bar_style(kwargs, **style))
         ax.axvline(0, color=ink(ax), linewidth=0.8)
-        labels = list(map(_label, table[name], table[side]))
-        ax.set_yticks(places, labels)
+        ax.set_yticks(places, list(map(_label, table[name], table[side])))
         ax.invert_yaxis()
         at, whole = table.attrs.get("n_neighbors"), table.attrs.get(metric.lower())
         lost = f"{metric}{'' if at is None else f'@{at}'} lost"

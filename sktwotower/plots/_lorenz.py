@@ -141,9 +141,8 @@ class LorenzCurveDisplay(Display):
             raise ValueError(
                 f"No model can have the name {EVENTS!r}, which another curve has."
             )
-        n_items = len(ranking.item_counts)
         counts = {
-            label: np.bincount(found[found >= 0], minlength=n_items)
+            label: np.bincount(found[found >= 0], minlength=len(ranking.item_counts))
             for label, found in models.items()
         }
         counts[EVENTS] = ranking.item_counts

@@ -192,8 +192,7 @@ class PrequentialDisplay(Display):
         if score_name is None:
             names = [name for name in columns if str(name).startswith("test_")]
             score_name = names[0] if names else "test_score"
-        missing = {"start", "strategy", score_name}.difference(columns)
-        if missing or len(results) == 0:
+        if len(results) == 0 or not {"start", "strategy", score_name} <= {*columns}:
             raise ValueError(
                 "results must have a row per slice and strategy, with the columns "
                 f"'start', 'strategy' and {score_name!r}, as prequential_validate "
