@@ -187,7 +187,8 @@ def select_columns(frame, selection, parameter):
                 f"{len(names)} columns."
             )
         return list(frame.columns[np.asarray(selection)])
-    return list(dict.fromkeys(name_of(names, key, parameter) for key in selection))
+    places = dict.fromkeys(position_of(names, key, parameter) for key in selection)
+    return [names[place] for place in places]
 
 
 def _positions(names, selection, parameter):
