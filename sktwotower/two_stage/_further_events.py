@@ -16,10 +16,10 @@ from sktwotower._tables._schema import read_further
 
 from ._candidate_table import build_describer
 from ._fitted_stages import FittedStages
-from ._ranker import default_ranker
+from ._ranker import MIN_USERS, default_ranker
 from ._read_events import ReadEvents
 from ._shown_rows import ShownColumns
-from ._train_lists import MIN_USERS, count_users, labelled_rows
+from ._train_lists import count_users, labelled_rows
 
 # Side tables, which may have grown.
 TABLES = "users", "items"

@@ -16,16 +16,21 @@ from sktwotower import _records as records
 from sktwotower._records._checks import text
 from sktwotower._tables._sparse import rows_of_each
 from sktwotower.features._after_fit import without_rows
+from sktwotower.metrics._held_out import read_held_out
 from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 
 from ._candidate_table import find_candidates, spread
-from ._context import of_retriever
+from ._context import StagedAsked, of_retriever
 from ._log import entries
-from ._ranker import N_FOLDS, FittedRanker, LabelledRows, scores_by_others
+from ._ranker import MIN_USERS, N_FOLDS, FittedRanker, LabelledRows, scores_by_others
 
 # Users of the first fold that are kept, for the importance of features.
 MAX_KEPT = 300
+# A ranker is trained on as many users as have this many candidates together.
+MAX_PAIRS = 200_000
+# How many times as many users are asked for candidates: not all have a positive one.
+USERS_PER_RANKED = 2
 
 
 class Candidates(NamedTuple):
@@ -74,6 +79,11 @@ class Candidates(NamedTuple):
         if features is not None:
             features = _rows_of_users(features, self.indices, places)
         return Candidates(*(part[places] for part in self[:-1]), features)
+
+    def labelled_by(self, truth):
+        """Return the same, labelled by a part of the truth, of users with a hit."""
+        hits = _hits_of(truth, self.indices)
+        return self._replace(hits=hits).of_rows(np.flatnonzero(hits.any(axis=1)))
 
     def rows(self):
         """Return the ``LabelledRows`` of all candidates, user by user."""
@@ -180,6 +190,82 @@ class Training(NamedTuple):
         return self._replace(table=table, held_out=held_out)
 
 
+class Fallback(Exception):
+    """Says why no ranker can be trained.
+
+    Parameters
+    ----------
+    reason : str
+        What is said in the warning after "No ranker was trained: ".
+    n_positive : int, default=0
+        Number of candidates that were chosen later.
+    recall : float, default=nan
+        Share of the items chosen later that are candidates; nan: not known.
+    """
+
+    def __init__(self, reason, n_positive=0, recall=np.nan):
+        super().__init__(reason)
+        self.n_positive, self.recall = n_positive, recall
+
+
+def candidates_of(recipe, retriever, context, later):
+    """Return ``Candidates``, of users with a positive one, at most ``MAX_PAIRS``.
+
+    The columns of a request, also those of the ranker's ``context``, are those of the
+    user's first later event. Other values are the number of positive candidates and the
+    recall, of all users who have events before and later.
+    """
+    users = retriever._fitted.users
+    known = users.codes(later.frame[users.id_column], "X") >= 0
+    known &= np.isin(later.users, later.users[later.chosen & known])
+    if not known.any():
+        raise Fallback(
+            "there are too few events, as no user has some on both sides of the cut."
+        )
+    later = later.part(known)
+    later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
+    fitted, frame = retriever._fitted, later.frame
+    how = {"exclude_seen": False, "contexts": None, "random_state": recipe.random_state}
+    how["max_users"] = USERS_PER_RANKED * _max_users(recipe)
+    found = read_held_out(fitted, frame, later.chosen, later.weights, **how)
+    query, past, judged = found
+    numbers = context.encode(frame.iloc[judged.last_rows])
+    query = replace(query, asked=StagedAsked(query.asked, numbers))
+    found = retrieved(recipe, retriever, query, past, judged.truth)
+    figures = int(found.hits.sum()), found.recall()
+    return _users_to_rank(recipe, found, *figures), *figures
+
+
+def _max_users(recipe):
+    return max(MIN_USERS, MAX_PAIRS // recipe.n_candidates)
+
+
+def _users_to_rank(recipe, found, n_positive, recall):
+    """Return the candidates of users with a positive one; raise if they say nothing."""
+    positive, reason = np.flatnonzero(found.hits.any(axis=1)), None
+    n = recipe.n_candidates
+    if n_positive == 0:
+        reason = (
+            "none of the items that users chose later is among their "
+            f"{n} candidates (recall 0). Raise n_candidates."
+        )
+    elif len(positive) < MIN_USERS:
+        reason = (
+            f"there are too few events, as only {len(positive)} users chose one of "
+            f"their {n} candidates later (recall {recall:.3f}), and {MIN_USERS} are "
+            "required. Raise n_candidates, or pass more events."
+        )
+    elif (found.hits | (found.indices < 0))[positive].all():
+        reason = (
+            f"there is nothing to order, as users chose all of their {n} candidates "
+            "later. Raise n_candidates, or lower later_size."
+        )
+    if reason is not None:
+        raise Fallback(reason, n_positive, recall)
+    rng = np.random.default_rng(recipe.random_state)
+    return found.of_rows(np.sort(rng.permutation(positive)[: _max_users(recipe)]))
+
+
 def retrieved(recipe, retriever, query, past, truth):
     """Return the ``Candidates`` of the users of a query, without features.
 
@@ -192,10 +278,10 @@ def retrieved(recipe, retriever, query, past, truth):
         truth.eliminate_zeros()
     own, n, excludes = of_retriever(query), recipe.n_candidates, recipe.exclude_seen
     scores, indices = find_candidates(retriever, own, past, n, excludes)
-    return Candidates(query, past, scores, indices, truth, hits_of(truth, indices))
+    return Candidates(query, past, scores, indices, truth, _hits_of(truth, indices))
 
 
-def hits_of(truth, indices):
+def _hits_of(truth, indices):
     """Return which candidates (n, c) are among the items of a CSR matrix of n rows."""
     rows, places = np.nonzero(indices >= 0)
     hits = np.zeros(indices.shape, dtype=bool)

@@ -21,6 +21,8 @@ from sktwotower._sklearn_compat import boosted_trees_of, with_boosted_trees
 
 # Rankers are fitted on all users except those of one fold, and judged on these.
 N_FOLDS = 3
+# With choices of fewer users, what a ranker learns is noise.
+MIN_USERS = 20
 # How a ranker is asked for scores: the first of these that it has.
 METHODS = "predict_proba", "decision_function", "predict"
 # Fields of a node, by the dtype of the array that holds them; others are of categories,

@@ -20,10 +20,9 @@ from sktwotower._tables._sparse import ones_at
 from ._blend import choose_weight, gains_by_weight
 from ._candidate_table import Describer, build_describer, spread
 from ._context import learn_context
-from ._found import MIN_USERS, Fallback, candidates_of, users_to_rank
-from ._labelled import Training, described, hits_of, judge_rankers
+from ._labelled import Fallback, Training, candidates_of, described, judge_rankers
 from ._list_stage import ListStage
-from ._ranker import FittedRanker
+from ._ranker import MIN_USERS, FittedRanker
 from ._read_events import ReadEvents
 from ._train_lists import train_on_lists
 
@@ -154,9 +153,8 @@ def train_rankers(recipe, ranker, cut, columns, row_columns):
 
 def _with_ranker(recipe, ranker, describer, cut, columns):
     """Return what is ``Ranked`` of the candidates of users with later events."""
-    found = candidates_of(recipe, cut.first, describer.context, cut.later)
-    n_positive, recall = int(found.hits.sum()), found.recall()
-    found = users_to_rank(recipe, found)
+    how = cut.first, describer.context, cut.later
+    found, n_positive, recall = candidates_of(recipe, *how)
     table, describer = described(describer, found, recipe.features)
     rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
     by_others, held_out = judge_rankers(ranker, table, rng, named)
@@ -215,13 +213,13 @@ def judge_later(recipe, ranker, cut, found, columns):
     """
     early, late, _ = cut.later.cut(cut.kind, HALF)
     (table, before), by_user = found, cut.kind == "user"
-    table = _labelled_by(table, cut.first._fitted, early)
+    chosen_early = _with_events(cut.first, early)[0]._fitted.seen
+    table = table.labelled_by(chosen_early[table.query.codes])
     if len(table.query) < MIN_USERS:
         return None
     retriever, events = _with_events(cut.first, cut.before.followed_by(early))
     try:
-        found = candidates_of(recipe, retriever, before.context, late)
-        found = users_to_rank(recipe, found)
+        found, *_ = candidates_of(recipe, retriever, before.context, late)
     except Fallback:
         return None
     describer = build_describer(
@@ -233,16 +231,6 @@ def judge_later(recipe, ranker, cut, found, columns):
     return gains_by_weight(judged.indices, scores, judged.truth, recipe.n_neighbors)
 
 
-def _labelled_by(table, fitted, events):
-    """Return candidates that are labelled by some of the events, of users with one."""
-    users, items = events.codes(fitted)
-    known = (users >= 0) & (items >= 0) & events.chosen
-    shape = len(fitted.user_ids), len(fitted.items)
-    chosen = ones_at(users[known], items[known], shape)[table.query.codes]
-    hits = hits_of(chosen, table.indices)
-    return table._replace(hits=hits).of_rows(np.flatnonzero(hits.any(axis=1)))
-
-
 def _with_events(retriever, events):
     """Return a copy of a retriever that knows events of its users and items.
 
@@ -250,15 +238,14 @@ def _with_events(retriever, events):
     """
     fitted = retriever._fitted
     users, items = events.codes(fitted)
-    known = (users >= 0) & (items >= 0)
-    events, users, items = events.part(known), users[known], items[known]
-    users, items = users[events.chosen], items[events.chosen]
-    seen = ones_at(users, items, fitted.seen.shape)
+    events = events.part((users >= 0) & (items >= 0))
+    chosen = events.part(events.chosen)
+    pairs = chosen.codes(fitted)
+    seen = ones_at(*pairs, fitted.seen.shape)
     in_order = fitted.sequences
     if in_order is not None:
         shape = len(fitted.user_ids), len(fitted.items)
-        times = events.times[events.chosen]
-        in_order = EventTable.of(users, items, shape, times).in_order().sequences()
+        in_order = EventTable.of(*pairs, shape, chosen.times).in_order().sequences()
     retriever = copy.copy(retriever)
     retriever._fitted = replace(fitted, seen=seen, sequences=in_order)
     return retriever, events

@@ -23,7 +23,7 @@ from ._list_stage import (
     with_counts,
 )
 from ._log import NANOSECONDS_PER_DAY
-from ._ranker import N_FOLDS, LabelledRows, scores_by_others
+from ._ranker import MIN_USERS, N_FOLDS, LabelledRows, scores_by_others
 from ._read_events import latest
 from ._shown_counts import ShownCounts
 from ._shown_rows import ShownRows
@@ -32,8 +32,6 @@ from ._shown_rows import ShownRows
 MAX_ROWS = 200_000
 # A choice at a position of this factor, or of a lower one, counts ten times.
 MIN_FACTOR = 0.1
-# With fewer users who chose something and not all, what a ranker learns is noise.
-MIN_USERS = 20
 # In training, so many lists have counts that did not go on for a while, as in requests.
 STALE = 0.3
 # Scores of the retriever are compared on at most this many rows.

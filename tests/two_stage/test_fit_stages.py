@@ -22,7 +22,7 @@ from sktwotower import (
     TwoTowerRecommender,
 )
 from sktwotower.metrics import make_retrieval_scorer
-from sktwotower.two_stage import _found, _train
+from sktwotower.two_stage import _labelled, _train
 from tests.builders import first_fast, ordered, random_events
 
 from .builders import follows, stages, tastes
@@ -211,7 +211,7 @@ def test_without_times_rows_are_in_order():
 
 @pytest.mark.slow
 def test_the_training_table_is_bounded(monkeypatch):
-    monkeypatch.setattr(_found, "MAX_PAIRS", 25 * 30)
+    monkeypatch.setattr(_labelled, "MAX_PAIRS", 25 * 30)
     model = stages(keep_training_table=True).fit(follows(200))
     table = model.training_table_
     assert table["user"].nunique() == 30
