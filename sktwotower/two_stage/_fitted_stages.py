@@ -23,8 +23,7 @@ from ._context import asked_of, of_retriever
 from ._features import CandidatePairs
 from ._labelled import Training
 from ._list_stage import ListStage
-from ._ranker import FittedRanker
-from ._ranker_explanation import rows_of_ranker
+from ._ranker import FittedRanker, rows_of_ranker
 from ._shown_rows import USER_BLOCK, ShownColumns, ShownRows
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import comb
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -18,6 +19,7 @@ from sklearn.utils import get_tags
 from sktwotower import _records as records
 from sktwotower._records import positions, require
 from sktwotower._sklearn_compat import boosted_trees_of, with_boosted_trees
+from sktwotower.retrieval._explained_score import RANKER, rows_of_table
 
 # Rankers are fitted on all users except those of one fold, and judged on these.
 N_FOLDS = 3
@@ -260,3 +262,27 @@ def _input(table, fill, named):
     """Return a table with missing values replaced; an array unless ``named``."""
     table = table.fillna(fill) if fill else table
     return table if named else table.to_numpy()
+
+
+def rows_of_ranker(ranker, own, usual, groups):
+    """Return rows of the table of `explain` for the score of one candidate.
+
+    ``ranker``: a ``FittedRanker``. ``own``, ``usual``: features, Series (n_features,).
+    ``groups``: the group of each feature, a dict.
+    """
+    differs = own[own.ne(usual) & (own.notna() | usual.notna())].index
+    names = list(dict.fromkeys(groups[feature] for feature in differs))
+    n = len(names)
+    # each set of groups once, in an order in which sets without one group correspond to
+    # those with it
+    chosen = (np.arange(2**n)[:, None] >> np.arange(n)) % 2 == 1
+    table = pd.DataFrame(np.tile(usual, (2**n, 1)), columns=own.index)
+    for feature in differs:
+        table.loc[chosen[:, names.index(groups[feature])], feature] = own[feature]
+    scores = ranker.scores(table)
+    sizes, added = chosen.sum(axis=1), [scores[0]]
+    for joined in chosen.T:
+        # Shapley value: all sizes of sets are as likely, and all sets of a size
+        weights = 1 / ((n - sizes[~joined]) * comb(n, sizes[~joined]))
+        added.append(weights @ (scores[joined] - scores[~joined]))
+    return rows_of_table(RANKER, ["(bias)", *names], np.full(n + 1, np.nan), added)

@@ -21,9 +21,8 @@ from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._requests import read_request
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-from ._fit_stages import StageRecipe, learn
+from ._fit_stages import StageRecipe, learn, learn_more
 from ._fitted_stages import FittedStages
-from ._further_events import learn_more
 from ._ranker_importance import importance
 from ._stage_parameters import TwoStageParameters
 

@@ -11,8 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from sktwotower import EASERecommender, ItemKNNRecommender
-from sktwotower.two_stage._ranker import fit_ranker
-from sktwotower.two_stage._ranker_explanation import rows_of_ranker
+from sktwotower.two_stage._ranker import fit_ranker, rows_of_ranker
 
 from .builders import follows, stages
 
