@@ -29,12 +29,14 @@ from ._stage_parameters import TwoStageParameters
 from ._train import cut_events, train_rankers, with_choices
 from ._train_lists import count_users, labelled_rows, rescaled
 
-# Side tables, which may have grown.
-TABLES = "users", "items"
-
 
 class StageRecipe(namedtuple("StageRecipe", TwoStageParameters._get_param_names())):
     """Parameters of `TwoStageRecommender`, by the same names."""
+
+    @property
+    def second_stage(self):
+        """The estimator that rankers are clones of."""
+        return default_ranker(self.random_state) if self.ranker is None else self.ranker
 
 
 def learn(owner, recipe, X, y, sample_weight):
@@ -52,8 +54,7 @@ def learn(owner, recipe, X, y, sample_weight):
     seed = rng.randint(np.iinfo(np.int32).max)
     recipe = recipe._replace(random_state=seed)
     retriever = _prepared_retriever(recipe)
-    ranker = default_ranker(seed) if recipe.ranker is None else recipe.ranker
-    check_ranker(ranker)
+    check_ranker(recipe.second_stage)
     check_own_features(recipe.features)
     events = read(owner, retriever, X, y, sample_weight)
     context = learn_context(events.frame, recipe.context, events.columns)
@@ -63,7 +64,7 @@ def learn(owner, recipe, X, y, sample_weight):
     cut = cut_events(recipe, retriever, events, columns)
     # before any warning: errors are those of a fit without a second stage
     final = with_choices(retriever, cut.first).fit(X, y, sample_weight)
-    ranked = train_rankers(recipe, ranker, cut, columns, rows)
+    ranked = train_rankers(recipe, cut, columns, rows)
     training, before, stage, lists = ranked
     if lists is not None:
         lists = rescaled(lists, cut.first, final, cut.later)
@@ -155,9 +156,12 @@ def _read(owner, fitted, X, y, sample_weight):
 
 
 def _with_tables(retriever, given):
-    """Return a copy of a fitted retriever that has the side tables of another one."""
+    """Return a copy of a fitted retriever with the side tables of another one.
+
+    These may have grown.
+    """
     params = {} if given is None else given.get_params(deep=False)
-    tables = {name: params[name] for name in TABLES if name in params}
+    tables = {name: params[name] for name in ("users", "items") if name in params}
     return copy.copy(retriever).set_params(**tables)
 
 
@@ -179,5 +183,4 @@ def _ranker_of(recipe, fitted, events, as_of):
         return lists.ranker
     how = fitted.retriever, fitted.n_candidates, fitted.describer, columns, lists.rows
     rows, *_ = labelled_rows(*how, events, as_of)
-    ranker, named = recipe.ranker, recipe.ranker is not None
-    return rows.fit(ranker if named else default_ranker(recipe.random_state), named)
+    return rows.fit(recipe)

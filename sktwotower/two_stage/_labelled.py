@@ -306,13 +306,13 @@ def described(describer, found, own=None):
     return found._replace(features=features), describer
 
 
-def judge_rankers(ranker, table, rng, named):
+def judge_rankers(recipe, table):
     """Return scores (n, n_candidates) by rankers that were fitted on other users.
 
-    The second value are ``HeldOutUsers``. ``rng``: numpy Generator, which draws the
-    folds. ``named``: as in ``fit_ranker``.
+    The second value are ``HeldOutUsers``.
     """
-    rows, folds = table.rows(), rng.permutation(len(table.query)) % N_FOLDS
-    scores, ranker = scores_by_others(ranker, rows, folds[rows.groups], named)
+    rng, rows = np.random.default_rng(recipe.random_state), table.rows()
+    folds = rng.permutation(len(table.query)) % N_FOLDS
+    scores, ranker = scores_by_others(recipe, rows, folds[rows.groups])
     few = table.of_rows(np.flatnonzero(folds == 0)[:MAX_KEPT])
     return spread(scores, table.indices), HeldOutUsers.of(few, ranker)

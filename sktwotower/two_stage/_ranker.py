@@ -212,13 +212,13 @@ class LabelledRows(NamedTuple):
         features = self.features.loc[kept].reset_index(drop=True)
         return LabelledRows(features, self.labels[kept], self.groups[kept])
 
-    def fit(self, ranker, named):
+    def fit(self, recipe):
         """Return a ``FittedRanker``, group by group if the ranker takes groups."""
         rows = self.part(np.argsort(self.groups, kind="stable"))
-        return fit_ranker(ranker, *rows, named)
+        return fit_ranker(recipe.second_stage, *rows, recipe.ranker is not None)
 
 
-def scores_by_others(ranker, rows, folds, named, judged=None):
+def scores_by_others(recipe, rows, folds, judged=None):
     """Return scores (n_rows,) by rankers that were fitted on the rows of other folds.
 
     ``rows``: ``LabelledRows``. ``folds``: the number of the fold of each. ``judged``:
@@ -229,7 +229,7 @@ def scores_by_others(ranker, rows, folds, named, judged=None):
     judged = rows.features if judged is None else judged
     for fold in range(N_FOLDS):
         theirs = folds == fold
-        rankers.append(rows.part(~theirs).fit(ranker, named))
+        rankers.append(rows.part(~theirs).fit(recipe))
         scores[theirs] = rankers[-1].scores(judged.loc[theirs].reset_index(drop=True))
     return scores, rankers[0]
 

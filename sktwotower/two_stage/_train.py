@@ -115,14 +115,12 @@ def with_choices(retriever, first):
     return clone(retriever).set_params(**chosen)
 
 
-def train_rankers(recipe, ranker, cut, columns, row_columns):
+def train_rankers(recipe, cut, columns, row_columns):
     """Return what is ``Ranked``; parts are None, after a warning, if they cannot be.
 
     Parameters
     ----------
     recipe : StageRecipe
-    ranker : estimator
-        It is cloned.
     cut : Cut
     columns : ShownColumns
     row_columns : Context
@@ -135,7 +133,7 @@ def train_rankers(recipe, ranker, cut, columns, row_columns):
             raise Fallback(f"there are too few events {cut.reason}")
         how["context"] = learn_context(before.frame, recipe.context, before.columns)
         describer = build_describer(recipe, first, before, columns, **how)
-        ranked = _with_ranker(recipe, ranker, describer, cut, columns)
+        ranked = _with_ranker(recipe, describer, cut, columns)
     except Fallback as reason:
         fell = f" The cut fell{cut.where}: change later_size." if cut.where else ""
         warn(
@@ -147,25 +145,24 @@ def train_rankers(recipe, ranker, cut, columns, row_columns):
     if columns.lists is None or describer is None:
         return ranked
     how = cut, ranked.describer, row_columns
-    lists, describer = train_on_lists(recipe, columns, ranker, *how)
+    lists, describer = train_on_lists(recipe, columns, *how)
     return ranked._replace(lists=lists, describer=describer)
 
 
-def _with_ranker(recipe, ranker, describer, cut, columns):
+def _with_ranker(recipe, describer, cut, columns):
     """Return what is ``Ranked`` of the candidates of users with later events."""
     how = cut.first, describer.context, cut.later
     found, n_positive, recall = candidates_of(recipe, *how)
     table, describer = described(describer, found, recipe.features)
-    rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
-    by_others, held_out = judge_rankers(ranker, table, rng, named)
+    by_others, held_out = judge_rankers(recipe, table)
     gains = gains_by_weight(table.indices, by_others, table.truth, recipe.n_neighbors)
     later = None
     if choose_weight(gains) > 0 and cut.kind == "time":
-        later = judge_later(recipe, ranker, cut, (table, describer), columns)
+        later = judge_later(recipe, cut, (table, describer), columns)
     weight = choose_weight(gains, later)
     if weight == 0 and later is not None:
         _warn_of_no_lasting_gain(recipe, gains, later)
-    stage = table.rows().fit(ranker, named)
+    stage = table.rows().fit(recipe)
     frame = _frame_of(describer, table) if recipe.keep_training_table else None
     found = {"gains": gains, "later_gains": later, "table": frame, "held_out": held_out}
     training = Training(cut.kind, weight, n_positive, recall, **found)
@@ -193,7 +190,7 @@ def _warn_of_no_lasting_gain(recipe, gains, later):
     )
 
 
-def judge_later(recipe, ranker, cut, found, columns):
+def judge_later(recipe, cut, found, columns):
     """Return what each weight gains in the second half of the time after the cut.
 
     A ranker that learns from the first half orders the candidates of the second one,
@@ -204,8 +201,6 @@ def judge_later(recipe, ranker, cut, found, columns):
     Parameters
     ----------
     recipe : StageRecipe
-    ranker : estimator
-        It is cloned.
     cut : Cut
     found : pair of Candidates and Describer
         Candidates with features, labelled by all events after the cut.
@@ -225,7 +220,7 @@ def judge_later(recipe, ranker, cut, found, columns):
     describer = build_describer(
         recipe, retriever, events, columns, by_user=by_user, before=before
     )
-    stage = table.rows().fit(ranker, recipe.ranker is not None)
+    stage = table.rows().fit(recipe)
     judged, _ = described(describer, found)
     scores = spread(stage.scores(judged.features), judged.indices)
     return gains_by_weight(judged.indices, scores, judged.truth, recipe.n_neighbors)

@@ -42,15 +42,13 @@ HALF = 0.5
 MAX_NEW = 0.5
 
 
-def train_on_lists(recipe, columns, ranker, cut, describer, row_columns):
+def train_on_lists(recipe, columns, cut, describer, row_columns):
     """Return a ``ListStage``, or None, and the ``Describer`` with own features.
 
     Parameters
     ----------
     recipe : StageRecipe
     columns : ShownColumns
-    ranker : estimator
-        It is cloned.
     cut : Cut
     describer : Describer
         That of the events before the cut.
@@ -78,7 +76,7 @@ def train_on_lists(recipe, columns, ranker, cut, describer, row_columns):
     parts = before, later.part(~late), later.part(late)
     later, late = later.part(np.argsort(late, kind="stable")), np.sort(late)
     counts, tables = _counted(describer, columns, row_columns, parts)
-    rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
+    rng = np.random.default_rng(recipe.random_state)
     sizes = np.bincount(later.users)
     sampled = users_of_events(sizes, rng, max(MAX_ROWS, sizes.max()))
     kept = np.flatnonzero(np.isin(later.users, sampled))
@@ -93,7 +91,7 @@ def train_on_lists(recipe, columns, ranker, cut, describer, row_columns):
     lists, late = _Lists.of(rows, shown, columns, describer.log.places), late[kept]
     gains = later_gains = None
     if late.any():
-        early = rows.part(~late).fit(ranker, named).scores
+        early = rows.part(~late).fit(recipe).scores
         order, later_gains = lists.choose(frozen, early, late)
         updated, others = lists.choose(as_of, early, late)
         others = others.drop(columns="order").add_suffix("_updated")
@@ -102,11 +100,11 @@ def train_on_lists(recipe, columns, ranker, cut, describer, row_columns):
         folds = (rng.permutation(shown.users.max() + 1) % N_FOLDS)[shown.users]
 
         def by_others(features):
-            return scores_by_others(ranker, rows, folds, named, features)[0]
+            return scores_by_others(recipe, rows, folds, features)[0]
 
         order, gains = lists.choose(as_of, by_others, ~late)
         updated = order
-    stage = order, updated, rows.fit(ranker, named), lists.first, counts
+    stage = order, updated, rows.fit(recipe), lists.first, counts
     kept = describer.log.places, row_columns, gains, later_gains
     return ListStage(*stage, *kept), describer
 
