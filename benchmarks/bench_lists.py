@@ -7,7 +7,8 @@ no DIR. All systems are fitted on the days before, and judged on what comes late
 - ``news``: made news (`_news.py`), of which items live for hours; the last day is
   judged. Each seed makes other news.
 - ``kuairand``: the short videos that were shown from May on, as in
-  ``bench_two_stage.py``; what each user was shown is one list.
+  ``bench_two_stage.py``; what each user was shown is one list. ``auc of days``: what
+  a user was shown on a day is one list, so that scores of one day are compared only.
 
 Each system is asked in the order of time, and learns what came of it after each day
 ("by day"), after each hour ("by hour"), or never ("fitted once"). What counts is the
@@ -107,6 +108,8 @@ def measure(model, parts, lists, every):
     if isinstance(model, TwoStageRecommender):
         row["order"] = model.list_order_
     scores, row["learn_s"] = scores_in_time(model, later, every)
+    days = later[lists].astype(str) + later["time"].dt.strftime(" %d")
+    row["auc of days"] = roc_auc_by_list(later["y"], scores, days)
     figures = pd.DataFrame(
         {
             name: figure(later["y"], scores, later[lists], per_list=True)
