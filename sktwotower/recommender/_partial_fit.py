@@ -30,7 +30,6 @@ from ._events import Events, after, seen_matrix
 from ._fit import check_values
 from ._fitted import FittedTowers
 from ._processes import check_events, check_same, random_state_of
-from ._stream import mark_of_table, warn_of_replay
 
 # Number of users in a batch with "auto". The events of a night are few: with the
 # batches of fit they would be one or two steps, which have to be large.
@@ -153,12 +152,10 @@ def _who(before, places, used):
 
 def _stream(fitted, frame, outcomes, n_items):
     """Return the ``Stream`` with places for new items; warn if the table is known."""
-    schema, stream = fitted.schema, fitted.stream
-    columns = [fitted.users.id_column, fitted.items.id_column]
-    if schema.time is not None:  # also if order is not used
-        columns.append(schema.time)
-    mark = mark_of_table(frame[columns], outcomes)
-    stream = warn_of_replay(stream, mark, len(frame))
+    # the time also if order is not used
+    columns = fitted.users.id_column, fitted.items.id_column, fitted.schema.time
+    table = frame[[name for name in columns if name is not None]]
+    stream = fitted.stream.with_pass(table, outcomes)
     return stream.with_items(np.arange(len(fitted.items)), n_items)
 
 

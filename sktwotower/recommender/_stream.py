@@ -61,48 +61,38 @@ class Stream(NamedTuple):
         gaps = self.gaps.take(kept).shorter(share_left)
         return self._replace(gaps=gaps, n_events=n_left)
 
+    def with_pass(self, frame, outcomes):
+        """Return the same after a table; warn if one of the latest calls had it.
+
+        ``frame``: the columns that tell events apart. ``outcomes``: numbers (n,) each.
+        The same rows in another order are the same table.
+        """
+        if len(frame) == 0:
+            return self
+        table = frame.assign(**{f"outcome {i}": y for i, y in enumerate(outcomes)})
+        hashes = pd.util.hash_pandas_object(table, index=False).to_numpy(np.uint64)
+        mark = int(hashes.sum(dtype=np.uint64) >> np.uint64(1))
+        if mark in self.passes:
+            warn(
+                f"These {len(frame)} events were given to an earlier partial_fit "
+                "already, so they count twice. To repeat a pass that failed, start "
+                "from a copy of the model before it."
+            )
+        return self._replace(passes=(*self.passes, mark)[-MAX_PASSES:])
+
 
 def first_stream(events):
     """Return the ``Stream`` after fit.
 
     An item's share is that of the weights of its events, which may fall with age.
     """
-    n_items, weights = events.positives.shape[1], None
-    if events.ordered is None:
-        items = events.positives.indices
-    else:
-        items, weights = events.ordered.items, events.ordered.weights
+    n_items, in_order = events.positives.shape[1], events.ordered
+    items = events.positives.indices if in_order is None else in_order.items
     counts, sums = np.zeros(n_items, dtype=np.int64), np.zeros(n_items)
     for part in slices(len(items), BLOCK):  # they may be larger than memory
         counts += np.bincount(items[part], minlength=n_items)
-        own = None if weights is None else weights[part]
+        own = None if in_order is None else in_order.weights[part]
         sums += np.bincount(items[part], own, minlength=n_items)
     counts, sums = summed(counts), summed(sums)
     gaps = Gaps.of_shares(sums / sums.sum(), counts)
     return Stream(gaps, summed(len(items)), ())
-
-
-def mark_of_table(frame, outcomes):
-    """Return an int that is the same for the same rows in any order.
-
-    ``frame``: the columns that tell events apart. ``outcomes``: numbers (n,) each.
-    """
-    table = frame.assign(**{f"outcome {i}": each for i, each in enumerate(outcomes)})
-    hashes = pd.util.hash_pandas_object(table, index=False).to_numpy(dtype=np.uint64)
-    return int(hashes.sum(dtype=np.uint64) >> np.uint64(1))
-
-
-def warn_of_replay(stream, mark, n_events):
-    """Warn if a table was given to one of the latest calls; return the new ``Stream``.
-
-    ``mark``: its fingerprint.
-    """
-    if n_events == 0:
-        return stream
-    if mark in stream.passes:
-        warn(
-            f"These {n_events} events were given to an earlier partial_fit already, so "
-            "they count twice. To repeat a pass that failed, start from a copy of the "
-            "model before it."
-        )
-    return stream._replace(passes=(*stream.passes, mark)[-MAX_PASSES:])
