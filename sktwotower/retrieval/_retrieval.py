@@ -413,7 +413,12 @@ class RetrievalMixin(KnownUsersMixin):
             tables = _tables(fitted, request, k, serving, hidden, rules)
             return write_parquet(tables, path)
         request.check_size(k)
-        found = _lists(fitted, request, k, serving, hidden, rules)
+        if request.past is None or rules.reorder:
+            found = _lists(fitted, request, k, serving, hidden, rules)
+        else:
+            users, past, allowed = request.users, request.past, request.allowed
+            excluded = request.excluded(hidden)
+            found = fitted.search(users, past, k, serving, excluded, allowed)
         library = library_for(self, fitted, X, history, candidates, exclude)
         return ranked_table(fitted, library, request.users.ids, *found)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sktwotower.features import _request_clock
+from sktwotower.runtime import _context_cells
 from sktwotower.towers import _auto, _context_shares, _request_batches
 from sktwotower.towers._recipe import PARAMETERS
 from sktwotower.towers.parts import _context_layer
@@ -72,7 +73,7 @@ def test_the_drawing_of_contexts_has_the_numbers_of_the_code():
     assert batches.HIDDEN == 0.5 and "which is hidden half of the time" in text
     hidden = f"values of a context**, each with probability {batches.PARTLY_HIDDEN}:"
     assert hidden in text
-    assert f"Three of them are {clock.SHARE}." in text
+    assert f"Three of them are {_context_cells.SHARE}." in text
     assert f"has up to {clock.MAX_KNOTS} columns" in text
 
 
