@@ -207,11 +207,10 @@ class EvaluationMixin:
         given = columns_of_fit(self, X)
         frame, _ = read_table(type(self).__name__, given, fitted.schema)
         asked = {"max_users": max_users, "random_state": random_state}
-        asked["history"] = history
+        asked |= {"history": history, "exclude_seen": self.exclude_seen}
         if requests is not None:  # columns that may be of another model only
             whole = as_frame(X, "X") if is_frame(X) else frame
             asked["contexts"] = codes_of_rows(whole, requests, "requests")
-        asked["exclude_seen"] = self.exclude_seen
         query, past, judged = read_held_out(fitted, frame, y, sample_weight, **asked)
         _warn_of_what_is_unknown(fitted, query, history)
         if y is not None:  # what was shown and not chosen is not to be found
