@@ -145,17 +145,28 @@ class _Lists(NamedTuple):
         return cls(rows, shown.users, own, weights, first)
 
     def choose(self, counted, scores_of, judged):
-        """Return the ``ListOrder`` that pays, and the gains of all, a DataFrame.
+        """Return a ``ListOrder``, and the gain of each of ``ORDERS``, a DataFrame.
 
-        ``counted`` (n_rows, n_features): features that count, in place of those that
-        were learnt from. ``scores_of``: a function that returns the ranker's scores of
-        features. ``judged``: which rows count, bool (n_rows,).
+        The mean area under the ROC curve of lists decides. ``counted`` (n_rows,
+        n_features): features that count, in place of those that were learnt from.
+        ``scores_of``: a function that returns the ranker's scores of features.
+        ``judged``: which rows count, bool (n_rows,).
         """
         table = with_counts(self.rows.features, counted, self.first)
         rows = self.rows._replace(features=table).part(judged)
         scores = {"retriever": self.own[judged], "ranker": scores_of(rows.features)}
         scores["click_rate"] = click_rates_of(rows.features)
-        return _choose(rows, self.users[judged], scores, self.weights[judged])
+        areas, totals = _areas(rows, pd.DataFrame(scores), self.weights[judged])
+        owners = pd.Series(self.users[judged]).groupby(rows.groups).first()[areas.index]
+        best, gains = "retriever", []
+        for name in ORDERS:
+            gain, error = _mean(areas[name] - areas[best], totals, owners)
+            best = name if gain > error else best
+            figures = _mean(areas[name] - areas["retriever"], totals, owners)
+            gains.append((name, areas[name].sum() / totals.sum(), *figures))
+        columns = ["order", "roc_auc", "gain", "standard_error"]
+        calibration = Calibration.of(scores[best], rows.labels > 0)
+        return ListOrder(best, calibration), pd.DataFrame(gains, columns=columns)
 
 
 def rescaled(lists, first, final, later):
@@ -266,45 +277,23 @@ def count_users(later, columns):
     return len(np.unique(later.users[columns.mixed(later)]))
 
 
-def _choose(table, users, scores, weights):
-    """Return a ``ListOrder``, and the gain of each of ``ORDERS`` over the retriever.
+def _areas(rows, scores, weights):
+    """Return the area under the ROC curve of each list, and its mean weight.
 
-    ``scores``: those of each order, (n_rows,), a dict. ``weights`` (n_rows,): how much
-    a row counts if it was chosen. The mean area under the ROC curve of lists decides.
-    """
-    areas = {name: _areas(table, scores[name], weights) for name in ORDERS}
-    areas = pd.DataFrame(areas)
-    totals = _areas(table, None, weights)
-    owners = pd.Series(users).groupby(table.groups).first()[areas.index]
-    best, rows = "retriever", []
-    for name in ORDERS:
-        gain, error = _mean(areas[name] - areas[best], totals, owners)
-        best = name if gain > error else best
-        figures = _mean(areas[name] - areas["retriever"], totals, owners)
-        rows.append((name, areas[name].sum() / totals.sum(), *figures))
-    columns = ["order", "roc_auc", "gain", "standard_error"]
-    calibration = Calibration.of(scores[best], table.labels > 0)
-    return ListOrder(best, calibration), pd.DataFrame(rows, columns=columns)
-
-
-def _areas(table, scores, weights):
-    """Return the area under the ROC curve of each list, a Series (n_lists,).
-
-    It is the mean over the chosen items of the share of the others that are below, each
-    times its weight; without ``scores`` the mean weight. Lists without chosen items, or
+    The first is a DataFrame (n_lists, n_orders), one column for each of the ``scores``
+    (n_rows, n_orders) of ``LabelledRows``: the mean over the chosen items of the share
+    of the others that are below, each times its weight. Lists without chosen items, or
     without others, are left out.
     """
-    rows = pd.DataFrame({"list": table.groups, "y": table.labels, "weight": weights})
-    others = (rows["y"] == 0).groupby(rows["list"]).sum()
-    rows["others"] = others[rows["list"]].to_numpy()
-    chosen = rows[(rows["y"] > 0) & (rows["others"] > 0)]
-    if scores is None:
-        return chosen["weight"].groupby(chosen["list"]).mean()
-    scores = pd.Series(scores)
-    among_all = scores.groupby(rows["list"]).rank()[chosen.index]
-    among_chosen = scores[chosen.index].groupby(chosen["list"]).rank()
-    below = (among_all - among_chosen) / chosen["others"]
-    return (below * chosen["weight"]).groupby(chosen["list"]).mean()
+    lists = pd.Series(rows.groups)
+    n_others = pd.Series(rows.labels == 0).groupby(lists).transform("sum")
+    chosen = (rows.labels > 0) & (n_others > 0)
+    lists_of_chosen, weights = lists[chosen], pd.Series(weights)[chosen]
+    among_all = scores.groupby(lists).rank()[chosen]
+    among_chosen = scores[chosen].groupby(lists_of_chosen).rank()
+    below = (among_all - among_chosen).div(n_others[chosen], axis=0)
+    areas = below.mul(weights, axis=0).groupby(lists_of_chosen).mean()
+    return areas, weights.groupby(lists_of_chosen).mean()
 
 
 def _mean(values, totals, owners):
