@@ -198,8 +198,8 @@ def memory_task(args, users, items) -> Task:
         f"{path}: {len(events.drop_duplicates(pair)):,} distinct pairs of {args.user} "
         f"and {args.item}{within if args.context else ''}."
     )
-    events, context = events.reset_index(drop=True), args.context
-    others = {"users": users, "items": items, "names": names, "context": context}
+    events = events.reset_index(drop=True)
+    others = {"users": users, "items": items, "names": names, "context": args.context}
     return Task(path.stem, events, *pair, args.time, **others)
 
 
@@ -228,5 +228,4 @@ def disk_task(args, users, items) -> DiskTask:
             last = source.query("select i, max(n) as n from events group by i")
             names = as_frame(last, "X").set_index("i")["n"]
     others = {"users": users, "items": items, "names": names, "context": args.context}
-    found = others | {"n_events": counted}
-    return DiskTask(path, path, args.user, item, args.time, **found)
+    return DiskTask(path, path, args.user, item, args.time, n_events=counted, **others)

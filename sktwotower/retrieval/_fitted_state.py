@@ -259,14 +259,10 @@ class Fitted:
         fields_without = fields_without or self.fields_without
         users, left = without_entities(self.users, gone)
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
-        in_order = self.sequences
-        return replace(
-            self,
-            users=users,
-            seen=self.seen[kept],
-            sequences=None if in_order is None else in_order.take(kept),
-            **fields_without(gone, left),
-        )
+        changed = {"users": users, "seen": self.seen[kept]}
+        if self.sequences is not None:
+            changed["sequences"] = self.sequences.take(kept)
+        return replace(self, **changed, **fields_without(gone, left))
 
     def fields_without(self, gone, left):
         """Return further fields without what they hold of single users, a dict.
