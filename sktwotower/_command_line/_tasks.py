@@ -174,12 +174,11 @@ def memory_task(args, users, items) -> Task:
     missing = events[columns].isna().any(axis=1)
     if missing.any():
         print(f"{missing.sum():,} rows without {' or '.join(columns)} are left out.")
-    events, tables = events[~missing].copy(), []
-    for column, table in ((args.user, users), (args.item, items)):
+    events, sides = events[~missing].copy(), {args.user: users, args.item: items}
+    for column, table in sides.items():
         ids = files.read_ids(events[column])
-        events[column], table = files.of_one_type(ids, table, column)
-        tables.append(table)
-    users, items = tables
+        events[column], sides[column] = files.of_one_type(ids, table, column)
+    users, items = sides.values()
     names = None
     if args.item_name is not None:
         table = items if args.item_name in of_items else events

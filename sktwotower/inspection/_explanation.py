@@ -48,8 +48,8 @@ def explained(fitted, owner, chosen, past, names, estimator):
     if context is not None:
         tables.append(_rows_of(fitted.context, context, contributions, {}))
     if vector is not None:
-        change = [1.0], [contributions.fold_in]
-        tables.append(rows_of_table("history", ["(fold-in)"], *change))
+        added = [contributions.fold_in]
+        tables.append(rows_of_table("history", ["(fold-in)"], [1.0], added))
     return tables, contributions.score
 
 
@@ -64,8 +64,8 @@ def _rows_of_sides(fitted, owner, chosen, contributions, names):
         tables.append(_rows_of(entities, query.rows, contributions, of_ids))
         # what belongs to no feature
         linear = all(part.is_linear(side) for part in fitted.model.parts)
-        remainder = [1.0], [getattr(contributions, f"{side}_rest")]
-        tables.append(rows_of_table(side, [BIAS if linear else REST], *remainder))
+        added = [getattr(contributions, f"{side}_rest")]
+        tables.append(rows_of_table(side, [BIAS if linear else REST], [1.0], added))
     return tables
 
 

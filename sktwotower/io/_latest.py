@@ -128,8 +128,8 @@ class LatestModel:
         self._thread = None
 
     def _keep_looking(self):
-        seconds = min(self.seconds, threading.TIMEOUT_MAX)  # inf: never
-        while not self._ended.wait(seconds):
+        # inf: never
+        while not self._ended.wait(min(self.seconds, threading.TIMEOUT_MAX)):
             self._look()
 
     def _look(self):
