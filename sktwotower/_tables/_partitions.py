@@ -28,8 +28,7 @@ def write_partitions(X, folder):
         dask.compute(*map(dask.delayed(_write), X.to_delayed(), paths, repeat(types)))
         return paths
     for start in range(0, n, N_TOGETHER):
-        block = X.partitions[start : start + N_TOGETHER].compute()
-        _write(block, paths[start], types)
+        _write(X.partitions[start : start + N_TOGETHER].compute(), paths[start], types)
     return paths[::N_TOGETHER]
 
 

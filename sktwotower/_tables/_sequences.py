@@ -97,8 +97,7 @@ class Sequences(NamedTuple):
         """
         new_sizes = np.diff(table.offsets)
         sizes = np.zeros(table.n_users, dtype=np.int64)
-        n_before = self.lags.shape[0] - 1
-        sizes[:n_before] = np.diff(self.lags.indptr)[:-1]
+        sizes[: self.lags.shape[0] - 1] = np.diff(self.lags.indptr)[:-1]
         stays = np.repeat(new_sizes == 0, sizes)
         sizes = np.where(new_sizes > 0, new_sizes, sizes)
         new = np.repeat(new_sizes > 0, sizes)

@@ -201,10 +201,9 @@ class Files(Source):
 
 
 def _schema(parquet, path):
-    pyarrow = import_module("pyarrow")
     try:
         return parquet.read_schema(path)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (import_module("pyarrow").ArrowException, OSError) as error:
         raise ValueError(
             f"{path} is not a Parquet file, or was cut off before its end "
             f"({first_line(error)}). Write it again, or leave it out."

@@ -217,8 +217,7 @@ def by_chunks(function, array, *others):
 
 def have_entries(matrix, axis):
     """Return which columns (axis 0) or rows (axis 1) of a CSR matrix hold an entry."""
-    counts = column_counts(matrix) if axis == 0 else np.diff(matrix.indptr)
-    return counts > 0
+    return (column_counts(matrix) if axis == 0 else np.diff(matrix.indptr)) > 0
 
 
 def take_columns(matrix, columns):

@@ -124,10 +124,8 @@ class Graph:
         output = build(Value(self, name, np.int64))
         still = self("Identity", Value(self, going, bool))
         inputs = self._declared(name, np.int64, []), self._declared(going, bool, [])
-        outputs = (
-            self._declared(still.name, bool, []),
-            self._declared(output.name, dtype, None),
-        )
+        outputs = [self._declared(still.name, bool, [])]
+        outputs.append(self._declared(output.name, dtype, None))
         body = self.onnx.helper.make_graph(self.nodes, name, inputs, outputs)
         self.nodes = outside
         return self("Loop", n, "", body=body, dtype=dtype)
@@ -165,10 +163,8 @@ class Graph:
             )
         helper = self.onnx.helper
         self.nodes.append(helper.make_node("Identity", [vectors.name], ["vectors"]))
-        output = self._declared("vectors", np.float32, ["n", n_columns])
-        graph = helper.make_graph(
-            self.nodes, name, self.inputs, [output], self.constants
-        )
+        last = self._declared("vectors", np.float32, ["n", n_columns])
+        graph = helper.make_graph(self.nodes, name, self.inputs, [last], self.constants)
         operators = [helper.make_opsetid("", VERSION)]
         model = helper.make_model(graph, opset_imports=operators, ir_version=FORMAT)
         helper.set_model_props(model, about)

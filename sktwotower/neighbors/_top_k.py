@@ -9,7 +9,7 @@ import math
 import numpy as np
 import torch
 
-from sktwotower._tables._sparse import rows_of
+from sktwotower._tables._sparse import rows_of, slices
 from sktwotower.runtime._one_query import UNIT, best_of_one, bound_of, rescore
 
 # Scores held at once: 8 MiB of float32.
@@ -71,8 +71,7 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     if n == 0 or k == 0:
         return scores, indices
     items, width = np.ascontiguousarray(items), k + 2 + k // 16  # a few are as good
-    for start in range(0, n, QUERY_BLOCK):
-        block = slice(start, min(start + QUERY_BLOCK, n))
+    for block in slices(n, QUERY_BLOCK):
         hidden = None if excluded is None else rows_of(excluded, block)
         vectors = np.ascontiguousarray(queries[block])
         best = _best_of_block(vectors, items, min(width, len(items)), hidden)

@@ -119,10 +119,8 @@ def _products(items, query):
     case = width, min(n_bytes, MEASURED_BYTES).bit_length()
     if case not in _FASTER_BY_ROWS:
         some = items[: MEASURED_BYTES // (4 * width)]
-        seconds = [
-            [_seconds(way, some, query) for way in (np.matmul, _by_rows)]
-            for _ in range(3)
-        ]
+        ways = np.matmul, _by_rows
+        seconds = [[_seconds(way, some, query) for way in ways] for _ in range(3)]
         blas, rows = map(min, zip(*seconds, strict=True))
         _FASTER_BY_ROWS[case] = rows < blas
     return _by_rows(items, query) if _FASTER_BY_ROWS[case] else items @ query

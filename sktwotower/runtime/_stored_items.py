@@ -19,9 +19,7 @@ def item_table_of_arrays(items, n_items):
     readers |= {name: lambda name=name: own[name][:n_items] for name in own}
     if others:
         rows = IdTable(side[label], "item").positions(list(ids), "items")
-        readers |= {
-            str(name): lambda name=name: _taken(side[name], rows) for name in others
-        }
+        readers |= {str(n): lambda n=n: _taken(side[n], rows) for n in others}
 
     def as_frame():
         return {name: np.array(read()) for name, read in readers.items()}
