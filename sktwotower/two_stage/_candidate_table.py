@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from sktwotower._records import array, csr, number, record, require
 from sktwotower._tables._messages import warn
@@ -134,6 +135,18 @@ class Describer:
             return table
         own = self.own(named) if callable(self.own) else self.own.transform(named)
         return pd.concat([table, _as_table(own, table)], axis=1)
+
+    def learn_own(self, own, table, named):
+        """Return what ``with_own`` does, and the describer that computes it.
+
+        ``own``: features of the caller, a function, or a transformer, of which a clone
+        is fitted here. Those that are known already stay.
+        """
+        describer = self
+        if own is not None and self.own is None:
+            own = own if callable(own) else clone(own).fit(named)
+            describer = replace(self, own=own)
+        return describer.with_own(table, named), describer
 
     def with_ids(self, query, features, rows, items):
         """Return features (n_pairs, n_features) after the ids of their pairs.

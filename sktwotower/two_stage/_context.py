@@ -16,7 +16,7 @@ from sktwotower._tables._sparse import ones_at, side_by_side
 from sktwotower.features._request_context import RequestContext
 from sktwotower.retrieval._fitted_state import Asked
 
-from ._side_columns import Encoder, encoder_of, is_date
+from ._side_columns import Encoder, encode, encoder_of, is_date
 
 
 @record
@@ -45,7 +45,7 @@ class Context(NamedTuple):
     @property
     def n_levels(self):
         """The number of levels of all columns."""
-        return sum(map(_n_levels, self.encoders))
+        return sum(encoder.n_levels for encoder in self.encoders)
 
     def used_by(self, users, frame, n_users):
         """Return ones (n_users + 1, n_levels) where a user's events have a level, CSR.
@@ -56,7 +56,7 @@ class Context(NamedTuple):
         for encoder in self.encoders:
             places = encoder.places(table[encoder.column])
             known = (places >= 0) & (users >= 0)
-            shape = n_users + 1, _n_levels(encoder)
+            shape = n_users + 1, encoder.n_levels
             used.append(ones_at(users[known], places[known], shape))
         return side_by_side(used, n_users + 1)
 
@@ -65,23 +65,15 @@ class Context(NamedTuple):
 
         The others keep their numbers.
         """
-        ends = np.cumsum([_n_levels(encoder) for encoder in self.encoders])
+        ends = np.cumsum([encoder.n_levels for encoder in self.encoders])
         both = zip(self.encoders, np.split(unused, ends[:-1]), strict=False)
         encoders = [e.restricted(~gone) if gone.any() else e for e, gone in both]
         return self._replace(encoders=encoders)
 
     def encode(self, frame):
         """Return the numbers (n, n_numbers) of a table, nan for columns it lacks."""
-        numbers = np.full((len(frame), len(self.encoders)), np.nan, np.float32)
         table = _columns_of_request(frame, self.columns, self.dates)
-        for place, encoder in enumerate(self.encoders):
-            if encoder.column in table:
-                numbers[:, place] = encoder.encode(table[encoder.column])
-        return numbers
-
-
-def _n_levels(encoder):
-    return 0 if encoder.levels is None else len(encoder.levels)
+        return encode(self.encoders, table)
 
 
 class StagedAsked(NamedTuple):

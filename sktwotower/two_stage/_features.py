@@ -130,7 +130,8 @@ def _popularity(log, pairs, weights):
     lags, items = pairs.past.lags, pairs.items
     n_events = np.diff(lags.indptr)
     level = np.log(log.counts + 1)
-    usual = _mean_of_past(lags, level)
+    sums = weights[DECAYS["all"]] @ level
+    usual = np.where(n_events > 0, sums / np.maximum(n_events, 1), np.nan)
     found = {
         "popularity": log.counts[items] / log.n_users,
         "popularity_gap": level[items] - usual[pairs.rows],
@@ -140,14 +141,6 @@ def _popularity(log, pairs, weights):
         for name, decay in CHOSEN.items():
             found[name] = entries(weights[decay], pairs.rows, items)
     return found
-
-
-def _mean_of_past(lags, values):
-    """Return the mean of values (n_items,) over the past items of n users, or nan."""
-    n_events = np.diff(lags.indptr)
-    owners = np.repeat(np.arange(len(n_events)), n_events)
-    sums = np.bincount(owners, values[lags.indices], minlength=len(n_events))
-    return np.where(n_events > 0, sums / np.maximum(n_events, 1), np.nan)
 
 
 def _times(log, pairs):

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.base import clone
 
 from sktwotower import _records as records
 from sktwotower._records._checks import text
@@ -292,17 +291,14 @@ def _hits_of(truth, indices):
 def described(describer, found, own=None):
     """Return ``Candidates`` with features, and the describer that computed them.
 
-    ``describer``: of the events before the cut. ``own``: features of the caller, a
-    function, or a transformer, of which a clone is fitted here, or None.
+    ``describer``: of the events before the cut. ``own``: as in its ``learn_own``.
     """
     query, past, scores, indices, *_ = found
     past = describer.log.past(query, past)
     features, pairs = describer.candidates(query, past, indices, scores)
     if own is not None:
-        if not callable(own):
-            own = clone(own).fit(describer.with_ids(query, features, *pairs[:2]))
-        describer = replace(describer, own=own)
-        features, _ = describer.candidates(query, past, indices, scores)
+        named = describer.with_ids(query, features, *pairs[:2])
+        features, describer = describer.learn_own(own, features, named)
     return found._replace(features=features), describer
 
 

@@ -4,12 +4,10 @@ Input: rows of lists, which a fitted retriever describes.
 Output: a ``ListStage``, whose scores (n_rows,) are higher for better items.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
@@ -181,18 +179,14 @@ def list_features(
     """Return the features (n_rows, n_features) of ``ShownRows`` that do not count.
 
     Those of the caller are among them, and columns ``row__...`` of the ``frame``. The
-    second value is the describer. If it has no features of the caller yet, ``own`` are
-    these, a function or a transformer, of which a clone is fitted here.
+    second value is the describer. ``own``: as in its ``learn_own``.
     """
     table = describe_rows(describer, retriever, n_candidates, shown)
     frame = frame.iloc[shown.order].reset_index(drop=True)
     sides = describer.fitted.users, describer.fitted.items
     ids = pd.DataFrame({side.label: frame[side.id_column] for side in sides})
     named = pd.concat([ids, table], axis=1)
-    if own is not None and describer.own is None:
-        own = own if callable(own) else clone(own).fit(named)
-        describer = replace(describer, own=own)
-    table = describer.with_own(table, named)
+    table, describer = describer.learn_own(own, table, named)
     numbers = row_columns.encode(frame)
     return table.join(pd.DataFrame(numbers, columns=row_names(row_columns))), describer
 

@@ -257,4 +257,4 @@ def _joined(known, ids):
 
 def _is_few(encoder):
     """Return whether a column has at least two levels, and not too many."""
-    return encoder.levels is not None and 2 <= len(encoder.levels) <= MAX_LEVELS
+    return 2 <= encoder.n_levels <= MAX_LEVELS

@@ -32,6 +32,18 @@ class Encoder(NamedTuple):
         fits = self.codes is None or self.levels is not None
         require(fits, place, "levels with codes")
 
+    @property
+    def n_levels(self):
+        """The number of levels."""
+        return 0 if self.levels is None else len(self.levels)
+
+    @property
+    def numbers(self):
+        """The number of each level, float32 (n_levels,)."""
+        if self.codes is None:
+            return np.arange(self.n_levels, dtype=np.float32)
+        return self.codes
+
     def encode(self, values):
         """Return the cells of a Series (n,) as float32; missing and new ones are nan.
 
@@ -39,14 +51,11 @@ class Encoder(NamedTuple):
         """
         if self.levels is None:
             return _as_numbers(values)
-        places = self.places(values)
-        if self.codes is not None:
-            return np.append(self.codes, np.float32(np.nan))[places]
-        return np.where(places < 0, np.nan, places).astype(np.float32)
+        return np.append(self.numbers, np.float32(np.nan))[self.places(values)]
 
     def places(self, values):
         """Return the positions (n,) of the cells of a Series among levels, or -1."""
-        if self.levels is None or not len(self.levels):
+        if self.n_levels == 0:
             return np.full(len(values), -1)
         return self.levels.get_indexer(values.astype(object))
 
@@ -54,15 +63,20 @@ class Encoder(NamedTuple):
         """Return an encoder with the levels that are among some numbers (n,)."""
         if self.levels is None:
             return self
-        codes = np.arange(len(self.levels)) if self.codes is None else self.codes
-        return self.restricted(np.isin(codes, numbers))
+        return self.restricted(np.isin(self.numbers, numbers))
 
     def restricted(self, kept):
         """Return an encoder with only some of its levels, which keep their numbers."""
-        codes = self.codes
-        if codes is None:
-            codes = np.arange(len(self.levels), dtype=np.float32)
-        return self._replace(levels=self.levels[kept], codes=codes[kept])
+        return self._replace(levels=self.levels[kept], codes=self.numbers[kept])
+
+
+def encode(encoders, table):
+    """Return numbers float32 (n, n_columns) of a table, nan for columns it lacks."""
+    numbers = np.full((len(table), len(encoders)), np.nan, np.float32)
+    for place, encoder in enumerate(encoders):
+        if encoder.column in table:
+            numbers[:, place] = encoder.encode(table[encoder.column])
+    return numbers
 
 
 @record
@@ -88,10 +102,8 @@ def learn_encoders(entities, frame):
 
 def side_columns(entities, encoders, frame):
     """Return the ``SideColumns`` of users or items."""
-    table = _table(entities, frame)
-    numbers = np.full((len(entities) + 1, len(encoders)), np.nan, np.float32)
-    for place, encoder in enumerate(encoders):
-        numbers[:-1, place] = encoder.encode(table[encoder.column])
+    unknown = np.full(len(encoders), np.nan, np.float32)
+    numbers = np.vstack([encode(encoders, _table(entities, frame)), unknown])
     names = [f"{entities.side}__{encoder.column}" for encoder in encoders]
     return SideColumns(names, numbers)
 
