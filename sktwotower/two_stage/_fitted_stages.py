@@ -186,30 +186,19 @@ class FittedStages(Fitted):
         features, _ = self.describer.candidates(query, past, indices, scores)
         return spread(self.ranker.scores(features), indices)
 
-    def scores_of_lists(self, frame, scores, history):
-        """Return the scores (n_events,) of items within lists that were shown.
-
-        ``scores`` (n_events,): those of the retriever.
-        """
-        if self.lists.order.name == "retriever":
-            return scores
-        first = self.retriever._fitted
-        shown_of = functools.partial(self._shown, first, frame, scores, history)
-        return self.lists.scores(self, frame, shown_of).astype(np.float32)
-
     def scores_of_pairs(self, frame, scores, history, exclude_seen):
         """Return the blended scores (n_events,) of the pairs of a table of events.
 
         ``scores`` (n_events,): those of the retriever. A pair is placed among the
         candidates of its user: by the retriever's score, then by the ranker's.
         """
-        shown = self._shown(self, frame, scores, history)
+        shown = self.shown(self, frame, scores, history)
         placed = np.zeros(len(frame), dtype=np.float32)  # 0 for items unknown to fit
         for block in shown.part(shown.items >= 0).blocks():
             placed[block.order] = self._placed(block, exclude_seen)[0]
         return placed
 
-    def _shown(self, fitted, frame, scores, history):
+    def shown(self, fitted, frame, scores, history):
         """Return the ``ShownRows`` of a table; ``fitted``: whose requests they are."""
         context = self.describer.context
         past = functools.partial(past_of, self, history=history)

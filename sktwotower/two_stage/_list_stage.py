@@ -122,18 +122,20 @@ class ListStage(NamedTuple):
     # The columns of ``predict_proba``
     classes = np.array([0, 1])
 
-    def scores(self, fitted, frame, shown_of):
-        """Return the scores (n_rows,) by click rate or ranker of rows of lists.
+    def scores(self, fitted, frame, scores, history):
+        """Return the scores (n_rows,), float32, of items within lists that were shown.
 
-        ``fitted``: `FittedStages`. ``shown_of``: a function that returns their
-        ``ShownRows``.
+        ``fitted``: `FittedStages`. ``scores`` (n_rows,): those of the retriever.
         """
+        if self.order.name == "retriever":
+            return scores
         describer, times = fitted.describer, self.counts.times_of(frame, fitted.schema)
         showings = self.counts.showings(describer, fitted.columns, frame, times)
         counted = self.counts.features(showings)
         if self.order.name == "click_rate":
-            return click_rates_of(counted)
-        shown, ordered = shown_of(), np.empty(len(frame))
+            return click_rates_of(counted).astype(np.float32)
+        first, ordered = fitted.retriever._fitted, np.empty(len(frame), np.float32)
+        shown = fitted.shown(first, frame, scores, history)
         how = fitted.retriever, fitted.n_candidates, shown, frame, self.rows
         features, _ = list_features(describer, *how)
         features = with_counts(features, counted.iloc[shown.order], self.first)

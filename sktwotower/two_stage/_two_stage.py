@@ -336,7 +336,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             return scores
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
         if fitted.lists is not None:
-            return fitted.scores_of_lists(frame, scores, history)
+            return fitted.lists.scores(fitted, frame, scores, history)
         return fitted.scores_of_pairs(frame, scores, history, self.exclude_seen)
 
     def candidate_features(self, X=None, *, history=None) -> pd.DataFrame:
