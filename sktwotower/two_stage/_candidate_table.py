@@ -5,6 +5,7 @@ Output: features (n_pairs, n_features), and the ``CandidatePairs`` they are of.
 """
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,6 @@ from sktwotower._records import array, csr, number, record, require
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import ones_at
 from sktwotower.features._after_fit import unused_columns
-from sktwotower.retrieval._fitted_state import Fitted
 from sktwotower.retrieval._requests import Query
 
 from ._context import Context
@@ -68,8 +68,8 @@ class Describer:
     scales : dict, default=None
         Mean and standard deviation of features that depend on the retriever's vectors,
         by name. They are standardized, as their scale moves with each fit. None: none.
-    fitted : Fitted, default=None
-        What the retriever knows of users and items. None: nothing yet, as in a file.
+    retriever : estimator, default=None
+        The retriever, fitted on these events. None: in a file.
     """
 
     log: Log
@@ -81,8 +81,9 @@ class Describer:
     context_users: csr("n_users+1 n_levels", empty_last=True)
     own: object = None
     scales: dict[str, tuple[number(), number(above=0)]] | None = None
-    fitted: Fitted | None = None
-    _not_stored = ("fitted",)
+    retriever: object = None
+    _not_stored = ("retriever",)
+    fitted = property(attrgetter("retriever._fitted"))
 
     def _check_stored(self, place):
         known, given = scaled_names(self.log), {*(self.scales or {})}
@@ -159,11 +160,10 @@ class Describer:
         named = pd.DataFrame(dict(zip(labels, ids, strict=True)))
         return pd.concat([named, features], axis=1)
 
-    def without_users(self, gone, fitted):
+    def without_users(self, gone, retriever):
         """Return the same without the users where ``gone`` (n_users,).
 
-        ``fitted``: what the retriever knows of the others. Counts of items and times
-        stay.
+        ``retriever``: one that knows the others. Counts of items and times stay.
         """
         if self.own is not None and not callable(self.own):
             warn(
@@ -180,7 +180,7 @@ class Describer:
             context=self.context.without(unused),
             context_users=others[:, np.flatnonzero(~unused)],
             log=replace(self.log, sequences=self.log.sequences.take(kept)),
-            fitted=fitted,
+            retriever=retriever,
             users=SideColumns(names, numbers[kept]),
             encoders=([each.used_in(left) for each, left in both], of_items),
             shown_to=self.shown_to[kept],
@@ -262,7 +262,8 @@ def build_describer(
     if log.shown is not None:
         users = _with_rates(users, shown_to)
     counted = {"encoders": encoders, "shown_to": shown_to, "context_users": used}
-    learnt = {"own": own, "scales": _scales(recipe, retriever, log), "fitted": fitted}
+    scales = _scales(recipe, retriever, log)
+    learnt = {"own": own, "scales": scales, "retriever": retriever}
     return Describer(log, context, users, items, **counted, **learnt)
 
 

@@ -181,6 +181,6 @@ def _ranker_of(recipe, fitted, events, as_of):
             "rows at once, such as those of a week."
         )
         return lists.ranker
-    how = fitted.retriever, fitted.n_candidates, fitted.describer, columns, lists.rows
+    how = fitted.describer, fitted.n_candidates, columns, lists.rows
     rows, *_ = labelled_rows(*how, events, as_of)
     return rows.fit(recipe)

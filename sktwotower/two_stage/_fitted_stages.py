@@ -69,7 +69,7 @@ class FittedStages(Fitted):
 
     @classmethod
     def _of_stored(cls, retriever, describer, **others):
-        describer = replace(describer, fitted=retriever._fitted)
+        describer = replace(describer, retriever=retriever)
         return cls.of(retriever, describer, **others)
 
     def _check_stored(self, place):
@@ -132,7 +132,7 @@ class FittedStages(Fitted):
         """Return the same without the users where ``gone`` (n_users,)."""
         retriever = copy.copy(self.retriever)
         retriever._forget(retriever._fitted, gone)
-        describer = self.describer.without_users(gone, retriever._fitted)
+        describer = self.describer.without_users(gone, retriever)
         training = self.training.without(self.users.ids[gone], self.users.label)
         same = "ranker", "n_candidates", "columns"
         others = {name: getattr(self, name) for name in same}

@@ -207,14 +207,14 @@ class Fallback(Exception):
         self.n_positive, self.recall = n_positive, recall
 
 
-def candidates_of(recipe, retriever, context, later):
+def candidates_of(recipe, describer, later):
     """Return ``Candidates``, of users with a positive one, at most ``MAX_PAIRS``.
 
     The columns of a request, also those of the ranker's ``context``, are those of the
     user's first later event. Other values are the number of positive candidates and the
     recall, of all users who have events before and later.
     """
-    users = retriever._fitted.users
+    fitted, users = describer.fitted, describer.fitted.users
     known = users.codes(later.frame[users.id_column], "X") >= 0
     known &= np.isin(later.users, later.users[later.chosen & known])
     if not known.any():
@@ -223,14 +223,13 @@ def candidates_of(recipe, retriever, context, later):
         )
     later = later.part(known)
     later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
-    fitted, frame = retriever._fitted, later.frame
     how = {"exclude_seen": False, "contexts": None, "random_state": recipe.random_state}
     how["max_users"] = USERS_PER_RANKED * _max_users(recipe)
-    found = read_held_out(fitted, frame, later.chosen, later.weights, **how)
-    query, past, judged = found
-    numbers = context.encode(frame.iloc[judged.last_rows])
+    outcomes = later.chosen, later.weights
+    query, past, judged = read_held_out(fitted, later.frame, *outcomes, **how)
+    numbers = describer.context.encode(later.frame.iloc[judged.last_rows])
     query = replace(query, asked=StagedAsked(query.asked, numbers))
-    found = retrieved(recipe, retriever, query, past, judged.truth)
+    found = retrieved(recipe, describer.retriever, query, past, judged.truth)
     figures = int(found.hits.sum()), found.recall()
     return _users_to_rank(recipe, found, *figures), *figures
 

@@ -136,7 +136,7 @@ class ListStage(NamedTuple):
             return click_rates_of(counted).astype(np.float32)
         first, ordered = fitted.retriever._fitted, np.empty(len(frame), np.float32)
         shown = fitted.shown(first, frame, scores, history)
-        how = fitted.retriever, fitted.n_candidates, shown, frame, self.rows
+        how = fitted.n_candidates, shown, frame, self.rows
         features, _ = list_features(describer, *how)
         features = with_counts(features, counted.iloc[shown.order], self.first)
         ordered[shown.order] = self.ranker.scores(features)
@@ -175,15 +175,13 @@ def showings_of(counts, describer, columns, events, places, times):
     return counts.showings(describer, columns, events.frame, times, amounts)
 
 
-def list_features(
-    describer, retriever, n_candidates, shown, frame, row_columns, own=None
-):
+def list_features(describer, n_candidates, shown, frame, row_columns, own=None):
     """Return the features (n_rows, n_features) of ``ShownRows`` that do not count.
 
     Those of the caller are among them, and columns ``row__...`` of the ``frame``. The
     second value is the describer. ``own``: as in its ``learn_own``.
     """
-    table = describe_rows(describer, retriever, n_candidates, shown)
+    table = describe_rows(describer, n_candidates, shown)
     frame = frame.iloc[shown.order].reset_index(drop=True)
     sides = describer.fitted.users, describer.fitted.items
     ids = pd.DataFrame({side.label: frame[side.id_column] for side in sides})

@@ -168,13 +168,14 @@ def requests_of(fitted, frame):
     return pd.factorize(keys * (int(codes.max(initial=0)) + 1) + codes)[0]
 
 
-def describe_rows(describer, retriever, n_candidates, shown):
+def describe_rows(describer, n_candidates, shown):
     """Return the features (n_rows, n_features) of ``ShownRows``, a DataFrame.
 
     The retriever's rank and score are relative to its best candidates for the user, of
     which there are ``n_candidates``. Features of the caller are not among them.
     """
     tables, describer = [], replace(describer, own=None)
+    retriever = describer.retriever
     for query, past, _, rows, items, scores, context in shown.blocks():
         best, _ = find_candidates(retriever, query, past.first, n_candidates)
         ranks, gaps = ranks_among(best[rows], scores), scores - best[rows, 0]

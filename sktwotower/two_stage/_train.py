@@ -151,8 +151,7 @@ def train_rankers(recipe, cut, columns, row_columns):
 
 def _with_ranker(recipe, describer, cut, columns):
     """Return what is ``Ranked`` of the candidates of users with later events."""
-    how = cut.first, describer.context, cut.later
-    found, n_positive, recall = candidates_of(recipe, *how)
+    found, n_positive, recall = candidates_of(recipe, describer, cut.later)
     table, describer = described(describer, found, recipe.features)
     by_others, held_out = judge_rankers(recipe, table)
     gains = gains_by_weight(table.indices, by_others, table.truth, recipe.n_neighbors)
@@ -213,13 +212,13 @@ def judge_later(recipe, cut, found, columns):
     if len(table.query) < MIN_USERS:
         return None
     retriever, events = _with_events(cut.first, cut.before.followed_by(early))
-    try:
-        found, *_ = candidates_of(recipe, retriever, before.context, late)
-    except Fallback:
-        return None
     describer = build_describer(
         recipe, retriever, events, columns, by_user=by_user, before=before
     )
+    try:
+        found, *_ = candidates_of(recipe, describer, late)
+    except Fallback:
+        return None
     stage = table.rows().fit(recipe)
     judged, _ = described(describer, found)
     scores = spread(stage.scores(judged.features), judged.indices)

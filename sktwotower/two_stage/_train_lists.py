@@ -84,7 +84,7 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
     groups = pd.factorize(later.frame[columns.lists])[0]
     stale = rng.random(groups.max() + 1)[groups] < STALE
     learnt = learnt.mask(np.repeat(stale[:, None], learnt.shape[1], 1), tables[1])
-    how = cut.first, recipe.n_candidates, describer, columns, row_columns
+    how = describer, recipe.n_candidates, columns, row_columns
     rows, shown, describer = labelled_rows(*how, later, learnt, recipe.features)
     kept = kept[shown.order]
     as_of, frozen = (table.iloc[kept] for table in tables)
@@ -186,16 +186,16 @@ def rescaled(lists, first, final, later):
 
 
 def labelled_rows(
-    retriever, n_candidates, describer, columns, row_columns, events, as_of, own=None
+    describer, n_candidates, columns, row_columns, events, as_of, own=None
 ):
     """Return ``LabelledRows`` of lists, their ``ShownRows`` and the describer.
 
-    ``events``: ``ReadEvents``, all of lists, that ``retriever`` and ``describer`` do
-    not know. ``as_of`` (n_rows, n_counted): features that count. ``own``: as in
+    ``events``: ``ReadEvents``, all of lists, that ``describer`` does not know.
+    ``as_of`` (n_rows, n_counted): features that count. ``own``: as in
     ``list_features``.
     """
-    shown = _rows_after(retriever, describer, events.frame)
-    how = retriever, n_candidates, shown, events.frame, row_columns, own
+    shown = _rows_after(describer, events.frame)
+    how = n_candidates, shown, events.frame, row_columns, own
     features, describer = list_features(describer, *how)
     events = events.part(shown.order)
     positions = columns.positions(events.frame)
@@ -258,13 +258,13 @@ def _warn_of_new_items(cut, before, later, column):
         )
 
 
-def _rows_after(retriever, describer, frame):
+def _rows_after(describer, frame):
     """Return the ``ShownRows`` of a table of events that came after the cut."""
-    fitted = retriever._fitted
+    fitted = describer.fitted
     known = fitted.items.codes(frame[fitted.items.id_column], "X") >= 0
     scores = np.full(len(frame), np.nan)
     if known.any():
-        scores[known] = retriever.predict(frame[known])
+        scores[known] = describer.retriever.predict(frame[known])
 
     def past(query):
         return describer.log.past(query, fitted.past(query))
