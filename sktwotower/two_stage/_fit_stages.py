@@ -8,6 +8,7 @@ Output: ``FittedStages``: a retriever that knows all events, and a ranker.
 
 import copy
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._candidate_table import build_describer, check_own_features
 from ._context import learn_context
-from ._fitted_stages import FittedStages
+from ._fitted_stages import FittedStages, stages_of
 from ._ranker import MIN_USERS, check_ranker, default_ranker
 from ._read_events import ReadEvents, read
 from ._shown_rows import ShownColumns
@@ -74,7 +75,7 @@ def learn(owner, recipe, X, y, sample_weight):
     )
     learnt = {"ranker": stage, "training": training, "lists": lists}
     given = {"n_candidates": int(recipe.n_candidates), "columns": columns}
-    return FittedStages.of(final, describer, **learnt, **given)
+    return FittedStages(**stages_of(final, describer), **learnt, **given)
 
 
 def _prepared_retriever(recipe):
@@ -139,9 +140,7 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
         if update_ranker:
             ranker = _ranker_of(recipe, fitted, events, as_of)
             lists = lists._replace(ranker=ranker)
-    same = "ranker", "n_candidates", "columns", "training"
-    others = {name: getattr(fitted, name) for name in same}
-    return FittedStages.of(retriever, describer, lists=lists, **others)
+    return replace(fitted, **stages_of(retriever, describer), lists=lists)
 
 
 def _read(owner, fitted, X, y, sample_weight):

@@ -32,6 +32,18 @@ def _is_retriever(value, place):
     require(vars(value).get("_fitted") is not None, place, "a fitted recommender")
 
 
+def stages_of(retriever, describer):
+    """Return the fields of ``FittedStages`` that both stages know, by name.
+
+    They are what the retriever knows of users and items, and both stages themselves.
+    """
+    fitted = retriever._fitted
+    known = {field.name: getattr(fitted, field.name) for field in fields(Fitted)}
+    if fitted.schema.time is not None:  # the ranker reads the order in any case
+        known["sequences"] = describer.log.sequences
+    return known | {"retriever": retriever, "describer": describer}
+
+
 @record
 @dataclass(frozen=True, eq=False)
 class FittedStages(Fitted):
@@ -70,7 +82,7 @@ class FittedStages(Fitted):
     @classmethod
     def _of_stored(cls, retriever, describer, **others):
         describer = replace(describer, retriever=retriever)
-        return cls.of(retriever, describer, **others)
+        return cls(**stages_of(retriever, describer), **others)
 
     def _check_stored(self, place):
         fitted, log = self.retriever._fitted, self.describer.log
@@ -111,18 +123,6 @@ class FittedStages(Fitted):
         first, context = self.retriever._fitted, self.describer.context
         return asked_of(first, context, frame, n, given, name)
 
-    @classmethod
-    def of(cls, retriever, describer, **others):
-        """Return the state with what the retriever knows of users and items.
-
-        ``others``: the other fields, by name.
-        """
-        fitted = retriever._fitted
-        known = {field.name: getattr(fitted, field.name) for field in fields(Fitted)}
-        if fitted.schema.time is not None:  # the ranker reads the order in any case
-            known["sequences"] = describer.log.sequences
-        return cls(**known, retriever=retriever, describer=describer, **others)
-
     @property
     def copied_retriever(self):
         """A copy of the retriever: changing its catalog would disorder the features."""
@@ -134,11 +134,11 @@ class FittedStages(Fitted):
         retriever._forget(retriever._fitted, gone)
         describer = self.describer.without_users(gone, retriever)
         training = self.training.without(self.users.ids[gone], self.users.label)
-        same = "ranker", "n_candidates", "columns"
-        others = {name: getattr(self, name) for name in same}
-        if self.lists is not None:
-            others["lists"] = self.lists.without_users(self.users.ids[gone])
-        return FittedStages.of(retriever, describer, training=training, **others)
+        lists = self.lists
+        if lists is not None:
+            lists = lists.without_users(self.users.ids[gone])
+        known = stages_of(retriever, describer)
+        return replace(self, **known, training=training, lists=lists)
 
     def past(self, query, added=None):
         """Return the ``StagedPast`` of the users of a query, as `Fitted.past` does."""
