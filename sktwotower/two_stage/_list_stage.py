@@ -149,10 +149,7 @@ class ListStage(NamedTuple):
         items. ``events``: ``ReadEvents``, of which those of lists count.
         """
         events = events.part(columns.rows(events.frame))
-        times = np.full(len(events.frame), self.counts.now + 1)
-        if events.dates:
-            times = events.times / NANOSECONDS_PER_DAY
-        how = columns, events, self.places, times
+        how = columns, events, self.places, self.counts.now + 1
         as_of, counts = self.counts.count(showings_of(self.counts, describer, *how))
         return as_of, self._replace(counts=counts, order=self.updated)
 
@@ -167,10 +164,15 @@ class ListStage(NamedTuple):
         require(counted <= known, f"{place}.counts", f"columns among {sorted(known)}")
 
 
-def showings_of(counts, describer, columns, events, places, times):
-    """Return the ``Showings`` of ``ReadEvents``, all of lists, with their outcomes."""
-    positions = columns.positions(events.frame)
-    looks = np.ones(len(times)) if positions is None else places.at(positions)
+def showings_of(counts, describer, columns, events, places, now):
+    """Return the ``Showings`` of ``ReadEvents``, all of lists, with their outcomes.
+
+    ``now``: their time, if times are not dates.
+    """
+    times = np.full(len(events.frame), float(now))
+    if events.dates:
+        times = events.times / NANOSECONDS_PER_DAY
+    looks = places.at(columns.positions(events.frame))
     amounts = np.column_stack([looks, events.chosen])
     return counts.showings(describer, columns, events.frame, times, amounts)
 

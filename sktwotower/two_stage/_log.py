@@ -264,7 +264,7 @@ class Log:
         return StagedPast(past, lags, last)
 
 
-def build_log(retriever, events, by_user, repeats, positions=None, earlier=None):
+def build_log(retriever, events, by_user, repeats, positions, earlier=None):
     """Return the ``Log`` of the events that a retriever was fitted on.
 
     ``events``: `ReadEvents`. ``by_user``: as in ``Clock``. ``repeats``: as in ``Log``.
@@ -290,8 +290,7 @@ def build_log(retriever, events, by_user, repeats, positions=None, earlier=None)
             when = [*map(np.append, (of_items, log.clock.own_times), when)]
         clock = Clock.of(*when, shape[1], by_user)
     if places is not None:
-        looks = None if positions is None else places.at(positions)
-        shown = sums_of(items, chosen, shape[1], looks)
+        shown = sums_of(items, chosen, shape[1], places.at(positions))
         if earlier is not None:
             shown[moved[1]] += log.shown
     in_order = EventTable.of(*past[:2], shape, past[2]).in_order().sequences()

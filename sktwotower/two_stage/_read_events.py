@@ -145,15 +145,14 @@ def _latest_of_each_user(users, times, chosen, share):
     owners, when = users[chosen], times[chosen]
     order = np.lexsort((when, owners))
     owners, when = owners[order], when[order]
-    starts = np.flatnonzero(np.append(True, owners[1:] != owners[:-1]))
-    sizes = np.diff(np.append(starts, len(owners)))
+    owners, starts, sizes = np.unique(owners, return_index=True, return_counts=True)
     n_later = np.maximum(np.floor(share * sizes + 1e-9).astype(np.int64), 1)
     limits = when[starts + sizes - n_later]
     # with all events at one time, nothing would be left before
     limited = limits > when[starts]
     limit = np.zeros(users.max() + 1, dtype=times.dtype)
     has_limit = np.zeros(len(limit), dtype=bool)
-    limit[owners[starts]], has_limit[owners[starts]] = limits, limited
+    limit[owners], has_limit[owners] = limits, limited
     return has_limit[users] & (times >= limit[users])
 
 

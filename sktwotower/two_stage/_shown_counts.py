@@ -205,14 +205,13 @@ class ShownCounts:
     def without_users(self, ids):
         """Return the same without what is counted of users with some ids."""
         kept = ~self.users.isin(ids)
-        places = np.where(kept, np.cumsum(kept) - 1, -1)
+        places = np.cumsum(kept) - 1
         groupings = list(self.groupings)
         for at, each in enumerate(groupings):
             if each.side == "user":
-                codes, levels = np.divmod(each.counts.keys, WIDTH)
-                codes = places[codes]
-                counts = each.counts.part(codes >= 0)
-                keys = (codes * WIDTH + levels)[codes >= 0]
+                counts = each.counts.part(kept[each.counts.keys // WIDTH])
+                codes, levels = np.divmod(counts.keys, WIDTH)
+                keys = places[codes] * WIDTH + levels
                 groupings[at] = each._replace(counts=replace(counts, keys=keys))
         return replace(self, users=self.users[kept], groupings=groupings)
 

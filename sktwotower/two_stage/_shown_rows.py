@@ -24,6 +24,11 @@ from ._side_columns import is_date
 
 # Users whose rows are described together.
 USER_BLOCK = 1024
+# Parameters that say something of lists.
+NEED_LISTS = {
+    "position": "is the place of an item in its list",
+    "row_features": "are columns of the rows of lists",
+}
 # Features that are known for items that fit has not seen, by how their names begin.
 KNOWN_OF_NEW_ITEMS = "history_", "user__", "context__"
 
@@ -40,16 +45,13 @@ class ShownColumns(NamedTuple):
         """Return the columns that a recipe names, after checks of the events."""
         frame = events.frame
         if recipe.lists is None:
-            if recipe.position is not None:
-                raise ValueError(
-                    f"position={recipe.position!r} is the place of an item in its "
-                    "list: name the column of lists as well, lists=..."
-                )
-            if recipe.row_features is not None:
-                raise ValueError(
-                    f"row_features={recipe.row_features!r} are columns of the rows of "
-                    "lists: name the column of lists as well, lists=..."
-                )
+            for name, meaning in NEED_LISTS.items():
+                given = getattr(recipe, name)
+                if given is not None:
+                    raise ValueError(
+                        f"{name}={given!r} {meaning}: name the column of lists as "
+                        "well, lists=..."
+                    )
             return cls(None, None)
         lists = name_of(list(frame), recipe.lists, "lists")
         columns = cls(lists, name_of(list(frame), recipe.position, "position"))
@@ -76,7 +78,7 @@ class ShownColumns(NamedTuple):
     def positions(self, frame):
         """Return the position of each row, float (n_rows,), nan where it is missing."""
         if self.position is None:
-            return None
+            return np.full(len(frame), np.nan)
         values = frame[self.position]
         try:
             if is_date(values):

@@ -198,7 +198,7 @@ def labelled_rows(
     how = n_candidates, shown, events.frame, row_columns, own
     features, describer = list_features(describer, *how)
     events = events.part(shown.order)
-    positions = columns.positions(events.frame)
+    positions = None if columns.position is None else columns.positions(events.frame)
     features = with_counts(features, as_of.iloc[shown.order], positions)
     groups = pd.factorize(events.frame[columns.lists])[0]
     rows = LabelledRows(features, events.chosen.astype(np.int64), groups)
@@ -213,14 +213,11 @@ def _counted(describer, columns, row_columns, parts):
     """
     users, items = describer.encoders
     encoders = {"user": users, "item": items, "row": row_columns.encoders}
-    later = np.concatenate([part.times for part in parts[1:]]) / NANOSECONDS_PER_DAY
-    dates, found = parts[0].dates, []
-    counts = ShownCounts.empty(encoders, float(np.ptp(later)) if dates else 0.0)
+    later, found = np.concatenate([part.times for part in parts[1:]]), []
+    span = float(np.ptp(later / NANOSECONDS_PER_DAY)) if parts[0].dates else 0.0
+    counts = ShownCounts.empty(encoders, span)
     for turn, part in enumerate(parts):
-        times = np.full(len(part.frame), float(turn))
-        if dates:
-            times = part.times / NANOSECONDS_PER_DAY
-        how = columns, part, describer.log.places, times
+        how = columns, part, describer.log.places, turn
         showings = showings_of(counts, describer, *how)
         frozen = counts.features(showings)
         as_of, counts = counts.count(showings)
