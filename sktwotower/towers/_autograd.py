@@ -66,17 +66,17 @@ def weighted_sum(table, rows, dtype=None):
     learns = table.requires_grad and torch.is_grad_enabled()
     if learns and on_cpu(table) and not rows.values.requires_grad:
         return _BagSum.apply(table, rows)
-    return _bag_sum(table, rows.indices, rows.offsets, rows.values)
+    return _bag_sum(table, rows)
 
 
-def _bag_sum(table, indices, offsets, values):
-    """Return weighted sums of table rows, (n, width), by the parts of a CSR matrix."""
+def _bag_sum(table, rows):
+    """Return weighted sums of table rows, (n, width)."""
     return functional.embedding_bag(
-        indices,
+        rows.indices,
         table,
-        offsets,
+        rows.offsets,
         mode="sum",
-        per_sample_weights=values.to(table.dtype),
+        per_sample_weights=rows.values.to(table.dtype),
         include_last_offset=True,
     )
 
@@ -143,20 +143,15 @@ class _BagSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, table, rows):
         ctx.rows = rows
-        return _bag_sum(table, rows.indices, rows.offsets, rows.values)
+        return _bag_sum(table, rows)
 
     @staticmethod
     def backward(ctx, grad):
         rows = ctx.rows
         parts = (part.numpy() for part in (rows.values, rows.indices, rows.offsets))
-        shape = len(rows), rows.n_columns
-        columns = sparse.csr_matrix(tuple(parts), shape).tocsc()
-        indices, offsets = (
-            torch.as_tensor(part, dtype=torch.int64)
-            for part in (columns.indices, columns.indptr)
-        )
-        values = torch.from_numpy(columns.data)
-        return _bag_sum(grad.contiguous(), indices, offsets, values), None
+        matrix = sparse.csr_matrix(tuple(parts), (len(rows), rows.n_columns))
+        columns = rows.from_csr(matrix.T.tocsr())
+        return _bag_sum(grad.contiguous(), columns), None
 
 
 class _DenseProduct(torch.autograd.Function):
