@@ -190,9 +190,8 @@ class SparseLinear(nn.Module):
 
         Those of columns where ``unused`` (p,) become zero.
         """
-        left, unused = map(torch.from_numpy, (left, unused))
-        self.weight.data[unused.to(self.weight.device)] = 0
-        self.weight.data = self.weight.data[left.to(self.weight.device)]
+        self.weight.data[unused] = 0
+        self.weight.data = self.weight.data[left]
 
 
 def placed_rows(rows, places, n):

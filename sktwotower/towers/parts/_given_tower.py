@@ -103,8 +103,10 @@ class GivenTower(nn.Module):
         rows, layer = rows[:N_PROBED], self._first_layer(len(left))
         before = self._vectors(rows)
         if layer is not None:
-            _drop_columns(layer, left, unused)
-            self.n_features = int(left.sum())
+            weight = layer.weight.data
+            weight[:, unused] = 0
+            layer.weight.data = weight[:, left]
+            layer.in_features = self.n_features = int(left.sum())
         after = None if layer is None else self._vectors(rows[:, np.flatnonzero(left)])
         same = before is not None and after is not None
         if not same or not torch.allclose(before, after, rtol=1e-4, atol=1e-5):
@@ -214,14 +216,6 @@ class TowerParameter:
             return None
         (name,) = values_of(spec, ["class"], place, "a tower")
         return given_to_load(reader, self.name, text(name, place))
-
-
-def _drop_columns(layer, left, unused):
-    """Keep the weights of some inputs of a linear layer, in place."""
-    weight = layer.weight.data
-    left, unused = (torch.from_numpy(each).to(weight.device) for each in (left, unused))
-    weight[:, unused] = 0
-    layer.weight.data, layer.in_features = weight[:, left], int(left.sum())
 
 
 def _output_width(module, name, n_features):
