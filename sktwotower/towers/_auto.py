@@ -68,10 +68,8 @@ def has_large_catalog(recipe, events):
     return recipe.history != "recent" and events.positives.shape[1] > LARGE_CATALOG
 
 
-def has_large_baskets(recipe, events):
+def _has_large_baskets(events):
     """Return whether events in order come in baskets of five or more on average."""
-    if recipe.history != "recent":
-        return False
     baskets = summed(events.ordered.n_baskets())
     return summed(events.ordered.n_events) >= LARGE_BASKET * baskets
 
@@ -95,7 +93,7 @@ def _kind(recipe, events):
         return kind + (", features" if _has_features(events) else "")
     if has_hidden_layer(recipe, events):
         return "recent, hidden layer"
-    return "recent, large baskets" if has_large_baskets(recipe, events) else kind
+    return "recent, large baskets" if _has_large_baskets(events) else kind
 
 
 def _has_features(events):

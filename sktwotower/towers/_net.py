@@ -209,11 +209,10 @@ def check_net_params(net_params):
     if "callbacks" in net_params:
         raise ValueError("Pass skorch callbacks as callbacks=, not in net_params.")
     known = list(inspect.signature(UserBatches).parameters)[1:]
+    ours = {"iterator_train", "iterator_valid"} - net_params.keys()
     for name in net_params:
         iterator, _, of_batches = name.partition("__")
-        if iterator not in ("iterator_train", "iterator_valid") or not of_batches:
-            continue
-        if of_batches not in known and iterator not in net_params:
+        if iterator in ours and of_batches not in known:
             raise ValueError(
                 f"net_params has {name!r}, but batches have no {of_batches!r}. They "
                 f"have {known}."
@@ -283,8 +282,7 @@ def _share_batches(params, data, group):
             "one process, or leave it out."
         )
     size = params["batch_size"]
-    n_batches = data.training.n_batches(size)
-    smaller = math.ceil(size * min(1, n_batches / MIN_BATCHES))
+    smaller = math.ceil(size * min(1, data.training.n_batches(size) / MIN_BATCHES))
     params["batch_size"] = max(smaller, math.ceil(size / group.size))
     n_drawn = "iterator_train__n_negatives"  # of all processes together
     params[n_drawn] = math.ceil(params[n_drawn] / group.size)
@@ -333,15 +331,14 @@ def joined(nets, model):
 
 def with_model(net, model, before=None):
     """Return a net with another module, whose history follows that of one before."""
-    state = dict(vars(net))
-    net = object.__new__(type(net))  # copy.copy would write all weights to memory
-    vars(net).update(state)
+    new = object.__new__(type(net))  # copy.copy would write all weights to memory
+    vars(new).update(vars(net))
     # the optimizer would keep the parameters of the module that is replaced
-    vars(net).pop("optimizer_", None)
-    net.module_, net.module = model.eval(), type(model)
+    vars(new).pop("optimizer_", None)
+    new.module_, new.module = model.eval(), type(model)
     if before is not None:
-        net.history = type(net.history)([*before.history, *net.history])
-    return net
+        new.history = type(net.history)([*before.history, *net.history])
+    return new
 
 
 def epochs(net):

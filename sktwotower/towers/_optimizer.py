@@ -133,13 +133,10 @@ class RowwiseAdam(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            step = self._step_rows if group["rowwise"] else self._step_dense
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                if group["rowwise"]:
-                    self._step_rows(parameter, group)
-                else:
-                    self._step_dense(parameter, group)
+                if parameter.grad is not None:
+                    step(parameter, group)
         return loss
 
     def _step_rows(self, table, group):
