@@ -265,8 +265,7 @@ class UserBatches:
             offsets = np.zeros(rows.shape[0] + 1, dtype=part.indptr.dtype)
             offsets[drawn + 1] = np.diff(part.indptr)
             np.cumsum(offsets, out=offsets)
-            parts = part.data, part.indices, offsets
-            rows = sparse.csr_matrix(parts, shape=rows.shape)
+            rows = sparse.csr_matrix((part.data, part.indices, offsets), rows.shape)
         if candidates is not None:
             return rows, SparseRows.taken(rows, candidates)
         return rows, SparseRows.from_csr(rows) if hides else self.catalog

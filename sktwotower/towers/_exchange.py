@@ -39,9 +39,9 @@ class Shares:
         self.batches, self.numbers = batches, range(len(batches))
 
     def __iter__(self):
-        nothing = None, None
-        for pair, _ in zip_longest(self.batches, self.numbers, fillvalue=nothing):
-            yield Share(pair[0]), pair[1]
+        pairs = zip_longest(self.batches, self.numbers, fillvalue=(None, None))
+        for (batch, targets), _ in pairs:
+            yield Share(batch), targets
 
 
 class Exchange:

@@ -290,12 +290,11 @@ def _loss_of_tile(factors, targets, tile, loss):
     logits = torch.mm(factors.users[tile], factors.items.T)
     logits[:, factors.n_items :].fill_(-torch.inf)
     dtype, width = targets.weights.dtype, logits.shape[1]
-    sizes = targets.offsets[tile.start : tile.stop + 1].diff()
     own = slice(*targets.starts[[tile.start, tile.stop]].tolist())
     columns, weights = targets.columns[own], targets.weights[own]
     rows = torch.repeat_interleave(
         torch.arange(len(logits), device=logits.device),
-        sizes,
+        targets.offsets[tile.start : tile.stop + 1].diff(),
         output_size=own.stop - own.start,
     )
     flat, places = logits.view(-1), rows * width + columns

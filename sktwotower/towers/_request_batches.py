@@ -54,8 +54,7 @@ class Requests(Movable):
         asking = np.flatnonzero(np.diff(rows.indptr))
         if owners is not None:
             owners = torch.from_numpy(owners.astype(np.int64))
-        known = SparseRows.taken(rows, asking)
-        return cls(owners, torch.from_numpy(asking), known)
+        return cls(owners, torch.from_numpy(asking), SparseRows.taken(rows, asking))
 
     def apply(self, in_context, users):
         """Return the vectors (n, d) of the requests, given those of users (b, d)."""
@@ -101,8 +100,7 @@ class PairContexts:
         kept = Rows(on_disk, self.positives.shape[1])
         for block in row_blocks(self.positives.indptr, on_disk):
             positives = rows_of(self.positives, block)
-            hidden = held_out[owners[block]].astype(bool)
-            left = positives - positives.multiply(hidden)
+            left = positives - positives.multiply(held_out[owners[block]].astype(bool))
             left = sparse.csr_matrix(left, dtype=np.float32)
             left.eliminate_zeros()
             kept.append(left)
@@ -144,8 +142,7 @@ class PairContexts:
         if impressions is not None:
             shown = self.impressions[drawn]
             impressions = sparse.vstack([impressions, shown], format="csr")
-        n_features = self.rows.shape[1]
-        unknown = sparse.csr_matrix((len(users), n_features), dtype=np.float32)
+        unknown = sparse.csr_matrix((len(users), self.rows.shape[1]), dtype=np.float32)
         known = partly_hidden(self.rows[drawn], rng)
         rows = sparse.vstack([unknown, known], format="csr")
         owners = np.concatenate([np.arange(len(users)), owners])

@@ -125,8 +125,7 @@ class SequenceBatches(UserBatches):
         """Return the ``Batch`` and the ``Targets`` of an array of user positions."""
         data, table = self.dataset, self.dataset.table
         events, real = self._events(users)
-        target = real & (table.weights[events] > 0)
-        places = np.flatnonzero(target)
+        places = np.flatnonzero(real & (table.weights[events] > 0))
         predicted = events.ravel()[places]
         chosen = table.items[predicted]
         shown = None if data.impressions is None else data.impressions[predicted]

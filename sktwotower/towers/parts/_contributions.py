@@ -159,8 +159,7 @@ def _past(history, past, user):
     if history.kind == "recent":
         places = np.arange(n)
     lags = np.ones(n, dtype=np.float32) if past.lags is None else past.lags
-    parts = lags[places], places, [0, len(places)]
-    events = sparse.csr_matrix(parts, shape=(1, n))
+    events = sparse.csr_matrix((lags[places], places, [0, len(places)]), (1, n))
     item_rows, bag = history.seen(Users(user, events, past.rows, in_order=False))
     item_rows = item_rows.with_gradient()
     pooled = history.pool(item_rows, bag)

@@ -53,8 +53,7 @@ class PooledHistory(StoredModule, SparseLinear):
         """
         vectors, dtype = self(item_rows), None
         if self.training:
-            n_products = len(bag) * vectors.numel()
-            dtype = product_dtype(vectors, n_products, matmul_dtype)
+            dtype = product_dtype(vectors, len(bag) * vectors.numel(), matmul_dtype)
         return weighted_sum(vectors, bag, dtype)
 
     def seen(self, users):

@@ -198,8 +198,7 @@ class TwoTowers(Part):
         part = type(self).build(recipe, n_users, n_items, n_hidden, n_context)
         weights = part.weights_of(recipe, self, inputs)
         for name in part.tables:
-            table = part.get_submodule(name)
-            table.weight = nn.Parameter(weights[f"{name}.weight"])
+            part.get_submodule(name).weight = nn.Parameter(weights[f"{name}.weight"])
         part.load_state_dict(weights, assign=True)
         if part.context is not None:
             part.context.grown_from(self.context, *inputs["context"])
@@ -342,10 +341,8 @@ def _tower(recipe, name, n_features, sparse_grad):
     given = getattr(recipe, name)
     if given is not None:
         return GivenTower.made(given, name, n_features)
-    width = recipe.embedding_dim
-    return Tower(
-        n_features, width, recipe.hidden_layer_sizes, recipe.dropout, sparse_grad
-    )
+    widths = recipe.embedding_dim, recipe.hidden_layer_sizes
+    return Tower(n_features, *widths, recipe.dropout, sparse_grad)
 
 
 def _history(recipe, n_features, width, n_hidden, sparse_grad):
