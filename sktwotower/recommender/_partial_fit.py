@@ -281,7 +281,7 @@ def _training_set(recipe, call, stream):
         training = TrainingSet(*rows, positives, known=call.before, **how)
     training.users = _in_order(training, call.order, recipe)
     training.stream, training.pool = stream, _pool(call)
-    training.earlier = call.before
+    training.earlier = [call.before]
     return training
 
 

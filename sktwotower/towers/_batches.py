@@ -62,9 +62,9 @@ class TrainingSet(Dataset):
     # In partial_fit: positions of the items that may be sampled as candidates, and the
     # `ItemStream` that knows how often each item comes.
     pool = stream = None
-    # In partial_fit: the pairs of before, CSR (n_users, n_items). They count for how
-    # often ids are hidden.
-    earlier = None
+    # In partial_fit: one or no matrix of the pairs of before, CSR (n_users, n_items).
+    # They count for how often ids are hidden.
+    earlier = ()
 
     def __post_init__(self):
         self.users = np.flatnonzero(np.diff(self.positives.indptr))
@@ -82,16 +82,10 @@ class TrainingSet(Dataset):
 
     def n_events(self, axis):
         """Return the number of pairs of each user (axis 1) or item (axis 0)."""
-        earlier = [] if self.earlier is None else [self.earlier]
-        known = [self.positives, *earlier]
+        known = [self.positives, *self.earlier]
         if axis == 0:
             return summed(sum(map(column_counts, known)))
         return sum(np.diff(matrix.indptr) for matrix in known)
-
-    def pairs(self):
-        """Return all pairs, CSR (n_users, n_items), with those of before."""
-        earlier = self.earlier
-        return self.positives if earlier is None else self.positives + earlier
 
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
@@ -307,7 +301,7 @@ def _dropouts(dataset, id_dropout, feature_dropout):
     of_users, of_items = (_id_shares(id_dropout, dataset, axis) for axis in (1, 0))
     # A user without a row still has the history, if there is one. The few rows of a day
     # are all kept: fit has taught the tower to do without.
-    keeps_rows = dataset.history is None or dataset.earlier is not None
+    keeps_rows = dataset.history is None or dataset.earlier
     row_dropout = 0.0 if keeps_rows else ROW_DROPOUT * id_dropout
     users = FeatureDropout(dataset.user_rows, of_users, feature_dropout, row_dropout)
     return users, FeatureDropout(dataset.item_rows, of_items, feature_dropout)
@@ -317,7 +311,7 @@ def _id_shares(id_dropout, dataset, axis):
     """Return how often the ids of users (axis 1) or items (axis 0) are hidden, (n,)."""
     rows, worth = dataset.item_rows if axis == 0 else dataset.user_rows, 1.0
     if 0 < id_dropout < 1 and has_shared_columns(rows):
-        pairs = dataset.pairs()
+        pairs = sum(dataset.earlier, dataset.positives)
         worth = features_worth((pairs if axis == 0 else pairs.T).tocsr(), rows)
     return id_shares(id_dropout, dataset.n_events(axis), worth)
 
