@@ -75,12 +75,8 @@ class Exchange:
         self.layers = {name: module.get_submodule(name) for name in tables}
         self.divisions = {n: module.divisions[side] for n, side in tables.items()}
         known = {layer.weight for layer in self.layers.values()}
-        self.dense = [
-            parameter
-            for module in (net.module_, net.criterion_)
-            for parameter in module.parameters()
-            if parameter not in known
-        ]
+        parameters = [*module.parameters(), *net.criterion_.parameters()]
+        self.dense = [each for each in parameters if each not in known]
         self.stops = False
 
     def __enter__(self):

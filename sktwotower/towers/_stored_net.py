@@ -87,9 +87,7 @@ def _optimizer_name(optimizer, place):
 
 def _new_net(model, settings, optimizer, device, place):
     """Return a net with a trained model."""
-    dtype = model.first.matmul_dtype
-    if dtype is not None:
-        settings = settings | {"criterion__matmul_dtype": dtype}
+    settings = settings | {"criterion__matmul_dtype": model.first.matmul_dtype}
     batches = SequenceBatches if model.past == "recent" else UserBatches
     with refusing(place, "a net with other settings"):
         net = TwoTowerNet(

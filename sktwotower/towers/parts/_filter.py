@@ -99,7 +99,8 @@ class LinearFilter(TwoTowers):
         share = recipe.second_share
         if kinds != [PooledTowers] or share == 0 or not _can_be(recipe, events):
             return 0.0
-        n_users, n_items = _n_active(events)
+        n_users = summed(np.count_nonzero(np.diff(events.positives.indptr)))
+        n_items = np.count_nonzero(summed(column_counts(events.positives)))
         width, own_width = cls.widths(recipe.embedding_dim)
         if share != "auto":
             return share if own_width < min(n_users, n_items) else 0.0
@@ -216,13 +217,6 @@ def _can_be(recipe, events):
     ids = id_columns(events.items.rows)
     only_ids = events.items.rows.nnz == ids.sum()
     return ids.any() and (only_ids or recipe.id_dropout < 1)
-
-
-def _n_active(events):
-    """Return the numbers of users and of items with events."""
-    n_users = np.count_nonzero(np.diff(events.positives.indptr))
-    counts = summed(column_counts(events.positives))
-    return summed(n_users), np.count_nonzero(counts)
 
 
 def auto_share(per_user, per_item):

@@ -150,11 +150,9 @@ class TwoTowers(Part):
         With ``Windows`` there is a user vector for each of their predictions, with
         ``Requests`` for each of these.
         """
-        pooled, past = None, batch.history
+        pooled, items, past = None, batch.history_items, batch.history
         if self.history is not None:
-            pooled = self.history.pool_batch(
-                batch.history_items, past, self.matmul_dtype
-            )
+            pooled = self.history.pool_batch(items, past, self.matmul_dtype)
         owners = getattr(past, "owners", None)
         users = self._finish(self.user_tower(batch.user_rows, pooled, owners))
         if batch.requests is not None:
