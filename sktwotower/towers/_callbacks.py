@@ -25,21 +25,23 @@ def monitors_validation(callbacks):
 
 def looks_at_gradients(callbacks):
     """Return whether any callback uses gradients, for example to clip them."""
-    kinds = [c if isinstance(c, type) else type(c) for c in _instances(callbacks)]
-    own = Callback.on_grad_computed
+    own, kinds = Callback.on_grad_computed, _kinds(callbacks)
     return any(getattr(kind, "on_grad_computed", own) is not own for kind in kinds)
 
 
 def schedules(callbacks):
     """Return whether any callback sets the learning rate."""
-    return any(
-        isinstance(c, LRScheduler) or c is LRScheduler for c in _instances(callbacks)
-    )
+    return any(issubclass(kind, LRScheduler) for kind in _kinds(callbacks))
 
 
 def _instances(callbacks):
     """Return the callbacks of a list that may hold (name, callback) pairs, or None."""
     return [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
+
+
+def _kinds(callbacks):
+    """Return the classes of callbacks, of which a list may hold instances."""
+    return [c if isinstance(c, type) else type(c) for c in _instances(callbacks)]
 
 
 def own_callbacks(recipe, data, net, schedule=True):

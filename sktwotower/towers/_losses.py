@@ -215,16 +215,14 @@ class _TiledSoftmax(torch.autograd.Function):
         targets = _normalized(targets, total.dtype)
         step = max(1, loss.tile_size // max(1, len(factors.items)))
         for rows in slices(len(users), step):
-            value, grad, row_factors, shown = _loss_of_tile(
-                factors, targets, rows, loss
-            )
+            value, grad, per_row, shown = _loss_of_tile(factors, targets, rows, loss)
             total += value
             if not any(ctx.needs_input_grad):
                 continue
-            row_factors = row_factors[:, None]
+            per_row = per_row[:, None]
             part = torch.mm(grad, factors.items).to(total.dtype)
-            torch.mul(part, row_factors * scale, out=user_grad[rows])
-            own = (users[rows] * row_factors).to(grad.dtype)
+            torch.mul(part, per_row * scale, out=user_grad[rows])
+            own = (users[rows] * per_row).to(grad.dtype)
             part = torch.mm(grad.T, own)[: len(items)].to(total.dtype)
             item_grad = part if item_grad is None else item_grad.add_(part)
             if shown is not None:

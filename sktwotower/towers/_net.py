@@ -344,8 +344,5 @@ def with_model(net, model, before=None):
 def epochs(net):
     """Return the figures of each finished epoch, a list of dicts."""
     names = ("epoch", "train_loss", "valid_loss", "valid_recall", "dur")
-    return [
-        {name: plain(row[name]) for name in names if name in row}
-        for row in net.history
-        if "dur" in row
-    ]
+    rows = [row for row in net.history if "dur" in row]
+    return [{name: plain(row[name]) for name in names if name in row} for row in rows]

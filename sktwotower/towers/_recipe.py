@@ -44,6 +44,7 @@ SHARE = Interval(Real, 0, 1, closed="both")
 SHARE_BELOW_1 = Interval(Real, 0, 1, closed="left")
 SHARE_ABOVE_0 = Interval(Real, 0, 1, closed="right")
 SHARE_BETWEEN = Interval(Real, 0, 1, closed="neither")
+CORRECTIONS = StrOptions({"negatives", "all"})
 AUTO = StrOptions({"auto"})
 HISTORIES = StrOptions({"auto", "pooled", "recent"})
 WAYS_OF_SAMPLING = StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
@@ -105,9 +106,7 @@ class BatchParameter(NamedTuple):
 # The net calls them ``iterator_train__n_negatives``, and so on.
 BATCH_PARAMETERS = {
     "n_negatives": BatchParameter(512, (COUNT,), True),
-    "correction": BatchParameter(
-        "negatives", (StrOptions({"negatives", "all"}), None), True
-    ),
+    "correction": BatchParameter("negatives", (CORRECTIONS, None), True),
     "feature_dropout": BatchParameter(0.5, (SHARE_BELOW_1,), False),
 }
 

@@ -91,9 +91,8 @@ def _finished_state(net):
 
 def _take_finished(net, state):
     """Bring an initialized net to a state after its training, or after an epoch."""
-    net.module_.load_state_dict(state["module"])
-    net.criterion_.load_state_dict(state["criterion"])
-    net.optimizer_.load_state_dict(state["optimizer"])
+    for name in ("module", "criterion", "optimizer"):
+        getattr(net, f"{name}_").load_state_dict(state[name])
     net.history.extend(state["history"])
 
 

@@ -81,9 +81,8 @@ class Model(JoinedParts, nn.Module):
         return cls(parts, shares, fades).eval()
 
     def _check_stored(self, place):
-        require(
-            len(self.parts) and self.first.is_trained, place, "a trained part first"
-        )
+        trained = len(self.parts) and self.first.is_trained
+        require(trained, place, "a trained part first")
         require(abs(sum(self.shares) - 1) < 1e-6, f"{place}.shares", "shares of 1")
         fits = all(0 < fade <= 1 for fade in self.fades)
         require(fits, f"{place}.fades", "factors in (0, 1]")

@@ -25,7 +25,7 @@ class Tower(StoredModule, nn.Module):
     ----------
     n_features : int
         Number of columns of the sparse rows.
-    embedding_dim : int
+    width : int
         Number of outputs d.
     hidden_layer_sizes : tuple of int, default=()
         Widths of the hidden layers. ``()``: the sparse layer is the output.
@@ -50,16 +50,11 @@ class Tower(StoredModule, nn.Module):
     _tables, _others = {"table": "sparse.weight"}, "weights"
 
     def __init__(
-        self,
-        n_features,
-        embedding_dim,
-        hidden_layer_sizes=(),
-        dropout=0.0,
-        sparse_grad=False,
+        self, n_features, width, hidden_layer_sizes=(), dropout=0.0, sparse_grad=False
     ):
         super().__init__()
         # of a pooled history that joins the first layer, first, and of vectors, last
-        self.widths = widths = [*hidden_layer_sizes, embedding_dim]
+        self.widths = widths = [*hidden_layer_sizes, width]
         self.sparse = SparseLinear(n_features, widths[0], sparse_grad)
         self.bias = nn.Parameter(torch.empty(widths[0], dtype=torch.float32))
         nn.init.normal_(self.bias, std=0.01)
