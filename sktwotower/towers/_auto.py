@@ -113,10 +113,9 @@ def resolved(recipe, events):
     recipe = values_of_kind(recipe, events)
     sampling, temperature = recipe.candidate_sampling, recipe.temperature
     if sampling == "auto":
-        small = events.positives.shape[1] <= FULL_SOFTMAX_ITEMS
-        small = small and events.items.rows.nnz <= FULL_SOFTMAX_ENTRIES
-        small = small and recipe.history != "recent"
-        sampling = "full" if small else "mixed"
+        n_items, n_entries = events.positives.shape[1], events.items.rows.nnz
+        small = n_items <= FULL_SOFTMAX_ITEMS and n_entries <= FULL_SOFTMAX_ENTRIES
+        sampling = "full" if small and recipe.history != "recent" else "mixed"
     if temperature == "auto":
         n_items = np.count_nonzero(summed(column_counts(events.positives)))
         temperature = auto_temperature(n_items, has_large_catalog(recipe, events))

@@ -184,9 +184,8 @@ class UserBatches:
         dropouts = _dropouts(data, self.id_dropout, self.feature_dropout)
         self.user_dropout, self.item_dropout = dropouts
         self.rng = np.random.default_rng(self.seed)
-        self.sampler = CandidateSampler(
-            data, sampling, self.n_negatives, self.correction
-        )
+        how = sampling, self.n_negatives, self.correction
+        self.sampler = CandidateSampler(data, *how)
         # Divide by a mean over all users: by the sum of a batch, a weight would only
         # count relative to the others in the batch.
         total = float(data.positives.data.sum(dtype=float))
@@ -221,7 +220,7 @@ class UserBatches:
         past = history_items = history = None
         if data.history is not None:
             past = positives if data.history is data.positives else data.history[users]
-        past_items = past if past is None else past.indices
+        past_items = getattr(past, "indices", None)
         rows, item_rows = self._rows_of_items(candidates, past_items)
         if past is not None:
             # Without dropout the rows of the whole catalog need no selection.

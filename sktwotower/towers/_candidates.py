@@ -30,9 +30,8 @@ class CandidateSampler:
     def __init__(self, dataset, sampling, n_negatives, correction):
         self.counts = column_counts(dataset.positives)
         self.n_users, self.stream = len(dataset), dataset.stream
-        self.pool = dataset.pool
-        if self.pool is None:
-            self.pool = np.arange(len(self.counts))
+        pool = dataset.pool
+        self.pool = np.arange(len(self.counts)) if pool is None else pool
         self.sampling, self.correction = sampling, correction
         self.n_negatives = min(n_negatives, len(self.pool))
         self._log_probs = {}

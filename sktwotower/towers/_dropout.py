@@ -100,13 +100,11 @@ class FeatureDropout:
     """
 
     def __init__(self, matrix, id_shares, feature_dropout=0.0, row_dropout=0.0):
-        self.matrix = matrix
-        self.is_id = id_columns(matrix)
-        others = matrix.nnz > self.is_id.sum()
-        self.id_shares = id_shares
+        self.matrix, self.is_id = matrix, id_columns(matrix)
+        self.id_shares, self.row_dropout = id_shares, row_dropout
         self.feature_dropout = feature_dropout
+        others = matrix.nnz > self.is_id.sum()
         hides_ids = self.is_id.any() and np.any(id_shares) and others
-        self.row_dropout = row_dropout
         self.hides = bool(hides_ids or (others and feature_dropout) or row_dropout)
 
     def draw(self, positions, rng):

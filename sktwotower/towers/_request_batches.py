@@ -90,8 +90,7 @@ class PairContexts:
 
     def with_items(self, items):
         """Return the same with only the items at sorted positions (m,)."""
-        matrices = self.positives, self.impressions
-        columns = (take_columns(matrix, items) for matrix in matrices)
+        columns = (take_columns(m, items) for m in (self.positives, self.impressions))
         return PairContexts(self.offsets, self.rows, *columns)
 
     def without(self, held_out):

@@ -141,12 +141,11 @@ class SequenceBatches(UserBatches):
         arrays = items, _steps(times, real), kept.astype(np.float32), places, ends
         windows = Windows(*map(torch.from_numpy, arrays))
         requests = data.requests(predicted, self.rng)
-        batch = Batch(user_rows, item_rows, history_items, windows, requests)
         parts = table.weights[predicted], chosen, np.arange(len(chosen) + 1)
         each = sparse.csr_matrix(parts, shape=(len(chosen), positives.shape[1]))
         targets = self._targets(users, each, shown, candidates, log_q, len(users))
         targets.total_weight = data.mean_weight * len(chosen)
-        return batch, targets
+        return Batch(user_rows, item_rows, history_items, windows, requests), targets
 
     def _events(self, users):
         """Return events (t, b) of users, oldest first, and which are not padding."""

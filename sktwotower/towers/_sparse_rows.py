@@ -37,10 +37,8 @@ class SparseRows(Movable):
     """
 
     def __init__(self, indices, offsets, values, n_columns):
-        self.indices = indices
-        self.offsets = offsets
-        self.values = values
-        self.n_columns = n_columns
+        self.indices, self.offsets = indices, offsets
+        self.values, self.n_columns = values, n_columns
 
     @classmethod
     def from_csr(cls, matrix):
