@@ -287,8 +287,7 @@ def _places_by_name(old, new):
     """
     if len(old) != len(new) or not old.ids.isin(new.ids).all():
         return None
-    same = old.width == new.width and np.array_equal(old.ids, new.ids)
-    return _places_of_names(old, new, same)
+    return _places_of_names(old, new, np.array_equal(old.ids, new.ids))
 
 
 def _places_of_names(old, new, same=True):

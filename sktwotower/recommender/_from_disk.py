@@ -87,16 +87,15 @@ def _select(source, columns, outcomes):
     """Choose the columns to read, under the names that queries use."""
     chosen = {USER: columns.user, ITEM: columns.item, TIME: columns.time}
     chosen |= {"y": outcomes.get("y"), "w": outcomes.get("sample_weight")}
-    chosen |= _aliases("user", columns.user_features)
-    chosen |= _aliases("item", columns.item_features)
-    chosen |= _aliases("context", columns.context)
+    for name in ("user_features", "item_features", "context"):
+        chosen |= _aliases(columns, name)
     source.refuse_durations(columns.context)
     source.select(**{alias: c for alias, c in chosen.items() if c is not None})
 
 
-def _aliases(kind, names):
-    """Return the columns by their names in queries, a dict."""
-    return {f"{kind}_{i}": name for i, name in enumerate(names)}
+def _aliases(columns, kind):
+    """Return columns of a kind by their names in queries, a dict."""
+    return {f"{kind}_{i}": name for i, name in enumerate(getattr(columns, kind))}
 
 
 def _kept(source, part=""):
@@ -157,16 +156,12 @@ def _side(source, side, columns, tables):
     Codes are an Arrow table of ids and positions; numbers are int64 (n,).
     """
     alias, id_column = {"user": USER, "item": ITEM}[side], getattr(columns, side)
-    features = _aliases(side, getattr(columns, f"{side}_features"))
+    features = _aliases(columns, f"{side}_features")
     answer = of_own_part(
         lambda part: source.query(_distinct(source, alias, features, part)), [alias]
     )
-    table = answer.select(["id"])
-    for place, name in enumerate(features):
-        last = answer["last"].combine_chunks().flatten()[place]
-        table = table.append_column(name, last)
-    names = [id_column, *features.values()]
-    frame = as_frame(table, "X").set_axis(names, axis="columns")
+    frame = as_frame(answer.select(["id", *features]), "X")
+    frame = frame.set_axis([id_column, *features.values()], axis="columns")
     entities, codes = fit_side(tables, columns, side, frame)
     if features:
         n_changed = int(answer["changed"].to_numpy().sum())
@@ -191,7 +186,7 @@ def _distinct(source, alias, features, part):
     )
     return (
         f"select {alias} as id, count(*) as n, ({changed})::int as changed, "
-        f"arg_max(struct_pack({last}), place) as last "
+        f"unnest(arg_max(struct_pack({last}), place)) "
         f"from {PLACED}{kept} group by {alias}"
     )
 
@@ -204,7 +199,7 @@ def _contexts(source, columns, tables):
     """
     if not columns.has_context:
         return None, None
-    aliases = list(_aliases("context", columns.context))
+    aliases = list(_aliases(columns, "context"))
     if not aliases:
         nothing = distinct_contexts(source.empty[[]])
         return fit_contexts(tables, columns, *nothing)[0], None
@@ -244,7 +239,7 @@ def _sorted_columns(source, columns, codes, outcomes):
     tables, joined = {"users": codes[0], "items": codes[1]}, ""
     if codes[2] is not None:
         tables["contexts"], given["contexts"] = codes[2], "c.code"
-        names = _aliases("context", columns.context)
+        names = _aliases(columns, "context")
         same = (f"events.{name} is not distinct from c.{name}" for name in names)
         joined = f" join contexts as c on {' and '.join(same)}"
     # equal rows come in any order, all others in one that does not depend on threads

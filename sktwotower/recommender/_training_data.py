@@ -30,11 +30,10 @@ def training_data(recipe, events, rng):
     monitored = monitors_validation(recipe.callbacks)
     validates = recipe.early_stopping or monitored
     divided = _sequence_sets if recipe.history == "recent" else _pair_sets
-    training, validation, before, held = divided(recipe, events, validates, rng)
+    training, validation, past, held = divided(recipe, events, validates, rng)
     evaluate = None
     if held is not None:
-        sides = events.users, events.items
-        evaluate = ValidationRecall(recipe, *sides, before, held, rng)
+        evaluate = ValidationRecall(recipe, events, past, held, rng)
     elif validates:
         recipe = _without_validation(recipe, monitored)
     active = events.active_items()
@@ -50,10 +49,9 @@ def _shows(recipe, events):
 
 
 def _pair_sets(recipe, events, validates, rng):
-    """Return training and validation set of pairs, and those held out.
+    """Return training and validation set, past items, and the pairs held out.
 
-    Before the last ones come training pairs and past of ``ValidationRecall``. What is
-    not there is None.
+    The last ones are those of ``ValidationRecall``. What is not there is None.
     """
     users, items, fitted, impressions, in_order, _, contexts = events
     held = validation = None
@@ -70,7 +68,7 @@ def _pair_sets(recipe, events, validates, rng):
     impressions = impressions if _shows(recipe, events) else None
     how = {"impressions": impressions, "contexts": contexts}
     training = TrainingSet(*rows, fitted, history=past, **how)
-    return training, validation, (fitted, past), held
+    return training, validation, fitted, held
 
 
 def _sequence_sets(recipe, events, validates, rng):
@@ -85,7 +83,7 @@ def _sequence_sets(recipe, events, validates, rng):
     training, validation = SequenceSet(*rows, in_order, *how), None
     if held is not None:
         validation, past = SequenceSet(*rows, latest, *how), in_order.lags()
-    return training, validation, (None, past), held
+    return training, validation, past, held
 
 
 def _without_validation(recipe, monitored):
@@ -138,28 +136,27 @@ class ValidationRecall:
     Parameters
     ----------
     recipe : Recipe
-        Its ``n_neighbors`` is used.
-    users, items : Entities
-        The two sides.
-    before : pair of CSR matrices of shape (n_users, n_items)
-        Training pairs, which are excluded from the ranking, and the past that the user
-        tower sees, or None. Training pairs None: they are those of that past.
+        Its ``n_neighbors`` and ``history`` are used.
+    events : Events
+        Their users and items.
+    past : CSR matrix of shape (n_users, n_items)
+        Training pairs, or their lags: excluded from the ranking, and what the user
+        tower sees if the model has a history. An item may occur more than once.
     held_out : CSR matrix of shape (n_users, n_items)
         Pairs to find.
     rng : numpy.random.RandomState
         Draws a sample of 2,000 users if there are more.
     """
 
-    def __init__(self, recipe, users, items, before, held_out, rng):
+    def __init__(self, recipe, events, past, held_out, rng):
         rows, group = np.flatnonzero(np.diff(held_out.indptr)), current_group()
         n = MAX_USERS // (1 if group is None else group.size)
         if len(rows) > n:
             rows = np.sort(rng.choice(rows, n, replace=False))
-        seen, past = before
         self.truth = held_out[rows]
-        self.user_rows, self.item_rows = users.rows[rows], items.rows[:-1]
-        self.history = None if past is None else past[rows]
-        self.seen = distinct_ones(self.history) if seen is None else seen[rows]
+        self.user_rows, self.item_rows = events.users.rows[rows], events.items.rows[:-1]
+        self.history = None if recipe.history is None else past[rows]
+        self.seen = distinct_ones(past[rows])
         self.k = recipe.n_neighbors
 
     def __call__(self, module, exchange=None):
