@@ -51,8 +51,7 @@ def learn(owner, recipe, X, y, sample_weight):
     X, y, sample_weight
         As in `TwoStageRecommender.fit`.
     """
-    rng = check_random_state(recipe.random_state)
-    seed = rng.randint(np.iinfo(np.int32).max)
+    seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
     recipe = recipe._replace(random_state=seed)
     retriever = _prepared_retriever(recipe)
     check_ranker(recipe.second_stage)
@@ -65,14 +64,10 @@ def learn(owner, recipe, X, y, sample_weight):
     cut = cut_events(recipe, retriever, events, columns)
     # before any warning: errors are those of a fit without a second stage
     final = with_choices(retriever, cut.first).fit(X, y, sample_weight)
-    ranked = train_rankers(recipe, cut, columns, rows)
-    training, before, stage, lists = ranked
-    if lists is not None:
-        lists = rescaled(lists, cut.first, final, cut.later)
-    by_user = training.cut == "user"
-    describer = build_describer(
-        recipe, final, events, columns, by_user=by_user, context=context, before=before
-    )
+    training, before, stage, lists = train_rankers(recipe, cut, columns, rows)
+    how = {"by_user": training.cut == "user", "context": context, "before": before}
+    describer = build_describer(recipe, final, events, columns, **how)
+    lists = rescaled(lists, cut.first, final, cut.later)
     learnt = {"ranker": stage, "training": training, "lists": lists}
     given = {"n_candidates": int(recipe.n_candidates), "columns": columns}
     return FittedStages(**stages_of(final, describer), **learnt, **given)

@@ -214,8 +214,8 @@ def candidates_of(recipe, describer, later):
     user's first later event. Other values are the number of positive candidates and the
     recall, of all users who have events before and later.
     """
-    fitted, users = describer.fitted, describer.fitted.users
-    known = users.codes(later.frame[users.id_column], "X") >= 0
+    fitted = describer.fitted
+    known = later.codes(fitted)[0] >= 0
     known &= np.isin(later.users, later.users[later.chosen & known])
     if not known.any():
         raise Fallback(

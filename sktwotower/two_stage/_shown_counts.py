@@ -5,6 +5,7 @@ Output: features (n_rows, n_features) of strictly earlier rows, and ``ShownCount
 which later rows can be added.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -136,20 +137,18 @@ class ShownCounts:
         ``encoders``: lists of ``Encoder`` of columns, by "user", "item" and "row".
         ``span``: days of later lists; 0: rows do not age.
         """
-        groupings = [Grouping("", "all", RunningCounts.empty())]
-        groupings.append(Grouping("click_rate", "item", RunningCounts.empty()))
+        none = RunningCounts.empty()
+        groupings = [Grouping("", "all", none), Grouping("click_rate", "item", none)]
         for name, part in HALF_LIVES.items() if span > 0 else ():
             counts = RunningCounts.empty(span * part)
             groupings.append(Grouping(f"click_rate_{name}", "item", counts))
-        groupings.append(Grouping("", "user", RunningCounts.empty()))
+        groupings.append(Grouping("", "user", none))
         for kind, sides in APART.items():
-            few = [encoder for encoder in encoders[kind] if _is_few(encoder)]
-            for encoder in few[:MAX_COLUMNS]:
+            few = [each for each in encoders[kind] if 2 <= each.n_levels <= MAX_LEVELS]
+            for encoder, side in itertools.product(few[:MAX_COLUMNS], sides):
                 column = f"{kind}__{encoder.column}"
-                for side in sides:
-                    levels = RunningCounts.empty(), column, encoder
-                    name = f"click_rate_{side}_{column}"
-                    groupings.append(Grouping(name, side, *levels))
+                name = f"click_rate_{side}_{column}"
+                groupings.append(Grouping(name, side, none, column, encoder))
         return cls(pd.Index([]), pd.Index([]), groupings, 0.0)
 
     def showings(self, describer, columns, frame, times, amounts=None):
@@ -252,8 +251,3 @@ def _joined(known, ids):
     """Return known ids and then those of others, an Index, that are not known."""
     new = ids.unique()
     return new if len(known) == 0 else known.append(new[positions_of(new, known) < 0])
-
-
-def _is_few(encoder):
-    """Return whether a column has at least two levels, and not too many."""
-    return 2 <= encoder.n_levels <= MAX_LEVELS

@@ -41,15 +41,15 @@ class Cut(NamedTuple):
     kind : {"time", "user"}
     first : estimator or None
         The retriever, fitted on those before.
-    reason : str or None
-        Why it could not be fitted.
+    reason : str
+        Why it could not be fitted, if it is None.
     """
 
     before: ReadEvents
     later: ReadEvents
     kind: str
     first: object
-    reason: str | None
+    reason: str
 
     @property
     def where(self):
@@ -89,11 +89,9 @@ def cut_events(recipe, retriever, events, columns):
         reason = "with y > 0 on one side of the cut."
     if before.chosen.any() and later.chosen.any():
         try:
-            first, reason = clone(retriever), None
-            first.fit(before.frame, before.rewards, before.weights)
+            first = clone(retriever).fit(before.frame, before.rewards, before.weights)
         except ValueError as error:
             n_before = len(before.frame)
-            first = None
             reason = f"to fit the retriever on the {n_before} before the cut ({error})."
     return Cut(before, later, kind, first, reason)
 
@@ -206,15 +204,14 @@ def judge_later(recipe, cut, found, columns):
     columns : ShownColumns
     """
     early, late, _ = cut.later.cut(cut.kind, HALF)
-    (table, before), by_user = found, cut.kind == "user"
+    table, before = found
     chosen_early = _with_events(cut.first, early)[0]._fitted.seen
     table = table.labelled_by(chosen_early[table.query.codes])
     if len(table.query) < MIN_USERS:
         return None
     retriever, events = _with_events(cut.first, cut.before.followed_by(early))
-    describer = build_describer(
-        recipe, retriever, events, columns, by_user=by_user, before=before
-    )
+    how = {"by_user": cut.kind == "user", "before": before}
+    describer = build_describer(recipe, retriever, events, columns, **how)
     try:
         found, *_ = candidates_of(recipe, describer, late)
     except Fallback:

@@ -176,7 +176,7 @@ def rescaled(lists, first, final, later):
     that were not chosen, as the ``final`` retriever has learnt no more of these than
     the ``first`` one, whose scores were judged.
     """
-    if "retriever" not in (lists.order.name, lists.updated.name):
+    if lists is None or "retriever" not in (lists.order.name, lists.updated.name):
         return lists
     known = first._fitted.items.codes(later.frame[first._fitted.items.id_column], "X")
     frame = later.frame[(known >= 0) & ~later.chosen][:MAX_RESCALED]
