@@ -158,10 +158,9 @@ class Checkpoint:
             ) from error
 
     def _check(self, meta):
-        if meta["format_version"] != FORMAT_VERSION:
-            before = {"format of the checkpoint": meta["format_version"]}
-            found = differences(before, {"format of the checkpoint": FORMAT_VERSION})
-        else:
+        formats = meta["format_version"], FORMAT_VERSION
+        found = differences(*({"format of the checkpoint": each} for each in formats))
+        if not found:
             both = meta["depends_on"], self.depends_on
             # with another number of them all digests of data differ
             numbers = [{PROCESSES: each.get(PROCESSES)} for each in both]

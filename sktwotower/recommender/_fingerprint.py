@@ -86,8 +86,7 @@ def _digest_of_contexts(events):
 def digest(*values):
     """Return a hash of nested tuples and dicts of arrays, matrices, ids and tensors."""
     digest = hashlib.blake2b(digest_size=16)
-    for value in values:
-        _update(digest, value)
+    _update(digest, values)
     return digest.hexdigest()
 
 

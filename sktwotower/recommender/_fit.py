@@ -90,8 +90,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     in_order = None if events.ordered is None else events.ordered.sequences()
     net = _train(plans_of(recipe, events), before, rng, saved)
     seen, known["stream"] = seen_matrix(events.positives), first_stream(events)
-    sides = events.users, events.items
-    learnt = FittedTowers(schema, *sides, seen, in_order, net=net, **known)
+    learnt = FittedTowers(schema, users, items, seen, in_order, net=net, **known)
     return with_users(learnt, recipe.gather_users)
 
 

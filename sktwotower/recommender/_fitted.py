@@ -164,12 +164,10 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """Return the net and the stream without some users, a dict."""
         # sequences have all events of a pair
         events = self.seen if self.sequences is None else self.sequences.lags
-        net, fields = self.net_without(gone, left), {}
-        if self.context is not None:
-            model, fields = self._without_contexts(net.module_, gone)
-            net = with_model(net, model)
+        net = self.net_without(gone, left)
         stream = self.stream.without_users(events[np.flatnonzero(gone)])
-        return fields | {"net": net, "stream": stream}
+        changed = {} if self.context is None else self._without_contexts(net, gone)
+        return {"net": net, "stream": stream} | changed
 
     def fields_of_others(self, gone, left):
         """Return what `fields_without` does where all users count as learnt from."""
@@ -182,17 +180,18 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         unused, rows = unused_columns(self.users.rows, gone)
         return with_model(self.net, self.model.without("user", left, unused, rows[:-1]))
 
-    def _without_contexts(self, model, gone):
-        """Return a model without the features of contexts that only some users had.
+    def _without_contexts(self, net, gone):
+        """Return a net without the features of contexts that only some users had.
 
-        Also return the fields of the state that change with it. ``gone`` (n_users,).
+        It is one of the fields of the state that change with it, a dict. ``gone``
+        (n_users,).
         """
         unused, users = unused_columns(self.context_users, gone)
         context, left = self.context.without(unused)
         empty = sparse.csr_matrix((1, len(left)), dtype=np.float32)
         users = users[:, np.flatnonzero(left)]
-        model = model.without("context", left, unused, empty)
-        return model, {"context": context, "context_users": users}
+        net = with_model(net, net.module_.without("context", left, unused, empty))
+        return {"net": net, "context": context, "context_users": users}
 
     @property
     def sees_gaps(self):

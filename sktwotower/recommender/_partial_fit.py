@@ -117,10 +117,9 @@ def _read_call(tables, fitted, frame, rewards, weights):
     items, item_codes, item_inputs, described = grown(fitted.items, frame, tables.items)
     shape = len(users), len(items)
     contexts, codes, places = further_contexts(fitted.context, frame)
-    of_table = times
     if times is None and contexts is not None:
-        of_table = times_of_requests(contexts.context, frame, "X")
-    outcomes = of_table, rewards, weights
+        times = times_of_requests(contexts.context, frame, "X")
+    outcomes = times, rewards, weights
     table = EventTable.of(user_codes, item_codes, shape, *outcomes, codes)
     events, sequences = Events.of(users, items, table, "pooled", contexts), None
     before = sparse.csr_matrix(fitted.seen)  # it shares the arrays
@@ -204,36 +203,34 @@ def _one_pass(recipe):
     """Return the recipe of one epoch in order, at a constant rate, not validated."""
     params = dict(recipe.net_params or {})
     lr = PARTIAL_RATE * params.pop("lr", recipe.lr)
-    fixed = {"max_epochs": 1, "iterator_train__shuffle": False}
+    params |= {"max_epochs": 1, "iterator_train__shuffle": False}
     kept = [
         each
         for each in recipe.callbacks or []
         if not monitors_validation([each]) and not schedules([each])
     ]
-    given = {"lr": lr, "net_params": params | fixed, "callbacks": kept}
     once = {"max_epochs": 1, "early_stopping": False, "impression_start": 0}
-    return recipe._replace(**once, **given)
+    return recipe._replace(lr=lr, net_params=params, callbacks=kept, **once)
 
 
 def _train(recipe, fitted, call, stream, random):
     """Return a net that is trained on further events, and the ``Stream`` after them."""
     recipes = _recipes(recipe, fitted, call)
     learns = recipe.lr > 0 and call.events.positives.nnz > 0
-    parts, nets, first = [], [], None
-    for recipe, before in zip(recipes, fitted.model.parts, strict=True):
+    # each part sees the stream once
+    streams = [ItemStream(stream.gaps, stream.n_events) for _ in recipes]
+    parts, nets = [], []
+    for recipe, before, items in zip(recipes, fitted.model.parts, streams, strict=True):
         seed = random.randint(np.iinfo(np.int32).max)
         with seeded(seed, recipe.device):
             part = before.grown(recipe, call.inputs)
-            # each part sees the stream once
-            items = ItemStream(stream.gaps, stream.n_events)
-            first = items if first is None else first
             if learns and part.is_trained:
                 data = _training_set(recipe, call, items)
                 nets.append(_trained(part, recipe, data, seed))
             elif learns:
                 part.learn_more(call.events)
         parts.append(part)
-    stream = stream._replace(gaps=first.gaps, n_events=first.n_steps)
+    stream = stream._replace(gaps=streams[0].gaps, n_events=streams[0].n_steps)
     share_of_new = learns * call.events.positives.nnz / max(call.before.nnz, 1)
     model = fitted.model.after(parts, share_of_new)
     net = joined(nets, model) if learns else fitted.net
@@ -280,8 +277,11 @@ def _training_set(recipe, call, stream):
         how = {"history": past, "impressions": shown, "contexts": of_pairs}
         training = TrainingSet(*rows, positives, known=call.before, **how)
     training.users = _in_order(training, call.order, recipe)
-    training.stream, training.pool = stream, _pool(call)
-    training.earlier = [call.before]
+    training.stream, training.earlier = stream, [call.before]
+    chosen, shown = call.after.seen, call.events.impressions
+    active = have_entries(chosen, axis=0) | have_entries(shown, axis=0)
+    # negatives are items with an event
+    training.pool = None if active.all() else np.flatnonzero(active)
     return training
 
 
@@ -292,10 +292,3 @@ def _in_order(training, order, recipe):
         return order
     blocks = np.arange(len(order)) // recipe.batch_size
     return order[np.lexsort((-training.lengths[order], blocks))]
-
-
-def _pool(call):
-    """Return the items (m,) that may be negatives, those with an event; None: all."""
-    shown = call.events.impressions
-    active = have_entries(call.after.seen, axis=0) | have_entries(shown, axis=0)
-    return None if active.all() else np.flatnonzero(active)

@@ -424,8 +424,7 @@ class TwoTowerRecommender(
         return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
 
     def _read_events(self, fitted, X, optional=()):
-        owner = type(self).__name__
-        return read_table(owner, X, fitted.schema, optional=optional)[0]
+        return read_table(type(self).__name__, X, fitted.schema, optional=optional)[0]
 
     feature_importance = feature_importance
 
