@@ -244,19 +244,12 @@ def _with_catalog(fitted, items):
     query = read_query(fitted.items, items, "items", fitted.schema)
     ids = check_ids(query.ids, "items")
     _check_items(ids, query)
-    ids = _as_in_fit(ids, query.codes, fitted.items.ids)
+    known, is_new = fitted.items.ids, query.codes < 0
+    # as those of fit, such as 1 for 1.0
+    together = known.append(as_type_of(ids[is_new], known, "items"))
+    ids = together[np.where(is_new, len(known) + np.cumsum(is_new) - 1, query.codes)]
     new = _with_items_first(fitted, ids, query.codes, query.rows, query.described)
     return new, len(ids)
-
-
-def _as_in_fit(ids, codes, known):
-    """Return ids, an Index (n,), as those of fit, such as 1 for 1.0.
-
-    ``codes`` (n,): their positions among the ``known`` ones, -1 for new ones.
-    """
-    is_new = codes < 0
-    together = known.append(as_type_of(ids[is_new], known, "items"))
-    return together[np.where(is_new, len(known) + np.cumsum(is_new) - 1, codes)]
 
 
 def _without_items(fitted, gone):
@@ -316,9 +309,8 @@ def _with_items_first(learnt, ids, codes, rows, described=None):
     if sequences is not None:
         sequences = sequences.with_columns(places, len(together))
     stream = learnt.stream.with_items(places, len(together))
-    return replace(
-        learnt, items=together, seen=seen, sequences=sequences, stream=stream
-    )
+    events = {"seen": seen, "sequences": sequences, "stream": stream}
+    return replace(learnt, items=together, **events)
 
 
 def _with_columns(matrix, places, n_columns):

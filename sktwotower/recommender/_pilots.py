@@ -133,9 +133,7 @@ def impression_weight(recipe, events, table, fit, seed):
     """
     if table.chosen is None:
         return 0.0
-    table = table.only(some_users(np.diff(table.offsets), seed))
-    late = _latest_tenth(table, np.random.RandomState(seed))
-    before, shown = table.events_at(~late), table.events_at(late)
+    before, shown = _held_out(table, seed)
     chosen = np.diff(before.chosen_events().offsets) > 0
     known = np.isin(shown.items, before.items) & chosen[shown.users]
     shown = shown.events_at(known)
@@ -158,10 +156,8 @@ def cold_item_weight(recipe, events, table, fit, counts):
     The result is 1 unless the NDCG is better beyond its standard error and by 2 %, or
     if too few users can be judged.
     """
-    table = table.only(some_users(np.diff(table.offsets), seed=0))
-    late = _latest_tenth(table, np.random.RandomState(0))
-    before, truth = table.events_at(~late), table.events_at(late).chosen_pairs()
-    past = before.chosen_pairs()
+    before, later = _held_out(table, seed=0)
+    past, truth = before.chosen_pairs(), later.chosen_pairs()
     warm = column_counts(past) > 0
     cold = ~warm & (column_counts(truth) >= counts)
     truth = _to_find(truth, past, warm | cold)
@@ -192,6 +188,13 @@ def _best(values):
     means = np.nanmean(gains, axis=1)
     best = int(np.argmax(means))
     return (best if means[best] > standard_error(gains[best]) else 0), means
+
+
+def _held_out(table, seed):
+    """Return the events of some users before those held out, and the latter."""
+    table = table.only(some_users(np.diff(table.offsets), seed))
+    late = _latest_tenth(table, np.random.RandomState(seed))
+    return table.events_at(~late), table.events_at(late)
 
 
 def _latest_tenth(table, rng):
@@ -228,7 +231,6 @@ def _vectors(recipe, events, table, fit, users):
     module, item_rows, past = trained.module_, events.items.rows[:-1], None
     if module.past is not None:
         in_order = events.ordered
-        past = events.positives if in_order is None else in_order.lags()
-        past = past[users]
+        past = (events.positives if in_order is None else in_order.lags())[users]
     user_vectors = embed_users(module, events.users.rows[users], past, item_rows)
     return user_vectors, embed_items(module, item_rows)
