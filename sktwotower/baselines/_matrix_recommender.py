@@ -127,11 +127,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         self._check_parameters()
         read = read_in_memory(type(self).__name__, self, X, y, sample_weight)
         frame, columns, outcomes, schema = read
-        keys, names = (columns.user, columns.item), ("user", "item")
-        sides = [
-            _fit_side(name, key, label, frame)
-            for name, key, label in zip(names, keys, columns.labels, strict=True)
-        ]
+        named = ("user", "item"), (columns.user, columns.item), columns.labels
+        sides = [_fit_side(*side, frame) for side in zip(*named, strict=True)]
         self._fitted = self._fit_events(schema, sides, outcomes)
         return self
 

@@ -64,6 +64,16 @@ def reordered(scores, weight):
     return np.take_along_axis(mixed, order, axis=1), order
 
 
+def ndcg_of_blended(indices, scores, truth, weight, k):
+    """Return the NDCG (n_users,) of the blended order with a weight of the ranker.
+
+    The other parameters are those of ``gains_by_weight``.
+    """
+    _, order = reordered(scores, weight)
+    ranked = np.take_along_axis(indices, order, axis=1)
+    return ndcg_at_k(truth, ranked, k, per_user=True)
+
+
 def gains_by_weight(indices, scores, truth, k):
     """Return what each weight of the ranker gains over retrieval, a DataFrame.
 
@@ -87,9 +97,7 @@ def gains_by_weight(indices, scores, truth, k):
     alone = ndcg_at_k(truth, indices, k, per_user=True)
     rows = [(0.0, alone.mean(), 0.0, 0.0)]
     for weight in WEIGHTS:
-        _, order = reordered(scores, weight)
-        ranked = np.take_along_axis(indices, order, axis=1)
-        values = ndcg_at_k(truth, ranked, k, per_user=True)
+        values = ndcg_of_blended(indices, scores, truth, weight, k)
         gain = values - alone
         rows.append((weight, values.mean(), gain.mean(), standard_error(gain)))
     return pd.DataFrame(rows, columns=["weight", "ndcg", "gain", "standard_error"])

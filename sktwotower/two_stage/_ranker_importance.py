@@ -9,11 +9,10 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from sktwotower._tables._schema import read_table
-from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._held_out import read_held_out
 from sktwotower.metrics._hits import table_of_losses
 
-from ._blend import reordered
+from ._blend import ndcg_of_blended
 from ._candidate_table import spread
 from ._labelled import HeldOutUsers, described, retrieved
 
@@ -68,6 +67,4 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
 def _ndcg(held_out, features, weight, k):
     """Return the NDCG (n,) of users, with given features of their candidates."""
     scores = spread(held_out.ranker.scores(features), held_out.indices)
-    _, order = reordered(scores, weight)
-    ranked = np.take_along_axis(held_out.indices, order, axis=1)
-    return ndcg_at_k(held_out.truth, ranked, k, per_user=True)
+    return ndcg_of_blended(held_out.indices, scores, held_out.truth, weight, k)

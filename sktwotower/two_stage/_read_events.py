@@ -65,8 +65,7 @@ class ReadEvents(NamedTuple):
     def followed_by(self, later):
         """Return these events and then later ones, ``ReadEvents`` of the same table."""
         frame = pd.concat([self.frame, later.frame], ignore_index=True)
-        both = ((name, getattr(self, name), getattr(later, name)) for name in ARRAYS)
-        arrays = {name: np.append(before, after) for name, before, after in both}
+        arrays = {n: np.append(getattr(self, n), getattr(later, n)) for n in ARRAYS}
         return self._replace(frame=frame, **arrays)
 
     def cut(self, cut, share, judged=None):
