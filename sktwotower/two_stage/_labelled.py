@@ -198,13 +198,14 @@ class Fallback(Exception):
         What is said in the warning after "No ranker was trained: ".
     n_positive : int, default=0
         Number of candidates that were chosen later.
-    recall : float, default=nan
-        Share of the items chosen later that are candidates; nan: not known.
+    recall : float, default=None
+        Share of the items chosen later that are candidates; None: not known.
     """
 
-    def __init__(self, reason, n_positive=0, recall=np.nan):
+    def __init__(self, reason, n_positive=0, recall=None):
         super().__init__(reason)
-        self.n_positive, self.recall = n_positive, recall
+        self.n_positive = n_positive
+        self.recall = np.nan if recall is None else recall
 
 
 def candidates_of(recipe, describer, later):

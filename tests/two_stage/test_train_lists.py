@@ -98,7 +98,7 @@ def test_most_items_are_new_after_the_cut(events):
     X = news[COLUMNS].tail(12).assign(item="unseen")
     rate = fitted.lists.counts.groupings[0].counts.sums[0]
     clicks = fitted.lists._replace(order=fitted.lists.order._replace(name="click_rate"))
-    found = clicks.scores(fitted, X.reset_index(drop=True), None)
+    found = clicks.scores(fitted, X.reset_index(drop=True), None, None)
     assert_allclose(found, rate[1] / rate[0], rtol=1e-6)
 
 
