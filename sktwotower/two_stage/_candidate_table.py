@@ -121,7 +121,7 @@ class Describer:
             context = np.full(shape, np.nan, np.float32)
         columns = np.stack([*found.values()], axis=1)
         matrix = np.hstack([columns, users, items, context])
-        names = self.users.names, self.items.names, self.context.names
+        names = self.users.names, self.items.names, self.context.names("context")
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:
             return table
@@ -191,7 +191,7 @@ class Describer:
         named = [name for name in self.users.names if name.startswith("user__")]
         given = dict.fromkeys(named, "columns of users")
         given |= dict.fromkeys(self.items.names, "columns of items")
-        given |= dict.fromkeys(self.context.names, "columns of the request")
+        given |= dict.fromkeys(self.context.names("context"), "columns of the request")
         own = dict.fromkeys(features.filter(regex="^own__"), "own features")
         return {c: given.get(c) or own.get(c) or group_of(c) for c in features}
 

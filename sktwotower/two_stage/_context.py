@@ -37,10 +37,9 @@ class Context(NamedTuple):
     dates: list[str | int]
     encoders: list[Encoder]
 
-    @property
-    def names(self):
-        """The names of the features."""
-        return [f"context__{encoder.column}" for encoder in self.encoders]
+    def names(self, kind):
+        """Return the names of the features: "context__..." or "row__..."."""
+        return [f"{kind}__{encoder.column}" for encoder in self.encoders]
 
     @property
     def n_levels(self):

@@ -159,7 +159,8 @@ class ListStage(NamedTuple):
 
     def check_columns(self, describer, place):
         """Raise unless a describer has the columns that are counted."""
-        known = {*describer.users.names, *describer.items.names, *row_names(self.rows)}
+        of_sides = *describer.users.names, *describer.items.names
+        known = {*of_sides, *self.rows.names("row")}
         counted = {each.column for each in self.counts.groupings if each.column}
         require(counted <= known, f"{place}.counts", f"columns among {sorted(known)}")
 
@@ -189,13 +190,8 @@ def list_features(describer, n_candidates, shown, frame, row_columns, own=None):
     ids = pd.DataFrame({side.label: frame[side.id_column] for side in sides})
     named = pd.concat([ids, table], axis=1)
     table, describer = describer.learn_own(own, table, named)
-    numbers = row_columns.encode(frame)
-    return table.join(pd.DataFrame(numbers, columns=row_names(row_columns))), describer
-
-
-def row_names(row_columns):
-    """Return the names of the features of columns of the rows of lists."""
-    return [f"row__{encoder.column}" for encoder in row_columns.encoders]
+    numbers = pd.DataFrame(row_columns.encode(frame), columns=row_columns.names("row"))
+    return table.join(numbers), describer
 
 
 def with_counts(features, counted, first=None):
