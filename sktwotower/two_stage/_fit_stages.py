@@ -176,5 +176,5 @@ def _ranker_of(recipe, fitted, events, as_of):
         )
         return lists.ranker
     how = fitted.describer, fitted.n_candidates, columns, lists.rows
-    rows, *_ = labelled_rows(*how, events, as_of)
+    rows, *_ = labelled_rows(*how, events, as_of, None)
     return rows.fit(recipe)

@@ -185,9 +185,7 @@ def rescaled(lists, first, final, later):
     return lists._replace(**dict(zip(("order", "updated"), orders, strict=True)))
 
 
-def labelled_rows(
-    describer, n_candidates, columns, row_columns, events, as_of, own=None
-):
+def labelled_rows(describer, n_candidates, columns, row_columns, events, as_of, own):
     """Return ``LabelledRows`` of lists, their ``ShownRows`` and the describer.
 
     ``events``: ``ReadEvents``, all of lists, that ``describer`` does not know.
