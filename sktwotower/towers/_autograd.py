@@ -149,8 +149,9 @@ class _BagSum(torch.autograd.Function):
     def backward(ctx, grad):
         rows = ctx.rows
         parts = (part.numpy() for part in (rows.values, rows.indices, rows.offsets))
-        matrix = sparse.csr_matrix(tuple(parts), (len(rows), rows.n_columns))
-        columns = rows.from_csr(matrix.T.tocsr())
+        matrix = sparse.csr_matrix(tuple(parts), (len(rows), rows.n_columns)).T.tocsr()
+        columns = rows.from_csr(matrix)
+        columns.values = torch.from_numpy(matrix.data)  # in their own type
         return _bag_sum(grad.contiguous(), columns), None
 
 
