@@ -37,10 +37,13 @@ class ContextLayer(StoredModule, nn.Module):
         Scale the result to unit length.
     sparse_grad : bool, default=False
         As in `SparseLinear`.
-    scale : float, default=1.0
-        Factor s of both matrices, > 0; see `scale_of`.
-    shares : array of shape (p,), float32, default=None
-        Factor of each feature, in [0, 1]; see `context_shares`. None: ones.
+
+    Attributes
+    ----------
+    scale : float
+        Factor s of both matrices, > 0, at first 1; see `scale_of`.
+    shares : array of shape (p,), float32
+        Factor of each feature, in [0, 1], at first 1; see `context_shares`.
 
     Notes
     -----
@@ -57,23 +60,20 @@ class ContextLayer(StoredModule, nn.Module):
     _stored_as = ContextArrays
     _tables = {"factors": "multiply.weight", "terms": "add.weight"}
 
-    def __init__(
-        self,
-        n_features,
-        width,
-        normalize=True,
-        sparse_grad=False,
-        *,
-        scale=1.0,
-        shares=None,
-    ):
+    def __init__(self, n_features, width, normalize=True, sparse_grad=False):
         super().__init__()
         self.multiply = SparseLinear(n_features, width, sparse_grad)
         self.add = SparseLinear(n_features, width, sparse_grad)
         for layer in (self.multiply, self.add):
             nn.init.zeros_(layer.weight)
-        self.normalize, self.scale, self.sparse_grad = normalize, scale, sparse_grad
-        self.shares = np.ones(n_features, np.float32) if shares is None else shares
+        self.normalize, self.sparse_grad = normalize, sparse_grad
+        self.scale, self.shares = 1.0, np.ones(n_features, np.float32)
+
+    @classmethod
+    def _without_features(cls, width, scale, shares, **settings):
+        layer = cls(0, width, **settings)
+        layer.scale, layer.shares = scale, shares
+        return layer
 
     def forward(self, users, rows):
         """Map vectors (n, d) of users, and rows (n, p), to vectors of requests."""
@@ -82,8 +82,7 @@ class ContextLayer(StoredModule, nn.Module):
 
     def unscaled(self, users, rows):
         """Return vectors (n, d) of requests before they are scaled to unit length."""
-        shares = moved(torch.from_numpy(self.shares), rows.values.device)
-        rows = rows.scaled(shares)
+        rows = rows.scaled(moved(torch.from_numpy(self.shares), rows.values.device))
         dtype = users.dtype if self.training else users.double().dtype
         users = users.to(dtype)
         factors, terms = self.multiply(rows).to(dtype), self.add(rows).to(dtype)
