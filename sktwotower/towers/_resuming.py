@@ -12,6 +12,9 @@ from skorch.callbacks import Callback
 from ._callbacks import Interruption
 from ._tensors import StateWriter
 
+# What has learnt, as the net names it.
+PARTS = "module", "criterion", "optimizer"
+
 
 class Saver(Callback):
     """Keep the state of training after each epoch, and begin with one that was kept.
@@ -33,8 +36,7 @@ class Saver(Callback):
     """
 
     def __init__(self, saved):
-        self.saved = saved
-        self.state = saved.read()
+        self.saved, self.state = saved, saved.read()
         self.n_epochs = 0 if self.state is None else len(self.state["history"])
 
     def train(self, net, training):
@@ -77,21 +79,14 @@ def _state(net):
 
 def _finished_state(net):
     """Return what is left of a net when its training has ended."""
-    return {
-        "finished": True,
-        "module": dict(net.module_.state_dict()),
-        "criterion": dict(net.criterion_.state_dict()),
-        "optimizer": net.optimizer_.state_dict(),
-        "history": [
-            {name: value for name, value in row.items() if name != "batches"}
-            for row in net.history
-        ],
-    }
+    parts = {name: dict(getattr(net, f"{name}_").state_dict()) for name in PARTS}
+    rows = [{n: row[n] for n in row if n != "batches"} for row in net.history]
+    return {"finished": True, **parts, "history": rows}
 
 
 def _take_finished(net, state):
     """Bring an initialized net to a state after its training, or after an epoch."""
-    for name in ("module", "criterion", "optimizer"):
+    for name in PARTS:
         getattr(net, f"{name}_").load_state_dict(state[name])
     net.history.extend(state["history"])
 
