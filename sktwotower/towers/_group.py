@@ -164,9 +164,8 @@ class Group(NamedTuple):
         return f"process {gone[0]}" if gone else "another process"
 
     def _lives(self, store, rank):
-        try:
-            seconds = datetime.timedelta(seconds=SECONDS_TO_ANSWER)
+        seconds = datetime.timedelta(seconds=SECONDS_TO_ANSWER)
+        with contextlib.suppress(RuntimeError):
             store.wait([f"sktwotower alive {rank}"], seconds)
-        except RuntimeError:
-            return False
-        return True
+            return True
+        return False

@@ -53,10 +53,8 @@ class SequenceSet(TrainingSet):
         self.starts, self.stops = np.concatenate(windows, axis=1)
         total, n_targets = np.sum(weights, axis=0)
         self.mean_weight = total / max(1, n_targets)
-        chosen = chosen.finish()
-        super().__init__(
-            user_rows, item_rows, chosen, history=chosen, impressions=table.impressions
-        )
+        chosen, rows = chosen.finish(), (user_rows, item_rows)
+        super().__init__(*rows, chosen, history=chosen, impressions=table.impressions)
         self.lengths = self.stops - self.starts
         self.users = self.users[np.argsort(-self.lengths[self.users], kind="stable")]
 

@@ -102,8 +102,7 @@ def _random_part(kind, recipe, events, owned):
             # Towers given by the user are not changed: they may be trained already.
             if getattr(recipe, owner, None) is None or owner == "history":
                 factors = start * _scales(recipe, *active[owner])[owned[side]]
-                factors = torch.as_tensor(factors, dtype=weight.dtype)
-                weight *= factors[:, None].to(weight.device)
+                weight *= torch.from_numpy(factors)[:, None].to(weight)
     return part
 
 

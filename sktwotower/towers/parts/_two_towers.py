@@ -264,9 +264,8 @@ class TwoTowers(Part):
             return touched
         changed = np.zeros(n_columns, dtype=bool)
         if isinstance(new, Tower):
-            now = new.sparse.weight.detach()
-            same = now[torch.as_tensor(places, device=now.device)]
-            differs = (same != old.sparse.weight.detach().to(now.device)).any(1)
+            now = new.sparse.weight.detach()[places]
+            differs = (now != old.sparse.weight.detach().to(now.device)).any(1)
             changed[places] = differs.cpu().numpy()
         return changed
 
