@@ -257,9 +257,7 @@ def _without_items(fitted, gone):
     items, left = without_entities(fitted.items, gone)
     kept = np.flatnonzero(~gone)
     unused, rows = unused_columns(fitted.items.rows, gone)
-    sequences = fitted.sequences
-    if sequences is not None:
-        sequences = sequences.with_items(kept)
+    sequences = fitted.sequences and fitted.sequences.with_items(kept)
     model = fitted.model.without("item", left, unused, rows[:-1])
     net, stream = with_model(fitted.net, model), fitted.stream.without_items(kept)
     events = {"seen": fitted.seen[:, kept].tocsr(), "sequences": sequences}
@@ -305,9 +303,8 @@ def _with_items_first(learnt, ids, codes, rows, described=None):
     places[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
     places[others] = len(codes) + np.arange(len(others))
     seen = _with_columns(learnt.seen, places, len(together))
-    sequences = learnt.sequences
-    if sequences is not None:
-        sequences = sequences.with_columns(places, len(together))
+    in_order = learnt.sequences
+    sequences = in_order and in_order.with_columns(places, len(together))
     stream = learnt.stream.with_items(places, len(together))
     events = {"seen": seen, "sequences": sequences, "stream": stream}
     return replace(learnt, items=together, **events)

@@ -200,24 +200,18 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     def asked(self, frame, n, given=None, name="X"):
         """Return what n requests ``Asked``; see `Fitted.asked`."""
-        if self.context is None:
+        if self.context is None or (frame is None and given is None):
             return super().asked(frame, n, given, name)
         known = [*self.users.features, *self.users.side_features, self.users.id_column]
         known += [] if self.schema.names is None else list(self.schema.names)
-
-        def slowly():
-            return asked_of(self.context, frame, n, given, name, known)
-
-        cells = given
-        if frame is not None:
-            if n != 1 or given is not None:
-                return slowly()
+        found, cells = None, given if frame is None else None
+        if frame is not None and n == 1 and given is None:
             self.context.check_spelling(frame.columns, known, name)
             columns = [c for c in self.context.all_columns if c in frame.columns]
             cells = {column: frame[column].iloc[0] for column in columns} or None
-        if cells is None:
-            return None
-        return self.asked_before.get(self.context, cells, n, slowly)
+        if cells is not None:
+            found = self.asked_before.get(self.context, cells, n)
+        return found or asked_of(self.context, frame, n, given, name, known)
 
     @property
     def context_columns(self):

@@ -20,7 +20,7 @@ from sktwotower._tables._sparse import Column
 from sktwotower._tables._times import read_times
 from sktwotower.features._context_columns import distinct_contexts
 
-from ._contexts import fit_contexts
+from ._contexts import fit_contexts, read_contexts
 from ._events import fit_side
 from ._processes import check_division, from_first, of_own_part, own_users, written_once
 
@@ -197,12 +197,9 @@ def _contexts(source, columns, tables):
     Codes are an Arrow table of contexts and their rows among the distinct ones. Both
     are None without context; codes are also if it is only the time.
     """
-    if not columns.has_context:
-        return None, None
     aliases = list(_aliases(columns, "context"))
     if not aliases:
-        nothing = distinct_contexts(source.empty[[]])
-        return fit_contexts(tables, columns, *nothing)[0], None
+        return read_contexts(tables, columns, source.empty)
     # in the order of X, as in memory
     names = ", ".join(aliases)
     sql = f"select {names}, count(*) as n, min(place) as first from {PLACED}"
