@@ -54,9 +54,8 @@ class Events(NamedTuple):
         in_order = table.in_order() if history == "recent" else None
         if contexts is not None and dates is not None:
             contexts = contexts.learnt(dates, in_order, table)
-        of_pairs = None
-        if contexts is not None and in_order is None:
-            of_pairs = contexts.of_pairs(table)
+        by_pair = contexts is not None and in_order is None
+        of_pairs = contexts.of_pairs(table) if by_pair else None
         pairs = table.pairs(), table.pairs(chosen=False)
         return cls(users, items, *pairs, in_order, contexts, of_pairs)
 
@@ -114,11 +113,11 @@ def history_kind(history, table):
                 "says when, as in time='timestamp'. Without one, use 'pooled'."
             )
         return "pooled"
-    n_events, first, several_times, repeated = 0, None, False, False
+    n_events, first, several_times, repeated = 0, (), False, False
     for block in table.blocks():
         chosen = block.chosen_events()
         n_events += chosen.n_events
-        first = chosen.times[:1] if first is None or not len(first) else first
+        first = first if len(first) else chosen.times[:1]
         several_times = several_times or bool((chosen.times != first).any())
         repeated = repeated or np.diff(chosen.offsets).max(initial=0) > 1
         if several_times and repeated:
@@ -150,12 +149,11 @@ def after(before, table):
     known = np.flatnonzero(touched[: before.lags.shape[0] - 1])
     rows, items, times = before.events(known)
     chosen = np.ones(table.n_events) if table.chosen is None else table.chosen
-    nothing, contexts = np.zeros(len(rows)), None
+    nothing, contexts = np.zeros(len(rows)), table.contexts
     earlier = known[rows], items, times, nothing + 1, nothing
     later = table.users, table.items, table.times, chosen, table.gains
     users, items, *outcomes = map(np.append, earlier, later)
-    if table.contexts is not None:
-        contexts = np.append(nothing, table.contexts)
+    contexts = None if contexts is None else np.append(nothing, contexts)
     shape = table.n_users, table.n_items
     return EventTable.of(users, items, shape, *outcomes, contexts).in_order()
 

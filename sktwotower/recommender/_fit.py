@@ -67,8 +67,6 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     if tables.memory is not None:  # what is wrong with it is said before X is read
         in_cache(tables.memory)
     schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
-    if not is_source(X):
-        table = own_events(table, users)
     recipe = recipe._replace(history=history_kind(recipe.history, table))
     events = Events.of(users, items, table, recipe.history, contexts, schema.dates)
     _log_events(events, table.n_events)
@@ -128,12 +126,16 @@ def _with_choices(recipe, events, table, dates, rng, choice):
 
 
 def _read(owner, tables, X, y, sample_weight):
-    """Return the schema, users, items, contexts and the ``EventTable`` of X."""
+    """Return the schema, users, items, contexts and the ``EventTable`` of X.
+
+    Of several processes each has the events of its own users.
+    """
     if is_source(X):
         return read_from_disk(tables, X, y, sample_weight)
     found = read_in_memory(owner, tables, X, y, sample_weight)
     frame, columns, outcomes, schema = found
-    return schema, *read_sides(tables, columns, frame, outcomes)
+    users, items, contexts, table = read_sides(tables, columns, frame, outcomes)
+    return schema, users, items, contexts, own_events(table, users)
 
 
 def check_values(recipe):
@@ -158,9 +160,8 @@ def check_values(recipe):
     try:
         torch.empty(0, device=recipe.device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device={recipe.device!r} cannot be used here: {error}"
-        ) from None
+        message = f"device={recipe.device!r} cannot be used here: {error}"
+        raise ValueError(message) from None
 
 
 def _warn_of_features(recipe, events):

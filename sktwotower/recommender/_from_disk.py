@@ -73,8 +73,7 @@ def read_from_disk(tables, X, y, sample_weight):
         codes = of_users, of_items, of_contexts
         found, dates = _sorted_columns(source, columns, codes, outcomes)
         check_division(len(found["items"]), len(users))  # all have read the files
-    offsets = np.append(0, np.cumsum(sizes))
-    table = EventTable(len(items), offsets, **found)
+    table = EventTable(len(items), np.append(0, np.cumsum(sizes)), **found)
     names = frame.columns.to_numpy(dtype=object)
     library, context = library_of(X), tuple(columns.context)
     schema = TableSchema(frame.shape[1], names, library=library, context=context)
