@@ -149,9 +149,8 @@ def _tower_in_words(estimator, side):
 
 def _context_in_words(estimator):
     """Return the columns of the context, and what they do; None if there are none."""
-    columns, fitted = estimator.context, vars(estimator).get("_fitted")
-    if fitted is not None:
-        columns = fitted.context_columns
+    fitted = vars(estimator).get("_fitted")
+    columns = estimator.context if fitted is None else fitted.context_columns
     if isinstance(columns, list | tuple):
         columns = ", ".join(map(str, columns)) or None
     if columns is None:

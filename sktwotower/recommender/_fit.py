@@ -118,8 +118,7 @@ def _with_choices(recipe, events, table, dates, rng, choice):
     if recipe.cold_item_weight == "auto":
         counts = summed(column_counts(events.positives))
         recipe = recipe._replace(cold_item_weight=1.0)
-        enough = np.mean(counts == 0) >= MIN_COLD_SHARE
-        if enough and len(counts) <= MAX_EXACT_ITEMS:
+        if np.mean(counts == 0) >= MIN_COLD_SHARE and len(counts) <= MAX_EXACT_ITEMS:
             make = partial(cold_item_weight, recipe, events, table, _train_one, counts)
             recipe = recipe._replace(cold_item_weight=choice("cold_item_weight", make))
     return recipe, events, half_life
@@ -174,10 +173,9 @@ def _warn_of_features(recipe, events):
 
 def _check_n_items(events, n_events):
     if len(events.active_items()) < 2:
-        n_users = events.positives.shape[0]
         raise ValueError(
-            f"X holds only one item (n_samples={n_events}, n_users={n_users}), so "
-            "there is nothing to choose between: events of at least 2 items are "
+            f"X holds only one item (n_samples={n_events}, n_users={len(events.users)})"
+            ", so there is nothing to choose between: events of at least 2 items are "
             "required. Rows with y = 0 (shown and not chosen) count."
         )
 
@@ -189,11 +187,10 @@ def _check_negatives(recipe, events):
     """
     n_users = summed(have_entries(events.positives, 1).sum())
     if recipe.history != "recent" and events.everything_is_chosen():
-        n_active = len(events.active_items())
         message = (
-            f"Nothing can be learnt: all {n_active} items of X were chosen by all "
-            f"users (n_users={n_users}), so there are no negatives. Add events of "
-            "more users and items, or rows with y = 0."
+            f"Nothing can be learnt: all {len(events.active_items())} items of X were "
+            f"chosen by all users (n_users={n_users}), so there are no negatives. Add "
+            "events of more users and items, or rows with y = 0."
         )
         if n_users == 1:
             raise ValueError(message)

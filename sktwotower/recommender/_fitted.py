@@ -113,9 +113,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         same = tuple(context.columns) == schema.context
         same = same and context.time in (None, schema.time)
         require(same, f"{place}.context", "the columns of the schema")
-        if context.clock is not None:
-            same = context.clock.dates == schema.dates
-            require(same, f"{place}.context.clock", "times of the kind of the schema")
+        same = context.clock is None or context.clock.dates == schema.dates
+        require(same, f"{place}.context.clock", "times of the kind of the schema")
 
     @property
     def n_items(self):
