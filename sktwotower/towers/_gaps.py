@@ -105,8 +105,7 @@ class Gaps(NamedTuple):
         found = (steps[1] - np.where(is_new, steps[0], self.last[hit])) / counts
         new = np.where(is_new, counts - 1, counts)  # one hit alone ends no gap
         averaged = np.clip(np.floor(1 / rate) - known, 0, new)
-        share = averaged / np.maximum(known + averaged, 1)
-        gap += share * (found - gap)
+        gap += averaged / np.maximum(known + averaged, 1) * (found - gap)
         gap += (1 - (1 - rate) ** (new - averaged)) * (found - gap)
         self.gap[hit], self.last[hit], self.n_gaps[hit] = gap, steps[1], known + new
 

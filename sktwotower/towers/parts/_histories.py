@@ -150,8 +150,7 @@ class RecentHistory(StoredModule, nn.Module):
         table = functional.pad(self.items(item_rows), (0, 1), value=1.0)
         vectors = functional.embedding(windows.items, table) * windows.kept[..., None]
         factors = torch.exp(-windows.steps[..., None] * self.rates())
-        n_products = len(windows) * self.mix.numel()
-        dtype = product_dtype(vectors, n_products, matmul_dtype)
+        dtype = product_dtype(vectors, len(windows) * self.mix.numel(), matmul_dtype)
         power = 0.5 if self.hidden is None else 1.0
         means = decayed_means(vectors, factors, windows, power, dtype)
         return self._output(means.flatten(1)).to(vectors.dtype)
@@ -183,11 +182,10 @@ class RecentHistory(StoredModule, nn.Module):
         totals = torch.segment_reduce(weights, "sum", offsets=bag.offsets)
         # all users with their first weights, then all of them with their second ones
         starts = torch.arange(weights.shape[1], device=weights.device) * n_events
-        offsets = (starts[:, None] + bag.offsets[:-1]).flatten()
         sums = functional.embedding_bag(
             bag.indices.repeat(weights.shape[1]),
             self.items(item_rows),
-            offsets,
+            (starts[:, None] + bag.offsets[:-1]).flatten(),
             mode="sum",
             per_sample_weights=weights.T.flatten(),
         )

@@ -114,6 +114,5 @@ class SharedSpectrum:
     def __call__(self, k):
         """Return a ``Spectrum`` of at least k singular vectors."""
         if self.found is None:
-            size = max(k, self.n_components)
-            self.found = spectrum_of(self.chosen, size, self.seed)
+            self.found = spectrum_of(self.chosen, max(k, self.n_components), self.seed)
         return self.found
