@@ -141,12 +141,9 @@ def inclusion_log_prob(counts, n_users, batch_size):
     """
     left_out = n_users - np.asarray(counts, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        log_missing = (
-            gammaln(left_out + 1)
-            - gammaln(left_out - batch_size + 1)
-            - gammaln(n_users + 1)
-            + gammaln(n_users - batch_size + 1)
-        )
+        log_missing = gammaln(left_out + 1) - gammaln(left_out - batch_size + 1)
+        log_missing -= gammaln(n_users + 1)
+        log_missing += gammaln(n_users - batch_size + 1)
     log_missing = np.where(left_out < batch_size, -np.inf, log_missing)
     return np.log(-np.expm1(np.minimum(log_missing, -1e-12)))
 
