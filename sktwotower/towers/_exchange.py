@@ -192,17 +192,14 @@ class Exchange:
 
     def _whole(self, name, rows, users):
         """Return the rows (p, ...) of a table, given those of this process (m, ...)."""
-        division, device = self.divisions[name], rows.device
+        division = self.divisions[name]
         whole = rows.new_zeros(division.n_columns, *rows.shape[1:])
+        whole[division.of(self.group.rank)] = rows
         for rank in range(self.group.size):
-            columns, is_own = division.of(rank), rank == self.group.rank
-            if is_own:
-                whole[torch.from_numpy(columns).to(device)] = rows
+            columns = division.of(rank)
             if not users:
                 columns = columns[division.is_common[columns]]
-            places = torch.from_numpy(columns).to(device)
-            part = whole[places].to(self.device)
+            part = whole[columns].to(self.device)
             self.group.run(distributed.broadcast, part, rank)
-            if not is_own:
-                whole[places] = part.to(rows)
+            whole[columns] = part.to(rows)
         return whole
