@@ -93,8 +93,7 @@ class _WantedRows:
         is_new = np.append(known, -1)[at] != asked
         new, at_new = np.unique(asked[is_new], return_inverse=True)
         at[is_new] = n + at_new
-        room = weight.new_zeros(len(new), weight.shape[1])
-        values = torch.cat([self.grad[:n], room])
+        values = torch.cat([self.grad[:n], weight.new_zeros(len(new), weight.shape[1])])
         values.index_add_(0, torch.from_numpy(at).to(weight.device), grads.to(weight))
         ids = torch.from_numpy(np.append(known, new)).to(weight.device)
         weight.grad = torch.sparse_coo_tensor(
