@@ -295,19 +295,13 @@ class EmbeddingMapDisplay(Display):
             members = np.flatnonzero(groups == name)
             purity = (groups[around[members]] == name).mean(axis=1)
             x, y = positions[members[purity.argmax()]]
-            style |= {"color": color, "ha": _alignment(x, positions[:, 0])}
+            style |= {"color": color, "ha": "center"}
             text = self.ax_.text(x, y, name, va="center", **style)
             box = text.get_window_extent()
             if any(box.overlaps(other.get_window_extent()) for other in self.texts_):
                 text.remove()  # the legend names it
             else:
                 self.texts_.append(text)
-
-
-def _alignment(x, all_x):
-    """Return the alignment of a text at x that keeps it inside the picture."""
-    share = (x - all_x.min()) / max(np.ptp(all_x), 1e-12)
-    return "left" if share < 0.25 else "right" if share > 0.75 else "center"
 
 
 def _projection(method, n_items, random_state):

@@ -12,10 +12,7 @@ import pandas as pd
 from sktwotower._tables._messages import check_count
 from sktwotower.metrics._hits import standard_error
 
-from ._style import COLORS, HATCHES, Display, bar_style, ink, round_numbers, two_tables
-
-# On a linear scale the popular items would leave the rare ones bars of no height.
-SCALE = (lambda share: np.sqrt(np.maximum(share, 0)), np.square)
+from ._style import COLORS, HATCHES, Display, bar_style, ink, two_tables
 
 
 class RecallByPopularityDisplay(Display):
@@ -23,8 +20,7 @@ class RecallByPopularityDisplay(Display):
 
     A model that recommends only popular items finds nothing on the left. The items are
     sorted by their number of users in fit and cut into groups with about the same
-    number of held-out events. The heights are square roots of the shares, so that bars
-    of rare items can be seen; a bar of height zero is marked "0". Make it with
+    number of held-out events. A bar of height zero is marked "0". Make it with
     `from_estimator`.
 
     Parameters
@@ -67,7 +63,7 @@ class RecallByPopularityDisplay(Display):
     >>> recall = pd.DataFrame({"mine": [0.1, 0.2]}, index=["1-9", "10-50"])
     >>> display = RecallByPopularityDisplay(recall=recall, k=20)
     >>> display.plot().ax_.get_ylabel()
-    'share found in the first 20 (square-root scale)'
+    'share found in the first 20'
     >>> plt.show()
     """
 
@@ -188,8 +184,6 @@ class RecallByPopularityDisplay(Display):
         >>> plt.show()
         """
         ax = self._start(ax)
-        from matplotlib.ticker import FixedLocator
-
         n_groups, n_models = self.recall.shape
         width = 0.8 / n_models
         self.bars_ = []
@@ -208,14 +202,10 @@ class RecallByPopularityDisplay(Display):
             zeros = ["0" if share == 0 else "" for share in recall]
             # a line of no height would hide in the axis
             ax.bar_label(bars, zeros, fontsize="x-small", color=bars[0].get_facecolor())
-        ax.set_yscale("function", functions=SCALE)
-        # zero, and round shares that are not crowded below the highest bar
-        ticks = [0, *round_numbers(self.recall.max(axis=None) / 100, 1, range(-5, 1))]
-        ax.yaxis.set_major_locator(FixedLocator(ticks))
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         ax.set_xticks(np.arange(n_groups), self.recall.index)
         first = f" in the first {self.k}" if self.k else ""
-        ax.set(ylabel=f"share found{first} (square-root scale)", ylim=(0, None))
+        ax.set(ylabel=f"share found{first}", ylim=(0, None))
         ax.set_xlabel("popularity of the item: number of its users in fit")
         ax.set_title("Held-out items found, from rare to popular items")
         title = None if self.standard_error is None else "lines: ± 1 standard error"

@@ -136,7 +136,7 @@ def two_tables(pairs, index):
     return [pd.DataFrame({m: p[i] for m, p in pairs.items()}, index) for i in range(2)]
 
 
-def round_numbers(low, high, powers=range(9)):
+def round_numbers(low, high):
     """Return the numbers 1, 2, 5, ... times powers of 10 from `low` to `high`."""
-    numbers = [digit * 10**power for power in powers for digit in (1, 2, 5)]
+    numbers = [digit * 10**power for power in range(9) for digit in (1, 2, 5)]
     return [number for number in numbers if low <= number <= high]
