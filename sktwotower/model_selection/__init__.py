@@ -7,10 +7,9 @@ events (`LastNSplit`) for the next item, and by whole items or users (`ColdItemS
 parameters that are worth a search.
 """
 
-from ._cold_splitters import ColdItemSplit, ColdUserSplit
 from ._prequential import prequential_validate
 from ._search_space import search_space
-from ._splitters import LastNSplit, TimeSplit
+from ._splitters import ColdItemSplit, ColdUserSplit, LastNSplit, TimeSplit
 
 __all__ = [
     "ColdItemSplit",

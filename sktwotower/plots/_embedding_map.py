@@ -311,8 +311,7 @@ def _projection(method, n_items, random_state):
     if method == "auto":
         method = "umap" if importlib.util.find_spec("umap") else "tsne"
     if method == "umap":
-        remedy = "pip install umap-learn"
-        message = f"method='umap' needs UMAP, which is not installed: {remedy}."
+        message = "method='umap' needs UMAP (not installed): pip install umap-learn."
         # with a seed and several threads it warns that results are not reproducible
         n_jobs = -1 if random_state is None else 1
         return imported("umap", message).UMAP(random_state=random_state, n_jobs=n_jobs)

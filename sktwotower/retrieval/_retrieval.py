@@ -21,8 +21,8 @@ from ._explained_score import explain
 from ._fitted_state import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
-from ._ranked_table import ranked_table, write_parquet
 from ._requests import read_request
+from ._similar_items import ranked_table, write_parquet
 
 
 class _Rest(TypedDict, total=False):

@@ -230,9 +230,8 @@ class ShownCounts:
         that of its item or user.
         """
         shown, chosen = sums[0].T
-        known = np.divide(
-            chosen, shown, where=shown > 0, out=np.full(len(shown), np.nan)
-        )
+        with np.errstate(invalid="ignore"):  # nothing was shown yet: nan
+            known = chosen / shown
         rates, found = {"all": known}, {}
         sums = zip(self.groupings, np.swapaxes(sums, 1, 2), strict=True)
         for each, (shown, chosen) in sums:

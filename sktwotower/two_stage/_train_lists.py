@@ -94,8 +94,7 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
         early = rows.part(~late).fit(recipe).scores
         order, later_gains = lists.choose(frozen, early, late)
         updated, others = lists.choose(as_of, early, late)
-        others = others.drop(columns="order").add_suffix("_updated")
-        later_gains = later_gains.join(others)
+        later_gains = later_gains.join(others.iloc[:, 1:].add_suffix("_updated"))
     else:
         folds = (rng.permutation(shown.users.max() + 1) % N_FOLDS)[shown.users]
 
