@@ -4,7 +4,6 @@ import os
 import re
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -225,10 +224,10 @@ def test_what_has_no_sure_key_is_fitted_each_time(tmp_path):
     }
     for name, (transformer, has_key) in cases.items():
         assert (_transformers._key(transformer, table) is not None) == has_key, name
-        described = SimpleNamespace(
-            transformer=clone(transformer), side="item", dtypes=("float64", "float64")
-        )
-        fitted, output = _transformers.fit_transform(described, table, str(tmp_path))
+        described = _transformers.Described()
+        described.transformer, described.side = clone(transformer), "item"
+        described.columns, described.dtypes = list(table), list(table.dtypes)
+        fitted, output = described.fit_transform(table, str(tmp_path))
         assert output.shape[0] == 3 and hasattr(fitted, "transform")
     interactive = FunctionTransformer(unit)
     module, unit.__module__ = unit.__module__, "__main__"
