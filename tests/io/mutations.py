@@ -76,7 +76,8 @@ def overwritten(data, rng):
 def swapped(data, rng):
     """Exchange the contents of two members, under the old checksums."""
     members = members_of(data)
-    a, b = rng.choice([name for name in members if name != META], 2)
+    others = [name for name in members if name != META]
+    a, b = rng.choice(others, 2, replace=False)
     members[a], members[b] = members[b], members[a]
     return assembled([*members.items()])
 
