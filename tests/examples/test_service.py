@@ -137,7 +137,7 @@ def test_two_thousand_requests_of_estimator_runtime_and_service(client, models):
         ("/recommend", {}, 422, "body.user: Field required"),
         ("/recommend", [], 422, "body"),
         ("/recommend", {"user": "u" * 200_000}, 413, "at most 200000 bytes"),
-        ("/recommend", {"user": "u1", "where": {"no": 1}}, 400, "not a column of"),
+        ("/recommend", {"user": "u1", "where": {"no": 1}}, 400, "has no such column"),
         ("/recommend", {"user": "u1", "context": {"hour": 1}}, 400, "not learnt from"),
         ("/recommend", {"user": "u1", "max_per": {"item": 0}}, 400, "max_per"),
         ("/recommend", {"user": "u1", "diversity": 2}, 400, "from 0 to 1"),
