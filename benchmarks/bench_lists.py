@@ -16,8 +16,8 @@ mean over lists of the area under the ROC curve and of NDCG@10; intervals are of
 mean over seeds, by lists. ``learn_s``: CPU seconds of all that is learnt after fit.
 
 Failure: on news two stages by hour are below the click rate by hour, or "fitted once"
-they are below the click rate, beyond the interval; on KuaiRand the AUC by day is less
-than .02 above that of the click rate by day.
+they are below the click rate, beyond the interval; on KuaiRand the AUC of two stages,
+fitted once, is less than .015 above that of the click rate, or they are behind by day.
 """
 
 import argparse
@@ -158,9 +158,9 @@ def failures(name, figures):
     ways = ["fitted once", "by hour"] if name == "news" else ["by day"]
     wrong = [f"{name}: two stages {how} are behind" for how in ways if behind(how)]
     if name == "kuairand":
-        lead = found[f"{STAGES}, by day"] - found[f"{RATE}, by day"]
-        if lead.mean() < 0.02:
-            wrong.append("kuairand: two stages by day are hardly above the click rate")
+        lead = found[f"{STAGES}, fitted once"] - found[f"{RATE}, fitted once"]
+        if lead.mean() < 0.015:
+            wrong.append("kuairand: two stages are hardly above the click rate")
     return wrong
 
 
