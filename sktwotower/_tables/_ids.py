@@ -120,7 +120,7 @@ def known_positions(ids, known, name, source):
     if len(ids) and (positions < 0).all() and _of_another_type(ids, known):
         warn(
             f"None of the ids in {name} is known, and they have another type: "
-            f"{type_name(ids)}, not {type_name(known)} of {source}. Convert them."
+            f"{type_name(ids)}, those of {source} {type_name(known)}. Convert them."
         )
     return positions
 

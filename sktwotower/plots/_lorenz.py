@@ -137,6 +137,8 @@ class LorenzCurveDisplay(Display):
         params = {"max_users": max_users, "random_state": random_state}
         params |= {"baselines": baselines, "name": name}
         ranking, models = cls._rank(estimator, X, y, k, **params)
+        if EVENTS in models:
+            raise ValueError(f"No model can have the name {EVENTS!r} of another curve.")
         counts = {
             label: np.bincount(found[found >= 0], minlength=len(ranking.item_counts))
             for label, found in models.items()

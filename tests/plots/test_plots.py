@@ -745,8 +745,7 @@ def test_names_that_are_taken_are_refused(display):
         display.from_estimator(Ranked(), None, name=3)
     if display is LorenzCurveDisplay:
         with pytest.raises(
-            ValueError,
-            match="name 'events in the training data', which another curve has",
+            ValueError, match="name 'events in the training data' of another curve"
         ):
             display.from_estimator(Ranked(), None, name="events in the training data")
 

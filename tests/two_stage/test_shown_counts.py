@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sktwotower.two_stage._context import Context
 from sktwotower.two_stage._list_stage import ListStage
 from sktwotower.two_stage._shown_counts import HALF_LIVES, Showings, ShownCounts
 from sktwotower.two_stage._side_columns import Encoder
@@ -181,7 +182,7 @@ def test_forged_counts_are_refused(change, message):
 
 def test_columns_that_are_counted_must_be_known():
     _, counts = ShownCounts.empty(ENCODERS, SPAN).count(drawn())
-    row = SimpleNamespace(encoders=[Encoder("topic", LEVELS)])
+    row = Context(["topic"], [], [Encoder("topic", LEVELS)])
     lists = ListStage(*[None] * 9)._replace(counts=counts, rows=row)
     sides = {"users": ["user__sex"], "items": []}
     sides = {name: SimpleNamespace(names=names) for name, names in sides.items()}
