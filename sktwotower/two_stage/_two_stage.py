@@ -12,18 +12,17 @@ from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
 from sktwotower._records import record
-from sktwotower._tables._messages import check_count, one_call
+from sktwotower._tables._messages import one_call
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
 from sktwotower.features._after_fit import parameter_without
-from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._requests import read_request
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._fit_stages import StageRecipe, learn, learn_more
 from ._fitted_stages import FittedStages
-from ._ranker_importance import importance
+from ._ranker_importance import RankerImportanceMixin
 from ._stage_parameters import TwoStageParameters
 
 
@@ -38,7 +37,7 @@ def _has_lists(estimator):
 
 
 @record
-class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
+class TwoStageRecommender(RetrievalMixin, RankerImportanceMixin, TwoStageParameters):
     __doc__ = TwoStageParameters.__doc__
 
     _fitted: FittedStages
@@ -418,76 +417,3 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         features, pairs = fitted.describer.candidates(query, past, indices, scores)
         table = fitted.describer.with_ids(query, features, *pairs[:2])
         return in_library(table, library_for(self, fitted, X, history))
-
-    def feature_importance(
-        self, X=None, y=None, *, n_repeats=3, max_users=None, random_state=None
-    ) -> pd.DataFrame:
-        """Return how much NDCG is lost without each group of features.
-
-        The features of a group are shuffled together among all candidates, and the
-        candidates ranked again.
-
-        Parameters
-        ----------
-        X : dataframe or array-like of shape (n_events, n_columns), default=None
-            Held-out events with the columns of fit. None: up to 300 users of fit, with
-            a ranker that was trained on other users.
-        y : array-like of shape (n_events,), default=None
-            As in `fit`; only events with y > 0 are to be found. Ignored without X.
-        n_repeats : int, default=3
-            How often each group is shuffled, >= 1; figures are means.
-        max_users : int, default=None
-            Size of a random sample of the users of X, or of their requests, if there is
-            a ``context``. None: all.
-        random_state : int, RandomState instance or None, default=None
-            Draws the sample and shuffles.
-
-        Returns
-        -------
-        DataFrame
-            One row per group, the largest loss first. Columns: ``group``, ``features``
-            (their names, a list), ``ndcg_lost`` (mean over users of the NDCG at
-            ``n_neighbors`` minus that with the group shuffled), ``lower`` and ``upper``
-            (its 95 % interval, from the standard error over users). It is a table of
-            the library of X, see `recommend`. ``attrs``, which only tables of pandas
-            have, holds the ``ndcg`` with all features and the ``n_neighbors``.
-
-        Raises
-        ------
-        NotFittedError
-            If fit has not been called.
-        ValueError
-            If no ranker was trained, or X has no positive event.
-
-        Notes
-        -----
-        With ``blend_`` 0, the ranker's own order is judged, as if ``blend_`` were 1.
-        The figures show what this ranker uses: if two groups hold the same
-        information, either can replace the other.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
-        >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
-        ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
-        >>> rng = np.random.default_rng(0)
-        >>> X = [[user, item] for user in range(60)
-        ...      for item in rng.permutation(shelves[user % 2])[:4]]
-        >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
-        >>> table = model.feature_importance(n_repeats=1, random_state=0)
-        >>> table[["group", "ndcg_lost"]].head(2).round(1)
-                     group  ndcg_lost
-        0  chosen together        0.2
-        1        retrieval        0.1
-        """
-        fitted = fitted_of(self)
-        check_count(n_repeats, "n_repeats")
-        if fitted.ranker is None:
-            raise ValueError(
-                "There is no ranker whose features could be important: fit warned why "
-                "none was trained. Raise n_candidates, or fit on more events."
-            )
-        how = {"max_users": max_users, "rng": random_state}
-        table = importance(self, fitted, X, y, n_repeats=n_repeats, **how)
-        return in_library(table, library_for(self, fitted, X))
