@@ -1,7 +1,8 @@
 """Figures of each user, kept so that intervals can be recomputed.
 
 Input: for each system the figure of each user, (n_users,), in the same order.
-Output: ``results/per_user/NAME.npz`` with one float16 array per system; intervals.
+Output: ``results/per_user/NAME.npz`` with one float16 array per system, or per system
+and figure; intervals.
 """
 
 import numpy as np
@@ -26,6 +27,11 @@ def read(name):
         return {}
     with np.load(path) as arrays:
         return {key: arrays[key].astype(np.float64) for key in arrays.files}
+
+
+def named(system, figure):
+    """Return the name of an array where a file has several figures of a system."""
+    return f"{system}, {figure}"
 
 
 def interval(difference, repeats=2000):

@@ -14,7 +14,9 @@ over the whole catalog without the items that the user has in train:
 Models with a grid are fitted with each of its values on train, cut once more as test
 is; the best by NDCG@10 is fitted on all of train. Ours is fitted with its defaults,
 once per seed, without and with ``time``. The rows of these data sets and models replace
-those of earlier runs. With ``--max-epochs`` nothing is written.
+those of earlier runs, and so do each user's figures (``results/per_user``), of which
+those that the tables show are kept, a mean over seeds. With ``--max-epochs`` nothing is
+written.
 
 Failure: if both are measured, ours with ``time`` is not better than ours without.
 """
@@ -36,6 +38,7 @@ from _common import (
     write_results,
 )
 from _next_baselines import MarkovChain, NextItemRidge
+from _per_user import keep, named
 from _systems import OURS, judge
 from bench_quality import line, summary
 
@@ -182,9 +185,25 @@ def _plain(params):
     }
 
 
+def shown_of(data):
+    """Return the names of the figures that the table of a data set shows."""
+    return NEXT_ITEM if data.endswith("-last") else LATER
+
+
+def keep_users(run):
+    """Keep the shown figures of each user; those of models not measured now stay."""
+    if run.figures:
+        arrays = {
+            named(system, figure): users[figure]
+            for system, users in run.figures.items()
+            for figure in shown_of(run.data)
+        }
+        keep(f"next_{run.data}", arrays)
+
+
 def report(run):
     """Print the table of a data set, and ours against the best baseline."""
-    shown = NEXT_ITEM if run.data.endswith("-last") else LATER
+    shown = shown_of(run.data)
     rows = pd.DataFrame(run.rows).groupby("system", sort=False)
     table = pd.DataFrame(
         {
@@ -245,6 +264,7 @@ def main():
         if arguments.written:
             wrong += failures(run) if {OURS, IN_TIME} <= set(run.figures) else []
             write_results("next", replaced(read_results("next"), rows))
+            keep_users(run)
     assert not wrong, "\n".join(wrong)
 
 

@@ -2,11 +2,15 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+import _per_user  # noqa: E402
+import bench_next  # noqa: E402
 from _per_user import gain  # noqa: E402
 from bench_ablations import DEFAULTS, rows_of_differences  # noqa: E402
 from bench_neighbors import crossover  # noqa: E402
@@ -39,3 +43,30 @@ def test_a_graph_pays_once_its_build_is_earned():
     ]
     rows = [{"vectors": "made", "items": 9} | row for row in rows]
     assert crossover(rows)["pays_from"] == pytest.approx(100_000)
+
+
+def users_of(**figures):
+    """Return a run whose users have one value of all figures of a system."""
+    names = ["recall@10", "recall@20", "ndcg@10"]
+    tables = {k: pd.DataFrame(dict.fromkeys(names, v)) for k, v in figures.items()}
+    return SimpleNamespace(data="made-last", figures=tables)
+
+
+def test_a_call_for_some_models_keeps_the_users_of_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(_per_user, "FOLDER", tmp_path)
+    bench_next.keep_users(users_of(EASE=[0.5, 0], ridge=[1, 0]))
+    bench_next.keep_users(users_of(ridge=[0, 0.25]))
+    kept = _per_user.read("next_made-last")
+    assert {name: list(values) for name, values in kept.items()} == {
+        "EASE, recall@10": [0.5, 0],
+        "EASE, ndcg@10": [0.5, 0],
+        "ridge, recall@10": [0, 0.25],
+        "ridge, ndcg@10": [0, 0.25],
+    }
+    bench_next.keep_users(users_of())  # nothing could be measured
+    assert len(_per_user.read("next_made-last")) == 4
+    bench_next.keep_users(users_of(ridge=[1, 1, 1]))  # another split
+    assert set(_per_user.read("next_made-last")) == {
+        "ridge, recall@10",
+        "ridge, ndcg@10",
+    }
