@@ -242,9 +242,13 @@ def _cold_items(frame, name):
     row = frame.loc["all"].iloc[0]
     for k in frame.attrs["k"]:
         if row[f"cold_share@{k}"] > 0:
+            right = "no held-out event is of such an item."
+            if "cold items" in frame.index:
+                right = (
+                    f"of these places {row[f'cold_precision@{k}']:.1%} are right, of "
+                    f"all {k} on average {row[f'precision@{k}']:.1%}."
+                )
             yield (
                 f"Items without an event in training take {row[f'cold_share@{k}']:.1%} "
-                f"of the first {k} places of {name};\nof these places "
-                f"{row[f'cold_precision@{k}']:.1%} are right, of all {k} on average "
-                f"{row[f'precision@{k}']:.1%}."
+                f"of the first {k} places of {name};\n{right}"
             )
