@@ -5,10 +5,11 @@ Output: ``results/per_user/NAME.npz`` with one float16 array per system, or per 
 and figure; intervals.
 """
 
-import numpy as np
-from _common import RESULTS
+from pathlib import Path
 
-FOLDER = RESULTS / "per_user"
+import numpy as np
+
+FOLDER = Path(__file__).parent / "results" / "per_user"
 
 
 def keep(name, figures):
@@ -20,9 +21,9 @@ def keep(name, figures):
     np.savez_compressed(FOLDER / f"{name}.npz", **arrays)
 
 
-def read(name):
+def read(name, folder=None):
     """Return what was kept, a dict of float64 arrays; empty if there is nothing."""
-    path = FOLDER / f"{name}.npz"
+    path = (folder or FOLDER) / f"{name}.npz"
     if not path.exists():
         return {}
     with np.load(path) as arrays:

@@ -1,4 +1,4 @@
-"""Are the figures of the texts those of the result files?
+"""Are the figures and claims of the texts those of the result files?
 
 Call: ``python benchmarks/fill.py`` writes the figures of ``results/*.jsonl`` into the
 texts; ``--check`` only names the places that differ, and fails if there are any;
@@ -35,6 +35,27 @@ A figure is rounded once, from the mean, to three digits after the point, or
 
 Figures with a unit or digits are not compared.
 
+The words of a claim are computed, too: which of three is true, for "more", "level" and
+"less" (``words=``; "ahead of / level with / behind" without)::
+
+    EASE is <!-- claim file=quality_lastfm; a=EASE; b=iALS; show=ndcg@20 -->level
+    with<!-- end --> iALS.
+
+``a`` and ``b`` are names of systems (``by=model``: of that key). ``b=others`` stands
+for each other system of the file and data, but those in ``except``: more than each of
+them, less than at least one, or else level. How sure a difference is comes
+
+- from the figures of each user (``results/per_user``), by the 95 % interval of the mean
+  difference, user by user;
+- without these, from the standard errors of both, as if users were not the same, which
+  makes the interval wider;
+- with ``within=10``, for seconds and sizes, from the ratio: level within 10 %.
+
+Where rows have the difference itself, ``a`` and ``b`` are left out: ``unit=±``, of a
+difference and half its interval, ``unit=se``, of one and its standard error, or
+``unit=ends``, of the ends of its interval. In a table, a column with ``words=`` has
+claims.
+
 A table below ``<!-- origins -->`` has a row for each result file: the commit that was
 measured, and the machine.
 
@@ -61,19 +82,21 @@ A table is a ``csv-table`` whose cells are divided by ``|``, below such a commen
 """
 
 import argparse
-import json
 import re
 import subprocess
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
+from _claims import claimed
+from _queries import RESULTS, figures, parsed, read
+
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 TEXTS = ["README.md", "benchmarks/README.md"]
 TEXTS += sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.rst"))
 TEXTS += sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("notebooks/*.ipynb"))
-INLINE = re.compile(r"(<!-- figure (.*?) -->)(.*?)(?=<!-- end -->)", re.DOTALL)
+INLINE = re.compile(
+    r"(<!-- ((?:figure|claim) .*?) -->)(.*?)(?=<!-- end -->)", re.DOTALL
+)
 TABLE = re.compile(
     r"(<!-- figures(.*?)-->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)+)", re.DOTALL
 )
@@ -81,105 +104,15 @@ ORIGINS = re.compile(
     r"(<!-- (origins) -->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)*)", re.DOTALL
 )
 RST_INLINE = re.compile(
-    r"^(\.\. figure (\S[^\n]*)\n\.\. \|[^|\n]+\| replace:: )([^\n]*)", re.MULTILINE
+    r"^(\.\. ((?:figure|claim) \S[^\n]*)\n\.\. \|[^|\n]+\| replace:: )([^\n]*)",
+    re.MULTILINE,
 )
 RST_TABLE = re.compile(
     r"^(\.\. figures(.*?)\n\n\.\. csv-table::[^\n]*\n(?:   :[^\n]*\n)+\n   [^\n]*\n)"
     r"((?:   [^\n]*\n)+)",
     re.MULTILINE | re.DOTALL,
 )
-NOT_KEYS = {"file", "show", "unit", "digits", "scale", "stat", "gap"}
-AS_IS = re.compile(r"\b(unit|digits)=")
-STATS = {"mean": lambda v: sum(v) / len(v), "min": min, "max": max}
-
-
-def read(name, results=RESULTS):
-    """Return the rows of a result file."""
-    path = Path(results) / f"{name}.jsonl"
-    if not path.exists():
-        raise ValueError(f"no file {path.name} in {path.parent}: run its benchmark")
-    return parsed_lines(path, path.stat().st_mtime_ns)
-
-
-@cache
-def parsed_lines(path, changed):
-    """Return the rows of a file as it was at the time ``changed``."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-
-def parsed(text):
-    """Return the pairs of ``key=value; key=value``."""
-    pairs = [part.split("=", 1) for part in text.split(";") if part.strip()]
-    if bad := [pair[0] for pair in pairs if len(pair) == 1]:
-        raise ValueError(f"expected key=value, got {bad[0]!r}")
-    return {key.strip(): value.strip() for key, value in pairs}
-
-
-def rounded(value, unit=None, digits=None, scale=1):
-    """Return a figure as it is printed: .365, -.004, 1.6 s, 25 s or 3 min."""
-    sign = "+" if unit == "gain" else ""
-    if digits is not None:
-        return f"{value * float(scale):{sign},.{int(digits)}f}"
-    if unit == "s":
-        if value >= 120:
-            return f"{value / 60:.0f} min"
-        return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
-    if unit == "ms":
-        return f"{value:.2f}" if value < 9.995 else f"{value:.0f}"
-    if unit == "percent":
-        return f"{100 * value:.1f}"
-    if unit not in (None, "gain"):
-        known = "'s', 'ms', 'percent', 'gain', '±'"
-        raise ValueError(f"unit must be {known} or left out, got {unit!r}")
-    return re.sub(r"^([+-]?)0\.", r"\1.", f"{value:{sign}.3f}")
-
-
-def rows_of(spec, results=RESULTS):
-    """Return the rows that ``spec`` (a dict) asks for; none where it allows a gap."""
-    if missing := {"file", "show"} - set(spec):
-        raise ValueError(f"{sorted(missing)[0]}= is missing in {spec}")
-    try:
-        rows = read(spec["file"], results)
-    except ValueError:
-        if spec.get("gap") == "old":
-            return []
-        raise
-    wanted = {key: value for key, value in spec.items() if key not in NOT_KEYS}
-    found = [
-        row for row in rows if all(str(row.get(k)) == v for k, v in wanted.items())
-    ]
-    if not found and "gap" not in spec:
-        raise ValueError(f"no row of {spec['file']}.jsonl has {wanted}")
-    names = shown_in(spec, found)
-    found = [row for row in found if all(name in row for name in names)]
-    if not found and "gap" not in spec:
-        raise ValueError(f"no row of {spec['file']}.jsonl has {names} of {wanted}")
-    return found
-
-
-def shown_in(spec, rows):
-    """Return the names of the figures that are shown."""
-    is_one = any(spec["show"] in row for row in rows)  # also a name with a slash
-    names = [spec["show"]] if is_one else spec["show"].split(" / ")
-    return [name.strip() for name in names]
-
-
-def figures(spec, results=RESULTS):
-    """Return the figures that ``spec`` (a dict) asks for, as text.
-
-    None for a gap, and None instead of a list if what is there is to stay.
-    """
-    if not (rows := rows_of(spec, results)):
-        return None if spec["gap"] == "old" else []
-    stat = STATS[spec.get("stat", "mean")]
-    how = {"digits": spec.get("digits"), "scale": spec.get("scale", 1)}
-    unit, names = spec.get("unit"), shown_in(spec, rows)
-    units = ["gain", None] if unit == "±" else [unit] * len(names)
-    found = [
-        rounded(stat([row[name] for row in rows]), each, **how)
-        for name, each in zip(names, units, strict=True)
-    ]
-    return [" ± ".join(found)] if unit == "±" else found
+AS_IS = re.compile(r"\b(unit|digits|words)=")
 
 
 def in_bold(group):
@@ -208,7 +141,8 @@ def filled_table(head, cells, results):
     for i, row in enumerate(specs):
         for j, column in enumerate(columns):
             if "-" not in (row, column):
-                found[i, j] = figures(parsed(row) | parsed(column), results)
+                spec = parsed(row) | parsed(column)
+                found[i, j] = (claimed if "words" in spec else figures)(spec, results)
     found = {at: cell for at, cell in found.items() if cell is not None}
     compared = {at: v for at, v in found.items() if not AS_IS.search(columns[at[1]])}
     for (i, j), cell in found.items():
@@ -239,7 +173,8 @@ def filled(text, results=RESULTS, name="text"):
             differences.append(f"{name}, line {line}: {old!r}, measured {new!r}")
 
     def inline(match):
-        found = figures(parsed(match[2]), results)
+        kind, _, text = match[2].partition(" ")
+        found = (claimed if kind == "claim" else figures)(parsed(text), results)
         new = match[3] if found is None else " / ".join(found)
         note(match, match[3], new)
         return match[1] + new

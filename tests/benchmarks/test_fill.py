@@ -1,25 +1,18 @@
 """Figures of README and of the benchmarks come from the result files."""
 
-import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(
-        name, ROOT / "benchmarks" / f"{name}.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fill = script("fill")
+import fill  # noqa: E402
+from _common import machine  # noqa: E402
+from _queries import rounded  # noqa: E402
 
 ROWS = [
     {"system": "EASE", "seed": 0, "recall": 0.27545, "ndcg": 0.42, "fit_s": 2.94},
@@ -57,8 +50,10 @@ def test_the_texts_have_marked_figures():
     text = (ROOT / "README.md").read_text("utf-8")
     assert len(fill.TABLE.findall(text)) >= 1 and len(fill.INLINE.findall(text)) >= 5
     assert text.count("<!-- figures") == len(fill.TABLE.findall(text))
-    assert text.count("<!-- figure ") == len(fill.INLINE.findall(text))
-    assert "\n<!-- figure " not in text, "at the start of a line it ends a paragraph"
+    inline = text.count("<!-- figure ") + text.count("<!-- claim ")
+    assert inline == len(fill.INLINE.findall(text))
+    started = "at the start of a line it ends a paragraph"
+    assert not re.search(r"\n<!-- (figure|claim) ", text), started
     benchmarks = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
     assert len(fill.TABLE.findall(benchmarks)) >= 5
 
@@ -123,7 +118,7 @@ def test_figures_of_a_page_of_the_documentation(results):
 def test_no_mark_of_a_page_is_passed_over(name):
     text = (ROOT / name).read_text("utf-8")
     assert text.count(".. figures") == len(fill.RST_TABLE.findall(text))
-    marks = [line for line in text.splitlines() if line.startswith(".. figure ")]
+    marks = re.findall(r"^\.\. (?:figure|claim) ", text, re.MULTILINE)
     assert len(marks) == len(fill.RST_INLINE.findall(text))
 
 
@@ -143,7 +138,7 @@ def test_no_mark_of_a_page_is_passed_over(name):
     ],
 )
 def test_rounding(value, unit, text):
-    assert fill.rounded(value, unit) == text
+    assert rounded(value, unit) == text
 
 
 def test_a_gain_has_its_interval_and_rows_of_other_kinds_do_not_count(tmp_path):
@@ -178,8 +173,8 @@ def test_files_that_are_not_there_are_named(tmp_path, monkeypatch):
 
 
 def test_digits_and_scale():
-    assert fill.rounded(1_851_662.2, digits="0") == "1,851,662"
-    assert fill.rounded(0.0996, digits="1", scale="100") == "10.0"
+    assert rounded(1_851_662.2, digits="0") == "1,851,662"
+    assert rounded(0.0996, digits="1", scale="100") == "10.0"
 
 
 @pytest.mark.parametrize(
@@ -282,6 +277,6 @@ def test_all_scripts_that_write_results_say_what_was_measured():
 
 
 def test_a_row_says_what_was_measured():
-    row = json.loads(json.dumps(script("_common").machine()))
+    row = json.loads(json.dumps(machine()))
     assert {"cpu", "threads", "python", "commit", "versions"} <= set(row)
     assert {"numpy", "torch", "scikit-learn"} <= set(row["versions"])

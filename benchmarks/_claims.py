@@ -1,0 +1,124 @@
+"""Claims: whether one system finds more than another, or takes longer, in words.
+
+Input: ``file=next; data=ml-1m-last; a=EASE; b=ridge; show=ndcg@10``, result files.
+Output: one of three words, for more, level and less (`fill` has the rules).
+"""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from _per_user import gain, named, read
+from _queries import RESULTS, STATS, rows_of, shown_in
+
+WORDS = "ahead of / level with / behind"
+# Mean over users of kept figures (float16) and of rows: the same run, or another one.
+SAME_RUN = 5e-4
+
+
+def claimed(spec, results=RESULTS):
+    """Return the words that are true, in a list; empty for a gap, None to leave it."""
+    words = spec.get("words", WORDS).split(" / ")
+    if len(words) != 3:
+        raise ValueError(f"words= needs three, for more, level and less, got {words}")
+    found = verdict(spec, results)
+    if found is None:
+        return None if spec["gap"] == "old" else []
+    return [words[1 - found]]
+
+
+def verdict(spec, results=RESULTS):
+    """Return 1 for more, 0 for level, -1 for less; None where there is a gap."""
+    if "a" not in spec:
+        return _of_difference(spec, results)
+    if "b" not in spec:
+        raise ValueError(f"b= is missing in {spec}: a system, or others")
+    others = _others(spec, results) if spec["b"] == "others" else [spec["b"]]
+    signs = [_of_pair(spec, other, results) for other in others]
+    if not signs or None in signs:
+        return None
+    return min(signs)
+
+
+def _others(spec, results):
+    """Return the names of the systems that ``a`` is compared with."""
+    key = spec.get("by", "system")
+    left_out = [spec["a"], *spec.get("except", "").split(" / ")]
+    names = dict.fromkeys(str(row[key]) for row in rows_of(spec, results) if key in row)
+    found = [name for name in names if name not in left_out]
+    if not found and "gap" not in spec:
+        raise ValueError(f"there are no others in {spec}")
+    return found
+
+
+def _of_pair(spec, b, results):
+    """Return the sign of the difference between ``a`` and ``b``."""
+    key = spec.get("by", "system")
+    rows = [rows_of(spec | {key: name}, results) for name in (spec["a"], b)]
+    if not all(rows):
+        return None
+    if len(shown_in(spec, rows[0])) > 1:
+        raise ValueError(f"a claim is about one figure: {spec['show']}")
+    means = [_mean(each, spec["show"]) for each in rows]
+    if "within" in spec:
+        ratio = 1 + float(spec["within"]) / 100
+        return int(means[0] > ratio * means[1]) - int(means[1] > ratio * means[0])
+    half = _half_interval(spec, [spec["a"], b], rows, means, results)
+    return _sign(means[0] - means[1] - half, means[0] - means[1] + half)
+
+
+def _half_interval(spec, names, rows, means, results):
+    """Return half the 95 % interval of the difference, user by user where possible."""
+    users = [_users(spec, name, results) for name in names]
+    if all(
+        values is not None and abs(values.mean() - mean) < SAME_RUN
+        for values, mean in zip(users, means, strict=True)
+    ):
+        return gain(*users)["half_interval"]
+    name = f"{spec['show']} se"
+    if not all(name in row for each in rows for row in each):
+        raise ValueError(
+            f"{names} have no figures of each user and no {name!r}: say within= (in %)"
+        )
+    return 1.96 * float(np.hypot(*(_mean(each, name) for each in rows)))
+
+
+def _of_difference(spec, results):
+    """Return the sign of a difference that the rows have, with its interval."""
+    if not (rows := rows_of(spec, results)):
+        return None
+    names, unit = shown_in(spec, rows), spec.get("unit")
+    if len(names) != 2 or unit not in ("±", "se", "ends"):
+        raise ValueError(f"expected a= and b=, or two figures and unit= of {spec}")
+    first, second = (_mean(rows, name) for name in names)
+    if unit == "ends":
+        return _sign(first, second)
+    half = second * (1.96 if unit == "se" else 1)
+    return _sign(first - half, first + half)
+
+
+def _sign(low, high):
+    return int(low > 0) - int(high < 0)
+
+
+def _mean(rows, name):
+    return STATS["mean"]([row[name] for row in rows])
+
+
+def _users(spec, system, results):
+    """Return the figure of each user, (n_users,); None if it was not kept."""
+    folder = Path(results) / "per_user"
+    by_data = f"{spec['file']}_{spec.get('data')}", named(system, spec["show"])
+    for file, name in ((spec["file"], system), by_data):
+        path = folder / f"{file}.npz"
+        if path.exists():
+            kept = _kept(path, path.stat().st_mtime_ns)
+            if name in kept:
+                return kept[name]
+    return None
+
+
+@cache
+def _kept(path, changed):
+    """Return the arrays of a file as it was at the time ``changed``."""
+    return read(path.stem, path.parent)

@@ -1,0 +1,146 @@
+"""Claims of the texts are computed from the result files, as figures are."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import _per_user  # noqa: E402
+import fill  # noqa: E402
+from _claims import claimed, verdict  # noqa: E402
+
+TIMES = "slower than / as fast as / faster than"
+# differences from A are -.1 for each user of B, and -.1 or +.1 in turn for C
+USERS = {
+    "A": np.tile([0.2, 0.6], 50),
+    "B": np.tile([0.3, 0.7], 50),
+    "C": np.tile([0.3, 0.5], 50),
+}
+FIT_S = {"A": 10.0, "B": 10.9, "C": 20.0}
+
+
+def rows(errors=True):
+    for system, values in USERS.items():
+        row = {"data": "d", "system": system, "fit_s": FIT_S[system]}
+        row["recall"] = values.mean()
+        if errors:
+            row["recall se"] = values.std(ddof=1) / 10
+        yield row
+
+
+def written(folder, rows):
+    (folder / "made.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    written(tmp_path, rows())
+    monkeypatch.setattr(_per_user, "FOLDER", tmp_path / "per_user")
+    _per_user.keep("made", USERS)
+    return tmp_path
+
+
+def spec(**more):
+    return {"file": "made", "data": "d", "show": "recall"} | more
+
+
+def test_a_difference_is_judged_user_by_user(results):
+    # every user has .1 more by B: no doubt, though the users differ by .4
+    assert verdict(spec(a="B", b="A"), results) == 1
+    assert verdict(spec(a="A", b="B"), results) == -1
+    assert verdict(spec(a="A", b="C"), results) == 0
+    assert claimed(spec(a="C", b="A"), results) == ["level with"]
+
+
+def test_figures_of_several_are_found_by_data_and_name(results):
+    (results / "per_user" / "made.npz").unlink()
+    arrays = {_per_user.named(k, "recall"): v for k, v in USERS.items()}
+    _per_user.keep("made_d", arrays)
+    assert verdict(spec(a="B", b="A"), results) == 1
+
+
+def test_without_figures_of_users_the_interval_is_wider(results):
+    # errors of .02 each: half the interval is 1.96 * .02 * root of 2 = .056 < .1
+    (results / "per_user" / "made.npz").unlink()
+    assert verdict(spec(a="B", b="A"), results) == 1
+    wide = [row | {"recall se": 0.04} for row in rows()]  # .111 > .1
+    written(results, wide)
+    assert verdict(spec(a="B", b="A"), results) == 0
+
+
+def test_figures_of_users_of_another_run_do_not_count(results):
+    written(results, [row | {"recall se": 0.04, "recall": 0.4} for row in rows()])
+    assert verdict(spec(a="B", b="A"), results) == 0
+
+
+def test_the_best_is_ahead_of_each_other(results):
+    assert verdict(spec(a="B", b="others"), results) == 1
+    assert verdict(spec(a="C", b="others"), results) == -1  # level with A, behind B
+    assert verdict({**spec(a="C", b="others"), "except": "B"}, results) == 0
+    words = "the best / among the best / not the best"
+    assert claimed(spec(a="B", b="others", words=words), results) == ["the best"]
+    with pytest.raises(ValueError, match="there are no others"):
+        verdict({**spec(a="C", b="others"), "except": "A / B"}, results)
+
+
+def test_seconds_are_compared_by_their_ratio(results):
+    times = spec(show="fit_s", within="10", words=TIMES)
+    assert claimed(times | {"a": "A", "b": "B"}, results) == ["as fast as"]
+    assert claimed(times | {"a": "A", "b": "C"}, results) == ["faster than"]
+    assert claimed(times | {"a": "C", "b": "A"}, results) == ["slower than"]
+    assert claimed(times | {"a": "A", "b": "B", "within": "5"}, results) == [
+        "faster than"
+    ]
+
+
+def test_a_row_may_have_the_difference_itself(results):
+    gains = {"gain": 0.1, "half": 0.08, "low": -0.2, "high": -0.1}
+    written(results, [{"data": "d"} | gains])
+    assert verdict(spec(show="gain / half", unit="±"), results) == 1
+    assert verdict(spec(show="gain / half", unit="se"), results) == 0  # .1 < .157
+    assert verdict(spec(show="low / high", unit="ends"), results) == -1
+
+
+def test_words_of_texts_are_filled_and_compared(results):
+    mark = "<!-- claim file=made; a={}; b=A; show=recall -->{}<!-- end -->"
+    text = f"B is {mark.format('B', 'behind')} A."
+    new, differences = fill.filled(text, results, name="page")
+    assert new == f"B is {mark.format('B', 'ahead of')} A."
+    assert differences == ["page, line 1: 'behind', measured 'ahead of'"]
+    page = ".. claim file=made; a=C; b=A; show=recall\n.. |C| replace:: {}\n"
+    assert fill.filled(page.format("?"), results)[0] == page.format("level with")
+    table = (
+        "<!-- figures best=row\n"
+        "columns: system=A | system=B | a=B; b=A; words=more / level / less\n"
+        "row: file=made; show=recall\n-->\n\n| A | B | B than A |\n|---|---|---|\n"
+    )
+    new, _ = fill.filled(f"{table}| ? | ? | ? |\n", results)
+    assert new == f"{table}| .400 | **.500** | more |\n"
+
+
+def test_gaps_of_claims_are_those_of_figures(results):
+    gone = spec(a="A", b="gone")
+    assert claimed(gone | {"gap": "yes"}, results) == []
+    assert claimed(gone | {"gap": "old"}, results) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"a": "A"}, "b= is missing"),
+        ({"a": "A", "b": "Z"}, "no row of made.jsonl has .*Z"),
+        ({"a": "A", "b": "B", "show": "recall / fit_s"}, "is about one figure"),
+        ({"a": "A", "b": "B", "show": "fit_s"}, "say within="),
+        ({"a": "A", "b": "B", "words": "more / less"}, "needs three"),
+        ({}, "expected a= and b="),
+        ({"show": "recall / fit_s"}, "expected a= and b="),
+    ],
+)
+def test_a_wrong_claim_is_refused(results, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        claimed(spec(**wrong), results)
