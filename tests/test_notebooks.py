@@ -12,7 +12,9 @@ PATHS = sorted(FOLDER.glob("*.ipynb"))
 # Figures of a text, such as .107 or 23 %, and what holds none of the notebook's own:
 # code, figures of benchmarks (which benchmarks/fill.py fills in), 95 % intervals.
 FIGURE = re.compile(r"(?<![\w.,])(?:\.\d+|\d+(?:\.\d+)? %)")
-FOREIGN = re.compile(r"```.*?```|`[^`]*`|<!-- figure .*?<!-- end -->|95 %", re.DOTALL)
+FOREIGN = re.compile(
+    r"```.*?```|`[^`]*`|<!-- (?:figure|claim) .*?<!-- end -->|95 %", re.DOTALL
+)
 MACHINE = re.compile(r"/(home|root|tmp|work|Users)/|site-packages|ipykernel_\d")
 
 
