@@ -8,12 +8,8 @@ import math
 import time
 import warnings
 
-from sktwotower import (
-    EASERecommender,
-    ItemKNNRecommender,
-    PopularityRecommender,
-    TwoStageRecommender,
-)
+from sktwotower import EASERecommender, ItemKNNRecommender, TwoStageRecommender
+from sktwotower.baselines import PopularityRecommender
 from sktwotower.baselines._ease import seconds_of_ease
 
 # Two stages: the candidates of EASE, in the order of a ranker.

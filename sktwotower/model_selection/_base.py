@@ -12,12 +12,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 
-from sktwotower._sklearn_compat import (
-    Interval,
-    RealNotInt,
-    is_asked_for_a_sample,
-    validate_parameter_constraints,
-)
+from sktwotower import _sklearn_compat as compat
 from sktwotower._tables._columns import as_table, codes
 from sktwotower._tables._frames import DASK_FRAME, is_of, is_source
 from sktwotower._tables._messages import warn
@@ -25,8 +20,8 @@ from sktwotower._tables._messages import warn
 from ._sides_on_disk import count_rows
 
 # What parameters of splitters may be.
-COUNT = Interval(Integral, 1, None, closed="left")
-SHARE = Interval(RealNotInt, 0, 1, closed="neither")
+COUNT = compat.Interval(Integral, 1, None, closed="left")
+SHARE = compat.Interval(compat.RealNotInt, 0, 1, closed="neither")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -94,12 +89,12 @@ class InteractionSplit(BaseCrossValidator):
         2  ann  jam    3
         3  bob  jam    4
         """
-        name = type(self).__name__
-        validate_parameter_constraints(self._parameter_constraints, vars(self), name)
+        name, allowed = type(self).__name__, self._parameter_constraints
+        compat.validate_parameter_constraints(allowed, vars(self), name)
         if is_source(X):
             yield from self._split_on_disk(X)
             return
-        if is_asked_for_a_sample():
+        if compat.is_asked_for_a_sample():
             warn(
                 "A halving search over rows compares models of few events, for which "
                 "others are best. Pass resource='max_epochs', or take GridSearchCV."

@@ -13,18 +13,9 @@ from scipy import sparse
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
 from sktwotower._tables._sequences import as_rows
-from sktwotower.features._after_fit import (
-    parameter_without,
-    unused_columns,
-    without_entities,
-)
+from sktwotower.features import _after_fit as after_fit
 from sktwotower.features._entities import rows_of_tables
-from sktwotower.neighbors._catalog_index import (
-    Catalog,
-    build_index,
-    check_index,
-    searches_exactly,
-)
+from sktwotower.neighbors import _catalog_index as indexes
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Serving, fitted_of
 from sktwotower.retrieval._requests import Query, read_query, to_forget
@@ -95,7 +86,7 @@ class CatalogMixin:
         1  ann   glue  -0.71     2
         """
         fitted = fitted_of(self)
-        check_index(self.neighbors, self.normalize)
+        indexes.check_index(self.neighbors, self.normalize)
         with threads(self.n_jobs):
             learnt, n_items = _with_catalog(fitted, items)
             self._fitted = served(learnt, n_items, IndexRecipe.of(self), fitted.catalog)
@@ -153,7 +144,7 @@ class CatalogMixin:
         0  bob  tea
         """
         fitted = fitted_of(self)
-        check_index(self.neighbors, self.normalize)
+        indexes.check_index(self.neighbors, self.normalize)
         gone = to_forget(fitted.items, items, "items", fitted.schema)
         if gone[: fitted.n_items].all():
             raise ValueError(
@@ -171,7 +162,7 @@ class CatalogMixin:
             n_items = int((~gone[: fitted.n_items]).sum())
             left = served(learnt, n_items, IndexRecipe.of(self))
         sides = self.get_params(deep=False)["items"], fitted.items, left.items
-        self.set_params(items=parameter_without(*sides, gone))
+        self.set_params(items=after_fit.parameter_without(*sides, gone))
         self._fitted = left
 
 
@@ -189,7 +180,7 @@ def served(fitted, n_items, index, before=None, changed=None):
     positions (m,) of the items that are not in it, or may have another vector there;
     the others are at the same positions. None: all are computed.
     """
-    exact = searches_exactly(index.neighbors, n_items, fitted.model.normalize)
+    exact = indexes.searches_exactly(index.neighbors, n_items, fitted.model.normalize)
     if fitted.cold_item_weight < 1 and not exact:
         warn(
             f"cold_item_weight={fitted.cold_item_weight} needs exact search. Until the "
@@ -232,8 +223,8 @@ def _indexed(fitted, vectors, index, before, changed):
     how = {"normalize": fitted.model.normalize, "k": index.n_neighbors}
     if before is not None:
         how |= {"before": (before.index, before.index_recall), "changed": changed}
-    found = build_index(index.neighbors, vectors, sample=sample, **how)
-    return Catalog(vectors, *found)
+    found = indexes.build_index(index.neighbors, vectors, sample=sample, **how)
+    return indexes.Catalog(vectors, *found)
 
 
 def _with_catalog(fitted, items):
@@ -254,9 +245,9 @@ def _with_catalog(fitted, items):
 
 def _without_items(fitted, gone):
     """Return a state without the items where ``gone`` (n,), and their events."""
-    items, left = without_entities(fitted.items, gone)
+    items, left = after_fit.without_entities(fitted.items, gone)
     kept = np.flatnonzero(~gone)
-    unused, rows = unused_columns(fitted.items.rows, gone)
+    unused, rows = after_fit.unused_columns(fitted.items.rows, gone)
     sequences = fitted.sequences and fitted.sequences.with_items(kept)
     model = fitted.model.without("item", left, unused, rows[:-1])
     net, stream = with_model(fitted.net, model), fitted.stream.without_items(kept)

@@ -10,13 +10,7 @@ import torch
 from scipy import sparse
 
 from sktwotower._records._reading import places_of
-from sktwotower._tables._sparse import (
-    Rows,
-    is_mapped,
-    row_blocks,
-    rows_of,
-    take_columns,
-)
+from sktwotower._tables import _sparse
 
 from ._devices import Movable
 from ._dropout import entries_of
@@ -90,15 +84,16 @@ class PairContexts:
 
     def with_items(self, items):
         """Return the same with only the items at sorted positions (m,)."""
-        columns = (take_columns(m, items) for m in (self.positives, self.impressions))
+        both = self.positives, self.impressions
+        columns = (_sparse.take_columns(each, items) for each in both)
         return PairContexts(self.offsets, self.rows, *columns)
 
     def without(self, held_out):
         """Return the same without pairs that are stored in CSR (n_users, n_items)."""
-        on_disk, owners = is_mapped(self.positives.indices), self.owners
-        kept = Rows(on_disk, self.positives.shape[1])
-        for block in row_blocks(self.positives.indptr, on_disk):
-            positives = rows_of(self.positives, block)
+        on_disk, owners = _sparse.is_mapped(self.positives.indices), self.owners
+        kept = _sparse.Rows(on_disk, self.positives.shape[1])
+        for block in _sparse.row_blocks(self.positives.indptr, on_disk):
+            positives = _sparse.rows_of(self.positives, block)
             left = positives - positives.multiply(held_out[owners[block]].astype(bool))
             left = sparse.csr_matrix(left, dtype=np.float32)
             left.eliminate_zeros()

@@ -12,16 +12,7 @@ import pandas as pd
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import warn
 
-from ._list_stage import (
-    ORDERS,
-    Calibration,
-    ListOrder,
-    ListStage,
-    click_rates_of,
-    list_features,
-    showings_of,
-    with_counts,
-)
+from . import _list_stage as of_lists
 from ._log import NANOSECONDS_PER_DAY
 from ._ranker import MIN_USERS, N_FOLDS, LabelledRows, scores_by_others
 from ._read_events import latest
@@ -105,7 +96,7 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
         updated = order
     stage = order, updated, rows.fit(recipe), lists.first, counts
     kept = describer.log.places, row_columns, gains, later_gains
-    return ListStage(*stage, *kept), describer
+    return of_lists.ListStage(*stage, *kept), describer
 
 
 class _Lists(NamedTuple):
@@ -151,21 +142,22 @@ class _Lists(NamedTuple):
         ``scores_of``: a function that returns the ranker's scores of features.
         ``judged``: which rows count, bool (n_rows,).
         """
-        table = with_counts(self.rows.features, counted, self.first)
+        table = of_lists.with_counts(self.rows.features, counted, self.first)
         rows = self.rows._replace(features=table).part(judged)
         scores = {"retriever": self.own[judged], "ranker": scores_of(rows.features)}
-        scores["click_rate"] = click_rates_of(rows.features)
+        scores["click_rate"] = of_lists.click_rates_of(rows.features)
         areas, totals = _areas(rows, pd.DataFrame(scores), self.weights[judged])
         owners = pd.Series(self.users[judged]).groupby(rows.groups).first()[areas.index]
         best, gains = "retriever", []
-        for name in ORDERS:
+        for name in of_lists.ORDERS:
             gain, error = _mean(areas[name] - areas[best], totals, owners)
             best = name if gain > error else best
             figures = _mean(areas[name] - areas["retriever"], totals, owners)
             gains.append((name, areas[name].sum() / totals.sum(), *figures))
         columns = ["order", "roc_auc", "gain", "standard_error"]
-        calibration = Calibration.of(scores[best], rows.labels > 0)
-        return ListOrder(best, calibration), pd.DataFrame(gains, columns=columns)
+        calibration = of_lists.Calibration.of(scores[best], rows.labels > 0)
+        order = of_lists.ListOrder(best, calibration)
+        return order, pd.DataFrame(gains, columns=columns)
 
 
 def rescaled(lists, first, final, later):
@@ -193,10 +185,10 @@ def labelled_rows(describer, n_candidates, columns, row_columns, events, as_of, 
     """
     shown = _rows_after(describer, events.frame)
     how = n_candidates, shown, events.frame, row_columns, own
-    features, describer = list_features(describer, *how)
+    features, describer = of_lists.list_features(describer, *how)
     events = events.part(shown.order)
     positions = None if columns.position is None else columns.positions(events.frame)
-    features = with_counts(features, as_of.iloc[shown.order], positions)
+    features = of_lists.with_counts(features, as_of.iloc[shown.order], positions)
     groups = pd.factorize(events.frame[columns.lists])[0]
     rows = LabelledRows(features, events.chosen.astype(np.int64), groups)
     return rows, shown, describer
@@ -215,7 +207,7 @@ def _counted(describer, columns, row_columns, parts):
     counts = ShownCounts.empty(encoders, span)
     for turn, part in enumerate(parts):
         how = columns, part, describer.log.places, turn
-        showings = showings_of(counts, describer, *how)
+        showings = of_lists.showings_of(counts, describer, *how)
         frozen = counts.features(showings)
         as_of, counts = counts.count(showings)
         found.append((as_of, frozen))

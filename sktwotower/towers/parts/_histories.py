@@ -9,12 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from sktwotower._records import record
-from sktwotower.runtime._tower_arrays import (
-    MIN_WEIGHT,
-    N_SUMS,
-    PooledArrays,
-    RecentArrays,
-)
+from sktwotower.runtime import _tower_arrays as arrays
 from sktwotower.towers._autograd import product_dtype, weighted_sum
 from sktwotower.towers._decays import decayed_means
 from sktwotower.towers._sparse_rows import SparseLinear
@@ -34,7 +29,7 @@ class PooledHistory(StoredModule, SparseLinear):
     vector.
     """
 
-    _stored_as = PooledArrays
+    _stored_as = arrays.PooledArrays
     _tables = {"weights": "weight"}
     kind = "pooled"
     max_history = None
@@ -107,7 +102,7 @@ class RecentHistory(StoredModule, nn.Module):
     is proportional to the number of events.
     """
 
-    _stored_as = RecentArrays
+    _stored_as = arrays.RecentArrays
     _tables, _others = {"items_table": "items.weight"}, "others"
     kind = "recent"
 
@@ -117,10 +112,10 @@ class RecentHistory(StoredModule, nn.Module):
         self.items = SparseLinear(n_features, width, sparse_grad)
         self.log_decays = nn.Parameter(torch.tensor(DECAYS, dtype=torch.float32).log())
         identity = torch.eye(width, dtype=torch.float32)
-        self.mix = nn.Parameter(identity.repeat(N_SUMS, 1) / N_SUMS)
+        self.mix = nn.Parameter(identity.repeat(arrays.N_SUMS, 1) / arrays.N_SUMS)
         self.hidden = self.out = None
         if n_hidden:
-            self.hidden = nn.Linear(N_SUMS * width, n_hidden, dtype=torch.float32)
+            self.hidden = nn.Linear(len(self.mix), n_hidden, dtype=torch.float32)
             self.out = nn.Parameter(torch.zeros(n_hidden, width, dtype=torch.float32))
 
     @property
@@ -190,7 +185,7 @@ class RecentHistory(StoredModule, nn.Module):
             per_sample_weights=weights.T.flatten(),
         )
         sums = sums.view(len(starts), len(bag), sums.shape[1]).transpose(0, 1)
-        totals = totals.clamp_min(MIN_WEIGHT)
+        totals = totals.clamp_min(arrays.MIN_WEIGHT)
         norms = totals.sqrt() if self.hidden is None else totals
         sums = (sums / norms[..., None]).flatten(1)
         return self._output(sums.double())

@@ -13,23 +13,17 @@ from torch import nn
 from sktwotower._records import instance, require
 from sktwotower._tables._memory import check_memory
 from sktwotower.runtime._model_arrays import PairArrays
+from sktwotower.runtime._tower_arrays import N_SUMS
+from sktwotower.towers import _optimizer as optimizer
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._callbacks import looks_at_gradients
 from sktwotower.towers._group import rank
-from sktwotower.towers._optimizer import (
-    RowwiseAdam,
-    grown_moments,
-    moments_fit,
-    optimizer_class,
-    touched_rows,
-    without_rows,
-)
 from sktwotower.towers._sparse_rows import placed_rows
 
 from ._context_layer import ContextLayer
 from ._contributions import contributions_of_towers
 from ._given_tower import GivenTower
-from ._histories import N_SUMS, PooledHistory, RecentHistory
+from ._histories import PooledHistory, RecentHistory
 from ._part import Part
 from ._start import sizes_of, start_weights
 from ._tower import Tower, same_weights
@@ -134,7 +128,7 @@ class TwoTowers(Part):
 
     def _check_stored(self, place):
         self.arrays()._check_stored(place)
-        fits = moments_fit(self.moments, self)
+        fits = optimizer.moments_fit(self.moments, self)
         require(fits, f"{place}.moments", "those of the parameters of the towers")
 
     @classmethod
@@ -200,7 +194,7 @@ class TwoTowers(Part):
         part.load_state_dict(weights, assign=True)
         if part.context is not None:
             part.context.grown_from(self.context, *inputs["context"])
-        part.moments = grown_moments(self.moments, part.tables, inputs)
+        part.moments = optimizer.grown_moments(self.moments, part.tables, inputs)
         return part
 
     def take_weights(self, recipe, before, inputs):
@@ -259,7 +253,8 @@ class TwoTowers(Part):
         if not same_weights(old, new, "sparse.weight"):
             return None
         # it saves comparing large tables
-        touched = touched_rows(before.moments, self.moments, places, TRAINED_TABLE)
+        both = before.moments, self.moments
+        touched = optimizer.touched_rows(*both, places, TRAINED_TABLE)
         if touched is not None:
             return touched
         changed = np.zeros(n_columns, dtype=bool)
@@ -277,7 +272,7 @@ class TwoTowers(Part):
         super().drop(side, left, unused, rows)
         if side == "context" and self.context is not None:
             self.context.shares = self.context.shares[left]
-        self.moments = without_rows(self.moments, self.tables, side, left)
+        self.moments = optimizer.without_rows(self.moments, self.tables, side, left)
 
     def is_linear(self, side):
         """Return whether vectors of a side are linear in their inputs, with a bias."""
@@ -356,7 +351,7 @@ def takes_sparse_gradients(recipe):
 
     `RowwiseAdam` accepts them; a callback that reads gradients does not.
     """
-    ours = optimizer_class(recipe.optimizer) is RowwiseAdam
+    ours = optimizer.optimizer_class(recipe.optimizer) is optimizer.RowwiseAdam
     return ours and not looks_at_gradients(recipe.callbacks)
 
 

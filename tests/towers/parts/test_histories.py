@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy import sparse
 
+from sktwotower.runtime._tower_arrays import MIN_WEIGHT
 from sktwotower.towers._decays import Windows
 from sktwotower.towers._sparse_rows import SparseRows
-from sktwotower.towers.parts._histories import DECAYS, MIN_WEIGHT, RecentHistory
+from sktwotower.towers.parts._histories import DECAYS, RecentHistory
 
 N_SUMS = len(DECAYS) + 1
 # Sizes of the module's input and output.
