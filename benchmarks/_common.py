@@ -145,7 +145,7 @@ PROTOCOLS = {
         _given_test_rows,
         _random_rows_of_each_user(0.1, seed=1),
     ),
-    # The given test rows of gowalla are no random part of each user's: bench_split.py.
+    # How far the given test rows are from a random part: bench_split.py.
     "gowalla-random": (
         lambda folder: _read(folder, "gowalla-lightgcn"),
         _random_rows_of_each_user(0.2, seed=0),

@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import _per_user  # noqa: E402
 import fill  # noqa: E402
-from _claims import claimed, verdict  # noqa: E402
+from _claims import SAME_RUN, claimed, verdict  # noqa: E402
 
 TIMES = "slower than / as fast as / faster than"
 # differences from A are -.1 for each user of B, and -.1 or +.1 in turn for C
@@ -144,3 +144,22 @@ def test_gaps_of_claims_are_those_of_figures(results):
 def test_a_wrong_claim_is_refused(results, wrong, message):
     with pytest.raises(ValueError, match=message):
         claimed(spec(**wrong), results)
+
+
+def test_kept_figures_of_users_are_those_of_the_rows():
+    files = sorted((fill.RESULTS / "per_user").glob("*.npz"))
+    assert len(files) >= 7
+    for path in files:
+        in_next = path.stem.startswith("next_")
+        rows = fill.read("next" if in_next else path.stem)
+        of_all = next((row["figure"] for row in rows if "figure" in row), None)
+        for name, users in _per_user.read(path.stem).items():
+            system, _, figure = name.rpartition(", ") if in_next else (name, "", of_all)
+            data = path.stem.partition("_")[2]
+            of_it = [
+                row[figure]
+                for row in rows
+                if (row["data"], row["system"]) == (data, system)
+            ]
+            assert of_it, f"{path.name} keeps {name}, which has no row"
+            assert np.mean(of_it) == pytest.approx(users.mean(), abs=SAME_RUN), name
