@@ -58,6 +58,7 @@ def test_another_value_is_found():
     assert values(KNOWN["quantity"][0]["patterns"], by_name)["256"] == ["planted"]
 
 
+@pytest.mark.slow
 def test_the_values_are_those_of_the_package_and_its_data():
     from sktwotower import EASERecommender
     from sktwotower.datasets import load_online_retail
