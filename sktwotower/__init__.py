@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for editors, which do not run __getattr__
         EASERecommender,
         ItemKNNRecommender,
         PopularityRecommender,
+        RP3betaRecommender,
     )
     from .features import TowerVectorizer
     from .preprocessing import interactions_from_matrix
@@ -29,6 +30,7 @@ __all__ = [
     "EASERecommender",
     "ItemKNNRecommender",
     "PopularityRecommender",
+    "RP3betaRecommender",
     "TowerVectorizer",
     "TwoStageRecommender",
     "TwoTowerRecommender",
@@ -41,6 +43,7 @@ _LAZY = {
     "EASERecommender": "sktwotower.baselines",
     "ItemKNNRecommender": "sktwotower.baselines",
     "PopularityRecommender": "sktwotower.baselines",
+    "RP3betaRecommender": "sktwotower.baselines",
     "TowerVectorizer": "sktwotower.features",
     "TwoStageRecommender": "sktwotower.two_stage",
     "TwoTowerRecommender": "sktwotower.recommender",

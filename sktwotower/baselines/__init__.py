@@ -1,4 +1,4 @@
-"""Baseline recommenders: popularity, click rate, EASE and item-kNN.
+"""Baseline recommenders: popularity, click rate, EASE, item-kNN and RP3beta.
 
 Input: an interaction table X (n_events, n_columns).
 Output: fitted estimators; rankings as arrays (n, k) or tables.
@@ -8,10 +8,12 @@ from ._click_rate import ClickRateRecommender
 from ._ease import EASERecommender
 from ._item_knn import ItemKNNRecommender
 from ._popularity import PopularityRecommender
+from ._rp3beta import RP3betaRecommender
 
 __all__ = [
     "ClickRateRecommender",
     "EASERecommender",
     "ItemKNNRecommender",
     "PopularityRecommender",
+    "RP3betaRecommender",
 ]

@@ -1,31 +1,23 @@
 """Item-based collaborative filtering (item-kNN).
 
-Input: past items, CSR (n_users, n_items), of ones or of lags.
-Output: similarities of each item to its nearest, CSR (n_items, n_items).
+Input: for pairs of items, the number of users of both and of each, (n_pairs,).
+Output: their similarities (n_pairs,).
 """
 
-from dataclasses import KW_ONLY, dataclass, field
-from numbers import Integral, Real
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 
 import numpy as np
-from scipy import sparse
 
-from sktwotower._records import csr, number, record
+from sktwotower._records import record
 from sktwotower._sklearn_compat import Interval, StrOptions
-from sktwotower._tables._memory import check_memory
-from sktwotower.retrieval._fitted_state import fitted_attribute
-from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
-from ._fitted_matrix import ItemScores, blocks_of_rows, positive
-from ._matrix_recommender import MatrixRecommender
-
-# Memory of the similarity of a pair of items, in rows and in columns.
-BYTES_OF_PAIR = 16
+from ._nearest_items import NearestItemsRecommender
 
 
 @record
 @dataclass(eq=False, repr=False)
-class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
+class ItemKNNRecommender(NearestItemsRecommender):
     r"""Recommend items that are chosen by the same users as a user's past ones.
 
     Item-based collaborative filtering: the score of an item is the sum of its
@@ -45,15 +37,15 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit.
+    decay : float, default=None
+        Number of steps back in a user's past after which an item counts 1/e, > 0; a
+        step is one basket, the events at equal times. Needs ``time``. Try 0.5 to 20, on
+        a logarithmic scale. None: all past items count the same.
     shrinkage : float, default=0.0
         Added to the denominator of the similarity, >= 0: lowers the similarity of pairs
         that few users share.
     similarity : {"cosine", "jaccard"}, default="cosine"
         Measure of similarity, see the notes.
-    decay : float, default=None
-        Number of steps back in a user's past after which an item counts 1/e, > 0; a
-        step is one basket, the events at equal times. Needs ``time``. Try 0.5 to 20, on
-        a logarithmic scale. None: all past items count the same.
 
     Attributes
     ----------
@@ -70,6 +62,7 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     See Also
     --------
     EASERecommender : Usually better, if its dense matrix fits into memory.
+    RP3betaRecommender : The same sums of other similarities.
 
     Notes
     -----
@@ -122,99 +115,18 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     0  zoe  jam  0.816497     1
     """
 
-    item_similarities_ = fitted_attribute("model.nearest")
-
-    _need_time = _replayed = ("decay",)
-    _parameter_constraints = MatrixRecommender._parameter_constraints | {
-        "n_similar": [Interval(Integral, 1, None, closed="left")],
+    _parameter_constraints = NearestItemsRecommender._parameter_constraints | {
         "shrinkage": [Interval(Real, 0, None, closed="left")],
         "similarity": [StrOptions({"cosine", "jaccard"})],
-        "decay": [Interval(Real, 0, None, closed="neither"), None],
     }
 
-    n_similar: int = 100
     _: KW_ONLY
     shrinkage: float = 0.0
     similarity: str = "cosine"
-    decay: float | None = None
 
-    def _learn(self, seen, events):
-        users_of, n_items = seen.T.tocsr(), seen.shape[1]
-        nearest, n_pairs = [], 0
-        for block in blocks_of_rows(n_items, n_items):
-            nearest.append(self._nearest_similar(users_of, seen, block))
-            n_pairs += nearest[-1].nnz
-            needed = BYTES_OF_PAIR * n_pairs
-            check_memory(needed, f"{n_pairs:,} similarities", "Lower n_similar.")
-        return _Similarities(sparse.vstack(nearest, format="csr"), self.decay)
-
-    def _nearest_similar(self, users_of, seen, block):
-        """Return similarities, CSR (b, n_items), to the nearest items of a block."""
-        together = (users_of[block] @ seen).tocsr()
-        together.sort_indices()
-        first_items = block.start + together.tocoo().row
-        # 64 bits: products of two counts may exceed 2**31
-        n_users = np.diff(users_of.indptr).astype(np.int64)
-        first, second = n_users[first_items], n_users[together.indices]
+    def _similarities(self, shared, first, second):
         if self.similarity == "cosine":
             most = np.sqrt(first * second)
         else:
-            most = first + second - together.data
-        together.data /= (most + self.shrinkage).astype(np.float32)
-        together.data[first_items == together.indices] = 0
-        for start, end in zip(together.indptr, together.indptr[1:], strict=False):
-            if end - start > self.n_similar:
-                values = together.data[start:end]
-                # stable: keeps the first of equally similar items on any machine
-                far = np.argsort(-values, kind="stable")[self.n_similar :]
-                values[far] = 0
-        together.eliminate_zeros()
-        return together
-
-
-@record
-@dataclass(frozen=True, eq=False)
-class _Similarities(ItemScores):
-    """Scores that add up the similarities of an item to past items.
-
-    ``nearest``: CSR (n_items, n_items), the similarities of each item to its nearest.
-    ``decay``: as in `ItemKNNRecommender`.
-    """
-
-    nearest: csr("n_items n_items", is_finite=True)
-    decay: number(above=0) | None
-    weights: sparse.csr_matrix = field(init=False)
-
-    def __post_init__(self):
-        object.__setattr__(self, "weights", self.nearest.T.tocsr())
-
-    @property
-    def reads_lags(self):
-        """Whether past items are given by their lags."""
-        return self.decay is not None
-
-    def scores(self, past):
-        """Return scores (n, n_items) of users with past items (n, n_items)."""
-        if self.reads_lags:
-            past = _decayed(past, self.decay)
-        return (past @ self.weights).toarray()
-
-    def similarities(self, one_hot):
-        """Return similarities (n, n_items) to the item of each row of ``one_hot``."""
-        return positive((one_hot @ self.nearest).toarray())
-
-
-def _decayed(lags, decay):
-    """Return the weight of each past item once, CSR (n, n_items).
-
-    ``lags``: CSR (n, n_items), as in `Sequences`; an item may occur more than once.
-    """
-    n, n_items = lags.shape
-    rows = np.repeat(np.arange(n), np.diff(lags.indptr))
-    # rows begin with the oldest event: from the end, the first of an item is its latest
-    pairs = (rows * n_items + lags.indices)[::-1]
-    pairs, latest = np.unique(pairs, return_index=True)
-    weights = np.exp((1 - lags.data[::-1][latest]) / np.float32(decay))
-    rows, items = np.divmod(pairs, n_items)
-    offsets = np.searchsorted(rows, np.arange(n + 1))
-    return sparse.csr_matrix((weights, items, offsets), shape=(n, n_items))
+            most = first + second - shared
+        return shared / (most + self.shrinkage).astype(np.float32)

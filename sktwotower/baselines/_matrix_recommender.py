@@ -138,10 +138,10 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         Events may be of new users and items, and late. What the estimator learns is
         computed again from all users' past items, which it holds, and costs as much as
         a new `fit`: for `EASERecommender` the cube of the number of items, for
-        `ItemKNNRecommender` as many products as users have pairs of past items, for
-        `PopularityRecommender` one pass over all pairs of user and item. No earlier
-        table is read again. `ClickRateRecommender` adds to its counts; with
-        ``half_life``, sums may differ from those of one fit by rounding.
+        `ItemKNNRecommender` and `RP3betaRecommender` as many products as users have
+        pairs of past items, for `PopularityRecommender` one pass over all pairs of user
+        and item. No earlier table is read again. `ClickRateRecommender` adds to its
+        counts; with ``half_life``, sums may differ from those of one fit by rounding.
 
         Parameters
         ----------

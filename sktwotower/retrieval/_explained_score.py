@@ -108,9 +108,9 @@ def explain(
     explain little.
 
     **Baselines.** The score of item j is a sum over past items i, of :math:`B_{ij}` for
-    `EASERecommender` and of :math:`w_i s_{ji}` for `ItemKNNRecommender`; these are the
-    contributions. Nothing of the user counts in popularity and in click rates: the
-    score is one row "(bias)".
+    `EASERecommender` and of :math:`w_i s_{ji}` for `ItemKNNRecommender` and
+    `RP3betaRecommender`; these are the contributions. Nothing of the user counts in
+    popularity and in click rates: the score is one row "(bias)".
 
     **Two stages.** The first rows explain the ranker's score (side "ranker"), the
     others that of the retriever; each add up to theirs, and ``attrs["score"]`` is that

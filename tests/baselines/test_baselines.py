@@ -1,4 +1,4 @@
-"""Popularity, EASE and item-kNN: hand-made answers, naive twins, one contract."""
+"""Popularity, EASE, item-kNN, RP3beta: hand-made answers, naive twins, one contract."""
 
 import pickle
 import warnings
@@ -14,7 +14,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
+from sktwotower import (
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+    RP3betaRecommender,
+)
 from sktwotower._tables import _memory
 from sktwotower.baselines import _fitted_matrix
 from sktwotower.baselines._ease import seconds_of_ease
@@ -22,7 +27,7 @@ from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
 from tests.docstrings import entries, sections
 
-ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
+ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender, RP3betaRecommender]
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 
 
@@ -79,6 +84,22 @@ def naive_knn(seen, n_similar, shrinkage, similarity):
     return scores
 
 
+def naive_walk(seen, n_similar, alpha, beta):
+    """Walk from an item to each of its users, and on to each item of these."""
+    n_items = seen.shape[1]
+    scores = np.zeros(seen.shape)
+    for j in range(n_items):
+        reached = np.zeros(n_items)
+        for i in set(range(n_items)) - {j}:
+            for user in np.flatnonzero(seen[:, i] * seen[:, j]):
+                to_user, to_item = 1 / seen[:, i].sum(), 1 / seen[user].sum()
+                reached[i] += (to_user * to_item) ** alpha
+        reached /= seen[:, j].sum() ** beta
+        reached[np.argsort(-reached, kind="stable")[n_similar:]] = 0
+        scores[:, j] = seen @ reached
+    return scores
+
+
 def naive_ranking(scores, seen):
     """Sort each user's items by score, then popularity, then position."""
     counts, ranked = seen.sum(axis=0), []
@@ -105,8 +126,14 @@ def naive_ranking(scores, seen):
             ItemKNNRecommender(shrinkage=1, similarity="jaccard"),
             lambda seen: naive_knn(seen, 100, 1, "jaccard"),
         ),
+        (RP3betaRecommender(), lambda seen: naive_walk(seen, 200, 0.5, 0.4)),
+        (
+            RP3betaRecommender(6, alpha=1, beta=2),
+            lambda seen: naive_walk(seen, 6, 1, 2),
+        ),
     ],
-    ids=["popularity", "EASE", "item-kNN, all", "item-kNN, six", "jaccard"],
+    ids=["popularity", "EASE", "item-kNN, all", "item-kNN, six", "jaccard"]
+    + ["RP3beta, all", "RP3beta, six"],
 )
 @pytest.mark.parametrize("block", [1 << 22, 40])
 def test_scores_and_rankings_are_the_naive_ones(X, model, naive, block, monkeypatch):
@@ -198,7 +225,7 @@ def test_one_contract(kind, X):
     assert set(entries(sections(kind)["Attributes"])) == attributes
 
 
-@pytest.mark.parametrize("kind", [EASERecommender, ItemKNNRecommender])
+@pytest.mark.parametrize("kind", ALL[1:])
 def test_similar_items_by_hand(kind):
     X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"]]
     X += [["bob", "egg"], ["cid", "tea"], ["cid", "rye"], ["dan", "ham"]]
@@ -213,6 +240,32 @@ def test_similar_items_by_hand(kind):
         model.similar_items(["oil", "tea", "fig"])
     if kind is ItemKNNRecommender:
         assert_allclose(found["score"], [2 / 6**0.5, 1 / 3**0.5, 1 / 3**0.5])
+    if kind is RP3betaRecommender:  # ann has 2 items, bob 3, cid 2
+        walks = [(2**-0.5 + 3**-0.5) / 2**0.5, 2**-0.5, 3**-0.5]
+        assert_allclose(found["score"], np.divide(walks, 3**0.4), rtol=1e-6)
+
+
+def test_plain_walks_are_probabilities_and_even_ones_are_cosines(X):
+    model = RP3betaRecommender(alpha=1, beta=0).fit(X)
+    seen = matrix_of(X, model)
+    back = seen.T / seen.sum(axis=1)  # to the item itself, which is not among them
+    itself = np.diag(back @ seen) / seen.sum(axis=0)
+    steps = model.item_similarities_.toarray()
+    assert_allclose(steps.sum(axis=0), 1 - itself, rtol=1e-5)
+    # where all users have two items each, all of them count the same
+    items = np.random.default_rng(0).permuted(np.tile(range(9), (20, 1)), axis=1)
+    pairs = {"user": np.arange(20).repeat(2), "item": items[:, :2].ravel()}
+    X = pd.DataFrame(pairs)
+    walk = RP3betaRecommender(alpha=0.5, beta=0.5).fit(X).item_similarities_
+    cosines = ItemKNNRecommender().fit(X).item_similarities_
+    assert_allclose(walk.toarray(), cosines.toarray() / 2**0.5, rtol=1e-6)
+
+
+def test_powers_of_large_counts():
+    n = 100_000  # its square, squared, is beyond 64 bits
+    X = np.column_stack([np.tile(np.arange(n), 2), np.repeat([0, 1], n)])
+    similar = RP3betaRecommender(alpha=2, beta=2).fit(X).item_similarities_
+    assert similar[0, 1] == pytest.approx(1 / (4 * n**3), rel=1e-4, abs=0)
 
 
 def test_cosines_of_items_with_many_users():
@@ -260,6 +313,9 @@ def test_similarities_too_many_for_item_knn_are_refused(X, monkeypatch):
             ItemKNNRecommender(similarity="cosin"),
             "'similarity' parameter .*'jaccard'.* Got 'cosin'",
         ),
+        (RP3betaRecommender(alpha=-1), "'alpha' parameter .* in the range \\[0.0, 2.0"),
+        (RP3betaRecommender(beta=2.1), "'beta' parameter .* Got 2.1"),
+        (RP3betaRecommender(decay=1), "decay=1 needs the times of events"),
         (PopularityRecommender(n_neighbors=0), "'n_neighbors' parameter"),
         (PopularityRecommender(user_id="usr"), "Did you mean 'user'"),
     ],

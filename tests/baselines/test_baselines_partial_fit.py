@@ -15,6 +15,7 @@ from sktwotower import (
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
+    RP3betaRecommender,
 )
 from sktwotower.io import dump, load
 
@@ -24,6 +25,7 @@ MODELS = {
     "window": PopularityRecommender(window=6 * DAY, time="time"),
     "item-knn": ItemKNNRecommender(5, time="time"),
     "decay": ItemKNNRecommender(decay=2, time="time"),
+    "walk": RP3betaRecommender(decay=2, time="time"),
     "ease": EASERecommender(l2=3, time="time"),
     "click rate": ClickRateRecommender(2, time="time"),
     "half life": ClickRateRecommender(2, half_life=5 * DAY, time="time"),

@@ -12,6 +12,7 @@ from sktwotower import (
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
+    RP3betaRecommender,
     TwoStageRecommender,
     TwoTowerRecommender,
 )
@@ -26,6 +27,7 @@ MODELS = {
     "click rate": ClickRateRecommender(),
     "EASE": EASERecommender(),
     "item-kNN": ItemKNNRecommender(),
+    "walk": RP3betaRecommender(),
     "popularity": PopularityRecommender(),
     "two stages": TwoStageRecommender(EASERecommender(), time="time"),
     "two towers": TwoTowerRecommender(max_epochs=1, embedding_dim=8),

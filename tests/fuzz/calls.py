@@ -15,6 +15,7 @@ from sktwotower import (
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
+    RP3betaRecommender,
     TwoStageRecommender,
 )
 from sktwotower._tables._frames import as_frame
@@ -104,6 +105,7 @@ def estimators(X):
         "EASE": EASERecommender(),
         "item-kNN": ItemKNNRecommender(),
         "item-kNN in order": ItemKNNRecommender(time="when", decay=0.9),
+        "walk": RP3betaRecommender(n_similar=5),
         "popularity": PopularityRecommender(),
         "latest popularity": PopularityRecommender(time="when", window=3),
         "click rate": ClickRateRecommender(),

@@ -17,6 +17,7 @@ from sktwotower import (
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
+    RP3betaRecommender,
     TwoStageRecommender,
 )
 from sktwotower.io import dump, load
@@ -92,6 +93,7 @@ FITS = {
     ),
     "ease": lambda: EASERecommender(l2=1).fit(EVENTS),
     "item-knn": lambda: ItemKNNRecommender(decay=2.0, time="when").fit(IN_ORDER),
+    "walk": lambda: RP3betaRecommender(alpha=1, time="when").fit(IN_ORDER),
     "pooled": lambda: small().fit(EVENTS),
     # two pairs of towers
     "recent": lambda: ordered(history="recent").fit(IN_ORDER),

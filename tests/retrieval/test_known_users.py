@@ -22,6 +22,7 @@ from sktwotower import (
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
+    RP3betaRecommender,
     TowerVectorizer,
 )
 from tests.builders import dated, ordered, random_events, small
@@ -41,6 +42,7 @@ MODELS = {
     "ease": EASERecommender(),
     "item-knn": ItemKNNRecommender(),
     "decayed": ItemKNNRecommender(decay=2, time="when"),
+    "walk": RP3betaRecommender(),
 }
 SLOW = {
     "two towers": small(),

@@ -14,6 +14,7 @@ from sktwotower import (
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
+    RP3betaRecommender,
 )
 from sktwotower._tables import _sparse
 from sktwotower._tables._frames import as_frame
@@ -37,6 +38,7 @@ MODELS = {
     "click rate": ClickRateRecommender(),
     "ease": EASERecommender(),
     "item-knn": ItemKNNRecommender(),
+    "walk": RP3betaRecommender(),
 }
 SLOW = {
     "two towers": small(),
