@@ -188,6 +188,10 @@ ORDERED = {
         lambda folder: _with_numbers(folder, "amazon-beauty-s3rec"),
         *NEXT_ITEM,
     ),
+    "sports-last": (
+        lambda folder: _with_numbers(folder, "amazon-sports-s3rec"),
+        *NEXT_ITEM,
+    ),
     "ml-latest-last": (
         lambda folder: _with_dates(folder, "ml-latest-small-2018"),
         *NEXT_ITEM,

@@ -13,15 +13,23 @@ over the whole catalog without the items that the user has in train:
 
 Models with a grid are fitted with each of its values on train, cut once more as test
 is; the best by NDCG@10 is fitted on all of train. Ours is fitted with its defaults,
-once per seed, without and with ``time``. The rows of these data sets and models replace
-those of earlier runs, and so do each user's figures (``results/per_user``), of which
-those that the tables show are kept, a mean over seeds. With ``--max-epochs`` nothing is
-written.
+once per seed, without and with ``time``.
+
+Transformers of RecTools need an interpreter that has it, ``--python PATH``, and are
+measured on ``*-last`` only. Their settings and numbers of epochs are searched on the
+same cut, for ``--tuning-minutes`` of CPU time each, in which trials of earlier runs
+(``results/next_trials.jsonl``) count. HSTU(time) is told the time of what is to be
+found.
+
+The rows of these data sets and models replace those of earlier runs, and so do each
+user's figures (``results/per_user``), of which those that the tables show are kept, a
+mean over seeds. With ``--max-epochs`` nothing is written.
 
 Failure: if both are measured, ours with ``time`` is not better than ours without.
 """
 
 import argparse
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +47,8 @@ from _common import (
 )
 from _next_baselines import MarkovChain, NextItemRidge
 from _per_user import keep, named
+from _processes import call, interpreter_with
+from _sequence_trials import NAMES as TRANSFORMERS
 from _systems import OURS, judge
 from bench_quality import line, summary
 
@@ -53,7 +63,8 @@ IN_TIME = f"{OURS}(time)"
 NEXT_ITEM = ["recall@10", "ndcg@10"]
 LATER = ["recall@20", "ndcg@10"]
 # No absolute times, so no window of time.
-WITHOUT_DATES = {"ml-1m-last", "beauty-last", "kuairand"}
+WITHOUT_DATES = {"ml-1m-last", "beauty-last", "sports-last", "kuairand"}
+NEEDS_DATES = {"recent popularity", "HSTU(time)"}
 DAYS = [pd.Timedelta(days=days) for days in (3, 10, 30, 90, 180, 365)]
 
 
@@ -135,10 +146,13 @@ class Run:
     def go(self):
         """Measure all models that can be measured."""
         for name in self.arguments.models:
-            if name == "recent popularity" and self.data in WITHOUT_DATES:
+            if name in NEEDS_DATES and self.data in WITHOUT_DATES:
                 continue
             try:
-                self._measure(name, MODELS[name])
+                if name in TRANSFORMERS:
+                    self._measure_transformer(name)
+                else:
+                    self._measure(name, MODELS[name])
             except ValueError as error:
                 if not any(text in str(error) for text in CANNOT):
                     raise
@@ -161,6 +175,37 @@ class Run:
             self.rows.append(row | _choices(recommender) | summary(by_seed[-1]))
         self.figures[name] = sum(by_seed) / len(by_seed)
         print(f"{name}: {_plain(params)}, fitted in {watch.seconds:.1f} s", flush=True)
+
+    def _measure_transformer(self, name):
+        python = interpreter_with(
+            ("rectools", "pytorch_lightning"), self.arguments.python
+        )
+        if python is None or not self.data.endswith("-last"):
+            print(f"{name}: left out, needs RecTools and one held-out event a user")
+            return
+        where = {"name": name, "data": self.data, "folder": self.arguments.data}
+        trials = self._trials(name, python, where)
+        best = max(trials, key=lambda trial: trial["validation"])
+        params = best["params"] | {"epochs": best["epochs"]}
+        row, figures = call("_sequence_trials:measure", python, params=params, **where)
+        row |= {"validation": best["validation"], "trials": len(trials)}
+        row["tuning_cpu_s"] = sum(trial["cpu_s"] for trial in trials)
+        self.figures[name] = pd.DataFrame(figures)
+        self.rows.append(row | summary(self.figures[name]))
+        print(f"{name}: {params}, fitted in {row['fit_s']:.1f} s", flush=True)
+
+    def _trials(self, name, python, where):
+        """Return the trials of a model, earlier ones first; new ones are written."""
+        written, at = read_results("next_trials"), {"data": self.data, "system": name}
+        tried = [row for row in written if row | at == row]
+        seconds = 60 * self.arguments.tuning_minutes
+        found = call(
+            "_sequence_trials:tune", python, seconds=seconds, tried=tried, **where
+        )
+        write_results(
+            "next_trials", [*written, *(at | row | machine() for row in found)]
+        )
+        return [*tried, *found]
 
 
 def _choices(recommender):
@@ -241,11 +286,17 @@ def parse():
     parser.add_argument("--models", help="names, by comma")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--max-epochs", type=int, help="of ours, to try")
+    parser.add_argument(
+        "--tuning-minutes", type=float, default=10, help="a transformer"
+    )
+    parser.add_argument("--python", action="append", default=[], help="interpreter")
     own = parser.parse_args()
+    own.python = (sys.executable, *own.python)
     own.written = own.max_epochs is None
     own.only = own.only.split(",")
-    own.models = own.models.split(",") if own.models else list(MODELS)
-    for option, known in (("only", ORDERED), ("models", MODELS)):
+    all_models = [*MODELS, *TRANSFORMERS]
+    own.models = own.models.split(",") if own.models else all_models
+    for option, known in (("only", ORDERED), ("models", all_models)):
         if unknown := set(getattr(own, option)) - set(known):
             parser.error(f"--{option} knows {list(known)}, not {sorted(unknown)}")
     if own.data is None and own.only != ["online-retail"]:

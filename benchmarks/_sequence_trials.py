@@ -1,0 +1,151 @@
+"""Settings of sequence models, tried in order within a budget of CPU seconds.
+
+Input: the names of a model of `_sequence_models` and of a data set.
+Output: a row for each trial; the figures of a fit, (n_users,) each.
+"""
+
+import time
+from importlib import import_module
+
+import numpy as np
+from _common import EVENT, clock, load_ordered, versions
+
+NAMES = {
+    "SASRec": "SASRec",
+    "eSASRec": "ESASRec",
+    "HSTU": "HSTU",
+    "HSTU(time)": "HSTUInTime",
+}
+# What the authors of eSASRec chose by validation for Beauty and Sports (but 50 events,
+# where most users have fewer than ten), and for ML-1M; RecTools' guide to HSTU.
+AMAZON = {"n_blocks": 1, "dropout_rate": 0.2, "session_max_len": 20, "n_negatives": 256}
+FILMS = {"n_blocks": 2, "dropout_rate": 0.1, "session_max_len": 200, "n_negatives": 256}
+HSTU_FILMS = FILMS | {"n_factors": 50, "dropout_rate": 0.2, "n_negatives": 128}
+# With so few users an epoch of batches of 128 has only eight steps.
+FEW_USERS = {"session_max_len": 50, "n_negatives": 128, "batch_size": 32}
+CHANGES = [
+    {"dropout_rate": 0.5},
+    {"lr": 0.003},
+    {"n_factors": 128},
+    {"session_max_len": 100},
+    {"n_negatives": 64},
+]
+PATIENCE = 3  # epochs that a trial goes on without a better figure
+FROM_EPOCH = 5  # from it on a trial ends if it is far behind
+FAR = 0.9  # share of what the best trial before had by the same epoch
+MOST_EPOCHS = 100
+
+
+def settings(name, data):
+    """Return the settings to try: the authors' first, then changes of them."""
+    if data in ("beauty-last", "sports-last"):
+        first = AMAZON
+    else:
+        first = HSTU_FILMS if name.startswith("HSTU") else FILMS
+        first = first if data == "ml-1m-last" else first | FEW_USERS
+    return [first, *(first | change for change in CHANGES)]
+
+
+class Trial:
+    """Keeps the figure of each epoch, and says when the trial is to end.
+
+    Parameters
+    ----------
+    held_out : table of events (n_users, 3)
+        What is to be found.
+    end : float
+        Value of ``clock`` from which on no epoch begins.
+    leader : list of float
+        Figures by epoch of the best trial before, none if this is the first.
+    clock : callable, default=time.process_time
+        Returns the time in seconds.
+    """
+
+    def __init__(self, held_out, end, leader=(), clock=time.process_time):
+        self.held_out = held_out
+        self.end = end
+        self.leader = leader
+        self.clock = clock
+        self.curve, self.ended_by = [], "last epoch"
+
+    @property
+    def best(self):
+        """The number of the best epoch, from 1 on."""
+        return int(np.argmax(self.curve)) + 1
+
+    def __call__(self, model, epoch):
+        """Judge an epoch; return whether it was the last."""
+        self.curve.append(model.ndcg(self.held_out))
+        print(f"{model} {epoch}: {self.curve[-1]:.4f}", flush=True)
+        reasons = {
+            "no better figure": epoch - self.best >= PATIENCE,
+            "far behind": epoch >= FROM_EPOCH
+            and max(self.curve) < FAR * max(self.leader[:epoch], default=0),
+            "budget": self.clock() >= self.end,
+        }
+        reason = next((name for name, is_so in reasons.items() if is_so), None)
+        self.ended_by = reason or self.ended_by
+        return reason is not None
+
+
+def search(kind, to_try, tuning, seconds, tried=(), clock=time.process_time):
+    """Return the rows of new trials, after those ``tried`` before.
+
+    Settings that were tried are left out, and their seconds count. A trial begins
+    while the budget is not spent, and ends as `Trial` says.
+    """
+    train, held_out = tuning
+    rows, tried = [], list(tried)
+    spent = sum(row["cpu_s"] for row in tried)
+    for params in to_try:
+        if spent >= seconds:
+            break
+        if any(row["params"] == params for row in tried):
+            continue
+        start = clock()
+        leader = max(tried, key=lambda row: row["validation"], default={"curve": []})
+        trial = Trial(held_out, start + seconds - spent, leader["curve"], clock)
+        kind(**params, epochs=MOST_EPOCHS).fit(train, after_epoch=trial)
+        row = {
+            "params": params,
+            "epochs": trial.best,
+            "validation": max(trial.curve),
+            "curve": trial.curve,
+            "ended_by": trial.ended_by,
+            "cpu_s": clock() - start,
+        }
+        spent += row["cpu_s"]
+        tried.append(row)
+        rows.append(row)
+    return rows
+
+
+def _kind(name):
+    return getattr(import_module("_sequence_models"), NAMES[name])
+
+
+def tune(name, data, folder, seconds, tried):
+    """Return the rows of new trials of a model on a data set."""
+    events = load_ordered(data, folder)
+    rows = search(_kind(name), settings(name, data), events.tuning, seconds, tried)
+    return [row | {"versions of the system": versions()} for row in rows]
+
+
+def measure(name, data, folder, params):
+    """Fit a model on all of train; return a row and each user's figures."""
+    from _systems import judge
+
+    events, kind = load_ordered(data, folder), _kind(name)
+    kind(epochs=1).fit(events.train[:500])  # so that seconds are without imports
+    model = kind(**params)
+    with clock() as watch:
+        model.fit(events.train)
+    figures, _ = judge(model, events.test[EVENT])
+    row = {
+        "system": name,
+        "params": params,
+        "fit_s": watch.seconds,
+        "fit_cpu_s": watch.cpu_seconds,
+        "versions of the system": versions(),
+    }
+    return row, {metric: list(values) for metric, values in figures.items()}
