@@ -24,13 +24,10 @@ USERS = {
 FIT_S = {"A": 10.0, "B": 10.9, "C": 20.0}
 
 
-def rows(errors=True):
+def rows(error=0.04):
     for system, values in USERS.items():
         row = {"data": "d", "system": system, "fit_s": FIT_S[system]}
-        row["recall"] = values.mean()
-        if errors:
-            row["recall se"] = values.std(ddof=1) / 10
-        yield row
+        yield row | {"recall": values.mean(), "recall se": error}
 
 
 def written(folder, rows):
@@ -65,16 +62,16 @@ def test_figures_of_several_are_found_by_data_and_name(results):
 
 
 def test_without_figures_of_users_the_interval_is_wider(results):
-    # errors of .02 each: half the interval is 1.96 * .02 * root of 2 = .056 < .1
+    # errors of .04 each: half the interval is 1.96 * .04 * root of 2 = .111 > .1
     (results / "per_user" / "made.npz").unlink()
-    assert verdict(spec(a="B", b="A"), results) == 1
-    wide = [row | {"recall se": 0.04} for row in rows()]  # .111 > .1
-    written(results, wide)
     assert verdict(spec(a="B", b="A"), results) == 0
+    written(results, rows(error=0.03))  # .083 < .1
+    assert verdict(spec(a="B", b="A"), results) == 1
 
 
 def test_figures_of_users_of_another_run_do_not_count(results):
-    written(results, [row | {"recall se": 0.04, "recall": 0.4} for row in rows()])
+    more = {"A": 0.4, "B": 0.55, "C": 0.4}
+    written(results, [row | {"recall": more[row["system"]]} for row in rows(0.06)])
     assert verdict(spec(a="B", b="A"), results) == 0
 
 
@@ -99,10 +96,12 @@ def test_seconds_are_compared_by_their_ratio(results):
 
 
 def test_a_row_may_have_the_difference_itself(results):
-    gains = {"gain": 0.1, "half": 0.08, "low": -0.2, "high": -0.1}
+    gains = {"gain": 0.1, "half": 0.08, "low": 0.1, "high": 0.3}
     written(results, [{"data": "d"} | gains])
     assert verdict(spec(show="gain / half", unit="±"), results) == 1
     assert verdict(spec(show="gain / half", unit="se"), results) == 0  # .1 < .157
+    assert verdict(spec(show="low / high", unit="ends"), results) == 1
+    written(results, [{"data": "d", "low": -0.3, "high": -0.1}])
     assert verdict(spec(show="low / high", unit="ends"), results) == -1
 
 
