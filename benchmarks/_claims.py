@@ -29,10 +29,11 @@ def claimed(spec, results=RESULTS):
 
 def verdict(spec, results=RESULTS):
     """Return 1 for more, 0 for level, -1 for less; None where there is a gap."""
-    if "a" not in spec:
+    if not {"a", "b"} & set(spec):
         return _of_difference(spec, results)
-    if "b" not in spec:
-        raise ValueError(f"b= is missing in {spec}: a system, or others")
+    spec = {"a": spec.get(spec.get("by", "system"))} | spec
+    if missing := [key for key in "ab" if spec.get(key) is None]:
+        raise ValueError(f"{missing[0]}= is missing in {spec}: a system")
     others = _others(spec, results) if spec["b"] == "others" else [spec["b"]]
     signs = [_of_pair(spec, other, results) for other in others]
     if not signs or None in signs:
@@ -44,7 +45,8 @@ def _others(spec, results):
     """Return the names of the systems that ``a`` is compared with."""
     key = spec.get("by", "system")
     left_out = [spec["a"], *spec.get("except", "").split(" / ")]
-    names = dict.fromkeys(str(row[key]) for row in rows_of(spec, results) if key in row)
+    rows = rows_of({k: v for k, v in spec.items() if k != key}, results)
+    names = dict.fromkeys(str(row[key]) for row in rows if key in row)
     found = [name for name in names if name not in left_out]
     if not found and "gap" not in spec:
         raise ValueError(f"there are no others in {spec}")

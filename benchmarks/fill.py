@@ -41,9 +41,10 @@ The words of a claim are computed, too: which of three is true, for "more", "lev
     EASE is <!-- claim file=quality_lastfm; a=EASE; b=iALS; show=ndcg@20 -->level
     with<!-- end --> iALS.
 
-``a`` and ``b`` are names of systems (``by=model``: of that key). ``b=others`` stands
-for each other system of the file and data, but those in ``except``: more than each of
-them, less than at least one, or else level. How sure a difference is comes
+``a`` and ``b`` are names of systems (``by=model``: of that key; without ``a``, that of
+the row). ``b=others`` stands for each other system of the file and data, but those in
+``except``: more than each of them, less than at least one, or else level. How sure a
+difference is comes
 
 - from the figures of each user (``results/per_user``), by the 95 % interval of the mean
   difference, user by user;

@@ -122,6 +122,16 @@ def test_words_of_texts_are_filled_and_compared(results):
     assert new == f"{table}| .400 | **.500** | more |\n"
 
 
+def test_a_column_of_claims_is_about_the_system_of_its_rows(results):
+    table = (
+        "<!-- figures\ncolumns: - | show=recall | show=recall; b=others; "
+        "words=more / level / less\nrow: file=made; system=B\n"
+        "row: file=made; system=C\n-->\n\n| | recall | is |\n|---|---|---|\n"
+    )
+    new, _ = fill.filled(f"{table}| B | ? | ? |\n| C | ? | ? |\n", results)
+    assert new == f"{table}| B | .500 | more |\n| C | .400 | less |\n"
+
+
 def test_gaps_of_claims_are_those_of_figures(results):
     gone = spec(a="A", b="gone")
     assert claimed(gone | {"gap": "yes"}, results) == []
@@ -132,6 +142,7 @@ def test_gaps_of_claims_are_those_of_figures(results):
     ("wrong", "message"),
     [
         ({"a": "A"}, "b= is missing"),
+        ({"b": "A"}, "a= is missing"),
         ({"a": "A", "b": "Z"}, "no row of made.jsonl has .*Z"),
         ({"a": "A", "b": "B", "show": "recall / fit_s"}, "is about one figure"),
         ({"a": "A", "b": "B", "show": "fit_s"}, "say within="),
