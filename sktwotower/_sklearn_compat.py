@@ -5,7 +5,10 @@ Output: the names below; when scikit-learn moves one, only this file changes.
 """
 
 import copy
+import dataclasses
 import sys
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import _fit_context as fit_context
@@ -19,6 +22,30 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+# What parameters may be: a number, a share of rows, a number of threads.
+COUNT = Interval(Integral, 1, None, closed="left")
+SHARE = Interval(RealNotInt, 0, 1, closed="neither")
+N_JOBS = COUNT, Interval(Integral, None, -1, closed="right"), None
+
+
+def parameter(default, *values, **more) -> Any:
+    """Return a parameter: a field of a dataclass, and what its values may be.
+
+    ``values``: as scikit-learn's validation states them; none: they are checked where
+    they are read. ``more``: what else is stated of it.
+    """
+    metadata = {"values": list(values) or "no_validation"} | more
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class ParameterConstraints:
+    """What scikit-learn's validation reads: the values of each `parameter`."""
+
+    def __get__(self, estimator, owner):
+        """Return a dict of names to values."""
+        stated = {each.name: each.metadata for each in dataclasses.fields(owner)}
+        return {name: each["values"] for name, each in stated.items() if each}
 
 
 def boosted_trees_of(classifier):

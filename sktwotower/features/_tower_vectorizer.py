@@ -32,27 +32,19 @@ from ._cells import check_table, read_cells
 from ._kinds import CLASSES, ENCODERS, check_kinds, choose_kind, make_encoder
 from ._value_encoders import Settings
 
-COUNT = compat.Interval(Integral, 1, None, closed="left")
-SHARE = compat.Interval(compat.RealNotInt, 0, 1, closed="neither")
+NUMBERS = compat.StrOptions({"scaled", "quantiles"})
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class VectorizerParameters(VersionedMixin, TransformerMixin, BaseEstimator):
     """The parameters of `TowerVectorizer`."""
 
-    _parameter_constraints = {
-        "kinds": [dict, None],
-        "min_frequency": [COUNT, SHARE],
-        "max_features": [COUNT],
-        "n_hashed": [COUNT, None],
-        "numbers": [compat.StrOptions({"scaled", "quantiles"})],
-    }
-
-    kinds: dict[str, str] | None = None
-    min_frequency: int | float = 2
-    max_features: int = 20_000
-    n_hashed: int | None = None
-    numbers: str = "scaled"
+    _parameter_constraints = compat.ParameterConstraints()
+    kinds: dict[str, str] | None = compat.parameter(None, dict, None)
+    min_frequency: int | float = compat.parameter(2, compat.COUNT, compat.SHARE)
+    max_features: int = compat.parameter(20_000, compat.COUNT)
+    n_hashed: int | None = compat.parameter(None, compat.COUNT, None)
+    numbers: str = compat.parameter("scaled", NUMBERS)
 
 
 @stored.record

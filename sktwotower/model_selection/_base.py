@@ -7,7 +7,6 @@ Output: row positions of train and test, 1-D each, fold by fold.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import signature
-from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
@@ -19,10 +18,6 @@ from sktwotower._tables._messages import warn
 
 from ._sides_on_disk import count_rows
 
-# What parameters of splitters may be.
-COUNT = compat.Interval(Integral, 1, None, closed="left")
-SHARE = compat.Interval(compat.RealNotInt, 0, 1, closed="neither")
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class InteractionSplit(BaseCrossValidator):
@@ -31,13 +26,9 @@ class InteractionSplit(BaseCrossValidator):
     These are the train and the test side of each fold, bool (n_events,) each.
     """
 
-    _parameter_constraints = {
-        "n_splits": [COUNT],
-        "drop_unseen_users": ["boolean"],
-        "drop_unseen_items": ["boolean"],
-    }
+    _parameter_constraints = compat.ParameterConstraints()
 
-    n_splits: int = 1
+    n_splits: int = compat.parameter(1, compat.COUNT)
     user_id: str | int | None = None
     item_id: str | int | None = None
 

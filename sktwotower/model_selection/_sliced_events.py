@@ -12,12 +12,10 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
-from sktwotower._sklearn_compat import validate_parameter_constraints
+from sktwotower._sklearn_compat import COUNT, SHARE, validate_parameter_constraints
 from sktwotower._tables._columns import as_table, count
 from sktwotower._tables._frames import array_as_frame
 from sktwotower._tables._times import times_of
-
-from ._base import COUNT, SHARE
 
 
 class SlicedEvents(NamedTuple):

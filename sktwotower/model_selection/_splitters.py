@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
+from sktwotower._sklearn_compat import COUNT, SHARE, parameter
 from sktwotower._tables._columns import codes, count
 from sktwotower._tables._times import duration, times_of
 
-from ._base import COUNT, SHARE, InteractionSplit
+from ._base import InteractionSplit
 from ._sides_on_disk import sides_on_disk
 
 
@@ -24,16 +25,12 @@ class _ColdSplit(InteractionSplit):
     """Hold out all events of a random share of the users, or of the items."""
 
     _remedy = "Choose another test_size."
-    _parameter_constraints = InteractionSplit._parameter_constraints | {
-        "test_size": [SHARE, COUNT],
-        "random_state": ["random_state"],
-    }
     # The held-out users or items are always unseen.
     drop_unseen_users = drop_unseen_items = False
 
-    test_size: int | float = 0.2
+    test_size: int | float = parameter(0.2, SHARE, COUNT)
     _: KW_ONLY
-    random_state: Any = None
+    random_state: Any = parameter(None, "random_state")
 
     def _sides(self, X):
         side, place = self._held_out
@@ -91,7 +88,7 @@ class ColdItemSplit(_ColdSplit):
     """
 
     _held_out = "item_id", 1
-    drop_unseen_users: bool = False
+    drop_unseen_users: bool = parameter(False, "boolean")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -132,12 +129,11 @@ class ColdUserSplit(_ColdSplit):
     """
 
     _held_out = "user_id", 0
-    drop_unseen_items: bool = False
+    drop_unseen_items: bool = parameter(False, "boolean")
 
 
-# What the parameters of both splitters may be.
-COLUMNS = dict.fromkeys(("user_id", "item_id", "time"), [None, str, Integral])
-COLUMNS |= InteractionSplit._parameter_constraints
+# What names of columns may be.
+COLUMN = None, str, Integral
 
 
 @dataclass(eq=False, repr=False)
@@ -189,14 +185,15 @@ class LastNSplit(InteractionSplit):
     [([0, 2, 3], [1, 4])]
     """
 
-    _parameter_constraints = COLUMNS | {"n": [COUNT, SHARE]}
     _remedy = "Choose a smaller n or fewer n_splits, or keep unseen users and items."
 
-    n: int | float = 1
+    n: int | float = parameter(1, COUNT, SHARE)
     _: KW_ONLY
-    time: str | int | None = None
-    drop_unseen_users: bool = False
-    drop_unseen_items: bool = False
+    user_id: str | int | None = parameter(None, *COLUMN)
+    item_id: str | int | None = parameter(None, *COLUMN)
+    time: str | int | None = parameter(None, *COLUMN)
+    drop_unseen_users: bool = parameter(False, "boolean")
+    drop_unseen_items: bool = parameter(False, "boolean")
 
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""
@@ -273,23 +270,20 @@ class TimeSplit(InteractionSplit):
     [([1, 3], [0, 2])]
     """
 
-    _parameter_constraints = COLUMNS | {
-        "test_size": [COUNT, SHARE],
-        "gap": [Real, datetime.timedelta, np.timedelta64],
-        "max_train_size": [None, COUNT, SHARE],
-    }
     _remedy = (
         "Choose another test_size, fewer n_splits or a smaller gap, or keep unseen "
         "users and items; rows of the same time stay together."
     )
 
-    test_size: int | float = 0.2
+    test_size: int | float = parameter(0.2, COUNT, SHARE)
     _: KW_ONLY
-    time: str | int | None = None
-    gap: Any = 0
-    max_train_size: int | float | None = None
-    drop_unseen_users: bool = False
-    drop_unseen_items: bool = False
+    user_id: str | int | None = parameter(None, *COLUMN)
+    item_id: str | int | None = parameter(None, *COLUMN)
+    time: str | int | None = parameter(None, *COLUMN)
+    gap: Any = parameter(0, Real, datetime.timedelta, np.timedelta64)
+    max_train_size: int | float | None = parameter(None, None, COUNT, SHARE)
+    drop_unseen_users: bool = parameter(False, "boolean")
+    drop_unseen_items: bool = parameter(False, "boolean")
 
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""

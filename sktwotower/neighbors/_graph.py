@@ -13,8 +13,8 @@ from typing import Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sktwotower import _sklearn_compat as compat
 from sktwotower._records import record
-from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._pickled import VersionedMixin
 
 from ._exact import checked_vectors
@@ -27,8 +27,10 @@ LEAF_SIZE = 60
 MAX_CHANGED_SHARE = 1 / 8
 # Build a graph only above this many times n_graph_neighbors items.
 MIN_GRAPH_RATIO = 10
-# What numbers of neighbors, leaves and threads may be.
-COUNT = Interval(Integral, 1, None, closed="left")
+# What parameters may be.
+NOT_NEGATIVE = compat.Interval(Real, 0, None, closed="left")
+SEED = compat.Interval(Integral, 0, None, closed="left")
+UP_TO_1 = compat.Interval(Real, 0, 1, closed="right")
 
 
 @record
@@ -115,25 +117,16 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     array([[1]])
     """
 
-    _parameter_constraints = {
-        "n_neighbors": [COUNT],
-        "target_recall": [Interval(Real, 0, 1, closed="right")],
-        "epsilon": [Interval(Real, 0, None, closed="left"), None],
-        "search_tree_leaf_budget": [COUNT, None],
-        "n_graph_neighbors": [COUNT],
-        "parallel_batch_queries": ["boolean"],
-        "random_state": [Interval(Integral, 0, None, closed="left")],
-        "n_jobs": [COUNT, Interval(Integral, None, -1, closed="right"), None],
-    }
-    n_neighbors: int = 10
+    _parameter_constraints = compat.ParameterConstraints()
+    n_neighbors: int = compat.parameter(10, compat.COUNT)
     _: KW_ONLY
-    target_recall: float = 0.95
-    epsilon: float | None = None
-    search_tree_leaf_budget: int | None = None
-    n_graph_neighbors: int = 30
-    parallel_batch_queries: bool = False
-    random_state: int | np.random.RandomState | None = 0
-    n_jobs: int | None = None
+    target_recall: float = compat.parameter(0.95, UP_TO_1)
+    epsilon: float | None = compat.parameter(None, NOT_NEGATIVE, None)
+    search_tree_leaf_budget: int | None = compat.parameter(None, compat.COUNT, None)
+    n_graph_neighbors: int = compat.parameter(30, compat.COUNT)
+    parallel_batch_queries: bool = compat.parameter(False, "boolean")
+    random_state: int | np.random.RandomState | None = compat.parameter(0, SEED)
+    n_jobs: int | None = compat.parameter(None, *compat.N_JOBS)
 
     def fit(self, X, y=None) -> Self:
         """Build the graph.

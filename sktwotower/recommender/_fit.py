@@ -138,7 +138,7 @@ def _read(owner, tables, X, y, sample_weight):
 
 
 def check_values(recipe):
-    """Check parameters beyond the types and ranges of ``PARAMETERS``."""
+    """Check parameters beyond the types and ranges that are stated."""
     sizes = recipe.hidden_layer_sizes
     unfit = (not isinstance(s, Integral) or not 1 <= s <= MAX_SIZE for s in sizes)
     if any(unfit) or any(isinstance(s, bool) for s in sizes):

@@ -4,17 +4,12 @@ Input: what a caller chooses.
 Output: an estimator that keeps it untouched, and shows it.
 """
 
-from dataclasses import dataclass
-from os import PathLike
-from typing import Any
-
-from sktwotower.towers._recipe import constraints
+from sktwotower.towers._recipe import RecommenderParameters
 
 from ._display import ShownEstimator
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class TwoTowerParameters(ShownEstimator):
+class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     """Recommend items to users by the dot product of two learnt vectors.
 
     One network, the user tower, turns a user (id, features, past items) into a vector.
@@ -305,55 +300,3 @@ class TwoTowerParameters(ShownEstimator):
       reader        book  score  rank
     0    eve  persuasion   0.16     1
     """
-
-    _parameter_constraints = constraints()
-
-    user_id: str | int | None = None
-    item_id: str | int | None = None
-    user_features: Any = None
-    item_features: Any = None
-    users: Any = None
-    items: Any = None
-    user_transformer: Any = None
-    item_transformer: Any = None
-    memory: Any = None
-    time: str | int | None = None
-    context: Any = None
-    context_transformer: Any = None
-    history: str | None = "auto"
-    max_history: int = 200
-    second_share: float | str = "auto"
-    half_life: Any = "auto"
-    fold_in: bool = True
-    user_tower: Any = None
-    item_tower: Any = None
-    embedding_dim: int | str = "auto"
-    hidden_layer_sizes: tuple[int, ...] = ()
-    dropout: float | str = "auto"
-    id_dropout: float = 0.5
-    normalize: bool = True
-    temperature: float | str = "auto"
-    candidate_sampling: str = "auto"
-    impression_weight: float | str = 5.0
-    impression_start: float = 0.5
-    cold_item_weight: float | str = "auto"
-    max_epochs: int | str = "auto"
-    batch_size: int | str = "auto"
-    lr: float = 0.01
-    weight_decay: float = 0.01
-    optimizer: str | type = "rowwiseadam"
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    n_iter_no_change: int = 5
-    callbacks: list | None = None
-    net_params: dict | None = None
-    neighbors: Any = "auto"
-    n_neighbors: int = 10
-    exclude_seen: bool = True
-    device: str = "cpu"
-    n_jobs: int | None = None
-    random_state: Any = None
-    warm_start: bool = False
-    checkpoint: str | PathLike | None = None
-    gather_users: bool = True
-    verbose: int = 0

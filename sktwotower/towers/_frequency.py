@@ -5,7 +5,7 @@ Output: the probability (n_items,) of each item.
 """
 
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -14,35 +14,32 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sktwotower import _sklearn_compat as compat
 from sktwotower._records import array, integer, record, require
-from sktwotower._sklearn_compat import Interval, StrOptions
+from sktwotower._sklearn_compat import COUNT, parameter
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
 from sktwotower._tables._pickled import VersionedMixin
 from sktwotower._tables._stored import index
 
 from ._gaps import Gaps
 
+# What parameters may be.
+UP_TO_1 = compat.Interval(Real, 0, 1, closed="right")
+POSITIVE = compat.Interval(Real, 0, None, closed="neither")
+
 
 @dataclass(eq=False, repr=False)
 class FrequencyParameters(VersionedMixin, BaseEstimator):
     """Parameters of `StreamingFrequency`, which its documentation describes."""
 
-    _parameter_constraints = {
-        "rate": [Interval(Real, 0, 1, closed="right")],
-        "unit": [StrOptions({"batch", "event"})],
-        "n_buckets": [Interval(Integral, 1, None, closed="left"), None],
-        "n_hashes": [Interval(Integral, 1, None, closed="left")],
-        "initial_gap": [Interval(Real, 0, None, closed="neither"), None],
-        "random_state": ["random_state"],
-    }
-
-    rate: float = 0.01
+    _parameter_constraints = compat.ParameterConstraints()
+    rate: float = parameter(0.01, UP_TO_1)
     _: KW_ONLY
-    unit: str = "batch"
-    n_buckets: int | None = None
-    n_hashes: int = 1
-    initial_gap: float | None = None
-    random_state: int | np.random.RandomState | None = 0
+    unit: str = parameter("batch", compat.StrOptions({"batch", "event"}))
+    n_buckets: int | None = parameter(None, COUNT, None)
+    n_hashes: int = parameter(1, COUNT)
+    initial_gap: float | None = parameter(None, POSITIVE, None)
+    random_state: int | np.random.RandomState | None = parameter(0, "random_state")
 
 
 @record

@@ -1,45 +1,28 @@
 """What is stated of each parameter of `TwoTowerRecommender`, apart from its meaning.
 
 Input: nothing.
-Output: ``PARAMETERS``: values, and which recipes hold it;
+Output: ``RecommenderParameters``: type, default, values, and which recipes hold it;
 ``BATCH_PARAMETERS``: the same of those that ``net_params`` may set.
 """
 
-import os
 from collections import namedtuple
+from dataclasses import dataclass, fields
+from functools import partial
 from numbers import Integral, Real
-from typing import NamedTuple
+from os import PathLike
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sktwotower._sklearn_compat import (
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
-
-
-class Parameter(NamedTuple):
-    """What is stated of a parameter.
-
-    ``recipes``: names of the recipes that hold it. ``values``: those that are allowed,
-    as scikit-learn states them; none: it is checked where it is read.
-    """
-
-    recipes: tuple = ()
-    values: tuple = ()
-
-
-TABLES, TRAINING, INDEX = ("tables",), ("training",), ("index",)
+from sktwotower import _sklearn_compat as compat
+from sktwotower._sklearn_compat import COUNT, N_JOBS, Interval, StrOptions, parameter
 
 # Larger ones fit no number of torch: int32, int64, and a product of two in float32.
 MAX_SIZE, MAX_BATCH, MAX_RATE = 2**31 - 1, 2**63 - 1, 1e18
-COUNT = Interval(Integral, 1, None, closed="left")
 SIZE = Interval(Integral, 1, MAX_SIZE, closed="both")
 BATCH = Interval(Integral, 1, MAX_BATCH, closed="both")
 POSITIVE = Interval(Real, 0, MAX_RATE, closed="right")
 NOT_NEGATIVE = Interval(Real, 0, MAX_RATE, closed="both")
-N_JOBS = COUNT, Interval(Integral, None, -1, closed="right"), None
 SHARE = Interval(Real, 0, 1, closed="both")
 SHARE_BELOW_1 = Interval(Real, 0, 1, closed="left")
 SHARE_ABOVE_0 = Interval(Real, 0, 1, closed="right")
@@ -49,50 +32,65 @@ AUTO = StrOptions({"auto"})
 HISTORIES = StrOptions({"auto", "pooled", "recent"})
 WAYS_OF_SAMPLING = StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
 
-# Their values are checked where they are read.
-OF_TABLES = (
-    "user_id item_id user_features item_features users items user_transformer "
-    "item_transformer memory time context context_transformer"
-)
-PARAMETERS = dict.fromkeys(OF_TABLES.split(), Parameter(TABLES)) | {
-    "history": Parameter(TRAINING, (None, HISTORIES)),
-    "max_history": Parameter(TRAINING, (SIZE,)),
-    "second_share": Parameter(TRAINING, (SHARE_BELOW_1, AUTO)),
-    "half_life": Parameter(TRAINING),
-    "fold_in": Parameter((), ("boolean",)),
-    "user_tower": Parameter(TRAINING),
-    "item_tower": Parameter(TRAINING),
-    "embedding_dim": Parameter(TRAINING, (SIZE, AUTO)),
-    "hidden_layer_sizes": Parameter(TRAINING, (tuple, list)),
-    "dropout": Parameter(TRAINING, (SHARE_BELOW_1, AUTO)),
-    "id_dropout": Parameter(TRAINING, (SHARE,)),
-    "normalize": Parameter(TRAINING, ("boolean",)),
-    "temperature": Parameter(TRAINING, (POSITIVE, AUTO)),
-    "candidate_sampling": Parameter(TRAINING, (WAYS_OF_SAMPLING,)),
-    "impression_weight": Parameter(TRAINING, (NOT_NEGATIVE, AUTO)),
-    "impression_start": Parameter(TRAINING, (SHARE,)),
-    "cold_item_weight": Parameter(TRAINING, (SHARE_ABOVE_0, AUTO)),
-    "max_epochs": Parameter(TRAINING, (COUNT, AUTO)),
-    "batch_size": Parameter(TRAINING, (BATCH, AUTO)),
-    "lr": Parameter(TRAINING, (NOT_NEGATIVE,)),
-    "weight_decay": Parameter(TRAINING, (NOT_NEGATIVE,)),
-    "optimizer": Parameter(TRAINING, (str, type)),
-    "early_stopping": Parameter(TRAINING, ("boolean",)),
-    "validation_fraction": Parameter(TRAINING, (SHARE_BETWEEN,)),
-    "n_iter_no_change": Parameter(TRAINING, (COUNT,)),
-    "callbacks": Parameter(TRAINING, (list, tuple, None)),
-    "net_params": Parameter(TRAINING, (dict, None)),
-    "neighbors": Parameter(INDEX),
-    "n_neighbors": Parameter(TRAINING + INDEX, (COUNT,)),
-    "exclude_seen": Parameter((), ("boolean",)),
-    "device": Parameter(TRAINING, (str,)),
-    "n_jobs": Parameter((), N_JOBS),
-    "random_state": Parameter(TRAINING, ("random_state",)),
-    "warm_start": Parameter(TRAINING, ("boolean",)),
-    "checkpoint": Parameter((), (str, os.PathLike, None)),
-    "gather_users": Parameter(TRAINING, ("boolean",)),
-    "verbose": Parameter(TRAINING, ("verbose",)),
-}
+# The recipes that hold a parameter.
+of_tables = partial(parameter, recipes=("tables",))
+of_training = partial(parameter, recipes=("training",))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class RecommenderParameters:
+    """The parameters of `TwoTowerRecommender`, which its documentation describes."""
+
+    _parameter_constraints = compat.ParameterConstraints()
+    user_id: str | int | None = of_tables(None)
+    item_id: str | int | None = of_tables(None)
+    user_features: Any = of_tables(None)
+    item_features: Any = of_tables(None)
+    users: Any = of_tables(None)
+    items: Any = of_tables(None)
+    user_transformer: Any = of_tables(None)
+    item_transformer: Any = of_tables(None)
+    memory: Any = of_tables(None)
+    time: str | int | None = of_tables(None)
+    context: Any = of_tables(None)
+    context_transformer: Any = of_tables(None)
+    history: str | None = of_training("auto", None, HISTORIES)
+    max_history: int = of_training(200, SIZE)
+    second_share: float | str = of_training("auto", SHARE_BELOW_1, AUTO)
+    half_life: Any = of_training("auto")
+    fold_in: bool = parameter(True, "boolean")
+    user_tower: Any = of_training(None)
+    item_tower: Any = of_training(None)
+    embedding_dim: int | str = of_training("auto", SIZE, AUTO)
+    hidden_layer_sizes: tuple[int, ...] = of_training((), tuple, list)
+    dropout: float | str = of_training("auto", SHARE_BELOW_1, AUTO)
+    id_dropout: float = of_training(0.5, SHARE)
+    normalize: bool = of_training(True, "boolean")
+    temperature: float | str = of_training("auto", POSITIVE, AUTO)
+    candidate_sampling: str = of_training("auto", WAYS_OF_SAMPLING)
+    impression_weight: float | str = of_training(5.0, NOT_NEGATIVE, AUTO)
+    impression_start: float = of_training(0.5, SHARE)
+    cold_item_weight: float | str = of_training("auto", SHARE_ABOVE_0, AUTO)
+    max_epochs: int | str = of_training("auto", COUNT, AUTO)
+    batch_size: int | str = of_training("auto", BATCH, AUTO)
+    lr: float = of_training(0.01, NOT_NEGATIVE)
+    weight_decay: float = of_training(0.01, NOT_NEGATIVE)
+    optimizer: str | type = of_training("rowwiseadam", str, type)
+    early_stopping: bool = of_training(False, "boolean")
+    validation_fraction: float = of_training(0.1, SHARE_BETWEEN)
+    n_iter_no_change: int = of_training(5, COUNT)
+    callbacks: list | None = of_training(None, list, tuple, None)
+    net_params: dict | None = of_training(None, dict, None)
+    neighbors: Any = parameter("auto", recipes=("index",))
+    n_neighbors: int = parameter(10, COUNT, recipes=("training", "index"))
+    exclude_seen: bool = parameter(True, "boolean")
+    device: str = of_training("cpu", str)
+    n_jobs: int | None = parameter(None, *N_JOBS)
+    random_state: Any = of_training(None, "random_state")
+    warm_start: bool = of_training(False, "boolean")
+    checkpoint: str | PathLike | None = parameter(None, str, PathLike, None)
+    gather_users: bool = of_training(True, "boolean")
+    verbose: int = of_training(0, "verbose")
 
 
 class BatchParameter(NamedTuple):
@@ -111,11 +109,6 @@ BATCH_PARAMETERS = {
 }
 
 
-def constraints():
-    """Return the values of all parameters in the form of scikit-learn's validation."""
-    return {n: list(p.values) or "no_validation" for n, p in PARAMETERS.items()}
-
-
 def check_batch_parameters(net_params):
     """Raise ``ValueError`` for a parameter of batches with a value out of range."""
     values = {
@@ -124,7 +117,7 @@ def check_batch_parameters(net_params):
         for use in ("train", "valid")
     }
     given = {name: value for name, value in net_params.items() if name in values}
-    validate_parameter_constraints(values, given, "net_params")
+    compat.validate_parameter_constraints(values, given, "net_params")
 
 
 def recipe_of(recipe):
@@ -132,7 +125,8 @@ def recipe_of(recipe):
 
     Its class method ``of`` reads them from an estimator, without numbers of numpy.
     """
-    names = [name for name, each in PARAMETERS.items() if recipe in each.recipes]
+    known = fields(RecommenderParameters)
+    names = [each.name for each in known if recipe in each.metadata.get("recipes", ())]
 
     class Base(namedtuple("Base", names)):
         __slots__ = ()

@@ -11,10 +11,14 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from sktwotower._sklearn_compat import Interval, StrOptions, drawn_as, visual_block_of
+from sktwotower import _sklearn_compat as compat
 from sktwotower._tables._pickled import RecommenderStateMixin
 
 from ._ranker import default_ranker
+
+# What parameters may be.
+SEVERAL = compat.Interval(Integral, 2, None, closed="left")
+SHARE = compat.Interval(Real, 0, 1, closed="neither")
 
 
 @dataclass(eq=False, repr=False)
@@ -268,32 +272,23 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     1     0   jam  0.366667     2
     """
 
-    _parameter_constraints = {
-        "n_candidates": [Interval(Integral, 2, None, closed="left")],
-        "cut": [StrOptions({"auto", "time", "user"})],
-        "later_size": [Interval(Real, 0, 1, closed="neither")],
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "exclude_seen": ["boolean"],
-        "keep_training_table": ["boolean"],
-        "random_state": ["random_state"],
-    }
-
+    _parameter_constraints = compat.ParameterConstraints()
     retriever: Any = None
     ranker: Any = None
     _: KW_ONLY
-    n_candidates: int = 100
+    n_candidates: int = compat.parameter(100, SEVERAL)
     time: str | int | None = None
-    cut: str = "auto"
-    later_size: float = 0.2
+    cut: str = compat.parameter("auto", compat.StrOptions({"auto", "time", "user"}))
+    later_size: float = compat.parameter(0.2, SHARE)
     context: Any = None
     features: Any = None
     lists: str | int | None = None
     position: str | int | None = None
     row_features: Any = None
-    n_neighbors: int = 10
-    exclude_seen: bool = True
-    keep_training_table: bool = False
-    random_state: Any = None
+    n_neighbors: int = compat.parameter(10, compat.COUNT)
+    exclude_seen: bool = compat.parameter(True, "boolean")
+    keep_training_table: bool = compat.parameter(False, "boolean")
+    random_state: Any = compat.parameter(None, "random_state")
 
     def _sk_visual_block_(self):
         """Return both stages, one after the other, as scikit-learn draws them."""
@@ -309,5 +304,5 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
             weight, recall = fitted.weight, fitted.training.recall
             text = f"weight of the ranker {weight:g}, "
             text += f"recall of the candidates {recall:.3f}"
-            steps.append(("blend", drawn_as("Blend", text)))
-        return visual_block_of(Pipeline(steps))
+            steps.append(("blend", compat.drawn_as("Blend", text)))
+        return compat.visual_block_of(Pipeline(steps))

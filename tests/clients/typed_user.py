@@ -74,7 +74,7 @@ def constructors() -> list[Any]:
         LastNSplit(0.5, n_splits=2),
         ColdItemSplit(10, random_state=0),
         make_retrieval_scorer(["recall@5", "ndcg@5"]),
-        TwoTowerRecommender(embeding_dim=64),  # pyright: ignore
+        TwoTowerRecommender(embeding_dim=64),  # type: ignore
         TwoTowerRecommender(n_neighbors="ten"),  # type: ignore
         TimeSplit(test_size="day"),  # type: ignore
     ]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sktwotower import TwoTowerRecommender
 from sktwotower.features import _request_clock
 from sktwotower.runtime import _context_cells
 from sktwotower.towers import _auto, _context_shares, _request_batches
-from sktwotower.towers._recipe import PARAMETERS
 from sktwotower.towers.parts import _context_layer
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -36,7 +36,8 @@ def options_of(values):
 
 def test_every_parameter_that_may_be_auto_has_a_row(extension):
     names = [name for name, *_ in extension.rows_of_others()]
-    stated = {n for n, each in PARAMETERS.items() if "auto" in options_of(each.values)}
+    values = TwoTowerRecommender._parameter_constraints.items()
+    stated = {name for name, each in values if "auto" in options_of(each)}
     assert sorted(names) == sorted(stated | {"half_life", "neighbors"})
     in_kinds = set().union(*_auto.AUTO.values(), _auto.SECOND_PAIR)
     assert set(extension.BY_KIND) == in_kinds

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from sktwotower._sklearn_compat import StrOptions, validate_parameter_constraint
 from sktwotower.recommender._catalog import IndexRecipe
 from sktwotower.recommender._events import TableRecipe
 from sktwotower.towers._auto import AUTO, SECOND_PAIR
-from sktwotower.towers._recipe import BATCH_PARAMETERS, PARAMETERS, Recipe, constraints
+from sktwotower.towers._recipe import BATCH_PARAMETERS, Recipe, RecommenderParameters
 
+PARAMETERS = {each.name: each.metadata for each in fields(RecommenderParameters)}
 RECIPES = {"tables": TableRecipe, "training": Recipe, "index": IndexRecipe}
 # "auto" is checked where it is read for others: half_life and neighbors.
 MAY_BE_AUTO = set(
@@ -25,7 +27,7 @@ MAY_BE_AUTO = set(
 def test_a_recipe_holds_its_parameters(name):
     kind, model = RECIPES[name], TwoTowerRecommender(n_neighbors=np.int64(7))
     recipe = kind.of(model)
-    expected = [key for key, each in PARAMETERS.items() if name in each.recipes]
+    expected = [k for k, each in PARAMETERS.items() if name in each.get("recipes", ())]
     assert list(recipe._asdict()) == expected
     params = model.get_params(deep=False)
     assert all(value == params[key] for key, value in recipe._asdict().items())
@@ -46,13 +48,14 @@ def test_recipes_hold_no_numbers_of_numpy():
 @pytest.mark.parametrize("kind", [*AUTO, "second pair"])
 def test_auto_stands_for_values_that_are_allowed(kind):
     values = SECOND_PAIR if kind == "second pair" else AUTO[kind]
-    validate_parameter_constraints(constraints(), values, "auto")
+    allowed = TwoTowerRecommender._parameter_constraints
+    validate_parameter_constraints(allowed, values, "auto")
     assert MAY_BE_AUTO >= values.keys() and "auto" not in values.values()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_only_what_is_auto_may_be_auto(name):
-    constraint = constraints()[name]
+    constraint = PARAMETERS[name]["values"]
     allowed = constraint != "no_validation" and any(
         isinstance(each, StrOptions) and "auto" in each.options for each in constraint
     )
