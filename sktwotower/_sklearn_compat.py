@@ -7,7 +7,7 @@ Output: the names below; when scikit-learn moves one, only this file changes.
 import copy
 import dataclasses
 import sys
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from sklearn.utils.validation import _check_feature_names_in as check_feature_na
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 # What parameters may be: a number, a share of rows, a number of threads.
+POSITIVE = Interval(Real, 0, None, closed="neither")
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")
 N_JOBS = COUNT, Interval(Integral, None, -1, closed="right"), None

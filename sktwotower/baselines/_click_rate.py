@@ -6,12 +6,11 @@ Output: a smoothed rate (n_items,), the same for all users.
 
 import datetime
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
 
 import numpy as np
 
 from sktwotower._records import positions, record, share
-from sktwotower._sklearn_compat import Interval
+from sktwotower._sklearn_compat import NOT_NEGATIVE, parameter
 from sktwotower._tables._running_counts import RunningCounts, smoothed_rates
 from sktwotower.retrieval._fitted_state import fitted_attribute
 
@@ -110,11 +109,7 @@ class ClickRateRecommender(MatrixRecommender):
     item_rates_ = fitted_attribute("model.shares")
 
     _need_time = ("half_life",)
-    _parameter_constraints = MatrixRecommender._parameter_constraints | {
-        "smoothing": [Interval(Real, 0, None, closed="left")]
-    }
-
-    smoothing: float = 10.0
+    smoothing: float = parameter(10.0, NOT_NEGATIVE)
     _: KW_ONLY
     half_life: float | datetime.timedelta | np.timedelta64 | None = None
 

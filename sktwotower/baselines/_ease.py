@@ -5,13 +5,12 @@ Output: dense weights (n_items, n_items) of past items.
 """
 
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
 
 import numpy as np
 import scipy.linalg
 
 from sktwotower._records import array, record
-from sktwotower._sklearn_compat import Interval
+from sktwotower._sklearn_compat import COUNT, POSITIVE, parameter
 from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
@@ -108,16 +107,10 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
 
     item_weights_ = fitted_attribute("model.weights")
 
-    _parameter_constraints = MatrixRecommender._parameter_constraints | {
-        "l2": [Interval(Real, 0, None, closed="neither")],
-        "max_memory": [Interval(Real, 0, None, closed="neither")],
-        "max_items": [Interval(Integral, 1, None, closed="left"), None],
-    }
-
-    l2: float = 300.0
+    l2: float = parameter(300.0, POSITIVE)
     _: KW_ONLY
-    max_memory: float = 8e9
-    max_items: int | None = 15_000
+    max_memory: float = parameter(8e9, POSITIVE)
+    max_items: int | None = parameter(15_000, COUNT, None)
 
     def _learn(self, seen, events):
         n_items = seen.shape[1]

@@ -5,12 +5,11 @@ Output: their similarities (n_pairs,).
 """
 
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
 
 import numpy as np
 
 from sktwotower._records import record
-from sktwotower._sklearn_compat import Interval, StrOptions
+from sktwotower._sklearn_compat import NOT_NEGATIVE, StrOptions, parameter
 
 from ._nearest_items import NearestItemsRecommender
 
@@ -115,14 +114,9 @@ class ItemKNNRecommender(NearestItemsRecommender):
     0  zoe  jam  0.816497     1
     """
 
-    _parameter_constraints = NearestItemsRecommender._parameter_constraints | {
-        "shrinkage": [Interval(Real, 0, None, closed="left")],
-        "similarity": [StrOptions({"cosine", "jaccard"})],
-    }
-
     _: KW_ONLY
-    shrinkage: float = 0.0
-    similarity: str = "cosine"
+    shrinkage: float = parameter(0.0, NOT_NEGATIVE)
+    similarity: str = parameter("cosine", StrOptions({"cosine", "jaccard"}))
 
     def _similarities(self, shared, first, second):
         if self.similarity == "cosine":

@@ -5,7 +5,6 @@ Output: a fitted estimator that ranks items by scores (n, n_items).
 """
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from sktwotower._records import record
-from sktwotower._sklearn_compat import Interval
+from sktwotower._sklearn_compat import COUNT, ParameterConstraints, parameter
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._pickled import RecommenderStateMixin
@@ -53,11 +52,12 @@ class CodedEvents(NamedTuple):
 class MatrixParameters(RecommenderStateMixin, BaseEstimator):
     """The parameters of all recommenders of this room, after each one's own first."""
 
+    _parameter_constraints = ParameterConstraints()
     user_id: str | int | None = None
     item_id: str | int | None = None
     time: str | int | None = None
-    n_neighbors: int = 10
-    exclude_seen: bool = True
+    n_neighbors: int = parameter(10, COUNT)
+    exclude_seen: bool = parameter(True, "boolean")
 
 
 class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
@@ -73,10 +73,6 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
     _fitted: FittedMatrix
 
     _need_time = _replayed = ()
-    _parameter_constraints = {
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "exclude_seen": ["boolean"],
-    }
     # read by Columns; these recommenders have no features
     user_features = item_features = None
 

@@ -5,13 +5,12 @@ Output: similarities of each item to its nearest, CSR (n_items, n_items).
 """
 
 from dataclasses import KW_ONLY, dataclass, field
-from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
 
 from sktwotower._records import csr, number, record
-from sktwotower._sklearn_compat import Interval
+from sktwotower._sklearn_compat import COUNT, POSITIVE, parameter
 from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
@@ -35,14 +34,9 @@ class NearestItemsRecommender(SimilarItemsMixin, MatrixRecommender):
     item_similarities_ = fitted_attribute("model.nearest")
 
     _need_time = _replayed = ("decay",)
-    _parameter_constraints = MatrixRecommender._parameter_constraints | {
-        "n_similar": [Interval(Integral, 1, None, closed="left")],
-        "decay": [Interval(Real, 0, None, closed="neither"), None],
-    }
-
-    n_similar: int = 100
+    n_similar: int = parameter(100, COUNT)
     _: KW_ONLY
-    decay: float | None = None
+    decay: float | None = parameter(None, POSITIVE, None)
 
     def _learn(self, seen, events):
         users_of, n_items = seen.T.tocsr(), seen.shape[1]

@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 
 from sktwotower._records import record
-from sktwotower._sklearn_compat import Interval
+from sktwotower._sklearn_compat import COUNT, Interval, parameter
 
 from ._nearest_items import NearestItemsRecommender
 
@@ -114,15 +114,10 @@ class RP3betaRecommender(NearestItemsRecommender):
     array([0.125, 0.125], dtype=float32)
     """
 
-    _parameter_constraints = NearestItemsRecommender._parameter_constraints | {
-        "alpha": [EXPONENT],
-        "beta": [EXPONENT],
-    }
-
-    n_similar: int = 200
+    n_similar: int = parameter(200, COUNT)
     _: KW_ONLY
-    alpha: float = 0.5
-    beta: float = 0.4
+    alpha: float = parameter(0.5, EXPONENT)
+    beta: float = parameter(0.4, EXPONENT)
 
     def _user_weights(self, n_items):
         return np.maximum(n_items, 1).astype(np.float32) ** -self.alpha

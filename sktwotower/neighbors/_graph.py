@@ -28,7 +28,6 @@ MAX_CHANGED_SHARE = 1 / 8
 # Build a graph only above this many times n_graph_neighbors items.
 MIN_GRAPH_RATIO = 10
 # What parameters may be.
-NOT_NEGATIVE = compat.Interval(Real, 0, None, closed="left")
 SEED = compat.Interval(Integral, 0, None, closed="left")
 UP_TO_1 = compat.Interval(Real, 0, 1, closed="right")
 
@@ -121,7 +120,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     n_neighbors: int = compat.parameter(10, compat.COUNT)
     _: KW_ONLY
     target_recall: float = compat.parameter(0.95, UP_TO_1)
-    epsilon: float | None = compat.parameter(None, NOT_NEGATIVE, None)
+    epsilon: float | None = compat.parameter(None, compat.NOT_NEGATIVE, None)
     search_tree_leaf_budget: int | None = compat.parameter(None, compat.COUNT, None)
     n_graph_neighbors: int = compat.parameter(30, compat.COUNT)
     parallel_batch_queries: bool = compat.parameter(False, "boolean")

@@ -25,7 +25,6 @@ from ._gaps import Gaps
 
 # What parameters may be.
 UP_TO_1 = compat.Interval(Real, 0, 1, closed="right")
-POSITIVE = compat.Interval(Real, 0, None, closed="neither")
 
 
 @dataclass(eq=False, repr=False)
@@ -38,7 +37,7 @@ class FrequencyParameters(VersionedMixin, BaseEstimator):
     unit: str = parameter("batch", compat.StrOptions({"batch", "event"}))
     n_buckets: int | None = parameter(None, COUNT, None)
     n_hashes: int = parameter(1, COUNT)
-    initial_gap: float | None = parameter(None, POSITIVE, None)
+    initial_gap: float | None = parameter(None, compat.POSITIVE, None)
     random_state: int | np.random.RandomState | None = parameter(0, "random_state")
 
 
