@@ -16,13 +16,8 @@ from ._style import GRAY, Display, check_matplotlib, line_style
 
 # The baseline is drawn in gray.
 BASELINE = "popularity"
-LABELS = {
-    "frozen": "frozen",
-    "history": "frozen, with history",
-    "partial_fit": "partial_fit",
-    "refit": "refit",
-    "popularity": "recent popularity",
-}
+# Others are called by their own names.
+LABELS = {"history": "frozen, with history", "popularity": "recent popularity"}
 # Each strategy has the same style in all pictures, whichever others are drawn.
 PLACES = {"partial_fit": 0, "refit": 1, "history": 2, "frozen": 3}
 
