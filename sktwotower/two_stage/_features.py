@@ -25,23 +25,19 @@ N_NEAREST = 3
 PAIR_BLOCK, USER_BLOCK = 1 << 15, 128
 TINY_WEIGHT = 1e-3
 
-# What a feature belongs to, by the first part of its name that fits.
+# What a feature belongs to: the first group with a beginning of its name.
 GROUPS = {
-    "rank": "retrieval",
-    "score_gap": "retrieval",
+    "retrieval": ("rank", "score_gap"),
     "popularity": "popularity",
-    "recent_popularity": "recent popularity",
-    "latest_popularity": "recent popularity",
-    "trend": "recent popularity",
-    "item": "age of the item",
-    "click_rate": "click rate",
-    "history_click_rate": "click rate",
-    "history": "length of the history",
-    "chosen": "chosen before",
-    "vector": "similarity of vectors",
-    "together": "chosen together",
-    "nearest": "nearest past items",
-    "after": "order of events",
+    "recent popularity": ("recent_popularity", "latest_popularity", "trend"),
+    "age of the item": "item",
+    "click rate": ("click_rate", "history_click_rate"),
+    "length of the history": "history",
+    "chosen before": "chosen",
+    "similarity of vectors": "vector",
+    "chosen together": "together",
+    "nearest past items": "nearest",
+    "order of events": "after",
 }
 
 
@@ -122,7 +118,7 @@ def scaled_names(log):
 
 def group_of(name):
     """Return the group of a feature that ``features_of`` returns."""
-    return next(group for first, group in GROUPS.items() if name.startswith(first))
+    return next(group for group, begin in GROUPS.items() if name.startswith(begin))
 
 
 def _popularity(log, pairs, weights):
