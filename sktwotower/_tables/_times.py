@@ -143,6 +143,17 @@ def read_times(values, name, expected=None):
     return (_nanoseconds if dates else _numbers)(values, name), dates
 
 
+def known_times(values, name, dates):
+    """Return times, float64 (n,), as of `read_times`, with nan for missing ones.
+
+    ``dates``: whether they were dates in fit.
+    """
+    times = np.full(len(values), np.nan)
+    known = np.flatnonzero(~is_missing(values, name))
+    times[known], _ = read_times(values.iloc[known], name, dates)
+    return times
+
+
 def _numbers(values, name):
     """Return times (n,) as int64, or as float64 if they are not integers."""
     if values.dtype.kind == "f":

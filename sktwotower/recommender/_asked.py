@@ -12,8 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._frames import is_missing
-from sktwotower._tables._times import read_times
+from sktwotower._tables._times import known_times
 from sktwotower.retrieval._fitted_state import Asked
 
 # Number of contexts whose feature rows are kept: encoding one takes as long as a
@@ -104,11 +103,6 @@ def times_of_requests(context, table, name):
     """Return when requests ask, float64 (n,) with nan for missing ones, or None."""
     if context.time is None or context.time not in table.columns:
         return None
-    values = table[context.time]
     what = f"The time column {context.time!r} of {name}"
-    times = np.full(len(values), np.nan)
-    known = np.flatnonzero(~is_missing(values, what))
-    if len(known) == 0:
-        return None
-    times[known], _ = read_times(values.iloc[known], what, context.clock.dates)
-    return times
+    times = known_times(table[context.time], what, context.clock.dates)
+    return None if np.isnan(times).all() else times

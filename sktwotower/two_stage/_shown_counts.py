@@ -16,7 +16,7 @@ from sktwotower._records import number, one_of, record, require
 from sktwotower._tables._ids import check_ids, positions_of
 from sktwotower._tables._running_counts import RunningCounts
 from sktwotower._tables._stored import index
-from sktwotower._tables._times import read_times
+from sktwotower._tables._times import known_times
 
 from ._log import NANOSECONDS_PER_DAY, PRIOR_SHOWN
 from ._side_columns import Encoder
@@ -171,15 +171,11 @@ class ShownCounts:
 
     def times_of(self, frame, schema):
         """Return the time (n_rows,) of rows in days: now, where it is not known."""
-        times = np.full(len(frame), self.now)
-        known = np.zeros(len(frame), bool)
-        if schema.time is not None and schema.dates:
-            known = frame[schema.time].notna().to_numpy()
-        if known.any():
-            name = f"The time column {schema.time!r} of X"
-            found, _ = read_times(frame.loc[known, schema.time], name, True)
-            times[known] = found / NANOSECONDS_PER_DAY
-        return times
+        if schema.time is None or not schema.dates:
+            return np.full(len(frame), self.now)
+        name = f"The time column {schema.time!r} of X"
+        days = known_times(frame[schema.time], name, True) / NANOSECONDS_PER_DAY
+        return np.where(np.isnan(days), self.now, days)
 
     def count(self, showings):
         """Return the features of rows by strictly earlier ones, and the counts after.
