@@ -145,11 +145,6 @@ class Columns:
         self.asks_time = self.time is not None and self.time in names
         self.context = [name for name in names if name != self.time]
 
-    @property
-    def has_context(self):
-        """Whether any column describes the request."""
-        return bool(self.context) or self.asks_time
-
     def _features(self, frame, estimator, parameter):
         names = select_columns(frame, getattr(estimator, parameter), parameter)
         return [name for name in names if name not in (self.user, self.item, self.time)]

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._records import integer, record, vectors
 from sktwotower._tables._messages import check_count
@@ -153,11 +153,7 @@ def checked_queries(index, X, n_neighbors):
 
     ``n_neighbors`` None: that of the ``index``.
     """
-    if "vectors_" not in vars(index):
-        raise NotFittedError(
-            f"This {type(index).__name__} instance is not fitted yet. Call 'fit' with "
-            "item vectors first."
-        )
+    check_is_fitted(index, "vectors_")
     queries, width = np.asarray(X, dtype=np.float32), index.vectors_.shape[1]
     if queries.ndim != 2 or queries.shape[1] != width:
         raise ValueError(

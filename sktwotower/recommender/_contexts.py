@@ -174,7 +174,7 @@ def read_contexts(tables, columns, frame):
     Both are None without context; codes are also if it is only the time. ``columns``:
     a ``Columns``.
     """
-    if not columns.has_context:
+    if not columns.context and not columns.asks_time:
         return None, None
     distinct, codes, counts = distinct_contexts(frame[columns.context])
     contexts, codes = fit_contexts(tables, columns, distinct, codes, counts)
