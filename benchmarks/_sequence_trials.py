@@ -55,16 +55,16 @@ class Trial:
         What is to be found.
     end : float
         Value of ``clock`` from which on no epoch begins.
-    leader : list of float
+    best : list of float
         Figures by epoch of the best trial before, none if this is the first.
     clock : callable, default=time.process_time
         Returns the time in seconds.
     """
 
-    def __init__(self, held_out, end, leader=(), clock=time.process_time):
+    def __init__(self, held_out, end, best=(), clock=time.process_time):
         self.held_out = held_out
         self.end = end
-        self.leader = leader
+        self.best = best
         self.clock = clock
         self.curve, self.ended_by = [], "last epoch"
 
@@ -80,7 +80,7 @@ class Trial:
         reasons = {
             "no better figure": epoch - self.best >= PATIENCE,
             "far behind": epoch >= FROM_EPOCH
-            and max(self.curve) < FAR * max(self.leader[:epoch], default=0),
+            and max(self.curve) < FAR * max(self.best[:epoch], default=0),
             "budget": self.clock() >= self.end,
         }
         reason = next((name for name, is_so in reasons.items() if is_so), None)
@@ -103,8 +103,8 @@ def search(kind, to_try, tuning, seconds, tried=(), clock=time.process_time):
         if any(row["params"] == params for row in tried):
             continue
         start = clock()
-        leader = max(tried, key=lambda row: row["validation"], default={"curve": []})
-        trial = Trial(held_out, start + seconds - spent, leader["curve"], clock)
+        best = max(tried, key=lambda row: row["validation"], default={"curve": []})
+        trial = Trial(held_out, start + seconds - spent, best["curve"], clock)
         kind(**params, epochs=MOST_EPOCHS).fit(train, after_epoch=trial)
         row = {
             "params": params,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LONGEST = 125  # lines; the rest is in the guide
+LONGEST = 125  # lines that a reader sees; the rest is in the guide
 
 
 def examples():
@@ -30,7 +30,8 @@ def test_readme_example_runs(capsys):
 
 def test_readme_is_short_and_its_links_lead_somewhere():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= LONGEST
+    seen = re.sub(r"<!--.*?-->\n*", "", text, flags=re.DOTALL)
+    assert len(seen.splitlines()) <= LONGEST
     links = re.findall(r"\]\(([^)#]+)\)", text)
     assert len(links) > 10
     missing = [x for x in links if "//" not in x and not (ROOT / x).exists()]
