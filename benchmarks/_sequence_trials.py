@@ -33,7 +33,7 @@ CHANGES = [
 PATIENCE = 3  # epochs that a trial goes on without a better figure
 FROM_EPOCH = 5  # from it on a trial ends if it is far behind
 FAR = 0.9  # share of what the best trial before had by the same epoch
-MOST_EPOCHS = 100
+MAX_EPOCHS = 100
 
 
 def settings(name, data):
@@ -55,16 +55,16 @@ class Trial:
         What is to be found.
     end : float
         Value of ``clock`` from which on no epoch begins.
-    best : list of float
+    leader : list of float
         Figures by epoch of the best trial before, none if this is the first.
     clock : callable, default=time.process_time
         Returns the time in seconds.
     """
 
-    def __init__(self, held_out, end, best=(), clock=time.process_time):
+    def __init__(self, held_out, end, leader=(), clock=time.process_time):
         self.held_out = held_out
         self.end = end
-        self.best = best
+        self.leader = leader
         self.clock = clock
         self.curve, self.ended_by = [], "last epoch"
 
@@ -80,7 +80,7 @@ class Trial:
         reasons = {
             "no better figure": epoch - self.best >= PATIENCE,
             "far behind": epoch >= FROM_EPOCH
-            and max(self.curve) < FAR * max(self.best[:epoch], default=0),
+            and max(self.curve) < FAR * max(self.leader[:epoch], default=0),
             "budget": self.clock() >= self.end,
         }
         reason = next((name for name, is_so in reasons.items() if is_so), None)
@@ -103,9 +103,9 @@ def search(kind, to_try, tuning, seconds, tried=(), clock=time.process_time):
         if any(row["params"] == params for row in tried):
             continue
         start = clock()
-        best = max(tried, key=lambda row: row["validation"], default={"curve": []})
-        trial = Trial(held_out, start + seconds - spent, best["curve"], clock)
-        kind(**params, epochs=MOST_EPOCHS).fit(train, after_epoch=trial)
+        leader = max(tried, key=lambda row: row["validation"], default={"curve": []})
+        trial = Trial(held_out, start + seconds - spent, leader["curve"], clock)
+        kind(**params, epochs=MAX_EPOCHS).fit(train, after_epoch=trial)
         row = {
             "params": params,
             "epochs": trial.best,
