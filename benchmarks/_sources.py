@@ -160,10 +160,12 @@ def gowalla(files):
     return {"interactions": _parts(*parts).assign(value=1)}
 
 
-def beauty(files):
-    events = _pairs(_lists(files, "Beauty.txt"))
+def amazon(files):
+    """A line of NAME.txt is a user, then what the user bought, in order."""
+    (name,) = (path for path in files if path.endswith("_item2attributes.json"))
+    events = _pairs(_lists(files, name.replace("_item2attributes.json", ".txt")))
     events["order"] = events.groupby("user_id").cumcount()
-    found = json.loads(_text(files, "Beauty_item2attributes.json"))
+    found = json.loads(_text(files, name))
     items = pd.DataFrame({"item_id": map(int, found), "attributes": found.values()})
     return {"interactions": events, "items": items}
 
@@ -262,7 +264,12 @@ SOURCES = {
         gowalla, f"{LIGHTGCN}/gowalla/train.txt", f"{LIGHTGCN}/gowalla/test.txt"
     ),
     "amazon-beauty-s3rec": _source(
-        beauty, f"{S3REC}/Beauty.txt", f"{S3REC}/Beauty_item2attributes.json"
+        amazon, f"{S3REC}/Beauty.txt", f"{S3REC}/Beauty_item2attributes.json"
+    ),
+    "amazon-sports-s3rec": _source(
+        amazon,
+        f"{S3REC}/Sports_and_Outdoors.txt",
+        f"{S3REC}/Sports_and_Outdoors_item2attributes.json",
     ),
     "citeulike-t": _source(
         citeulike,

@@ -147,12 +147,15 @@ def test_splits_of_lightgcn_are_kept(made, tmp_path):
     assert _common.load("lastfm", tmp_path).test.to_numpy().tolist() == [[2, 5]]
 
 
-def test_beauty_is_numbered_in_the_order_of_its_lines(made):
+@pytest.mark.parametrize(
+    ("name", "file"), [("beauty", "Beauty"), ("sports", "Sports_and_Outdoors")]
+)
+def test_amazon_is_numbered_in_the_order_of_its_lines(made, name, file):
     tables = made(
-        "amazon-beauty-s3rec",
+        f"amazon-{name}-s3rec",
         {
-            "Beauty.txt": "1 4 2 9\n2 4\n",
-            "Beauty_item2attributes.json": json.dumps({"4": [7, 8], "2": []}),
+            f"{file}.txt": "1 4 2 9\n2 4\n",
+            f"{file}_item2attributes.json": json.dumps({"4": [7, 8], "2": []}),
         },
     )
     assert tables["interactions"].to_numpy().tolist() == [
