@@ -29,6 +29,8 @@ def claimed(spec, results=RESULTS):
 
 def verdict(spec, results=RESULTS):
     """Return 1 for more, 0 for level, -1 for less; None where there is a gap."""
+    if "of" in spec:
+        return _of_printed(spec)
     if not {"a", "b"} & set(spec):
         return _of_difference(spec, results)
     spec = {"a": spec.get(spec.get("by", "system"))} | spec
@@ -39,6 +41,22 @@ def verdict(spec, results=RESULTS):
     if not signs or None in signs:
         return None
     return min(signs)
+
+
+def _of_printed(spec):
+    """Return the sign of what the same page prints, ``.3 ± .1`` or ``.3 / .2``."""
+    text = spec["of"]
+    try:
+        mark = next(mark for mark in ("±", "se", "/") if mark in text)
+        first, second = (float(part) for part in text.split(mark))
+    except (StopIteration, ValueError):
+        raise ValueError(
+            f"of= needs two numbers with ±, se or / between, got {text!r}"
+        ) from None
+    if mark == "/":
+        return _by_ratio(first, second, spec.get("within", 0))
+    half = second * (1.96 if mark == "se" else 1)
+    return _sign(first - half, first + half)
 
 
 def _others(spec, results):
@@ -63,8 +81,7 @@ def _of_pair(spec, b, results):
         raise ValueError(f"a claim is about one figure: {spec['show']}")
     means = [_mean(each, spec["show"]) for each in rows]
     if "within" in spec:
-        ratio = 1 + float(spec["within"]) / 100
-        return int(means[0] > ratio * means[1]) - int(means[1] > ratio * means[0])
+        return _by_ratio(*means, spec["within"])
     half = _half_interval(spec, [spec["a"], b], rows, means, results)
     return _sign(means[0] - means[1] - half, means[0] - means[1] + half)
 
@@ -97,6 +114,11 @@ def _of_difference(spec, results):
         return _sign(first, second)
     half = second * (1.96 if unit == "se" else 1)
     return _sign(first - half, first + half)
+
+
+def _by_ratio(first, second, percent):
+    ratio = 1 + float(percent) / 100
+    return int(first > ratio * second) - int(second > ratio * first)
 
 
 def _sign(low, high):

@@ -55,7 +55,8 @@ difference is comes
 Where rows have the difference itself, ``a`` and ``b`` are left out: ``unit=±``, of a
 difference and half its interval, ``unit=se``, of one and its standard error, or
 ``unit=ends``, of the ends of its interval. In a table, a column with ``words=`` has
-claims.
+claims. What a notebook or a page of the guide prints itself is written out: ``of=.013 ±
+.007`` or ``of=.013 se .004``, a difference, or ``of=.50 / .18; within=100``, a ratio.
 
 A table below ``<!-- origins -->`` has a row for each result file: the commit that was
 measured, and the machine.

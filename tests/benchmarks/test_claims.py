@@ -1,6 +1,7 @@
 """Claims of the texts are computed from the result files, as figures are."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import _per_user  # noqa: E402
 import fill  # noqa: E402
 from _claims import SAME_RUN, claimed, verdict  # noqa: E402
+
+from tests.test_notebooks import is_printed, printed_numbers  # noqa: E402
 
 TIMES = "slower than / as fast as / faster than"
 # differences from A are -.1 for each user of B, and -.1 or +.1 in turn for C
@@ -147,6 +150,8 @@ def test_gaps_of_claims_are_those_of_figures(results):
         ({"a": "A", "b": "B", "show": "recall / fit_s"}, "is about one figure"),
         ({"a": "A", "b": "B", "show": "fit_s"}, "say within="),
         ({"a": "A", "b": "B", "words": "more / less"}, "needs three"),
+        ({"of": ".3"}, "of= needs two numbers"),
+        ({"of": ".3 ± x"}, "of= needs two numbers"),
         ({}, "expected a= and b="),
         ({"show": "recall / fit_s"}, "expected a= and b="),
     ],
@@ -154,6 +159,40 @@ def test_gaps_of_claims_are_those_of_figures(results):
 def test_a_wrong_claim_is_refused(results, wrong, message):
     with pytest.raises(ValueError, match=message):
         claimed(spec(**wrong), results)
+
+
+@pytest.mark.parametrize(
+    ("of", "sign"),
+    [
+        ({"of": ".013 ± .007"}, 1),
+        ({"of": "-.013 ± .007"}, -1),
+        ({"of": ".013 se .007"}, 0),  # 1.96 times .007 is more
+        ({"of": "-.015 se .007"}, -1),
+        ({"of": ".50 / .18", "within": "100"}, 1),
+        ({"of": ".50 / .48", "within": "10"}, 0),
+        ({"of": ".48 / .50"}, -1),
+    ],
+)
+def test_a_claim_about_what_is_printed(of, sign):
+    assert verdict(of) == sign
+
+
+def printed(name, text):
+    """Return all numbers that a notebook or a page of the guide prints."""
+    if name.endswith(".ipynb"):
+        cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+        return printed_numbers(cells)
+    blocks = re.findall(r":class: output\n((?:\n|   .*\n)+)", text)
+    return {float(number) for number in re.findall(r"\d*\.?\d+", "\n".join(blocks))}
+
+
+@pytest.mark.parametrize("name", fill.TEXTS)
+def test_what_a_claim_calls_printed_is(name):
+    text = (ROOT / name).read_text("utf-8")
+    marks = re.findall(r"(?:<!--|^\.\.) claim (of=[^;\n]*?)(?:;| -->|\n)", text, re.M)
+    numbers = printed(name, text) if marks else set()
+    claimed_ones = re.findall(r"\d*\.\d+", " ".join(marks))
+    assert [n for n in claimed_ones if not is_printed(n, numbers)] == []
 
 
 def test_kept_figures_of_users_are_those_of_the_rows():
