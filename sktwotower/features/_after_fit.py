@@ -218,14 +218,17 @@ def _with_encoders(vectorizer, encoders):
     return vectorizer
 
 
-def parameter_without(given, before, after, gone):
-    """Return a side table, a parameter, without the rows of ids where ``gone`` (n,).
+def forget_rows(estimator, before, after, gone):
+    """Replace a side table, a parameter, by one without the ids where ``gone`` (n,).
 
     ``before``, ``after``: ``Entities`` with and without them, which may share it.
     """
-    if given is before.table:
-        return after.table
-    return without_rows(given, before.label, before.ids[gone], f"{before.side}s")
+    name, given = f"{before.side}s", estimator.get_params(deep=False)
+    if name in given:
+        left = after.table
+        if given[name] is not before.table:
+            left = without_rows(given[name], before.label, before.ids[gone], name)
+        estimator.set_params(**{name: left})
 
 
 def without_rows(table, label, ids, name="users"):

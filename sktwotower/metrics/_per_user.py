@@ -16,37 +16,30 @@ Recall, precision, NDCG, reciprocal rank and hit rate agree with ``ir-measures``
 - They have no coverage and no novelty.
 """
 
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Literal, Protocol, TypedDict, Unpack, overload
 
 import numpy as np
 
 from ._hits import find_hits, mean_over_users, per_user_values
 
 
+class _Options(TypedDict, total=False):
+    sample_weight: Any
+    truncated: bool
+
+
+class _OfMean(_Options, total=False):
+    per_user: Literal[False]
+
+
 class RankingMetric(Protocol):
     """How a metric is called, for type checkers: for its mean, or for each user."""
 
     @overload
-    def __call__(
-        self,
-        y_true: Any,
-        y_pred: Any,
-        k: int = 10,
-        *,
-        sample_weight: Any = None,
-        per_user: Literal[False] = False,
-        truncated: bool = False,
-    ) -> float: ...
+    def __call__(self, y_true, y_pred, k=10, **how: Unpack[_OfMean]) -> float: ...
     @overload
     def __call__(
-        self,
-        y_true: Any,
-        y_pred: Any,
-        k: int = 10,
-        *,
-        sample_weight: Any = None,
-        per_user: Literal[True],
-        truncated: bool = False,
+        self, y_true, y_pred, k=10, *, per_user: Literal[True], **how: Unpack[_Options]
     ) -> np.ndarray: ...
 
 

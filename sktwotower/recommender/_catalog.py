@@ -161,8 +161,7 @@ class CatalogMixin:
             learnt = _without_items(fitted, gone)
             n_items = int((~gone[: fitted.n_items]).sum())
             left = served(learnt, n_items, IndexRecipe.of(self))
-        sides = self.get_params(deep=False)["items"], fitted.items, left.items
-        self.set_params(items=after_fit.parameter_without(*sides, gone))
+        after_fit.forget_rows(self, fitted.items, left.items, gone)
         self._fitted = left
 
 

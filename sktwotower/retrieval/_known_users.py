@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._output import in_library, library_for
-from sktwotower.features._after_fit import parameter_without
+from sktwotower.features._after_fit import forget_rows
 
 from ._fitted_state import fitted_of
 from ._requests import read_query, to_forget
@@ -155,8 +155,5 @@ class KnownUsersMixin:
     def _forget(self, fitted, gone):
         """Replace the fitted state and the side table by ones without some users."""
         left = fitted.without_users(gone)
-        given = self.get_params(deep=False)
-        if "users" in given:
-            sides = given["users"], fitted.users, left.users
-            self.set_params(users=parameter_without(*sides, gone))
+        forget_rows(self, fitted.users, left.users, gone)
         self._fitted = left

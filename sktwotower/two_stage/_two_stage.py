@@ -15,7 +15,7 @@ from sktwotower._records import record
 from sktwotower._tables._messages import one_call
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
-from sktwotower.features._after_fit import parameter_without
+from sktwotower.features._after_fit import forget_rows
 from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._requests import read_request
 from sktwotower.retrieval._retrieval import RetrievalMixin
@@ -200,10 +200,7 @@ class TwoStageRecommender(RetrievalMixin, RankerImportanceMixin, TwoStageParamet
         left, retriever = fitted.without_users(gone), self.retriever
         if retriever is not None:
             retriever = clone(retriever)  # a fitted one would hold them, too
-            given = retriever.get_params(deep=False)
-            if "users" in given:
-                sides = given["users"], fitted.users, left.users
-                retriever.set_params(users=parameter_without(*sides, gone))
+            forget_rows(retriever, fitted.users, left.users, gone)
         self.retriever, self._fitted = retriever, left
 
     def _serving(self):
