@@ -37,9 +37,18 @@ class Sequences(NamedTuple):
         require(len(self.times) == self.lags.nnz, place, "one time for each lag")
         require((self.lags.data >= 1).all(), f"{place}.lags", "lags >= 1")
 
-    def rows(self, codes):
-        """Return the past of users at positions (n,), CSR (n, n_items) of lags."""
-        return take_rows(self.lags, codes)
+    def rows(self, codes, added=None):
+        """Return the past of users at positions (n,), CSR (n, n_items) of lags.
+
+        ``added``: further events, as of `Fitted.past`.
+        """
+        if added is None:
+            return take_rows(self.lags, codes)
+        n, n_items = self.lags.shape
+        codes = np.where(codes < 0, n - 1, codes)
+        if len(codes) == 1 and added[2] is None:
+            return self.followed_by(codes[0], added[1])
+        return join_past(self.events(codes), added, len(codes), n_items)
 
     def followed_by(self, code, items):
         """Return the past (1, n_items) of a user with later items (k,), one by one."""

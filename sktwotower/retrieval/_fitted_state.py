@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sktwotower._records import csr, require
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
-from sktwotower._tables._sequences import Sequences, join_past
+from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import one_row, ones_at, rows_of_each, take_rows
 from sktwotower.features._after_fit import without_entities
 from sktwotower.features._context_columns import distinct_contexts
@@ -233,16 +233,7 @@ class Fitted:
         latest = None
         if self.sees_gaps:
             latest = self.sequences.latest(query.codes, added)
-        return Past(seen, self._in_order(query.codes, added, seen.shape), latest)
-
-    def _in_order(self, codes, added, shape):
-        """Return the lags of users at positions (n,) with further events, CSR."""
-        if added is None:
-            return self.sequences.rows(codes)
-        codes = np.where(codes < 0, len(self.user_ids), codes)
-        if len(codes) == 1 and added[2] is None:
-            return self.sequences.followed_by(codes[0], added[1])
-        return join_past(self.sequences.events(codes), added, *shape)
+        return Past(seen, self.sequences.rows(query.codes, added), latest)
 
     def similar_to_known(self, code, k, serving):
         """Return what ``search_similar`` does for the item of fit at ``code``, faster.

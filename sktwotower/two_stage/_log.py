@@ -16,7 +16,7 @@ from sklearn.utils.extmath import randomized_svd
 from sktwotower._records import array, csr, finite, integer, record, require, vectors
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._running_counts import smoothed_rates
-from sktwotower._tables._sequences import Sequences, join_past
+from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import rows_of, rows_of_each, slices
 from sktwotower.retrieval._fitted_state import Past
 
@@ -250,15 +250,10 @@ class Log:
 
         ``past``: their ``Past``. ``added``: further events, as in `Fitted.past`.
         """
-        n_users = self.sequences.lags.shape[0] - 1
-        codes = np.where(query.codes < 0, n_users, query.codes)
-        if added is None:
-            lags = self.sequences.rows(codes)
-        else:
-            lags = join_past(self.sequences.events(codes), added, *past.seen.shape)
-        last = np.full(len(codes), np.nan)
+        lags = self.sequences.rows(query.codes, added)
+        last = np.full(len(query), np.nan)
         if self.clock is not None:
-            last = self.sequences.latest(codes, added) / NANOSECONDS_PER_DAY
+            last = self.sequences.latest(query.codes, added) / NANOSECONDS_PER_DAY
             if added is not None and added[2] is None:  # later than all others
                 last[added[0]] = self.clock.times[-1]
         return StagedPast(past, lags, last)
