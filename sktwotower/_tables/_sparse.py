@@ -82,6 +82,14 @@ def rows_of_each(parts, rows):
     return [None if p is None else getattr(p, "iloc", p)[rows] for p in parts]
 
 
+def some_rows(parts, rows):
+    """Return a named tuple with some rows, a slice or positions, of all its parts.
+
+    The first part is an array or a matrix; others may be None, or such tuples.
+    """
+    return type(parts)(*rows_of_each([*parts], rows))
+
+
 def side_by_side(blocks, n_rows):
     """Return CSR blocks (n_rows, p) side by side in one CSR matrix without zeros."""
     if not blocks:

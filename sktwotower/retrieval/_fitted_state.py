@@ -16,7 +16,7 @@ from sktwotower._records import csr, require
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences
-from sktwotower._tables._sparse import one_row, ones_at, rows_of_each, take_rows
+from sktwotower._tables._sparse import one_row, ones_at, some_rows, take_rows
 from sktwotower.features._after_fit import without_entities
 from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._entities import Entities
@@ -50,10 +50,7 @@ class Past(NamedTuple):
     seen: sparse.csr_matrix
     input: sparse.csr_matrix
     latest: np.ndarray | None = None
-
-    def __getitem__(self, rows):
-        """Return the past of some users, a slice or positions."""
-        return Past(*rows_of_each([*self], rows))
+    __getitem__ = some_rows
 
 
 class Asked(NamedTuple):
@@ -69,10 +66,7 @@ class Asked(NamedTuple):
 
     rows: sparse.csr_matrix
     times: np.ndarray | None
-
-    def __getitem__(self, rows):
-        """Return some of the requests, a slice or positions."""
-        return Asked(*rows_of_each([*self], rows))
+    __getitem__ = some_rows
 
     def gaps(self, latest):
         """Return the time (n,) since events at ``latest`` (n,); None if not known."""

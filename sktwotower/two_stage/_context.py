@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktwotower._records import record
 from sktwotower._tables._columns import select_columns
-from sktwotower._tables._sparse import ones_at, side_by_side
+from sktwotower._tables._sparse import ones_at, side_by_side, some_rows
 from sktwotower.features._request_context import RequestContext
 from sktwotower.retrieval._fitted_state import Asked
 
@@ -80,19 +80,15 @@ class StagedAsked(NamedTuple):
 
     Parameters
     ----------
-    first : Asked or None
-        What the retriever reads; None: nothing.
     numbers : float32 array of shape (n, n_numbers)
         What the ranker reads, nan if it is not known.
+    first : Asked or None
+        What the retriever reads; None: nothing.
     """
 
-    first: Asked | None
     numbers: np.ndarray
-
-    def __getitem__(self, block):
-        """Return some of the requests, a slice or positions."""
-        first = None if self.first is None else self.first[block]
-        return StagedAsked(first, self.numbers[block])
+    first: Asked | None
+    __getitem__ = some_rows
 
 
 def of_retriever(query):
@@ -121,7 +117,7 @@ def asked_of(fitted, context, frame, n, given, name):
             np.copyto(numbers, context.encode(table), where=np.isnan(numbers))
     if first is None and np.isnan(numbers).all():
         return None
-    return StagedAsked(first, numbers)
+    return StagedAsked(numbers, first)
 
 
 def learn_context(frame, selection, columns, parameter="context"):

@@ -229,7 +229,7 @@ def candidates_of(recipe, describer, later):
     outcomes = later.chosen, later.weights
     query, past, judged = read_held_out(fitted, later.frame, *outcomes, **how)
     numbers = describer.context.encode(later.frame.iloc[judged.last_rows])
-    query = replace(query, asked=StagedAsked(query.asked, numbers))
+    query = replace(query, asked=StagedAsked(numbers, query.asked))
     found = retrieved(recipe, describer.retriever, query, past, judged.truth)
     figures = int(found.hits.sum()), found.recall()
     return _users_to_rank(recipe, found, *figures), *figures

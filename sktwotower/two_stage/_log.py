@@ -17,7 +17,7 @@ from sktwotower._records import array, csr, finite, integer, record, require, ve
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._running_counts import smoothed_rates
 from sktwotower._tables._sequences import Sequences
-from sktwotower._tables._sparse import rows_of, rows_of_each, slices
+from sktwotower._tables._sparse import rows_of, slices, some_rows
 from sktwotower.retrieval._fitted_state import Past
 
 NANOSECONDS_PER_DAY = 86_400 * 10**9
@@ -171,23 +171,19 @@ class StagedPast(NamedTuple):
 
     Parameters
     ----------
-    first : Past
-        What the retriever reads.
     lags : CSR matrix of shape (n, n_items)
         Past items in order, as in `Sequences`.
     last : float array of shape (n,)
         Time of each user's last event in days, nan without one or without dates.
+    first : Past
+        What the retriever reads.
     """
 
-    first: Past
     lags: sparse.csr_matrix
     last: np.ndarray
+    first: Past
     seen = property(attrgetter("first.seen"))
-
-    def __getitem__(self, rows):
-        """Return the past of some users, a slice or positions."""
-        lags, last, first = rows_of_each((self.lags, self.last, self.first), rows)
-        return StagedPast(first, lags, last)
+    __getitem__ = some_rows
 
 
 @record
@@ -256,7 +252,7 @@ class Log:
             last = self.sequences.latest(query.codes, added) / NANOSECONDS_PER_DAY
             if added is not None and added[2] is None:  # later than all others
                 last[added[0]] = self.clock.times[-1]
-        return StagedPast(past, lags, last)
+        return StagedPast(lags, last, past)
 
 
 def build_log(retriever, events, by_user, repeats, positions, earlier=None):
