@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ["numpy", "scipy", "pandas", "scikit-learn", "torch", "skorch", "implicit"]
 PACKAGES += ["rectools-lightfm", "rectools", "tensorflow-recommenders", "irspack"]
-PACKAGES += ["faiss-cpu", "hnswlib", "pynndescent"]
+PACKAGES += ["faiss-cpu", "hnswlib", "pynndescent", "skrecsys", "jax", "dm-haiku"]
 PAIR = ["user", "item"]
 EVENT = [*PAIR, "time"]
 
@@ -56,6 +56,12 @@ def _ml_1m(folder):
         for side in PAIR:
             events = events[events.groupby(side)[side].transform("size") >= 10]
     return events
+
+
+def _citeulike(folder):
+    """Keep articles that five readers have saved at least."""
+    saved = _read(folder, "citeulike-t")
+    return saved[saved.groupby("item")["item"].transform("size") >= 5]
 
 
 def _online_retail(folder):
@@ -150,6 +156,17 @@ PROTOCOLS = {
         lambda folder: _read(folder, "gowalla-lightgcn"),
         _random_rows_of_each_user(0.2, seed=0),
         _random_rows_of_each_user(0.1, seed=1),
+    ),
+    # No default of ours was chosen on these two.
+    "sports-random": (
+        lambda folder: _read(folder, "amazon-sports-s3rec"),
+        _random_rows(0.2, seed=0),
+        _random_rows(0.1, seed=1),
+    ),
+    "citeulike-random": (
+        _citeulike,
+        _random_rows(0.2, seed=0),
+        _random_rows(0.1, seed=1),
     ),
 }
 

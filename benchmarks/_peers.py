@@ -1,4 +1,4 @@
-"""Models of `implicit`, `lightfm` and `rectools` on a single thread, and a filter.
+"""Models of `implicit`, `lightfm`, `skrecsys`, `rectools` on one thread, and a filter.
 
 Input: a table of events (n_events, 2), ``user`` and ``item``.
 Output: rankings (n_users, k) of held-out events, as of `TwoTowerRecommender`.
@@ -18,7 +18,7 @@ from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 
-class _Factors(Baseline):
+class Factors(Baseline):
     """Scores are products of user and item vectors."""
 
     def _scores(self, users):
@@ -31,7 +31,7 @@ class _Factors(Baseline):
         self._users, self._items = model.user_factors, model.item_factors
 
 
-class IALS(_Factors):
+class IALS(Factors):
     """Weighted matrix factorisation by `implicit`.
 
     References
@@ -55,7 +55,7 @@ class IALS(_Factors):
         self._learn_by_implicit(model, seen)
 
 
-class BPR(_Factors):
+class BPR(Factors):
     """Matrix factorisation with the pairwise loss by `implicit`.
 
     References
@@ -80,7 +80,7 @@ class BPR(_Factors):
         self._learn_by_implicit(model, seen)
 
 
-class LightFM(_Factors):
+class LightFM(Factors):
     """Matrix factorisation with the WARP loss by `lightfm`.
 
     References
@@ -156,7 +156,34 @@ class GFCF(Baseline):
         return (seen @ self._neighbors).toarray() + (seen @ self._past) @ self._items.T
 
 
-class RecToolsDSSM(_Factors):
+class SLIM(Baseline):
+    """Sparse weights of past items, a regression with two penalties by `skrecsys`.
+
+    References
+    ----------
+    Ning and Karypis, SLIM: Sparse Linear Methods for Top-N Recommender Systems, ICDM
+    2011.
+    """
+
+    def __init__(self, alpha=1.0, l1_ratio=0.1, n_neighbors=100):
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.n_neighbors = n_neighbors
+
+    def _learn(self, seen):
+        from skrecsys.recommendation import SLIMElasticNet
+
+        model = SLIMElasticNet(**self.get_params(), n_jobs=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some columns do not converge
+            model.fit(np.column_stack(seen.nonzero()))
+        self._weights = sparse.csr_matrix(model.similarity_)
+
+    def _scores(self, users):
+        return (self._seen[users] @ self._weights).toarray()
+
+
+class RecToolsDSSM(Factors):
     """Two towers with the triplet loss by `rectools`; ids are one-hot features.
 
     An epoch shows one positive of each user. Items are ranked by Euclidean distance,

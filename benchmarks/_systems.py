@@ -1,7 +1,7 @@
 """The systems that are compared, their requirements and their search spaces.
 
 Input: the names of a system and of a data set.
-Output: the best parameters of a random search; the figures of a fit, (n_users,) each.
+Output: the best parameters of a search; the figures of a fit, (n_users,) each.
 """
 
 import time
@@ -11,8 +11,8 @@ from importlib import import_module
 import numpy as np
 from _common import clock, load, versions
 from _processes import peak_memory
+from _search import Trial, at_the_edge, beyond_the_edges, cheapest, random_search
 from scipy.stats import loguniform
-from sklearn.model_selection import ParameterSampler
 
 from sktwotower import metrics
 
@@ -35,7 +35,7 @@ class System:
         return getattr(import_module(module), name)
 
 
-# A space is a list in ascending order, or a distribution of scipy, by parameter.
+# A space is that of `_search`; a search goes past its ends where that pays.
 OUR_SPACE = {
     "temperature": loguniform(0.05, 0.25),
     "weight_decay": loguniform(1e-3, 8),
@@ -54,18 +54,36 @@ SYSTEMS = {
             "shrinkage": [0, 1, 3, 10, 30, 100, 300],
         },
     ),
+    "RP3beta": System(
+        "sktwotower:RP3betaRecommender",
+        {
+            "n_similar": [25, 50, 100, 200, 400, 800],
+            "alpha": [0.25, 0.35, 0.5, 0.6, 0.75, 0.9, 1.1],
+            "beta": [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8],
+        },
+    ),
     "EASE": System(
         "sktwotower:EASERecommender",
         {"l2": loguniform(3, 10_000)},
         left_out=dict.fromkeys(GOWALLA, "the inverse of 41k x 41k numbers takes 13 GB"),
     ),
+    "SLIM": System(
+        "_peers:SLIM",
+        {
+            "alpha": loguniform(1e-4, 1),
+            "l1_ratio": loguniform(1e-3, 1),
+            "n_neighbors": [25, 50, 100, 200, 400, 800],
+        },
+        needs=("skrecsys",),
+        left_out=dict.fromkeys(GOWALLA, "it holds 41k x 41k numbers, 13 GB"),
+    ),
     "iALS": System(
         "_peers:IALS",
         {
-            "factors": [16, 32, 64, 128, 256, 512],
-            "regularization": loguniform(3, 300),
+            "factors": [8, 16, 32, 64, 128, 256, 512],
+            "regularization": loguniform(1, 300),
             "alpha": loguniform(1, 60),
-            "iterations": [3, 7, 15, 30, 60],
+            "iterations": [1, 2, 4, 7, 15, 30, 60],
         },
         needs=("implicit",),
     ),
@@ -82,7 +100,7 @@ SYSTEMS = {
             "factors": [16, 32, 64, 128, 256],
             "learning_rate": loguniform(0.003, 0.3),
             "regularization": loguniform(1e-4, 0.3),
-            "iterations": [50, 100, 200, 400],
+            "iterations": [25, 50, 100, 200, 400],
         },
         needs=("implicit",),
     ),
@@ -92,10 +110,35 @@ SYSTEMS = {
             "no_components": [16, 32, 64, 128, 256],
             "learning_rate": loguniform(0.005, 0.2),
             "regularization": loguniform(1e-7, 3e-3),
-            "max_sampled": [2, 5, 10, 30, 100],
+            "max_sampled": [1, 2, 5, 10, 30, 100],
             "epochs": [10, 20, 40, 80, 160],
         },
         needs=("lightfm",),
+    ),
+    "Mult-VAE": System(
+        "_deep_peers:MultVAE",
+        {
+            "dim_z": [16, 32, 64, 128, 256],
+            "enc_hidden_dims": [64, 128, 256, 512],
+            "kl_anneal_goal": loguniform(0.02, 1),
+            "dropout_p": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
+            "learning_rate": loguniform(3e-4, 1e-2),
+            "train_epochs": [12, 25, 50, 100],
+        },
+        needs=("irspack", "haiku", "optax"),
+    ),
+    "XSimGCL": System(
+        "_deep_peers:XSimGCL",
+        {
+            "n_factors": [32, 64, 128, 256],
+            "n_layers": [1, 2, 3],
+            "contrastive_weight": loguniform(0.003, 1),
+            "temperature": loguniform(0.05, 0.5),
+            "eps": loguniform(0.02, 0.6),
+            "learning_rate": loguniform(5e-4, 2e-2),
+            "max_iter": [10, 20, 40],
+        },
+        needs=("skrecsys", "torch"),
     ),
     "RecTools DSSM": System(
         "_peers:RecToolsDSSM",
@@ -132,71 +175,66 @@ def judge(model, test, truncated=False):
     return figures, coverage
 
 
-def random_search(
-    kind, space, tuning, trials=20, *, figure="ndcg@10", seconds=np.inf, seed=0
-):
-    """Return the result of each trial, (quality, parameters), best first.
+def tune(name, data, folder, figure, trials, seconds, earlier=None):
+    """Return the parameters that the search found for a system on a data set.
 
-    The first trial is the kind's defaults, the others are drawn from the space. None
-    begins after ``seconds``. A trial that ends in a ``ValueError``, for example because
-    the loss is not finite, has quality 0.
+    ``earlier``: the result of a search, which goes on: to as many trials, and past the
+    ends of the space.
     """
-    fitted_on, held_out = tuning
-    drawn = ParameterSampler(space, trials - 1, random_state=seed) if trials > 1 else []
-    found, end = [], time.perf_counter() + seconds
-    for params in [{}, *map(_plain, drawn)]:
-        if found and time.perf_counter() > end:
-            break
-        try:
-            figures, _ = judge(kind(**params).fit(fitted_on), held_out)
-            quality = float(np.mean(figures[figure]))
-        except ValueError as error:
-            print(f"{kind.__name__}: {params} failed: {error}", flush=True)
-            quality = 0.0
-        found.append((quality, params))
-    return sorted(found, key=lambda trial: -trial[0])
-
-
-def _plain(params):
-    """Turn numpy's numbers into Python's, which JSON can hold."""
-    return {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
-
-
-def at_the_edge(space, params):
-    """Name the parameters at the end of their list, or in the last 5 % of a range.
-
-    Zero is the end of what a parameter can be, not of the list; "auto" has no place.
-    """
-
-    def outer(values, value):
-        if value == "auto":
-            return False
-        if isinstance(values, list):
-            return value in (values[0], values[-1]) and value != 0
-        return not 0.05 <= values.cdf(value) <= 0.95
-
-    return [name for name, values in space.items() if outer(values, params[name])]
-
-
-def tune(name, data, folder, figure, trials, seconds):
-    """Return the parameters that the search found for a system on a data set."""
     system = SYSTEMS[name]
     kind, events = system.load(), load(data, folder)
     if kind.__name__ == OURS:
         kind = _seeded(kind)
+    attempt, defaults = _attempts(kind, events.tuning, figure), kind().get_params()
+    known, before = [], earlier or {"trials": 0, "at_the_edge": [], "tuning_s": 0}
+    if earlier:
+        known = [Trial(earlier["validation"], earlier["params"])]
     with clock() as watch:
-        found = random_search(
-            kind, system.space, events.tuning, trials, figure=figure, seconds=seconds
-        )
-    quality, params = found[0]
+        how = {"earlier": known, "done": before["trials"], "seconds": seconds}
+        found = random_search(attempt, system.space, trials, **how)
+        left = at_the_edge(system.space, defaults | found[0].params)
+        if before["trials"] + len(found) - len(known) >= trials:  # else not shown
+            open_ones = before["at_the_edge"] if found[0] in known else []
+            found, left = beyond_the_edges(
+                attempt, system.space, found, defaults, open_ones=open_ones
+            )
+    quality, params, _ = found[0]
+    of_defaults = [trial.quality for trial in found if not trial.params]
+    low = cheapest(found)
     return {
         "params": params,
         "validation": quality,
-        "validation of defaults": next(q for q, params in found if not params),
-        "trials": len(found),
-        "tuning_s": watch.seconds,
-        "at_the_edge": at_the_edge(system.space, kind().get_params() | params),
+        "validation of defaults": (
+            of_defaults[0] if of_defaults else earlier["validation of defaults"]
+        ),
+        "trials": before["trials"] + len(found) - len(known),
+        "tuning_s": before["tuning_s"] + watch.seconds,
+        "at_the_edge": left,
+        "cheapest": low and low.params,
     }
+
+
+def _attempts(kind, tuning, figure):
+    """Return a function that fits with some parameters, and returns a `Trial`.
+
+    One that ends in a ``ValueError``, for example because the loss is not finite, has
+    quality 0.
+    """
+    fitted_on, held_out = tuning
+
+    def attempt(params):
+        try:
+            with clock() as watch:
+                model = kind(**params).fit(fitted_on)
+            quality = float(np.mean(judge(model, held_out)[0][figure]))
+        except ValueError as error:
+            print(f"{kind.__name__}: {params} failed: {error}", flush=True)
+            return Trial(0.0, params)
+        said = f"{kind.__name__}: {quality:.4f} in {watch.cpu_seconds:.1f} CPU s"
+        print(said, params, flush=True)
+        return Trial(quality, params, watch.cpu_seconds)
+
+    return attempt
 
 
 def _seeded(kind):
