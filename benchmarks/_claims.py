@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from _per_user import gain, named, read
-from _queries import RESULTS, STATS, rows_of, shown_in
+from _queries import NOT_KEYS, RESULTS, STATS, rows_of, shown_in
 
 WORDS = "ahead of / level with / behind"
 # Mean over users of kept figures (float16) and of rows: the same run, or another one.
@@ -41,6 +41,22 @@ def verdict(spec, results=RESULTS):
     if not signs or None in signs:
         return None
     return min(signs)
+
+
+def is_level(spec, best, position, results=RESULTS):
+    """Return whether the interval of a difference from the best is known and holds 0.
+
+    ``spec`` and ``best`` ask for both; ``position``: which one of the figures shown.
+    """
+    keys = [key for key in spec if spec[key] != best.get(key)]
+    if len(keys) != 1 or keys[0] in NOT_KEYS:
+        return False
+    both = {"by": keys[0], "a": spec[keys[0]], "b": best[keys[0]]}
+    show = spec["show"].split(" / ")[position].strip()
+    try:
+        return verdict(spec | both | {"show": show}, results) == 0
+    except ValueError:
+        return False
 
 
 def _of_printed(spec):

@@ -11,7 +11,7 @@ A figure in a sentence stands between two comments, which no reader of the page 
 
 A table follows a comment with one line for each of its rows and one for its columns. A
 ``-`` leaves a cell as it is; ``best=row`` (or ``best=column``) prints the highest in
-bold, after rounding::
+bold, after rounding, and with ``level=yes`` all that is level with it (below)::
 
     <!-- figures best=row
     columns: - | system=EASE | system=TwoTowerRecommender
@@ -89,7 +89,7 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-from _claims import claimed
+from _claims import claimed, is_level
 from _queries import PUBLISHED, RESULTS, figures, parsed, read
 
 ROOT = Path(__file__).parents[1]
@@ -117,13 +117,20 @@ RST_TABLE = re.compile(
 AS_IS = re.compile(r"\b(unit|digits|words)=")
 
 
-def in_bold(group):
-    """Mark the highest of each position of a group of lists of figures."""
+def in_bold(group, specs, level_too, results):
+    """Mark the highest of each position of a group of lists of figures.
+
+    ``specs``: what each list was asked by; ``level_too``: what is level is marked, too.
+    """
     marked = [list(cell) for cell in group]
     for position in range(max(map(len, group), default=0)):
-        best = max(float(cell[position]) for cell in group if cell)
-        for cell in marked:
-            if cell and float(cell[position]) == best:
+        values = [float(cell[position]) if cell else -1 for cell in group]
+        best = values.index(max(values))
+        for cell, value, spec in zip(marked, values, specs, strict=True):
+            same = value == values[best]
+            if cell and not same and level_too:
+                same = is_level(spec, specs[best], position, results)
+            if cell and same:
                 cell[position] = f"**{cell[position]}**"
     return [" / ".join(cell).replace("** / **", " / ") for cell in marked]
 
@@ -131,7 +138,8 @@ def in_bold(group):
 def filled_table(head, cells, results):
     """Return the cells of a table's rows, a list for each, with their figures."""
     lines = [line.strip() for line in head.strip().splitlines()]
-    best = parsed(lines.pop(0)).get("best") if lines[0].startswith("best=") else None
+    bold = parsed(lines.pop(0)) if lines[0].startswith("best=") else {}
+    best, level_too = bold.get("best"), bold.get("level") == "yes"
     columns = [c.strip() for c in lines[0].removeprefix("columns:").split("|")]
     specs = [line.removeprefix("row:").strip() for line in lines[1:]]
     if len(specs) != len(cells) or any(len(row) != len(columns) for row in cells):
@@ -139,11 +147,11 @@ def filled_table(head, cells, results):
             f"{len(specs)} rows of {len(columns)} cells are described, the table has "
             f"{len(cells)} of {[len(row) for row in cells]}"
         )
-    cells, found = [list(row) for row in cells], {}
+    cells, found, asked = [list(row) for row in cells], {}, {}
     for i, row in enumerate(specs):
         for j, column in enumerate(columns):
             if "-" not in (row, column):
-                spec = parsed(row) | parsed(column)
+                asked[i, j] = spec = parsed(row) | parsed(column)
                 found[i, j] = (claimed if "words" in spec else figures)(spec, results)
     found = {at: cell for at, cell in found.items() if cell is not None}
     compared = {at: v for at, v in found.items() if not AS_IS.search(columns[at[1]])}
@@ -151,7 +159,8 @@ def filled_table(head, cells, results):
         cells[i][j] = " / ".join(cell)
     for line in {at[best == "column"] for at in compared} if best else ():
         places = [at for at in compared if at[best == "column"] == line]
-        texts = in_bold([compared[at] for at in places])
+        group, specs = zip(*((compared[at], asked[at]) for at in places), strict=True)
+        texts = in_bold(group, specs, level_too, results)
         for (i, j), text in zip(places, texts, strict=True):
             cells[i][j] = text
     return cells

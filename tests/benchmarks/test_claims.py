@@ -125,6 +125,24 @@ def test_words_of_texts_are_filled_and_compared(results):
     assert new == f"{table}| .400 | **.500** | more |\n"
 
 
+def test_what_is_level_with_the_highest_is_in_bold(results):
+    table = (
+        "<!-- figures best=row; level=yes\ncolumns: {} | system=A\n"
+        "row: file=made; data=d; show=recall / recall\n-->\n\n| | |\n|---|---|\n"
+    )
+    higher = {"A": 0.4, "B": 0.5, "C": 0.402}
+    written(results, [row | {"recall": higher[row["system"]]} for row in rows()])
+    for system, cells in {
+        "system=C": "**.402 / .402** | **.400 / .400**",
+        "system=B": "**.500 / .500** | .400 / .400",
+    }.items():
+        new, _ = fill.filled(table.replace("{}", system) + "| ? | ? |\n", results)
+        assert new.endswith(f"| {cells} |\n")
+    only = table.replace("{}", "system=C").replace("; level=yes", "")
+    new, _ = fill.filled(only + "| ? | ? |\n", results)
+    assert new.endswith("| **.402 / .402** | .400 / .400 |\n")
+
+
 def test_a_column_of_claims_is_about_the_system_of_its_rows(results):
     table = (
         "<!-- figures\ncolumns: - | show=recall | show=recall; b=others; "
