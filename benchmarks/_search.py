@@ -13,6 +13,7 @@ from sklearn.model_selection import ParameterSampler
 
 TRIALS = 20
 FURTHER = 3.0  # a step of a distribution
+NEARLY = 0.99  # of the best figure: as good as it
 
 
 class Trial(NamedTuple):
@@ -45,8 +46,9 @@ def beyond_the_edges(attempt, space, found, defaults, *, open_ones=(), most=8):
     """Return the trials with further ones, best first, and what is still at an edge.
 
     A further trial has one parameter of the best set one step past the end of its list
-    or range, which is repeated until it is no better. ``open_ones``: parameters that
-    were at the edge of an earlier, narrower space; a step is taken to both sides.
+    or range, which is repeated until that gains less than 1 %. With
+    ``open_ones``, which were at the edge of an earlier, narrower space, a step is taken
+    to both sides.
     """
     best, more, settled = found[0], [], set()
     while left := _unsettled(space, defaults | best.params, open_ones, settled):
@@ -58,7 +60,7 @@ def beyond_the_edges(attempt, space, found, defaults, *, open_ones=(), most=8):
         trials = [attempt(best.params | {name: step}) for step in steps]
         more += trials
         highest = max([best, *trials], key=lambda trial: trial.quality)
-        if highest is best:
+        if best.quality >= NEARLY * highest.quality:
             settled.add(name)
         best = highest
     return sorted(found + more, key=lambda trial: -trial.quality), left
@@ -112,17 +114,29 @@ def _next(values, value, way):
     inner = [v for v in values if (v > value if way > 0 else v < value)]
     if inner:
         return min(inner) if way > 0 else max(inner)
-    ratio = values[-1] / values[-2] if way > 0 else values[0] / values[1]
-    step = value * ratio
-    return max(1, round(step)) if isinstance(value, int) else step
+    step = value * (values[-1] / values[-2] if way > 0 else values[0] / values[1])
+    return max(round(step), min(value, 1)) if isinstance(value, int) else step
 
 
-def cheapest(found, share=0.99):
+def cheaper(attempt, space, best, defaults, costs):
+    """Return trials of less and less of each of ``costs``, while they are as good."""
+    low, more = best, []
+    for name in costs:
+        while not _is_least(value := (defaults | low.params)[name]):
+            step = _next(space[name], value, -1)
+            more.append(attempt(low.params | {name: step}))
+            if more[-1].quality < NEARLY * best.quality:
+                break
+            low = more[-1]
+    return more
+
+
+def cheapest(found):
     """Return the trial of the fewest CPU seconds that is nearly as good as the best."""
     near = [
         trial
         for trial in found
-        if trial.quality >= share * found[0].quality and trial.fit_cpu_s > 0
+        if trial.quality >= NEARLY * found[0].quality and trial.fit_cpu_s > 0
     ]
     return min(near, key=lambda trial: trial.fit_cpu_s, default=None)
 

@@ -22,7 +22,8 @@ def attempts_with_peak(n=4, x=0.1, weight=0):
     def attempt(params):
         own = DEFAULTS | params
         far = abs(np.log2(own["n"] / n)) + abs(np.log(own["x"] / x))
-        return Trial(-far - abs(own["weight"] - weight), params, float(own["n"]))
+        far += abs(own["weight"] - weight)
+        return Trial(10 - far, params, float(own["n"]))
 
     return attempt
 
@@ -42,7 +43,7 @@ def test_an_edge_is_an_end_that_can_be_passed():
 def test_the_first_trial_is_the_defaults_and_a_search_goes_on():
     attempt = attempts_with_peak()
     found = _search.random_search(attempt, SPACE, 6)
-    assert len(found) == 6 and found[0] == Trial(0, {}, 4.0)
+    assert len(found) == 6 and found[0] == Trial(10, {}, 4.0)
     assert [t.quality for t in found] == sorted([t.quality for t in found])[::-1]
     again = _search.random_search(attempt, SPACE, 9, earlier=found[:1], done=6)
     assert len(again) == 4 and again[0] is found[0]  # the best of six, and three more
@@ -68,6 +69,16 @@ def test_further_trials_pass_the_edge_until_that_is_no_better():
     assert len(found) == 1 and left == []
 
 
+def test_a_step_that_gains_less_than_one_percent_is_the_last():
+    def attempt(params):
+        return Trial(1 - 0.1 ** params["n"], params)
+
+    found, left = beyond(attempt, {"n": 2})
+    assert [t.params["n"] for t in found] == [2, 1] and left == []
+    found, left = beyond(attempt, {"n": 8})
+    assert found[0].params == {"n": 16} and len(found) == 2 and left == []
+
+
 def test_an_edge_that_is_not_passed_in_time_stays_one():
     found, left = beyond(attempts_with_peak(n=1024), {"n": 8}, most=3)
     assert found[0].params == {"n": 64} and left == ["n"]
@@ -78,6 +89,19 @@ def test_both_sides_of_the_best_of_a_narrower_space_are_tried():
     assert sorted(t.params.get("n", 4) for t in found) == [2, 4, 8] and left == []
     found, left = beyond(attempts_with_peak(n=16), {}, open_ones=["n"])
     assert found[0].params == {"n": 16} and left == []
+
+
+def test_less_is_tried_while_it_is_as_good():
+    def attempt(params):
+        own = DEFAULTS | params
+        return Trial(1 - 0.2 * (own["n"] < 4) - 0.2 * (own["weight"] < 1), own)
+
+    best, least = Trial(1.0, {"n": 8, "weight": 3}), []
+    for n, weight in [(4, 3), (2, 3), (4, 1)]:  # two are too few, less than one is not
+        least.append({"n": n, "weight": weight, "x": 0.1})
+    found = _search.cheaper(attempt, SPACE, best, DEFAULTS, ["n", "weight"])
+    assert [trial.params for trial in found] == least
+    assert _search.cheaper(attempt, SPACE, Trial(1.0, {}), DEFAULTS, ["weight"]) == []
 
 
 def test_the_cheapest_of_nearly_the_best():
