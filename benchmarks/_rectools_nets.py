@@ -4,7 +4,7 @@ Input: a table of events with the columns of `rectools`, ids being positions.
 Output: scores (n_users, n_items) of the last items of users.
 
 On one processor most of the package's time goes into the loss. Three changes make fits
-three to five times as fast and, but for rounding, change no result: the loss is
+several times as fast and, but for rounding, change no result: the loss is
 computed for events alone, not for the padding of short sequences, which counts nothing;
 its gradient is a product of sparse matrices; and the memory of a step is kept for the
 next.

@@ -24,31 +24,29 @@ AMAZON, FILMS = (known | {"n_negatives": 256, "lr": 0.001} for known in (AMAZON,
 HSTU_FILMS = FILMS | {"n_factors": 50, "dropout_rate": 0.2, "n_negatives": 128}
 # What a processor can do in minutes: most users of Beauty and Sports have fewer than
 # ten events; with 600 users an epoch of batches of 128 would have five steps.
-SHORT = {"session_max_len": 20, "n_negatives": 128, "lr": 0.003}
+SHORT = {"session_max_len": 20, "n_negatives": 128, "lr": 0.003, "dropout_rate": 0.5}
 FEW_USERS = {"session_max_len": 50, "n_negatives": 128, "lr": 0.003, "batch_size": 32}
 CHANGES = [
-    {"dropout_rate": 0.5},
+    {"dropout_rate": 0.2},
     {"lr": 0.001},
     {"n_negatives": 256},
     {"session_max_len": 50},
+    {"dropout_rate": 0.5},
     {"n_factors": 128},
 ]
-PATIENCE = 3  # epochs that a trial goes on without a better figure
-FROM_EPOCH = 5  # from it on a trial ends if it is far behind
-FAR = 0.9  # share of what the best trial before had by the same epoch
+PATIENCE = 5  # epochs that a trial goes on without a better figure
+FROM_EPOCH = 8  # from it on a trial ends if it is far behind
+FAR = 0.8  # share of what the best trial before had by the same epoch
 MAX_EPOCHS = 100
 MAX_HELD_OUT = 8000  # of more held-out events every second, third, ... is judged
 
 
-def settings(name, data):
-    """Return the settings to try: one near the authors', then changes of it."""
+def first_settings(name, data):
+    """Return the settings to begin with, near the authors' or theirs."""
     if data in ("beauty-last", "sports-last"):
-        first = AMAZON | SHORT
-    else:
-        first = HSTU_FILMS if name.startswith("HSTU") else FILMS
-        first = first if data == "ml-1m-last" else first | FEW_USERS
-    changed = [first | change for change in CHANGES]
-    return [first, *(params for params in changed if params != first)]
+        return AMAZON | SHORT
+    first = HSTU_FILMS if name.startswith("HSTU") else FILMS
+    return first if data == "ml-1m-last" else first | FEW_USERS
 
 
 class Trial:
@@ -93,24 +91,28 @@ class Trial:
         return reason is not None
 
 
-def search(kind, to_try, tuning, seconds, tried=(), clock=time.process_time):
+def search(kind, first, tuning, seconds, tried=(), clock=time.process_time):
     """Return the rows of new trials, after those ``tried`` before.
 
-    Settings that were tried are left out, and their seconds count. A trial begins
-    while the budget is not spent, and ends as `Trial` says.
+    After the first settings, each of ``CHANGES`` is made in the best so far. Settings
+    that were tried are left out, unless a smaller budget ended the trial; all seconds
+    count. A trial begins while the budget is not spent, and ends as `Trial` says.
     """
     train, held_out = tuning
     held_out = held_out[:: -(-len(held_out) // MAX_HELD_OUT)]
-    rows, tried = [], list(tried)
-    spent = sum(row["cpu_s"] for row in tried)
-    for params in to_try:
-        if spent >= seconds:
+    rows, before = [], {"params": first, "curve": [], "validation": 0}
+    for change in [{}, *CHANGES]:
+        known = [*tried, *rows]
+        leader = max([before, *known], key=lambda row: row["validation"])
+        params = (leader["params"] if change else first) | change
+        left = seconds - sum(row["cpu_s"] for row in known)
+        if left <= 0:
             break
-        if any(row["params"] == params for row in tried):
+        done = [row["params"] for row in known if row["ended_by"] != "budget"]
+        if params in done:
             continue
         start = clock()
-        leader = max(tried, key=lambda row: row["validation"], default={"curve": []})
-        trial = Trial(held_out, start + seconds - spent, leader["curve"], clock)
+        trial = Trial(held_out, start + left, leader["curve"], clock)
         kind(**params, epochs=MAX_EPOCHS).fit(train, after_epoch=trial)
         row = {
             "params": params,
@@ -120,8 +122,6 @@ def search(kind, to_try, tuning, seconds, tried=(), clock=time.process_time):
             "ended_by": trial.ended_by,
             "cpu_s": clock() - start,
         }
-        spent += row["cpu_s"]
-        tried.append(row)
         rows.append(row)
     return rows
 
@@ -133,7 +133,8 @@ def _kind(name):
 def tune(name, data, folder, seconds, tried):
     """Return the rows of new trials of a model on a data set."""
     events = load_ordered(data, folder)
-    rows = search(_kind(name), settings(name, data), events.tuning, seconds, tried)
+    first = first_settings(name, data)
+    rows = search(_kind(name), first, events.tuning, seconds, tried)
     return [row | {"versions of the system": versions()} for row in rows]
 
 
