@@ -236,7 +236,9 @@ def _train(plans, before, rng, saved):
                     _take_weights_by_id(plan, part, olds[len(parts)], before)
                 if ready:
                     checkpoint = saved.part(number)
-                    nets.append(train(plan.recipe, part, data, seed, saved=checkpoint))
+                    with part.tied():
+                        net = train(plan.recipe, part, data, seed, saved=checkpoint)
+                    nets.append(net)
         parts.append(part)
         shares.append(plan.share if ready or not plan.kind.is_trained else 0.0)
     shares[0] = 1 - sum(shares[1:])

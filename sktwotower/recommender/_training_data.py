@@ -176,12 +176,8 @@ class ValidationRecall:
 
     def _columns(self, layers):
         """Return the columns of tables that are needed, by the name of the layer."""
-        past = [] if self.history is None else self.history.indices
-        rows = {
-            "user_tower": self.user_rows,
-            "item_tower": self.item_rows,
-            "history": self.item_rows[np.unique(past)],
-        }
+        rows = {"user_tower": self.user_rows}
+        rows |= dict.fromkeys(("item_tower", "history"), self.item_rows)
         rows = {n: rows.get(n.partition(".")[0]) for n in layers}
         columns = {n: np.unique(r.indices) for n, r in rows.items() if r is not None}
         return {n: each.astype(np.int64) for n, each in columns.items()}

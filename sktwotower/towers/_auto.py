@@ -37,7 +37,7 @@ LARGE_BASKET = 5
 LARGE_CATALOG = 10_000
 # Values of "auto", by the kind of history.
 POOLED = {"dropout": 0.5, "max_epochs": 20, "batch_size": 512}
-RECENT = {"dropout": 0.2, "max_epochs": 4, "batch_size": 256, "second_share": 0.3}
+RECENT = {"dropout": 0.1, "max_epochs": 4, "batch_size": 256, "second_share": 0.1}
 LARGE = POOLED | {"dropout": 0.2, "max_epochs": 15}
 # Columns that several rows share start almost at zero, so they take more epochs.
 WITH_FEATURES = {"max_epochs": 30}
@@ -47,8 +47,7 @@ AUTO = {
     "pooled, large catalog": LARGE,
     "pooled, large catalog, features": LARGE | WITH_FEATURES,
     "recent": RECENT,
-    "recent, large baskets": RECENT | {"dropout": 0.7},
-    "recent, hidden layer": RECENT | {"dropout": 0.1, "second_share": 0.15},
+    "recent, large baskets": RECENT | {"dropout": 0.7, "second_share": 0.3},
 }
 # The same for a pair of towers with a pooled history next to one with a recent history:
 # it need not be as good as one that stands alone.
@@ -91,9 +90,8 @@ def _kind(recipe, events):
     if kind == "pooled":
         kind += ", large catalog" if has_large_catalog(recipe, events) else ""
         return kind + (", features" if _has_features(events) else "")
-    if has_hidden_layer(recipe, events):
-        return "recent, hidden layer"
-    return "recent, large baskets" if _has_large_baskets(events) else kind
+    large = _has_large_baskets(events) and not has_hidden_layer(recipe, events)
+    return "recent, large baskets" if large else kind
 
 
 def _has_features(events):

@@ -238,8 +238,9 @@ class UserBatches:
                 users, positives, impressions, self.rng
             )
             users = users[owners]
+        known = None if data.known is None else data.known[users]
         drawn = candidates, log_q
-        return batch, self._targets(users, positives, impressions, *drawn, n_users)
+        return batch, self._targets(known, positives, impressions, *drawn, n_users)
 
     def _rows_of_items(self, candidates, past):
         """Return the items' rows as CSR, and those of the candidates as SparseRows.
@@ -263,12 +264,11 @@ class UserBatches:
             return rows, SparseRows.taken(rows, candidates)
         return rows, SparseRows.from_csr(rows) if hides else self.catalog
 
-    def _targets(self, users, positives, impressions, candidates, log_q, n_users):
-        """Return the ``Targets`` of requests (n,) against the candidates (c,).
+    def _targets(self, known, positives, impressions, candidates, log_q, n_users):
+        """Return the ``Targets`` of requests (n,) of ``n_users`` users.
 
-        ``users``: the user of each request; there are ``n_users`` in the batch.
+        ``known``: further items that are no negatives, CSR (n, n_items), or None.
         """
-        known = self.dataset.known
         columns = positives.indices.astype(np.int64)
         if candidates is not None:  # all positives are among them
             columns = places_in(candidates, columns, positives.shape[1])
@@ -284,7 +284,7 @@ class UserBatches:
             weights=torch.as_tensor(positives.data, dtype=torch.float32),
             log_q=as_float32(log_q),
             positive_log_q=positive_log_q,
-            hidden=None if known is None else as_pairs(known[users], candidates)[:2],
+            hidden=None if known is None else as_pairs(known, candidates)[:2],
             impressions=shown,
             total_weight=self.weight_per_user * n_users,
         )

@@ -105,7 +105,7 @@ class Exchange:
         """
         columns, weight, n_users = {}, 0.0, 0
         if share.batch is not None:
-            columns = columns_of(share.batch, self.layers)
+            columns = columns_of(share.batch, self.layers, self.net.module_.is_tied)
             weight, n_users = float(targets.total_weight), len(share.batch)
         step, loss, failure = {"y_pred": None}, 0.0, None
         with self.fetched(columns, weight, n_users) as fetched:

@@ -11,22 +11,23 @@ from torch import distributed
 from ._candidates import distinct
 
 
-def columns_of(batch, layers):
+def columns_of(batch, layers, is_tied=False):
     """Return the ascending columns that a ``Batch`` needs of tables, a dict by layer.
 
-    ``layers``: by name. That says which rows of the batch a layer maps.
+    ``layers``: by name. That says which rows of the batch a layer maps. ``is_tied``:
+    whether that of past items maps candidates as well.
     """
     rows = {
-        "user_tower": batch.user_rows,
-        "item_tower": batch.item_rows,
-        "history": batch.history_items,
-        "context": batch.requests and batch.requests.rows,
+        "user_tower": [batch.user_rows],
+        "item_tower": [batch.item_rows],
+        "history": [batch.history_items] + is_tied * [batch.item_rows],
+        "context": [batch.requests and batch.requests.rows],
     }
-    columns = {
-        owner: distinct(each.indices.numpy(), each.n_columns)
-        for owner, each in rows.items()
-        if each is not None
-    }
+    columns = {}
+    for owner, (first, *others) in rows.items():
+        if first is not None:
+            used = [first.indices.numpy(), *(each.indices.numpy() for each in others)]
+            columns[owner] = distinct(np.concatenate(used), first.n_columns)
     owners = {name: name.partition(".")[0] for name in layers}
     return {name: columns[of] for name, of in owners.items() if of in columns}
 

@@ -98,6 +98,9 @@ class SampledSoftmaxLoss(nn.Module):
         type of the vectors.
     unit_vectors : bool, default=False
         Whether all vectors have length one, or zero. The largest score is then known.
+    robustness : float, default=0.0
+        Power q, in [0, 1]: the gradient of a positive of probability p is multiplied by
+        p ** q, so that positives that are unlikely count less. 0: all count alike.
 
     Notes
     -----
@@ -133,6 +136,9 @@ class SampledSoftmaxLoss(nn.Module):
     with certainty. Taking the positive out of the denominator and weighting by one
     minus its probability (Khrylchenko et al.) has the same gradient.
 
+    With a ``robustness`` q > 0 the negative logarithm of the probability p of each
+    positive, in brackets above, is replaced by :math:`(1 - p^q) / q`.
+
     Value and gradient are computed together, tile by tile of users, by three matrix
     products. Memory is O((b + c) d) for b users, c candidates and vectors of length d,
     plus a tile of scores, which is overwritten by its exponentials and then by the
@@ -144,6 +150,9 @@ class SampledSoftmaxLoss(nn.Module):
     Recommendations, RecSys 2019, equations 3 to 5.
 
     Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
+
+    Zhang and Sabuncu, Generalized Cross Entropy Loss for Training Deep Neural Networks
+    with Noisy Labels, NeurIPS 2018.
 
     Examples
     --------
@@ -162,6 +171,7 @@ class SampledSoftmaxLoss(nn.Module):
     impression_temperature: float = 1.0
     matmul_dtype: torch.dtype | None = None
     unit_vectors: bool = False
+    robustness: float = 0.0
 
     def __post_init__(self):
         super().__init__()
@@ -310,7 +320,13 @@ def _loss_of_tile(factors, targets, tile, loss):
         positive = positive - targets.positive_log_q[own].to(dtype)
     total, log_total = _exponentials(logits, masked, factors, targets.log_q, dtype)
     excess = log_total.index_select(0, rows) - positive
-    value = value + (weights * functional.softplus(excess)).sum()
+    losses = functional.softplus(excess)
+    if loss.robustness:
+        power = (-loss.robustness * losses).exp()
+        losses = (1 - power) / loss.robustness
+    value = value + (weights * losses).sum()
+    if loss.robustness:
+        weights = weights * power
     positive_grad = weights * excess.sigmoid()
     per_row = total.new_zeros(len(total)).index_add_(0, rows, positive_grad)
     tiny = torch.finfo(dtype).tiny

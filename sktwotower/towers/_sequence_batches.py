@@ -141,7 +141,8 @@ class SequenceBatches(UserBatches):
         requests = data.requests(predicted, self.rng)
         parts = table.weights[predicted], chosen, np.arange(len(chosen) + 1)
         each = sparse.csr_matrix(parts, shape=(len(chosen), positives.shape[1]))
-        targets = self._targets(users, each, shown, candidates, log_q, len(users))
+        past = _seen(table.items[events], kept, ends, positives.shape[1])
+        targets = self._targets(past, each, shown, candidates, log_q, len(users))
         targets.total_weight = data.mean_weight * len(chosen)
         return Batch(user_rows, item_rows, history_items, windows, requests), targets
 
@@ -196,6 +197,21 @@ def _ends(times, real):
     rows = np.where(last, np.arange(length)[:, None], length)
     rows = np.minimum.accumulate(rows[::-1], axis=0)[::-1]
     return rows * n + np.arange(n)
+
+
+def _seen(items, kept, ends, n_items):
+    """Return ones, CSR (n, n_items), for the past items that each prediction sees.
+
+    ``items`` (t, b): of the events of users, oldest first, of which some are ``kept``;
+    ``ends`` (n,): place of the last one until each prediction.
+    """
+    steps, owners = np.divmod(ends, items.shape[1])
+    offsets = np.append(0, np.cumsum(steps + 1))
+    rows = np.repeat(np.arange(len(ends)), steps + 1)
+    places = np.arange(len(rows)) - offsets[rows], owners[rows]
+    parts = np.ones(len(rows), dtype=np.float32), items[places], offsets
+    past = sparse.csr_matrix(parts, shape=(len(ends), n_items))
+    return entries_of(past, kept[places])
 
 
 def latest_events(past, max_history):

@@ -192,6 +192,16 @@ class SparseLinear(nn.Module):
         self.weight.data = self.weight.data[left]
 
 
+def touch_alike(*rows):
+    """Let the gradients of a table by several ``SparseRows`` be of one kind.
+
+    Autograd adds up dense and sparse ones wrongly.
+    """
+    if any(each.touched is None for each in rows):
+        for each in rows:
+            each.touched = None
+
+
 def placed_rows(rows, places, n):
     """Return a tensor (n, ...) with rows (p, ...) at ``places``, elsewhere zeros."""
     placed = rows.new_empty(n, *rows.shape[1:])

@@ -130,7 +130,7 @@ def test_temperature_comes_before_the_correction():
 SHOWN_WEIGHT, SHOWN_TEMPERATURE = 2.5, 0.7
 
 
-def naive(users, items, targets, temperature):
+def naive(users, items, targets, temperature, robustness=0):
     """The loss as its docstring states it, one term at a time."""
     fixed = users.detach()  # impressions move items only
     n, c = len(users), len(items)
@@ -158,7 +158,11 @@ def naive(users, items, targets, temperature):
             top = torch.exp(users[u] @ items[i] / temperature)
             if targets.positive_log_q is not None:
                 top = top / targets.positive_log_q[p].exp()
-            total = total + targets.weights[p] * torch.log((top + rest) / top)
+            chance = top / (top + rest)
+            one = -torch.log(chance)
+            if robustness:
+                one = (1 - chance**robustness) / robustness
+            total = total + targets.weights[p] * one
             ratio = against / torch.exp(fixed[u] @ items[i] / SHOWN_TEMPERATURE)
             total = total + SHOWN_WEIGHT * targets.weights[p] * torch.log(1 + ratio)
     return total / targets.weights.sum()
@@ -216,6 +220,31 @@ def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
     torch.testing.assert_close(loss, expected)
     for grad, expected_grad in zip(grads, expected_grads, strict=True):
         torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize("robustness", [0.2, 1.0])
+def test_value_and_gradient_of_a_robust_loss_equal_the_naive_loop(robustness):
+    users, items, targets = random_problem(0, log_q=True, hidden=True, impressions=True)
+    expected = naive(users, items, targets, 0.4, robustness)
+    criterion = SampledSoftmaxLoss(
+        0.4, 20, SHOWN_WEIGHT, SHOWN_TEMPERATURE, robustness=robustness
+    )
+    loss = criterion(users, items, targets)
+    torch.testing.assert_close(loss, expected)
+    pairs = (torch.autograd.grad(each, (users, items)) for each in (loss, expected))
+    for grad, expected_grad in zip(*pairs, strict=True):
+        torch.testing.assert_close(grad, expected_grad)
+
+
+def test_a_robust_loss_by_hand():
+    # the chances of the positives are 1/6, 4/5, 1/2 twice, and 5/9
+    expected = (1 - 1 / 6) + (1 - 4 / 5) + 2 * (1 - 1 / 2) + (1 - 5 / 9)
+    targets = make_targets(POSITIVES, REWARDS)
+    got = loss_of(np.log(EXP_SCORES), targets, robustness=1.0)
+    assert got == pytest.approx(expected / 5)
+    plain = loss_of(np.log(EXP_SCORES), targets)
+    near = loss_of(np.log(EXP_SCORES), targets, robustness=1e-6)
+    assert near == pytest.approx(plain)
 
 
 @pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")

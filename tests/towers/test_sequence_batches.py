@@ -9,6 +9,7 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower.towers._batches import TrainingSet, UserBatches
+from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._sequence_batches import (
     SequenceBatches,
     SequenceSet,
@@ -296,7 +297,34 @@ def test_correction_of_uniform_candidates_by_hand():
 def test_every_item_is_a_candidate_without_sampling():
     for batch, targets in SequenceBatches(sequence_set(random_users()), 2):
         assert one_hot_ids(batch.item_rows).tolist() == list(range(N_ITEMS))
-        assert targets.log_q is targets.positive_log_q is targets.hidden is None
+        assert targets.log_q is targets.positive_log_q is None
+
+
+@pytest.mark.parametrize("params", SAMPLING)
+def test_what_a_prediction_sees_is_no_negative(params):
+    users = random_users()
+    data = sequence_set(users, random_weights(users), max_history=5)
+    baskets = [list(enumerate(each)) for each in users]
+    events = [[(i, b) for b, basket in each for i in basket] for each in baskets]
+    n_past = n_others = 0
+    for batch, targets in SequenceBatches(data, 3, history_dropout=0.5, **params):
+        candidates = batch.item_rows.indices.tolist()
+        hidden = [set() for _ in range(len(targets))]
+        for row, column in zip(*map(torch.Tensor.tolist, targets.hidden), strict=True):
+            hidden[row].add(candidates[column])
+        owners = users_of(batch)[batch.history.owners.numpy()]
+        places = zip(owners, events_of(data, batch), hidden, strict=True)
+        for user, event, found in places:
+            first, start = data.table.offsets[user], data.starts[user]
+            basket = events[user][event - first][1]
+            window = events[user][start - first : data.stops[user] - first]
+            kept = batch.history.kept[:, users_of(batch).tolist().index(user)]
+            seen = [e for e, k in zip(window, kept.tolist(), strict=False) if k]
+            past = {item for item, other in seen if other <= basket}
+            assert found == past & set(candidates)
+            n_past += len(past)
+            n_others += len(window) > len(past)
+    assert n_past > 20 and n_others > 5
 
 
 @pytest.mark.parametrize("params", SAMPLING)
@@ -467,6 +495,26 @@ def test_no_prediction_depends_on_later_events(params, seed):
                 n_same += 1
             n_other += not torch.allclose(one, other)
     assert n_same > 5 and n_other > 5
+
+
+def test_while_tied_gradients_are_the_same_if_sparse():
+    users, params = random_users(), {"candidate_sampling": "mixed", "n_negatives": 3}
+    modules, kinds = [two_towers(len(users)) for _ in range(2)], set()
+    for layer in (modules[1].history.items, modules[1].item_tower.sparse):
+        layer.sparse_grad = True
+    for batch, targets in SequenceBatches(sequence_set(users), 1, **params):
+        found = []
+        for module in modules:
+            module.zero_grad()
+            with module.tied():
+                SampledSoftmaxLoss()(*module(batch), targets).backward()
+            found.append({n: p.grad for n, p in module.named_parameters()})
+        kinds.add(found[1]["history.items.weight"].is_sparse)
+        for name, grad in found[0].items():
+            other = found[1][name]
+            other = other.to_dense() if other.is_sparse else other
+            torch.testing.assert_close(other, grad, rtol=1e-4, atol=1e-6)
+    assert kinds == {True, False}
 
 
 def test_later_events_more_or_fewer_change_nothing():

@@ -50,7 +50,9 @@ def start_weights(kind, plan, training, spectrum):
             vectors *= max(1, usual.max_epochs / recipe.max_epochs) ** 0.5
         if recipe.id_dropout == 1:
             vectors[_has_shared_columns(rows)] = 0
-        add_to_ids(part.item_tower.sparse, rows, vectors, owned["item"])
+        # those of the past are taken away while both tables are tied
+        own = vectors * (2 if part.past == "recent" else 1)
+        add_to_ids(part.item_tower.sparse, rows, own, owned["item"])
         add_to_ids(table, rows, vectors, owned["item"])
     return part
 

@@ -41,8 +41,8 @@ class RecentTowers(TwoTowers):
 class PooledTowers(TwoTowers):
     """Trained towers that predict each item of a user from the others.
 
-    Next to `RecentTowers` they have half of the vectors. The parameters are those of
-    `TwoTowers`.
+    Next to `RecentTowers` they have a quarter of the vectors. The parameters are those
+    of `TwoTowers`.
     """
 
     @classmethod
@@ -61,9 +61,10 @@ class PooledTowers(TwoTowers):
 
     @classmethod
     def widths(cls, embedding_dim):
-        """Return the two halves of the vectors."""
+        """Return three quarters of the vectors, and one for it."""
         length = auto.WIDTH if embedding_dim == "auto" else embedding_dim
-        return length - length // 2, length // 2
+        own = max(1, length // 4)
+        return length - own, own
 
     @classmethod
     def prepared(cls, recipe, events):

@@ -4,6 +4,7 @@ Input: a ``Recipe``, and the numbers of features of both sides.
 Output: a part of a model, and its weights taken over from a smaller one.
 """
 
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +19,7 @@ from sktwotower.towers import _optimizer as optimizer
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._callbacks import looks_at_gradients
 from sktwotower.towers._group import rank
-from sktwotower.towers._sparse_rows import placed_rows
+from sktwotower.towers._sparse_rows import placed_rows, touch_alike
 
 from ._context_layer import ContextLayer
 from ._contributions import contributions_of_towers
@@ -65,6 +66,7 @@ class TwoTowers(Part):
     moments: dict
 
     is_trained = True
+    is_tied = False
 
     def __init__(
         self,
@@ -145,6 +147,8 @@ class TwoTowers(Part):
         ``Requests`` for each of these.
         """
         pooled, items, past = None, batch.history_items, batch.history
+        if self.is_tied:
+            touch_alike(items, batch.item_rows)
         if self.history is not None:
             pooled = self.history.pool_batch(items, past, self.matmul_dtype)
         owners = getattr(past, "owners", None)
@@ -155,7 +159,26 @@ class TwoTowers(Part):
 
     def embed_items(self, rows):
         """Map item rows (n, q) to vectors (n, d)."""
-        return self._finish(self.item_tower(rows))
+        past = self.history.table(rows) if self.is_tied else None
+        return self._finish(self.item_tower(rows, past))
+
+    @contextmanager
+    def tied(self):
+        """Train items with the vectors of past ones added to theirs, in the block.
+
+        So an item learns as a candidate from what it says of users who have chosen it.
+        The vectors of items are the same before and after the block as in it.
+        """
+        table = None if self.past != "recent" else self.history.table
+        own = getattr(self.item_tower, "sparse", None)
+        if table is None or own is None or own.weight.shape != table.weight.shape:
+            yield
+            return
+        own.weight.data -= table.weight.data
+        self.is_tied = True
+        yield
+        self.is_tied = False
+        own.weight.data += table.weight.data
 
     def embed_users(self, users):
         """Map ``Users`` to vectors (n, d)."""

@@ -33,8 +33,8 @@ def test_the_first_part_follows_from_the_history_and_from_towers_given(params, k
 
 def test_parts_share_the_length_of_a_vector():
     two, filtered = [RecentTowers, PooledTowers], [PooledTowers, LinearFilter]
-    assert lengths(8, two) == [4, 4] and lengths(7, two) == [4, 3]
-    assert lengths(2, two) == [1, 1] and lengths("auto", two) == [128, 128]
+    assert lengths(8, two) == [6, 2] and lengths(7, two) == [6, 1]
+    assert lengths(2, two) == [1, 1] and lengths("auto", two) == [192, 64]
     assert lengths(12, filtered) == [8, 4] and lengths(13, filtered) == [9, 4]
     assert lengths("auto", filtered) == [256, 128]
     assert lengths(13, [GivenTowers]) == [13]

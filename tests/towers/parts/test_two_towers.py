@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from sktwotower.towers._batches import Batch
 from sktwotower.towers._sparse_rows import SparseRows
-from sktwotower.towers.parts._histories import PooledHistory
+from sktwotower.towers.parts._histories import PooledHistory, RecentHistory
 from sktwotower.towers.parts._tower import Tower
 from sktwotower.towers.parts._two_towers import TwoTowers, count_weights
 from tests.builders import small
@@ -56,6 +56,31 @@ def test_pooled_history_equals_brute_force(hidden):
     torch.testing.assert_close(
         module.user_tower.sparse.weight.grad, reference.user_tower.sparse.weight.grad
     )
+
+
+@pytest.mark.parametrize("hidden", [(), (6,)])
+def test_while_tied_past_items_learn_from_candidates(hidden):
+    items, pull = random_csr(4, 7, seed=1), torch.arange(12.0).reshape(4, 3)
+    module = TwoTowers(Tower(5, 3, hidden), Tower(7, 3, hidden), normalize=False)
+    module.history = RecentHistory(7, module.user_tower.widths[0], max_history=9)
+    module.past, rows = "recent", SparseRows.from_csr(items)
+    before = module.embed_items(rows).detach()
+    tables = [module.get_submodule(n) for n in ("item_tower.sparse", "history.items")]
+    weights = [table.weight.detach().clone() for table in tables]
+    with module.tied():
+        own = weights[0] - weights[1]
+        torch.testing.assert_close(tables[0].weight.detach(), own)
+        tied = module.embed_items(rows)
+        torch.testing.assert_close(tied, before)
+        (tied * pull).sum().backward()
+        with torch.no_grad():
+            tables[1].weight += 1  # what is learnt of the past
+    assert tables[0].weight.grad.abs().max() > 0
+    torch.testing.assert_close(tables[0].weight.grad, tables[1].weight.grad)
+    torch.testing.assert_close(tables[0].weight.detach(), weights[0] + 1)
+    if not hidden:
+        moved = before + torch.from_numpy(items.sum(axis=1))
+        torch.testing.assert_close(module.embed_items(rows), moved, check_dtype=False)
 
 
 @pytest.mark.parametrize("scaled", [True, False])
