@@ -6,14 +6,14 @@ DIR holding one folder of parquet files per data set; ``--only online-retail`` a
 need no DIR. Every system but popularity and ours is tuned by a random search of
 ``--trials`` trials, the first its defaults, on a part of train that is cut off as test
 is; a search begins no trial after ``--tuning-seconds`` of the processor. Where the best
-is at the edge of the space, further trials go past it, until that is no better. What
-ranks best, by the figure in TUNED_BY, is fitted on all of train. ``--trials 0``: with
-the settings that an earlier search has written; ``--go-on``: that search goes on, to as
-many trials and past the edges. Ours is fitted with its defaults, once per seed, and
-with ``--tune-ours`` a second time with the result of a search of its own. The figure by
-which systems are tuned is written for each user (``results/per_user``). iALS is fitted
-a second time for its seconds, with the cheapest setting of its search whose figure was
-within 1 % of the best.
+is at the edge of the space, further trials go past it, until that gains less than 1 %.
+What ranks best, by the figure in TUNED_BY, is fitted on all of train. ``--trials 0``:
+with the settings that an earlier search has written; ``--go-on``: that search goes on,
+to as many trials and past the edges. Ours is fitted with its defaults, once per seed,
+and with ``--tune-ours`` a second time with the result of a search of its own. The
+figure by which systems are tuned is written for each user (``results/per_user``). iALS
+is fitted a second time for its seconds, with the cheapest setting of its search whose
+figure was within 1 % of the best.
 
 ``shown`` in a row: nothing to tune, or 20 trials and no best value at an edge of its
 space (`_search.py` says what is none). Tables and the comparison with the best other
@@ -278,11 +278,15 @@ def systems(own):
 
 
 def with_difference(data, rows):
-    """Return the rows and one that says how far ours is from the best of others."""
+    """Return the rows and one that says how far ours is from the best of others.
+
+    Only of rows that are shown, and if one of them is of a tuned system.
+    """
     rows = [row for row in rows if row["system"] != "difference"]
-    shown = {row["system"] for row in rows if row["shown"]}
+    shown = {row["system"]: row for row in rows if row["shown"]}
     by_user = {k: v for k, v in read(f"quality_{data}").items() if k in shown}
-    if OURS not in by_user or len(by_user) == 1:
+    tuned = [k for k in by_user if "trials" in shown[k] and k != TUNED]
+    if OURS not in by_user or not tuned:
         return rows
     found = against_the_best({k: v for k, v in by_user.items() if k != TUNED}, OURS)
     figure = {"data": data, "system": "difference", "figure": TUNED_BY[data]}
