@@ -23,13 +23,12 @@ from sktwotower.towers.parts import _start
 from tests.recommender.processes import (
     Callback,
     Curve,
-    begin,
-    ended,
     error_of,
     events,
     learnt,
     model,
     run,
+    run_all,
 )
 
 
@@ -83,16 +82,21 @@ PHASES = {
 PHASES_OF_FOUR = ["first epoch", "users at the end"]
 
 
+def quick(**params):
+    """Return a recommender that trains in few steps of few epochs."""
+    return model(**{"batch_size": 40, "max_epochs": 2} | params)
+
+
 def whole(phase, checkpoint, *acts):
     """Fit with a half-life or singular vectors, and with validation."""
     _start.MIN_SVD_EVENTS = 0
     X, y = events()
     X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(X["when"], "D")
-    params = {"max_epochs": 2, "batch_size": 20, "early_stopping": True}
-    params |= {"callbacks": [Curve(), Acts(*acts)], "hidden_layer_sizes": ()}
+    params = {"early_stopping": True, "hidden_layer_sizes": ()}
+    params |= {"callbacks": [Curve(), Acts(*acts)]}
     kind = "pooled" if phase == "singular vectors" else "recent"
     params |= {"time": "when", "history": kind, "checkpoint": checkpoint}
-    return model(**params).fit(X, y)
+    return quick(**params).fit(X, y)
 
 
 def killed(phase, checkpoint, rank):
@@ -124,7 +128,7 @@ def raises(error):
 def fails(moment, rank):
     """Fit; a callback of one process raises an error."""
     callbacks = [Curve(), Acts(moment, raises(KeyError("in a callback")), rank)]
-    fitted = model(callbacks=callbacks, early_stopping=True)
+    fitted = quick(callbacks=callbacks, early_stopping=True)
     return error_of(lambda: fitted.fit(*events()))
 
 
@@ -142,7 +146,7 @@ def fails_within(name, rank):
         return original(self, *args, **kwargs)
 
     setattr(owner, name, fails)
-    fitted = model(early_stopping=True)
+    fitted = quick(early_stopping=True, max_epochs=3)
     return error_of(lambda: fitted.fit(*events()))
 
 
@@ -160,7 +164,7 @@ def disk_full(checkpoint, rank):
         os.fsync = full
 
     callbacks = [Curve(), Acts("on_epoch_begin", fill, rank)]
-    fitted = model(callbacks=callbacks, checkpoint=checkpoint)
+    fitted = quick(callbacks=callbacks, checkpoint=checkpoint)
     return error_of(lambda: fitted.fit(*events()))
 
 
@@ -215,7 +219,7 @@ def reads_late(checkpoint):
     if distributed.get_rank() == 1:
         Checkpoint.__init__ = late
     os.replace = slow
-    return error_of(lambda: model(checkpoint=checkpoint, max_epochs=1).fit(*events()))
+    return error_of(lambda: quick(checkpoint=checkpoint, max_epochs=1).fit(*events()))
 
 
 def all_at_once(folder):
@@ -261,12 +265,6 @@ def afterwards(folder):
 def other_size(folder):
     """Go on with another number of processes than before."""
     return error_of(lambda: whole("signal", folder))
-
-
-def run_all(scenes):
-    """Run scenes at once."""
-    begun = [(begin(*args, **keys), codes) for args, keys, codes in scenes]
-    assert [ended(children) for children, _ in begun] == [codes for _, codes in begun]
 
 
 def fails_and_goes_on(folder):

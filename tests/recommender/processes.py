@@ -41,7 +41,7 @@ MINUTE = datetime.timedelta(minutes=1)
 EXACT = {"criterion__matmul_dtype": torch.float32, "iterator_train__feature_dropout": 0}
 # One batch of all users, who see all items, and nothing is hidden.
 SAME = {
-    **{"batch_size": 400, "max_epochs": 5, "candidate_sampling": "full"},
+    **{"batch_size": 400, "max_epochs": 3, "candidate_sampling": "full"},
     **{"dropout": 0, "id_dropout": 0, "second_share": 0, "net_params": EXACT},
     **{"early_stopping": True, "impression_start": 0},
 }
@@ -472,17 +472,29 @@ def kills(folder, n_places):
         assert not os.path.exists(checkpoint)
 
 
+def run_all(scenes):
+    """Run scenes at once, and check the exit codes of their processes."""
+    begun = [(begin(*args, **keys), codes) for args, keys, codes in scenes]
+    assert [ended(children) for children, _ in begun] == [codes for _, codes in begun]
+
+
+def learning(folder):
+    """Yield the arguments of `begin` for scenes that learn, and the exit codes."""
+    for size in (1, 2, 4):
+        for scene in (curves, more_together):
+            yield (scene, folder, folder), {"size": size}, [0] * size
+        yield (recalls, folder), {"size": size}, [0] * size
+    for size in (2, 4):
+        yield (defaults, folder), {"size": size}, [0] * size
+        yield (sums, folder), {"size": size}, [0] * size
+        yield (shared, folder, folder), {"size": size}, [0] * size
+
+
 def learns(folder):
     """Run the scenes in which several processes learn."""
     run(starts, folder, folder, size=1)
-    for size in (1, 2, 4):
-        run(curves, folder, folder, size=size)
-        run(recalls, folder, size=size)
-        run(more_together, folder, folder, size=size)
+    run_all(learning(folder))
     for size in (2, 4):
-        run(defaults, folder, size=size)
-        run(sums, folder, size=size)
-        run(shared, folder, folder, size=size)
         run(served_alone, folder, folder, size, size=1, name=f"served_alone_{size}")
 
 
