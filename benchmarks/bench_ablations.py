@@ -1,10 +1,12 @@
 """What is each default worth? One change at a time, on validation data.
 
-Call ``python benchmarks/bench_ablations.py --data DIR [--only NAMES] [--seeds 3]``.
+Call ``python benchmarks/bench_ablations.py --data DIR [--only NAMES] [--seeds 3]
+[--order]``.
 Each change is fitted on the train part of the split that bench_quality.py tunes on, and
 judged on its other part by the figure that tunes there; test data is not touched.
 The seeds of a change and of the defaults are the same, so that the difference is one of
-pairs: its mean, and the standard error of that mean over seeds.
+pairs: its mean, and the standard error of that mean over seeds. ``--order`` is the same
+for a model with ``time``, on the data sets and the cut for tuning of bench_next.py.
 
 Failure: a change is better than the defaults on every data set, beyond two standard
 errors each: then it should be the default.
@@ -15,7 +17,16 @@ import argparse
 import numpy as np
 import pandas as pd
 import torch
-from _common import PROTOCOLS, clock, load, machine, write_results
+from _common import (
+    ORDERED,
+    PAIR,
+    PROTOCOLS,
+    clock,
+    load,
+    load_ordered,
+    machine,
+    write_results,
+)
 from _processes import call
 from _systems import judge
 from bench_quality import TUNED_BY
@@ -65,11 +76,47 @@ CHANGES = {
     },
     "float32 products": {"net_params": {"criterion__matmul_dtype": "float32"}},
 }
+# The same for a model with ``time``.
+IN_ORDER = {
+    DEFAULTS: {},
+    "all positives count alike": {"net_params": {"criterion__robustness": 0.0}},
+    "unlikely positives count even less": {
+        "net_params": {"criterion__robustness": 0.2}
+    },
+    "no second pair": {"second_share": 0},
+    "a second pair of 0.3": {"second_share": 0.3},
+    "embedding_dim 128": {"embedding_dim": 128},
+    "embedding_dim 512": {"embedding_dim": 512},
+    "max_epochs 3": {"max_epochs": 3},
+    "max_epochs 6": {"max_epochs": 6},
+    "dropout 0": {"dropout": 0.0},
+    "dropout 0.3": {"dropout": 0.3},
+    "lr 0.005": {"lr": 0.005},
+    "lr 0.02": {"lr": 0.02},
+    "temperature 0.08": {"temperature": 0.08},
+    "temperature 0.2": {"temperature": 0.2},
+    "no ids of users": {"id_dropout": 1.0},
+    "three times as many candidates": {
+        "net_params": {"iterator_train__n_negatives": 1536}
+    },
+    "no candidates but those of the batch": {"candidate_sampling": "in_batch"},
+    "all logits corrected": {"net_params": {"iterator_train__correction": "all"}},
+    "no logits corrected": {"net_params": {"iterator_train__correction": None}},
+}
+# By default, without and with ``--order``.
+DATA = ["ml-100k", "lastfm", "online-retail"], ["ml-100k-last", "beauty-last"]
 
 
-def measure(data, folder, params, seeds):
+def figure_of(data):
+    """Return the name of the figure that judges on a data set."""
+    return TUNED_BY.get(data, "ndcg@10")
+
+
+def measure(data, folder, params, seeds, order=False):
     """Return the figure and the seconds of each seed."""
-    fitted_on, held_out = load(data, folder).tuning
+    fitted_on, held_out = (load_ordered if order else load)(data, folder).tuning
+    if order:
+        params = {"time": "time"} | params
     given = params.get("net_params", {})
     if "criterion__matmul_dtype" in given:
         dtype = getattr(torch, given["criterion__matmul_dtype"])
@@ -79,8 +126,8 @@ def measure(data, folder, params, seeds):
         model = TwoTowerRecommender(random_state=seed, **params)
         with clock() as watch:
             model.fit(fitted_on)
-        figures, _ = judge(model, held_out)
-        figure = float(np.mean(figures[TUNED_BY[data]]))
+        figures, _ = judge(model, held_out[PAIR])
+        figure = float(np.mean(figures[figure_of(data)]))
         rows.append({"seed": seed, "figure": figure, "fit_s": watch.seconds})
     return rows
 
@@ -108,20 +155,20 @@ def rows_of_differences(rows):
     ]
 
 
-def report(rows):
-    """Print each change's figures, and what it costs."""
+def report(rows, changes):
+    """Print the figures of each of the changes, and what it costs."""
     means, errors = differences(rows)
     found = pd.DataFrame(rows).groupby(["change", "data"], sort=False)
     figure, seconds = (found[name].mean().unstack() for name in ("figure", "fit_s"))
     for data in means.columns:
         table = pd.DataFrame(
             {
-                TUNED_BY[data]: figure[data],
+                figure_of(data): figure[data],
                 "difference": means[data],
                 "standard error": errors[data],
                 "fit_s": seconds[data],
             }
-        ).reindex(list(CHANGES))
+        ).reindex(list(changes))
         print(f"\n{data}\n{table.to_string(float_format='{:.4f}'.format)}")
 
 
@@ -135,22 +182,25 @@ def better_everywhere(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with one folder per data set")
-    parser.add_argument("--only", default="ml-100k,lastfm,online-retail")
+    parser.add_argument("--only", help="names, by comma")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--order", action="store_true", help="of a model with time")
     own, where, rows = parser.parse_args(), machine(), []
-    names = own.only.split(",")
-    if unknown := set(names) - set(PROTOCOLS):
-        parser.error(f"--only knows {list(PROTOCOLS)}, not {sorted(unknown)}")
+    changes, protocols = (IN_ORDER, ORDERED) if own.order else (CHANGES, PROTOCOLS)
+    names = (own.only or ",".join(DATA[own.order])).split(",")
+    if unknown := set(names) - set(protocols):
+        parser.error(f"--only knows {list(protocols)}, not {sorted(unknown)}")
     for data in names:
-        for change, params in CHANGES.items():
+        for change, params in changes.items():
             case = {"data": data, "folder": own.data, "seeds": own.seeds}
+            case |= {"order": own.order}
             found = call("bench_ablations:measure", params=params, **case)
             rows += [{"data": data, "change": change} | row for row in found]
             mean = np.mean([row["figure"] for row in found])
             print(f"{data}: {change}: {mean:.4f}", flush=True)
-    report(rows)
-    every = rows + rows_of_differences(rows)
-    write_results("ablations", [row | where for row in every])
+    report(rows, changes)
+    every = [row | where for row in rows + rows_of_differences(rows)]
+    write_results("ablations_order" if own.order else "ablations", every)
     better = better_everywhere(rows)
     assert not better, f"better than the defaults everywhere: {better}"
 

@@ -47,7 +47,7 @@ AUTO = {
     "pooled, large catalog": LARGE,
     "pooled, large catalog, features": LARGE | WITH_FEATURES,
     "recent": RECENT,
-    "recent, large baskets": RECENT | {"dropout": 0.7, "second_share": 0.3},
+    "recent, large baskets": RECENT | {"dropout": 0.7},
 }
 # The same for a pair of towers with a pooled history next to one with a recent history:
 # it need not be as good as one that stands alone.

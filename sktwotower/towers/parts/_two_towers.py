@@ -177,7 +177,7 @@ class TwoTowers(Part):
         own.weight.data -= table.weight.data
         self.is_tied = True
         yield
-        self.is_tied = False
+        del self.is_tied  # that of the class is False
         own.weight.data += table.weight.data
 
     def embed_users(self, users):
