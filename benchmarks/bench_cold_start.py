@@ -1,12 +1,16 @@
 """Do features make new items and new users findable, without harm to the others?
 
 Call ``OMP_NUM_THREADS=1 python benchmarks/bench_cold_start.py --data DIR [--only
-PARTS] [--seeds 3] [--python PATH]``. Parts, all with default settings of ours:
+PARTS] [--seeds 3] [--python PATH] [--vectors FILE --vectors-name NAME]``. Parts, all
+with default settings of ours:
 
 ``citeulike-t``: a fifth of the articles is withheld with all events; users find them by
 their words. Content baselines, LightFM and irspack's iALS, both with the same words,
 are chosen among a few settings on another fifth withheld of train. And a tenth of the
 events withheld: recall of known articles with and without hidden ids.
+``vectors``: the same articles, described by vectors of their texts (TF-IDF and SVD, and
+those of ``--vectors``), as they are, whitened, or with words (`_text_vectors.py`).
+``coldrec_citeulike-t``, ``coldrec_ml-1m``: the protocol of ColdRec (`_coldrec.py`).
 ``strong``: MovieLens 1M, a tenth of the users unseen in fit, 80 % of their events given
 as ``history``, compared with the same users in fit and with EASE on that history.
 ``kuairand``: split by time, with side tables of both: features on and off.
@@ -21,32 +25,35 @@ gains nothing; films without events cost 1 %; a million rows take a minute or 4 
 
 import argparse
 import sys
-import tempfile
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from _articles import (
+    Articles,
+    K,
+    articles,
+    figures,
+    means,
+    rows_of_words,
+    table_of,
+    withhold,
+)
 from _baselines import _ones
-from _cold import NEEDS, SCORERS, Setting
-from _common import PAIR, _ml_1m, _read, clock, machine, write_results
-from _processes import call, interpreter_with, peak_memory
+from _cold import NEEDS, SCORERS
+from _coldrec import rows_of_coldrec
+from _common import PAIR, _ml_1m, clock, machine, write_results
+from _processes import interpreter_with, peak_memory
+from _text_vectors import BOTH, WORDS, rows_of_vectors
 from bench_impressions import load as load_kuairand
 from bench_ratings import HIGH
 from bench_ratings import load as load_ratings
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sktwotower import EASERecommender, TowerVectorizer, TwoTowerRecommender
-from sktwotower.metrics import ndcg_at_k, recall_at_k
+from sktwotower.metrics import ndcg_at_k
 
-K = 20
 K_OF_FEW = 100  # of 3,700 films no rare one ends up among the first 20
 OURS, WITHOUT = "ours", "ours, ids never hidden"
-
-
-def table_of(folder, name, side):
-    """Return a side table, with the id column named as in the events."""
-    table = pd.read_parquet(Path(folder) / name / f"{side}s.parquet")
-    return table.rename(columns={f"{side}_id": side})
 
 
 def cut_rows(events, share, seed):
@@ -56,14 +63,6 @@ def cut_rows(events, share, seed):
     train, test = events.iloc[train], events.iloc[rest]
     known = [test[side].isin(train[side]) for side in PAIR]
     return train, test[known[0] & known[1]]
-
-
-def figures(truth, indices):
-    """Return recall and NDCG of each user, (n_users,) each."""
-    return {
-        "recall@20": recall_at_k(truth, indices, K, per_user=True),
-        "ndcg@20": ndcg_at_k(truth, indices, K, per_user=True),
-    }
 
 
 def ranking_of(model, test):
@@ -82,86 +81,7 @@ def judge(model, test):
     return figures(truth, indices[:, :K]), found
 
 
-def means(by_user):
-    return {name: float(np.mean(values)) for name, values in by_user.items()}
-
-
 # ---------------------------------------------------------------- withheld articles
-
-
-def articles(folder):
-    """Return events of CiteULike-t, and articles with words of title and abstract."""
-    events, items = (
-        _read(folder, "citeulike-t")[PAIR],
-        table_of(folder, "citeulike-t", "item"),
-    )
-    vocabulary = pd.read_parquet(Path(folder) / "citeulike-t" / "vocabulary.parquet")
-    words = vocabulary["word"].to_numpy()
-    pairs = zip(items["bow_words"], items["bow_counts"], strict=True)
-    items["words"] = [" ".join(np.repeat(words[w], n)) for w, n in pairs]
-    return events, items[items["item"].isin(events["item"])].sort_values("item")
-
-
-def withhold(events, seed=0, share=0.2):
-    """Withhold a share of the items with all events; return train, test and items."""
-    items = np.sort(events["item"].unique())
-    order = np.random.default_rng(seed).permutation(len(items))
-    cold = np.sort(items[order[: int(share * len(items))]])
-    held = events["item"].isin(cold)
-    return events[~held], events[held], cold
-
-
-def rows_of_words(items):
-    """Return TF-IDF rows (n_items, n_words), unit length, sublinear in the counts."""
-    return TfidfVectorizer(sublinear_tf=True).fit_transform(items["words"])
-
-
-class Articles:
-    """Rank only the withheld articles for each user."""
-
-    def __init__(self, train, test, cold):
-        self.train, self.test, self.cold = train, test, cold
-        users = np.intersect1d(train["user"], test["user"])
-        test = test[test["user"].isin(users)]
-        rows = np.searchsorted(users, test["user"])
-        columns = np.searchsorted(cold, test["item"])
-        self.users = users
-        self.truth = _ones(rows, columns, (len(users), len(cold)))
-
-    def figures(self, scores):
-        """Return figures from scores (n_users, n_cold)."""
-        best = np.argpartition(-scores, K, axis=1)[:, :K]
-        order = np.take_along_axis(-scores, best, 1).argsort(1, kind="stable")
-        return means(figures(self.truth, np.take_along_axis(best, order, 1)))
-
-    def of_ours(self, items, seed, **params):
-        """Fit ours on train, and return the figures of articles unseen in fit."""
-        known = items["item"].isin(self.train["item"])
-        table = items[["item", "words"]]
-        model = TwoTowerRecommender(items=table[known], random_state=seed, **params)
-        with clock() as watch:
-            model.fit(self.train)
-        model.set_catalog(table[~known & items["item"].isin(self.cold)])
-        scores = model.embed_users(self.users) @ model.item_embeddings_.T
-        assert np.array_equal(model.item_ids_, self.cold)
-        return self.figures(scores) | {"fit_s": watch.seconds}
-
-    def of_baseline(self, name, params, python, words, all_items):
-        """Score by a baseline in a process of its own."""
-        users = np.unique(self.train["user"])
-        pairs = (
-            np.searchsorted(users, self.train["user"]),
-            np.searchsorted(all_items, self.train["item"]),
-        )
-        cold = np.searchsorted(all_items, self.cold)
-        setting = Setting(pairs, (len(users), len(all_items)), words, cold)
-        with tempfile.TemporaryDirectory() as folder:
-            file, answer = Path(folder) / "setting.npz", Path(folder) / "scores.npy"
-            setting.write(file)
-            arguments = {"file": str(file), "answer": str(answer)}
-            call("_cold:score", python, name=name, params=params, **arguments)
-            scores = np.load(answer)
-        return self.figures(scores[np.searchsorted(users, self.users)])
 
 
 def citeulike(own):
@@ -186,7 +106,7 @@ def citeulike(own):
         rows.append({"system": name, "params": str(params)} | row)
         print(rows[-1], flush=True)
     for seed in range(own.seeds):
-        row = part.of_ours(items, seed)
+        row = part.of_ours(items[["item", "words"]], seed)
         rows.append({"system": OURS, "seed": seed, "users": len(part.users)} | row)
         print(rows[-1], flush=True)
     rows += known_articles(own, train, items)
@@ -215,6 +135,37 @@ def known_articles(own, events, items):
             rows.append(row | means(judge(model, test)[0]))
             print(rows[-1], flush=True)
     return rows
+
+
+def vectors(own):
+    """Vectors of texts as a column, treated in several ways."""
+    events, items = articles(own.data)
+    train, test, cold = withhold(events)
+    parts = {
+        "validation": Articles(*withhold(train, seed=1)),
+        "test": Articles(train, test, cold),
+    }
+    rows = []
+    for row in rows_of_vectors(parts, items, own):
+        rows.append(row)
+        print(row, flush=True)
+    found = pd.DataFrame(rows).query("part == 'test'")
+    found = found.groupby("system")["recall@20"].mean()
+    return rows, {"vectors next to words gain": found[BOTH] > found[WORDS]}
+
+
+def coldrec(name, own):
+    """Known and new items, by the protocol of ColdRec."""
+    rows = []
+    for row in rows_of_coldrec(name, own):
+        rows.append(row)
+        print(row, flush=True)
+    by = pd.DataFrame(rows).groupby(["task", "system"])["recall@20"].mean()
+    return rows, {
+        f"ColdRec, {task}: above the content profile": by[task, OURS]
+        > by[task, "content profile"]
+        for task in by.index.levels[0]
+    }
 
 
 # ---------------------------------------------------------------- unseen users
@@ -397,6 +348,9 @@ def vectorise(own):
 
 PARTS = {
     "citeulike-t": citeulike,
+    "vectors": vectors,
+    "coldrec_citeulike-t": partial(coldrec, "citeulike-t"),
+    "coldrec_ml-1m": partial(coldrec, "ml-1m"),
     "strong": strong,
     "kuairand": kuairand,
     "films": films,
@@ -409,6 +363,8 @@ def parse():
     parser.add_argument("--data", help="folder with one folder per data set")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, by comma")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--vectors", help="file of vectors of articles, see vectors")
+    parser.add_argument("--vectors-name", default="a language model")
     parser.add_argument("--python", action="append", default=[], help="interpreters")
     own = parser.parse_args()
     own.only = own.only.split(",")
@@ -424,7 +380,11 @@ def main():
         print(f"\n{part}", flush=True)
         rows, claims = PARTS[part](own)
         table = pd.DataFrame(rows)
-        keys = [name for name in ("system", "data") if name in table]
+        keys = [
+            name
+            for name in ("system", "data", "source", "part", "task")
+            if name in table
+        ]
         numbers = table.groupby(keys, sort=False).mean(numeric_only=True)
         print(numbers.round(4).to_string(), flush=True)
         write_results(f"cold_start_{part}", [row | where for row in rows])
