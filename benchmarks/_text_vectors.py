@@ -12,11 +12,12 @@ left out, and so no sentence for a model to read.
 from typing import NamedTuple
 
 import numpy as np
+from _baselines import _ones
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, normalize
 
 from sktwotower import TowerVectorizer
 
@@ -85,6 +86,33 @@ def table_of_treatment(items, vectors, known, treatment):
         vectors = pca.fit(vectors[known]).transform(vectors)
     table = items[["item", "words"]].assign(vector=list(vectors.astype(np.float32)))
     return table[["item", *treatment.columns]]
+
+
+def profile(part, items, rows):
+    """Return the figures of the sums of the ``rows`` (n_items, d) that users chose."""
+    ids = items["item"].to_numpy()
+    users = np.unique(part.train["user"])
+    places = np.searchsorted(users, part.train["user"])
+    columns = np.searchsorted(ids, part.train["item"])
+    past = _ones(places, columns, (len(users), len(ids)))
+    past = past[np.searchsorted(users, part.users)]
+    return part.figures((past @ rows) @ rows[np.searchsorted(ids, part.cold)].T)
+
+
+def rows_of_profiles(parts, items):
+    """Yield a row of the profile for each part and treatment of the stand-in."""
+    for name, part in parts.items():
+        known = part.known(items)
+        vectors = stand_in(items["words"], known)
+        pca = PCA(N_NUMBERS, whiten=True, random_state=0).fit(vectors[known])
+        treated = {
+            "vectors, not of length 1": vectors,
+            VECTORS: normalize(vectors),
+            WHITENED: normalize(pca.transform(vectors)),
+        }
+        for system, rows in treated.items():
+            row = {"system": f"profile, {system}", "part": name}
+            yield row | profile(part, items, rows)
 
 
 def rows_of_vectors(parts, items, own):

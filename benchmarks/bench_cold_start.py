@@ -9,7 +9,8 @@ their words. Content baselines, LightFM and irspack's iALS, both with the same w
 are chosen among a few settings on another fifth withheld of train. And a tenth of the
 events withheld: recall of known articles with and without hidden ids.
 ``vectors``: the same articles, described by vectors of their texts (TF-IDF and SVD, and
-those of ``--vectors``), as they are, whitened, or with words (`_text_vectors.py`).
+those of ``--vectors``), as they are, whitened, or with words (`_text_vectors.py`); with
+``--seeds 0`` only untrained profiles of these vectors.
 ``coldrec_citeulike-t``, ``coldrec_ml-1m``: the protocol of ColdRec (`_coldrec.py`).
 ``strong``: MovieLens 1M, a tenth of the users unseen in fit, 80 % of their events given
 as ``history``, compared with the same users in fit and with EASE on that history.
@@ -26,6 +27,7 @@ gains nothing; films without events cost 1 %; a million rows take a minute or 4 
 import argparse
 import sys
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -44,7 +46,7 @@ from _cold import NEEDS, SCORERS
 from _coldrec import rows_of_coldrec
 from _common import PAIR, _ml_1m, clock, machine, write_results
 from _processes import interpreter_with, peak_memory
-from _text_vectors import BOTH, WORDS, rows_of_vectors
+from _text_vectors import BOTH, WORDS, rows_of_profiles, rows_of_vectors
 from bench_impressions import load as load_kuairand
 from bench_ratings import HIGH
 from bench_ratings import load as load_ratings
@@ -146,12 +148,14 @@ def vectors(own):
         "test": Articles(train, test, cold),
     }
     rows = []
-    for row in rows_of_vectors(parts, items, own):
+    of_ours = rows_of_vectors(parts, items, own) if own.seeds else ()
+    for row in chain(rows_of_profiles(parts, items), of_ours):
         rows.append(row)
         print(row, flush=True)
     found = pd.DataFrame(rows).query("part == 'test'")
     found = found.groupby("system")["recall@20"].mean()
-    return rows, {"vectors next to words gain": found[BOTH] > found[WORDS]}
+    gains = not own.seeds or found[BOTH] > found[WORDS]
+    return rows, {"vectors next to words gain": gains}
 
 
 def coldrec(name, own):
