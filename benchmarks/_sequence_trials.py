@@ -25,7 +25,8 @@ HSTU_FILMS = FILMS | {"n_factors": 50, "dropout_rate": 0.2, "n_negatives": 128}
 # What a processor can do in minutes: most users of Beauty and Sports have fewer than
 # ten events; with 600 users an epoch of batches of 128 would have five steps.
 SHORT = {"session_max_len": 20, "n_negatives": 128, "lr": 0.003, "dropout_rate": 0.5}
-FEW_USERS = {"session_max_len": 50, "n_negatives": 128, "lr": 0.003, "batch_size": 32}
+FEW_USERS = {"n_blocks": 1, "session_max_len": 50, "n_negatives": 64, "lr": 0.003}
+FEW_USERS["batch_size"] = 32
 CHANGES = [
     {"dropout_rate": 0.2},
     {"lr": 0.001},
