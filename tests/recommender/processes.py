@@ -41,7 +41,7 @@ MINUTE = datetime.timedelta(minutes=1)
 EXACT = {"criterion__matmul_dtype": torch.float32, "iterator_train__feature_dropout": 0}
 # One batch of all users, who see all items, and nothing is hidden.
 SAME = {
-    **{"batch_size": 400, "max_epochs": 3, "candidate_sampling": "full"},
+    **{"batch_size": 400, "max_epochs": 5, "candidate_sampling": "full"},
     **{"dropout": 0, "id_dropout": 0, "second_share": 0, "net_params": EXACT},
     **{"early_stopping": True, "impression_start": 0},
 }
