@@ -1,7 +1,8 @@
 """What is each default worth? One change at a time, on validation data.
 
 Call ``python benchmarks/bench_ablations.py --data DIR [--only NAMES] [--seeds 3]
-[--order]``.
+[--order]``. With ``--change NAME``, also several times, only these are measured, and
+the defaults; other rows stay as written.
 Each change is fitted on the train part of the split that bench_quality.py tunes on, and
 judged on its other part by the figure that tunes there; test data is not touched.
 The seeds of a change and of the defaults are the same, so that the difference is one of
@@ -25,11 +26,13 @@ from _common import (
     load,
     load_ordered,
     machine,
+    read_results,
     write_results,
 )
 from _processes import call
 from _systems import judge
 from bench_quality import TUNED_BY
+from skorch.callbacks import Callback
 
 from sktwotower import TwoTowerRecommender
 
@@ -49,6 +52,7 @@ CHANGES = {
     "no linear filter, embedding_dim 384": {"second_share": 0, "embedding_dim": 384},
     "embedding_dim 64": {"embedding_dim": 64},
     "embedding_dim 128": {"embedding_dim": 128},
+    "embedding_dim 512": {"embedding_dim": 512},
     "embedding_dim 768": {"embedding_dim": 768},
     "lr 0.003": {"lr": 0.003},
     "lr 0.03": {"lr": 0.03},
@@ -59,6 +63,9 @@ CHANGES = {
     "max_epochs 10": {"max_epochs": 10},
     "max_epochs 60": {"max_epochs": 60},
     "early stopping": {"early_stopping": True},
+    "weights averaged over the last 40 %": {"average_from": 0.6},
+    "users count alike": {"user_power": 0.0},
+    "a user of n events counts n ** 0.75": {"user_power": 0.75},
     "optimizer adamw": {"optimizer": "adamw", "lr": 0.005},
     "optimizer adagrad": {"optimizer": "adagrad", "lr": 0.05},
     "id_dropout 0": {"id_dropout": 0.0},
@@ -112,20 +119,55 @@ def figure_of(data):
     return TUNED_BY.get(data, "ndcg@10")
 
 
+class Average(Callback):
+    """Replaces the weights of each part by their mean over its last steps.
+
+    ``start``: share of the epochs before the first of these.
+    """
+
+    def __init__(self, start):
+        self.start = start
+
+    def on_train_begin(self, net, **kwargs):
+        self.sums, self.n_steps = None, 0
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training and len(net.history) > self.start * net.max_epochs:
+            weights = [p.detach().double() for p in net.module_.parameters()]
+            self.sums = self.sums or [0.0] * len(weights)
+            self.sums = [a + b for a, b in zip(self.sums, weights, strict=True)]
+            self.n_steps += 1
+
+    def on_train_end(self, net, **kwargs):
+        with torch.no_grad():
+            pairs = zip(net.module_.parameters(), self.sums, strict=True)
+            for parameter, total in pairs:
+                parameter.copy_(total / self.n_steps)
+
+
 def measure(data, folder, params, seeds, order=False):
-    """Return the figure and the seconds of each seed."""
+    """Return the figure and the seconds of each seed.
+
+    ``params``: those of the estimator, as JSON holds them, and two more:
+    ``average_from`` of `Average`, and ``user_power``, to which the number of a user's
+    events is what they count together. ``order``: fit with ``time``.
+    """
     fitted_on, held_out = (load_ordered if order else load)(data, folder).tuning
+    given, params = params.get("net_params", {}), dict(params)
     if order:
-        params = {"time": "time"} | params
-    given = params.get("net_params", {})
+        params["time"] = "time"
     if "criterion__matmul_dtype" in given:
         dtype = getattr(torch, given["criterion__matmul_dtype"])
-        params = params | {"net_params": {"criterion__matmul_dtype": dtype}}
+        params["net_params"] = {"criterion__matmul_dtype": dtype}
+    if "average_from" in params:
+        params["callbacks"] = [Average(params.pop("average_from"))]
+    sizes = fitted_on.groupby("user")["user"].transform("size").to_numpy(float)
+    weights = sizes ** (params.pop("user_power", 1.0) - 1)
     rows = []
     for seed in range(seeds):
         model = TwoTowerRecommender(random_state=seed, **params)
         with clock() as watch:
-            model.fit(fitted_on)
+            model.fit(fitted_on, sample_weight=weights)
         figures, _ = judge(model, held_out[PAIR])
         figure = float(np.mean(figures[figure_of(data)]))
         rows.append({"seed": seed, "figure": figure, "fit_s": watch.seconds})
@@ -172,6 +214,13 @@ def report(rows, changes):
         print(f"\n{data}\n{table.to_string(float_format='{:.4f}'.format)}")
 
 
+def with_written(measured, name="ablations"):
+    """Return ``measured`` rows after those written of other changes and data sets."""
+    anew = {(row["data"], row["change"]) for row in measured}
+    written = read_results(name)
+    return [r for r in written if (r["data"], r["change"]) not in anew] + measured
+
+
 def better_everywhere(rows):
     """Name the changes that are better on all data sets, beyond chance."""
     means, errors = differences(rows)
@@ -183,11 +232,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with one folder per data set")
     parser.add_argument("--only", help="names, by comma")
+    parser.add_argument("--change", action="append", choices=[*CHANGES, *IN_ORDER])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--order", action="store_true", help="of a model with time")
     own, where, rows = parser.parse_args(), machine(), []
     changes, protocols = (IN_ORDER, ORDERED) if own.order else (CHANGES, PROTOCOLS)
+    name = "ablations_order" if own.order else "ablations"
     names = (own.only or ",".join(DATA[own.order])).split(",")
+    if own.change is not None:
+        changes = {name: changes[name] for name in [DEFAULTS, *own.change]}
     if unknown := set(names) - set(protocols):
         parser.error(f"--only knows {list(protocols)}, not {sorted(unknown)}")
     for data in names:
@@ -200,7 +253,10 @@ def main():
             print(f"{data}: {change}: {mean:.4f}", flush=True)
     report(rows, changes)
     every = [row | where for row in rows + rows_of_differences(rows)]
-    write_results("ablations_order" if own.order else "ablations", every)
+    if own.change is not None:
+        every = [row for row in every if row["change"] != DEFAULTS]
+        every = with_written(every, name)
+    write_results(name, every)
     better = better_everywhere(rows)
     assert not better, f"better than the defaults everywhere: {better}"
 

@@ -10,9 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import _per_user  # noqa: E402
+import bench_ablations  # noqa: E402
 import bench_next  # noqa: E402
 from _per_user import gain  # noqa: E402
-from bench_ablations import DEFAULTS, rows_of_differences  # noqa: E402
+from bench_ablations import DEFAULTS, rows_of_differences, with_written  # noqa: E402
 from bench_neighbors import crossover  # noqa: E402
 
 
@@ -34,6 +35,13 @@ def test_a_change_is_compared_with_the_defaults_of_the_same_seed():
     wider = {"difference": pytest.approx(0.2), "standard error": pytest.approx(0.1)}
     assert found["wider"] == {"data": "made"} | wider
     assert found[DEFAULTS]["difference"] == 0
+
+
+def test_a_call_for_some_changes_keeps_the_rows_of_the_others(monkeypatch):
+    written = [{"data": "made", "change": c, "difference": 0} for c in "ab"]
+    monkeypatch.setattr(bench_ablations, "read_results", lambda name: written)
+    measured = {"data": "made", "change": "b", "difference": 1}
+    assert with_written([measured]) == [written[0], measured]
 
 
 def test_a_graph_pays_once_its_build_is_earned():
