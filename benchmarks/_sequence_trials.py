@@ -33,6 +33,7 @@ CHANGES = [
     {"n_negatives": 256},
     {"session_max_len": 50},
     {"dropout_rate": 0.5},
+    {"session_max_len": 200},
     {"n_factors": 128},
 ]
 PATIENCE = 5  # epochs that a trial goes on without a better figure
