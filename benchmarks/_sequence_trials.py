@@ -37,6 +37,7 @@ CHANGES = [
     {"n_factors": 128},
 ]
 PATIENCE = 5  # epochs that a trial goes on without a better figure
+FEW = 5000  # users: with fewer an epoch has few steps, and a trial is given 20
 FROM_EPOCH = 8  # from it on a trial ends if it is far behind
 FAR = 0.8  # share of what the best trial before had by the same epoch
 MAX_EPOCHS = 100
@@ -62,14 +63,19 @@ class Trial:
         Value of ``clock`` from which on no epoch begins.
     leader : list of float
         Figures by epoch of the best trial before, none if this is the first.
+    patience : int, default=5
+        Epochs that it goes on without a better figure.
     clock : callable, default=time.process_time
         Returns the time in seconds.
     """
 
-    def __init__(self, held_out, end, leader=(), clock=time.process_time):
+    def __init__(
+        self, held_out, end, leader=(), patience=PATIENCE, clock=time.process_time
+    ):
         self.held_out = held_out
         self.end = end
         self.leader = leader
+        self.patience = patience
         self.clock = clock
         self.curve, self.ended_by = [], "last epoch"
 
@@ -83,7 +89,7 @@ class Trial:
         self.curve.append(model.ndcg(self.held_out))
         print(f"{model} {epoch}: {self.curve[-1]:.4f}", flush=True)
         reasons = {
-            "no better figure": epoch - self.best >= PATIENCE,
+            "no better figure": epoch - self.best >= self.patience,
             "far behind": epoch >= FROM_EPOCH
             and max(self.curve) < FAR * max(self.leader[:epoch], default=0),
             "budget": self.clock() >= self.end,
@@ -101,6 +107,7 @@ def search(kind, first, tuning, seconds, tried=(), clock=time.process_time):
     count. A trial begins while the budget is not spent, and ends as `Trial` says.
     """
     train, held_out = tuning
+    patience = PATIENCE if len(held_out) >= FEW else 4 * PATIENCE
     held_out = held_out[:: -(-len(held_out) // MAX_HELD_OUT)]
     rows, before = [], {"params": first, "curve": [], "validation": 0}
     for change in [{}, *CHANGES]:
@@ -114,7 +121,7 @@ def search(kind, first, tuning, seconds, tried=(), clock=time.process_time):
         if params in done:
             continue
         start = clock()
-        trial = Trial(held_out, start + left, leader["curve"], clock)
+        trial = Trial(held_out, start + left, leader["curve"], patience, clock)
         kind(**params, epochs=MAX_EPOCHS).fit(train, after_epoch=trial)
         row = {
             "params": params,

@@ -108,13 +108,13 @@ class Learner:
 
 @pytest.fixture
 def searched(monkeypatch):
-    def searched(curves, seconds, tried=(), more=None):
+    def searched(curves, seconds, tried=(), more=None, n_users=5000):
         Learner.now, Learner.fits = 0.0, []
         first, *others = [{"curve": curve} for curve in curves]
         changes = [*others, {"more": more}] if more else others
         monkeypatch.setattr(_sequence_trials, "CHANGES", changes)
         clock = lambda: Learner.now  # noqa: E731
-        tuning = (None, [0])
+        tuning = (None, [0] * n_users)
         return search(Learner, first, tuning, seconds, tried, clock)
 
     return searched
@@ -133,6 +133,9 @@ def test_a_trial_ends_without_a_better_figure(searched):
         (2, 0.3, 7, "no better figure"),
         (2, 0.2, 2, "last epoch"),
     ]
+    # with few users it goes on for 20
+    few = searched([[0.1, *[0] * 30]], 100, n_users=4999)
+    assert shown(few) == [(1, 0.1, 21, "no better figure")]
 
 
 def test_a_trial_far_behind_ends_early(searched):
