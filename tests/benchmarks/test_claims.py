@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import _per_user  # noqa: E402
 import fill  # noqa: E402
 from _claims import SAME_RUN, claimed, verdict  # noqa: E402
+from bench_quality import TUNED_BY  # noqa: E402
 
 from tests.test_notebooks import is_printed, printed_numbers  # noqa: E402
 
@@ -219,7 +220,7 @@ def test_kept_figures_of_users_are_those_of_the_rows():
     for path in files:
         in_next = path.stem.startswith("next_")
         rows = fill.read("next" if in_next else path.stem)
-        of_all = next((row["figure"] for row in rows if "figure" in row), None)
+        of_all = TUNED_BY.get(path.stem.partition("_")[2])
         for name, users in _per_user.read(path.stem).items():
             system, _, figure = name.rpartition(", ") if in_next else (name, "", of_all)
             data = path.stem.partition("_")[2]

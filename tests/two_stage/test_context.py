@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sktwotower import EASERecommender, PopularityRecommender, io
-from sktwotower.metrics import make_retrieval_scorer, retrieval_report
+from sktwotower.metrics import make_retrieval_scorer, recall_at_k, retrieval_report
 from tests.builders import small
 
 from .builders import stages, tastes
@@ -262,7 +262,10 @@ def test_pairs_and_held_out_events_are_ranked_in_their_context(both):
         both.set_params(exclude_seen=True)
     assert_array_equal(ranking.indices, indices)
     assert_allclose(scores, pairs["score"], rtol=1e-6)
-    assert 0 < both.score(later) < 1
+    k = both.n_neighbors
+    ranking = both.rank_held_out(later, n_neighbors=k)
+    expected = recall_at_k(ranking.truth, ranking.indices, k)
+    assert both.score(later) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
