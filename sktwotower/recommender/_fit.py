@@ -4,6 +4,7 @@ Input: an interaction table X (n_events, n_columns) with outcomes y, and recipes
 Output: ``FittedTowers`` without a catalog: users, items, seen pairs, trained net.
 """
 
+from contextlib import nullcontext
 from functools import partial
 from numbers import Integral
 
@@ -23,6 +24,7 @@ from sktwotower.towers._group import rank, summed
 from sktwotower.towers._net import check_net_params, joined, seeded, train
 from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._recipe import MAX_SIZE
+from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plans_of
 
 from ._ages import in_units, warn_of_no_ages, with_ages
@@ -210,6 +212,15 @@ def _train_one(recipe, events, rng):
     return _train([plan], None, rng, Checkpoint())
 
 
+def _learns_once(training, olds):
+    """Return whether a part learns what users choose only once, from the beginning.
+
+    Past items are then no negatives, and tables of items are tied. Where items are
+    chosen again, or training goes on with the weights of ``olds``, neither holds.
+    """
+    return olds is None and isinstance(training, SequenceSet) and training.chosen_once()
+
+
 def _train(plans, before, rng, saved):
     """Return the trained net of a model of planned parts, whose module is a ``Model``.
 
@@ -228,6 +239,7 @@ def _train(plans, before, rng, saved):
             divided = _divided(plan.events) if ready else None  # all rows: not trained
             plan = plan._replace(recipe=recipe, divisions=divided)
             spectrum = SharedSpectrum(data.training.positives, n_components, seed)
+            data.training.hides_past = _learns_once(data.training, olds)
         # no two processes draw the same
         with seeded(seed + ready * rank(), plan.recipe.device):
             part = plan.kind.start(plan, data.training, spectrum)
@@ -236,7 +248,7 @@ def _train(plans, before, rng, saved):
                     _take_weights_by_id(plan, part, olds[len(parts)], before)
                 if ready:
                     checkpoint = saved.part(number)
-                    with part.tied():
+                    with part.tied() if data.training.hides_past else nullcontext():
                         net = train(plan.recipe, part, data, seed, saved=checkpoint)
                     nets.append(net)
         parts.append(part)

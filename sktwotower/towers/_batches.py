@@ -51,6 +51,8 @@ class TrainingSet(Dataset):
         The contexts of the pairs. None: they have none.
     """
 
+    hides_past = False
+
     user_rows: sparse.csr_matrix
     item_rows: sparse.csr_matrix
     positives: sparse.csr_matrix

@@ -33,7 +33,7 @@ from ._sequence_batches import SequenceBatches
 # Each of several processes makes batches of the size that one process would make, but
 # smaller ones if an epoch had fewer batches than this.
 MIN_BATCHES = 12
-# Of the loss with a recent history; other histories gain nothing.
+# Of the loss while tables of items are tied; other fits gain nothing.
 ROBUSTNESS = 0.1
 _GENERATOR_LOCK = threading.RLock()
 
@@ -263,7 +263,7 @@ def _net_params(recipe, part, data, seed):
         params["callbacks__print_log"] = None
     if not {"module", "criterion"} & given.keys():
         params["criterion__unit_vectors"] = recipe.normalize
-        params["criterion__robustness"] = ROBUSTNESS * (recipe.history == "recent")
+        params["criterion__robustness"] = ROBUSTNESS * part.is_tied
     params |= _batch_params(given) | given
     if current_group() is not None:
         if looks_at_gradients(recipe.callbacks):

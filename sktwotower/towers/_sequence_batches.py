@@ -14,6 +14,7 @@ from ._batches import Batch, TrainingSet, UserBatches
 from ._candidates import distinct, places_in
 from ._decays import Windows
 from ._dropout import entries_of
+from ._group import summed
 from ._request_batches import Requests, some_hidden
 from ._sparse_rows import SparseRows
 
@@ -34,6 +35,11 @@ class SequenceSet(TrainingSet):
         Number of events of a user that are used, up to the last one to predict.
     contexts : EventContexts or None, default=None
         Feature rows of the contexts of events. None: they have none.
+
+    Attributes
+    ----------
+    hides_past : bool
+        Whether past items that a prediction sees are no negatives. False at first.
     """
 
     def __init__(self, user_rows, item_rows, table, max_history, contexts=None):
@@ -53,10 +59,16 @@ class SequenceSet(TrainingSet):
         self.starts, self.stops = np.concatenate(windows, axis=1)
         total, n_targets = np.sum(weights, axis=0)
         self.mean_weight = total / max(1, n_targets)
+        self.n_targets = n_targets
         chosen, rows = chosen.finish(), (user_rows, item_rows)
         super().__init__(*rows, chosen, history=chosen, impressions=table.impressions)
         self.lengths = self.stops - self.starts
         self.users = self.users[np.argsort(-self.lengths[self.users], kind="stable")]
+
+    def chosen_once(self):
+        """Return whether nobody has chosen an item again, in all processes together."""
+        n_targets, n_pairs = summed(np.array([self.n_targets, self.positives.nnz]))
+        return n_targets == n_pairs
 
     def groups(self, batch_size):
         """Return a slice of ``users``, the longest sequences first, for each batch."""
@@ -141,7 +153,9 @@ class SequenceBatches(UserBatches):
         requests = data.requests(predicted, self.rng)
         parts = table.weights[predicted], chosen, np.arange(len(chosen) + 1)
         each = sparse.csr_matrix(parts, shape=(len(chosen), positives.shape[1]))
-        past = _seen(table.items[events], kept, ends, positives.shape[1])
+        past = None
+        if data.hides_past:
+            past = _seen(table.items[events], kept, ends, positives.shape[1])
         targets = self._targets(past, each, shown, candidates, log_q, len(users))
         targets.total_weight = data.mean_weight * len(chosen)
         return Batch(user_rows, item_rows, history_items, windows, requests), targets

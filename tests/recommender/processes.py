@@ -275,6 +275,7 @@ MORE_THAN_ONE = 1 + 2**-10
 def net_of(rank, size, dtype, sparse_grad):
     """Return what stands for a net: tables of users and items, and what all share."""
     module, criterion = nn.Module(), nn.Module()
+    module.is_tied = False
     owners = np.arange(6)[::-1] % size
     module.divisions = {"user": Division(6, size, owners), "item": Division(10, size)}
     module.divisions["context"] = Division(0, size)

@@ -76,7 +76,7 @@ def test_a_hidden_layer_with_enough_events(monkeypatch):
     monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
     model = ordered(max_epochs=3).fit(X)
     history = model.net_.module_.first.history
-    assert history.n_hidden == 4 and history.out.abs().sum() > 0
+    assert history.n_hidden == 6 and history.out.abs().sum() > 0
     assert model.temperature_ <= 0.1
     users = model.user_ids_[:4].tolist()
     together = model.embed_users(users)
@@ -86,7 +86,7 @@ def test_a_hidden_layer_with_enough_events(monkeypatch):
     assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
     assert "(rest)" in why["feature"][why["side"] == "user"].tolist()
     more = pd.DataFrame({"user": users, "item": X["item"].iloc[0], "when": 10**6})
-    assert model.partial_fit(more).net_.module_.first.history.n_hidden == 4
+    assert model.partial_fit(more).net_.module_.first.history.n_hidden == 6
 
 
 def test_arrays_after_a_fit_on_an_array():

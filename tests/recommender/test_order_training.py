@@ -61,7 +61,7 @@ def test_auto_means_other_values_for_a_recent_history(monkeypatch):
     assert pooled.candidate_sampling_ == "full" and len(pooled.history_) == 20
     assert model.temperature_ == pooled.temperature_ == 0.2
     one_pair = small(time="when", max_epochs="auto", second_share=0).fit(X)
-    given = {"dropout": 0.2, "max_epochs": 8, "second_share": 0}
+    given = {"dropout": 0.1, "max_epochs": 8, "second_share": 0}
     assert_array_equal(
         small(time="when", **given).fit(X).item_embeddings_, one_pair.item_embeddings_
     )

@@ -322,6 +322,7 @@ def test_two_events_are_learnt(time, seeds, are_alike):
             events = pd.concat([events, later])
     history = "pooled" if time is None else "recent"
     params = {"user_features": ["land"], "second_share": 0.0, "history": history}
+    params["embedding_dim"] = 8 if time is None or are_alike else 16
     model = ordered(items=KINDS, time=time, **params).fit(events)
     for seed in seeds:
         after = copy.copy(model).set_params(random_state=seed).partial_fit(TWO)
