@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
-from sktwotower.recommender import _pilots
+from sktwotower.recommender import _fit, _pilots
 from sktwotower.towers import _auto
 from tests.builders import chain, dated, first_fast, ordered, small
 
@@ -422,3 +422,23 @@ def test_what_is_only_shown_is_no_order():
     y = np.repeat([1.0, 0.0], len(X))
     with pytest.warns(UserWarning, match="All 120 positive events have the same time"):
         assert ordered().fit(events, y).history_kind_ == "pooled"
+
+
+def test_items_are_tied_only_where_nobody_chooses_one_again(monkeypatch):
+    fitted_tied = []
+    train = _fit.train
+
+    def spy(recipe, part, data, *args, **params):
+        fitted_tied.append((part.is_tied, data.training.hides_past))
+        return train(recipe, part, data, *args, **params)
+
+    monkeypatch.setattr(_fit, "train", spy)
+    once = X.drop_duplicates(["user", "item"])
+    repeated = pd.concat([once, once.head(1).assign(when=once["when"].max() + 1)])
+    model = ordered(second_share=0).fit(once)
+    assert fitted_tied == [(True, True)]
+    ordered(second_share=0).fit(repeated)
+    assert fitted_tied[1:] == [(False, False)]
+    model.set_params(warm_start=True).fit(once)
+    assert fitted_tied[2:] == [(False, False)]
+    assert not model.net_.module_.first.is_tied

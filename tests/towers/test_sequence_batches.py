@@ -304,6 +304,9 @@ def test_every_item_is_a_candidate_without_sampling():
 def test_what_a_prediction_sees_is_no_negative(params):
     users = random_users()
     data = sequence_set(users, random_weights(users), max_history=5)
+    batches = SequenceBatches(data, 3, history_dropout=0.5, **params)
+    assert all(targets.hidden is None for _, targets in batches)  # the default
+    data.hides_past = True
     baskets = [list(enumerate(each)) for each in users]
     events = [[(i, b) for b, basket in each for i in basket] for each in baskets]
     n_past = n_others = 0
