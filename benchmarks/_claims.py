@@ -98,20 +98,28 @@ def _of_pair(spec, b, results):
     means = [_mean(each, spec["show"]) for each in rows]
     if "within" in spec:
         return _by_ratio(*means, spec["within"])
-    half = _half_interval(spec, [spec["a"], b], rows, means, results)
+    pair = [spec | {key: name} for name in (spec["a"], b)]
+    half = half_interval(*pair, key, results)
     return _sign(means[0] - means[1] - half, means[0] - means[1] + half)
 
 
-def _half_interval(spec, names, rows, means, results):
-    """Return half the 95 % interval of the difference, user by user where possible."""
-    users = [_users(spec, name, results) for name in names]
-    if all(
+def half_interval(first, second, key="system", results=RESULTS):
+    """Return half the 95 % interval of the difference of the figures of two queries.
+
+    It is computed user by user where both are of one file that keeps each user's.
+    """
+    pair = first, second
+    rows = [rows_of(spec, results) for spec in pair]
+    means = [_mean(each, first["show"]) for each in rows]
+    users = [_users(spec, spec[key], results) for spec in pair]
+    if first["file"] == second["file"] and all(
         values is not None and abs(values.mean() - mean) < SAME_RUN
         for values, mean in zip(users, means, strict=True)
     ):
         return gain(*users)["half_interval"]
-    name = f"{spec['show']} se"
+    name = f"{first['show']} se"
     if not all(name in row for each in rows for row in each):
+        names = [spec[key] for spec in pair]
         raise ValueError(
             f"{names} have no figures of each user and no {name!r}: say within= (in %)"
         )
