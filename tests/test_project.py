@@ -104,3 +104,10 @@ def test_linters_have_one_version():
 
 def test_the_citation_is_of_this_version():
     assert f"\nversion: {sktwotower.__version__}\n" in read("CITATION.cff")
+
+
+def test_the_changelog_has_all_versions():
+    headings = re.findall(r"^## (\S+),", read("CHANGELOG.md"), re.MULTILINE)
+    added = re.findall(r'^\["(.+?)"\]$', read("docs/added_in.toml"), re.MULTILINE)
+    assert sktwotower.__version__ in headings
+    assert set(added) <= set(headings)
