@@ -58,7 +58,7 @@ html_title = f"sktwotower {version}"
 html_static_path = ["_static"]
 html_favicon = html_logo = "_static/icon.svg"
 html_css_files = ["site.css"]
-html_js_files = ["search.js"]
+html_js_files = ["search.js", "folds.js"]
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_show_sourcelink = False
 html_copy_source = False

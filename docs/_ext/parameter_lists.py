@@ -1,17 +1,24 @@
-"""Makes long lists of parameters readable: links, titles of groups, short signatures.
+"""Makes long pages of classes readable: folds, links to parameters, short signatures.
 
-Input: docstrings in which a capitalized word on a line of its own opens a group.
-Output: a link to each parameter, a line of links to the groups, and signatures that
-end in an ellipsis where the list has all of it.
+Input: docstrings in which a capitalized word on a line of its own opens a group of
+parameters, and sections of any length.
+Output: an anchor for each parameter, and a link to it from the list of those that
+matter most; groups, long lists of attributes and long notes that are folded until a
+reader opens them; signatures that end in an ellipsis where the list has all of it.
 """
 
+import html
 import inspect
 import re
 
 from docutils import nodes
 from sphinx import addnodes
 
-MAX_IN_SIGNATURE = 20
+MAX_IN_SIGNATURE = 12
+# How many words of notes and of other sections are shown.
+MAX_WORDS = 120
+SECTIONS = {"Attributes": "What fit has learnt", "Raises": "When", "Warns": "When"}
+MAX_IN_SECTION = 50
 
 
 def owner_of(field):
@@ -25,9 +32,13 @@ def owner_of(field):
 
 def is_group(term):
     """Return whether a term is the title of a group."""
-    item = term.parent
-    has_type = any(isinstance(node, nodes.classifier) for node in item.findall())
-    return not has_type and re.fullmatch("[A-Z][a-z]+", term.astext()) is not None
+    has_type = any(isinstance(node, nodes.classifier) for node in term.parent)
+    return not has_type and bool(re.fullmatch("[A-Z][a-z]+( [a-z]+)*", term.astext()))
+
+
+def names_of(item):
+    """Return the names of an entry: ``user_id, item_id``."""
+    return item[0].astext().lstrip("#")
 
 
 def add_anchor(term, anchor):
@@ -38,50 +49,127 @@ def add_anchor(term, anchor):
     term.insert(0, link)
 
 
-def line_of(groups):
-    """Return a paragraph with a link to each group."""
-    paragraph = nodes.paragraph(classes=["parameter-groups"])
-    for title, anchor in groups:
-        paragraph += [nodes.reference("", title, refid=anchor, internal=True)]
-        paragraph += nodes.Text(" ")
-    return paragraph
+def folded(title, names, body, anchor=""):
+    """Return nodes that a browser shows as a title, until a reader opens them."""
+    title, names = f"<b>{html.escape(title)}</b>", html.escape(names)
+    place = f' id="{anchor}"' if anchor else ""
+    head = f'<details class="fold"{place}>'
+    head += f"<summary>{title} <span>{names}</span></summary>"
+    opened, closed = (
+        nodes.raw("", text, format="html") for text in (head, "</details>")
+    )
+    return [opened, *body, closed]
 
 
-def read_field(field, owner):
-    """Mark up the terms of one field."""
-    groups = []
-    for term in list(field.findall(nodes.term)):
-        names = term.astext()
-        anchor = f"{owner}-{names.split(',')[0].strip().lstrip('*')}"
-        if is_group(term):
-            term.parent["classes"].append("parameter-group")
-            term["classes"].append("parameter-group")
-            groups.append((names, anchor))
-        add_anchor(term, anchor)
-    if groups:
-        field[1].insert(0, line_of(groups))
+def entries_of(field):
+    """Return the entries of a field of a docstring, and the list that has them."""
+    found = next(iter(field.findall(nodes.definition_list)), None)
+    return found, list(found.children) if found is not None else []
 
 
-def read_lists(app, doctree):
-    """Mark up all lists of parameters of a page."""
-    for field in list(doctree.findall(nodes.field)):
-        owner = owner_of(field)
-        if owner and field[0].astext() == "Parameters":
-            read_field(field, owner)
+def fold_groups(field, owner):
+    """Fold each group of parameters, and return whether there are any."""
+    found, items = entries_of(field)
+    groups = [n for n, item in enumerate(items) if is_group(item[0])]
+    if not groups:
+        return False
+    parts, ends = [], [*groups[1:], len(items)]
+    for start, end in zip(groups, ends, strict=True):
+        title, members = items[start][0].astext(), items[start + 1 : end]
+        inside = nodes.definition_list("", *(m.deepcopy() for m in members))
+        about = items[start][1].children
+        names = ", ".join(map(names_of, members))
+        anchor = f"{owner}-{title.replace(' ', '-')}"
+        parts += folded(title, names, [*about, inside], anchor)
+    before = nodes.definition_list("", *items[: groups[0]])
+    found.replace_self([before, *parts] if len(before) else parts)
+    return True
+
+
+def add_anchors(field, owner):
+    """Add anchors to parameters, and return {name: anchor}."""
+    anchors = {}
+    for item in entries_of(field)[1]:
+        if is_group(item[0]):
+            continue
+        names = [name.strip().lstrip("*") for name in names_of(item).split(",")]
+        anchors |= dict.fromkeys(names, f"{owner}-{names[0]}")
+        add_anchor(item[0], f"{owner}-{names[0]}")
+    return anchors
+
+
+def link_names(content, anchors):
+    """Let names in lists at the top of a page lead to their parameters."""
+    for bullets in content.children:
+        if isinstance(bullets, nodes.bullet_list):
+            for name in list(bullets.findall(nodes.literal)):
+                if anchor := anchors.get(name.astext()):
+                    link = nodes.reference("", "", refid=anchor, internal=True)
+                    link += name.deepcopy()
+                    name.replace_self(link)
+
+
+def fold_section(field, title):
+    """Fold a long list of attributes, errors or warnings."""
+    found, items = entries_of(field)
+    if items and len(found.astext().split()) > MAX_IN_SECTION:
+        names = ", ".join(map(names_of, items))
+        found.replace_self(folded(title, names, [found.deepcopy()]))
+
+
+def fold_notes(content):
+    """Fold the notes of an object if they are long."""
+    children = content.children
+    starts = [n for n, node in enumerate(children) if isinstance(node, nodes.rubric)]
+    ends = [*starts[1:], len(children)]
+    for start, end in reversed(list(zip(starts, ends, strict=True))):
+        body = children[start + 1 : end]
+        members = (n for n, node in enumerate(body) if isinstance(node, addnodes.index))
+        body = body[: next(members, len(body))]
+        words = sum(len(node.astext().split()) for node in body)
+        if children[start].astext() == "Notes" and words > MAX_WORDS:
+            about = f"{words // 50 * 50} words: what is computed, and how"
+            content[start : start + 1 + len(body)] = folded("Notes", about, body)
+
+
+def read_object(content, owner):
+    """Mark up the page, or the part of a page, of one object."""
+    anchors, has_groups = {}, False
+    for fields in [n for n in content.children if isinstance(n, nodes.field_list)]:
+        for field in fields.children:
+            name = field[0].astext()
+            if name == "Parameters":
+                anchors = add_anchors(field, owner)
+                has_groups = fold_groups(field, owner)
+            elif name in SECTIONS:
+                fold_section(field, SECTIONS[name])
+    if has_groups:
+        link_names(content, anchors)
+    fold_notes(content)
+
+
+def read_objects(app, doctree):
+    """Mark up all objects of a page."""
+    for content in list(doctree.findall(addnodes.desc_content)):
+        owner = owner_of(content)
+        if owner:
+            read_object(content, owner)
 
 
 def shorten(app, what, name, thing, options, signature, returns):
     """Return the first parameters of a long signature."""
     if what != "class" or not signature:
         return None
-    parameters = list(inspect.signature(thing).parameters)
+    parameters = list(inspect.signature(thing).parameters.values())
     if len(parameters) <= MAX_IN_SIGNATURE:
         return None
-    return f"(*, {'=…, '.join(parameters[:2])}=…, …)", returns
+    star = "*, " if parameters[0].kind is inspect.Parameter.KEYWORD_ONLY else ""
+    first, second = (parameter.name for parameter in parameters[:2])
+    return f"({star}{first}=…, {second}=…, …)", returns
 
 
 def setup(app):
     """Connect both to Sphinx."""
-    app.connect("doctree-read", read_lists)
+    app.connect("doctree-read", read_objects)
     app.connect("autodoc-process-signature", shorten)
     return {"parallel_read_safe": True}

@@ -19,21 +19,21 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
 
     >>> from sktwotower import TwoTowerRecommender
     >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
-    ...      ["bob", "rusks"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
-    ...      ["dan", "glue"], ["dan", "paint"]]
+    ...      ["bob", "rusks"], ["cid", "nails"], ["cid", "glue"],
+    ...      ["dan", "nails"], ["dan", "glue"], ["dan", "paint"]]
     >>> model = TwoTowerRecommender(random_state=1).fit(X)
     >>> model.recommend(["ann", "cid"], n_neighbors=1).round(2)
       user   item  score  rank
     0  ann  rusks   0.04     1
     1  cid  paint   0.04     1
 
-    Five parameters matter most:
+    Five parameters matter first:
 
-    - ``items`` (and ``users``): tables of features. New items need them.
-    - ``time``: the column that says when. The model then predicts what comes next.
-    - ``temperature``: the first parameter to tune.
-    - ``embedding_dim``: longer vectors find more, and need more memory and time.
-    - ``max_epochs``: the length of training.
+    - ``items`` and ``users``: tables of features, so that new items can be recommended.
+    - ``time``: the column that says when, so that the model predicts what comes next.
+    - ``context``: columns of the request, such as the hour, the device or the search.
+    - ``embedding_dim``: the length of the vectors. Short ones save memory and time.
+    - ``temperature``: the first one to tune.
 
     A value of "auto" follows the data. The page "Tune" of the guide has a table of what
     it stands for.

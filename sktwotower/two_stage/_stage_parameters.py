@@ -30,6 +30,29 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     user's history, similarity to past items, what follows them, columns of the side
     tables.
 
+    >>> import numpy as np
+    >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+    >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
+    ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
+    >>> rng = np.random.default_rng(0)
+    >>> X = [[user, item] for user in range(60)
+    ...      for item in rng.permutation(shelves[user % 2])[:4]]
+    >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
+    >>> model.recommend([0, 1], n_neighbors=2)
+       user   item  score  rank
+    0     0    tea    1.0     1
+    1     0    jam    0.5     2
+    2     1   rake    1.0     1
+    3     1  spade    0.5     2
+
+    Five parameters matter first:
+
+    - ``retriever``: what finds the candidates, such as `EASERecommender`.
+    - ``ranker``: any classifier, LightGBM's ranker, or the default.
+    - ``time``: the column that says when. With dates, the ranker learns what sells now.
+    - ``lists``: the column that names what was shown together, to order such lists.
+    - ``n_candidates``: how many items the ranker orders for each user.
+
     Fit trains the ranker on what came later: it cuts off the latest events, fits the
     retriever on those before, and labels its candidates by the later ones. Rankers that
     were trained on other users then show how far the ranker's order should be blended
@@ -39,6 +62,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
 
     Parameters
     ----------
+    Stages
+        What finds the candidates, and what orders them.
     retriever : recommender, default=None
         Any recommender of this package: `TwoTowerRecommender`, `EASERecommender`,
         `ItemKNNRecommender`, `RP3betaRecommender`, `PopularityRecommender`. It is
@@ -54,6 +79,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         None: a `sklearn.ensemble.HistGradientBoostingClassifier` of 100 small trees.
     n_candidates : int, default=100
         Number of items that the ranker orders for each user, >= 2.
+    Training
+        Which events the ranker learns from.
     time : str or int, default=None
         Column of X that says when (or its position), as in `TwoTowerRecommender`. It is
         set on the clone of the retriever as well. Only dates show how old items are,
@@ -71,6 +98,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         the share of the rows of lists that hold both outcomes. A ranker of items that
         live for days should learn from more than a few of them, see
         ``blend_gains_later_`` and ``list_gains_later_``.
+    Features
+        What the ranker knows in addition of a request and its candidates.
     context : str, list, slice, mask or callable, default=None
         Columns of X that describe the request, such as the hour, the place or the
         device, selected as in `sklearn.compose.ColumnTransformer`: numbers, at most 255
@@ -87,6 +116,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         numbers for each. A clone of a transformer is fitted on the training table. For
         rows of ``lists`` it is called as well, with their ids and the same features.
         They must not look at events that come later. None: none.
+    Lists
+        What was shown together, to order such lists.
     lists : str or int, default=None
         Column of X that names the list in which an item was shown (or its position):
         impressions, search results; the column of users if all that a user was shown is
@@ -106,11 +137,15 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         dates, of which the hour and the day of the week count. Needs ``lists``. The
         ranker of lists reads them, and `predict` requires them; requests without lists,
         such as `recommend`, do not. None: none.
+    Retrieval
+        How many items are recommended, and which are left out.
     n_neighbors : int, default=10
         Number of items that are recommended, and that count in `score` and in the
         choice of ``blend_``, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit.
+    Running
+        What is kept, and the seed.
     keep_training_table : bool, default=False
         Whether to keep the candidates that the ranker was trained on, as
         ``training_table_``.
@@ -249,24 +284,11 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
 
     Examples
     --------
-    Half of the customers buy for the kitchen, half for the garden. Popularity mixes
-    both; the ranker learns to put the items first that suit past purchases.
+    In the example above, half of the customers buy for the kitchen, half for the
+    garden. Popularity mixes both. The ranker learns to put the items first that suit
+    past purchases. The first stage by itself:
 
-    >>> import numpy as np
-    >>> from sktwotower import PopularityRecommender, TwoStageRecommender
-    >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
-    ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
-    >>> rng = np.random.default_rng(0)
-    >>> X = [[user, item] for user in range(60)
-    ...      for item in rng.permutation(shelves[user % 2])[:4]]
-    >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
-    >>> model.recommend([0, 1], n_neighbors=2)
-       user   item  score  rank
-    0     0    tea    1.0     1
-    1     0    jam    0.5     2
-    2     1   rake    1.0     1
-    3     1  spade    0.5     2
-    >>> model.retriever_.recommend([0], n_neighbors=2)  # the first stage only
+    >>> model.retriever_.recommend([0], n_neighbors=2)
        user  item     score  rank
     0     0  soil  0.416667     1
     1     0   jam  0.366667     2

@@ -183,3 +183,17 @@ def test_search_leads_to_a_method(browser, address):
     signature = browser.find_element("id", entry[1:]).text
     assert signature.startswith("recommend(")
     assert troubles(browser, address) == []
+
+
+def test_class_pages_open_with_an_example_and_unfold(browser):
+    browser.set_window_size(1400, 900)
+    for name in ("TwoTowerRecommender", "TwoStageRecommender"):
+        page = f"{SITE.as_uri()}/reference/sktwotower.{name}.html"
+        browser.get(page)
+        example = browser.find_element("css selector", "article div.highlight")
+        assert example.location["y"] < 900
+        assert not browser.find_elements("css selector", "details.fold[open]")
+        anchor = f"sktwotower.{name}-time"
+        browser.find_element("css selector", f'article li a[href="#{anchor}"]').click()
+        assert wait(browser, "return document.querySelector('details.fold[open]')")
+        assert browser.find_element("id", anchor).is_displayed()
