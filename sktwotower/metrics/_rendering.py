@@ -14,6 +14,7 @@ from sktwotower._tables._output import in_library
 
 from ._groups import OF_ALL_LISTS, OF_LISTS
 from ._hits import ERRORS_IN_INTERVAL
+from ._verdict import Verdict, number, verdict_of
 
 # Only the page's own colors, so that it reads on white and on black.
 STYLE = (
@@ -107,6 +108,18 @@ class Report(pd.DataFrame):
         """
         return in_library(pd.DataFrame(self).reset_index(), self._library)
 
+    def verdict(self) -> Verdict | None:
+        """Return whether the first model is ahead of the others, by its NDCG.
+
+        Returns
+        -------
+        Verdict
+            A named tuple of 'word' ("ahead", "level" or "behind"), 'model', 'other',
+            'metric', 'difference', 'lower' and 'upper'; ``str()`` makes it a sentence.
+            None if there is no other model, or a single user.
+        """
+        return verdict_of(self)
+
     def __repr__(self):
         tables, notes = self._drawn(_text)
         return "\n\n".join([*tables, notes]) if tables else super().__repr__()
@@ -138,11 +151,6 @@ def _cells(row, layout, first):
         yield less, "" if first else difference
     for name in layout.plain:
         yield name, number(row[name], digits=2 if name.startswith("novelty") else 3)
-
-
-def number(value, sign="", digits=4):
-    """Return a number without the zero before its point: .123, -.123, 1.234."""
-    return f"{value:{sign}.{digits}f}".replace("0.", ".", int(abs(value) < 1))
 
 
 def _margin(error):

@@ -13,8 +13,9 @@ from sktwotower._tables._messages import check_count, one_call
 from ._compared import rank_models
 from ._groups import GroupRanking, everyone, groups_of, popular_items, recent_users
 from ._list_report import compare_within_lists
-from ._rendering import Report, number
+from ._rendering import Report
 from ._scorers import recommender_in
+from ._verdict import number
 
 
 def retrieval_report(
@@ -104,8 +105,11 @@ def retrieval_report(
         the last 30 days come within the standard error of the estimator's recall, else
         "". It needs the dates of the events of fit, which the estimator keeps if their
         order counts. The report prints, and shows in a notebook, with 95 % intervals
-        (1.96 standard errors). It is of pandas; its method ``to_frame()`` returns a
-        table with the columns 'group' and 'model' in the library of X, such as polars.
+        (1.96 standard errors). Its method ``verdict()`` returns whether `estimator` is
+        "ahead" of the other models, "level" or "behind", by 'ndcg@k' of the largest k,
+        beyond the 95 % interval of the difference. It is of pandas; its method
+        ``to_frame()`` returns a table with the columns 'group' and 'model' in the
+        library of X, such as polars.
         With `lists` the shape is (n_groups * n_models, 4 * n_k + 12): 'roc_auc',
         'ndcg@k' per k and 'mrr', each with 'roc_auc se' (lists of one user count as one
         cluster), 'roc_auc diff' (list by list) and 'roc_auc diff se'; then the numbers

@@ -1,0 +1,81 @@
+"""The verdict of a report: ahead, level or behind, by paired intervals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktwotower.metrics import retrieval_report
+from sktwotower.metrics._verdict import number, verdict_of
+from tests.builders import TEST, TRAIN, FixedRanking, spelt
+
+
+def report(**others):
+    """Return a report of one model of NDCG .5 and others: (difference, its error)."""
+    rows = {"mine": (0.0, 0.0)} | others
+    table = pd.DataFrame(rows, index=["ndcg@5 diff", "ndcg@5 diff se"]).T
+    table["ndcg@5"] = 0.5 + table["ndcg@5 diff"]
+    table.index = pd.MultiIndex.from_product([["all"], table.index])
+    table.attrs["k"] = (2, 5)
+    return table
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        # 1.96 errors: a half of .0196
+        ({"a": (-0.02, 0.01), "b": (-0.3, 0.01)}, ("ahead", "a")),
+        ({"a": (-0.019, 0.01), "b": (-0.3, 0.01)}, ("level", "a")),
+        ({"a": (0.019, 0.01)}, ("level", "a")),
+        ({"a": (0.02, 0.01)}, ("behind", "a")),
+        # the highest mean is not the one that counts: its interval is wide
+        ({"a": (-0.01, 0.001), "b": (-0.02, 0.02)}, ("level", "b")),
+        ({"a": (0.03, 0.02), "b": (0.01, 0.001)}, ("behind", "b")),
+        # the same ranking
+        ({"a": (0.0, 0.0)}, ("level", "a")),
+    ],
+)
+def test_the_verdict_is_that_of_the_paired_intervals(others, expected):
+    verdict = verdict_of(report(**others))
+    assert (verdict.word, verdict.other) == expected
+    difference, error = others[verdict.other]
+    assert verdict.difference == -difference and verdict.model == "mine"
+    ends = -difference + 1.96 * error * np.array([-1, 1])
+    assert (verdict.lower, verdict.upper) == pytest.approx(tuple(ends))
+
+
+def test_the_verdict_in_words():
+    def words(**others):
+        return str(verdict_of(report(**others)))
+
+    assert words(EASE=(-0.006, 0.001)) == (
+        "mine is ahead of EASE by .0060 NDCG@5, beyond noise (95 % interval: .0040 to "
+        ".0080)."
+    )
+    assert words(EASE=(0.006, 0.001)) == (
+        "mine is behind EASE by .0060 NDCG@5, beyond noise (95 % interval: -.0080 to "
+        "-.0040)."
+    )
+    assert words(EASE=(0.001, 0.001)) == (
+        "mine is level with EASE: -.0010 NDCG@5 is within noise (95 % interval: -.0030 "
+        "to .0010)."
+    )
+    assert number(-1e-9) == ".0000" and number(-0.25, "+") == "-.2500"
+
+
+def test_without_another_model_or_an_interval_there_is_none():
+    assert verdict_of(report()) is None
+    assert verdict_of(report(a=(0.1, np.nan))) is None
+    model = FixedRanking().fit(TRAIN)
+    assert retrieval_report(model, spelt("a:s"), k=1).verdict() is None
+
+
+def test_the_verdict_of_a_report_by_hand():
+    # catalog s r q p, ranked so by the model; by popularity p q s r
+    model = FixedRanking(reverse=True).fit(TRAIN)
+    verdict = retrieval_report(model, TEST, k=1).verdict()
+    # NDCG@1 is whether the first place is right: of a and b by both
+    ours = np.array([1, 1, 0, 0, 0]) - [1, 1, 1, 0, 1]
+    assert verdict[:4] == ("level", "FixedRanking", "popularity", "ndcg@1")
+    mean, half = ours.mean(), 1.96 * ours.std(ddof=1) / 5**0.5
+    expected = pytest.approx((mean, mean - half, mean + half))
+    assert verdict[4:] == expected
