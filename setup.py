@@ -112,7 +112,7 @@ setup(
             "pandas-stubs==3.1.0.261029",
             "pyright[nodejs]==1.1.414",
         ],
-        # what docs/exports.rst has recipes for; hnswlib is compiled in installing it
+        # what docs/exports.md has recipes for; hnswlib is compiled in installing it
         "recipes": [
             "faiss-cpu>=1.8",
             "lancedb>=0.40",
@@ -125,7 +125,7 @@ setup(
             "pymilvus>=3.0",
             "qdrant-client>=1.12",
         ],
-        # what docs/cluster.rst has recipes for (Spark needs Java), and a server of S3
+        # what docs/cluster.md has recipes for (Spark needs Java), and a server of S3
         "cluster": [
             "moto[server]>=5.2",
             "pyarrow>=15",

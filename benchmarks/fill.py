@@ -5,9 +5,16 @@ texts; ``--check`` only names the places that differ, and fails if there are any
 ``--stale`` says of each result file how often the package has changed since, and which
 defaults of ours were others, and names the files that are not there.
 
-A figure in a sentence stands between two comments, which no reader of the page sees::
+A figure in a sentence is plain text. ``figures.toml`` has the sentence, or a part of it
+that the text has once, with ``{}`` at the places of its figures, and a source for each
+place. Lines may end anywhere in a sentence. One that is not found is an error::
 
-    <!-- figure file=recency; model=by age; show=recall@20 -->.096<!-- end -->
+    [["benchmarks/README.md"]]
+    text = "Weights by age raise the recall from {} to {}."
+    from = [
+        "figure file=recency; model=all alike; show=recall@20",
+        "figure file=recency; model=by age; show=recall@20",
+    ]
 
 A table follows a comment with one line for each of its rows and one for its columns. A
 ``-`` leaves a cell as it is; ``best=row`` (or ``best=column``) prints the highest in
@@ -38,8 +45,8 @@ Figures with a unit or digits are not compared.
 The words of a claim are computed, too: which of three is true, for "more", "level" and
 "less" (``words=``; "ahead of / level with / behind" without)::
 
-    EASE is <!-- claim file=quality_lastfm; a=EASE; b=iALS; show=ndcg@20 -->level
-    with<!-- end --> iALS.
+    text = "EASE is {} iALS."
+    from = ["claim file=quality_lastfm; a=EASE; b=iALS; show=ndcg@20"]
 
 ``a`` and ``b`` are names of systems (``by=model``: of that key; without ``a``, that of
 the row). ``b=others`` stands for each other system of the file and data, but those in
@@ -60,27 +67,6 @@ claims. What a notebook or a page of the guide prints itself is written out: ``o
 
 A table below ``<!-- origins -->`` has a row for each result file: the commit that was
 measured, and the machine.
-
-In the text of a notebook the marks are the same.
-
-In a page of the documentation (reStructuredText) the marks are comments too. A figure
-in a sentence is a substitution, which the sentence names: ``|by age|``::
-
-    .. figure file=recency; model=by age; show=recall@20
-    .. |by age| replace:: .096
-
-A table is a ``csv-table`` whose cells are divided by ``|``, below such a comment::
-
-    .. figures best=row
-       columns: - | system=EASE | system=TwoTowerRecommender
-       row: file=quality_lastfm; show=recall@20 / ndcg@20
-
-    .. csv-table::
-       :header-rows: 1
-       :delim: |
-
-       data | EASE | sktwotower
-       Last.FM | .265 / .209 | .291 / .230
 """
 
 import argparse
@@ -91,28 +77,17 @@ from pathlib import Path
 
 from _claims import claimed, is_level
 from _queries import PUBLISHED, RESULTS, figures, parsed, read
+from _sentences import SOURCES, places
 
 ROOT = Path(__file__).parents[1]
-TEXTS = ["README.md", "benchmarks/README.md"]
-TEXTS += sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.rst"))
-TEXTS += sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("notebooks/*.ipynb"))
-INLINE = re.compile(
-    r"(<!-- ((?:figure|claim) .*?) -->)(.*?)(?=<!-- end -->)", re.DOTALL
-)
+FOLDERS = ["benchmarks/*.md", "docs/**/*.md", "notebooks/*.ipynb"]
+TEXTS = ["README.md"]
+TEXTS += [str(p.relative_to(ROOT)) for f in FOLDERS for p in sorted(ROOT.glob(f))]
 TABLE = re.compile(
     r"(<!-- figures(.*?)-->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)+)", re.DOTALL
 )
 ORIGINS = re.compile(
     r"(<!-- (origins) -->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)*)", re.DOTALL
-)
-RST_INLINE = re.compile(
-    r"^(\.\. ((?:figure|claim) \S[^\n]*)\n\.\. \|[^|\n]+\| replace:: )([^\n]*)",
-    re.MULTILINE,
-)
-RST_TABLE = re.compile(
-    r"^(\.\. figures(.*?)\n\n\.\. csv-table::[^\n]*\n(?:   :[^\n]*\n)+\n   [^\n]*\n)"
-    r"((?:   [^\n]*\n)+)",
-    re.MULTILINE | re.DOTALL,
 )
 AS_IS = re.compile(r"\b(unit|digits|words)=")
 
@@ -170,34 +145,25 @@ def row_of_markdown(cells):
     return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
 
 
-def row_of_rst(cells):
-    return "   " + " | ".join(cells).rstrip()
+def filled(text, results=RESULTS, name="text", sentences=None):
+    """Return ``text`` with its figures, and a line for each place that differed.
 
-
-def filled(text, results=RESULTS, name="text"):
-    """Return ``text`` with its figures, and a line for each place that differed."""
+    ``sentences``: those with figures, as `_sentences` reads them; by default those of
+    the text ``name``.
+    """
     differences = []
 
-    def note(match, old, new, below=0):
+    def note(at, old, new, below=0):
         if old != new:
-            line = match.string[: match.start(3)].count("\n") + 1 + below
+            line = text[:at].count("\n") + 1 + below
             differences.append(f"{name}, line {line}: {old!r}, measured {new!r}")
-
-    def inline(match):
-        kind, _, text = match[2].partition(" ")
-        found = (claimed if kind == "claim" else figures)(parsed(text), results)
-        new = match[3] if found is None else " / ".join(found)
-        note(match, match[3], new)
-        return match[1] + new
 
     def table(match):
         old = match[3].splitlines()
-        in_row = row_of_rst if match.re is RST_TABLE else row_of_markdown
-        inner = [line if in_row is row_of_rst else line.strip()[1:-1] for line in old]
-        cells = [[cell.strip() for cell in line.split("|")] for line in inner]
-        new = [in_row(row) for row in filled_table(match[2], cells, results)]
+        cells = [[c.strip() for c in line.strip()[1:-1].split("|")] for line in old]
+        new = [row_of_markdown(row) for row in filled_table(match[2], cells, results)]
         for below, (before, after) in enumerate(zip(old, new, strict=True)):
-            note(match, before, after, below)
+            note(match.start(3), before, after, below)
         return match[1] + "\n".join(new) + "\n"
 
     def table_of_origins(match):
@@ -207,14 +173,29 @@ def filled(text, results=RESULTS, name="text"):
         return match[1] + new
 
     try:
-        text = ORIGINS.sub(table_of_origins, text)
-        for pattern in (TABLE, RST_TABLE):
-            text = pattern.sub(table, text)
-        for pattern in (INLINE, RST_INLINE):
-            text = pattern.sub(inline, text)
+        text = TABLE.sub(table, ORIGINS.sub(table_of_origins, text))
+        for place in reversed(places(name, text, sentences)):
+            old = text[place.start : place.end]
+            new = in_sentence(place, old, results)
+            note(place.start, old, new)
+            text = text[: place.start] + new + text[place.end :]
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     return text, differences
+
+
+def in_sentence(place, old, results=RESULTS):
+    """Return the figures or the words at a place, ``old`` where they are the same."""
+    found = (claimed if place.kind == "claim" else figures)(
+        parsed(place.query), results
+    )
+    new = old if found is None else " / ".join(found)
+    return old if new.split() == plain_words(old) else new
+
+
+def plain_words(text):
+    """Return the words of a part of a text or of a notebook's source."""
+    return text.replace('\\n",\n', " ").replace('"', " ").split()
 
 
 def origins(results=RESULTS):
@@ -267,6 +248,7 @@ def changes_since(path, rows):
 def stale(results=RESULTS):
     """Return a line for each result file: how old it is, and what was different."""
     texts = "".join((ROOT / name).read_text("utf-8") for name in TEXTS)
+    texts += SOURCES.read_text("utf-8")
     named = set(re.findall(r"file=([\w-]+)", texts))
     there = {path.stem for path in Path(results).glob("*.jsonl")}
     missing = named - there - {PUBLISHED.stem}

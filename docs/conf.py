@@ -22,12 +22,14 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "added_in",
-    "auto_values",
     "display_pictures",
+    "guide_pages",
+    "markdown_marks",
     "more_links",
     "notebook_gallery",
     "offline_math",
     "parameter_lists",
+    "repository_links",
 ]
 exclude_patterns = ["_build", "_ext", "_templates", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
@@ -45,7 +47,11 @@ python_maximum_signature_line_length = 88
 
 # Notebooks are shown with the outputs that they were committed with.
 nb_execution_mode = "off"
-myst_enable_extensions = []  # no formulas between dollars
+# Formulas as GitHub writes them: $x$, and blocks of code in the language "math".
+myst_enable_extensions = ["dollarmath"]
+myst_dmath_allow_space = False
+myst_dmath_allow_digits = False
+myst_fence_as_directive = ["math"]
 myst_heading_anchors = 3
 
 # Outputs are not to be copied.

@@ -1,23 +1,22 @@
 """Run the code of pages of the guide, and write what it prints into them.
 
-Call: ``python docs/outputs.py docs/guide/start.rst``. The blocks of a page share their
+Call: ``python docs/outputs.py docs/guide/start.md``. The blocks of a page share their
 names, in a folder of their own. A block that prints is followed by its output::
 
-    .. code-block:: python
+    ```python
+    print(1 + 1)
+    ```
 
-       print(1 + 1)
-
-    .. code-block:: text
-       :class: output
-
-       2
+    ```text
+    2
+    ```
 
 A comment in front of a block says that it is not run and why, or what is replaced in
 it when the tests run it (several such comments may follow one another)::
 
-    .. not run: needs a GPU
+    <!-- not run: needs a GPU -->
 
-    .. in tests: n_iter=20 -> n_iter=2
+    <!-- in tests: n_iter=20 -> n_iter=2 -->
 """
 
 import contextlib
@@ -31,11 +30,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK = re.compile(
-    r"(?P<comments>(?:^[ ]*\.\. (?:not run|in tests): [^\n]*\n\n)*)"
-    r"^(?P<indent>[ ]*)\.\. code-block:: python\n(?:(?P=indent)   :[^\n]*\n)*\n"
-    r"(?P<code>(?:(?P=indent)   [^\n]*\n|[ ]*\n)+)"
-    r"(?P<head>(?P=indent)\.\. code-block:: text\n(?P=indent)   :class: output\n\n)?"
-    r"(?(head)(?P<output>(?:(?P=indent)   [^\n]*(?:\n|\Z)|[ ]*\n)+))",
+    r"(?P<comments>(?:^[ ]*<!-- (?:not run|in tests): [^\n]* -->\n\n)*)"
+    r"^(?P<indent>[ ]*)```python\n(?P<code>(?:(?![ ]*```)[^\n]*\n)+)(?P=indent)```\n"
+    r"(?P<head>\n(?P=indent)```text\n)?"
+    r"(?(head)(?P<output>(?:(?![ ]*```)[^\n]*\n)+)(?P=indent)```(?:\n|\Z))",
     re.MULTILINE,
 )
 
@@ -53,7 +51,7 @@ class Block:
 
 def block_of(match):
     """Return the Block of a match of BLOCK."""
-    said = re.findall(r"\.\. (not run|in tests): (.*)", match["comments"])
+    said = re.findall(r"<!-- (not run|in tests): (.*) -->", match["comments"])
     reasons = [text for kind, text in said if kind == "not run"]
     output = match["output"]
     return Block(
@@ -98,8 +96,9 @@ def written(text, page="page"):
             )
         if not output:
             return match[0]
-        lines = textwrap.indent(output, indent + "   ") + "\n\n"
-        return match[0].removesuffix(match["output"]) + lines
+        lines = textwrap.indent(output, indent) + "\n"
+        start, end = (place - match.start() for place in match.span("output"))
+        return match[0][:start] + lines + match[0][end:]
 
     return BLOCK.sub(run, text).rstrip("\n") + "\n"
 

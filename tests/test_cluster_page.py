@@ -1,9 +1,8 @@
-"""The recipes of docs/cluster.rst: in Spark and Ray if they are there, else alone."""
+"""The recipes of docs/cluster.md: in Spark and Ray if they are there, else alone."""
 
 import os
 import re
 import sys
-import textwrap
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,14 +16,14 @@ from torch import distributed
 from sktwotower import io
 from tests.builders import random_events, small
 
-PAGE = Path(__file__).parents[1] / "docs" / "cluster.rst"
+PAGE = Path(__file__).parents[1] / "docs" / "cluster.md"
 
 
 def block(name):
     """Return the code of a block of the page."""
     text = PAGE.read_text(encoding="utf-8")
-    (found,) = re.findall(rf"   :name: {name}\n\n((?: {{4}}.*\n|\n)+)", text)
-    return textwrap.dedent(found)
+    (found,) = re.findall(rf"<!-- name: {name} -->\n\n```\w+\n(.*?)```", text, re.S)
+    return found
 
 
 class Users:

@@ -7,20 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.texts import without
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 # Figures of a text, such as .107 or 23 %, and what holds none of the notebook's own:
-# code, figures of benchmarks (which benchmarks/fill.py fills in), 95 % intervals.
+# code, 95 % intervals. Figures of benchmarks are those that benchmarks/fill.py fills in.
 FIGURE = re.compile(r"(?<![\w.,])(?:\.\d+|\d+(?:\.\d+)? %)")
-FOREIGN = re.compile(
-    r"```.*?```|`[^`]*`|<!-- (?:figure|claim) .*?<!-- end -->|95 %", re.DOTALL
-)
+FOREIGN = re.compile(r"```.*?```|`[^`]*`|95 %", re.DOTALL)
 MACHINE = re.compile(r"/(home|root|tmp|work|Users)/|site-packages|ipykernel_\d")
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
-def notebook(request):
-    return json.loads(request.param.read_text(encoding="utf-8"))
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def code_cells(notebook):
@@ -66,7 +71,6 @@ def test_the_index_lists_them_and_ci_executes_them():
     assert "jupyter execute --inplace" in index and "jupyter execute" in ci
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_files_are_small(path):
     assert path.stat().st_size < 400_000
 
@@ -84,7 +88,10 @@ def test_a_picture_comes_early(notebook):
     assert any("image/png" in output.get("data", {}) for output in early)
 
 
-def test_figures_of_the_text_are_those_of_the_outputs(notebook):
+def test_figures_of_the_text_are_those_of_the_outputs(path):
+    name = f"notebooks/{path.name}"
+    text = without(path.read_text("utf-8"), {"figure", "claim"}, name)
+    notebook = json.loads(text)
     texts = ["".join(c["source"]) for c in notebook["cells"] if "outputs" not in c]
     figures = FIGURE.findall(FOREIGN.sub("", "\n".join(texts)))
     numbers = printed_numbers(code_cells(notebook))

@@ -88,7 +88,7 @@ def test_the_package_index_gets_links_with_whole_addresses(monkeypatch):
     text, url = given["long_description"], given["url"]
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert all(link.startswith("https://") for link in links)
-    assert f"{url}/blob/main/docs/guide/start.rst" in links
+    assert f"{url}/blob/main/docs/guide/start.md" in links
     assert f"]({url}/raw/main/docs/_static/two_towers.svg)" in text
 
 

@@ -33,6 +33,8 @@ def address(name):
 def own_name(name, objects):
     """Return the full name of an object or method of ours; None if there is none."""
     found = [f"{owner}.{name}" for owner in OWNERS if f"{owner}.{name}" in objects]
+    if name[:1].isupper() and "." in name:  # Class.method
+        found += [full for full in objects if full.endswith(f".{name}")]
     tops = [full for full in objects if full.endswith(f".{name}") and is_top(full)]
     return [*tops, *found, None][0]
 

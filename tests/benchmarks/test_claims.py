@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import _per_user  # noqa: E402
 import fill  # noqa: E402
 from _claims import SAME_RUN, claimed, verdict  # noqa: E402
+from _sentences import places  # noqa: E402
 from bench_quality import TUNED_BY  # noqa: E402
 
 from tests.test_notebooks import is_printed, printed_numbers  # noqa: E402
@@ -110,13 +111,11 @@ def test_a_row_may_have_the_difference_itself(results):
 
 
 def test_words_of_texts_are_filled_and_compared(results):
-    mark = "<!-- claim file=made; a={}; b=A; show=recall -->{}<!-- end -->"
-    text = f"B is {mark.format('B', 'behind')} A."
-    new, differences = fill.filled(text, results, name="page")
-    assert new == f"B is {mark.format('B', 'ahead of')} A."
+    claim = "claim file=made; a=B; b=A; show=recall"
+    known = [{"text": "B is {} A.", "from": [claim]}]
+    new, differences = fill.filled("B is behind A.", results, "page", known)
+    assert new == "B is ahead of A."
     assert differences == ["page, line 1: 'behind', measured 'ahead of'"]
-    page = ".. claim file=made; a=C; b=A; show=recall\n.. |C| replace:: {}\n"
-    assert fill.filled(page.format("?"), results)[0] == page.format("level with")
     table = (
         "<!-- figures best=row\n"
         "columns: system=A | system=B | a=B; b=A; words=more / level / less\n"
@@ -201,16 +200,17 @@ def printed(name, text):
     if name.endswith(".ipynb"):
         cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
         return printed_numbers(cells)
-    blocks = re.findall(r":class: output\n((?:\n|   .*\n)+)", text)
+    blocks = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     return {float(number) for number in re.findall(r"\d*\.?\d+", "\n".join(blocks))}
 
 
 @pytest.mark.parametrize("name", fill.TEXTS)
 def test_what_a_claim_calls_printed_is(name):
     text = (ROOT / name).read_text("utf-8")
-    marks = re.findall(r"(?:<!--|^\.\.) claim (of=[^;\n]*?)(?:;| -->|\n)", text, re.M)
-    numbers = printed(name, text) if marks else set()
-    claimed_ones = re.findall(r"\d*\.\d+", " ".join(marks))
+    claims = [p.query for p in places(name, text) if p.query.startswith("of=")]
+    numbers = printed(name, text) if claims else set()
+    given = " ".join(claim.partition(";")[0] for claim in claims)
+    claimed_ones = re.findall(r"\d*\.\d+", given)
     assert [n for n in claimed_ones if not is_printed(n, numbers)] == []
 
 

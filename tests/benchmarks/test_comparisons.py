@@ -19,12 +19,14 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import fill  # noqa: E402
 from _queries import read  # noqa: E402
 
+from tests.benchmarks.texts import without  # noqa: E402
+
 ALLOWED = Path(__file__).with_name("comparisons.toml")
 SYSTEMS = re.compile(
     r"\b(EASE|iALS|GF-CF|LightFM|BPR|DSSM|RecTools|SASRec|HSTU|SLIM|RP3beta|LightGCN|"
     r"Mult-VAE|ours|towers?|item-kNN|popularity|ridge|Markov|faiss|hnswlib|"
     r"implicit|irspack|TensorFlow|refits?|new fit|partial_fit|frozen|click rate|"
-    r"two stages|both stages|ranker|without ``time``|without `time`|joblib|"
+    r"two stages|both stages|ranker|without `time`|joblib|"
     r"sktwotower|plain loop|a graph|random split)\b",
     re.IGNORECASE,
 )
@@ -37,43 +39,42 @@ WORDS = re.compile(
     re.IGNORECASE,
 )
 # What holds no sentence, or is computed; how near "level" and "as fast" are.
-COMPUTED = re.compile(r"<!-- figures.*?-->|<!-- claim .*?-->.*?<!-- end -->", re.DOTALL)
-WITHIN = re.compile(r"(?:level|as fast):? within \d+ %")
-MARKS = re.compile(r"<!-- figure .*?-->|<!-- \w+ -->")
-CODE = re.compile(r"```.*?```", re.DOTALL)
-DIRECTIVE = re.compile(
-    r"^( *)\.\. (?:code-block|figures|csv-table|math|image|figure|claim|\|).*\n"
-    r"(?:(?:\1 +.*)?\n)*",
-    re.MULTILINE,
+SOURCES = re.compile(
+    r"<!-- figures.*?-->|<!-- auto values.*?<!-- end of auto values -->", re.DOTALL
 )
+WITHIN = re.compile(r"(?:level|as fast):? within \d+ %")
+MARKS = re.compile(r"<!-- [^\n]*? -->")
+CODE = re.compile(r"```.*?```", re.DOTALL)
+PICTURE = re.compile(r"!\[[^]]*\]\([^)]*\)")
 BEST_SELLERS = re.compile(r"\bbest[ -]sell\w+", re.IGNORECASE)
 ENDS = re.compile(r"(?<=[.:;?!])\s+(?=[A-Z*`\"|])|\s\|\s")
 
 
-def prose(name, text):
-    """Return the text without code, tables and all that is computed."""
+def prose(name, text, known=None):
+    """Return the text without code, pictures and all that is computed."""
+    text = without(text, {"claim"}, name, known)
     if name.endswith(".ipynb"):
         cells = json.loads(text)["cells"]
         cells = [cell for cell in cells if cell["cell_type"] == "markdown"]
         text = "\n\n".join("".join(cell["source"]) for cell in cells)
-    text = WITHIN.sub("", COMPUTED.sub("", text))
-    if name.endswith(".rst"):
-        text = DIRECTIVE.sub("", text)
-        text = re.sub(r"\|[^|\n]+\|", "", text)  # figures and claims by name
-    return CODE.sub("", MARKS.sub("", text))
+    text = WITHIN.sub("", SOURCES.sub("", text))
+    return PICTURE.sub("", CODE.sub("", MARKS.sub("", text)))
 
 
-def sentences(name, text):
+def sentences(name, text, known=None):
     """Return the sentences of a text, each in one line."""
-    parts = re.split(r"\n\s*\n|\n(?=\s*(?:[-*|]|\* -) )", prose(name, text))
+    parts = re.split(r"\n\s*\n|\n(?=\s*[-*|] )", prose(name, text, known))
     lines = [" ".join(part.split()) for part in parts]
     return [sentence for line in lines for sentence in ENDS.split(line)]
 
 
-def comparisons(name, text):
-    """Return the sentences that compare systems in words of their own."""
+def comparisons(name, text, known=None):
+    """Return the sentences that compare systems in words of their own.
+
+    ``known``: the sentences with computed words; by default those of the text's name.
+    """
     found = []
-    for sentence in sentences(name, text):
+    for sentence in sentences(name, text, known):
         plain = BEST_SELLERS.sub("popularity", sentence)
         is_claim = SYSTEMS.search(plain) and WORDS.search(plain)
         if is_claim and not plain.endswith("?"):
@@ -120,16 +121,26 @@ def test_every_reason_is_of_a_text():
         ("a.md", "Is EASE better?", False),
         ("a.md", "It is better. EASE has .3.", False),
         ("a.md", "The best sellers are more than 3 of EASE.", False),
-        ("a.md", "EASE is <!-- claim a=b -->better<!-- end --> here.", False),
-        ("a.md", "EASE is <!-- figure a=b -->.3<!-- end --> ahead.", True),
-        ("a.rst", "EASE is |better than in the shop|.", False),
-        ("a.rst", ".. code-block:: python\n\n   ease = 'better'  # EASE\n", False),
-        ("a.rst", ".. claim a=b\n.. |x| replace:: EASE ahead\n\nEASE wins.", True),
-        ("a.rst", ".. claim a=b\n.. |x| replace:: EASE ahead\n\nEASE.", False),
+        ("a.md", "Text.\n\n```python\nease = 'better'  # EASE\n```\n", False),
+        ("a.md", "![EASE ahead of ours](a.svg)", False),
+        ("a.md", "<!-- EASE is better -->\n\nText.", False),
     ],
 )
 def test_comparisons_are_found(name, text, found):
     assert bool(comparisons(name, text)) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "found"),
+    [
+        ("EASE is better here.", "claim a=b", False),
+        ("EASE is better here. EASE wins.", "claim a=b", True),
+        ("EASE is .3 here, far ahead.", "figure a=b", True),
+    ],
+)
+def test_what_is_computed_is_no_comparison_by_hand(text, source, found):
+    known = [{"text": "EASE is {} here", "from": [source]}]
+    assert bool(comparisons("a.md", text, known)) is found
 
 
 def test_how_random_a_split_is_excuses_no_figure():

@@ -10,10 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import _sentences  # noqa: E402
 import fill  # noqa: E402
 from _common import machine  # noqa: E402
 from _queries import rounded  # noqa: E402
 from _search import is_settled  # noqa: E402
+
+from tests.benchmarks.texts import without  # noqa: E402
 
 ROWS = [
     {"system": "EASE", "seed": 0, "recall": 0.27545, "ndcg": 0.42, "fit_s": 2.94},
@@ -47,16 +50,22 @@ def test_the_texts_have_the_figures_of_the_files(name):
     assert not differences, "\n".join([*differences, remedy])
 
 
-def test_the_texts_have_marked_figures():
-    text = (ROOT / "README.md").read_text("utf-8")
-    assert len(fill.TABLE.findall(text)) >= 1 and len(fill.INLINE.findall(text)) >= 5
-    assert text.count("<!-- figures") == len(fill.TABLE.findall(text))
-    inline = text.count("<!-- figure ") + text.count("<!-- claim ")
-    assert inline == len(fill.INLINE.findall(text))
-    started = "at the start of a line it ends a paragraph"
-    assert not re.search(r"\n<!-- (figure|claim) ", text), started
-    benchmarks = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
-    assert len(fill.TABLE.findall(benchmarks)) >= 5
+def test_no_mark_is_passed_over():
+    for name in fill.TEXTS:
+        text = (ROOT / name).read_text("utf-8")
+        assert text.count("<!-- figures") == len(fill.TABLE.findall(text)), name
+        assert not re.search(r"<!-- (figure|claim) |<!-- end -->", text), name
+    texts = set(_sentences.all_sentences())
+    assert texts <= set(fill.TEXTS), texts - set(fill.TEXTS)
+
+
+def test_the_texts_have_figures():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert len(_sentences.places("README.md", readme)) >= 5
+    found = [
+        fill.TABLE.findall((ROOT / name).read_text("utf-8")) for name in fill.TEXTS
+    ]
+    assert sum(map(len, found)) >= 30
 
 
 def test_a_table_is_filled_from_means_and_rounded_once(results):
@@ -74,53 +83,72 @@ def test_both_figures_of_the_best_are_one_bold_text(results):
     assert "| **.420 / .420** | |" in fill.filled(spec, results)[0]
 
 
+def sentence(text, *sources):
+    return {"text": text, "from": list(sources)}
+
+
+RECALL = "figure file=made; system={}; show=recall"
+
+
 def test_a_figure_in_a_sentence(results):
-    mark = "<!-- figure file=made; system=ours; show=recall; stat={} -->"
-    text = f"Two lines,\nfinds {mark}.999<!-- end --> of all."
-    new, differences = fill.filled(text.replace("{}", "max"), results, name="page")
-    assert "-->.277<!-- end --> of all." in new
-    assert differences == ["page, line 2: '.999', measured '.277'"]
-    assert "-->.275<!--" in fill.filled(text.replace("{}", "min"), results)[0]
-
-
-PAGE = """.. figure file=made; system=EASE; show=recall
-.. |of EASE| replace:: .9
-
-EASE finds |of EASE| of all.
-
-.. figures best=row
-   columns: - | system=EASE | system=iALS | system=ours
-   row: file=made; show=recall / ndcg; gap=yes
-
-.. csv-table:: A title
-   :header-rows: 1
-   :delim: |
-
-   data | EASE | iALS | ours
-   made | ? | ? | ?
-
-After it.
-"""
-
-
-def test_figures_of_a_page_of_the_documentation(results):
-    text, differences = fill.filled(PAGE, results, name="page")
-    assert ".. |of EASE| replace:: .275\n\nEASE finds |of EASE| of all." in text
-    assert "\n   made | .275 / **.420** |  | **.276** / .405\n\nAfter it." in text
+    text = "Two lines,\ncontains\n.9 of all, and .9 of\nnone.\n"
+    sources = [RECALL.format("ours") + "; stat=max", RECALL.format("EASE")]
+    known = [sentence("contains {} of all, and {} of none.", *sources)]
+    new, differences = fill.filled(text, results, "page", known)
+    assert new == "Two lines,\ncontains\n.277 of all, and .275 of\nnone.\n"
     assert sorted(differences) == [
-        "page, line 15: '   made | ? | ? | ?', "
-        "measured '   made | .275 / **.420** |  | **.276** / .405'",
-        "page, line 2: '.9', measured '.275'",
+        "page, line 3: '.9', measured '.275'",
+        "page, line 3: '.9', measured '.277'",
     ]
-    assert fill.filled(text, results) == (text, [])
+    assert fill.filled(new, results, "page", known) == (new, [])
 
 
-@pytest.mark.parametrize("name", [n for n in fill.TEXTS if n.endswith(".rst")])
-def test_no_mark_of_a_page_is_passed_over(name):
-    text = (ROOT / name).read_text("utf-8")
-    assert text.count(".. figures") == len(fill.RST_TABLE.findall(text))
-    marks = re.findall(r"^\.\. (?:figure|claim) ", text, re.MULTILINE)
-    assert len(marks) == len(fill.RST_INLINE.findall(text))
+def test_words_may_stand_on_two_lines(results):
+    claim = "claim of=.3 / .2; words=much more than / as much as / less than"
+    known = [sentence("It has {} EASE.", claim)]
+    text = "It has much\nmore than EASE."
+    assert fill.filled(text, results, "page", known) == (text, [])
+    new, (difference,) = fill.filled("It has less\nthan EASE.", results, "page", known)
+    assert new == "It has much more than EASE."
+    assert difference == r"page, line 1: 'less\nthan', measured 'much more than'"
+
+
+def test_a_figure_at_the_end_of_a_sentence_is_read_to_its_end(results):
+    known = [sentence("EASE has {}.", RECALL.format("EASE"))]
+    text = "EASE has 12.5. Others have 1.5."
+    new, _ = fill.filled(text, results, "page", known)
+    assert new == "EASE has .275. Others have 1.5."
+
+
+def test_a_figure_in_a_notebook(results):
+    cell = ['It says "a" of\n', "EASE: .9, or\n", "more.\n", "\n", "No .9."]
+    text = json.dumps({"cells": [{"source": cell}]}, indent=1)
+    known = [sentence('says "a" of EASE: {}, or more.', RECALL.format("EASE"))]
+    new, _ = fill.filled(text, results, "page.ipynb", known)
+    assert json.loads(new)["cells"][0]["source"][1] == "EASE: .275, or\n"
+    assert fill.filled(new, results, "page.ipynb", known) == (new, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "message"),
+    [
+        ("EASE has .3.", "iALS has {}.", "0 times instead of once: 'iALS has {}.'"),
+        ("EASE has .3.\n\nEASE has .4.", "EASE has {}.", "2 times instead of once"),
+        ("EASE has\n\n.3.", "EASE has {}.", "0 times"),
+        ("EASE has .3.", "EASE has {}", "needs text around its places"),
+        ("EASE has .3.", "EASE has it.", "1 sources for 0 places"),
+    ],
+)
+def test_a_sentence_that_is_not_there_once_is_refused(results, text, wanted, message):
+    known = [sentence(wanted, RECALL.format("EASE"))]
+    with pytest.raises(ValueError, match=f"page: .*{re.escape(message)}"):
+        fill.filled(text, results, "page", known)
+
+
+def test_a_source_is_a_figure_or_a_claim(results):
+    known = [sentence("EASE has {}.", "file=made; show=recall")]
+    with pytest.raises(ValueError, match="'figure' or a 'claim', got 'file=made;'"):
+        fill.filled("EASE has .3.", results, "page", known)
 
 
 @pytest.mark.parametrize(
@@ -158,19 +186,21 @@ def test_a_gain_has_its_interval_and_rows_of_other_kinds_do_not_count(tmp_path):
 
 
 def test_figures_of_an_earlier_run_stay_until_there_are_others(results):
-    text = TABLE.replace("gap=yes", "gap=old") + (
-        "<!-- figure file=none; show=recall; gap=old -->.31<!-- end -->"
-    )
-    new, _ = fill.filled(text, results)
+    text = TABLE.replace("gap=yes", "gap=old") + "It has .31 now."
+    known = [sentence("It has {} now.", "figure file=none; show=recall; gap=old")]
+    new, _ = fill.filled(text, results, sentences=known)
     assert "| made | .275 / **.420** | ? | **.276** / .405 |" in new
-    assert new.endswith("-->.31<!-- end -->")
+    assert new.endswith("It has .31 now.")
 
 
 def test_files_that_are_not_there_are_named(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
-    page.write_text("<!-- figure file=gone; show=recall; gap=old -->.3<!-- end -->")
+    page.write_text("<!-- figures\ncolumns: file=lost; show=recall\nrow: a=b\n-->")
+    sources = tmp_path / "figures.toml"
+    sources.write_text('from = ["figure file=gone; show=recall; gap=old"]')
     monkeypatch.setattr(fill, "TEXTS", [str(page)])
-    assert fill.stale(tmp_path) == ["gone.jsonl: not there"]
+    monkeypatch.setattr(fill, "SOURCES", sources)
+    assert fill.stale(tmp_path) == ["gone.jsonl: not there", "lost.jsonl: not there"]
 
 
 def test_digits_and_scale():
@@ -190,9 +220,9 @@ def test_digits_and_scale():
     ],
 )
 def test_a_wrong_mark_is_refused_with_its_page(results, spec, message):
-    text = f"<!-- figure {spec} -->.1<!-- end -->"
+    known = [sentence("It has {}.", f"figure {spec}")]
     with pytest.raises(ValueError, match=f"page: .*{message}"):
-        fill.filled(text, results, name="page")
+        fill.filled("It has .1.", results, "page", known)
 
 
 def test_a_table_of_another_size_is_refused(results):
@@ -233,8 +263,10 @@ def test_a_table_says_where_figures_come_from(tmp_path):
 
 
 def test_no_result_of_the_benchmarks_is_typed_by_hand():
-    text = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
-    for pattern in (fill.INLINE, fill.TABLE, fill.ORIGINS):
+    name = "benchmarks/README.md"
+    text = (ROOT / name).read_text("utf-8")
+    text = without(text, {"figure", "claim"}, name)
+    for pattern in (fill.TABLE, fill.ORIGINS):
         text = pattern.sub("", text)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     results = [row for row in rows if row.startswith("| result |")]

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import fill  # noqa: E402
 from _queries import parsed, read  # noqa: E402
+from _sentences import places  # noqa: E402
 
 KNOWN = tomllib.loads(Path(__file__).with_name("quantities.toml").read_text("utf-8"))
 FIGURES = ["recall@10", "recall@20", "ndcg@10", "ndcg@20"]
@@ -29,8 +30,7 @@ def texts():
     for path in sorted((ROOT / "benchmarks").glob("bench_*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         found[f"benchmarks/{path.name}"] = ast.get_docstring(tree)
-    marks = re.compile(r"<!-- (?:figure|claim) .*?-->|<!-- end -->", re.DOTALL)
-    return {name: marks.sub("", text) for name, text in found.items()}
+    return found
 
 
 def values(patterns, by_name):
@@ -82,32 +82,29 @@ def test_the_values_are_those_of_the_package_and_its_data():
     assert known == known | {name: f"{value:,}" for name, value in computed.items()}
 
 
-def queries(text):
+def queries(text, name="text", sentences=None):
     """Yield what each figure of a text asks for, one figure at a time."""
-    for pattern in (fill.INLINE, fill.RST_INLINE):
-        for match in pattern.finditer(text):
-            kind, _, spec = match[2].partition(" ")
-            if kind == "figure":
-                yield from one_by_one(parsed(spec))
-    for pattern in (fill.TABLE, fill.RST_TABLE):
-        for match in pattern.finditer(text):
-            lines = [line.strip() for line in match[2].strip().splitlines()]
-            lines = lines[lines[0].startswith("best=") :]
-            columns = lines[0].removeprefix("columns:").split("|")
-            rows = [line.removeprefix("row:").strip() for line in lines[1:]]
-            for row, column in ((r, c.strip()) for r in rows for c in columns):
-                if "-" not in (row, column):
-                    yield from one_by_one(parsed(row) | parsed(column))
+    for place in places(name, text, sentences):
+        if place.kind == "figure":
+            yield from one_by_one(parsed(place.query))
+    for match in fill.TABLE.finditer(text):
+        lines = [line.strip() for line in match[2].strip().splitlines()]
+        lines = lines[lines[0].startswith("best=") :]
+        columns = lines[0].removeprefix("columns:").split("|")
+        rows = [line.removeprefix("row:").strip() for line in lines[1:]]
+        for row, column in ((r, c.strip()) for r in rows for c in columns):
+            if "-" not in (row, column):
+                yield from one_by_one(parsed(row) | parsed(column))
 
 
 def one_by_one(spec):
     return [spec | {"show": show} for show in spec["show"].split(" / ")]
 
 
-def forms(text):
+def forms(text, name="text", sentences=None):
     """Return in which forms each figure of a text is shown: of one, or in percent."""
     found = defaultdict(set)
-    for spec in queries(text):
+    for spec in queries(text, name, sentences):
         percent = spec.get("unit") == "percent" or spec.get("scale") == "100"
         how = {"unit", "digits", "scale", "gap"}
         same = frozenset((k, v) for k, v in spec.items() if k not in how)
@@ -117,14 +114,15 @@ def forms(text):
 
 @pytest.mark.parametrize("name", fill.TEXTS)
 def test_a_page_shows_a_figure_in_one_form(name):
-    found = forms((ROOT / name).read_text("utf-8"))
+    found = forms((ROOT / name).read_text("utf-8"), name)
     assert not [dict(spec) for spec, how in found.items() if len(how) > 1]
 
 
 def test_two_forms_are_found():
-    mark = "<!-- figure file=a; show=b{} -->1<!-- end -->"
-    both = [mark.format(""), mark.format("; unit=percent"), mark.format("; digits=1")]
-    (how,) = forms(" ".join(both)).values()
+    units = ["", "; unit=percent", "; digits=1"]
+    sources = [f"figure file=a; show=b{unit}" for unit in units]
+    known = [{"text": "It is {}, {} and {} here.", "from": sources}]
+    (how,) = forms("It is .1, 9.8 and .1 here.", sentences=known).values()
     assert how == {"percent", "of one"}
 
 

@@ -1,4 +1,4 @@
-"""MLflow: the page docs/mlflow.rst, and its default format for every recommender."""
+"""MLflow: the page docs/mlflow.md, and its default format for every recommender."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.docs.test_guide import outputs
 from .builders import needs, shop
 
 pytestmark = needs("mlflow>=3.17", "skops")
-PAGE = Path(__file__).parents[2] / "docs" / "mlflow.rst"
+PAGE = Path(__file__).parents[2] / "docs" / "mlflow.md"
 EVENTS = shop()
 MODELS = {
     "click rate": ClickRateRecommender(),

@@ -12,7 +12,7 @@ from tests.docs.test_guide import outputs
 from .builders import needs, shop
 
 pytestmark = needs("optuna", "optuna-integration")
-PAGE = Path(__file__).parents[2] / "docs" / "guide" / "tune.rst"
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "tune.md"
 EVENTS = shop()[["user", "item"]]
 
 

@@ -36,7 +36,7 @@ def blocks_of(path):
 def folder(tmp_path_factory):
     """Return a folder with a module for each page."""
     folder = tmp_path_factory.mktemp("typed")
-    for page in [ROOT / "docs" / "index.rst", *ROOT.glob("docs/guide/*.rst")]:
+    for page in [ROOT / "docs" / "index.md", *ROOT.glob("docs/guide/*.md")]:
         (folder / f"page_{page.stem}.py").write_text(blocks_of(page), "utf-8")
     readme = (ROOT / "README.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)

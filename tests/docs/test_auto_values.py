@@ -17,16 +17,16 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
-def extension():
-    pytest.importorskip("docutils")
-    sys.path.insert(0, str(DOCS / "_ext"))
+def script():
+    sys.path.insert(0, str(DOCS))
     yield importlib.import_module("auto_values")
-    sys.path.remove(str(DOCS / "_ext"))
+    sys.path.remove(str(DOCS))
 
 
-def test_the_page_has_the_tables():
-    assert "\n.. auto-values::\n" in (DOCS / "guide" / "tune.rst").read_text("utf-8")
-    assert '"auto_values",' in (DOCS / "conf.py").read_text("utf-8")
+def test_the_page_has_the_tables(script):
+    text = script.PAGE.read_text("utf-8")
+    assert "| `temperature` | falls with the number of items" in text
+    assert script.written(text) == text, "call python docs/auto_values.py"
 
 
 def options_of(values):
@@ -34,41 +34,41 @@ def options_of(values):
     return set().union(*(getattr(value, "options", ()) for value in values))
 
 
-def test_every_parameter_that_may_be_auto_has_a_row(extension):
-    names = [name for name, *_ in extension.rows_of_others()]
+def test_every_parameter_that_may_be_auto_has_a_row(script):
+    names = [name for name, *_ in script.rows_of_others()]
     values = TwoTowerRecommender._parameter_constraints.items()
     stated = {name for name, each in values if "auto" in options_of(each)}
     assert sorted(names) == sorted(stated | {"half_life", "neighbors"})
     in_kinds = set().union(*_auto.AUTO.values(), _auto.SECOND_PAIR)
-    assert set(extension.BY_KIND) == in_kinds
+    assert set(script.BY_KIND) == in_kinds
     kinds = [*_auto.AUTO, "second pair"]
-    assert list(extension.KINDS) == kinds
+    assert list(script.KINDS) == kinds
 
 
-def test_values_are_those_of_the_code(extension, monkeypatch):
+def test_values_are_those_of_the_code(script, monkeypatch):
     changed = {name: values | {"dropout": 0.77} for name, values in _auto.AUTO.items()}
     monkeypatch.setattr(_auto, "AUTO", changed)
     monkeypatch.setattr(_auto, "FULL_SOFTMAX_ITEMS", 1234)
     monkeypatch.setattr(_auto, "TEMPERATURE", (0.11, 0.0, 0.05))
-    text = "\n".join(extension.lines())
-    assert text.count("- 0.77\n") == len(changed)
+    text = "\n".join(script.lines())
+    assert text.count("| 0.77 |") == len(changed)
     assert "up to 1,234 items" in text and "0.11 for 1,000, 0.11 for 2,000" in text
 
 
 def test_the_formulas_have_the_numbers_of_the_code():
-    text = (DOCS / "guide" / "how_it_works.rst").read_text("utf-8")
+    text = (DOCS / "guide" / "how_it_works.md").read_text("utf-8")
     factor, power, lowest = _auto.TEMPERATURE
     formula = (
         rf"T = {factor} \, M^{{-1/{1 / power:g}}}, \quad \text{{at least }} {lowest}"
     )
     assert formula in text
     factor, power, lowest = _auto.LARGE_TEMPERATURE
-    large = rf":math:`{factor} \, M^{{-{power}}}` but at least {lowest}"
+    large = rf"${factor} \, M^{{-{power}}}$ but at least {lowest}"
     assert large in re.sub(r"\s+", " ", text)
 
 
 def test_the_drawing_of_contexts_has_the_numbers_of_the_code():
-    text = (DOCS / "guide" / "how_it_works.rst").read_text("utf-8")
+    text = (DOCS / "guide" / "how_it_works.md").read_text("utf-8")
     text = re.sub(r"\s+", " ", text)
     batches, clock = _request_batches, _request_clock
     assert f"drawn with probability 1/{1 / batches.DRAWN:g}, or" in text
@@ -85,7 +85,7 @@ def test_the_drawing_of_contexts_has_the_numbers_of_the_code():
 
 
 def test_how_much_contexts_count_has_the_numbers_of_the_code():
-    text = (DOCS / "guide" / "how_it_works.rst").read_text("utf-8")
+    text = (DOCS / "guide" / "how_it_works.md").read_text("utf-8")
     assert rf"s = \min(1, \sqrt{{{_context_layer.STEPS} / n}})" in text
     assert f"k / (k + {_context_shares.USERS})" in text
     assert rf"\sum_i t_i > {_context_shares.SIGNIFICANT:g} \sqrt" in text

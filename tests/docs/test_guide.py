@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 from sktwotower import TwoTowerRecommender, datasets
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(DOCS.glob("guide/*.rst"))
+PAGES = sorted(DOCS.glob("guide/*.md"))
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(e-?\d+)?|\bnan\b")
 
 CUSTOMERS = [12347, 12782, 13904]  # the pages name them
@@ -90,45 +90,44 @@ def test_the_code_of_a_page_runs(page, quick):
 def test_all_python_of_a_page_is_seen(page):
     text = page.read_text("utf-8")
     found = outputs.blocks(text)
-    assert len(found) == text.count(".. code-block:: python\n")
-    assert sum(b.output is not None for b in found) == text.count(":class: output\n")
+    assert len(found) == text.count("```python")
+    assert sum(b.output is not None for b in found) == text.count("```text")
 
 
-PAGE = """Title
+PAGE = """# Title
 
-.. in tests: 20 -> 2
+<!-- in tests: 20 -> 2 -->
 
-.. code-block:: python
+```python
+n = 20
 
-   n = 20
+print("value", n)
+print(n * 1.5)
+```
 
-   print("value", n)
-   print(n * 1.5)
-
-.. code-block:: text
-   :class: output
-
-   value 3
-   old
+```text
+value 3
+old
+```
 
 - An item:
 
-  .. not run: needs a GPU
+  <!-- not run: needs a GPU -->
 
-  .. code-block:: python
+  ```python
+  model.to("cuda")
+  ```
 
-     model.to("cuda")
-
-.. code-block:: python
-
-   n += 1
+```python
+n += 1
+```
 """
 
 
 def test_blocks_of_a_page():
     first, second, third = outputs.blocks(PAGE)
     assert first.code == 'n = 20\n\nprint("value", n)\nprint(n * 1.5)\n'
-    assert (first.line, first.output) == (7, "value 3\nold")
+    assert (first.line, first.output) == (6, "value 3\nold")
     assert first.replaced == (("20", "2"),)
     assert second.not_run == "needs a GPU" and second.code == 'model.to("cuda")\n'
     assert third.code == "n += 1\n" and third.output is None
@@ -137,16 +136,16 @@ def test_blocks_of_a_page():
 
 def test_outputs_are_written_into_the_page():
     text = outputs.written(PAGE)
-    assert text == PAGE.replace("value 3\n   old", "value 20\n   30.0")
+    assert text == PAGE.replace("value 3\nold", "value 20\n30.0")
     silent = PAGE.replace('print("value", n)', "").replace("print(n * 1.5)", "")
-    with pytest.raises(ValueError, match="line 7: the block prints nothing"):
+    with pytest.raises(ValueError, match="line 6: the block prints nothing"):
         outputs.written(silent)
-    with pytest.raises(ValueError, match="line 28: the block prints, without"):
+    with pytest.raises(ValueError, match="line 26: the block prints, without"):
         outputs.written(PAGE.replace("n += 1", "print(n)"))
 
 
 def test_errors_name_the_line_of_the_page():
-    (block,) = outputs.blocks("\n\n.. code-block:: python\n\n   a = 1\n   b = 1 / 0\n")
+    (block,) = outputs.blocks("\n\n\n```python\na = 1\nb = 1 / 0\n```\n")
     with pytest.raises(ZeroDivisionError) as caught:
-        outputs.printed(block, {}, "start.rst")
+        outputs.printed(block, {}, "start.md")
     assert caught.traceback[-1].lineno == 5  # counted from 0

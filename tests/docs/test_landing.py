@@ -1,12 +1,11 @@
 """The first example of the documentation runs, and its output is what it says."""
 
 import re
-import textwrap
 from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "index.rst"
+PAGE = Path(__file__).parents[2] / "docs" / "index.md"
 SHORTER = {
     "TwoTowerRecommender(": "TwoTowerRecommender(max_epochs=3, embedding_dim=32, ",
     "n_neighbors=5": "n_neighbors=20",
@@ -16,8 +15,8 @@ SHORTER = {
 def block(name):
     """Return the text of the block of code with a name."""
     text = PAGE.read_text(encoding="utf-8")
-    (found,) = re.findall(rf"   :name: {name}\n\n((?: {{3}}.*\n|\n)+)", text)
-    return textwrap.dedent(found).strip("\n")
+    (found,) = re.findall(rf"<!-- name: {name} -->\n\n```\w+\n(.*?)\n```", text, re.S)
+    return found
 
 
 @pytest.mark.slow

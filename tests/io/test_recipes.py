@@ -1,8 +1,7 @@
-"""The recipes of docs/exports.rst find what the model recommends."""
+"""The recipes of docs/exports.md find what the model recommends."""
 
 import re
 import tempfile
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from tests.builders import random_events, small
 
-PAGE = Path(__file__).parents[2] / "docs" / "exports.rst"
+PAGE = Path(__file__).parents[2] / "docs" / "exports.md"
 EVENTS = random_events(n_users=30, n_items=60, density=0.1)
 # ids that the filters of u3 have to quote
 ODD = {"i13": "o'13", "i16": '"16"', "i27": "\\n", "i32": "{32}", "i34": "ü 34"}
@@ -22,10 +21,10 @@ def recipes():
     """Return the code of the page by its name; that of the first is ""."""
     text = PAGE.read_text(encoding="utf-8")
     blocks = re.findall(
-        r"\.\. code-block:: python\n(?:   :name: (\w+)\n)?\n((?: {4}.*\n|\n)+)", text
+        r"(?:<!-- name: (\w+) -->\n\n)?```python\n(.*?)```", text, re.DOTALL
     )
-    assert len(blocks) == text.count("code-block::")
-    return {name: textwrap.dedent(code) for name, code in blocks}
+    assert len(blocks) == text.count("```") / 2
+    return dict(blocks)
 
 
 RECIPES = recipes()

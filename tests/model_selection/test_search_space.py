@@ -121,12 +121,12 @@ def test_the_search_space_holds_parameters_and_their_defaults():
 
 
 def test_the_values_of_the_search_space_are_those_that_texts_show():
-    guide = Path(__file__).parents[2] / "docs" / "guide" / "tune.rst"
+    guide = Path(__file__).parents[2] / "docs" / "guide" / "tune.md"
     shown = " ".join(guide.read_text(encoding="utf-8").split())
     for name in ("embedding_dim", "max_epochs"):
         values = ", ".join(map(str, search_space(8)[name]))
         assert re.search(rf"^ *{name} +{values}  ", search_space.__doc__, re.M)
-        assert f"``{name}`` - {values} - " in shown
+        assert f"| `{name}` | {values} | " in shown
 
 
 class Pruner(Callback):

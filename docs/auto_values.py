@@ -1,12 +1,11 @@
-"""The tables of what "auto" stands for, written from the code that chooses.
+"""Write the tables of what "auto" stands for, from the code that chooses.
 
-Input: the directive ``.. auto-values::`` on a page.
-Output: a table of the values that follow the kind of model, and one of the others.
+Call: ``python docs/auto_values.py``. The page ``guide/tune.md`` gets a table of the
+values that follow the kind of model, and one of the others, between two comments.
 """
 
-from docutils import nodes
-from docutils.parsers.rst import Directive
-from docutils.statemachine import StringList
+import re
+from pathlib import Path
 
 from sktwotower.neighbors import _catalog_index
 from sktwotower.recommender import _partial_fit, _pilots
@@ -14,15 +13,19 @@ from sktwotower.towers import _auto
 from sktwotower.towers.parts import _filter
 from sktwotower.towers.parts._start import MIN_SVD_EVENTS
 
+PAGE = Path(__file__).parent / "guide" / "tune.md"
+PLACE = re.compile(
+    r"(<!-- auto values -->)\n.*?(<!-- end of auto values -->)", re.DOTALL
+)
 # The kinds of ``AUTO`` in words, in the order of the table.
 KINDS = {
     "pooled": "without times",
     "pooled, features": "the same, with features",
     "pooled, large catalog": "without times, more than {large:,} items",
     "pooled, large catalog, features": "the same, with features",
-    "recent": "with ``time``",
+    "recent": "with `time`",
     "recent, large baskets": "the same, {basket} or more items in a basket on average",
-    "second pair": "second pair of towers, next to one with ``time``",
+    "second pair": "second pair of towers, next to one with `time`",
 }
 BY_KIND = ["dropout", "max_epochs", "batch_size", "second_share"]
 
@@ -47,7 +50,7 @@ def temperature():
     return (
         f"falls with the number of items that have events: {figures}. Without times, "
         f"and above {_auto.LARGE_CATALOG:,} items, it is higher: {large}. With "
-        f"``time`` and {_auto.EVENTS_FOR_HIDDEN_LAYER} or more events per item it is "
+        f"`time` and {_auto.EVENTS_FOR_HIDDEN_LAYER} or more events per item it is "
         f"at most {_auto.HIDDEN_LAYER_TEMPERATURE}"
     )
 
@@ -61,9 +64,9 @@ def share_of_filter():
     )
     return (
         f"without times it follows how many events users and items have: {figures}. It "
-        f"is 0 below {MIN_SVD_EVENTS:,} events, with ``embedding_dim`` below "
+        f"is 0 below {MIN_SVD_EVENTS:,} events, with `embedding_dim` below "
         f"{_filter.MIN_LENGTH}, or with at most {2 * _auto.WIDTH} users or items. With "
-        "``time``: the table above"
+        "`time`: the table above"
     )
 
 
@@ -75,7 +78,7 @@ def rows_of_others():
         for values in (_pilots.WEIGHTS, _pilots.COLD_WEIGHTS)
     )
     return [
-        ["history", '"recent" with ``time``, else "pooled"', "history_kind_"],
+        ["history", '"recent" with `time`, else "pooled"', "history_kind_"],
         ["second_share", share_of_filter(), "second_share_"],
         [
             "half_life",
@@ -93,7 +96,7 @@ def rows_of_others():
             "candidate_sampling",
             f'"full" up to {_auto.FULL_SOFTMAX_ITEMS:,} items that have at most '
             f'{_auto.FULL_SOFTMAX_ENTRIES:,} feature values together, else "mixed"; '
-            'with ``time`` always "mixed"',
+            'with `time` always "mixed"',
             "candidate_sampling_",
         ],
         [
@@ -113,54 +116,42 @@ def rows_of_others():
         ["max_epochs", "the table above", "len(history_)"],
         [
             "batch_size",
-            f"the table above; {_partial_fit.PARTIAL_BATCH} in ``partial_fit``",
+            f"the table above; {_partial_fit.PARTIAL_BATCH} in `partial_fit`",
             "net_.batch_size",
         ],
         ["dropout", "the table above", "net_.iterator_train__history_dropout"],
         [
             "neighbors",
             f'"exact" up to {_catalog_index.MAX_EXACT_ITEMS:,} items and without '
-            '``normalize``, else "nndescent"',
+            '`normalize`, else "nndescent"',
             "neighbors_",
         ],
     ]
 
 
-def table(heads, rows, widths):
-    """Return a table as lines of reStructuredText."""
-    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
-    for row in [heads, *rows]:
-        marks = ["   * -", *["     -"] * (len(row) - 1)]
-        lines += [f"{m} {cell}".rstrip() for m, cell in zip(marks, row, strict=True)]
-    return [*lines, ""]
+def table(heads, rows):
+    """Return a table as lines of Markdown."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in [heads, *rows]]
+    lines.insert(1, "|" + "---|" * len(heads))
+    return [re.sub(r"(?<=\|) +(?=\|)", " ", line) for line in lines]
 
 
 def lines():
-    """Return both tables as lines of reStructuredText."""
-    by_kind = ["model", *(f"``{name}``" for name in BY_KIND)]
+    """Return both tables as lines of Markdown."""
+    by_kind = ["model", *(f"`{name}`" for name in BY_KIND)]
     others = [
-        [f"``{name}``", text, f"``{attribute}``"]
+        [f"`{name}`", text, f"`{attribute}`"]
         for name, text, attribute in rows_of_others()
     ]
     heads = ["parameter", '"auto" stands for', "what was used"]
-    return [
-        *table(by_kind, rows_by_kind(), "40 15 15 15 15"),
-        *table(heads, others, "22 54 24"),
-    ]
+    return [*table(by_kind, rows_by_kind()), "", *table(heads, others)]
 
 
-class AutoValues(Directive):
-    """Parse both tables where the directive stands."""
-
-    def run(self):
-        """Return the nodes of the tables."""
-        node = nodes.container()
-        text = StringList(lines(), source="auto_values")
-        self.state.nested_parse(text, self.content_offset, node)
-        return node.children
+def written(text):
+    """Return the text of the page with the tables of now."""
+    tables = "\n".join(lines())
+    return PLACE.sub(lambda match: f"{match[1]}\n\n{tables}\n\n{match[2]}", text)
 
 
-def setup(app):
-    """Add the directive to Sphinx."""
-    app.add_directive("auto-values", AutoValues)
-    return {"parallel_read_safe": True}
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
