@@ -64,6 +64,7 @@ setup(
             "faiss-cpu>=1.8",
             "hypothesis>=6.100",
             "ir-measures>=0.3.6",
+            "markdown-it-py>=3.0",
             "matplotlib>=3.8",
             "onnx>=1.16",
             "onnxruntime>=1.17",

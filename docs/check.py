@@ -17,6 +17,7 @@ UNREAD = re.compile(
     r":\w[\w:+-]*:`|``|\\\(|\\\[|\*\*\w[^*]*\*\*|\]\(\S+\.\w+\)|^\.\. \w+::",
     re.MULTILINE,
 )
+ROLE = re.compile(r":\w[\w:+-]*:$")  # in front of code: the name of a role
 IN_STYLE = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])([^"')\s]+)""")
 VOID = {"img", "br", "hr", "input", "meta", "link", "source", "col", "wbr", "path"}
 
@@ -27,6 +28,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.links, self.fetched, self.anchors, self.unread = [], [], set(), []
+        self._last = ""  # text in front of the element
         self._verbatim = []  # open elements, from the first whose text is verbatim
         self.feed(text)
 
@@ -41,6 +43,8 @@ class Page(HTMLParser):
         if tag != "a" and values.get("src"):
             self.fetched.append(values["src"])
         self.fetched += IN_STYLE.findall(values.get("style", ""))
+        if tag == "code" and not self._verbatim:
+            self.unread += ROLE.findall(self._last)
         is_math = "math" in values.get("class", "").split()
         if tag not in VOID and (self._verbatim or tag in VERBATIM or is_math):
             self._verbatim.append(tag)
@@ -52,6 +56,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         """Keep markup that is shown as it was written, and addresses in styles."""
+        self._last = data
         if not self._verbatim:
             self.unread += UNREAD.findall(data)
         elif self._verbatim[-1] == "style":

@@ -1,5 +1,6 @@
 """Settings of the documentation: sphinx-build -W docs docs/_build."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -79,6 +80,17 @@ html_theme_options = {
     "pygments_light_style": "default",
     "pygments_dark_style": "github-dark",
 }
+# On the site, which has several versions (docs/publish.py), a menu of them.
+if site_version := os.environ.get("SITE_VERSION"):
+    html_baseurl = f"https://sktwotower.github.io/sktwotower/{site_version}/"
+    html_theme_options |= {
+        "switcher": {
+            "json_url": "https://sktwotower.github.io/sktwotower/switcher.json",
+            "version_match": site_version,
+        },
+        "check_switcher": False,  # it is written after the pages
+        "navbar_start": ["navbar-logo", "version-switcher"],
+    }
 html_sidebars = {"index": [], "changelog": [], "benchmarks": []}
 
 

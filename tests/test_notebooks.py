@@ -12,7 +12,7 @@ from tests.benchmarks.texts import without
 FOLDER = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 # Figures of a text, such as .107 or 23 %, and what holds none of the notebook's own:
-# code, 95 % intervals. Figures of benchmarks are those that benchmarks/fill.py fills in.
+# code and 95 % intervals. Those of benchmarks are filled in by benchmarks/fill.py.
 FIGURE = re.compile(r"(?<![\w.,])(?:\.\d+|\d+(?:\.\d+)? %)")
 FOREIGN = re.compile(r"```.*?```|`[^`]*`|95 %", re.DOTALL)
 MACHINE = re.compile(r"/(home|root|tmp|work|Users)/|site-packages|ipykernel_\d")

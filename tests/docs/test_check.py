@@ -56,6 +56,7 @@ def test_good_pages_have_no_faults(folder):
         ("<style>@import 'https://a.org/b'</style>", "fetches https://a.org/b"),
         ('<p style="background: url(https://a.org/b)">', "fetches https://a.org/b"),
         ("<p>:func:`x`</p>", "is not understood: :func:`"),
+        ("<p>10 :sup:<code>2</code></p>", "is not understood: :sup:"),
         ("<p>:py:class:`x`</p>", "is not understood: :py:class:`"),
         ("<p>``x</p>", "is not understood: ``"),
         ("<p>a **word** x</p>", "is not understood: **word**"),
