@@ -3,7 +3,8 @@
 Input: Markdown whose links are paths from the file, as GitHub follows them, also to
 files outside of this folder; pages that are one ``{include}`` of such a file.
 Output: the same, with the file in place of the ``{include}``; links to a file that is a
-page lead there, those to other files lead to the repository.
+page lead there, those to other files lead to the repository. A ``<picture>`` that the
+reader's system makes light or dark becomes two, of which the theme shows one.
 """
 
 import os
@@ -14,6 +15,10 @@ DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 INCLUDED = re.compile(r"```\{include\} (\S+)\n```\n")
 LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)\s#]+)((?:#[^)\s]*)?\))")
+PICTURE = re.compile(
+    r'<picture>\s*<source [^>]*srcset="([^"]+)"[^>]*>\s*'
+    r'<img ([^>]*?)src="([^"]+)"([^>]*)>\s*</picture>'
+)
 CODE = re.compile(r"(^ *```.*?^ *```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
@@ -50,8 +55,18 @@ def linked(text, file, page, pages, url):
     def link(match):
         return match[1] + on_site(match[2], file, page, pages, url) + match[3]
 
+    def picture(match):
+        dark, before, light, after = match.groups()
+        by_theme = {"only-light": light, "only-dark dark-light": dark}
+        images = [
+            f'<img class="{names}" {before}src="{address}"{after}>'
+            for names, target in by_theme.items()
+            for address in [on_site(target, file, page, pages, url)]
+        ]
+        return "".join(images)
+
     parts = CODE.split(text)
-    parts[::2] = [LINK.sub(link, part) for part in parts[::2]]
+    parts[::2] = [PICTURE.sub(picture, LINK.sub(link, p)) for p in parts[::2]]
     return "".join(parts)
 
 

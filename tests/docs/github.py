@@ -72,6 +72,7 @@ def links_of(tokens):
 def raw_of(tokens):
     """Return what the page shows as it was written, or cuts a paragraph with."""
     found = []
+    ends = {token.map[1] for token in tokens if token.type == "paragraph_open"}
     for token in tokens:
         if token.type == "fence" and token.info.startswith("{"):
             found.append(f"directive {token.info}")
@@ -79,19 +80,11 @@ def raw_of(tokens):
             found += raw_in_text(token.children)
         if token.type == "html_block":
             content = token.content.rstrip()
-            if content.startswith("<!--") and ends_at(tokens, token):
+            if content.startswith("<!--") and token.map[0] in ends:
                 found.append(f"comment in a paragraph {content[:40]}")
             if not content.startswith("<!--") and MARKDOWN.search(content):
                 found.append(f"Markdown within HTML {content[:40]}")
     return list(dict.fromkeys(found))
-
-
-def ends_at(tokens, block):
-    """Return whether a paragraph ends at the line at which a block begins."""
-    return any(
-        token.type == "paragraph_open" and token.map[1] == block.map[0]
-        for token in tokens
-    )
 
 
 def raw_in_text(children):

@@ -1,0 +1,101 @@
+"""What is done to pages in Markdown before Sphinx shows them."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+URL = "https://example.org/repository"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder():
+    pytest.importorskip("sphinx")
+    sys.path.insert(0, str(DOCS / "_ext"))
+    yield
+    sys.path.remove(str(DOCS / "_ext"))
+
+
+@pytest.fixture(scope="module")
+def on_page():
+    """Return a function that changes the links of a file shown on a page."""
+    links = importlib.import_module("repository_links")
+    pages = links.page_by_file()
+
+    def on_page(text, file, page):
+        file, page = (DOCS.parent / file).resolve(), DOCS / page
+        return links.linked(text, file, page, pages, URL)
+
+    return on_page
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("start.md", "start.md"),
+        ("glossary.md#event", "glossary.md#event"),
+        ("../_static/how_it_works.svg", "../_static/how_it_works.svg"),
+        ("../../benchmarks/README.md#protocols", "../benchmarks.md#protocols"),
+        ("../../CHANGELOG.md", "../changelog.md"),
+        ("../../notebooks/1_quickstart.ipynb", "../examples/1_quickstart.ipynb"),
+        ("../../notebooks/README.md", "../examples/index.rst"),
+        ("../../examples/service.py", f"{URL}/blob/main/examples/service.py"),
+        ("https://example.org/a.md", "https://example.org/a.md"),
+        ("#here", "#here"),
+    ],
+)
+def test_links_of_a_page_of_the_guide(on_page, link, expected):
+    page = "guide/tune.md"
+    text = f"A [link]({link}), `[code](../../CHANGELOG.md)`\n"
+    found = on_page(text, f"docs/{page}", page)
+    assert found == text.replace(f"[link]({link})", f"[link]({expected})")
+
+
+def test_links_of_a_file_that_a_page_includes(on_page):
+    text = "[tune](../docs/guide/tune.md) [fill](fill.py) [top](README.md)"
+    found = on_page(text, "benchmarks/README.md", "benchmarks.md")
+    fill = f"{URL}/blob/main/benchmarks/fill.py"
+    assert found == f"[tune](guide/tune.md) [fill]({fill}) [top](benchmarks.md)"
+
+
+def test_pictures_follow_the_theme(on_page):
+    text = (
+        '<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="../docs/'
+        '_static/a_dark.svg">\n  <img alt="A" src="../docs/_static/a.svg" width="9">\n'
+        "</picture>"
+    )
+    assert on_page(text, "benchmarks/README.md", "benchmarks.md") == (
+        '<img class="only-light" alt="A" src="_static/a.svg" width="9">'
+        '<img class="only-dark dark-light" alt="A" src="_static/a_dark.svg" width="9">'
+    )
+
+
+def test_the_menu_has_the_links_of_the_first_page():
+    pages = importlib.import_module("guide_pages")
+    text = (
+        "# G\n\n## A\n\nText.\n\n- [a](a.md): b\n- [c](../c.md)\n\n## B\n\n[d](d.md)\n"
+    )
+    tree = "```{toctree}\n:hidden:\n:caption: A\n\na\n../c\n```\n"
+    assert pages.trees(text) == [tree]
+    listed = "".join(pages.trees((DOCS / "guide" / "index.md").read_text("utf-8")))
+    there = {path.stem for path in DOCS.glob("guide/*.md")} - {"index"}
+    assert there <= set(listed.split())
+
+
+def test_names_and_outputs_are_marked():
+    from docutils import nodes, utils
+
+    marks = importlib.import_module("markdown_marks")
+    page = utils.new_document("page")
+    words = "time", "model.fit", "retrieval_report", "EASERecommender", "a=1", "fit(X)"
+    page += nodes.paragraph("", "", *(nodes.literal("", word) for word in words))
+    for language in ("python", "text", "text", "bash", "text"):
+        page += nodes.literal_block("", "", language=language)
+    marks.link_names(page, "guide/page")
+    marks.mark_outputs(page)
+    linked = [n["reftarget"] for n in page.findall() if "reftarget" in n]
+    assert linked == ["model.fit", "retrieval_report", "EASERecommender"]
+    blocks = page.findall(nodes.literal_block)
+    assert [b["classes"] for b in blocks] == [[], ["output"], [], [], []]
