@@ -17,7 +17,8 @@ VERSION = re.search(
 def description():
     """Return README with whole addresses: the package index shows it by itself."""
     text = (HERE / "README.md").read_text(encoding="utf-8")
-    text = re.sub(r"(!\[[^]]*\]\()(?=docs/)", rf"\g<1>{URL}/raw/main/", text)
+    picture = r"(!\[[^]]*\]\(|\bsrc(?:set)?=\")(?=docs/)"
+    text = re.sub(picture, rf"\g<1>{URL}/raw/main/", text)
     return re.sub(r"(\]\()(?!https?://|#)", rf"\g<1>{URL}/blob/main/", text)
 
 

@@ -91,7 +91,7 @@ if site_version := os.environ.get("SITE_VERSION"):
         "check_switcher": False,  # it is written after the pages
         "navbar_start": ["navbar-logo", "version-switcher"],
     }
-html_sidebars = {"index": [], "changelog": [], "benchmarks": []}
+html_sidebars = {"index": [], "changelog": []}
 
 
 def is_foreign(app, what, name, thing, skip, options):

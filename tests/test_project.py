@@ -86,10 +86,12 @@ def test_the_package_index_gets_links_with_whole_addresses(monkeypatch):
     monkeypatch.setattr("setuptools.setup", lambda **arguments: given.update(arguments))
     runpy.run_path(str(ROOT / "setup.py"))
     text, url = given["long_description"], given["url"]
-    links = re.findall(r"\]\(([^)]+)\)", text)
+    links = re.findall(r"\]\(([^)]+)\)|\bsrc(?:set)?=\"([^\"]+)\"", text)
+    links = [link or picture for link, picture in links]
     assert all(link.startswith("https://") for link in links)
     assert f"{url}/blob/main/docs/guide/start.md" in links
     assert f"]({url}/raw/main/docs/_static/two_towers.svg)" in text
+    assert f"{url}/raw/main/docs/_static/results_light.svg" in links
 
 
 def test_linters_have_one_version():
@@ -111,3 +113,13 @@ def test_the_changelog_has_all_versions():
     added = re.findall(r'^\["(.+?)"\]$', read("docs/added_in.toml"), re.MULTILINE)
     assert sktwotower.__version__ in headings
     assert set(added) <= set(headings)
+
+
+def test_the_citation_of_readme_is_that_of_the_file():
+    citation = read("CITATION.cff")
+    said = dict(re.findall(r"(\w+) = \{+([^{}]+)\}+", read("README.md")))
+    for key in ("title", "version", "url"):
+        line = rf'^{key}: "?{re.escape(said[key])}"?$'
+        assert re.search(line, citation, re.MULTILINE)
+    assert f"- name: {said['author']}" in citation
+    assert said["year"] in read("LICENSE")

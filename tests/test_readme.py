@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LONGEST = 125  # lines that a reader sees; the rest is in the guide
+LONGEST = 80  # lines that a reader sees; the rest is in the guide
 
 
 def examples():
@@ -32,7 +32,8 @@ def test_readme_is_short_and_its_links_lead_somewhere():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     seen = re.sub(r"<!--.*?-->\n*", "", text, flags=re.DOTALL)
     assert len(seen.splitlines()) <= LONGEST
-    links = re.findall(r"\]\(([^)#]+)\)", text)
+    links = re.findall(r"\]\(([^)#]+)\)|\bsrc(?:set)?=\"([^\"]+)\"", text)
+    links = [link or picture for link, picture in links]
     assert len(links) > 10
     missing = [x for x in links if "//" not in x and not (ROOT / x).exists()]
     assert not missing
@@ -42,6 +43,5 @@ def test_readme_commands_are_those_of_ci():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "pip install '.[plot]' && python -m sktwotower" in readme
-    assert "sphinx-build -W docs" in readme and "sphinx-build -q -W docs" in ci
     commands = re.findall(r"^pip install .*&& pytest.*$", readme, flags=re.MULTILINE)
     assert len(commands) == 1 and f"\n{commands[0]}\n" in ci

@@ -1,12 +1,12 @@
-"""The menu of the guide, from the links of its first page.
+"""The menus of the guide and of the results, from the links of their first pages.
 
-Input: ``guide/index.md``, lists of links below headings.
+Input: ``guide/index.md`` and ``results.md``, lists of links below headings.
 Output: the same with a ``toctree`` for each list, which GitHub need not show.
 """
 
 import re
 
-PAGE = "guide/index"
+PAGES = "guide/index", "results"
 SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
 ENTRY = re.compile(r"^- \[[^]]+\]\(([^)#]+)\.md\)", re.MULTILINE)
 TREE = "```{{toctree}}\n:hidden:\n:caption: {title}\n\n{pages}\n```\n"
@@ -23,8 +23,8 @@ def trees(text):
 
 
 def read(app, docname, source):
-    """Add the menu to the source of the first page of the guide."""
-    if docname == PAGE:
+    """Add the menu to the source of a first page."""
+    if docname in PAGES:
         source[0] += "\n" + "\n".join(trees(source[0]))
 
 

@@ -11,7 +11,7 @@ from scipy.stats import loguniform, uniform
 
 from sktwotower._tables._messages import check_count
 
-# Ordered by their effect on three data sets, see benchmarks/README.md.
+# Ordered by their effect on three data sets, see docs/reproduce.md.
 _SPACE = {
     "temperature": loguniform(0.05, 0.3),
     "embedding_dim": [64, 128, 256, 384],
@@ -70,7 +70,7 @@ def search_space(n_parameters=3, *, prefix="", drop: Any = ()) -> dict[str, Any]
     weight_decay       .001 to 1, log-uniform      rarely; small data
     ================== =========================== ====================================
 
-    The ranges include the defaults and the values that benchmarks/README.md compares
+    The ranges include the defaults and the values that docs/reproduce.md compares
     (bench_ablations.py). Of the other parameters, ``impression_weight`` matters with
     impressions. With side tables, the share of hidden features matters, as in
     ``net_params={"iterator_train__feature_dropout": 0.2}``. For a recent history

@@ -38,7 +38,9 @@ PAGES = [
     "reference/index.html",
     MAIN,
     "reference/sktwotower.plots.RecallCurveDisplay.html",
-    "benchmarks.html",
+    "results.html",
+    "protocols.html",
+    "reproduce.html",
     "changelog.html",
 ]
 FLAGS = """
