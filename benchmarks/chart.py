@@ -187,7 +187,7 @@ class Ink(NamedTuple):
 
 LIGHT, DARK = Ink("#1f2328", "#59636e", "#d1d9e0"), Ink("#e6edf3", "#9198a1", "#3d444d")
 TITLE = "NDCG and seconds of fit of each system and data set"
-LEFT = -0.37  # where the names of rows begin
+LEFT = -0.43  # where the names of rows begin
 
 
 def draw(found, path, is_dark):
@@ -205,7 +205,7 @@ def draw(found, path, is_dark):
         figure, panels = plt.subplots(
             ncols=2, figsize=(8.5, 0.33 * n_lines + 1.1), width_ratios=(2.1, 1)
         )
-        figure.subplots_adjust(0.165, 0.07, 0.995, 0.93, wspace=0.04)
+        figure.subplots_adjust(0.17, 0.07, 0.995, 0.93, wspace=0.04)
         places = _names(found, panels, ink)
         _panels(panels, places, ink)
         marks = [_marks(found, places, panels, name, is_dark) for name in FAMILIES] + [
