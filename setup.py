@@ -41,7 +41,9 @@ setup(
     packages=find_packages(include=["sktwotower", "sktwotower.*"]),
     package_data={
         "sktwotower": ["py.typed"],
+        "sktwotower._command_line": ["*.html"],
         "sktwotower.datasets": ["data/*", "descr/*"],
+        "sktwotower.metrics": ["*.html"],
     },
     python_requires=">=3.11",
     install_requires=[

@@ -40,17 +40,15 @@ def run(args, is_first) -> None:
             seconds = sum(epoch["dur"] for epoch in model.history_)
             baselines = _models.fit_baselines(task, train, seconds, args.seed)
         report = retrieval_report(model, test, baselines=baselines)
+        report.attrs["split"] = summary
         _printed.show_quality(model, report)
         picture = _written.draw(model, task, test, baselines)
+        page = _written.page(model, task, train, test, report, picture)
     print("\nOnce more, with the held-out events, for what is saved and recommended:")
     model = _models.fit(task, task.events, args.epochs, args.seed)
     if not is_first:
         return
-    examples = io.StringIO()
-    with contextlib.redirect_stdout(examples):
-        _printed.show_recommendations(model, task)
-    print(examples.getvalue(), end="")
-    page = _written.page(task, report, summary, picture, examples.getvalue())
+    _printed.show_recommendations(model, task)
     _written.save(model, picture, page, args.output)
     if args.recommendations is not None:
         _written.write_recommendations(model, task, args.recommendations, args.k)

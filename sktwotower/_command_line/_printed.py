@@ -68,10 +68,7 @@ def show_recommendations(model, task, n_users=3) -> None:
     """Print recommendations for a few users, and items like the most popular one."""
     train = task.examples(model).drop_duplicates([task.user, task.item], keep="last")
     sizes = train[task.user].value_counts()
-    # Users with a middling number of events show what is typical.
-    order = sizes.index[sizes >= 5] if (sizes >= 5).any() else sizes.index
-    places = [len(order) * (i + 1) // (n_users + 1) for i in range(n_users)]
-    chosen = list(dict.fromkeys(order[place] for place in places))
+    chosen = typical_users(sizes, n_users)
     requests = task.requests(chosen)
     top = model.recommend(chosen if requests is None else requests, n_neighbors=10)
     for user in chosen:
@@ -85,6 +82,13 @@ def show_recommendations(model, task, n_users=3) -> None:
     item = train[task.item].value_counts().index[0]
     print(f"\n{task.item} {task.name(item)}:")
     print_ranked("similar", task, model.similar_items([item], n_neighbors=5))
+
+
+def typical_users(sizes, n_users=3) -> list:
+    """Return users with a middling number of events; ``sizes``: numbers by user."""
+    order = sizes.index[sizes >= 5] if (sizes >= 5).any() else sizes.index
+    places = [len(order) * (i + 1) // (n_users + 1) for i in range(n_users)]
+    return list(dict.fromkeys(order[place] for place in places))
 
 
 def context_of(task, requests, user) -> str:

@@ -7,32 +7,13 @@ Output: recommendations, the model, a picture, and a page with all of it.
 import base64
 from html import escape
 from io import BytesIO
+from pathlib import Path
+from string import Template
 
 from sktwotower._records._atomic import replaced_file
 
+from ._cards import cards
 from ._printed import meaning
-
-PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ max-width: 60em; margin: 2em auto; padding: 0 1em; font-family: sans-serif }}
-img {{ max-width: 100% }}
-pre, table {{ overflow-x: auto }}
-table {{ display: block }}
-</style>
-<h1>{title}</h1>
-<p><strong>{meaning}</strong></p>
-<p>{summary}</p>
-{picture}
-{report}
-<h2>Recommendations of the model that has learnt from all events</h2>
-<pre>{examples}</pre>
-</html>
-"""
 
 
 def write_recommendations(model, task, path, k) -> None:
@@ -74,25 +55,27 @@ def save(model, picture, page, folder) -> None:
         "It has learnt from all events."
     )
     if picture is not None:
-        (folder / "report.png").write_bytes(picture)
+        with replaced_file(folder / "report.png") as file:
+            file.write(picture)
         print(f"Saved {folder / 'report.png'}")
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    with replaced_file(folder / "report.html") as file:
+        file.write(page.encode())
     print(f"Saved {folder / 'report.html'}, a page with the result and the picture.")
 
 
-def page(task, report, summary, picture, examples) -> str:
-    """Return one HTML page that needs no other file."""
+def page(model, task, train, test, report, picture) -> str:
+    """Return one HTML page that needs no other file; ``picture``: bytes or None."""
     image = ""
     if picture is not None:
         data = base64.b64encode(picture).decode()
         image = f'<img alt="recall of all models" src="data:image/png;base64,{data}">'
-    return PAGE.format(
+    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    return Template(template).substitute(
         title=escape(f"Recommendations for {task.title}"),
         meaning=escape(meaning(report)),
-        summary=escape(summary),
         picture=image,
         report=report._repr_html_(),
-        examples=escape(examples.strip()),
+        cards=cards(model, task, train, test),
     )
 
 

@@ -277,7 +277,7 @@ def _best_sellers(ranking, recent, k, name, own):
     if not found >= recall - error:
         return ""
     return (
-        "Best sellers of the last 30 days, the same for everybody, find as much as\n"
+        "Best sellers of the last 30 days, the same for everybody, are as good as "
         f"{name}, within its standard error of {number(error)}: recall@{k} "
         f"{number(found)} against {number(recall)}."
     )

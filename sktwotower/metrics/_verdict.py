@@ -36,14 +36,14 @@ class Verdict(NamedTuple):
     upper: float
 
     def __str__(self):
+        metric, difference = self.metric.upper(), self.difference
         ends = f"95 % interval: {number(self.lower)} to {number(self.upper)}"
-        difference, metric = self.difference, self.metric.upper()
         if self.word == "level":
-            words = f"{number(difference, '+')} {metric} is within noise"
-            return f"{self.model} is level with {self.other}: {words} ({ends})."
+            words = f"{number(difference, '+')} {metric} is within noise ({ends})"
+            return f"{self.model} is level with {self.other}: {words}."
         than = "ahead of" if self.word == "ahead" else "behind"
-        words = f"by {number(abs(difference))} {metric}, beyond noise"
-        return f"{self.model} is {than} {self.other} {words} ({ends})."
+        words = f"by {number(abs(difference))} {metric}, beyond noise ({ends})"
+        return f"{self.model} is {than} {self.other} {words}."
 
 
 def verdict_of(report):

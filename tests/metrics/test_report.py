@@ -1,6 +1,7 @@
 """Several figures of one ranking, paired differences, and what a report shows."""
 
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -307,8 +308,8 @@ def test_a_report_says_what_is_left_out_and_why(X):
     uncounted = left["repeats of a user and an item"]
     uncounted += left["events of users not sampled"]
     assert uncounted == y.sum() - counted
-    text = repr(report).splitlines()[-1]
-    assert text.startswith("Left out: ") and "4 users not sampled" in text
+    text = " ".join(repr(report).partition("Left out: ")[2].split())
+    assert "4 users not sampled" in text
     whole = retrieval_report(model, X, k=2)
     assert repr(whole).endswith("Left out: nothing.")
     with pytest.raises(ValueError, match="no positive event"):
@@ -336,9 +337,10 @@ def test_the_novelty_of_new_items_alone_is_unknown():
 def test_a_report_fits_a_terminal_and_shows_every_figure(X):
     names = [EASERecommender, ItemKNNRecommender, PopularityRecommender]
     model, *others = [kind().fit(X) for kind in names]
+    others = dict(zip(["nineteen characters", "other"], others, strict=True))
     report = retrieval_report(model, X, k=(1, 20), baselines=others)
     lines = repr(report).splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
     row = report.loc[("all", "popularity")]
     shown = next(line for line in lines if line.startswith(" popularity"))
     for column in ("recall@1", "ndcg@1"):
@@ -346,7 +348,8 @@ def test_a_report_fits_a_terminal_and_shows_every_figure(X):
         assert f"{row[column]:.4f}±{width:.4f}".replace("0.", ".") in shown
         width = 1.96 * row[f"{column} diff se"]
         assert f"{row[f'{column} diff']:+.4f}±{width:.4f}".replace("0.", ".") in shown
-    assert lines[1] == "all: 20 users, 109 events"
+    assert " ".join(lines).startswith(str(report.verdict()))
+    assert "all: 20 users, 109 events" in lines
     assert sum(line.count("recall@") for line in lines) == 2
     # a part, and a changed report, are plain frames
     assert type(report[["users"]]) is pd.DataFrame
@@ -360,7 +363,8 @@ def test_a_notebook_shows_the_best_in_bold(model):
     report = retrieval_report(model, TEST, k=1, baselines={"<b>odd</b>": better})
     html = report._repr_html_()
     assert "&lt;b&gt;odd&lt;/b&gt;" in html and "<b>odd" not in html
-    head = html.split("<b>all</b>")[1].split("class='group'")[0]
+    table = html.split("<table")[1]
+    head = table.split("<b>all</b>")[1].split("class='group'")[0]
     rows = [row.split("</tr>")[0] for row in head.split("<tr><th>")[1:]]
     recalls = report.loc["all", "recall@1"].to_numpy()
     bold = [row.split("</td>")[0].endswith("</b>") for row in rows]
@@ -371,8 +375,59 @@ def test_a_notebook_shows_the_best_in_bold(model):
     assert "Misses: 2 events with an item not in the catalog." in html
     assert "Bold: the highest mean" in html
     for group in report.index.get_level_values("group").drop("all"):
-        assert html.count(f"{group}: ") == 1, f"{group} is not explained"
+        assert group in html.split("<p>Groups, ")[1], f"{group} is not explained"
     assert_allclose(report.loc["all", "recall@1 diff"].iloc[0], 0)
+
+
+@pytest.fixture
+def report(model):
+    """The best one ranks first: catalog s r q p, and by popularity p q s r."""
+    return retrieval_report(FixedRanking(reverse=True).fit(TRAIN), TEST, k=1)
+
+
+def test_the_verdict_comes_first_and_bars_have_one_scale(report):
+    html = report._repr_html_()
+    assert f'<p class="verdict level">{report.verdict()}</p>' in html
+    assert html.index("verdict level") < html.index("<table")
+    # each user has one place: NDCG@1 is 2/5 of the model, 4/5 of popularity
+    all_users = re.findall(r"<ul class='bars'.*?</ul>", html)[0]
+    most = max(report["ndcg@1"] + 1.96 * report["ndcg@1 se"].fillna(0))
+    shown = re.findall(
+        r"<li><span>(\w+)</span>.*?<i style='width: ([\d.]+)%.*?<span>(\.\d+)</span>",
+        all_users,
+    )
+    assert shown == [
+        ("FixedRanking", f"{40 / most:.1f}", ".4000"),
+        ("popularity", f"{80 / most:.1f}", ".8000"),
+    ]
+    assert all_users.count("aria-hidden='true'") == 2  # the number says the same
+    widths = re.findall(r"left: ([\d.]+)%; width: ([\d.]+)%", html)
+    ends = [float(left) + float(width) for left, width in widths]
+    assert max(ends) == pytest.approx(100, abs=0.1)
+
+
+def test_what_was_left_out_before_is_said_once(report):
+    assert "Left out: nothing." in report._repr_html_()
+    report.attrs["split"] = "Held out: the last <i> fifth, 7 of 9 events are unknown."
+    for text in (repr(report), report._repr_html_()):
+        assert text.count("7 of 9 events") == 1 and "Left out" not in text
+        assert "Also left out: nothing." in text
+    assert "the last &lt;i&gt; fifth" in report._repr_html_()
+
+
+def luminance(color):
+    """Return the relative luminance of a color such as '#2b8a57', as WCAG has it."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [((p + 0.055) / 1.055) ** 2.4 if p > 0.04 else p / 12.92 for p in parts]
+    return linear @ np.array([0.2126, 0.7152, 0.0722])
+
+
+def test_colors_can_be_seen_on_white_and_on_black(report):
+    colors = set(re.findall(r"#[0-9a-f]{6}", report._repr_html_()))
+    assert len(colors) == 4
+    for color in colors:  # of bars and of a line: 3 to 1
+        lightness = luminance(color) + 0.05
+        assert 1.05 / lightness >= 3 and lightness / (luminance("#181a1f") + 0.05) >= 3
 
 
 # Users whom fit has not seen

