@@ -38,6 +38,7 @@ setup(
     keywords=["recommender system", "retrieval", "scikit-learn", "torch", "two-tower"],
     license="BSD-3-Clause",
     license_files=["LICENSE"],
+    entry_points={"console_scripts": ["sktwotower = sktwotower.__main__:main"]},
     packages=find_packages(include=["sktwotower", "sktwotower.*"]),
     package_data={
         "sktwotower": ["py.typed"],

@@ -4,10 +4,18 @@ Input: a CSV, TSV or Parquet file.
 Output: a table, with ids, times and features read from text.
 """
 
+import gzip
+import re
+import warnings
+from pathlib import Path
+
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
+from pandas.tseries.api import guess_datetime_format
 
 from sktwotower._tables._messages import did_you_mean
+
+from ._steps import step
 
 # Whole numbers without leading zeros, which would be a code such as 00141.
 NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?"
@@ -17,17 +25,22 @@ GAPS = "NA", "N/A", "#N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"
 
 
 def read_table(path, option="--data") -> pd.DataFrame:
-    """Read a CSV, TSV or Parquet file."""
+    """Read a CSV, TSV or Parquet file, or text that gzip has compressed."""
+    kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if not path.is_file():
         raise ValueError(f"{option}: the file {path} does not exist.")
-    if path.suffix not in (".csv", ".tsv", ".txt", ".parquet", ".pq"):
-        raise ValueError(f"{option}: {path} must be a .csv, .tsv or .parquet file.")
+    if kind not in (".csv", ".tsv", ".txt", ".parquet", ".pq"):
+        raise ValueError(
+            f"{option}: {path} must be a .csv, .tsv or .parquet file. A spreadsheet "
+            "program saves a sheet as 'CSV UTF-8'."
+        )
     if path.stat().st_size == 0:
         raise ValueError(f"{option}: the file {path} is empty.")
     try:
-        if path.suffix in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        return _read_text(path)
+        with step(f"Reading {path}"):
+            if kind in (".parquet", ".pq"):
+                return pd.read_parquet(path)
+            return _read_text(path)
     except ImportError:
         raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
     except UnicodeDecodeError as error:
@@ -35,7 +48,7 @@ def read_table(path, option="--data") -> pd.DataFrame:
             f"{option}: {path} is not UTF-8 text (position {error.start}). Save it as "
             "UTF-8, in a spreadsheet program 'CSV UTF-8'."
         ) from None
-    except ValueError as error:  # of pandas
+    except (ValueError, OSError, EOFError) as error:  # of pandas and of gzip
         raise ValueError(
             f"{option}: {path} does not read as a table: {error}"
         ) from None
@@ -43,7 +56,8 @@ def read_table(path, option="--data") -> pd.DataFrame:
 
 def _read_text(path):
     """Read a file of text, all cells as text: ids such as 00141 keep their zeros."""
-    with path.open(encoding="utf-8", newline="") as file:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rt", encoding="utf-8", newline="") as file:
         header = file.readline()
     separator = max(",;\t|", key=header.count)
     how = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""]}
@@ -51,6 +65,11 @@ def _read_text(path):
     if table.shape[1] and table.iloc[:, -1].isna().all():
         # rows that end with a separator: pandas took the first column for row names
         table = pd.read_csv(path, **how, index_col=False)
+    if all(re.fullmatch(NUMBER, name) for name in table.columns):
+        raise ValueError(
+            "its first line holds numbers, not the names of columns. Put a line such "
+            "as user,item,time before it."
+        )
     return table.apply(_with_gaps)
 
 
@@ -100,7 +119,7 @@ def read_times(times, column, form=None) -> pd.Series:
     """Return times as numbers or as dates, which are read as UTC.
 
     ``form`` is a format of `pandas.to_datetime`. None: numbers if all are numbers, and
-    otherwise the one format that pandas infers from the first date.
+    otherwise the one format of the first date, month first if that and all others fit.
     """
     times = times.where(~times.isin(GAPS))
     if form is None and not is_datetime64_any_dtype(times):
@@ -108,7 +127,11 @@ def read_times(times, column, form=None) -> pd.Series:
         if numbers.notna().sum() == times.notna().sum():
             return numbers
     try:
-        return pd.to_datetime(times, utc=True, format=form)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that an order is guessed
+            if form is None and re.match(r"\d{1,2}\D", str(times.dropna().iloc[0])):
+                return _read_either_way(times, column)
+            return pd.to_datetime(times, utc=True, format=form)
     except ValueError as error:
         expected = "numbers or dates in one format" if form is None else repr(form)
         hint = "" if form else " Give the format: --time-format '%d/%m/%Y %H:%M'."
@@ -117,6 +140,23 @@ def read_times(times, column, form=None) -> pd.Series:
         raise ValueError(
             f"--time: the values of {column!r} must be {expected}. {reason}.{hint}"
         ) from None
+
+
+def _read_either_way(times, column):
+    """Return dates such as 05/01/2024, month first if all fit; print what they are."""
+    first, how = times.dropna().iloc[0], {"utc": True, "errors": "coerce"}
+    ways = [pd.to_datetime(times, dayfirst=d, **how) for d in (False, True)]
+    whole = [way for way in ways if way.notna().sum() == times.notna().sum()]
+    if not whole:
+        return pd.to_datetime(times, utc=True)  # raises
+    hint, form = "", guess_datetime_format(first, dayfirst=True)
+    if not whole[0].equals(whole[-1]):
+        if form is None:
+            raise ValueError(f"{first!r} can be read month first and day first")
+        hint = f" If the day comes first: --time-format {form!r}."
+    date = whole[0][times.notna()].iloc[0]
+    print(f"{column}: {first} is read as {date:%Y-%m-%d}.{hint}")
+    return whole[0]
 
 
 def check_column(table, column, option, path):

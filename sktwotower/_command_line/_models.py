@@ -5,41 +5,36 @@ Output: a fitted `TwoTowerRecommender`, and the baselines it is compared with.
 """
 
 import math
-import time
 import warnings
 
 from sktwotower import EASERecommender, ItemKNNRecommender, TwoStageRecommender
 from sktwotower.baselines import PopularityRecommender
 from sktwotower.baselines._ease import seconds_of_ease
 
+from ._steps import step
+
 # Two stages: the candidates of EASE, in the order of a ranker.
 RANKED = "EASE + ranker"
+# EASE may take as many seconds as the recommender itself, and always so many.
+PATIENCE = 60
 
 
-def fit(task, train, epochs, seed=0):
-    """Fit a recommender with default settings and print how long it took."""
+def fit(task, train, what, epochs=None, seed=0):
+    """Fit a recommender with default settings; ``what`` is printed with its time."""
     from sktwotower import TwoTowerRecommender  # torch takes seconds to import
 
     columns = {"user_id": task.user, "item_id": task.item, "time": task.time}
     columns["context"] = task.context or None
     tables = {"users": task.users, "items": task.items}
     how = {"max_epochs": "auto" if epochs is None else epochs, "random_state": seed}
-    model = TwoTowerRecommender(**columns, **tables, **how, verbose=1)
-    return _timed(model, train, "Fitted")
-
-
-def _timed(model, train, what):
-    """Return a recommender fitted on events, and print how long it took."""
-    started = time.perf_counter()
-    model.fit(train)
-    print(f"{what} in {time.perf_counter() - started:.0f} s.")
-    return model
+    with step(what):
+        return TwoTowerRecommender(**columns, **tables, **how, verbose=1).fit(train)
 
 
 def fit_baselines(task, train, seconds=math.inf, seed=0) -> dict:
     """Fit what the recommender is compared with, except popularity of all events.
 
-    ``seconds``: those of its own fit, which EASE must not exceed.
+    ``seconds``: those of its own fit, which EASE must not exceed by much.
     """
     columns = {"user_id": task.user, "item_id": task.item}
     baselines = {}
@@ -47,22 +42,25 @@ def fit_baselines(task, train, seconds=math.inf, seed=0) -> dict:
     if len(times) and (span := times.max() - times.min()):
         popularity = PopularityRecommender(window=span / 10, time=task.time, **columns)
         baselines["recent popularity"] = popularity.fit(train)
-    baselines["item-kNN"] = ItemKNNRecommender(**columns).fit(train)
+    with step("Fitting item-kNN"):
+        baselines["item-kNN"] = ItemKNNRecommender(**columns).fit(train)
+    ease = EASERecommender(max_items=None, **columns)
+    n_items = train[task.item].nunique()
     try:
-        expected = seconds_of_ease(train[task.item].nunique())
-        if expected > seconds:
-            raise ValueError(
-                f"it would take about {expected:,.0f} s, longer than the recommender, "
-                f"which took {seconds:,.0f} s."
-            )
-        baselines["EASE"] = EASERecommender(**columns).fit(train)
-    except ValueError as error:
-        print(f"No comparison with EASE: {error}")
-    if "EASE" in baselines and len(times):
-        ease = EASERecommender(**columns)
+        expected = seconds_of_ease(n_items)
+        if expected > max(seconds, PATIENCE):
+            raise ValueError(f"{n_items:,} items would take about {expected:,.0f} s.")
+        with step("Fitting EASE"):
+            ease.fit(train)
+    except (ValueError, MemoryError) as error:
+        reason = str(error).split(". ")[0].strip(".")  # without advice for Python
+        print(f"No comparison with EASE: {reason}. Leave out rare items to have it.")
+        return baselines
+    baselines["EASE"] = ease
+    if len(times):
         ranked = TwoStageRecommender(ease, time=task.time, random_state=seed)
-        with warnings.catch_warnings():
+        with step(f"Fitting {RANKED}"), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that its ranker does not pay
-            _timed(ranked, train, f"{RANKED} fitted")
+            ranked.fit(train)
         baselines |= {RANKED: ranked} if ranked.blend_ else {}
     return baselines

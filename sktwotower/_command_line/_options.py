@@ -5,50 +5,22 @@ Output: checked options.
 """
 
 import argparse
+import inspect
 from pathlib import Path
 
 from sktwotower import __version__
 from sktwotower._tables._messages import closest
 
-DESCRIPTION = """\
-Train a two-tower recommender, compare it on held-out events with popularity, EASE and
-item-kNN, and recommend.
-
-Without options it uses the shipped purchases of a UK gift shop and takes about two
-minutes on two cores: it fits without the held-out events, and then with them. With
---data it uses your own table: one row per event, several per user.
-With times the model also learns from the order of each user's events, and is compared
-with recent popularity (the last tenth of the time) and with a ranker behind EASE, too.
-
-Several processes can train it together, here or on several machines:
-torchrun --nproc-per-node 2 -m sktwotower
-"""
-EXAMPLES = """\
-examples:
-  python -m sktwotower
-  python -m sktwotower --data plays.csv --user listener --item track
-  python -m sktwotower --data plays.parquet --user listener --item track \\
-      --time played_at --time-format '%d/%m/%Y %H:%M' --item-name title
-  python -m sktwotower --data 'plays/*.parquet' --user listener --item track \\
-      --time played_at
-  python -m sktwotower --data plays.csv --user listener --item track \\
-      --items tracks.csv --users listeners.csv --recommendations top.csv
-  python -m sktwotower --data plays.csv --user listener --item track \\
-      --time played_at --context device,played_at
-
-A folder, a pattern or a URL of Parquet files is learnt from on disk, so that it may be
-larger than memory (pip install 'sktwotower[scale]'); it needs --time.
-"""
 OWN_OPTIONS = [
     ("--data", "FILE", "CSV, TSV or Parquet file; several Parquet files: see below"),
-    ("--user", "COL", "column of the user id"),
-    ("--item", "COL", "column of the item id"),
-    ("--time", "COL", "column of the time; without it rows are in order of time"),
+    ("--user", "COL", "column of the user id (default: the first)"),
+    ("--item", "COL", "column of the item id (default: the next one)"),
+    ("--time", "COL", "column of the time (default: rows are in order of time)"),
     ("--time-format", "FORMAT", "format of its dates, as in pandas.to_datetime"),
     ("--context", "COL,...", "columns that describe the event and not the user"),
     ("--item-name", "COL", "column with item names to show, of --data or --items"),
-    ("--users", "FILE", "table of features of the users, with the column --user"),
-    ("--items", "FILE", "table of features of the items, with the column --item"),
+    ("--users", "FILE", "table of features of the users, with the column of their ids"),
+    ("--items", "FILE", "table of features of the items, with the column of their ids"),
 ]
 
 OUTPUT = Path("sktwotower_output")
@@ -63,15 +35,54 @@ OPTIONS = [
 ]
 
 
+class _Parser(argparse.ArgumentParser):
+    r"""Learn from a table of events what to recommend, and compare on held-out events.
+
+    Without options, the events are the shipped purchases of a UK gift shop. A model of
+    two towers, popularity, item-kNN and EASE learn from the earlier ones. They are
+    compared on the later ones. At the end the two towers learn from all events, and are
+    saved. All of it takes about two minutes on two cores.
+
+    With --data the events are yours: one row per event, several rows per user. The
+    first two columns are the users and the items, unless --user and --item name others.
+    With --time the model learns from the order of events, too. It is then also compared
+    with recent popularity (the last tenth of the time) and with a ranker behind EASE.
+
+    Several processes can train together, on one machine or on several:
+    torchrun --nproc-per-node 2 -m sktwotower
+
+    for example:
+      sktwotower
+      sktwotower --data plays.csv
+      sktwotower --data plays.csv --user listener --item track --time played_at
+      sktwotower --data plays.csv.gz --time played_at --time-format '%d/%m/%Y %H:%M'
+      sktwotower --data plays.csv --items tracks.csv --item-name title \
+          --users listeners.csv --recommendations top.csv
+      sktwotower --data plays.csv --time played_at --context device,played_at
+      sktwotower --data 'plays/*.parquet' --time played_at
+
+    The last one learns from files on disk, which may be larger than memory. It needs
+    --time, and pip install 'sktwotower[scale]'. A folder or a URL will do as well.
+
+    The text has colors on a terminal, if NO_COLOR is not set, or with FORCE_COLOR=1.
+    The exit status is 2 after an error, and 130 after Ctrl-C.
+    """
+
+    def error(self, message):
+        """End with two lines, without the usage, which is longer."""
+        self.exit(2, f"error: {message}\nsktwotower --help shows all options.\n")
+
+
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sktwotower",
+    """Return the parser of the command line, whose help is its docstring."""
+    description, title, examples = inspect.getdoc(_Parser).partition("for example:")
+    parser = _Parser(
+        prog="sktwotower",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
+        description=description,
+        epilog=title + examples,
     )
-    note = "Without --time-format, 05/01/2024 is read month first."
+    note = "Dates such as 05/01/2024 are read month first, if all dates can be."
     own_data = parser.add_argument_group("your own data", note)
     for option, metavar, text in OWN_OPTIONS:
         how = {"type": Path} if option in ("--users", "--items") else {}
@@ -105,8 +116,6 @@ def parse(arguments) -> argparse.Namespace:
     top = args.recommendations
     if top is not None and (top.suffix not in (".csv", ".parquet") or top.is_dir()):
         parser.error(f"--recommendations: {top} must be a .csv or .parquet file")
-    if args.data is not None and (args.user is None or args.item is None):
-        parser.error("--data needs --user and --item, the names of its id columns")
     describing = [*named, args.time_format, args.users, args.items]
     if args.data is None and any(describing):
         parser.error(

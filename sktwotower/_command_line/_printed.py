@@ -5,23 +5,21 @@ Output: text.
 """
 
 from ._models import RANKED
+from ._steps import BOLD, GREEN, RED, YELLOW, styled
 
 # With fewer users, a recall of .1 has a standard error of more than .03.
 FEW_USERS = 100
-COLUMNS = ["recall@10", "recall@20", "ndcg@10", "coverage@10"]
-# Below this recall, a sentence on 100 items would be about fewer than five.
-SMALL = 0.05
+COLUMNS = ["recall@20", "ndcg@20", "coverage@20"]
+COLOR_OF_VERDICT = {"ahead": GREEN, "level": YELLOW, "behind": RED}
 
 
 def meaning(report) -> str:
     """Return the first 20 places of all models of a report in one sentence."""
-    found = report.loc["all", "recall@20"]
-    of = 100 if found.iloc[0] >= SMALL else 1000
-    first, *others = (found * of).items()
-    others = [f"{name} finds {n:.0f}" for name, n in others]
+    (_, first), *others = report.loc["all", "recall@20"].items()
+    others = ", ".join(f"{name} {found:.1%}" for name, found in others)
     return (
-        f"Of {of:,} later events, on average over {_rows(report)}, {first[1]:.0f} are "
-        f"among the first 20 recommendations; {', '.join(others)}."
+        f"The first 20 recommendations contain {first:.1%} of the held-out events, on "
+        f"average over {_rows(report)} ({others})."
     )
 
 
@@ -32,36 +30,58 @@ def _rows(report) -> str:
 
 def show_quality(model, report) -> None:
     """Print the figures of the model and of the baselines, and what they mean."""
-    sentence, note = meaning(report), report.attrs["best_sellers"]
+    sentence, note, whose = meaning(report), report.attrs["best_sellers"], _rows(report)
+    verdict = report.verdict()
     report = report.loc["all"]
-    n_users, whose = int(report["users"].iloc[0]), _rows(report)
-    sizes, has = f"{n_users:,} users", "has"
+    n_users = int(report["users"].iloc[0])
+    sizes = f"{n_users:,} users"
     if whose == "requests":
         n_requests = int(report["requests"].iloc[0])
         sizes += f" in {n_requests:,} requests, each with its context"
-        has = "has and that are not to be found"
     print(
-        f"\nHeld-out events of {sizes}. For each of them all "
-        f"{len(model.item_ids_):,} items were ranked, except those that "
-        f"the user {has}:\n"
+        f"\nHeld-out events of {sizes}. All {len(model.item_ids_):,} items are ranked "
+        "for each, except those that the user has already.\n"
     )
-    print(report[COLUMNS].T.to_string(float_format="{:.4f}".format))
+    table = report[COLUMNS].rename_axis(None).to_string(float_format="{:.4f}".format)
+    header, *rows = table.split("\n")
+    print("\n".join([styled(header, BOLD), *rows]))
     error = report["recall@20 se"].iloc[0]
     print(
-        f"\n{sentence}\nThat is recall@20 (standard error of the first: {error:.1%}).\n"
-        "coverage@10: the share of the catalog that is among the first 10 of some "
-        f"{whose[:-1]}."
+        f"\n{sentence}\nThat is recall@20 (standard error of the first: {error:.1%}). "
+        f"ndcg@20 counts early places more.\ncoverage@20: the share of all items that "
+        f"some {whose[:-1]} gets."
     )
     if note:
         print(note)
     if RANKED in report.index:
-        print(
-            f"{RANKED}: TwoStageRecommender(EASERecommender(), time={model.time!r}) "
-            "orders what EASE finds\nby what is chosen of late. It knows no new items; "
-            "the model that is saved is the first."
-        )
+        call = f"TwoStageRecommender(EASERecommender(), time={model.time!r})"
+        print(f"{RANKED} is {call}. It knows no new items.")
     if n_users < FEW_USERS:
         print("With so few users the figures are not reliable.")
+    if verdict is not None:
+        print("\n" + styled(str(verdict), COLOR_OF_VERDICT[verdict.word]))
+
+
+def show_next_steps(args, task, report) -> None:
+    """Print what to try next with one's own events."""
+    verdict, steps = report.verdict(), []
+    if task.time is None:
+        steps.append("--time COL lets the model learn the order of events.")
+    if task.items is None:
+        steps.append("--items FILE adds words, categories and prices of the items.")
+    if verdict is not None and verdict.word != "ahead":
+        if args.epochs is not None:
+            steps.append(f"Leave out --epochs {args.epochs}, which may be too few.")
+        if "popularity" in verdict.other:
+            steps.append(
+                "Collect more events per user. So far best sellers do as well."
+            )
+        else:
+            steps.append(
+                f"Fit {verdict.other} instead, unless you have new items or features."
+            )
+    if args.data is not None and steps:
+        print("\n- ".join(["What to try next:", *steps]))
 
 
 def show_recommendations(model, task, n_users=3) -> None:
@@ -73,14 +93,15 @@ def show_recommendations(model, task, n_users=3) -> None:
     top = model.recommend(chosen if requests is None else requests, n_neighbors=10)
     for user in chosen:
         last = train.loc[train[task.user] == user, task.item].tail(5)
-        print(f"\n{task.user} {user}, {task.which}{len(last)} of {sizes[user]} items:")
+        has = f"{task.user} {user}, {task.which}{len(last)} of {sizes[user]} items:"
+        print(f"\n{styled(has, BOLD)}")
         for item in last:
             print(f"            {task.name(item)}")
         if task.context:
             print(f"Asked {context_of(task, requests, user)}:")
         print_ranked("recommended", task, top[top[task.user] == user])
     item = train[task.item].value_counts().index[0]
-    print(f"\n{task.item} {task.name(item)}:")
+    print("\n" + styled(f"{task.item} {task.name(item)}:", BOLD))
     print_ranked("similar", task, model.similar_items([item], n_neighbors=5))
 
 

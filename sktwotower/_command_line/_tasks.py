@@ -23,6 +23,8 @@ from ._options import own_columns
 
 # Codes among the shipped purchases that are not goods.
 NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
+ONE_EACH = " Each user has one event, which may be the wrong column: --user."
+FEW_COME_BACK = "Few users come back, or many items are new."
 # Held-out events of those on disk are read into memory: a fifth of all, or so many.
 MAX_TEST_ROWS = 1_000_000
 # Number of users of events on disk, drawn at random, from which examples are chosen.
@@ -42,7 +44,9 @@ class Task:
     items: pd.DataFrame | None = None  # side table of the items
     names: pd.Series | None = None  # name of each item, by its id
     context: list[str] = field(default_factory=list)  # columns that describe the event
-    which = "the last "  # of a user's items, which are shown
+    which: str = (
+        "the last "  # of a user's items, which are shown; "": they have no order
+    )
 
     def known(self) -> dict:
         """Return parameters of a splitter, so that held-out ids are known."""
@@ -55,16 +59,20 @@ class Task:
             splitter = TimeSplit(test_size=0.2, time=self.time, **self.known())
             how = f"the last 20 % by {self.time}"
         else:
-            splitter = LastNSplit(n=0.2, **self.known())
-            how = f"the last 20 % of each {self.user}'s rows"
+            # a fifth of fewer than five rows, rounded down, is none
+            few = self.events[self.user].value_counts().max() < 5
+            splitter = LastNSplit(n=1 if few else 0.2, **self.known())
+            how = f"{self.which}{'one' if few else '20 %'} of each {self.user}'s rows"
+            how += "" if self.which else ", at random"
         try:
             train, test = next(splitter.split(self.events))
         except ValueError as error:
+            n_events, n_users = len(self.events), self.events[self.user].nunique()
             raise ValueError(
                 f"No events can be held out ({how}): their {self.user} and {self.item} "
-                f"must occur in other events. There are {len(self.events):,} events of "
-                f"{self.events[self.user].nunique():,} users and "
-                f"{self.events[self.item].nunique():,} items, which are too few."
+                f"must occur in other events. There are {n_events:,} events of "
+                f"{n_users:,} users and {self.events[self.item].nunique():,} items."
+                f"{'' if n_users < n_events else ONE_EACH}"
             ) from error
         return self.events.iloc[train], self.events.iloc[test], how
 
@@ -102,7 +110,7 @@ class DiskTask(Task):
     """Events on disk: ``events`` is a folder, a pattern or a URL of Parquet files."""
 
     n_events: int = 0
-    which = ""  # the order of a user's items is not shown
+    which: str = ""
 
     def split(self):
         """Return events to learn from, events held out, and how they were chosen."""
@@ -129,10 +137,11 @@ class DiskTask(Task):
 
 
 def _summary(learnt, how, n_held_out, n_used):
-    return (
-        f"Learning from {learnt}. Held out: {how}, {n_held_out:,} events; {n_used:,} "
-        "of these have a known user and item and are used."
+    text = (
+        f"Learning from {learnt}. Held out: {how}, {n_held_out:,} events. Of these, "
+        f"{n_used:,} have a user and an item with earlier events, and are judged."
     )
+    return text if n_used > n_held_out / 2 else f"{text} {FEW_COME_BACK}"
 
 
 def shipped_task() -> Task:
@@ -153,17 +162,41 @@ def shipped_task() -> Task:
 def own_task(args) -> Task:
     """Return the events of the person's own file or files."""
     path, several = args.data, "://" in args.data or glob.has_magic(args.data)
+    on_disk = os.path.isdir(path) or (several and not os.path.isfile(path))
+    if on_disk:
+        with opened(path) as source:
+            events = source.empty
+    else:
+        events = files.read_table(Path(path))
+    choose_ids(args, events.columns)
     users = files.read_side_table(args.users, args.user, "--users")
     items = files.read_side_table(args.items, args.item, "--items")
-    if os.path.isdir(path) or (several and not os.path.isfile(path)):
+    if on_disk:
         return disk_task(args, users, items)
-    return memory_task(args, users, items)
+    return memory_task(args, events, users, items)
 
 
-def memory_task(args, users, items) -> Task:
+def choose_ids(args, columns) -> None:
+    """Take the first columns without another option as --user and --item; print them.
+
+    A column without a name holds the numbers of rows.
+    """
+    taken = {column for _, column in own_columns(args)}
+    free = [c for c in columns if c not in taken and not c.startswith("Unnamed: ")]
+    missing = [side for side in ("user", "item") if getattr(args, side) is None]
+    if len(free) < len(missing):
+        raise ValueError(f"--data: {args.data} has no column left for --{missing[-1]}.")
+    for side, column in zip(missing, free, strict=False):
+        setattr(args, side, column)
+    if missing:
+        print(f"First columns: --user {args.user} --item {args.item} is assumed.")
+
+
+def memory_task(args, events, users, items) -> Task:
     """Return the events of one file; ``users`` and ``items``: side tables or None."""
     path, columns = Path(args.data), [args.user, args.item]
-    events, of_items = files.read_table(path), () if items is None else items
+    of_items = () if items is None else items
+    like_times = [c for c in events.columns if "time" in c.lower()] or ["COL"]
     for option, column in own_columns(args, of_items):
         files.check_column(events, column, option, path)
     if args.time is not None:
@@ -171,6 +204,7 @@ def memory_task(args, users, items) -> Task:
         times = files.read_times(events[args.time], args.time, args.time_format)
         events[args.time] = times
         events = events.sort_values(args.time, kind="stable")
+        print(f"{args.time}: from {times.min()} to {times.max()}.")
     missing = events[columns].isna().any(axis=1)
     if missing.any():
         print(f"{missing.sum():,} rows without {' or '.join(columns)} are left out.")
@@ -197,9 +231,33 @@ def memory_task(args, users, items) -> Task:
         f"{path}: {len(events.drop_duplicates(pair)):,} distinct pairs of {args.user} "
         f"and {args.item}{within if args.context else ''}."
     )
-    events = events.reset_index(drop=True)
     others = {"users": users, "items": items, "names": names, "context": args.context}
-    return Task(path.stem, events, *pair, args.time, **others)
+    if args.time is None and is_sorted(events, *pair):
+        print(
+            f"The rows of most users are sorted by {args.item}, not by time. So events "
+            f"are held out at random. With times use --time {like_times[0]}."
+        )
+        events, others["which"] = events.sample(frac=1, random_state=args.seed), ""
+    elif args.time is None:
+        print(f"Rows count as in order of time. With times use --time {like_times[0]}.")
+    return Task(path.stem, events.reset_index(drop=True), *pair, args.time, **others)
+
+
+def is_sorted(events, user, item) -> bool:
+    """Return whether the rows of most users ascend or descend by item.
+
+    Items are compared as they are, and as text.
+    """
+    shares = []
+    users = pd.factorize(events[user])[0]
+    order = np.argsort(users, kind="stable")
+    users, within = users[order][1:], np.diff(users[order]) == 0
+    for ids in (events[item], events[item].astype(str)):
+        steps = np.diff(pd.factorize(ids, sort=True)[0][order])
+        up, down = (np.bincount(users, way & within) for way in (steps > 0, steps < 0))
+        # five rows or more: by chance, those of one user in 60 are sorted
+        shares += [np.minimum(up, down)[up + down >= 4] == 0]
+    return any(one_way.mean() > 0.5 for one_way in shares if len(one_way))
 
 
 def disk_task(args, users, items) -> DiskTask:

@@ -14,21 +14,40 @@ from sktwotower._records._atomic import replaced_file
 
 from ._cards import cards
 from ._printed import meaning
+from ._steps import step
 
 
 def write_recommendations(model, task, path, k) -> None:
     """Write k recommendations for every user known, with names of the items if any."""
     is_parquet = path.suffix != ".csv"
-    if is_parquet and task.names is None:
-        model.recommend(n_neighbors=k, path=path)
-    else:
-        top = model.recommend(n_neighbors=k)
-        if task.names is not None:
-            top["item_name"] = top[task.item].map(task.names)
-        with replaced_file(path) as file:
-            (top.to_parquet if is_parquet else top.to_csv)(file, index=False)
+    with step(f"Recommending to {len(model.user_ids_):,} users"):
+        if is_parquet and task.names is None:
+            model.recommend(n_neighbors=k, path=path)
+        else:
+            top = model.recommend(n_neighbors=k)
+            if task.names is not None:
+                top["item_name"] = top[task.item].map(task.names)
+            with replaced_file(path) as file:
+                (top.to_parquet if is_parquet else top.to_csv)(file, index=False)
     without = ", without context" if task.context else ""
     print(f"Saved {path}: at most {k} recommendations for each user{without}.")
+    if not is_parquet:
+        warn_of_formulas(top, path)
+
+
+def warn_of_formulas(table, path) -> None:
+    """Print which text a spreadsheet program would take for a formula, if there is any.
+
+    It is not changed: ids must be those of the events.
+    """
+    for column in table.select_dtypes(exclude="number"):
+        cells = table[column].dropna().astype(str)
+        formulas = cells[cells.str.startswith(("=", "+", "-", "@", "\t", "\r"))]
+        if len(formulas):
+            print(
+                f"Careful: a spreadsheet program takes {len(formulas):,} cells of "
+                f"{column} for formulas, such as {formulas.iloc[0]!r}. Import as text."
+            )
 
 
 def make_folders(args) -> None:
@@ -45,22 +64,26 @@ def make_folders(args) -> None:
             ) from None
 
 
-def save(model, picture, page, folder) -> None:
-    """Write the model, the picture (bytes or None) and the page, and say where."""
+def save_report(picture, page, folder, saved) -> None:
+    """Write the picture (bytes or None) and the page; ``saved`` gets their paths."""
+    files = {"report.html": page.encode()}
+    if picture is not None:
+        files["report.png"] = picture
+    for name, content in files.items():
+        with replaced_file(folder / name) as file:
+            file.write(content)
+        saved.append(str(folder / name))
+    print(f"Saved {' and '.join(saved)}: the result as a page.")
+
+
+def save_model(model, folder, saved) -> None:
+    """Write the model, and say where; ``saved`` gets its path."""
     from sktwotower import io  # torch takes seconds to import
 
-    io.dump(model, folder / "model.sktt")
-    print(
-        f"\nSaved {folder / 'model.sktt'} (load it with sktwotower.io.load). "
-        "It has learnt from all events."
-    )
-    if picture is not None:
-        with replaced_file(folder / "report.png") as file:
-            file.write(picture)
-        print(f"Saved {folder / 'report.png'}")
-    with replaced_file(folder / "report.html") as file:
-        file.write(page.encode())
-    print(f"Saved {folder / 'report.html'}, a page with the result and the picture.")
+    path = folder / "model.sktt"
+    io.dump(model, path)
+    saved.append(str(path))
+    print(f"\nSaved {path}: the model of all events, for sktwotower.io.load.")
 
 
 def page(model, task, train, test, report, picture) -> str:
@@ -93,9 +116,9 @@ def draw(model, task, test, baselines) -> bytes | None:
 
     figure = Figure(figsize=(14, 4.5), layout="constrained")
     figure.suptitle(f"{task.title}: {len(test):,} held-out events")
-    displays = RecallCurveDisplay, RecallByPopularityDisplay
-    for display, ax in zip(displays, figure.subplots(1, 2), strict=True):
-        display.from_estimator(model, test, baselines=baselines, ax=ax)
-    file = BytesIO()
-    figure.savefig(file, dpi=120)
+    displays, file = (RecallCurveDisplay, RecallByPopularityDisplay), BytesIO()
+    with step("Drawing the figures"):
+        for display, ax in zip(displays, figure.subplots(1, 2), strict=True):
+            display.from_estimator(model, test, baselines=baselines, ax=ax)
+        figure.savefig(file, dpi=120)
     return file.getvalue()

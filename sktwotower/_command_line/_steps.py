@@ -1,0 +1,64 @@
+"""Lines that say what is being done, for how long, and what a signal has left.
+
+Input: text; signals such as that of Ctrl-C.
+Output: printed text, in color where somebody can see it.
+"""
+
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+
+# Codes of terminals.
+BOLD, RED, GREEN, YELLOW = "1", "31", "32", "33"
+
+
+def styled(text, style) -> str:
+    """Return text in bold or in a color, on a terminal or if FORCE_COLOR is set.
+
+    Not if NO_COLOR is set.
+    """
+    wanted = _is_terminal() or os.environ.get("FORCE_COLOR")
+    if os.environ.get("NO_COLOR") or not wanted:
+        return text
+    return f"\033[{style}m{text}\033[0m"
+
+
+def _is_terminal():
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def step(what):
+    """Print what the block does before it begins, and its seconds when it has ended."""
+    print(f"{what} ...", end="", flush=True)
+    started = time.perf_counter()
+    yield
+    seconds = f"{time.perf_counter() - started:.1f} s"
+    # on a terminal a bar of progress may have taken the line
+    print(f"\r{what}: {seconds}" if _is_terminal() else f" {seconds}", flush=True)
+
+
+@contextmanager
+def stopped_by_signals(saved):
+    """End the block with ``SystemExit`` at Ctrl-C or SIGTERM, and print what it saved.
+
+    Training takes a ``KeyboardInterrupt`` as its own end, after which all would go on.
+    Background jobs ignore SIGINT until a handler is set.
+    """
+
+    def stop(number, frame):
+        raise SystemExit(128 + number)
+
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    except SystemExit:
+        left = f"Saved before: {', '.join(saved)}." if saved else "Nothing was saved."
+        print(f"\nStopped. {left}", flush=True)
+        raise
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
