@@ -10,7 +10,7 @@ import os
 import sys
 
 from sktwotower._command_line import _models, _options, _printed, _tasks, _written
-from sktwotower._command_line._steps import step, stopped_by_signals
+from sktwotower._command_line._steps import step, stopped_by_signal
 from sktwotower.metrics import retrieval_report
 
 
@@ -18,7 +18,7 @@ def main(arguments=None) -> int:
     """Run the command line and return the exit status."""
     args, saved = _options.parse(arguments), []
     try:
-        with joined() as is_first, stopped_by_signals(saved):
+        with joined() as is_first, stopped_by_signal(saved):
             run(args, is_first, saved)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)

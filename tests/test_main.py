@@ -22,7 +22,7 @@ from sktwotower._command_line._models import RANKED, fit_baselines
 from sktwotower._command_line._options import parse
 from sktwotower._command_line._printed import meaning, show_quality
 from sktwotower._command_line._tasks import Task, disk_task, own_task, shipped_task
-from sktwotower._command_line._written import write_recommendations
+from sktwotower._command_line._written import save_report, write_recommendations
 from sktwotower.metrics import retrieval_report
 from tests.two_stage.builders import follows
 
@@ -241,7 +241,7 @@ def test_own_file_without_time_is_compared_explained_and_drawn(plays, tmp_path, 
     models = ["TwoTowerRecommender", "popularity", "item-kNN", "EASE"]
     assert models_of(printed) == models
     said = re.search(r"recommendations contain ([\d.]+)% of", printed)
-    recall = figures_of(printed)["recall@20"][0]
+    recall = figures_of(printed)["recall@20"].iloc[0]
     assert float(said[1]) / 100 == pytest.approx(recall, abs=0.00051)
     assert "coverage@20: the share of all items" in printed
     assert io.load(tmp_path / "out" / "model.sktt").history_kind_ == "pooled"
@@ -430,7 +430,10 @@ def test_module_runs_as_a_program(capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("sktwotower", run_name="__main__")
     assert ended.value.code == 0
-    assert "Without options it uses the shipped purchases" in capsys.readouterr().out
+    assert (
+        "Without options, the events are the shipped purchases"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(
@@ -667,10 +670,10 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"sktwotower {__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["top.csv", "top.parquet"])
-def test_recommendations_that_cannot_be_written_leave_the_old_file(tmp_path, name):
+@pytest.mark.parametrize("name", ["top.csv", "top.parquet", "report.html"])
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, name):
     resource = pytest.importorskip("resource")
-    path, limit = tmp_path / name, resource.RLIMIT_FSIZE
+    path, limit, saved = tmp_path / name, resource.RLIMIT_FSIZE, []
     path.write_text("old")
     rng = np.random.default_rng(0)
     top = pd.DataFrame({"item": range(5000), "score": rng.normal(size=5000)})
@@ -680,10 +683,13 @@ def test_recommendations_that_cannot_be_written_leave_the_old_file(tmp_path, nam
     resource.setrlimit(limit, (1000, before[1]))
     try:
         with pytest.raises(OSError, match=rf"too large: '.*{name}'"):
+            if name == "report.html":
+                save_report(None, "x" * 5000, tmp_path, saved)
             write_recommendations(model, task, path, 3)
     finally:
         resource.setrlimit(limit, before)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    assert not saved
 
 
 def test_names_on_disk_whose_column_is_called_almost_as_that_of_the_items(tmp_path):

@@ -66,10 +66,7 @@ def _read_text(path):
         # rows that end with a separator: pandas took the first column for row names
         table = pd.read_csv(path, **how, index_col=False)
     if all(re.fullmatch(NUMBER, name) for name in table.columns):
-        raise ValueError(
-            "its first line holds numbers, not the names of columns. Put a line such "
-            "as user,item,time before it."
-        )
+        raise ValueError("its first line must be names of columns, not numbers.")
     return table.apply(_with_gaps)
 
 

@@ -11,26 +11,31 @@ from pathlib import Path
 from sktwotower import __version__
 from sktwotower._tables._messages import closest
 
-OWN_OPTIONS = [
-    ("--data", "FILE", "CSV, TSV or Parquet file; several Parquet files: see below"),
-    ("--user", "COL", "column of the user id (default: the first)"),
-    ("--item", "COL", "column of the item id (default: the next one)"),
-    ("--time", "COL", "column of the time (default: rows are in order of time)"),
-    ("--time-format", "FORMAT", "format of its dates, as in pandas.to_datetime"),
-    ("--context", "COL,...", "columns that describe the event and not the user"),
-    ("--item-name", "COL", "column with item names to show, of --data or --items"),
-    ("--users", "FILE", "table of features of the users, with the column of their ids"),
-    ("--items", "FILE", "table of features of the items, with the column of their ids"),
-]
 
-OUTPUT = Path("sktwotower_output")
-SHOWN = "(default: %(default)s)"
-TOP = ".csv or .parquet file of recommendations"
+def names(text) -> list[str]:
+    """Return names of columns, separated by commas."""
+    columns = [name.strip() for name in text.split(",")]
+    if "" in columns:
+        raise argparse.ArgumentTypeError(f"expected COL or COL,COL, got {text!r}")
+    return columns
+
+
+OUTPUT, SHOWN = Path("sktwotower_output"), "(default: %(default)s)"
+N_OF_OWN_DATA = 9  # of the following options
 OPTIONS = [
+    ("--data", None, None, "FILE", "CSV, TSV or Parquet file, or several: see below"),
+    ("--user", None, None, "COL", "column of the user id (default: the first)"),
+    ("--item", None, None, "COL", "column of the item id (default: the next one)"),
+    ("--time", None, None, "COL", "column of the time (default: the order of rows)"),
+    ("--time-format", None, None, "FORMAT", "of dates, as in pandas.to_datetime"),
+    ("--context", names, (), "COL,...", "columns of the event that a request has, too"),
+    ("--item-name", None, None, "COL", "column with names, of --data or --items"),
+    ("--users", Path, None, "FILE", "table of features of the users, with their ids"),
+    ("--items", Path, None, "FILE", "table of features of the items, with their ids"),
     ("--epochs", int, None, "N", "passes over the users (default: auto)"),
     ("--output", Path, OUTPUT, "DIR", f"folder for model, picture and page {SHOWN}"),
-    ("--recommendations", Path, None, "FILE", f"{TOP} for every user"),
-    ("--k", int, 10, "K", f"number of them {SHOWN}"),
+    ("--recommendations", Path, None, "FILE", ".csv or .parquet file for every user"),
+    ("--k", int, 10, "K", f"number of recommendations per user {SHOWN}"),
     ("--seed", int, 0, "N", f"of the random numbers {SHOWN}"),
 ]
 
@@ -83,13 +88,10 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=title + examples,
     )
     note = "Dates such as 05/01/2024 are read month first, if all dates can be."
-    own_data = parser.add_argument_group("your own data", note)
-    for option, metavar, text in OWN_OPTIONS:
-        how = {"type": Path} if option in ("--users", "--items") else {}
-        how = {"type": names, "default": []} if option == "--context" else how
-        own_data.add_argument(option, metavar=metavar, help=text, **how)
-    for option, kind, default, name, text in OPTIONS:
-        parser.add_argument(option, type=kind, default=default, metavar=name, help=text)
+    own = parser.add_argument_group("your own data", note)
+    for place, (option, kind, default, name, text) in enumerate(OPTIONS):
+        group = own if place < N_OF_OWN_DATA else parser
+        group.add_argument(option, type=kind, default=default, metavar=name, help=text)
     version = f"sktwotower {__version__}"
     parser.add_argument("--version", action="version", version=version)
     return parser
@@ -107,10 +109,9 @@ def parse(arguments) -> argparse.Namespace:
     named = own_columns(args)
     if args.output.exists() and not args.output.is_dir():
         parser.error(f"--output: {args.output} is not a folder")
-    if args.epochs is not None and args.epochs < 1:
-        parser.error("--epochs must be at least 1")
-    if args.k < 1:
-        parser.error("--k must be at least 1")
+    for option, number in (("--epochs", args.epochs), ("--k", args.k)):
+        if number is not None and number < 1:
+            parser.error(f"{option} must be at least 1")
     if not 0 <= args.seed < 2**32:
         parser.error("--seed must be at least 0 and less than 2**32")
     top = args.recommendations
@@ -149,11 +150,3 @@ def own_columns(args, of_items=()) -> list[tuple[str, str]]:
         named.append(("--item-name", args.item_name))
     named += [("--context", column) for column in args.context]
     return [(option, column) for option, column in named if column is not None]
-
-
-def names(text) -> list[str]:
-    """Return names of columns, separated by commas."""
-    columns = [name.strip() for name in text.split(",")]
-    if "" in columns:
-        raise argparse.ArgumentTypeError(f"expected COL or COL,COL, got {text!r}")
-    return columns

@@ -45,11 +45,9 @@ def show_quality(model, report) -> None:
     table = report[COLUMNS].rename_axis(None).to_string(float_format="{:.4f}".format)
     header, *rows = table.split("\n")
     print("\n".join([styled(header, BOLD), *rows]))
-    error = report["recall@20 se"].iloc[0]
     print(
-        f"\n{sentence}\nThat is recall@20 (standard error of the first: {error:.1%}). "
-        f"ndcg@20 counts early places more.\ncoverage@20: the share of all items that "
-        f"some {whose[:-1]} gets."
+        f"\n{sentence}\nThat is recall@20; ndcg@20 counts early places more. "
+        f"coverage@20: the share of\nall items that some {whose[:-1]} gets."
     )
     if note:
         print(note)
@@ -64,22 +62,18 @@ def show_quality(model, report) -> None:
 
 def show_next_steps(args, task, report) -> None:
     """Print what to try next with one's own events."""
-    verdict, steps = report.verdict(), []
-    if task.time is None:
-        steps.append("--time COL lets the model learn the order of events.")
-    if task.items is None:
-        steps.append("--items FILE adds words, categories and prices of the items.")
-    if verdict is not None and verdict.word != "ahead":
-        if args.epochs is not None:
-            steps.append(f"Leave out --epochs {args.epochs}, which may be too few.")
-        if "popularity" in verdict.other:
-            steps.append(
-                "Collect more events per user. So far best sellers do as well."
-            )
-        else:
-            steps.append(
-                f"Fit {verdict.other} instead, unless you have new items or features."
-            )
+    verdict, epochs = report.verdict(), args.epochs
+    is_ahead = verdict is None or verdict.word == "ahead"
+    popular = not is_ahead and "popularity" in verdict.other
+    steps = {
+        "--time COL lets the model learn the order of events.": task.time is None,
+        "--items FILE adds words, categories and prices.": task.items is None,
+        f"Leave out --epochs {epochs}, which may be too few.": not is_ahead and epochs,
+        "Collect more events per user. So far best sellers do as well.": popular,
+    }
+    if not is_ahead and not popular:
+        steps[f"Fit {verdict.other}, unless you have new items or features."] = True
+    steps = [step for step, is_apt in steps.items() if is_apt]
     if args.data is not None and steps:
         print("\n- ".join(["What to try next:", *steps]))
 

@@ -41,18 +41,17 @@ def step(what):
 
 
 @contextmanager
-def stopped_by_signals(saved):
-    """End the block with ``SystemExit`` at Ctrl-C or SIGTERM, and print what it saved.
+def stopped_by_signal(saved):
+    """End the block with ``SystemExit`` at Ctrl-C, and print what was ``saved``.
 
     Training takes a ``KeyboardInterrupt`` as its own end, after which all would go on.
-    Background jobs ignore SIGINT until a handler is set.
+    Background jobs ignore the signal until a handler is set.
     """
 
     def stop(number, frame):
         raise SystemExit(128 + number)
 
-    numbers = signal.SIGINT, signal.SIGTERM
-    before = [signal.signal(number, stop) for number in numbers]
+    before = signal.signal(signal.SIGINT, stop)
     try:
         yield
     except SystemExit:
@@ -60,5 +59,4 @@ def stopped_by_signals(saved):
         print(f"\nStopped. {left}", flush=True)
         raise
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, before)

@@ -6,6 +6,7 @@ Output: events, their side tables, and how to hold some of them out.
 
 import glob
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -182,13 +183,10 @@ def choose_ids(args, columns) -> None:
     A column without a name holds the numbers of rows.
     """
     taken = {column for _, column in own_columns(args)}
-    free = [c for c in columns if c not in taken and not c.startswith("Unnamed: ")]
-    missing = [side for side in ("user", "item") if getattr(args, side) is None]
-    if len(free) < len(missing):
-        raise ValueError(f"--data: {args.data} has no column left for --{missing[-1]}.")
-    for side, column in zip(missing, free, strict=False):
-        setattr(args, side, column)
-    if missing:
+    free = (c for c in columns if c not in taken and not c.startswith("Unnamed: "))
+    if None in (args.user, args.item):
+        given = args.user, args.item
+        args.user, args.item = (next(free, "") if c is None else c for c in given)
         print(f"First columns: --user {args.user} --item {args.item} is assumed.")
 
 
@@ -196,7 +194,7 @@ def memory_task(args, events, users, items) -> Task:
     """Return the events of one file; ``users`` and ``items``: side tables or None."""
     path, columns = Path(args.data), [args.user, args.item]
     of_items = () if items is None else items
-    like_times = [c for c in events.columns if "time" in c.lower()] or ["COL"]
+    like_times = [c for c in events if re.search("time|date|_at$", c, re.I)] or ["COL"]
     for option, column in own_columns(args, of_items):
         files.check_column(events, column, option, path)
     if args.time is not None:
@@ -244,20 +242,15 @@ def memory_task(args, events, users, items) -> Task:
 
 
 def is_sorted(events, user, item) -> bool:
-    """Return whether the rows of most users ascend or descend by item.
-
-    Items are compared as they are, and as text.
-    """
-    shares = []
+    """Return whether the rows of most users ascend or descend by item."""
     users = pd.factorize(events[user])[0]
     order = np.argsort(users, kind="stable")
     users, within = users[order][1:], np.diff(users[order]) == 0
-    for ids in (events[item], events[item].astype(str)):
-        steps = np.diff(pd.factorize(ids, sort=True)[0][order])
-        up, down = (np.bincount(users, way & within) for way in (steps > 0, steps < 0))
-        # five rows or more: by chance, those of one user in 60 are sorted
-        shares += [np.minimum(up, down)[up + down >= 4] == 0]
-    return any(one_way.mean() > 0.5 for one_way in shares if len(one_way))
+    steps = np.diff(pd.factorize(events[item], sort=True)[0][order])
+    up, down = (np.bincount(users, way & within) for way in (steps > 0, steps < 0))
+    # of five rows or more: by chance, those of one user in 60
+    one_way = np.minimum(up, down)[up + down >= 4] == 0
+    return one_way.sum() > len(one_way) / 2
 
 
 def disk_task(args, users, items) -> DiskTask:

@@ -20,7 +20,7 @@ from ._steps import step
 def write_recommendations(model, task, path, k) -> None:
     """Write k recommendations for every user known, with names of the items if any."""
     is_parquet = path.suffix != ".csv"
-    with step(f"Recommending to {len(model.user_ids_):,} users"):
+    with step("Recommending to all users"):
         if is_parquet and task.names is None:
             model.recommend(n_neighbors=k, path=path)
         else:
@@ -32,10 +32,10 @@ def write_recommendations(model, task, path, k) -> None:
     without = ", without context" if task.context else ""
     print(f"Saved {path}: at most {k} recommendations for each user{without}.")
     if not is_parquet:
-        warn_of_formulas(top, path)
+        warn_of_formulas(top)
 
 
-def warn_of_formulas(table, path) -> None:
+def warn_of_formulas(table) -> None:
     """Print which text a spreadsheet program would take for a formula, if there is any.
 
     It is not changed: ids must be those of the events.
@@ -52,10 +52,8 @@ def warn_of_formulas(table, path) -> None:
 
 def make_folders(args) -> None:
     """Make the folders of all that is written, before minutes are spent on it."""
-    folders = {"--output": args.output}
-    if args.recommendations is not None:
-        folders["--recommendations"] = args.recommendations.parent
-    for option, folder in folders.items():
+    top = args.output if args.recommendations is None else args.recommendations.parent
+    for option, folder in (("--output", args.output), ("--recommendations", top)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

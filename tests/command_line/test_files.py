@@ -1,0 +1,51 @@
+"""Dates as people write them."""
+
+import warnings
+
+import pandas as pd
+import pytest
+
+from sktwotower._command_line._files import read_times
+
+
+@pytest.mark.parametrize(
+    ("written", "days", "said"),
+    [
+        # month first and day first both fit
+        (
+            ["05/01/2024 20:46", "06/01/2024 10:00"],
+            ["2024-05-01", "2024-06-01"],
+            "when: 05/01/2024 20:46 is read as 2024-05-01. If the day comes first: "
+            "--time-format '%d/%m/%Y %H:%M'.\n",
+        ),
+        # a later date shows that the day is first
+        (
+            ["05/01/2024", None, "17/05/2024"],
+            ["2024-01-05", None, "2024-05-17"],
+            "when: 05/01/2024 is read as 2024-01-05.\n",
+        ),
+        (
+            [None, "17/05/2024", "05/06/2024"],
+            [None, "2024-05-17", "2024-06-05"],
+            "when: 17/05/2024 is read as 2024-05-17.\n",
+        ),
+        (
+            ["05/01/2024", "01/17/2024"],
+            ["2024-05-01", "2024-01-17"],
+            "when: 05/01/2024 is read as 2024-05-01.\n",
+        ),
+        (["2024-05-01 09:00 PM"], ["2024-05-01"], ""),
+        (["Jan 5, 2024 10:00 PM"], ["2024-01-05"], ""),
+    ],
+)
+def test_the_order_of_day_and_month_is_said(written, days, said, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = read_times(pd.Series(written, dtype=object), "when")
+    assert [None if pd.isna(d) else f"{d:%Y-%m-%d}" for d in read] == days
+    assert capsys.readouterr().out == said
+
+
+def test_years_of_two_digits_are_not_guessed():
+    with pytest.raises(ValueError, match="05.01.24' can be read month first and day"):
+        read_times(pd.Series(["05.01.24", "17.01.24"]), "when")

@@ -1,0 +1,96 @@
+"""Lines with their time, colors, and the end by Ctrl-C."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from sktwotower.__main__ import main
+from sktwotower._command_line import _models, _written
+from sktwotower._command_line._steps import GREEN, step, stopped_by_signal, styled
+
+
+def test_a_step_is_a_line_with_its_seconds(capsys):
+    with step("Waiting"):
+        assert capsys.readouterr().out == "Waiting ..."
+        time.sleep(0.06)
+    seconds = float(capsys.readouterr().out.removesuffix(" s\n"))
+    assert 0.1 <= seconds < 30  # of .06 s and more, rounded
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environment", "is_colored"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+        (False, {"FORCE_COLOR": "1"}, True),
+        (False, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_color_is_for_terminals(monkeypatch, is_terminal, environment, is_colored):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal, raising=False)
+    assert styled("fine", GREEN) == ("\033[32mfine\033[0m" if is_colored else "fine")
+
+
+@pytest.fixture
+def plays(tmp_path):
+    """Each of 12 users has chosen eight of ten items, in no order."""
+    rows = [f"{u},{(u + 3 * n) % 10}" for u in range(12) for n in range(8)]
+    path = tmp_path / "plays.csv"
+    path.write_text("\n".join(["listener,track", *rows]))
+    return path
+
+
+# jobs in the background ignore the signal
+@pytest.mark.parametrize(
+    ("before", "n_fits"), [(signal.SIG_IGN, 0), (signal.default_int_handler, 1)]
+)
+def test_ctrl_c_ends_with_what_was_saved(
+    plays, tmp_path, monkeypatch, capsys, before, n_fits
+):
+    fit, fits = _models.fit, []
+
+    def interrupted(*args, **params):
+        if len(fits) == n_fits:
+            os.kill(os.getpid(), signal.SIGINT)
+        fits.append(fit(*args, **params))
+        return fits[-1]
+
+    monkeypatch.setattr(_models, "fit", interrupted)
+    monkeypatch.setattr(_written, "draw", lambda *args: None)
+    set_before = signal.signal(signal.SIGINT, before)
+    try:
+        arguments = ["--data", str(plays), "--epochs", "1", "--output", str(tmp_path)]
+        assert main(arguments) == 130
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, set_before)
+    *_, last = capsys.readouterr().out.splitlines()
+    page = tmp_path / "report.html"
+    left = f"Saved before: {page}." if n_fits else "Nothing was saved."
+    assert last == f"Stopped. {left}"
+    assert page.exists() == (n_fits > 0) and not (tmp_path / "model.sktt").exists()
+
+
+def test_training_does_not_take_ctrl_c_as_its_own_end(plays, monkeypatch, capsys):
+    class Stopping:
+        def on_epoch_end(self, *args, **kwargs):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    from sktwotower.towers import _callbacks
+
+    monkeypatch.setattr(_callbacks._ProgressBar, "on_epoch_end", Stopping.on_epoch_end)
+    with pytest.raises(SystemExit) as ended, stopped_by_signal([]):
+        from sktwotower import TwoTowerRecommender
+
+        X = [(u, (u + n) % 9) for u in range(20) for n in range(4)]
+        TwoTowerRecommender(max_epochs=3, embedding_dim=4, verbose=1).fit(X)
+    assert ended.value.code == 130
+    assert capsys.readouterr().out == "\nStopped. Nothing was saved.\n"

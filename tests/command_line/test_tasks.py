@@ -1,0 +1,173 @@
+"""Which columns are taken, which rows are held out, and what is said of it."""
+
+import gzip
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktwotower._command_line._options import parse
+from sktwotower._command_line._tasks import Task, is_sorted, own_task
+
+
+def task_of(tmp_path, table, *options):
+    path = tmp_path / "plays.csv"
+    table.to_csv(path, index=False)
+    return own_task(parse(["--data", str(path), *options]))
+
+
+TABLE = pd.DataFrame({"who": [1, 1, 2], "what": list("aba"), "at": [3, 4, 5]})
+
+
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [
+        ([], ("who", "what")),
+        (["--user", "what"], ("what", "who")),
+        (["--item", "who"], ("what", "who")),
+        (["--time", "who"], ("what", "at")),
+        (["--context", "what"], ("who", "at")),
+    ],
+)
+def test_the_first_free_columns_are_the_ids(tmp_path, capsys, options, taken):
+    task = task_of(tmp_path, TABLE, *options)
+    assert (task.user, task.item) == taken
+    said = "First columns: --user {} --item {} is assumed.\n".format(*taken)
+    assert said in capsys.readouterr().out
+
+
+def test_columns_that_are_named_are_not_announced(tmp_path, capsys):
+    task_of(tmp_path, TABLE, "--user", "what", "--item", "who")
+    assert "assumed" not in capsys.readouterr().out
+
+
+def test_numbers_of_rows_are_no_ids(tmp_path):
+    task = task_of(tmp_path, TABLE.reset_index(names=""))
+    assert (task.user, task.item) == ("who", "what")
+
+
+def test_one_column_is_too_few(tmp_path):
+    with pytest.raises(ValueError, match="--item: .*plays.csv has no column '', but"):
+        task_of(tmp_path, TABLE[["who"]])
+
+
+def test_the_first_columns_of_files_on_disk(tmp_path):
+    pytest.importorskip("duckdb")
+    TABLE.to_parquet(tmp_path / "a.parquet")
+    task = own_task(parse(["--data", str(tmp_path), "--time", "who"]))
+    assert (task.user, task.item) == ("what", "at")
+
+
+def rows(*items_by_user):
+    """Return one event for each item of each user, in turn."""
+    pairs = [(u, i) for u, items in enumerate(items_by_user) for i in items]
+    return pd.DataFrame(pairs, columns=["u", "i"])
+
+
+UP, DOWN, MIXED = [1, 2, 5, 7, 9], [9, 7, 5, 2, 1], [1, 9, 2, 7, 5]
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([UP, UP, MIXED], True),
+        ([UP, DOWN, MIXED], True),  # two of three, each one way
+        ([UP, MIXED], False),  # one of two is not most
+        ([UP[:4]] * 9, False),  # of four rows one in twelve is sorted by chance
+        ([MIXED], False),
+        ([[10, 9, 100, 11, 2]], False),
+        ([], False),
+    ],
+)
+def test_rows_that_are_sorted_by_item(items, expected):
+    events = rows(*items)
+    assert is_sorted(events, "u", "i") == expected
+    # nor does it matter how rows of several users are mixed
+    mixed = events.iloc[np.argsort(events.groupby("u").cumcount(), kind="stable")]
+    assert is_sorted(mixed, "u", "i") == expected
+    assert (
+        is_sorted(events.assign(i=events["i"].map("{:03d}".format)), "u", "i")
+        == expected
+    )
+
+
+def test_of_sorted_rows_a_random_part_is_held_out(tmp_path, capsys):
+    table = rows(*[range(10)] * 50).assign(created_at=0)
+    train, test, how = task_of(tmp_path, table).split()
+    said = capsys.readouterr().out
+    assert "The rows of most users are sorted by i, not by time. So events are" in said
+    assert "With times use --time created_at." in said
+    assert how == "20 % of each u's rows, at random"
+    assert len(test) == 100 and (test.groupby("u").size() == 2).all()
+    # of the last rows, 45 of 50 in the mean would be later than of the first
+    assert 20 < (test["i"] < 5).sum() < 80
+    assert not set(map(tuple, train.to_numpy())) & set(map(tuple, test.to_numpy()))
+    again = task_of(tmp_path, table).split()[1]
+    assert again.equals(test)
+    assert not task_of(tmp_path, table, "--seed", "1").split()[1].equals(test)
+
+
+def test_with_times_sorted_rows_are_held_out_by_time(tmp_path):
+    table = rows(*[range(u, u + 10) for u in range(5)])
+    table["t"] = table.groupby("u").cumcount()
+    assert is_sorted(table, "u", "i")
+    task = task_of(tmp_path, table, "--time", "t")
+    assert set(task.split()[1]["t"]) == {8, 9} and task.which == "the last "
+
+
+def test_order_of_rows_is_assumed_and_that_is_said(tmp_path, capsys):
+    task = task_of(tmp_path, rows(MIXED, MIXED[::-1]))
+    assert "Rows count as in order of time. With times use" in capsys.readouterr().out
+    _, test, how = task.split()
+    assert how == "the last 20 % of each u's rows" and test["i"].tolist() == [5, 1]
+
+
+def test_of_few_rows_the_last_one_is_held_out():
+    events = rows([1, 2, 3], [3, 1], [2, 3])
+    _, test, how = Task("", events, "u", "i").split()
+    assert how == "the last one of each u's rows" and test["i"].tolist() == [3, 1, 3]
+
+
+def test_users_with_one_event_each_are_the_reason(tmp_path):
+    task = task_of(tmp_path, pd.DataFrame({"row": range(9), "item": [1, 2, 3] * 3}))
+    with pytest.raises(ValueError, match="Each user has one event, which may be the"):
+        task.split()
+
+
+@pytest.mark.parametrize(("n_later", "is_said"), [(2, True), (1, False)])
+def test_few_users_that_come_back_are_named(n_later, is_said):
+    events = rows([1, 2, 3, 4], [1, 2, 3], [1]).assign(t=[1, 1, 1, 2] * 2)
+    task = Task("", events, "u", "i", "t")
+    said = task.summary(events[:6], events[: 3 - n_later], "some")
+    assert ("Few users come back, or many items are new." in said) == is_said
+    assert f"some, 2 events. Of these, {3 - n_later} have a user and an item" in said
+
+
+def test_the_span_of_times_is_printed(tmp_path, capsys):
+    table = TABLE.assign(at=["17/05/2024", "05/06/2024", None])
+    task_of(tmp_path, table, "--time", "at")
+    said = capsys.readouterr().out
+    assert "at: from 2024-05-17 00:00:00+00:00 to 2024-06-05 00:00:00+00:00." in said
+    assert "1 rows without who or what or at are left out." in said
+
+
+def test_text_that_gzip_compressed(tmp_path):
+    path = tmp_path / "plays.tsv.gz"
+    path.write_bytes(gzip.compress(TABLE.to_csv(index=False, sep="\t").encode()))
+    assert own_task(parse(["--data", str(path)])).events["what"].tolist() == list("aba")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("plays.xlsx", b"PK", "must be .* A spreadsheet program saves a sheet as"),
+        ("u.tsv", b"196\t242\n186\t302\n", "first line must be names of columns"),
+        ("plays.csv.gz", b"who,what\n1,a\n", "does not read as a table: Not a gzip"),
+        ("cut.csv.gz", gzip.compress(b"who,what\n1,a\n")[:-9], "as a table: .*ended"),
+    ],
+)
+def test_files_that_are_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"--data: .*{re.escape(name)} .*{message}"):
+        own_task(parse(["--data", str(tmp_path / name)]))
