@@ -48,7 +48,7 @@ def temperature():
         f"{_auto.auto_temperature(n, True):.2f} for {n:,}" for n in [20_000, 50_000]
     )
     return (
-        f"falls with the number of items that have events: {figures}. Without times, "
+        f"falls with the number of items with events: {figures}. Without times, "
         f"and above {_auto.LARGE_CATALOG:,} items, it is higher: {large}. With "
         f"`time` and {_auto.EVENTS_FOR_HIDDEN_LAYER} or more events per item it is "
         f"at most {_auto.HIDDEN_LAYER_TEMPERATURE}"
@@ -57,16 +57,15 @@ def temperature():
 
 def share_of_filter():
     """Return what the share of a linear filter is, in words."""
-    figures = " and ".join(
-        f"{_filter.auto_share(*counts):.2f} for {counts[0]} events per user and "
-        f"{counts[1]} per item"
+    figures = ", ".join(
+        f"{_filter.auto_share(*counts):.2f} for {counts[0]} and {counts[1]}"
         for counts in [(20, 10), (120, 220)]
     )
     return (
-        f"without times it follows how many events users and items have: {figures}. It "
-        f"is 0 below {MIN_SVD_EVENTS:,} events, with `embedding_dim` below "
-        f"{_filter.MIN_LENGTH}, or with at most {2 * _auto.WIDTH} users or items. With "
-        "`time`: the table above"
+        "without times it grows with the mean number of events of users and of items: "
+        f"{figures}. It is 0 below {MIN_SVD_EVENTS:,} events and with `embedding_dim` below "
+        f"{_filter.MIN_LENGTH}. It is also 0 with at most {2 * _auto.WIDTH} users or "
+        "items. With `time`: the table above"
     )
 
 
@@ -106,10 +105,10 @@ def rows_of_others():
         ],
         [
             "cold_item_weight",
-            f"the best of {cold} in a short fit, or the highest of them that has "
-            f"{_pilots.ENOUGH:.0%} of its gain; 1 if fewer than "
-            f"{_pilots.MIN_COLD_SHARE:.0%} of the items are cold, it gains less than "
-            f"{_pilots.MIN_COLD_GAIN:.0%}, or there are more than "
+            f"the best of {cold} in a short fit. A higher one of them is taken if it "
+            f"has {_pilots.ENOUGH:.0%} of the gain. It is 1 if fewer than "
+            f"{_pilots.MIN_COLD_SHARE:.0%} of the items are cold, or the gain is below "
+            f"{_pilots.MIN_COLD_GAIN:.0%}. It is also 1 above "
             f"{_catalog_index.MAX_EXACT_ITEMS:,} items",
             "cold_item_weight_",
         ],

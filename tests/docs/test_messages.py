@@ -1,4 +1,4 @@
-"""The messages that docs/guide/troubleshooting.md quotes are those of the package."""
+"""The messages that docs/guide/messages.md quotes are those of the package."""
 
 import ast
 import re
@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-QUOTED = re.compile(r"^`(.+)`$", re.MULTILINE)
+QUOTED = re.compile(r"^- `(.+)`<br>$", re.MULTILINE)
 
 
 def quoted():
-    text = (ROOT / "docs/guide/troubleshooting.md").read_text("utf-8")
+    text = (ROOT / "docs/guide/messages.md").read_text("utf-8")
     return [message.strip() for message in QUOTED.findall(text)]
 
 
