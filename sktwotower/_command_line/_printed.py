@@ -46,8 +46,8 @@ def show_quality(model, report) -> None:
     header, *rows = table.split("\n")
     print("\n".join([styled(header, BOLD), *rows]))
     print(
-        f"\n{sentence}\nThat is recall@20; ndcg@20 counts early places more. "
-        f"coverage@20: the share of\nall items that some {whose[:-1]} gets."
+        f"\n{sentence}\nThat is recall@20; ndcg@20 counts early places more.\n"
+        f"coverage@20: the share of all items that some {whose[:-1]} gets."
     )
     if note:
         print(note)

@@ -34,7 +34,11 @@ def step(what):
     """Print what the block does before it begins, and its seconds when it has ended."""
     print(f"{what} ...", end="", flush=True)
     started = time.perf_counter()
-    yield
+    try:
+        yield
+    except BaseException:
+        print()
+        raise
     seconds = f"{time.perf_counter() - started:.1f} s"
     # on a terminal a bar of progress may have taken the line
     print(f"\r{what}: {seconds}" if _is_terminal() else f" {seconds}", flush=True)

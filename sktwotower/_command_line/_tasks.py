@@ -24,7 +24,7 @@ from ._options import own_columns
 
 # Codes among the shipped purchases that are not goods.
 NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
-ONE_EACH = " Each user has one event, which may be the wrong column: --user."
+ONE_EACH = " Each user has one event. Is --user the right column?"
 FEW_COME_BACK = "Few users come back, or many items are new."
 # Held-out events of those on disk are read into memory: a fifth of all, or so many.
 MAX_TEST_ROWS = 1_000_000
@@ -187,6 +187,8 @@ def choose_ids(args, columns) -> None:
     if None in (args.user, args.item):
         given = args.user, args.item
         args.user, args.item = (next(free, "") if c is None else c for c in given)
+        if not args.item:
+            raise ValueError(f"--data: {args.data} has no second column for --item.")
         print(f"First columns: --user {args.user} --item {args.item} is assumed.")
 
 
@@ -233,11 +235,11 @@ def memory_task(args, events, users, items) -> Task:
     if args.time is None and is_sorted(events, *pair):
         print(
             f"The rows of most users are sorted by {args.item}, not by time. So events "
-            f"are held out at random. With times use --time {like_times[0]}."
+            f"are held out at random. If there are times, use --time {like_times[0]}."
         )
         events, others["which"] = events.sample(frac=1, random_state=args.seed), ""
     elif args.time is None:
-        print(f"Rows count as in order of time. With times use --time {like_times[0]}.")
+        print(f"Rows are taken as in order of time, without --time {like_times[0]}.")
     return Task(path.stem, events.reset_index(drop=True), *pair, args.time, **others)
 
 

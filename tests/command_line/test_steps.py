@@ -19,6 +19,12 @@ def test_a_step_is_a_line_with_its_seconds(capsys):
     assert 0.1 <= seconds < 30  # of .06 s and more, rounded
 
 
+def test_a_step_that_fails_ends_its_line(capsys):
+    with pytest.raises(ValueError, match="broken"), step("Waiting"):
+        raise ValueError("broken")
+    assert capsys.readouterr().out == "Waiting ...\n"
+
+
 @pytest.mark.parametrize(
     ("is_terminal", "environment", "is_colored"),
     [

@@ -48,7 +48,7 @@ def test_numbers_of_rows_are_no_ids(tmp_path):
 
 
 def test_one_column_is_too_few(tmp_path):
-    with pytest.raises(ValueError, match="--item: .*plays.csv has no column '', but"):
+    with pytest.raises(ValueError, match="--data: .*plays.csv has no second column"):
         task_of(tmp_path, TABLE[["who"]])
 
 
@@ -97,7 +97,7 @@ def test_of_sorted_rows_a_random_part_is_held_out(tmp_path, capsys):
     train, test, how = task_of(tmp_path, table).split()
     said = capsys.readouterr().out
     assert "The rows of most users are sorted by i, not by time. So events are" in said
-    assert "With times use --time created_at." in said
+    assert "If there are times, use --time created_at." in said
     assert how == "20 % of each u's rows, at random"
     assert len(test) == 100 and (test.groupby("u").size() == 2).all()
     # of the last rows, 45 of 50 in the mean would be later than of the first
@@ -118,7 +118,10 @@ def test_with_times_sorted_rows_are_held_out_by_time(tmp_path):
 
 def test_order_of_rows_is_assumed_and_that_is_said(tmp_path, capsys):
     task = task_of(tmp_path, rows(MIXED, MIXED[::-1]))
-    assert "Rows count as in order of time. With times use" in capsys.readouterr().out
+    assert (
+        "Rows are taken as in order of time, without --time COL."
+        in capsys.readouterr().out
+    )
     _, test, how = task.split()
     assert how == "the last 20 % of each u's rows" and test["i"].tolist() == [5, 1]
 
@@ -131,7 +134,9 @@ def test_of_few_rows_the_last_one_is_held_out():
 
 def test_users_with_one_event_each_are_the_reason(tmp_path):
     task = task_of(tmp_path, pd.DataFrame({"row": range(9), "item": [1, 2, 3] * 3}))
-    with pytest.raises(ValueError, match="Each user has one event, which may be the"):
+    with pytest.raises(
+        ValueError, match="Each user has one event. Is --user the right"
+    ):
         task.split()
 
 
