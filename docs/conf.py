@@ -25,6 +25,7 @@ extensions = [
     "added_in",
     "display_pictures",
     "guide_pages",
+    "live_report",
     "markdown_marks",
     "more_links",
     "notebook_gallery",

@@ -1,0 +1,74 @@
+"""Fit on the shipped purchases, and store the report that the first page shows.
+
+Call: ``python docs/landing.py``, about a minute of one core. It writes ``landing.json``
+next to itself, from which ``_ext/live_report.py`` draws the report. The figures of
+EASE and best sellers are those of ``benchmarks/results/next.jsonl``, as the split is.
+"""
+
+import inspect
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from sktwotower import (
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+    TwoTowerRecommender,
+    __version__,
+)
+from sktwotower._command_line._cards import cards
+from sktwotower._command_line._tasks import Task
+from sktwotower.datasets import load_online_retail
+from sktwotower.metrics import retrieval_report
+from sktwotower.model_selection import TimeSplit
+
+STORED = Path(__file__).with_name("landing.json")
+
+
+def reported():
+    """Return the report, and three customers as cards."""
+    shop = load_online_retail()
+    X = shop.data[["customer", "product", "time"]]
+    X = X.drop_duplicates(["customer", "product"])
+    split = TimeSplit(0.2, time="time", drop_unseen_users=True, drop_unseen_items=True)
+    train, test = (X.iloc[rows] for rows in next(split.split(X)))
+
+    model = TwoTowerRecommender(time="time", random_state=0).fit(train)
+    recent = PopularityRecommender(time="time", window=pd.Timedelta(days=3))
+    baselines = {
+        "EASE": EASERecommender().fit(train),
+        "item-kNN": ItemKNNRecommender().fit(train),
+        "best sellers of 3 days": recent.fit(train),
+    }
+    report = retrieval_report(model, test, k=20, baselines=baselines)
+    report.attrs["split"] = (
+        f"A gift shop in the UK, first purchases of a product: {len(X):,}. The latest "
+        f"fifth is hidden: {len(X) - len(train):,}. {len(test):,} of them are of a "
+        "customer and a product that occur before, and are used."
+    )
+    names = shop.products.set_index("product")["description"].str.capitalize()
+    task = Task("", X, "customer", "product", "time", names=names)
+    return report, cards(model, task, train, test)
+
+
+def main():
+    """Store the report with the code that has made it."""
+    report, of_customers = reported()
+    figures = report.round(6)
+    stored = {
+        "version": __version__,
+        "code": inspect.getsource(reported),
+        "index": [*figures.index],
+        "columns": [*figures.columns],
+        "figures": figures.to_numpy().tolist(),
+        "attrs": report.attrs,
+        "cards": of_customers,
+    }
+    STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    print(report)
+
+
+if __name__ == "__main__":
+    main()
