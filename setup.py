@@ -137,15 +137,23 @@ setup(
             "pyspark>=4.3",
             "ray[data]>=2.60",
         ],
+        # the site, and the scripts of examples/gallery that it runs
         "docs": [
+            "duckdb>=1.5",
+            "fastapi>=0.115",
+            "lightgbm>=4.5",
             "matplotlib>=3.8",
             "myst-nb>=1.3",
             "numpydoc>=1.8",
+            "pyarrow>=15",
             "pydata-sphinx-theme>=0.16",
+            "qdrant-client>=1.12",
             "sphinx>=8.1",
             "sphinx-copybutton>=0.5.2",
             "sphinx-design>=0.6.1",
+            "sphinx-gallery>=0.22",
             "sphinx-mathjax-offline>=0.0.2",
+            "uvicorn>=0.37",
         ],
         "benchmark": [
             "faiss-cpu>=1.8",

@@ -2,8 +2,8 @@
 Forget a user
 =============
 
-A customer wants to be forgotten. ``forget_users`` removes id, purchases and weights from
-the model, and all others get the same answers as before.
+A customer wants to be forgotten. ``forget_users`` removes the id, the purchases and the
+weights. All others get the same answers as before.
 """
 
 import matplotlib.pyplot as plt

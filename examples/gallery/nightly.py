@@ -17,8 +17,8 @@ X = shop.data[["customer", "product", "time"]].drop_duplicates(["customer", "pro
 model = TwoTowerRecommender(max_epochs=10, embedding_dim=64, random_state=0)
 
 # %%
-# The first half of the purchases is learnt at once. Then come two weeks after the other:
-# they are to be found by models that have not seen them, and are learnt afterwards.
+# The first half of the purchases is learnt at once. Then every two weeks are a test:
+# models that have not seen their purchases rank the products. Then they are learnt.
 
 _, ax = plt.subplots(layout="constrained")
 PrequentialDisplay.from_estimator(

@@ -2,8 +2,8 @@
 Vectors of texts
 ================
 
-A language model turns a description into a vector. A column of such vectors is a
-feature like any other, and a product that nobody has bought yet finds its relatives.
+A language model turns a description into a vector. A column of vectors is a feature, so
+that a product without buyers has relatives.
 """
 
 import matplotlib.pyplot as plt

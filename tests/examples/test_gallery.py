@@ -1,0 +1,55 @@
+"""What all scripts of the gallery have; .ci/run executes them."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "examples" / "gallery"
+PATHS = sorted(FOLDER.glob("*.py"))
+INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def texts(source):
+    """Return the title and the text of the docstring, and the comments of the cells."""
+    title, line, text = ast.get_docstring(ast.parse(source)).split("\n", 2)
+    assert line == "=" * len(title)
+    cells = re.findall(r"^# %%\n((?:# .+\n)+)", source, re.MULTILINE)
+    return title, text, [cell.replace("# ", "") for cell in cells]
+
+
+def longest_sentence(text):
+    return max(len(each.split()) for each in re.split(r"(?<=[.:?])\s", text))
+
+
+def n_calls(source, name):
+    calls = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call))
+    return sum(ast.unparse(call.func) == name for call in calls)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_script_is_short_has_a_title_plain_sentences_and_one_picture(path):
+    source = path.read_text(encoding="utf-8")
+    assert len(source.splitlines()) < 60
+    _, text, cells = texts(source)
+    assert all(longest_sentence(each) <= 20 for each in (text, *cells))
+    assert n_calls(source, "plt.subplots") == n_calls(source, "plt.show") == 1
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_the_index_has_its_title_text_and_picture(path):
+    title, text, _ = texts(path.read_text(encoding="utf-8"))
+    line = " ".join(text.split()).replace("``", "`")
+    assert f"[{title}]({path.name}) | {line} |" in INDEX
+    picture = FOLDER / "thumbnails" / f"{path.stem}.png"
+    assert f'src="thumbnails/{picture.name}"' in INDEX
+    assert picture.stat().st_size < 40_000
+
+
+def test_the_index_has_no_others_and_ci_runs_all():
+    assert set(re.findall(r"\((\w+\.py)\)", INDEX)) == {path.name for path in PATHS}
+    assert len(list((FOLDER / "thumbnails").iterdir())) == len(PATHS) >= 20
+    for file in (".ci/run", ".github/workflows/tests.yml"):
+        assert "examples/gallery/*.py" in (ROOT / file).read_text(encoding="utf-8")
