@@ -42,6 +42,6 @@ def test_readme_is_short_and_its_links_lead_somewhere():
 def test_readme_commands_are_those_of_ci():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "pip install '.[plot]' && python -m sktwotower" in readme
+    assert "pip install '.[plot]' && sktwotower\n" in readme
     commands = re.findall(r"^pip install .*&& pytest.*$", readme, flags=re.MULTILINE)
     assert len(commands) == 1 and f"\n{commands[0]}\n" in ci

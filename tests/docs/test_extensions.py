@@ -37,8 +37,9 @@ def on_page():
         ("start.md", "start.md"),
         ("glossary.md#event", "glossary.md#event"),
         ("../_static/how_it_works.svg", "../_static/how_it_works.svg"),
-        ("../../benchmarks/README.md#protocols", "../benchmarks.md#protocols"),
+        ("../protocols.md#data", "../protocols.md#data"),
         ("../../CHANGELOG.md", "../changelog.md"),
+        ("../../benchmarks/README.md", f"{URL}/blob/main/benchmarks/README.md"),
         ("../../notebooks/1_quickstart.ipynb", "../examples/1_quickstart.ipynb"),
         ("../../notebooks/README.md", "../examples/index.rst"),
         ("../../examples/service.py", f"{URL}/blob/main/examples/service.py"),
@@ -54,10 +55,10 @@ def test_links_of_a_page_of_the_guide(on_page, link, expected):
 
 
 def test_links_of_a_file_that_a_page_includes(on_page):
-    text = "[tune](../docs/guide/tune.md) [fill](fill.py) [top](README.md)"
-    found = on_page(text, "benchmarks/README.md", "benchmarks.md")
-    fill = f"{URL}/blob/main/benchmarks/fill.py"
-    assert found == f"[tune](guide/tune.md) [fill]({fill}) [top](benchmarks.md)"
+    text = "[tune](docs/guide/tune.md) [setup](setup.py) [top](CHANGELOG.md)"
+    found = on_page(text, "CHANGELOG.md", "changelog.md")
+    setup = f"{URL}/blob/main/setup.py"
+    assert found == f"[tune](guide/tune.md) [setup]({setup}) [top](changelog.md)"
 
 
 def test_pictures_follow_the_theme(on_page):
