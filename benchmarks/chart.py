@@ -201,6 +201,7 @@ def draw(found, path, is_dark):
     n_lines = sum(map(len, GROUPS.values())) + len(GROUPS)
     style = {"svg.fonttype": "none", "svg.hashsalt": "results", "font.size": 8.5}
     style |= {"text.color": ink.text, "xtick.color": ink.quiet}
+    style |= {"axes.facecolor": "none"}
     with plt.rc_context(style):
         figure, panels = plt.subplots(
             ncols=2, figsize=(8.5, 0.33 * n_lines + 1.1), width_ratios=(2.1, 1)
@@ -220,7 +221,9 @@ def draw(found, path, is_dark):
             "Description": json.dumps(found, separators=(",", ":")),
         }
         metadata |= {"Title": "NDCG and seconds of fit of each system and data set"}
-        figure.savefig(path, transparent=True, metadata=metadata)
+        # where only the light one is shown, it can be read on any background
+        ground = "none" if is_dark else "white"
+        figure.savefig(path, facecolor=ground, metadata=metadata)
         plt.close(figure)
 
 
