@@ -15,7 +15,7 @@ from sktwotower.metrics import retrieval_report
 
 
 def main(arguments=None) -> int:
-    """Run the command line and return the exit status."""
+    """Run the command line and return the exit status; Ctrl-C raises ``SystemExit``."""
     args, saved = _options.parse(arguments), []
     try:
         with joined() as is_first, stopped_by_signal(saved):
@@ -23,8 +23,6 @@ def main(arguments=None) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except SystemExit as stopped:  # by a signal
-        return stopped.code
     return 0
 
 

@@ -10,6 +10,8 @@ import sys
 import time
 from contextlib import contextmanager
 
+# Exit status of a process that Ctrl-C has ended.
+STOPPED = 128 + signal.SIGINT
 # Codes of terminals.
 BOLD, RED, GREEN, YELLOW = "1", "31", "32", "33"
 
@@ -51,11 +53,7 @@ def stopped_by_signal(saved):
     Training takes a ``KeyboardInterrupt`` as its own end, after which all would go on.
     Background jobs ignore the signal until a handler is set.
     """
-
-    def stop(number, frame):
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGINT, stop)
+    before = signal.signal(signal.SIGINT, lambda *_: sys.exit(STOPPED))
     try:
         yield
     except SystemExit:

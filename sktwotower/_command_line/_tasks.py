@@ -172,9 +172,8 @@ def own_task(args) -> Task:
     choose_ids(args, events.columns)
     users = files.read_side_table(args.users, args.user, "--users")
     items = files.read_side_table(args.items, args.item, "--items")
-    if on_disk:
-        return disk_task(args, users, items)
-    return memory_task(args, events, users, items)
+    sides = users, items
+    return disk_task(args, *sides) if on_disk else memory_task(args, events, *sides)
 
 
 def choose_ids(args, columns) -> None:

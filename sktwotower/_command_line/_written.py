@@ -64,13 +64,11 @@ def make_folders(args) -> None:
 
 def save_report(picture, page, folder, saved) -> None:
     """Write the picture (bytes or None) and the page; ``saved`` gets their paths."""
-    files = {"report.html": page.encode()}
-    if picture is not None:
-        files["report.png"] = picture
-    for name, content in files.items():
-        with replaced_file(folder / name) as file:
-            file.write(content)
-        saved.append(str(folder / name))
+    for name, content in (("report.html", page.encode()), ("report.png", picture)):
+        if content is not None:
+            with replaced_file(folder / name) as file:
+                file.write(content)
+            saved.append(str(folder / name))
     print(f"Saved {' and '.join(saved)}: the result as a page.")
 
 

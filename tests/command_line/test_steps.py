@@ -74,7 +74,9 @@ def test_ctrl_c_ends_with_what_was_saved(
     set_before = signal.signal(signal.SIGINT, before)
     try:
         arguments = ["--data", str(plays), "--epochs", "1", "--output", str(tmp_path)]
-        assert main(arguments) == 130
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 130
         assert signal.getsignal(signal.SIGINT) is before
     finally:
         signal.signal(signal.SIGINT, set_before)
