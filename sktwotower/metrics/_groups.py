@@ -13,7 +13,7 @@ from scipy import sparse
 
 from sktwotower._tables._sparse import column_counts, ones_at
 
-from ._hits import compared, find_hits, mean_over_users, per_user_values, standard_error
+from ._hits import compared, find_hits, mean_over_users, per_user_values
 from ._places import OF_ITEMS, gini, head_of, row_diversity, row_means
 from ._ranking import first_rows
 
@@ -138,10 +138,6 @@ class GroupRanking:
         share = share if self.item_counts.any() else np.nan  # all of them, or not known
         right = self.hits[:, :k][cold].mean() if share > 0 else np.nan
         return {f"cold_share@{k}": share, f"cold_precision@{k}": right}
-
-    def error(self, values):
-        """Return the standard error of the mean of values of this group, (n_users,)."""
-        return standard_error(values, self.owners)
 
     def _filled(self, k):
         """Return the user and the item of each filled place, (n_entries,) each."""

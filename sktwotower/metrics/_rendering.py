@@ -177,8 +177,9 @@ def _html(frame, layout):
     lines = [f"<thead><tr><th></th>{head}</tr></thead>"]
     for group, size, rows in _groups(frame, layout):
         head = f"<b>{escape(group)}</b> <small>{size}</small>"
-        span = len(titles) + 1
-        lines.append(f"<tr class='group'><th colspan='{span}'>{head}</th></tr>")
+        lines.append(
+            f"<tr class='group'><th colspan='{len(titles) + 1}'>{head}</th></tr>"
+        )
         best = rows[[*layout.with_interval, *layout.plain]].max()
         for place, (name, row) in enumerate(rows.iterrows()):
             cells = ""
@@ -226,13 +227,11 @@ def _cold_items(frame, name):
     """Yield a sentence on the places that cold items take in the lists of a model."""
     row = frame.loc["all"].iloc[0]
     for k in frame.attrs["k"]:
-        if row[f"cold_share@{k}"] > 0:
+        cold, all_items = row[f"cold_precision@{k}"], row[f"precision@{k}"]
+        right = f"of these places {cold:.1%} are right, of all {k} {all_items:.1%}."
+        if "cold items" not in frame.index:
             right = "no held-out event is of such an item."
-            if "cold items" in frame.index:
-                right = (
-                    f"of these places {row[f'cold_precision@{k}']:.1%} are right, of "
-                    f"all {k} on average {row[f'precision@{k}']:.1%}."
-                )
+        if row[f"cold_share@{k}"] > 0:
             yield (
                 f"Items without an event in training take {row[f'cold_share@{k}']:.1%} "
                 f"of the first {k} places of {name}; {right}"

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower._tables._messages import check_count, closest
 
 from ._groups import OF_ALL_LISTS, OF_LISTS, GroupRanking, everyone
-from ._hits import PER_USER
+from ._hits import PER_USER, standard_error
 from ._ranking import HeldOutRanking
 
 METRICS = [*PER_USER, *OF_ALL_LISTS, *OF_LISTS]
@@ -219,8 +219,8 @@ class _RetrievalScorer:
             params = {p: value for p, value in self.params.items() if p in options}
             scores[f"{name}@{k}"] = table.mean(name, k, **params)
             if self.standard_error and name not in OF_ALL_LISTS:
-                error = table.error(table.values(name, k, **params))
-                scores[f"{name}@{k} se"] = float(error)
+                values = table.values(name, k, **params)
+                scores[f"{name}@{k} se"] = float(standard_error(values, table.owners))
         return next(iter(scores.values())) if self.one else scores
 
     def __repr__(self):
