@@ -2,8 +2,8 @@
 How many users does an A/B test need?
 =====================================
 
-The smaller the gain, the more users must be asked. How much users differ is known from
-the past.
+The smaller the gain, the more users a test needs. Past purchases show how much users
+differ.
 """
 
 import matplotlib.pyplot as plt

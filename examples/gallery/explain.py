@@ -2,8 +2,8 @@
 Why this product?
 =================
 
-A score is a sum of what was bought before and of the words of the product. ``explain``
-returns the parts in words. Blue parts are purchases, orange ones belong to the product.
+A score is a sum of parts: past purchases, and words of the product. ``explain`` returns
+them in words. Blue parts are purchases, orange ones belong to the product.
 """
 
 import matplotlib.pyplot as plt

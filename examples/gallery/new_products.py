@@ -3,7 +3,7 @@ Products that nobody has bought yet
 ===================================
 
 Half of the products are hidden from the model, as if they came tomorrow. Their names
-are enough to find buyers. Best sellers say nothing of them.
+are enough to find buyers. Popularity says nothing about them.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 A ranker of LightGBM behind the search
 ======================================
 
-The first stage finds candidates, and LightGBM puts them into order. The picture shows
-what it looks at. Without LightGBM the ranker is that of scikit-learn.
+The first stage retrieves candidates, and LightGBM orders them. The picture shows which
+features it uses. Without LightGBM the ranker is that of scikit-learn.
 """
 
 import matplotlib.pyplot as plt

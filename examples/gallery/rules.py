@@ -2,8 +2,8 @@
 Rules of a shop
 ===============
 
-Only what costs at most five pounds, and no more than two of a kind: ``where=`` and
-``max_per=`` belong to the request. So rules can change without a new fit.
+A list may hold products up to five pounds only, and two of a kind at most. ``where=``
+and ``max_per=`` belong to the request, so rules change without a new fit.
 """
 
 import matplotlib.pyplot as plt

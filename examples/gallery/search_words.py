@@ -2,8 +2,8 @@
 One search, two shoppers
 ========================
 
-Two shoppers search for the same word, and each gets an own order. The words are the
-context of the request. ``examples/search.py`` compares this with a search of texts.
+Two shoppers search for the same word, and each gets a list of their own. The words are
+the context of the request. ``examples/search.py`` compares this with a search of texts.
 """
 
 import matplotlib.pyplot as plt

@@ -2,7 +2,7 @@
 The hour of the request
 =======================
 
-Tea in the morning, beer in the evening: the same person wants other things at other
+Coffee in the morning, beer in the evening: the same person wants other things at other
 hours. The hour is the context of the request.
 """
 

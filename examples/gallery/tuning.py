@@ -2,8 +2,8 @@
 The first parameter to tune
 ===========================
 
-``temperature`` says how much the hardest candidates count. A search over it is that of
-scikit-learn, with splits in time.
+A low ``temperature`` stresses the candidates with the highest scores. Scikit-learn's
+search compares its values, with splits in time.
 """
 
 import matplotlib.pyplot as plt
