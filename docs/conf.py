@@ -23,6 +23,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "added_in",
+    "clickable_maps",
     "display_pictures",
     "guide_pages",
     "live_report",
