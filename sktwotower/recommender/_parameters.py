@@ -262,7 +262,7 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
 
     Notes
     -----
-    The page "How it works" of the guide has all formulas, and their references.
+    The page "Formulas" of the guide has them all, with their references.
 
     A request in another thread gets the answer of the model before or after a call
     that changes it, never a mixture. Calls that change the model must not overlap.

@@ -56,7 +56,7 @@ def test_values_are_those_of_the_code(script, monkeypatch):
 
 
 def test_the_formulas_have_the_numbers_of_the_code():
-    text = (DOCS / "guide" / "how_it_works.md").read_text("utf-8")
+    text = (DOCS / "guide" / "formulas.md").read_text("utf-8")
     factor, power, lowest = _auto.TEMPERATURE
     formula = (
         rf"T = {factor} \, M^{{-1/{1 / power:g}}}, \quad \text{{at least }} {lowest}"
@@ -68,7 +68,7 @@ def test_the_formulas_have_the_numbers_of_the_code():
 
 
 def test_the_drawing_of_contexts_has_the_numbers_of_the_code():
-    text = (DOCS / "guide" / "how_it_works.md").read_text("utf-8")
+    text = (DOCS / "guide" / "formulas.md").read_text("utf-8")
     text = re.sub(r"\s+", " ", text)
     batches, clock = _request_batches, _request_clock
     assert f"drawn with probability 1/{1 / batches.DRAWN:g}, or" in text
@@ -85,7 +85,7 @@ def test_the_drawing_of_contexts_has_the_numbers_of_the_code():
 
 
 def test_how_much_contexts_count_has_the_numbers_of_the_code():
-    text = (DOCS / "guide" / "how_it_works.md").read_text("utf-8")
+    text = (DOCS / "guide" / "formulas.md").read_text("utf-8")
     assert rf"s = \min(1, \sqrt{{{_context_layer.STEPS} / n}})" in text
     assert f"k / (k + {_context_shares.USERS})" in text
     assert rf"\sum_i t_i > {_context_shares.SIGNIFICANT:g} \sqrt" in text
