@@ -11,6 +11,7 @@ import pandas as pd
 
 from sktwotower._tables._messages import check_count
 from sktwotower.metrics._groups import GroupRanking, everyone
+from sktwotower.metrics._hits import standard_error
 
 from ._style import Display, line_style, round_numbers, two_tables
 
@@ -223,4 +224,4 @@ def _recalls(ranking, indices, k):
     judged = GroupRanking(ranking, everyone(ranking), indices[:, :k])
     hits = np.pad(judged.hits, [(0, 0), (0, k - judged.hits.shape[1])])
     recall = np.cumsum(hits, axis=1) / judged.n_relevant[:, None]
-    return recall.mean(axis=0), judged.error(recall)
+    return recall.mean(axis=0), standard_error(recall, judged.owners)
