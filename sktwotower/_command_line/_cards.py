@@ -24,12 +24,11 @@ def cards(model, task, train, test) -> str:
     known = known[known[user].isin(users)]
     known = known.drop_duplicates([user, task.item], keep="last")
     chosen = typical_users(known[user].value_counts())
-    asked = test[test[user].isin(chosen)].drop_duplicates(user)
-    top = model.recommend(asked[[user, *task.context]], n_neighbors=10)
-    items = [table.groupby(user)[task.item].agg(list) for table in (known, top, test)]
-    return "".join(
-        _card(task, one, *(of.get(one, []) for of in items)) for one in chosen
-    )
+    later = test[test[user].isin(chosen)]
+    asked = later.drop_duplicates(user)[[user, *task.context]]
+    tables = known, model.recommend(asked, n_neighbors=10), later
+    parts = [table.groupby(user)[task.item].agg(list) for table in tables]
+    return "".join(_card(task, u, *(p.get(u, []) for p in parts)) for u in chosen)
 
 
 def _card(task, user, known, top, later):
