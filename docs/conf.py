@@ -74,6 +74,7 @@ html_copy_source = False
 html_theme_options = {
     "logo": {"text": "sktwotower"},
     "github_url": "https://github.com/sktwotower/sktwotower",
+    "navbar_center": ["first_links", "navbar-nav"],
     "header_links_before_dropdown": 5,
     "show_toc_level": 2,
     "navigation_with_keys": False,
