@@ -63,9 +63,9 @@ def share_of_filter():
     )
     return (
         "without times it grows with the mean number of events of users and of items: "
-        f"{figures}. It is 0 below {MIN_SVD_EVENTS:,} events and with `embedding_dim` below "
-        f"{_filter.MIN_LENGTH}. It is also 0 with at most {2 * _auto.WIDTH} users or "
-        "items. With `time`: the table above"
+        f"{figures}. It is 0 below {MIN_SVD_EVENTS:,} events and with `embedding_dim` "
+        f"below {_filter.MIN_LENGTH}. It is 0 with at most {2 * _auto.WIDTH} users "
+        "or items, too. With `time`: the table above"
     )
 
 

@@ -11,12 +11,15 @@ names, in a folder of their own. A block that prints is followed by its output::
     2
     ```
 
-A comment in front of a block says that it is not run and why, or what is replaced in
-it when the tests run it (several such comments may follow one another)::
+A comment in front of a block says that it is not run and why, what is replaced in it
+when the tests run it, or that their smaller data give lines of another kind (several
+such comments may follow one another)::
 
     <!-- not run: needs a GPU -->
 
     <!-- in tests: n_iter=20 -> n_iter=2 -->
+
+    <!-- in tests: the output differs -->
 """
 
 import contextlib
@@ -47,6 +50,7 @@ class Block:
     output: str | None
     not_run: str | None
     replaced: tuple
+    differs: bool  # in tests, also in its first line or the number of lines
 
 
 def block_of(match):
@@ -60,8 +64,11 @@ def block_of(match):
         output=None if output is None else textwrap.dedent(output).strip("\n"),
         not_run=reasons[0] if reasons else None,
         replaced=tuple(
-            tuple(text.split(" -> ")) for kind, text in said if kind == "in tests"
+            tuple(text.split(" -> "))
+            for kind, text in said
+            if kind == "in tests" and " -> " in text
         ),
+        differs=("in tests", "the output differs") in said,
     )
 
 

@@ -51,11 +51,10 @@ class VectorizerParameters(VersionedMixin, TransformerMixin, BaseEstimator):
 class TowerVectorizer(VectorizerParameters):
     """Turn a table of users or items into one sparse row per entity.
 
-    Each column of the table becomes a block of output columns whose rows have norm
-    1 (numbers and dates: about 1), so that no column dominates the sum of embeddings
-    that the first layer of a tower computes. How a column is encoded, its *kind*, is
-    chosen in `fit` from its dtype and content. `kinds_` shows the choice and `kinds`
-    overrides it.
+    Each column of the table becomes a block of output columns. The rows of a block
+    have norm 1 (numbers and dates: about 1), so that no column dominates the others.
+    `fit` chooses how a column is encoded, its *kind*, by its dtype and content.
+    `kinds_` shows the choice and `kinds` overrides it.
 
     Parameters
     ----------

@@ -26,9 +26,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     r"""Retrieve candidates with a recommender, then rank them with a classifier.
 
     The retriever finds ``n_candidates`` items in the whole catalog. The ranker orders
-    them by features of each pair: rank and score, popularity, age of the item, the
-    user's history, similarity to past items, what follows them, columns of the side
-    tables.
+    them by features of each pair of user and item: rank and score, popularity, age of
+    the item, similarity to past items. It also reads the columns of the side tables.
 
     >>> import numpy as np
     >>> from sktwotower import PopularityRecommender, TwoStageRecommender

@@ -11,9 +11,10 @@ PICTURE = re.compile(r"!\[[^]]*\]\([^)]*\)")
 LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 CODE = re.compile(r"(`+).+?\1|\$[^$\n]+\$", re.DOTALL)
 FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+HEADING = re.compile(r"^(#+ .*)$", re.MULTILINE)
 RULE = re.compile(r"^\|[-:| ]+\|$", re.MULTILINE)
 # Parts that end without a stop: paragraphs, items of a list, headings, cells.
-PARTS = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )|\n(?=#)|(?<!\\)\|")
+PARTS = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )|(?<!\\)\|")
 ENDS = re.compile(r"(?<=[.!?])[)\"*_]*\s+(?=[A-Z(\"*_\d`$])")
 WORD = re.compile(r"\w[\w.,'’@%+-]*")
 
@@ -22,7 +23,7 @@ def text_of(markdown):
     """Return the text of a page: code in a line is one word, blocks are none."""
     for pattern in (FRONT, CODE_BLOCK, COMMENT, PICTURE, RULE):
         markdown = pattern.sub("\n\n", markdown)
-    markdown = CODE.sub("Code", markdown)
+    markdown = CODE.sub("Code", HEADING.sub(r"\n\1\n", markdown))
     return HTML.sub("\n\n", LINK.sub(r"\1", markdown))
 
 

@@ -1,0 +1,109 @@
+"""What users read has sentences that can be read at once."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import sktwotower
+from sktwotower._command_line._options import make_parser
+from tests.docs.prose import n_words, sentences, text_of, visible
+
+ROOT = Path(__file__).parents[2]
+LONGEST = 30
+GUIDE = {path.stem: path for path in sorted(ROOT.glob("docs/guide/*.md"))}
+PAGES = {"README": ROOT / "README.md", **GUIDE}
+# Pages that look something up, or list what there is.
+LISTS = {"glossary", "index", "coming_from"}
+MAX_VISIBLE = 1200
+# Pages that are still longer than this, or have longer sentences.
+NOT_YET = {"cold_start", "coming_from", "glossary", "how_it_works", "next_item"}
+NOT_YET |= {"request", "serve", "text_vectors", "two_stages"}
+
+
+def too_long(sentences, longest=LONGEST):
+    """Return the sentences with more words, each with their number."""
+    return [f"{n_words(s)} words: {s}" for s in sentences if n_words(s) > longest]
+
+
+def summary(thing):
+    """Return the first paragraphs of a docstring, up to its first section."""
+    text = re.split(r"\n[A-Z][\w ]+\n-{3,}\n", inspect.getdoc(thing))[0]
+    text = re.sub(r"^(?:>>> .*\n(?:.+\n)*|\.\. .*$)", "", f"{text}\n", flags=re.M)
+    return text.replace("``", "`")
+
+
+def faults(name):
+    """Return what is wrong with a page: sentences, its length, its opening."""
+    text = PAGES[name].read_text("utf-8")
+    found = too_long(sentences(text))
+    if name in LISTS or name not in GUIDE:
+        return found
+    if (n := n_words(text_of(visible(text)))) > MAX_VISIBLE:
+        found.append(f"{n} words that are not folded")
+    opening = text.partition("\n## ")[0]
+    if not re.match(r"# .+\n\n(?:!\[|<picture>|<a )", opening):
+        found.append("no picture comes first")
+    if "```" not in opening:
+        found.append("no code comes before the first heading")
+    return found
+
+
+def public_classes():
+    """Return the public classes, by name."""
+    return {
+        name: getattr(sktwotower, name)
+        for name in sktwotower.__all__
+        if inspect.isclass(getattr(sktwotower, name))
+    }
+
+
+@pytest.mark.parametrize("name", sorted(set(PAGES) - NOT_YET))
+def test_a_page_answers_one_question_in_short_sentences(name):
+    assert faults(name) == []
+
+
+def test_pages_that_are_done_are_taken_off_the_list():
+    assert [name for name in NOT_YET if not faults(name)] == []
+
+
+@pytest.mark.parametrize("name", public_classes())
+def test_sentences_of_a_class_are_short(name):
+    assert too_long(sentences(summary(public_classes()[name]))) == []
+
+
+def test_sentences_of_the_command_line_are_short():
+    parser = make_parser()
+    helps = [action.help for action in parser._actions if action.help]
+    epilog = re.sub(r"^ .*$", "", parser.epilog or "", flags=re.MULTILINE)  # code
+    texts = [parser.description or "", epilog, *helps]
+    assert len(helps) > 10
+    assert too_long(s for text in texts for s in sentences(text)) == []
+
+
+LONG = " ".join(["word"] * 31)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"It is {LONG}.", 1),
+        (f"It is so. {LONG}. It ends.", 1),
+        (f"- {LONG[:80]}\n- {LONG[:80]}", 0),
+        (f"| {LONG[:100]} | {LONG[:100]} |", 0),
+        (f"# Title\nA {LONG[:140]}.\nA {LONG[:60]}.", 0),
+        (f"```python\n{LONG}\n```", 0),
+        (f"![{LONG}](a.svg)\n\n<!-- {LONG} -->", 0),
+        (f"It is `{LONG}` and [a link]({LONG}).", 0),
+        (f"<details><summary>A</summary>\n\n{LONG}\n\n</details>", 1),
+    ],
+)
+def test_long_sentences_are_found(text, found):
+    assert len(too_long(sentences(text))) == found
+
+
+def test_folded_text_is_not_counted():
+    text = "One two.\n\n<details><summary>Three</summary>\n\nfour five\n\n</details>\n"
+    assert n_words(text_of(visible(text))) == 3
+    assert n_words(text_of(text)) == 5
