@@ -63,11 +63,11 @@ def test_links_of_a_file_that_a_page_includes(on_page):
 
 def test_pictures_follow_the_theme(on_page):
     text = (
-        '<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="../docs/'
-        '_static/a_dark.svg">\n  <img alt="A" src="../docs/_static/a.svg" width="9">\n'
+        '<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="docs/'
+        '_static/a_dark.svg">\n  <img alt="A" src="docs/_static/a.svg" width="9">\n'
         "</picture>"
     )
-    assert on_page(text, "benchmarks/README.md", "benchmarks.md") == (
+    assert on_page(text, "CHANGELOG.md", "changelog.md") == (
         '<img class="only-light" alt="A" src="_static/a.svg" width="9">'
         '<img class="only-dark dark-light" alt="A" src="_static/a_dark.svg" width="9">'
     )
