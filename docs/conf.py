@@ -22,6 +22,7 @@ extensions = [
     "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "added_in",
     "clickable_maps",
     "display_pictures",
@@ -35,6 +36,7 @@ extensions = [
     "repository_links",
 ]
 exclude_patterns = ["_build", "_ext", "_templates", "**.ipynb_checkpoints"]
+exclude_patterns += ["examples/gallery/*.ipynb"]  # to download
 templates_path = ["_templates"]
 
 # Text in single backticks is a name, which links to its entry if it has one.
@@ -56,6 +58,20 @@ myst_dmath_allow_space = False
 myst_dmath_allow_digits = False
 myst_fence_as_directive = ["math"]
 myst_heading_anchors = 3
+
+# Short scripts, which are run while the site is built.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "examples/gallery",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "gallery_style.place_in_index",
+    "reset_modules": ("gallery_style.apply",),
+    "thumbnail_size": (420, 294),
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": 3600,  # seconds are those of a machine of CI
+}
 
 # Outputs are not to be copied.
 copybutton_selector = "div:not(.output) > div.highlight > pre"

@@ -36,6 +36,10 @@ def page_by_file(docs=DOCS):
     for notebook in (docs.parent / "notebooks").glob("*.ipynb"):
         found[notebook] = docs / "examples" / notebook.name
     found[docs.parent / "notebooks" / "README.md"] = docs / "examples" / "index.rst"
+    gallery = docs.parent / "examples" / "gallery"
+    for script in gallery.glob("*.py"):
+        found[script] = docs / "examples" / "gallery" / f"{script.stem}.rst"
+    found[gallery / "README.md"] = docs / "examples" / "gallery" / "index.rst"
     return pages | found
 
 

@@ -42,6 +42,8 @@ def on_page():
         ("../../benchmarks/README.md", f"{URL}/blob/main/benchmarks/README.md"),
         ("../../notebooks/1_quickstart.ipynb", "../examples/1_quickstart.ipynb"),
         ("../../notebooks/README.md", "../examples/index.rst"),
+        ("../../examples/gallery/rules.py", "../examples/gallery/rules.rst"),
+        ("../../examples/gallery/README.md", "../examples/gallery/index.rst"),
         ("../../examples/service.py", f"{URL}/blob/main/examples/service.py"),
         ("https://example.org/a.md", "https://example.org/a.md"),
         ("#here", "#here"),
