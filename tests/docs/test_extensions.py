@@ -1,12 +1,14 @@
 """What is done to pages in Markdown before Sphinx shows them."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
+MAP = DOCS / "guide" / "which_model.md"
 URL = "https://example.org/repository"
 
 
@@ -102,3 +104,55 @@ def test_names_and_outputs_are_marked():
     assert linked == ["model.fit", "retrieval_report", "EASERecommender"]
     blocks = page.findall(nodes.literal_block)
     assert [b["classes"] for b in blocks] == [[], ["output"], [], [], []]
+
+
+def test_drawings_with_links_are_put_into_the_page():
+    maps = importlib.import_module("clickable_maps")
+
+    class Builder:
+        def get_relative_uri(self, start, target):
+            return "" if start == target else f"{start}>{target}.html"
+
+    def shown(page):
+        return maps.drawing(DOCS / "_static" / "which_model.svg", page, Builder())
+
+    text = shown("guide/which_model")
+    assert text.startswith('<div class="map"><svg') and "../guide" not in text
+    anchors = set(re.findall(r'href="#([^"]+)"', text))
+    headings = re.findall("^## (.+)$", MAP.read_text("utf-8"), re.MULTILINE)
+    slugs = {
+        re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings
+    }
+    assert len(anchors) == 6 and anchors <= slugs
+    assert 'href="index>guide/which_model.html#nothing-is-known"' in shown("index")
+    assert maps.drawing(DOCS / "_static" / "icon.svg", "index", Builder()) is None
+
+
+def test_groups_of_parameters_are_folded():
+    from docutils import nodes
+
+    lists = importlib.import_module("parameter_lists")
+
+    def entry(name, kind=""):
+        kinds = [nodes.classifier("", kind)] if kind else []
+        text = nodes.definition("", nodes.paragraph("", f"What {name} is."))
+        return nodes.definition_list_item("", nodes.term("", name), *kinds, text)
+
+    entries = [entry("Cold items"), entry("weight, share", "float"), entry("Running")]
+    entries = nodes.definition_list("", *entries, entry("seed", "int"))
+    field = nodes.field(
+        "", nodes.field_name("", "Parameters"), nodes.field_body("", entries)
+    )
+    assert lists.add_anchors(field, "A") == {
+        "weight": "A-weight",
+        "share": "A-weight",
+        "seed": "A-seed",
+    }
+    assert lists.fold_groups(field, "A")
+    raw = [node.astext() for node in field[1] if isinstance(node, nodes.raw)]
+    assert raw[0] == (
+        '<details class="fold" id="A-Cold-items"><summary><b>Cold items</b> '
+        "<span>weight, share</span></summary>"
+    )
+    assert [text.startswith("<details") for text in raw] == [True, False] * 2
+    assert not lists.fold_groups(nodes.field("", nodes.field_name("", "x")), "A")
