@@ -2,9 +2,10 @@
 
 Input: docstrings in which a capitalized word on a line of its own opens a group of
 parameters, and sections of any length.
-Output: an anchor for each parameter, and a link to it from the list of those that
-matter most; groups, long lists of attributes and long notes that are folded until a
-reader opens them; signatures that end in an ellipsis where the list has all of it.
+Output: an example in front of the parameters; an anchor for each parameter, and a link
+to it from the list of those that matter most; groups, long lists of attributes and
+long notes that are folded until a reader opens them; signatures that end in an ellipsis
+where the list has all of it.
 """
 
 import html
@@ -117,19 +118,44 @@ def fold_section(field, title):
         found.replace_self(folded(title, names, [found.deepcopy()]))
 
 
+def sections(content):
+    """Return the title of each section of a page, its start and its end."""
+    children, found = content.children, []
+    ends = (nodes.rubric, addnodes.index, addnodes.desc)
+    for start, node in enumerate(children):
+        if isinstance(node, nodes.rubric):
+            rest = range(start + 1, len(children))
+            end = next((n for n in rest if isinstance(children[n], ends)), None)
+            found.append((node.astext(), start, end or len(children)))
+    return found
+
+
+def raise_example(content):
+    """Put examples in front of the parameters, unless an example is there."""
+    children = content.children
+    fields = (
+        n for n, node in enumerate(children) if isinstance(node, nodes.field_list)
+    )
+    first = next(fields, None)
+    places = {title: (start, end) for title, start, end in sections(content)}
+    if first is None or "Examples" not in places:
+        return
+    if any(isinstance(node, nodes.doctest_block) for node in children[:first]):
+        return
+    start, end = places["Examples"]
+    example = children[start:end]
+    del content[start:end]
+    content[first:first] = example
+
+
 def fold_notes(content):
     """Fold the notes of an object if they are long."""
-    children = content.children
-    starts = [n for n, node in enumerate(children) if isinstance(node, nodes.rubric)]
-    ends = [*starts[1:], len(children)]
-    for start, end in reversed(list(zip(starts, ends, strict=True))):
-        body = children[start + 1 : end]
-        members = (n for n, node in enumerate(body) if isinstance(node, addnodes.index))
-        body = body[: next(members, len(body))]
+    for title, start, end in reversed(sections(content)):
+        body = content.children[start + 1 : end]
         words = sum(len(node.astext().split()) for node in body)
-        if children[start].astext() == "Notes" and words > MAX_WORDS:
+        if title == "Notes" and words > MAX_WORDS:
             about = f"{words // 50 * 50} words: what is computed, and how"
-            content[start : start + 1 + len(body)] = folded("Notes", about, body)
+            content[start:end] = folded(title, about, body)
 
 
 def read_object(content, owner):
@@ -145,6 +171,8 @@ def read_object(content, owner):
                 fold_section(field, SECTIONS[name])
     if has_groups:
         link_names(content, anchors)
+    if not isinstance(content.parent.parent, addnodes.desc_content):
+        raise_example(content)
     fold_notes(content)
 
 

@@ -156,3 +156,30 @@ def test_groups_of_parameters_are_folded():
     )
     assert [text.startswith("<details") for text in raw] == [True, False] * 2
     assert not lists.fold_groups(nodes.field("", nodes.field_name("", "x")), "A")
+
+
+def test_examples_come_before_parameters():
+    from docutils import nodes
+
+    lists = importlib.import_module("parameter_lists")
+
+    def page(*before):
+        example = nodes.rubric("", "Examples"), nodes.doctest_block("", ">>> 1 + 1")
+        notes = nodes.rubric("", "Notes"), nodes.paragraph("", "A note.")
+        fields = nodes.field_list()
+        return nodes.container("", *before, fields, *notes, *example)
+
+    def kinds(content):
+        lists.raise_example(content)
+        return [node.astext() or node.tagname for node in content.children]
+
+    notes = ["Notes", "A note."]
+    assert kinds(page()) == ["Examples", ">>> 1 + 1", "field_list", *notes]
+    first = nodes.doctest_block("", ">>> 2")
+    assert kinds(page(first)) == [
+        ">>> 2",
+        "field_list",
+        *notes,
+        "Examples",
+        ">>> 1 + 1",
+    ]
