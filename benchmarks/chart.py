@@ -70,7 +70,7 @@ GROUPS = {
     ],
 }
 
-COUNTING = ["item-kNN", "item-kNN (decay)", "RP3beta", "LightFM"]
+COUNTING = ["item-kNN", "item-kNN (decay)", "RP3beta", "SLIM", "LightFM"]
 COUNTING += ["iALS", f"iALS{CHEAPEST}", "GF-CF", f"GF-CF{CHEAPEST}"]
 
 
@@ -89,7 +89,7 @@ FAMILIES = {
         "s", 4, "#8c959f", "#7d8590", ["popularity", "recent popularity"]
     ),
     "EASE": Family("D", 4.5, "#0969da", "#79c0ff", ["EASE"]),
-    "item-kNN, RP3beta, iALS, GF-CF, LightFM": Family(
+    "item-kNN, RP3beta, SLIM, iALS, GF-CF, LightFM": Family(
         "o", 4.5, "#54aeff", "#388bfd", COUNTING
     ),
     "ridge, Markov chain (last items)": Family(
