@@ -17,6 +17,7 @@ ADDRESSES = {
 SHORT = {
     "ColumnTransformer": "sklearn.compose.ColumnTransformer",
     "GridSearchCV": "sklearn.model_selection.GridSearchCV",
+    "ShuffleSplit": "sklearn.model_selection.ShuffleSplit",
     "clone": "sklearn.base.clone",
 }
 # Methods that several classes have: the page of the first that has it.

@@ -32,6 +32,7 @@ MAIN = "reference/sktwotower.TwoTowerRecommender.html"
 PAGES = [
     "index.html",
     "guide/index.html",
+    "guide/tune.html",
     "larger_than_memory.html",
     "examples/index.html",
     "examples/1_quickstart.html",
@@ -47,9 +48,9 @@ FLAGS = """
 --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
 --disable-background-networking --disable-component-update --window-size=1300,1000
 """.split()
-FAINT, WIDE = (
+BROKEN, FAINT, WIDE = (
     (Path(__file__).parent / f"{name}.js").read_text("utf-8")
-    for name in ("faint", "wide")
+    for name in ("broken", "faint", "wide")
 )
 PHONE = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 
@@ -159,6 +160,7 @@ def test_pages_fit_on_a_phone(phone, page):
     wait(phone, "return document.readyState === 'complete'")
     assert phone.execute_script("return document.documentElement.clientWidth") == 400
     assert phone.execute_script(WIDE) == []
+    assert phone.execute_script(BROKEN) == []
 
 
 def test_formulas_are_drawn(browser):
