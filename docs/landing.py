@@ -1,8 +1,9 @@
-"""Fit on the shipped purchases, and store the report that the first page shows.
+"""Fit on the shipped purchases, and store what pages show of the default model.
 
 Call: ``python docs/landing.py``, about a minute of one core. It writes ``landing.json``
-next to itself, from which ``_ext/live_report.py`` draws the report. The figures of
-EASE and best sellers are those of ``benchmarks/results/next.jsonl``, as the split is.
+next to itself. From it ``_ext/live_report.py`` draws the report of the first page, and
+``_ext/display_pictures.py`` two displays. The figures of EASE and best sellers are
+those of ``benchmarks/results/next.jsonl``, as the split is.
 """
 
 import inspect
@@ -23,12 +24,13 @@ from sktwotower._command_line._tasks import Task
 from sktwotower.datasets import load_online_retail
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import TimeSplit
+from sktwotower.plots import RecallByPopularityDisplay, RecallCurveDisplay
 
 STORED = Path(__file__).with_name("landing.json")
 
 
 def reported():
-    """Return the report, and three customers as cards."""
+    """Return the report, three customers as cards, and two displays."""
     shop = load_online_retail()
     X = shop.data[["customer", "product", "time"]]
     X = X.drop_duplicates(["customer", "product"])
@@ -50,13 +52,27 @@ def reported():
     )
     names = shop.products.set_index("product")["description"].str.capitalize()
     task = Task("", X, "customer", "product", "time", names=names)
-    return report, cards(model, task, train, test)
+    displays = [
+        of.from_estimator(model, test, baselines=baselines)
+        for of in (RecallCurveDisplay, RecallByPopularityDisplay)
+    ]
+    return report, cards(model, task, train, test), displays
+
+
+def parameters_of(display):
+    """Return what a display is made of, tables as dicts of their cells."""
+    return {
+        name: value.round(6).to_dict("split") if hasattr(value, "to_dict") else value
+        for name in type(display).__annotations__
+        for value in [getattr(display, name)]
+    }
 
 
 def main():
     """Store the report with the code that has made it."""
-    report, of_customers = reported()
+    report, of_customers, displays = reported()
     figures = report.round(6)
+    tables = {type(display).__name__: parameters_of(display) for display in displays}
     stored = {
         "version": __version__,
         "code": inspect.getsource(reported),
@@ -65,8 +81,9 @@ def main():
         "figures": figures.to_numpy().tolist(),
         "attrs": report.attrs,
         "cards": of_customers,
+        "displays": tables,
     }
-    STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    STORED.write_text(json.dumps(stored) + "\n", encoding="utf-8")
     print(report)
 
 

@@ -1,18 +1,23 @@
 """Draws the picture of each display, for its page and for the reference's index.
 
-Input: `PICTURES`, a call for each display, with names of display_example.py.
+Input: `PICTURES`, a call for each display, with names of display_example.py; for some
+the figures of a larger fit, stored by docs/landing.py.
 Output: in the folder ``_generated``, two PNG files of each (on a light and on a dark
 background), and reStructuredText that shows them.
 """
 
 import importlib
+import json
 from pathlib import Path
 from textwrap import indent
+
+import pandas as pd
 
 import sktwotower
 
 DOCS = Path(__file__).parents[1]
 FOLDER = DOCS / "_generated"
+STORED = DOCS / "landing.json"
 PICTURES = {
     "RecallCurveDisplay": "from_estimator(model, test, baselines=baselines)",
     "RecallByPopularityDisplay": "from_estimator(model, test, baselines=baselines)",
@@ -52,9 +57,10 @@ PAGE = """
 
 .. dropdown:: How ``model``, ``test`` and the others were made
 
-   .. literalinclude:: /_ext/display_example.py
-      :lines: 3-
+   .. literalinclude:: /{source}
 """
+SMALL = "_ext/display_example.py\n      :lines: 3-"
+LARGE = "landing.py\n      :pyobject: reported"
 CARD = """
    .. grid-item-card:: {name}
       :link: sktwotower.plots.{name}
@@ -69,13 +75,29 @@ def call(name):
     return f"{name}.{PICTURES[name]}"
 
 
+def stored():
+    """Return the tables of displays that are drawn from stored figures, by name."""
+    return json.loads(STORED.read_text(encoding="utf-8"))["displays"]
+
+
+def display_of(name):
+    """Return a display, from stored figures or from the model of the example."""
+    display_class = getattr(importlib.import_module("sktwotower.plots"), name)
+    if name in stored():
+        parameters = {
+            key: pd.DataFrame(**value) if isinstance(value, dict) else value
+            for key, value in stored()[name].items()
+        }
+        return display_class(**parameters)
+    example = vars(importlib.import_module("display_example"))
+    return eval(call(name), {**example, name: display_class})
+
+
 def draw(name):
     """Draw a display on both backgrounds, and write the pictures."""
     import matplotlib.pyplot as plt
 
-    example = vars(importlib.import_module("display_example"))
-    display_class = getattr(importlib.import_module("sktwotower.plots"), name)
-    display = eval(call(name), {**example, name: display_class})
+    display = display_of(name)
     for theme, style in THEMES.items():
         with plt.style.context(style):
             figure = display.plot().figure_
@@ -87,7 +109,7 @@ def is_up_to_date():
     """Return whether all pictures are newer than what they are made of."""
     pictures = [FOLDER / f"{n}_{theme}.png" for n in PICTURES for theme in THEMES]
     package = Path(sktwotower.__file__).parent
-    sources = [*package.rglob("*.py"), *DOCS.glob("_ext/display_*.py")]
+    sources = [*package.rglob("*.py"), *DOCS.glob("_ext/display_*.py"), STORED]
     newest = max(path.stat().st_mtime for path in sources)
     return all(p.exists() and p.stat().st_mtime > newest for p in pictures)
 
@@ -97,7 +119,8 @@ def write_pages():
     cards = ".. grid:: 1 1 2 2\n   :gutter: 2\n"
     for name in PICTURES:
         image = IMAGE.format(name=name, width="600px")
-        page = PAGE.format(image=image, code=indent(call(name), "   "))
+        source = LARGE if name in stored() else SMALL
+        page = PAGE.format(image=image, code=indent(call(name), "   "), source=source)
         (FOLDER / f"{name}.rst.inc").write_text(page, encoding="utf-8")
         small = indent(IMAGE.format(name=name, width="100%"), 6 * " ")
         cards += CARD.format(name=name, image=small)

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from sktwotower import datasets
@@ -99,6 +100,9 @@ def test_the_stored_report_is_drawn(live):
     assert '<p class="verdict ahead">TwoTowerRecommender is ahead of EASE by' in html
     assert stored["cards"].count("<section>") == 3
     assert "Also left out: nothing." in html
+    curve = pd.DataFrame(**stored["displays"]["RecallCurveDisplay"]["recall"])
+    for name, figure in curve.loc[20].items():
+        assert figure == pytest.approx(report.loc[("all", name), "recall@20"], abs=1e-5)
 
 
 def test_scores_are_bars(live):
