@@ -104,7 +104,8 @@ def retrieval_report(
         dict of reason to number, and 'best_sellers', a sentence if the best sellers of
         the last 30 days come within the standard error of the estimator's recall, else
         "". It needs the dates of the events of fit, which the estimator keeps if their
-        order counts. The report prints, and shows in a notebook, with 95 % intervals
+        order counts. Set ``attrs["split"]`` to a sentence on how X was held out, and
+        the report shows it. It prints, and shows in a notebook, with 95 % intervals
         (1.96 standard errors). Its method ``verdict()`` returns whether `estimator` is
         "ahead" of the other models, "level" or "behind", by 'ndcg@k' of the largest k,
         beyond the 95 % interval of the difference. It is of pandas; its method
