@@ -206,7 +206,9 @@ def test_context_of_events_on_disk(files):
     own += ["--time", "played_at", "--context"]
     task = own_task(parse([*own, "title,played_at"]))
     assert task.context == ["title", "played_at"]
-    with pytest.raises(ValueError, match="--context names 'titel'.*mean 'title'"):
+    with pytest.raises(
+        ValueError, match="--context: .* no column 'titel'.* mean 'title'"
+    ):
         own_task(parse([*own, "titel"]))
 
 
@@ -222,7 +224,10 @@ def test_a_url_of_several_files(files):
     ("options", "message"),
     [
         ([], "several files.* Name the column of the time: --time"),
-        (["--time", "played"], "--time names 'played', .* Did you mean 'played_at'"),
+        (
+            ["--time", "played"],
+            "--time: .* no column 'played'.* Did you mean 'played_at'",
+        ),
     ],
 )
 def test_several_files_need_a_time(files, pattern, tmp_path, capsys, options, message):

@@ -10,6 +10,7 @@ from ._steps import BOLD, GREEN, RED, YELLOW, styled
 # With fewer users, a recall of .1 has a standard error of more than .03.
 FEW_USERS = 100
 COLUMNS = ["recall@20", "ndcg@20", "coverage@20"]
+MORE_EVENTS = "Collect more events per user. So far best sellers do as well."
 COLOR_OF_VERDICT = {"ahead": GREEN, "level": YELLOW, "behind": RED}
 
 
@@ -62,18 +63,17 @@ def show_quality(model, report) -> None:
 
 def show_next_steps(args, task, report) -> None:
     """Print what to try next with one's own events."""
-    verdict, epochs = report.verdict(), args.epochs
-    is_ahead = verdict is None or verdict.word == "ahead"
-    popular = not is_ahead and "popularity" in verdict.other
-    steps = {
-        "--time COL lets the model learn the order of events.": task.time is None,
-        "--items FILE adds words, categories and prices.": task.items is None,
-        f"Leave out --epochs {epochs}, which may be too few.": not is_ahead and epochs,
-        "Collect more events per user. So far best sellers do as well.": popular,
-    }
-    if not is_ahead and not popular:
-        steps[f"Fit {verdict.other}, unless you have new items or features."] = True
-    steps = [step for step, is_apt in steps.items() if is_apt]
+    verdict, steps = report.verdict(), []
+    if task.time is None:
+        steps.append("--time COL lets the model learn the order of events.")
+    if task.items is None:
+        steps.append("--items FILE adds words, categories and prices.")
+    if verdict is not None and verdict.word != "ahead":
+        if args.epochs is not None:
+            steps.append(f"Leave out --epochs {args.epochs}, which may be too few.")
+        is_popular = "popularity" in verdict.other
+        other = f"Fit {verdict.other}, unless you have new items or features."
+        steps.append(MORE_EVENTS if is_popular else other)
     if args.data is not None and steps:
         print("\n- ".join(["What to try next:", *steps]))
 

@@ -172,8 +172,11 @@ def own_task(args) -> Task:
     choose_ids(args, events.columns)
     users = files.read_side_table(args.users, args.user, "--users")
     items = files.read_side_table(args.items, args.item, "--items")
-    sides = users, items
-    return disk_task(args, *sides) if on_disk else memory_task(args, events, *sides)
+    for option, column in own_columns(args, () if items is None else items):
+        files.check_column(events, column, option, path)
+    if on_disk:
+        return disk_task(args, users, items)
+    return memory_task(args, events, users, items)
 
 
 def choose_ids(args, columns) -> None:
@@ -194,10 +197,7 @@ def choose_ids(args, columns) -> None:
 def memory_task(args, events, users, items) -> Task:
     """Return the events of one file; ``users`` and ``items``: side tables or None."""
     path, columns = Path(args.data), [args.user, args.item]
-    of_items = () if items is None else items
     like_times = [c for c in events if re.search("time|date|_at$", c, re.I)] or ["COL"]
-    for option, column in own_columns(args, of_items):
-        files.check_column(events, column, option, path)
     if args.time is not None:
         columns.append(args.time)
         times = files.read_times(events[args.time], args.time, args.time_format)
@@ -214,7 +214,7 @@ def memory_task(args, events, users, items) -> Task:
     users, items = sides.values()
     names = None
     if args.item_name is not None:
-        table = items if args.item_name in of_items else events
+        table = events if items is None or args.item_name not in items else items
         names = files.read_names(table, args.item, args.item_name)
     context = [column for column in args.context if column != args.time]
     for column in context:
@@ -226,10 +226,9 @@ def memory_task(args, events, users, items) -> Task:
     if events.empty:
         raise ValueError(f"--data: {path} has no row with {' and '.join(columns)}.")
     within = f", each once in a context of {', '.join(args.context)}"
-    print(
-        f"{path}: {len(events.drop_duplicates(pair)):,} distinct pairs of {args.user} "
-        f"and {args.item}{within if args.context else ''}."
-    )
+    what = f"distinct pairs of {args.user} and {args.item}"
+    n_pairs = len(events.drop_duplicates(pair))
+    print(f"{path}: {n_pairs:,} {what}{within if args.context else ''}.")
     others = {"users": users, "items": items, "names": names, "context": args.context}
     if args.time is None and is_sorted(events, *pair):
         print(
@@ -264,8 +263,6 @@ def disk_task(args, users, items) -> DiskTask:
         )
     of_items = () if items is None else items
     with opened(path) as source:
-        for option, column in own_columns(args, of_items):
-            source.position(column, option)
         own_name = item if named is None or named in of_items else named
         source.select(i=item, t=args.time, n=own_name)
         counted = source.query("select count(*) as n from events")["n"][0].as_py()
