@@ -1,9 +1,11 @@
 """The command line, on the shipped purchases and on a person's own file."""
 
 import builtins
+import importlib
 import re
 import runpy
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +21,7 @@ from sktwotower._command_line._files import (
     read_times,
 )
 from sktwotower._command_line._models import RANKED, fit_baselines
-from sktwotower._command_line._options import parse
+from sktwotower._command_line._options import make_parser, parse
 from sktwotower._command_line._printed import meaning, show_quality
 from sktwotower._command_line._tasks import Task, disk_task, own_task, shipped_task
 from sktwotower._command_line._written import save_report, write_recommendations
@@ -427,6 +429,13 @@ def test_options_that_do_not_go_together(arguments, message, capsys):
     with pytest.raises(SystemExit):
         parse(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_the_command_that_is_installed_is_there():
+    text = (Path(__file__).parents[1] / "setup.py").read_text(encoding="utf-8")
+    module, name = re.search(r'"sktwotower = ([\w.]+):(\w+)"', text).groups()
+    assert callable(getattr(importlib.import_module(module), name))
+    assert make_parser().prog == "sktwotower"
 
 
 def test_module_runs_as_a_program(capsys, monkeypatch):
