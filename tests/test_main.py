@@ -244,7 +244,7 @@ def test_own_file_without_time_is_compared_explained_and_drawn(plays, tmp_path, 
     assert run_own(plays, tmp_path) == 0
     printed = capsys.readouterr().out
     assert "the last 20 % of each listener's rows" in printed
-    assert "Rows are taken as in order of time, without --time played_at." in printed
+    assert "Without --time played_at, rows are taken as in order of time." in printed
     models = ["TwoTowerRecommender", "popularity", "item-kNN", "EASE"]
     assert models_of(printed) == models
     said = re.search(r"recommendations contain ([\d.]+)% of", printed)

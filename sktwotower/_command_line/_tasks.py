@@ -191,7 +191,7 @@ def choose_ids(args, columns) -> None:
         args.user, args.item = (next(free, "") if c is None else c for c in given)
         if not args.item:
             raise ValueError(f"--data: {args.data} has no second column for --item.")
-        print(f"First columns: --user {args.user} --item {args.item} is assumed.")
+        print(f"The first columns are taken: --user {args.user} --item {args.item}.")
 
 
 def memory_task(args, events, users, items) -> Task:
@@ -237,7 +237,7 @@ def memory_task(args, events, users, items) -> Task:
         )
         events, others["which"] = events.sample(frac=1, random_state=args.seed), ""
     elif args.time is None:
-        print(f"Rows are taken as in order of time, without --time {like_times[0]}.")
+        print(f"Without --time {like_times[0]}, rows are taken as in order of time.")
     return Task(path.stem, events.reset_index(drop=True), *pair, args.time, **others)
 
 

@@ -33,13 +33,13 @@ TABLE = pd.DataFrame({"who": [1, 1, 2], "what": list("aba"), "at": [3, 4, 5]})
 def test_the_first_free_columns_are_the_ids(tmp_path, capsys, options, taken):
     task = task_of(tmp_path, TABLE, *options)
     assert (task.user, task.item) == taken
-    said = "First columns: --user {} --item {} is assumed.\n".format(*taken)
+    said = "The first columns are taken: --user {} --item {}.\n".format(*taken)
     assert said in capsys.readouterr().out
 
 
 def test_columns_that_are_named_are_not_announced(tmp_path, capsys):
     task_of(tmp_path, TABLE, "--user", "what", "--item", "who")
-    assert "assumed" not in capsys.readouterr().out
+    assert "first columns" not in capsys.readouterr().out
 
 
 def test_numbers_of_rows_are_no_ids(tmp_path):
@@ -119,7 +119,7 @@ def test_with_times_sorted_rows_are_held_out_by_time(tmp_path):
 def test_order_of_rows_is_assumed_and_that_is_said(tmp_path, capsys):
     task = task_of(tmp_path, rows(MIXED, MIXED[::-1]))
     assert (
-        "Rows are taken as in order of time, without --time COL."
+        "Without --time COL, rows are taken as in order of time."
         in capsys.readouterr().out
     )
     _, test, how = task.split()
