@@ -185,6 +185,7 @@ def _html(frame, layout):
             cells = ""
             for column, text in _cells(row, layout, first=place == 0):
                 is_best = layout.with_interval and row[column] == best.get(column)
+                text = text.replace("±", "<wbr>±")  # on a phone in two lines
                 cells += f"<td><b>{text}</b></td>" if is_best else f"<td>{text}</td>"
             lines.append(f"<tr><th>{escape(str(name))}</th>{cells}</tr>")
     return f"<table><caption>{layout.caption}</caption>{''.join(lines)}</table>"
