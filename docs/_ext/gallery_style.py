@@ -1,10 +1,15 @@
-"""Style and order of the gallery: colors that can be read on white and on black."""
+"""Style and order of the gallery: colors that can be read on white and on black.
+
+``python docs/_ext/gallery_style.py`` copies the small pictures of the built site
+to the index for GitHub.
+"""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-INDEX = Path(__file__).parents[2] / "examples" / "gallery" / "README.md"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "examples" / "gallery"
 GREY = "#7d7d7d"
 COLORS = ["#3d8fd1", "#e07b2a", "#3da35d", "#d6504c", "#8c6bb8"]
 STYLE = {
@@ -34,4 +39,19 @@ def apply(gallery, script):
 
 def place_in_index(name):
     """Return where the index for GitHub has a script: the site has the same order."""
-    return INDEX.read_text(encoding="utf-8").index(f"({name})")
+    return (FOLDER / "README.md").read_text(encoding="utf-8").index(f"({name})")
+
+
+def keep_thumbnails():
+    """Copy the small pictures of the built site, with few colors: they take little."""
+    from PIL import Image
+
+    built = ROOT / "docs" / "examples" / "gallery" / "images" / "thumb"
+    for script in FOLDER.glob("*.py"):
+        with Image.open(built / f"sphx_glr_{script.stem}_thumb.png") as picture:
+            few = picture.quantize(64, method=Image.Quantize.FASTOCTREE)
+        few.save(FOLDER / "thumbnails" / f"{script.stem}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    keep_thumbnails()
