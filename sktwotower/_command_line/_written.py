@@ -84,15 +84,13 @@ def save_model(model, folder, saved) -> None:
 
 def page(model, task, train, test, report, picture) -> str:
     """Return one HTML page that needs no other file; ``picture``: bytes or None."""
-    image = ""
-    if picture is not None:
-        data = base64.b64encode(picture).decode()
-        image = f'<img alt="recall of all models" src="data:image/png;base64,{data}">'
+    data = base64.b64encode(picture or b"").decode()
+    image = f'<img alt="recall of all models" src="data:image/png;base64,{data}">'
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         title=escape(f"Recommendations for {task.title}"),
         meaning=escape(meaning(report)),
-        picture=image,
+        picture=image if picture else "",
         report=report._repr_html_(),
         cards=cards(model, task, train, test),
     )

@@ -23,6 +23,7 @@ from ._verdict import Verdict, number, verdict_of
 
 # The columns that say how large a group is.
 SIZES = "users", "requests", "lists", "events"
+SHORT = {"long_tail_share": "long tail", "intra_list_diversity": "diversity"}
 WIDTH = 80  # columns of a terminal
 
 
@@ -58,10 +59,7 @@ def _layouts(frame):
             continue
         hits = {f"mrr@{k}": "mrr", f"hit_rate@{k}": "hit"}
         yield Layout(f"First {k} places", [f"recall@{k}", f"ndcg@{k}"], hits)
-        titles = {}
-        for metric in (*OF_ALL_LISTS, *OF_LISTS):
-            short = metric.removeprefix("intra_list_").removesuffix("_share")
-            titles[f"{metric}@{k}"] = short.replace("_", " ")
+        titles = {f"{m}@{k}": SHORT.get(m, m) for m in (*OF_ALL_LISTS, *OF_LISTS)}
         yield Layout(f"What is in the first {k} places", [], titles)
 
 
@@ -219,9 +217,8 @@ def _notes(frame):
     what = "Also left out" if split else "Left out"
     notes.append(f"{what}: {', '.join(reasons) or 'nothing'}.")
     lost = frame.attrs.get("events_not_in_catalog", 0)
-    if lost:
-        notes.append(f"Misses: {lost:,} events with an item not in the catalog.")
-    return notes
+    misses = f"Misses: {lost:,} events with an item not in the catalog."
+    return [*notes, misses] if lost else notes
 
 
 def _cold_items(frame, name):

@@ -252,11 +252,9 @@ def retrieval_report(
     ranking, models = one_call(rank_models, estimator, X, y, max(ks), **params)
     rows = {}
     for group in groups_of(ranking):
-        first = None
-        for model, indices in models.items():
-            judged = GroupRanking(ranking, group, indices)
-            first = judged if first is None else first
-            rows[group.name, model] = judged.row(ks, first)
+        judged = {m: GroupRanking(ranking, group, found) for m, found in models.items()}
+        first = next(iter(judged.values()))
+        rows |= {(group.name, m): each.row(ks, first) for m, each in judged.items()}
     attrs = {"k": tuple(ks), "events_not_in_catalog": int(ranking.n_unreachable.sum())}
     attrs["left_out"] = ranking.left_out
     (_, name), own = next(iter(rows.items()))

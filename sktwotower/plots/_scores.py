@@ -210,9 +210,8 @@ class ScoreDistributionDisplay(Display):
             style = {"bins": bins, "density": True, "histtype": "stepfilled"}
             style |= {"fc": (color, 0.4), "ec": color, "lw": 1.2, "label": label}
             self.patches_ += ax.hist(part, **style | kwargs)[2]
-        figures = f"AUC {self.auc_:.3f}"
-        if self.temperature is not None:
-            figures += f", temperature {self.temperature:.3g}"
+        figures, temperature = f"AUC {self.auc_:.3f}", self.temperature
+        figures += "" if temperature is None else f", temperature {temperature:.3g}"
         ax.set(xlabel=self.score_name, ylabel="density (per unit of score)")
         ax.set_title(f"Scores of held-out and random pairs\n{figures}")
         ax.legend(frameon=False)
