@@ -5,6 +5,7 @@ Output: a table, with ids, times and features read from text.
 """
 
 import gzip
+import math
 import re
 import warnings
 from pathlib import Path
@@ -36,11 +37,13 @@ def read_table(path, option="--data") -> pd.DataFrame:
         )
     if path.stat().st_size == 0:
         raise ValueError(f"{option}: the file {path} is empty.")
+    with step(f"Reading {path}"):
+        return _read(path, option, kind)
+
+
+def _read(path, option, kind):
     try:
-        with step(f"Reading {path}"):
-            if kind in (".parquet", ".pq"):
-                return pd.read_parquet(path)
-            return _read_text(path)
+        return _read_parquet(path) if kind in (".parquet", ".pq") else _read_text(path)
     except ImportError:
         raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
     except UnicodeDecodeError as error:
@@ -50,8 +53,15 @@ def read_table(path, option="--data") -> pd.DataFrame:
         ) from None
     except (ValueError, OSError, EOFError) as error:  # of pandas and of gzip
         raise ValueError(
-            f"{option}: {path} does not read as a table: {error}"
+            f"{option}: {path} does not read as a table: {str(error).strip()}"
         ) from None
+
+
+def _read_parquet(path):
+    """Read a file, with all its columns: pandas may have stored some as row names."""
+    table = pd.read_parquet(path)
+    named = [name for name in table.index.names if name is not None]
+    return table.reset_index(named).rename(columns=str)
 
 
 def _read_text(path):
@@ -122,14 +132,14 @@ def read_times(times, column, form=None) -> pd.Series:
     if form is None and not is_datetime64_any_dtype(times):
         numbers = pd.to_numeric(times, errors="coerce")
         if numbers.notna().sum() == times.notna().sum():
-            return numbers
+            return numbers.where(numbers.abs() < math.inf)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that an order is guessed
             if form is None and re.match(r"\d{1,2}\D", str(times.dropna().iloc[0])):
                 return _read_either_way(times, column)
             return pd.to_datetime(times, utc=True, format=form)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         expected = "numbers or dates in one format" if form is None else repr(form)
         hint = "" if form else " Give the format: --time-format '%d/%m/%Y %H:%M'."
         # pandas goes on with advice for its callers

@@ -1,11 +1,12 @@
-"""Dates as people write them."""
+"""Dates as people write them, and files that are odd."""
 
 import warnings
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from sktwotower._command_line._files import read_times
+from sktwotower._command_line._files import read_table, read_times
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,25 @@ def test_the_order_of_day_and_month_is_said(written, days, said, capsys):
 def test_years_of_two_digits_are_not_guessed():
     with pytest.raises(ValueError, match="05.01.24' can be read month first and day"):
         read_times(pd.Series(["05.01.24", "17.01.24"]), "when")
+
+
+@pytest.mark.filterwarnings("ignore:The DataFrame has column names of mixed")
+@pytest.mark.parametrize("names", [["who"], ["who", "track"], []])
+def test_row_names_of_parquet_files_are_columns(tmp_path, names):
+    frame = pd.DataFrame({"who": [7, 8], "track": [1, 2], 3: [4, 5]})
+    (frame.set_index(names) if names else frame[1:]).to_parquet(tmp_path / "x.parquet")
+    table = read_table(tmp_path / "x.parquet")
+    assert table.columns.tolist() == ["who", "track", "3"]
+    assert table["who"].tolist() == ([7, 8] if names else [8])
+
+
+def test_a_line_that_cannot_be_printed_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+
+    def write(text):
+        raise OSError(28, "No space left on device")
+
+    full = SimpleNamespace(write=write, isatty=lambda: False, flush=lambda: None)
+    monkeypatch.setattr("sys.stdout", full)
+    with pytest.raises(OSError, match="^.Errno 28"):
+        read_table(tmp_path / "x.csv")
