@@ -17,6 +17,8 @@ from sktwotower.metrics import retrieval_report
 def main(arguments=None) -> int:
     """Run the command line and return the exit status; Ctrl-C raises ``SystemExit``."""
     args, saved = _options.parse(arguments), []
+    if isinstance(sys.stdout, io.TextIOWrapper):  # which may lack letters of names
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with joined() as is_first, stopped_by_signal(saved):
             run(args, is_first, saved)

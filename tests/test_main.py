@@ -352,6 +352,11 @@ def test_ids_stay_what_they_are_and_rows_without_them_are_counted(
             "listener,track,played_at\na,x,garbage\n",
             "--time: the values of 'played_at' must be numbers or dates in one format",
         ),
+        (
+            "once.csv",
+            "listener,track,played_at\na,x,1\na,y,1\nb,x,1\n",
+            "their listener and track must occur in earlier events. There are 3 events",
+        ),
         ("empty.csv", "", "empty.csv is empty"),
         ("old.csv", "listener,track\n\xe9,x\n", "old.csv is not UTF-8 text"),
         ("no.parquet", "listener,track\n", "no.parquet does not read as a table"),
@@ -379,6 +384,17 @@ def test_a_folder_that_cannot_be_made_is_refused_before_fit(plays, tmp_path, cap
     printed = capsys.readouterr()
     assert "--recommendations: the folder" in printed.err
     assert "Fitted" not in printed.out
+
+
+def test_a_folder_that_is_read_only_is_refused_before_fit(plays, tmp_path, capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.access", lambda path, mode: False)
+        assert run_own(plays, tmp_path) == 2
+    printed = capsys.readouterr()
+    assert (
+        printed.err == f"error: --output: nothing can be written into {tmp_path}/out.\n"
+    )
+    assert "Fitting" not in printed.out
 
 
 @pytest.mark.parametrize(
@@ -411,6 +427,8 @@ def test_missing_file_is_named(tmp_path, capsys):
         (["--recomendations", "x.csv"], "Did you mean --recommendations?"),
         (["plays.csv"], "unknown: plays.csv"),
         (["--recommendations", "top.txt"], "top.txt must be a .csv or .parquet file"),
+        ([*OWN, "--recommendations", "./x.csv"], "x.csv is to be read, too"),
+        (["--recommendations", "a.csv", "--items", "a.csv"], "a.csv is to be read"),
         (["--items", "x.csv"], "describe a --data file"),
         (["--data", "x.csv", "--user", "u", "--item", "u"], "different columns"),
         (["--time-format", "%Y"], "describe a --data file"),
@@ -472,8 +490,8 @@ def test_dates_are_read_by_pandas_or_by_the_format_given(written, form, days):
 
 
 def test_numbers_and_dates_of_a_file_stay_what_they_are():
-    numbers = read_times(pd.Series(["3", "1.5", None]), "when")
-    assert numbers.tolist()[:2] == [3.0, 1.5] and numbers.isna().tolist()[2]
+    numbers = read_times(pd.Series(["3", "1.5", None, "inf", "-inf"]), "when")
+    assert numbers.tolist()[:2] == [3.0, 1.5] and numbers.isna().tolist()[2:] == [1] * 3
     dates = read_times(pd.Series(pd.to_datetime(["2024-01-05", None])), "when")
     assert dates.isna().tolist() == [False, True]
     assert dates[0] == pd.Timestamp("2024-01-05", tz="UTC")
@@ -485,6 +503,7 @@ def test_numbers_and_dates_of_a_file_stay_what_they_are():
         (["01/13/2024", "13/01/2024"], None, "'when' must be .* in one format.*13/01"),
         (["13/01/2024"], "%m/%d/%Y", "'when' must be '%m/%d/%Y'"),
         (["2024-01-05", "5"], None, "numbers or dates in one format"),
+        ([["a"]], None, "numbers or dates in one format"),
     ],
 )
 def test_dates_in_no_one_format_are_refused(written, form, message):

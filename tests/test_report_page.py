@@ -2,6 +2,7 @@
 
 import html
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -82,3 +83,14 @@ def test_the_page_stands_alone_and_is_readable_in_the_dark(parts, tmp_path):
     assert "@media (prefers-color-scheme: dark)" in page
     assert 'alt="recall of all models"' in page
     assert "<img" not in _written.page(*parts, report, None)
+
+
+def test_dollars_in_the_name_of_a_file_are_no_formula(parts, monkeypatch):
+    figure, drawn = pytest.importorskip("matplotlib.figure").Figure, []
+    for name in ("RecallCurveDisplay", "RecallByPopularityDisplay"):
+        method = f"sktwotower.plots.{name}.from_estimator"
+        monkeypatch.setattr(method, lambda *args, **params: None)
+    monkeypatch.setattr(figure, "savefig", lambda self, *args, **_: drawn.append(self))
+    _written.draw(parts[0], SimpleNamespace(title="a$^$ _$b$"), parts[3], {})
+    (title,) = drawn[0].texts
+    assert title.get_text().startswith("a$^$ _$b$: ") and not title.get_parse_math()

@@ -115,8 +115,13 @@ def parse(arguments) -> argparse.Namespace:
     if not 0 <= args.seed < 2**32:
         parser.error("--seed must be at least 0 and less than 2**32")
     top = args.recommendations
-    if top is not None and (top.suffix not in (".csv", ".parquet") or top.is_dir()):
-        parser.error(f"--recommendations: {top} must be a .csv or .parquet file")
+    if top is not None:
+        is_other = top.exists() and not top.is_file()
+        if top.suffix not in (".csv", ".parquet") or is_other:
+            parser.error(f"--recommendations: {top} must be a .csv or .parquet file")
+        read = [path for path in (args.data, args.users, args.items) if path]
+        if top.resolve() in [Path(path).resolve() for path in read]:
+            parser.error(f"--recommendations: {top} is to be read, too")
     describing = [*named, args.time_format, args.users, args.items]
     if args.data is None and any(describing):
         parser.error(

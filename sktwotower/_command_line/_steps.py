@@ -28,7 +28,7 @@ def styled(text, style) -> str:
 
 
 def _is_terminal():
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return os.environ.get("TERM") != "dumb" and sys.stdout and sys.stdout.isatty()
 
 
 @contextmanager

@@ -69,9 +69,10 @@ class Task:
             train, test = next(splitter.split(self.events))
         except ValueError as error:
             n_events, n_users = len(self.events), self.events[self.user].nunique()
+            other = "other" if self.time is None else "earlier"
             raise ValueError(
                 f"No events can be held out ({how}): their {self.user} and {self.item} "
-                f"must occur in other events. There are {n_events:,} events of "
+                f"must occur in {other} events. There are {n_events:,} events of "
                 f"{n_users:,} users and {self.events[self.item].nunique():,} items."
                 f"{'' if n_users < n_events else ONE_EACH}"
             ) from error
@@ -238,7 +239,8 @@ def memory_task(args, events, users, items) -> Task:
         events, others["which"] = events.sample(frac=1, random_state=args.seed), ""
     elif args.time is None:
         print(f"Without --time {like_times[0]}, rows are taken as in order of time.")
-    return Task(path.stem, events.reset_index(drop=True), *pair, args.time, **others)
+    title = path.stem.encode(errors="replace").decode()
+    return Task(title, events.reset_index(drop=True), *pair, args.time, **others)
 
 
 def is_sorted(events, user, item) -> bool:

@@ -5,6 +5,7 @@ Output: recommendations, the model, a picture, and a page with all of it.
 """
 
 import base64
+import os
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -60,6 +61,8 @@ def make_folders(args) -> None:
             raise ValueError(
                 f"{option}: the folder {folder} cannot be made: {error.strerror}."
             ) from None
+        if not os.access(folder, os.W_OK):
+            raise ValueError(f"{option}: nothing can be written into {folder}.")
 
 
 def save_report(picture, page, folder, saved) -> None:
@@ -109,7 +112,8 @@ def draw(model, task, test, baselines) -> bytes | None:
     from sktwotower.plots import RecallByPopularityDisplay, RecallCurveDisplay
 
     figure = Figure(figsize=(14, 4.5), layout="constrained")
-    figure.suptitle(f"{task.title}: {len(test):,} held-out events")
+    title = f"{task.title}: {len(test):,} held-out events"
+    figure.suptitle(title, parse_math=False)
     displays, file = (RecallCurveDisplay, RecallByPopularityDisplay), BytesIO()
     with step("Drawing the figures"):
         for display, ax in zip(displays, figure.subplots(1, 2), strict=True):

@@ -1,5 +1,6 @@
 """Lines with their time, colors, and the end by Ctrl-C."""
 
+import io
 import os
 import signal
 import time
@@ -102,3 +103,17 @@ def test_training_does_not_take_ctrl_c_as_its_own_end(plays, monkeypatch, capsys
         TwoTowerRecommender(max_epochs=3, embedding_dim=4, verbose=1).fit(X)
     assert ended.value.code == 130
     assert capsys.readouterr().out == "\nStopped. Nothing was saved.\n"
+
+
+def test_without_a_place_for_output_nothing_is_colored(monkeypatch):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setattr("sys.stdout", None)
+    assert styled("fine", GREEN) == "fine"
+
+
+def test_letters_that_the_output_lacks_are_spelt(monkeypatch):
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, "ascii"))
+    assert main(["--data", "茶.csv"]) == 2
+    print("茶", end="", flush=True)
+    assert out.getvalue() == rb"\u8336"
