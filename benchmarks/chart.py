@@ -67,6 +67,7 @@ GROUPS = {
         of_quality("MovieLens 100K", "ml-100k", "ndcg@10"),
         of_quality("Last.FM", "lastfm"),
         of_quality("CiteULike", "citeulike-random"),
+        of_quality("Amazon Sports", "sports-random"),
     ],
 }
 
