@@ -169,12 +169,10 @@ def _read_either_way(times, column):
 def check_column(table, column, option, path):
     """Raise ``ValueError`` if a table lacks a column."""
     if column not in table.columns:
-        known = ", ".join(map(str, table.columns[:10]))
+        own = ", ".join(map(str, table.columns[:10]))
         hint = did_you_mean(column, table.columns)
         hint = hint if "Did you mean" in hint else ""
-        raise ValueError(
-            f"{option}: {path} has no column {column!r}, but {known}.{hint}"
-        )
+        raise ValueError(f"{option}: {path} has no column {column!r}, but {own}.{hint}")
 
 
 def read_side_table(path, column, option) -> pd.DataFrame | None:

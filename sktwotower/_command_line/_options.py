@@ -122,8 +122,7 @@ def parse(arguments) -> argparse.Namespace:
         read = [path for path in (args.data, args.users, args.items) if path]
         if top.resolve() in [Path(path).resolve() for path in read]:
             parser.error(f"--recommendations: {top} is to be read, too")
-    describing = [*named, args.time_format, args.users, args.items]
-    if args.data is None and any(describing):
+    if args.data is None and any([*named, args.time_format, args.users, args.items]):
         parser.error(
             "--user, --item, --time..., --context, --item-name, --users and --items "
             "describe a --data file, which is missing"

@@ -45,9 +45,8 @@ class Task:
     items: pd.DataFrame | None = None  # side table of the items
     names: pd.Series | None = None  # name of each item, by its id
     context: list[str] = field(default_factory=list)  # columns that describe the event
-    which: str = (
-        "the last "  # of a user's items, which are shown; "": they have no order
-    )
+    # of a user's items, which are shown; "": they have no order
+    which: str = "the last "
 
     def known(self) -> dict:
         """Return parameters of a splitter, so that held-out ids are known."""

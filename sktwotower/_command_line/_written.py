@@ -112,8 +112,7 @@ def draw(model, task, test, baselines) -> bytes | None:
     from sktwotower.plots import RecallByPopularityDisplay, RecallCurveDisplay
 
     figure = Figure(figsize=(14, 4.5), layout="constrained")
-    title = f"{task.title}: {len(test):,} held-out events"
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(f"{task.title}: {len(test):,} held-out events", parse_math=False)
     displays, file = (RecallCurveDisplay, RecallByPopularityDisplay), BytesIO()
     with step("Drawing the figures"):
         for display, ax in zip(displays, figure.subplots(1, 2), strict=True):

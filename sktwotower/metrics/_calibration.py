@@ -82,8 +82,7 @@ def expected_calibration_error(
     0.1
     """
     positive, probabilities = outcomes_and_probabilities(y_true, y_prob)
-    everywhere = np.ones(len(positive), dtype=bool)
-    weights = check_weights(sample_weight, everywhere, "row")
+    weights = check_weights(sample_weight, np.ones(len(positive), dtype=bool), "row")
     edges = np.linspace(0, 1, check_count(n_bins, "n_bins") + 1)[1:-1]
     bins = np.searchsorted(edges, probabilities)
     gaps = np.bincount(bins, weights * (positive - probabilities))

@@ -269,23 +269,21 @@ def _warn_if_not_later(fitted, frame):
         )
 
 
-def read_held_out(
-    fitted, frame, y, weights=None, *, exclude_seen, history=None, **draw
-):
+def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None, **how):
     """Return the users of held-out events, their past items and relevant items.
 
     ``fitted``: the recommender's ``Fitted``; ``frame``: events (n_events, n_columns).
     The results are a ``Query`` of length m, their ``Past`` and a Bunch of all
-    parameters of a `HeldOutRanking` except ``indices``. ``draw``: ``max_users``,
+    parameters of a `HeldOutRanking` except ``indices``. ``how``: ``max_users``,
     ``random_state`` and ``contexts`` (n_events,), integers that tell the requests of a
     user apart, whose number is m; None: there is one. They are the model's by default.
     """
     users, items = fitted.users, fitted.items
     owners = check_ids(frame[users.id_column], "the users of X")
     chosen, encode = frame[items.id_column], partial(items.codes, name="X")
-    if "contexts" not in draw:
-        draw["contexts"] = fitted.request_codes(frame)
-    judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **draw)
+    if "contexts" not in how:
+        how["contexts"] = fitted.request_codes(frame)
+    judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **how)
     query = query_of_events(fitted, frame.iloc[judged.last_rows])
     past = past_of(fitted, query, history)
     judged.update(fields_of_past(fitted.seen, past.seen, judged.truth, exclude_seen))

@@ -26,8 +26,7 @@ def find_hits(y_true, y_pred, k):
 
     The number of columns is at most the length of the longest ranking.
     """
-    k = check_count(k, "k")
-    rows, places, ids, n_ranked = flatten(y_pred, "y_pred", k)
+    rows, places, ids, n_ranked = flatten(y_pred, "y_pred", check_count(k, "k"))
     if sparse.issparse(y_true):
         true_rows, true_codes = (each.astype(np.int64) for each in y_true.nonzero())
         n_users, n_codes = y_true.shape
@@ -137,8 +136,7 @@ def factorize(ids):
     """Return codes, int64 (n_ids,), and the distinct ids; padding has code -1."""
     codes, uniques = pd.factorize(ids)
     if uniques.dtype.kind in "iufO":
-        padding = np.flatnonzero(uniques == -1)
-        codes[np.isin(codes, padding)] = -1
+        codes[np.isin(codes, np.flatnonzero(uniques == -1))] = -1
     return codes.astype(np.int64), uniques
 
 

@@ -46,9 +46,7 @@ def self_information(counts, n_users=None):
 def in_tail(counts, head=0.8):
     """Return which items are not in the head, bool (n_items,); see `head_of`."""
     if not isinstance(head, Real) or not 0 < head <= 1:
-        raise ValueError(
-            f"head must be a share of the events, in (0, 1]. Got {head!r}."
-        )
+        raise ValueError(f"head must be a share of events, in (0, 1]. Got {head!r}.")
     return ~head_of(check_counts(counts), head)
 
 

@@ -179,8 +179,7 @@ def _as_column(values, name):
         return values
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise TypeError(
-            f"{name} must be an array with one entry per row. Got "
-            f"{type(values).__name__}."
+            f"{name} must be an array, one entry per row. Got {type(values).__name__}."
         )
     return list_as_array(values)
 
@@ -190,8 +189,7 @@ def column_of_numbers(values, name, expected, lowest=-np.inf, highest=np.inf):
     values = _as_column(values, name)
     if values.ndim != 1:
         raise ValueError(
-            f"{name} must be one-dimensional, one entry per row. Got shape "
-            f"{values.shape}."
+            f"{name} must be one-dimensional, one entry per row. Got {values.shape}."
         )
     try:
         if values.dtype.kind in "cmM":  # numpy would turn dates into numbers

@@ -64,15 +64,13 @@ def pairs_of_rows(recommender, X):
     A recommender of another library reads the columns that its parameters ``user_id``
     and ``item_id`` name, or else the first two.
     """
-    if isinstance(recommender, RetrievalMixin):
-        fitted = fitted_of(recommender)
-        frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
-        names = fitted.users.id_column, fitted.items.id_column
-        frame = frame[[*names]]
-    else:
-        frame = X
+    if not isinstance(recommender, RetrievalMixin):
         names = (getattr(recommender, key, None) for key in ("user_id", "item_id"))
-    return ids_of_rows(frame, *names)[1:]
+        return ids_of_rows(X, *names)[1:]
+    fitted = fitted_of(recommender)
+    frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
+    names = fitted.users.id_column, fitted.items.id_column
+    return ids_of_rows(frame[[*names]], *names)[1:]
 
 
 def scores_of(estimator, X, **past):

@@ -174,10 +174,8 @@ def _html(frame, layout):
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     lines = [f"<thead><tr><th></th>{head}</tr></thead>"]
     for group, size, rows in _groups(frame, layout):
-        head = f"<b>{escape(group)}</b> <small>{size}</small>"
-        lines.append(
-            f"<tr class='group'><th colspan='{len(titles) + 1}'>{head}</th></tr>"
-        )
+        head, span = f"<b>{escape(group)}</b> <small>{size}</small>", len(titles) + 1
+        lines.append(f"<tr class='group'><th colspan='{span}'>{head}</th></tr>")
         best = rows[[*layout.with_interval, *layout.plain]].max()
         for place, (name, row) in enumerate(rows.iterrows()):
             cells = ""
@@ -195,8 +193,7 @@ def _notes(frame):
     row = "list" if "lists" in frame.attrs else "user"
     row = "request" if "requests" in frame.columns else row
     split = frame.attrs.get("split")
-    notes = [split] if split else []
-    notes.append(f"± 95 % interval; difference from {first}, {row} by {row}.")
+    notes = [split, f"± 95 % interval; difference from {first}, {row} by {row}."]
     if row != "user":
         notes.append(f"The mean over {row}s; those of one user count as one cluster.")
     if row == "list":
@@ -211,14 +208,14 @@ def _notes(frame):
             "80 % of the events; diversity: mean of 1 - cosine of two items of a list."
         )
         notes += _cold_items(frame, first)
-        notes += [frame.attrs["best_sellers"]] if frame.attrs["best_sellers"] else []
+        notes.append(frame.attrs["best_sellers"])
     left_out = frame.attrs.get("left_out", {})
     reasons = [f"{n:,} {reason}" for reason, n in left_out.items() if n]
     what = "Also left out" if split else "Left out"
     notes.append(f"{what}: {', '.join(reasons) or 'nothing'}.")
-    lost = frame.attrs.get("events_not_in_catalog", 0)
-    misses = f"Misses: {lost:,} events with an item not in the catalog."
-    return [*notes, misses] if lost else notes
+    if lost := frame.attrs.get("events_not_in_catalog", 0):
+        notes.append(f"Misses: {lost:,} events with an item not in the catalog.")
+    return [note for note in notes if note]
 
 
 def _cold_items(frame, name):

@@ -153,8 +153,7 @@ def names_of_metrics(metric, example):
     metrics = [metric] if isinstance(metric, str) else metric
     if not isinstance(metrics, (list, tuple)) or not metrics:
         raise ValueError(
-            f"metric must be a name like {example!r}, or a list of names. Got "
-            f"{metric!r}."
+            f"metric must be a name like {example!r} or a list of them. Got {metric!r}."
         )
     return metrics
 

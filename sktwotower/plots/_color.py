@@ -59,9 +59,7 @@ def readable(color):
         return color.dt.year
     if pd.api.types.is_bool_dtype(color):
         return color.astype(object)
-    if pd.api.types.is_numeric_dtype(color):
-        return color.astype(float)
-    return color
+    return color.astype(float) if pd.api.types.is_numeric_dtype(color) else color
 
 
 def group_names(color, n_groups):

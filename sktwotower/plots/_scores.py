@@ -203,10 +203,9 @@ class ScoreDistributionDisplay(Display):
         # with the same bins for both, their heights can be compared
         bins = np.histogram_bin_edges(scores, N_BINS)
         self.patches_ = []
-        for part, color, label in [
-            (self.positive, BLUE, "held-out pairs"),
-            (self.random, VERMILION, "random pairs"),
-        ]:
+        chosen = self.positive, BLUE, "held-out pairs"
+        others = self.random, VERMILION, "random pairs"
+        for part, color, label in (chosen, others):
             style = {"bins": bins, "density": True, "histtype": "stepfilled"}
             style |= {"fc": (color, 0.4), "ec": color, "lw": 1.2, "label": label}
             self.patches_ += ax.hist(part, **style | kwargs)[2]

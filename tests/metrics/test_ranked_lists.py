@@ -198,7 +198,7 @@ def test_bad_input(metric):
         with pytest.raises(ValueError, match=message):
             metric(**good | change)
     for change, message in [
-        ({"y_true": 1}, "y_true must be an array with one entry per row. Got int"),
+        ({"y_true": 1}, "y_true must be an array, one entry per row. Got int"),
         ({"groups": "ab"}, "groups must be an array.* Got str"),
         ({"groups": ["a", 1]}, "groups mixes ids of different types"),
     ]:

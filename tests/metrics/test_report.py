@@ -82,7 +82,7 @@ def test_options_go_to_the_metrics_that_take_them(model):
 @pytest.mark.parametrize(
     ("metric", "params", "error", "message"),
     [
-        ([], {}, ValueError, r"list of names. Got \[\]"),
+        ([], {}, ValueError, r"list of them. Got \[\]"),
         (None, {}, ValueError, "a name like 'recall@20'.* Got None"),
         (["recall", "ngcd@5"], {}, ValueError, "Did you mean 'ndcg'"),
         (["ndcg", "map"], {}, ValueError, "Did you mean 'average_precision'"),
