@@ -375,8 +375,7 @@ def _ids(ids, n, name, axis):
     ids = check_ids(list(ids) if isinstance(ids, tuple) else ids, name)
     if len(ids) != n:
         raise ValueError(
-            f"{name} must name each of the {axis} of matrix: expected {n}, got "
-            f"{len(ids)}."
+            f"{name} must name all {axis} of matrix: expected {n}, got {len(ids)}."
         )
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):

@@ -120,8 +120,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
                 f"EASE inverts a matrix of n_items x n_items: {n_items:,} items take "
                 f"about {seconds:,.0f} s of one core, more than "
                 f"max_items={self.max_items} allows. Leave out rare items, raise "
-                "max_items (None: no limit), or use ItemKNNRecommender, which is "
-                "sparse."
+                "max_items (None: no limit), or use the sparse ItemKNNRecommender."
             )
         check_memory(
             EASE_BYTES * n_items**2,

@@ -100,8 +100,7 @@ class FittedMatrix(Fitted):
         if self.model.replayed is None:
             return {}
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
-        left = self.model.replayed.take(kept)
-        return {"model": replace(self.model, replayed=left)}
+        return {"model": replace(self.model, replayed=self.model.replayed.take(kept))}
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.

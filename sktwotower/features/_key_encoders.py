@@ -29,8 +29,7 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
         """Assign a column to each key; `n_hashed` more are shared by all others."""
         self.columns = {key: column for column, key in enumerate(keys)}
         self.n_hashed = n_hashed or 0
-        hashed = [f"hash{i}" for i in range(self.n_hashed)]
-        self.names = [*map(name_of, keys), *hashed]
+        self.names = [*map(name_of, keys), *(f"hash{i}" for i in range(self.n_hashed))]
 
     def columns_of(self, keys):
         """Return the column (n,) of each of a list of keys, -1 for none."""

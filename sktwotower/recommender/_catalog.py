@@ -326,6 +326,5 @@ def _check_items(ids, query):
         )
     elif len(unknown):
         raise ValueError(
-            f"{not_known(unknown, 'item')}. Pass a table with the features of new "
-            "items."
+            f"{not_known(unknown, 'item')}. Pass a table with features of new items."
         )

@@ -135,8 +135,7 @@ def of_own_part(query, keys):
     if group is None:
         return query("")
     hashed = f"hash({', '.join(keys)}) % {group.size} = {group.rank}"
-    parts = group.gather(query(hashed))
-    return import_module("pyarrow").concat_tables(parts)
+    return import_module("pyarrow").concat_tables(group.gather(query(hashed)))
 
 
 def own_users(ids):

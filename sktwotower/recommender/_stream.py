@@ -94,5 +94,4 @@ def first_stream(events):
         own = None if in_order is None else in_order.weights[part]
         sums += np.bincount(items[part], own, minlength=n_items)
     counts, sums = summed(counts), summed(sums)
-    gaps = Gaps.of_shares(sums / sums.sum(), counts)
-    return Stream(gaps, summed(len(items)), ())
+    return Stream(Gaps.of_shares(sums / sums.sum(), counts), summed(len(items)), ())

@@ -34,5 +34,4 @@ def _plain(column):
         column = column.dt.tz_convert(None)
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufmM":
         return column.to_numpy()
-    cells = column.astype(object)
-    return cells.where(column.notna(), None).to_numpy()
+    return column.astype(object).where(column.notna(), None).to_numpy()
