@@ -10,7 +10,7 @@ from ._steps import BOLD, GREEN, RED, YELLOW, styled
 # With fewer users, a recall of .1 has a standard error of more than .03.
 FEW_USERS = 100
 COLUMNS = ["recall@20", "ndcg@20", "coverage@20"]
-MORE_EVENTS = "Collect more events of users who come back: best sellers are enough so far."
+MORE_EVENTS = "Collect more events of users who return: best sellers suffice so far."
 COLOR_OF_VERDICT = {"ahead": GREEN, "level": YELLOW, "behind": RED}
 
 
