@@ -30,8 +30,7 @@ def check_table(vectorizer, X, reset):
     X = as_frame(X, "X")
     _check_names(vectorizer, X, reset)
     if len(X) < n_min or X.shape[1] == 0:  # which scikit-learn refuses
-        params = {"ensure_min_samples": n_min, "estimator": vectorizer}
-        check_array(np.empty(X.shape), **params)
+        check_array(np.empty(X.shape), ensure_min_samples=n_min, estimator=vectorizer)
     return X
 
 

@@ -301,8 +301,7 @@ class Entities(Described):
         table = frame.reset_index(drop=True)
         in_side_table = events or (self.table is not None and (codes >= 0).all())
         table = self._complete(table, wanted, in_side_table, name)
-        rows = self.transform(table)
-        return values.to_numpy(), codes, rows, table
+        return values.to_numpy(), codes, self.transform(table), table
 
     def _complete(self, table, wanted, in_side_table, name):
         """Return a table with the features it lacks, from the side table or refused."""

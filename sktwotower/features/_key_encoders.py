@@ -6,6 +6,7 @@ Output: a CSR float32 block (n_present, n_names).
 
 import copy
 from decimal import Decimal
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
         ``counts`` (n,): in how many rows each key is.
         """
         unknown = np.array([key not in self.columns for key in keys], dtype=bool)
-        new = [key for key, is_new in zip(keys, unknown, strict=True) if is_new]
+        new = list(compress(keys, unknown))
         room = max(0, self.settings.max_features - len(self.columns))
         return frequent_keys(new, counts[unknown], self.settings.min_count, room)
 
@@ -69,8 +70,7 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
         encoder = copy.copy(self)
         keys = [key for key, column in self.columns.items() if kept[column]]
         encoder.columns = {key: column for column, key in enumerate(keys)}
-        names = zip(self.names, kept, strict=True)
-        encoder.names = [name for name, is_kept in names if is_kept]
+        encoder.names = list(compress(self.names, kept))
         if self.other >= 0:
             encoder.other = len(keys)
         return encoder
@@ -147,8 +147,7 @@ class LevelEncoder(LevelCell, VocabularyEncoder):
         """
         codes, keys = self._factorize(cells)
         fresh = np.array([key not in self.columns for key in keys], dtype=bool)
-        new = [key for key, is_fresh in zip(keys, fresh, strict=True) if is_fresh]
-        return self.with_keys(new), fresh[codes]
+        return self.with_keys(list(compress(keys, fresh))), fresh[codes]
 
     def grown(self, cells):
         """Return an encoder that also has a column for each level frequent in cells."""

@@ -191,8 +191,7 @@ class RequestContext(ContextColumns):
         if not known.any():
             return self._empty(len(table))
         table = table[known]
-        rows = self.transform(table, missing[known].any(axis=1))
-        return spread(rows, known)
+        return spread(self.transform(table, missing[known].any(axis=1)), known)
 
     def _completed(self, table):
         """Return a table of exactly the columns: those that it lacks are missing.
@@ -226,10 +225,9 @@ class RequestContext(ContextColumns):
         """
         if self.clock is None:
             return own
-        n = own.shape[0]
         if times is None:
             arrays = own.data, own.indices, own.indptr
-            return sparse.csr_matrix(arrays, shape=(n, self.width))
+            return sparse.csr_matrix(arrays, shape=(own.shape[0], self.width))
         timed = self.clock.rows(times, gaps)
         return sparse.hstack([own, timed], format="csr", dtype=np.float32)
 

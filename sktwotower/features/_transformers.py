@@ -45,8 +45,7 @@ def prepared(transformer, side, id_column):
     transformer = clone(transformer)
     if isinstance(transformer, TowerVectorizer):
         if id_column is not None:
-            kinds = {id_column: "id"} | (transformer.kinds or {})
-            transformer.set_params(kinds=kinds)
+            transformer.set_params(kinds={id_column: "id"} | (transformer.kinds or {}))
         transformer.set_output(transform="default")  # its rows are sparse
     return transformer
 
