@@ -32,13 +32,12 @@ def compare_within_lists(
     read.need_outcomes(y)
     shown, scores, whole = _read(estimator, X, y, lists, baselines, history)
     owners = check_one_user(whole, shown["user"])
-    counted = whole.has_choice()
     mean_over_lists(whole.values("ndcg"))  # raises if no list counts
     left_out = {
         "lists without a positive row": int((whole.positives == 0).sum()),
         "lists of one row": int(((whole.positives > 0) & (whole.sizes == 1)).sum()),
     }
-    judged = np.unique(owners[counted])
+    judged = np.unique(owners[whole.has_choice()])
     sample = sample_of(len(judged), max_users, "max_users", random_state)
     if len(sample) < len(judged):
         left_out["users not sampled"] = len(judged) - len(sample)

@@ -13,6 +13,7 @@ from scipy.special import gammaln
 from sktwotower._tables._frames import as_array, list_as_array
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
+from sktwotower._tables._sequences import starts
 
 
 class RankedLists:
@@ -55,9 +56,7 @@ class RankedLists:
         # list, first place and size of each block of rows with equal scores
         order = np.lexsort((-scores, self.codes))
         lists, scores = self.codes[order], scores[order]
-        starts = np.ones(len(order), dtype=bool)
-        starts[1:] = (lists[1:] != lists[:-1]) | (scores[1:] != scores[:-1])
-        first = np.flatnonzero(starts)
+        first = np.flatnonzero(starts(lists, scores))
         before = np.cumsum(self.sizes) - self.sizes
         self.block_list = lists[first]
         self.block_start = first - before[self.block_list]
