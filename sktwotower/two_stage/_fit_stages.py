@@ -133,8 +133,7 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
     if lists is not None:
         as_of, lists = lists.counted(describer, columns, events)
         if update_ranker:
-            ranker = _ranker_of(recipe, fitted, events, as_of)
-            lists = lists._replace(ranker=ranker)
+            lists = lists._replace(ranker=_ranker_of(recipe, fitted, events, as_of))
     return replace(fitted, **stages_of(retriever, describer), lists=lists)
 
 
@@ -144,8 +143,7 @@ def _read(owner, fitted, X, y, sample_weight):
     frame, (*outcomes, times) = read_further(owner, schema, X, y, sample_weight)
     if times is None:
         times = np.arange(len(frame)) + 1 + in_order.times.max(initial=0)
-    ids = check_ids(frame[fitted.users.id_column], "the users of X")
-    users = pd.factorize(ids)[0]
+    users = pd.factorize(check_ids(frame[fitted.users.id_column], "the users of X"))[0]
     return ReadEvents(frame, *outcomes, times, schema.dates, users, None)
 
 

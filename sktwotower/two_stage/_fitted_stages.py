@@ -132,12 +132,9 @@ class FittedStages(Fitted):
         """Return the same without the users where ``gone`` (n_users,)."""
         retriever = copy.copy(self.retriever)
         retriever._forget(retriever._fitted, gone)
-        describer = self.describer.without_users(gone, retriever)
         training = self.training.without(self.users.ids[gone], self.users.label)
-        lists = self.lists
-        if lists is not None:
-            lists = lists.without_users(self.users.ids[gone])
-        known = stages_of(retriever, describer)
+        lists = self.lists and self.lists.without_users(self.users.ids[gone])
+        known = stages_of(retriever, self.describer.without_users(gone, retriever))
         return replace(self, **known, training=training, lists=lists)
 
     def past(self, query, added=None):
@@ -200,9 +197,8 @@ class FittedStages(Fitted):
 
     def shown(self, fitted, frame, scores, history):
         """Return the ``ShownRows`` of a table; ``fitted``: whose requests they are."""
-        context = self.describer.context
         past = functools.partial(past_of, self, history=history)
-        return ShownRows.of(fitted, context, frame, scores, past)
+        return ShownRows.of(fitted, self.describer.context, frame, scores, past)
 
     def _placed(self, shown, exclude_seen):
         """Return blended scores (n_pairs,) of items of ``ShownRows``, and features."""
@@ -216,9 +212,8 @@ class FittedStages(Fitted):
         gaps = np.where(retrieved, first[rows, place], scores) - best
         pairs = CandidatePairs(rows, items, ranks, gaps, past)
         features = self.describer.features(query, pairs)
-        values = self.ranker.scores(features)
         in_order = -np.sort(-by_ranker, axis=1)
-        second = ranks_among(in_order[rows], values)
+        second = ranks_among(in_order[rows], self.ranker.scores(features))
         second = np.where(retrieved, ranks_by(by_ranker)[rows, place], second)
         return blended(ranks, second, self.weight), features
 

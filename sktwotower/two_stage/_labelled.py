@@ -181,11 +181,9 @@ class Training(NamedTuple):
 
     def without(self, ids, label):
         """Return the same without users of some ids; ``label``: the column of ids."""
-        table, held_out = self.table, self.held_out
+        table, held_out = self.table, self.held_out and self.held_out.without(ids)
         if table is not None:
             table = without_rows(table, label, ids).reset_index(drop=True)
-        if held_out is not None:
-            held_out = held_out.without(ids)
         return self._replace(table=table, held_out=held_out)
 
 

@@ -188,8 +188,7 @@ def list_features(describer, n_candidates, shown, frame, row_columns, own=None):
     frame = frame.iloc[shown.order].reset_index(drop=True)
     sides = describer.fitted.users, describer.fitted.items
     ids = pd.DataFrame({side.label: frame[side.id_column] for side in sides})
-    named = pd.concat([ids, table], axis=1)
-    table, describer = describer.learn_own(own, table, named)
+    table, describer = describer.learn_own(own, table, pd.concat([ids, table], axis=1))
     numbers = pd.DataFrame(row_columns.encode(frame), columns=row_columns.names("row"))
     return table.join(numbers), describer
 

@@ -246,13 +246,12 @@ class Log:
 
         ``past``: their ``Past``. ``added``: further events, as in `Fitted.past`.
         """
-        lags = self.sequences.rows(query.codes, added)
         last = np.full(len(query), np.nan)
         if self.clock is not None:
             last = self.sequences.latest(query.codes, added) / NANOSECONDS_PER_DAY
             if added is not None and added[2] is None:  # later than all others
                 last[added[0]] = self.clock.times[-1]
-        return StagedPast(lags, last, past)
+        return StagedPast(self.sequences.rows(query.codes, added), last, past)
 
 
 def build_log(retriever, events, by_user, repeats, positions, earlier=None):
@@ -331,8 +330,7 @@ def followed_by(sequences, counts):
         pairs = items[:-step][same], items[step:][same]
         weights = np.full(same.sum(), 1 / step)
         after = after + sparse.csr_matrix((weights, pairs), shape=after.shape)
-    scaled = sparse.diags(1 / (counts + PRIOR)) @ after
-    return scaled.tocsr().astype(np.float32)
+    return (sparse.diags(1 / (counts + PRIOR)) @ after).tocsr().astype(np.float32)
 
 
 def entries(matrix, rows, columns, factor=None):

@@ -191,8 +191,7 @@ def fit_ranker(ranker, table, labels, groups, named=True):
     estimator = clone(ranker)
     if _reads_missing(estimator):
         # a column without any value says nothing, and some rankers refuse it
-        empty = table.columns[table.isna().all()]
-        fill = dict.fromkeys(empty, 0.0)
+        fill = dict.fromkeys(table.columns[table.isna().all()], 0.0)
     else:
         fill = table.median().fillna(0).to_dict()
     table = _input(table, fill, named)

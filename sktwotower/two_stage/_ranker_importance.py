@@ -120,8 +120,7 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
     frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
     sample = {"max_users": max_users, "random_state": rng}
     query, past, judged = read_held_out(fitted, frame, y, exclude_seen=False, **sample)
-    past = past.first
-    found = retrieved(estimator, fitted.retriever, query, past, judged.truth)
+    found = retrieved(estimator, fitted.retriever, query, past.first, judged.truth)
     judged = np.flatnonzero(found.truth.getnnz(axis=1))
     if len(judged) == 0:
         raise ValueError(

@@ -147,11 +147,10 @@ def _latest_of_each_user(users, times, chosen, share):
     owners, starts, sizes = np.unique(owners, return_index=True, return_counts=True)
     n_later = np.maximum(np.floor(share * sizes + 1e-9).astype(np.int64), 1)
     limits = when[starts + sizes - n_later]
-    # with all events at one time, nothing would be left before
-    limited = limits > when[starts]
     limit = np.zeros(users.max() + 1, dtype=times.dtype)
     has_limit = np.zeros(len(limit), dtype=bool)
-    limit[owners], has_limit[owners] = limits, limited
+    # with all events at one time, nothing would be left before
+    limit[owners], has_limit[owners] = limits, limits > when[starts]
     return has_limit[users] & (times >= limit[users])
 
 

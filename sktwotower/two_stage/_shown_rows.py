@@ -177,9 +177,8 @@ def describe_rows(describer, n_candidates, shown):
     which there are ``n_candidates``. Features of the caller are not among them.
     """
     tables, describer = [], replace(describer, own=None)
-    retriever = describer.retriever
     for query, past, _, rows, items, scores, context in shown.blocks():
-        best, _ = find_candidates(retriever, query, past.first, n_candidates)
+        best, _ = find_candidates(describer.retriever, query, past.first, n_candidates)
         ranks, gaps = ranks_among(best[rows], scores), scores - best[rows, 0]
         new = items < 0
         pairs = CandidatePairs(rows, np.where(new, 0, items), ranks, gaps, past)

@@ -24,12 +24,10 @@ from ._labelled import Fallback, Training, candidates_of, described, judge_ranke
 from ._list_stage import ListStage
 from ._ranker import MIN_USERS, FittedRanker
 from ._read_events import ReadEvents
-from ._train_lists import train_on_lists
+from ._train_lists import HALF, train_on_lists
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
 AUTO = {"half_life": "half_life_", "impression_weight": "impression_weight_"}
-# Share of the positive events after the cut that a ranker is judged by.
-HALF = 0.5
 
 
 class Cut(NamedTuple):
@@ -159,11 +157,10 @@ def _with_ranker(recipe, describer, cut, columns):
     weight = choose_weight(gains, later)
     if weight == 0 and later is not None:
         _warn_of_no_lasting_gain(recipe, gains, later)
-    stage = table.rows().fit(recipe)
     frame = _frame_of(describer, table) if recipe.keep_training_table else None
     found = {"gains": gains, "later_gains": later, "table": frame, "held_out": held_out}
     training = Training(cut.kind, weight, n_positive, recall, **found)
-    return Ranked(training, describer, stage)
+    return Ranked(training, describer, table.rows().fit(recipe))
 
 
 def _frame_of(describer, table):

@@ -27,7 +27,7 @@ MIN_FACTOR = 0.1
 STALE = 0.3
 # Scores of the retriever are compared on at most this many rows.
 MAX_RESCALED = 10_000
-# Share of the rows of later lists that judge what was learnt from the others.
+# Share of what is after the cut that judges what was learnt from the rest of it.
 HALF = 0.5
 # More new items than this in later rows call for counts that go on within the day.
 MAX_NEW = 0.5
@@ -51,8 +51,7 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
     UserWarning
         If there is too little to learn from (None), or most later items are new.
     """
-    parts = cut.before, cut.later
-    before, later = (part.part(columns.rows(part.frame)) for part in parts)
+    before, later = (p.part(columns.rows(p.frame)) for p in (cut.before, cut.later))
     n_users = count_users(later, columns)
     if n_users < MIN_USERS or describer.log.click_rates is None:
         warn(

@@ -319,8 +319,7 @@ class TwoStageRecommender(RetrievalMixin, RankerImportanceMixin, TwoStageParamet
                 "There are no probabilities, as fit could not learn from lists: it "
                 "warned why. Pass more lists with y > 0 and y = 0 to fit."
             )
-        scores = self._scores(fitted, X, history)
-        chosen = fitted.lists.order.calibration.at(scores)
+        chosen = fitted.lists.order.calibration.at(self._scores(fitted, X, history))
         return np.column_stack([1 - chosen, chosen])
 
     def _scores(self, fitted, X, history):
