@@ -46,8 +46,7 @@ def product_dtype(tensor, n_products, wanted=None):
         return wanted
     if tensor.dtype != torch.float32 or n_products < MIN_BFLOAT16_PRODUCTS:
         return tensor.dtype
-    short = has_bfloat16_products(tensor.device.type)
-    return torch.bfloat16 if short else tensor.dtype
+    return torch.bfloat16 if has_bfloat16_products(tensor.device.type) else tensor.dtype
 
 
 def weighted_sum(table, rows, dtype=None):

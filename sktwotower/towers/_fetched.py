@@ -148,8 +148,7 @@ class Fetched:
         asked = dict(self._parts(self.asked, self.given, self.ones))
         for (r, t), part in self._parts(rows, self.given, self.widths):
             weight = self.tables[t].layer.weight
-            places = asked[r, t].flatten().to(weight.device)
-            part.copy_(weight.index_select(0, places))
+            part.copy_(weight.index_select(0, asked[r, t].flatten().to(weight.device)))
         rows = self._swap(rows, self.given, self.wanted, self.widths)
         parts = [table.parts() for table in self.tables]
         for (r, t), part in self._parts(rows, self.wanted, self.widths):

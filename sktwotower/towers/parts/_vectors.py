@@ -52,10 +52,9 @@ class Users:
 
 def embed_items(part, item_rows, block=65536):
     """Return item vectors, float32 array (n, d), of a CSR matrix (n, q)."""
-    device = _device(part)
 
     def embed(matrices):
-        return part.embed_items(SparseRows.from_csr(matrices[0]).to(device))
+        return part.embed_items(SparseRows.from_csr(matrices[0]).to(_device(part)))
 
     return _blocks(embed, part, [item_rows], block)
 
@@ -67,10 +66,10 @@ def embed_users(part, user_rows, history, item_rows, block=8192):
     first, if the part or model sees their order. ``item_rows`` (at least n_items, q)
     are their feature rows.
     """
-    device, in_order = _device(part), part.past == "recent"
+    in_order = part.past == "recent"
 
     def embed(matrices):
-        rows = SparseRows.from_csr(matrices[0]).to(device)
+        rows = SparseRows.from_csr(matrices[0]).to(_device(part))
         return part.embed_users(Users(rows, matrices[1], item_rows, in_order))
 
     return _blocks(embed, part, [user_rows, history], block)
