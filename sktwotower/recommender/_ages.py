@@ -105,8 +105,7 @@ def _chosen(recipe, events, seed):
     ndcg = None if half_life is None else pilot(recipe, events, seed)
     if ndcg is None:
         return None
-    gain = ndcg(half_life) - ndcg(None)
-    return half_life if gain.mean() > 0 else None
+    return half_life if (ndcg(half_life) - ndcg(None)).mean() > 0 else None
 
 
 def popularity_half_life(table):

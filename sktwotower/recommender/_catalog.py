@@ -152,17 +152,13 @@ class CatalogMixin:
                 "catalog. Fit anew."
             )
         if gone.any():
-            self._forget_items(fitted, gone)
+            with threads(self.n_jobs):
+                learnt = _without_items(fitted, gone)
+                n_items = int((~gone[: fitted.n_items]).sum())
+                left = served(learnt, n_items, IndexRecipe.of(self))
+            after_fit.forget_rows(self, fitted.items, left.items, gone)
+            self._fitted = left
         return self
-
-    def _forget_items(self, fitted, gone):
-        """Replace the fitted state and the side table by ones without some items."""
-        with threads(self.n_jobs):
-            learnt = _without_items(fitted, gone)
-            n_items = int((~gone[: fitted.n_items]).sum())
-            left = served(learnt, n_items, IndexRecipe.of(self))
-        after_fit.forget_rows(self, fitted.items, left.items, gone)
-        self._fitted = left
 
 
 class IndexRecipe(recipe_of("index")):

@@ -61,7 +61,7 @@ def pilot(recipe, events, seed):
     It is that of a short fit on a part of the users, judged on the latest tenth of the
     events. None: too few users can be judged.
     """
-    users = some_users(np.diff(events.ordered.offsets), seed)
+    users = users_of_events(np.diff(events.ordered.offsets), seed, MAX_EVENTS)
     user_rows, item_rows = events.users.rows[users], events.items.rows[:-1]
     table = events.ordered._replace(impressions=None).of_users(users)
     before, truth = latest_tenth(table)
@@ -116,14 +116,6 @@ def _to_find(truth, past, known):
     return truth
 
 
-def some_users(sizes, seed):
-    """Return the sorted positions of random users with 250,000 events together.
-
-    ``sizes`` (n_users,): number of events of each.
-    """
-    return users_of_events(sizes, seed, MAX_EVENTS)
-
-
 def impression_weight(recipe, events, table, fit, seed):
     """Return the weight of impressions that orders held-out shown items best.
 
@@ -137,8 +129,7 @@ def impression_weight(recipe, events, table, fit, seed):
         return 0.0
     before, shown = _held_out(table, seed)
     chosen = np.diff(before.chosen_events().offsets) > 0
-    known = np.isin(shown.items, before.items) & chosen[shown.users]
-    shown = shown.events_at(known)
+    shown = shown.events_at(np.isin(shown.items, before.items) & chosen[shown.users])
     lists = RankedLists(shown.chosen, np.zeros(shown.n_events), shown.users)
     if shown.n_events == 0 or lists.has_both().sum() < MIN_USERS:
         return 0.0
@@ -194,7 +185,7 @@ def _best(values):
 
 def _held_out(table, seed):
     """Return the events of some users before those held out, and the latter."""
-    table = table.only(some_users(np.diff(table.offsets), seed))
+    table = table.only(users_of_events(np.diff(table.offsets), seed, MAX_EVENTS))
     late = _latest_tenth(table, np.random.RandomState(seed))
     return table.events_at(~late), table.events_at(late)
 

@@ -37,8 +37,7 @@ class TowerVectors:
         if asked is None:
             return vectors
         if len(vectors) == 1 and self._arrays is not None:
-            gaps = asked.gaps(latest)
-            row = self.context.row_of_one(asked.rows, asked.times, gaps)
+            row = self.context.row_of_one(asked.rows, asked.times, asked.gaps(latest))
             return self._arrays.in_context(vectors[0], Row(*row))[None]
         return in_context(self.model, vectors, self.context_rows(asked, latest))
 

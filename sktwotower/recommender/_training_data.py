@@ -110,8 +110,7 @@ def hold_out(positives, fraction, rng):
         pairs = rows_of(positives, block)
         row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
         held = rng.uniform(size=pairs.nnz) < fraction
-        left = np.bincount(row[~held], minlength=pairs.shape[0])
-        held &= left[row] > 0
+        held &= np.bincount(row[~held], minlength=pairs.shape[0])[row] > 0
         for side, chosen in zip(sides, (~held, held), strict=True):
             side.append(entries_of(pairs, chosen))
     kept, held_out = (side.finish() for side in sides)

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from sktwotower._tables._event_table import EventTable
+from sktwotower._tables._event_table import EventTable, users_of_events
 from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
-from sktwotower.recommender._pilots import _to_find, latest_tenth, shortened, some_users
+from sktwotower.recommender._pilots import _to_find, latest_tenth, shortened
 from sktwotower.towers import RowwiseAdam
 from sktwotower.towers._recipe import Recipe
 from tests.builders import ordered as recommender
@@ -33,12 +33,11 @@ def test_known_pairs_and_unknown_items_are_not_to_be_found():
     assert found.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
 
 
-def test_pilots_take_whole_users_up_to_a_number_of_events(monkeypatch):
+def test_pilots_take_whole_users_up_to_a_number_of_events():
     events = events_of([(u, i, i) for u in range(5) for i in range(u + 1)], (5, 5))
-    assert some_users(np.diff(events.offsets), 0).tolist() == [0, 1, 2, 3, 4]
-    monkeypatch.setattr(_pilots, "MAX_EVENTS", 6)
+    assert users_of_events(np.diff(events.offsets), 0, 100).tolist() == [0, 1, 2, 3, 4]
     for seed in range(5):
-        users = some_users(np.diff(events.offsets), seed)
+        users = users_of_events(np.diff(events.offsets), seed, 6)
         assert len(users) and (users + 1).sum() <= 6
 
 
