@@ -89,7 +89,7 @@ def test_the_lists_of_the_page_and_its_request(page):
     model, users = page["model"], page["users"]["user"].tolist()
     assert_frame_equal(page["lists"], model.recommend(users, n_neighbors=5))
     text = PAGE.read_text("utf-8")
-    request = text[text.index('{"dataframe_records"') :].split("``")[0]
+    request = text[text.index('{"dataframe_records"') :].split("`")[0]
     served, schema = page["served"], page["served"].metadata.get_input_schema()
     answer = scoring_server.invocations(request, "application/json", served, schema)
     assert answer.status == 200
