@@ -18,6 +18,7 @@ def task_of(tmp_path, table, *options):
 
 
 TABLE = pd.DataFrame({"who": [1, 1, 2], "what": list("aba"), "at": [3, 4, 5]})
+CUT = gzip.compress(b"who,what\n1,a\n", mtime=0)[:-9]  # a file that ends too early
 
 
 @pytest.mark.parametrize(
