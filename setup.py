@@ -75,7 +75,7 @@ setup(
             "polars>=1.3",
             "pyarrow>=15",
             "pytest>=8",
-            "pytest-xdist>=3.7",
+            "pytest-xdist>=3.8",
             "skops>=0.15",
             "skrub>=0.5.1",  # its TableVectorizer is a transformer that users bring
         ],
