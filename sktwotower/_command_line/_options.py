@@ -5,7 +5,6 @@ Output: checked options.
 """
 
 import argparse
-import inspect
 from pathlib import Path
 
 from sktwotower import __version__
@@ -20,9 +19,41 @@ def names(text) -> list[str]:
     return columns
 
 
+DESCRIPTION = """\
+Learn from a table of events what to recommend, and compare on held-out events.
+
+Without options, the events are the shipped purchases of a UK gift shop. A model of
+two towers, popularity, item-kNN and EASE learn from the earlier ones. They are
+compared on the later ones. At the end the two towers learn from all events, and are
+saved. All of it takes about two minutes on two cores.
+
+With --data the events are yours: one row per event, several rows per user. The
+first two columns are the users and the items, unless --user and --item name others.
+With --time the model learns from the order of events, too. It is then also compared
+with recent popularity (the last tenth of the time) and with a ranker behind EASE.
+
+Several processes can train together, on one machine or on several:
+torchrun --nproc-per-node 2 -m sktwotower
+"""
+EXAMPLES = r"""
+for example:
+  sktwotower
+  sktwotower --data plays.csv
+  sktwotower --data plays.csv --user listener --item track --time played_at
+  sktwotower --data plays.csv.gz --time played_at --time-format '%d/%m/%Y %H:%M'
+  sktwotower --data plays.csv --items tracks.csv --item-name title \
+      --users listeners.csv --recommendations top.csv
+  sktwotower --data plays.csv --time played_at --context device,played_at
+  sktwotower --data 'plays/*.parquet' --time played_at
+
+The last one learns from files on disk, which may be larger than memory. It needs
+--time, and pip install 'sktwotower[scale]'. A folder or a URL will do as well.
+
+The text has colors on a terminal, if NO_COLOR is not set, or with FORCE_COLOR=1.
+The exit status is 2 after an error, and 130 after Ctrl-C.
+"""
 OUTPUT, SHOWN = Path("sktwotower_output"), "(default: %(default)s)"
-N_OF_OWN_DATA = 9  # of the following options
-OPTIONS = [
+OF_OWN_DATA = [
     ("--data", None, None, "FILE", "CSV, TSV or Parquet file, or several: see below"),
     ("--user", None, None, "COL", "column of the user id (default: the first)"),
     ("--item", None, None, "COL", "column of the item id (default: the next one)"),
@@ -32,6 +63,8 @@ OPTIONS = [
     ("--item-name", None, None, "COL", "column with names, of --data or --items"),
     ("--users", Path, None, "FILE", "table of features of the users, with their ids"),
     ("--items", Path, None, "FILE", "table of features of the items, with their ids"),
+]
+OPTIONS = [
     ("--epochs", int, None, "N", "passes over the users (default: auto)"),
     ("--output", Path, OUTPUT, "DIR", f"folder for model, picture and page {SHOWN}"),
     ("--recommendations", Path, None, "FILE", ".csv or .parquet file for every user"),
@@ -41,37 +74,7 @@ OPTIONS = [
 
 
 class _Parser(argparse.ArgumentParser):
-    r"""Learn from a table of events what to recommend, and compare on held-out events.
-
-    Without options, the events are the shipped purchases of a UK gift shop. A model of
-    two towers, popularity, item-kNN and EASE learn from the earlier ones. They are
-    compared on the later ones. At the end the two towers learn from all events, and are
-    saved. All of it takes about two minutes on two cores.
-
-    With --data the events are yours: one row per event, several rows per user. The
-    first two columns are the users and the items, unless --user and --item name others.
-    With --time the model learns from the order of events, too. It is then also compared
-    with recent popularity (the last tenth of the time) and with a ranker behind EASE.
-
-    Several processes can train together, on one machine or on several:
-    torchrun --nproc-per-node 2 -m sktwotower
-
-    for example:
-      sktwotower
-      sktwotower --data plays.csv
-      sktwotower --data plays.csv --user listener --item track --time played_at
-      sktwotower --data plays.csv.gz --time played_at --time-format '%d/%m/%Y %H:%M'
-      sktwotower --data plays.csv --items tracks.csv --item-name title \
-          --users listeners.csv --recommendations top.csv
-      sktwotower --data plays.csv --time played_at --context device,played_at
-      sktwotower --data 'plays/*.parquet' --time played_at
-
-    The last one learns from files on disk, which may be larger than memory. It needs
-    --time, and pip install 'sktwotower[scale]'. A folder or a URL will do as well.
-
-    The text has colors on a terminal, if NO_COLOR is not set, or with FORCE_COLOR=1.
-    The exit status is 2 after an error, and 130 after Ctrl-C.
-    """
+    """A parser whose errors are two lines."""
 
     def error(self, message):
         """End with two lines, without the usage, which is longer."""
@@ -79,19 +82,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line, whose help is its docstring."""
-    description, title, examples = inspect.getdoc(_Parser).partition("for example:")
+    """Return the parser of the command line."""
     parser = _Parser(
         prog="sktwotower",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=description,
-        epilog=title + examples,
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
     )
     note = "Dates such as 05/01/2024 are read month first, if all dates can be."
     own = parser.add_argument_group("your own data", note)
-    for place, (option, kind, default, name, text) in enumerate(OPTIONS):
-        group = own if place < N_OF_OWN_DATA else parser
-        group.add_argument(option, type=kind, default=default, metavar=name, help=text)
+    for group, options in ((own, OF_OWN_DATA), (parser, OPTIONS)):
+        for option, kind, default, name, text in options:
+            how = {"type": kind, "default": default, "metavar": name, "help": text}
+            group.add_argument(option, **how)
     version = f"sktwotower {__version__}"
     parser.add_argument("--version", action="version", version=version)
     return parser
