@@ -11,11 +11,14 @@ names, in a folder of their own. A block that prints is followed by its output::
     2
     ```
 
-A comment in front of a block says that it is not run and why, what is replaced in it
-when the tests run it, or that their smaller data give lines of another kind (several
-such comments may follow one another)::
+A comment in front of a block says that it is not run and why, that it is run last, with
+the names of the blocks below it and without an output, what is replaced in it when the
+tests run it, or that their smaller data give lines of another kind (several such
+comments may follow one another)::
 
     <!-- not run: needs a GPU -->
+
+    <!-- run last: the tables are below -->
 
     <!-- in tests: n_iter=20 -> n_iter=2 -->
 
@@ -33,7 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK = re.compile(
-    r"(?P<comments>(?:^[ ]*<!-- (?:not run|in tests): [^\n]* -->\n\n)*)"
+    r"(?P<comments>(?:^[ ]*<!-- (?:not run|run last|in tests): [^\n]* -->\n\n)*)"
     r"^(?P<indent>[ ]*)```python\n(?P<code>(?:(?![ ]*```)[^\n]*\n)+)(?P=indent)```\n"
     r"(?P<head>\n(?P=indent)```text\n)?"
     r"(?(head)(?P<output>(?:(?![ ]*```)[^\n]*\n)+)(?P=indent)```(?:\n|\Z))",
@@ -49,13 +52,14 @@ class Block:
     line: int
     output: str | None
     not_run: str | None
+    last: bool  # run after all others, and its output is not shown
     replaced: tuple
     differs: bool  # in tests, also in its first line or the number of lines
 
 
 def block_of(match):
     """Return the Block of a match of BLOCK."""
-    said = re.findall(r"<!-- (not run|in tests): (.*) -->", match["comments"])
+    said = re.findall(r"<!-- (not run|run last|in tests): (.*) -->", match["comments"])
     reasons = [text for kind, text in said if kind == "not run"]
     output = match["output"]
     return Block(
@@ -63,6 +67,7 @@ def block_of(match):
         line=match.string[: match.start("code")].count("\n") + 1,
         output=None if output is None else textwrap.dedent(output).strip("\n"),
         not_run=reasons[0] if reasons else None,
+        last=any(kind == "run last" for kind, text in said),
         replaced=tuple(
             tuple(text.split(" -> "))
             for kind, text in said
@@ -92,7 +97,7 @@ def written(text, page="page"):
 
     def run(match):
         block = block_of(match)
-        if block.not_run:
+        if block.not_run or block.last:
             return match[0]
         output, indent = printed(block, names, page), match["indent"]
         if (block.output is None) != (not output):
@@ -107,7 +112,11 @@ def written(text, page="page"):
         start, end = (place - match.start() for place in match.span("output"))
         return match[0][:start] + lines + match[0][end:]
 
-    return BLOCK.sub(run, text).rstrip("\n") + "\n"
+    text = BLOCK.sub(run, text).rstrip("\n") + "\n"
+    for block in blocks(text):
+        if block.last:
+            printed(block, names, page)
+    return text
 
 
 def main():

@@ -23,12 +23,13 @@ pytestmark = pytest.mark.slow
 
 
 def blocks_of(path):
-    """Return the code of a page, each line where it is on the page."""
+    """Return the code of a page, each line in its place; what is run last ends it."""
     text = path.read_text("utf-8")
     lines = [""] * (text.count("\n") + 1)
     for block in outputs.blocks(text):
         code = [] if block.not_run else block.code.splitlines()
-        lines[block.line - 1 : block.line - 1 + len(code)] = code
+        place = len(lines) if block.last else block.line - 1
+        lines[place : place + len(code)] = code
     return "\n".join(lines)
 
 
