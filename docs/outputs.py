@@ -11,10 +11,10 @@ names, in a folder of their own. A block that prints is followed by its output::
     2
     ```
 
-A comment in front of a block says that it is not run and why, that it is run last, with
-the names of the blocks below it and without an output, what is replaced in it when the
-tests run it, or that their smaller data give lines of another kind (several such
-comments may follow one another)::
+A comment in front of a block says that it is not run and why, that only the tests run
+it, after all others, which make its names, what is replaced in it when the tests run
+it, or that their smaller data give lines of another kind (several such comments may
+follow one another)::
 
     <!-- not run: needs a GPU -->
 
@@ -52,7 +52,7 @@ class Block:
     line: int
     output: str | None
     not_run: str | None
-    last: bool  # run after all others, and its output is not shown
+    last: bool  # run after all others, and by the tests only
     replaced: tuple
     differs: bool  # in tests, also in its first line or the number of lines
 
@@ -112,11 +112,7 @@ def written(text, page="page"):
         start, end = (place - match.start() for place in match.span("output"))
         return match[0][:start] + lines + match[0][end:]
 
-    text = BLOCK.sub(run, text).rstrip("\n") + "\n"
-    for block in blocks(text):
-        if block.last:
-            printed(block, names, page)
-    return text
+    return BLOCK.sub(run, text).rstrip("\n") + "\n"
 
 
 def main():
