@@ -1,8 +1,9 @@
 """How does each system rank, and how long does it learn? One picture of all results.
 
-Call: ``python benchmarks/chart.py`` draws ``docs/_static/results_light.svg`` and
-``results_dark.svg`` from ``results/*.jsonl`` and ``results/per_user``; ``--check`` only
-compares what the pictures show with these files, and fails if anything differs.
+Call: ``python benchmarks/chart.py`` draws ``docs/_static/results_light.svg``,
+``results_dark.svg`` and, for narrow pages, ``narrow/results.svg``, which is light or
+dark as the page is. They show ``results/*.jsonl`` and ``results/per_user``; ``--check``
+only compares the pictures with these files, and fails if anything differs.
 
 Each row is a data set and a way to hold events out, those in the order of time first. A
 mark stands at a system's NDCG divided by that of the best other system, which is chosen
@@ -16,6 +17,7 @@ A picture holds the figures that it shows (``Description`` of its metadata, as J
 
 import argparse
 import json
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -188,10 +190,50 @@ class Ink(NamedTuple):
 
 LIGHT, DARK = Ink("#1f2328", "#59636e", "#d1d9e0"), Ink("#e6edf3", "#9198a1", "#3d444d")
 TITLE = "NDCG and seconds of fit of each system and data set"
-LEFT = -0.43  # where the names of rows begin
+GROUNDS = "#ffffff", "#0d1117"
 
 
-def draw(found, path, is_dark):
+class Layout(NamedTuple):
+    """The size of a picture in inches, of words in points, and places of its parts."""
+
+    width: float
+    row: float  # the height of a row
+    more: float  # the height of what is not rows
+    words: float
+    small: float
+    sides: tuple  # left, bottom, right, top of the panels, as parts of the picture
+    left: float  # where names begin
+    shift: float  # how far below its name a row has its marks
+    n_letters: int  # of a line of a heading
+    n_legend: int  # columns of the legend
+    labels: tuple  # of the panels
+    seconds: tuple  # ticks
+    note: str  # what the small words are
+    below: float  # how far below the panel the note is
+
+    @property
+    def is_narrow(self):
+        return self.shift > 0
+
+
+WIDE = Layout(
+    8.5, 0.33, 1.1, 8.5, 7, (0.17, 0.07, 0.995, 0.93), -0.43, 0, 80, 4,
+    ("NDCG, divided by that of the best other system", "time of the fit, on one core"),
+    (0.01, 0.1, 1, 10, 100), "small: the best\nother system, its NDCG", 0.25,
+)  # fmt: skip
+NARROW = Layout(
+    4.4, 0.53, 2.6, 9.8, 9.5, (0.03, 0.07, 0.97, 0.86), 0, 0.4, 44, 1,
+    ("NDCG / best other system's", "time of the fit"),
+    (0.01, 1, 100), "small: the best other system, its NDCG", 1.3,
+)  # fmt: skip
+PICTURES = {
+    "results_light": (WIDE, False),
+    "results_dark": (WIDE, True),
+    "narrow/results": (NARROW, False),
+}
+
+
+def draw(found, path, layout, is_dark):
     """Write the picture of figures."""
     import matplotlib
 
@@ -200,72 +242,90 @@ def draw(found, path, is_dark):
 
     ink = DARK if is_dark else LIGHT
     n_lines = sum(map(len, GROUPS.values())) + len(GROUPS)
-    style = {"svg.fonttype": "none", "svg.hashsalt": "results", "font.size": 8.5}
+    style = {"svg.fonttype": "none", "svg.hashsalt": "results"}
+    style |= {"font.size": layout.words, "axes.facecolor": "none"}
     style |= {"text.color": ink.text, "xtick.color": ink.quiet}
-    style |= {"axes.facecolor": "none"}
+    size = layout.width, layout.row * n_lines + layout.more
     with plt.rc_context(style):
-        figure, panels = plt.subplots(
-            ncols=2, figsize=(8.5, 0.33 * n_lines + 1.1), width_ratios=(2.1, 1)
-        )
-        figure.subplots_adjust(0.17, 0.07, 0.995, 0.93, wspace=0.04)
-        places = _names(found, panels, ink)
-        _panels(panels, places, ink)
-        marks = [_marks(found, places, panels, name, is_dark) for name in FAMILIES] + [
-            _hollow_mark(ink)
-        ]
+        figure, panels = plt.subplots(ncols=2, figsize=size, width_ratios=(2.1, 1))
+        figure.subplots_adjust(*layout.sides, wspace=0.04)
+        places = _names(found, panels[0], layout, ink)
+        _panels(panels, places, layout, ink)
+        marks = [_marks(found, places, panels, name, is_dark) for name in FAMILIES]
         figure.legend(
-            handles=marks, loc="upper left", ncols=4, frameon=False, fontsize=7.5,
+            handles=[*marks, _hollow_mark(ink)], loc="upper left",
+            ncols=layout.n_legend, frameon=False, fontsize=layout.small + 0.5,
             handletextpad=0.1, columnspacing=0.8, borderpad=0, borderaxespad=0.2,
         )  # fmt: skip
         metadata = {
             "Date": None,
             "Description": json.dumps(found, separators=(",", ":")),
+            "Title": TITLE,
         }
-        metadata |= {"Title": "NDCG and seconds of fit of each system and data set"}
         # where only the light one is shown, it can be read on any background
-        ground = "none" if is_dark else "white"
+        ground = "none" if is_dark else GROUNDS[0]
         figure.savefig(path, facecolor=ground, metadata=metadata)
         plt.close(figure)
+    if layout.is_narrow:
+        _add_dark(path)
 
 
-def _names(found, panels, ink):
+def _add_dark(path):
+    """Let a light picture have the colors of the dark where the page is dark."""
+    pairs = [*zip(LIGHT, DARK, strict=True), GROUNDS]
+    pairs += [(family.light, family.dark) for family in FAMILIES.values()]
+    rules = [
+        f'[style*="{what}: {light}"] {{ {what}: {dark} !important }}'
+        for light, dark in pairs
+        for what in ("fill", "stroke")
+    ]
+    dark = "\n".join(["@media (prefers-color-scheme: dark) {", *rules, "}"])
+    text = path.read_text(encoding="utf-8")
+    text = text.replace("</metadata>", f"</metadata>\n<style>{dark}</style>", 1)
+    path.write_text(text, encoding="utf-8")
+
+
+def _names(found, panel, layout, ink):
     """Write the names of rows, and return the height of each."""
     places, at = {}, 0
     for group, rows in GROUPS.items():
-        panels[0].text(LEFT, at, group, weight="bold", va="center")
+        title = textwrap.fill(group, layout.n_letters)
+        panel.text(layout.left, at, title, weight="bold", va="center")
         for row in rows:
             at += 1
-            places[f"{group}: {row.name}"] = at
+            places[f"{group}: {row.name}"] = at + layout.shift
             systems = found[f"{group}: {row.name}"]
             best = next(name for name, each in systems.items() if each["best"])
             named = NAMES.get(best, best).removesuffix(CHEAPEST)
             said = f"{named} {_short(systems[best]['ndcg'])}"
-            panels[0].text(LEFT, at - 0.14, row.name, va="center")
-            small = {"va": "center", "color": ink.quiet, "size": 7}
-            panels[0].text(LEFT, at + 0.26, said, **small)
+            panel.text(layout.left, at - 0.14, row.name, va="center")
+            small = {"va": "center", "color": ink.quiet, "size": layout.small}
+            if layout.is_narrow:  # both in one line
+                panel.text(2.5, at - 0.14, said, ha="right", **small)
+            else:
+                panel.text(layout.left, at + 0.26, said, **small)
         at += 1
     return places
 
 
-def _panels(panels, places, ink):
+def _panels(panels, places, layout, ink):
     (ndcg, seconds), bottom = panels, max(places.values()) + 0.6
     ndcg.axvline(1, color=ink.quiet, linewidth=1, zorder=0)
-    ndcg.set(xlim=(0, 1.65), xticks=(0, 0.25, 0.5, 0.75, 1, 1.25, 1.5))
-    ndcg.set_xticklabels(["0", ".25", ".5", ".75", "1", "1.25", "1.5"])
-    ndcg.set_xlabel("NDCG, divided by that of the best other system", color=ink.quiet)
-    note = "small: the best\nother system, its NDCG"
-    ndcg.text(LEFT, bottom + 0.25, note, size=7, va="top", color=ink.quiet)
+    ticks = {0: "0", 0.25: ".25", 0.5: ".5", 0.75: ".75", 1: "1", 1.25: "1.25"}
+    ndcg.set(xlim=(0, 1.65))
+    ndcg.set_xticks([*ticks, 1.5], [*ticks.values(), "1.5"])
+    note = {"size": layout.small, "va": "top", "color": ink.quiet}
+    ndcg.text(layout.left, bottom + layout.below, layout.note, **note)
     seconds.set(xscale="log", xlim=(0.006, 500))
-    ticks = 0.01, 0.1, 1, 10, 100
-    seconds.set_xticks(ticks, ["0.01 s", "0.1 s", "1 s", "10 s", "100 s"])
+    seconds.set_xticks(layout.seconds, [f"{each:g} s" for each in layout.seconds])
     seconds.minorticks_off()
-    seconds.set_xlabel("time of the fit, on one core", color=ink.quiet)
-    for axes in panels:
+    for axes, label in zip(panels, layout.labels, strict=True):
+        axes.set_xlabel(label, color=ink.quiet)
         axes.set(yticks=(), ylim=(bottom, -0.6))
         axes.hlines(
             places.values(), *axes.get_xlim(), ink.faint, linewidth=0.6, zorder=0
         )
-        axes.tick_params(length=0, labelsize=7.5)
+        axes.tick_params(length=0, labelsize=layout.small + 0.5)
         axes.spines[:].set_visible(False)
 
 
@@ -286,7 +346,7 @@ def _marks(found, places, panels, name, is_dark):
         look = shape | {"markerfacecolor": "none"} if hollow else shape
         _points(panels, each, look | {"zorder": 3 + is_ours}, is_ours)
     if is_ours:
-        _values(found, places, panels[0], family.systems[0], color)
+        _values(found, places, panels[0], family.systems[0])
     return panels[0].plot([], [], label=name, **shape)[0]
 
 
@@ -306,14 +366,14 @@ def _points(panels, each, look, is_ours):
     panels[1].plot(*(zip(*timed, strict=True) if timed else ((), ())), **look)
 
 
-def _values(found, places, panel, system, color):
+def _values(found, places, panel, system):
     """Write the NDCG of ours, with times where it has them."""
     for row, systems in found.items():
         if system not in systems or (system == OURS and IN_TIME in systems):
             continue
         one = systems[system]
         end = one["share"] + max(one["half"], 0.03) + 0.02
-        how = {"color": color, "weight": "bold", "va": "center"}
+        how = {"weight": "bold", "va": "center"}
         panel.text(end, places[row] - 0.16, _short(one["ndcg"]), **how)
 
 
@@ -334,14 +394,14 @@ def main():
     parser.add_argument("--check", action="store_true")
     own = parser.parse_args()
     found = figures()
-    for name, is_dark in {"light": False, "dark": True}.items():
-        path = FOLDER / f"results_{name}.svg"
+    for name, how in PICTURES.items():
+        path = FOLDER / f"{name}.svg"
         if own.check:
             then = drawn(path)
             others = [row for row in found if found[row] != then.get(row)]
             assert then == found, f"{path.name} shows other figures: {others}"
         else:
-            draw(found, path, is_dark)
+            draw(found, path, *how)
 
 
 if __name__ == "__main__":

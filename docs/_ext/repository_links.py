@@ -4,7 +4,8 @@ Input: Markdown whose links are paths from the file, as GitHub follows them, als
 files outside of this folder; pages that are one ``{include}`` of such a file.
 Output: the same, with the file in place of the ``{include}``; links to a file that is a
 page lead there, those to other files lead to the repository. A ``<picture>`` that the
-reader's system makes light or dark becomes two, of which the theme shows one.
+reader's system makes light or dark becomes two, of which the theme shows one; one that
+has a drawing for narrow pages becomes an image of Markdown (see `clickable_maps`).
 """
 
 import os
@@ -15,10 +16,12 @@ DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 INCLUDED = re.compile(r"```\{include\} (\S+)\n```\n")
 LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)\s#]+)((?:#[^)\s]*)?\))")
+NARROW = r'<picture>\s*<source (media="\(max-width: \d+px\)") srcset="([^"]+)">\s*'
 PICTURE = re.compile(
-    r'<picture>\s*<source [^>]*srcset="([^"]+)"[^>]*>\s*'
+    NARROW + r'<source media="\(prefers-color-scheme: dark\)" srcset="([^"]+)">\s*'
     r'<img ([^>]*?)src="([^"]+)"([^>]*)>\s*</picture>'
 )
+DRAWING = re.compile(NARROW + r'<img alt="([^"]+)" src="([^"]+)">\s*</picture>')
 CODE = re.compile(r"(^ *```.*?^ *```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
@@ -60,17 +63,20 @@ def linked(text, file, page, pages, url):
         return match[1] + on_site(match[2], file, page, pages, url) + match[3]
 
     def picture(match):
-        dark, before, light, after = match.groups()
+        media, narrow, dark, before, light, after = match.groups()
+        narrow = on_site(narrow, file, page, pages, url)
         by_theme = {"only-light": light, "only-dark dark-light": dark}
         images = [
-            f'<img class="{names}" {before}src="{address}"{after}>'
+            f'<picture><source {media} srcset="{narrow}">'
+            f'<img class="{names}" {before}src="{address}"{after}></picture>'
             for names, target in by_theme.items()
             for address in [on_site(target, file, page, pages, url)]
         ]
         return "".join(images)
 
     parts = CODE.split(text)
-    parts[::2] = [PICTURE.sub(picture, LINK.sub(link, p)) for p in parts[::2]]
+    parts[::2] = [LINK.sub(link, DRAWING.sub(r"![\3](\4)", p)) for p in parts[::2]]
+    parts[::2] = [PICTURE.sub(picture, p) for p in parts[::2]]
     return "".join(parts)
 
 

@@ -1,6 +1,7 @@
 """The chart of README shows the figures of the result files."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import _per_user  # noqa: E402
 import chart  # noqa: E402
+
+from tests.docs.test_drawings import SIZES, Drawing, contrast  # noqa: E402
 
 A_THIRD = np.tile([0.2, 0.4], 50)
 ROWS = [
@@ -36,9 +39,9 @@ def row(tmp_path, monkeypatch):
     return chart.of_quality("made", "d", "ndcg@10")
 
 
-@pytest.mark.parametrize("name", ["light", "dark"])
+@pytest.mark.parametrize("name", chart.PICTURES)
 def test_the_picture_shows_the_figures_of_the_files(name):
-    drawn = chart.drawn(chart.FOLDER / f"results_{name}.svg")
+    drawn = chart.drawn(chart.FOLDER / f"{name}.svg")
     assert drawn == chart.figures(), "call python benchmarks/chart.py"
 
 
@@ -66,3 +69,15 @@ def test_a_mark_is_hollow_if_the_search_was_short_or_ended_at_an_edge(row, tmp_p
 def test_seconds_are_means_of_what_was_recorded(row, tmp_path):
     found = chart.figures_of(row, tmp_path)
     assert [one["fit_s"] for one in found.values()] == [0.012, None, None, 1.5]
+
+
+def test_words_of_the_pictures_can_be_read():
+    grounds = zip(chart.GROUNDS, (chart.LIGHT, chart.DARK), strict=True)
+    for ground, ink in grounds:
+        assert min(contrast(each, ground) for each in (ink.text, ink.quiet)) > 4.5
+    narrow = Drawing((chart.FOLDER / "narrow" / "results.svg").read_text("utf-8"))
+    sizes = [re.search(r"([\d.]+)px", each.get("style"))[1] for each in narrow.texts]
+    page, smallest = SIZES["narrow"]
+    assert min(map(float, sizes)) * page / narrow.width > smallest
+    dark = "".join(e.text for e in narrow.root.iter() if e.tag.endswith("style"))
+    assert all(f": {each} !important" in dark for each in (*chart.DARK, "#0d1117"))

@@ -66,15 +66,34 @@ def test_links_of_a_file_that_a_page_includes(on_page):
 
 
 def test_pictures_follow_the_theme(on_page):
-    text = (
-        '<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="docs/'
-        '_static/a_dark.svg">\n  <img alt="A" src="docs/_static/a.svg" width="9">\n'
-        "</picture>"
+    source = '<picture>{}<source media="(max-width: 700px)" srcset="{}_static/n/a.svg">'
+    text = source.format("\n", "docs/") + (
+        '<source media="(prefers-color-scheme: dark)" srcset="docs/_static/a_dark.svg">'
+        '\n  <img alt="A" src="docs/_static/a.svg" width="9">\n</picture>'
     )
+    start = source.format("", "")
     assert on_page(text, "CHANGELOG.md", "changelog.md") == (
-        '<img class="only-light" alt="A" src="_static/a.svg" width="9">'
-        '<img class="only-dark dark-light" alt="A" src="_static/a_dark.svg" width="9">'
+        f'{start}<img class="only-light" alt="A" src="_static/a.svg" width="9">'
+        f'</picture>{start}<img class="only-dark dark-light" alt="A" '
+        'src="_static/a_dark.svg" width="9"></picture>'
     )
+
+
+def test_a_picture_with_a_narrow_drawing_is_an_image_which_becomes_a_picture(on_page):
+    from docutils import nodes
+
+    text = (
+        '[<picture>\n<source media="(max-width: 700px)" srcset="docs/_static/n/a.svg">'
+        '\n<img alt="A" src="docs/_static/a.svg">\n</picture>](docs/guide/tune.md)'
+    )
+    image = "[![A](_static/a.svg)](guide/tune.md)"
+    assert on_page(text, "CHANGELOG.md", "changelog.md") == image
+    paragraph = nodes.paragraph("", "", nodes.image(uri="_static/a.svg"))
+    importlib.import_module("clickable_maps").choose(paragraph[0], "../n/a.svg")
+    start, shown, end = paragraph.children
+    assert start.astext().startswith('<picture><source media="(max-width: 700px)"')
+    assert 'srcset="../n/a.svg"' in start.astext() and end.astext() == "</picture>"
+    assert shown["uri"] == "_static/a.svg"
 
 
 def test_the_menu_has_the_links_of_the_first_page():
@@ -113,12 +132,15 @@ def test_drawings_with_links_are_put_into_the_page():
         def get_relative_uri(self, start, target):
             return "" if start == target else f"{start}>{target}.html"
 
-    def shown(page):
-        return maps.drawing(DOCS / "_static" / "which_model.svg", page, Builder())
+    def shown(page, folder="_static"):
+        return maps.drawing(DOCS / folder / "which_model.svg", page, Builder())
 
     text = shown("guide/which_model")
-    assert text.startswith('<div class="map"><svg') and "../guide" not in text
+    assert text.startswith('<div class="map wide"><svg') and "../guide" not in text
     anchors = set(re.findall(r'href="#([^"]+)"', text))
+    narrow = shown("guide/which_model", "_static/narrow")
+    assert narrow.startswith('<div class="map narrow"><svg')
+    assert set(re.findall(r'href="#([^"]+)"', narrow)) == anchors
     headings = re.findall("^## (.+)$", MAP.read_text("utf-8"), re.MULTILINE)
     slugs = {
         re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings
