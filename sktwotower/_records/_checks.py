@@ -16,10 +16,8 @@ import numpy as np
 def refuse(place, expected, value=None):
     """Raise ``ValueError`` for a value that is not what was expected."""
     got = "" if value is None else f" Got {shorten(value)} ({type(value).__name__})."
-    raise ValueError(
-        f"The file is damaged, or was not written by sktwotower: {place} must be "
-        f"{expected}.{got}"
-    )
+    damage = "The file is damaged, or was not written by sktwotower"
+    raise ValueError(f"{damage}: {place} must be {expected}.{got}")
 
 
 def require(condition, place, expected, value=None):
@@ -132,17 +130,13 @@ class Named(Maybe):
 
     def write(self, value, writer, place):
         """Return what JSON holds for a dict."""
-        return {
-            name: self.of.write(each, writer, f"{place}.{name}")
-            for name, each in value.items()
-        }
+        parts = value.items()
+        return {n: self.of.write(part, writer, f"{place}.{n}") for n, part in parts}
 
     def read(self, spec, reader, place):
         """Return the dict that JSON holds."""
-        return {
-            name: self.of.read(each, reader, f"{place}.{name}")
-            for name, each in instance(dict)(spec, place).items()
-        }
+        parts = instance(dict)(spec, place).items()
+        return {n: self.of.read(part, reader, f"{place}.{n}") for n, part in parts}
 
 
 class Vectors(Check):

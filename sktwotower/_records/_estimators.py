@@ -37,10 +37,10 @@ class Estimator(Kind):
         """Return what JSON holds for an estimator, if its parameters are valid."""
         _validate(value)
         of = self.cls.__name__
-        params = {
-            name: self.codecs[name].write(param, writer, f"parameter {name!r} of {of}")
-            for name, param in value.get_params(deep=False).items()
-        }
+        params = value.get_params(deep=False)
+        for name, param in params.items():
+            where = f"parameter {name!r} of {of}"
+            params[name] = self.codecs[name].write(param, writer, where)
         output = vars(value).get("_sklearn_output_config")
         return {
             "params": params,
@@ -79,12 +79,10 @@ class Estimator(Kind):
         """Return the dict of parameters; those of later versions are refused."""
         fits = type(specs) is dict and set(specs) <= set(self.cls._get_param_names())
         require(fits, place, f"parameters of {self.cls.__name__}", specs)
-        params = {
-            name: self.codecs[name].read(spec, reader, f"parameter {name!r}")
-            for name, spec in specs.items()
-        }
-        for name, value in params.items():
-            _check_numbers(value, f"parameter {name!r}")
+        params = {}
+        for name, spec in specs.items():
+            params[name] = self.codecs[name].read(spec, reader, f"parameter {name!r}")
+            _check_numbers(params[name], f"parameter {name!r}")
         return params
 
     def check_parts(self, parts, place):

@@ -181,10 +181,8 @@ class Kind:
 
     def write(self, value, writer, place):
         """Return what JSON holds for the parts of an object."""
-        return {
-            name: self.parts[name].write(part, writer, f"{place}.{name}")
-            for name, part in self.parts_of(value).items()
-        }
+        parts, kinds = self.parts_of(value).items(), self.parts
+        return {n: kinds[n].write(part, writer, f"{place}.{n}") for n, part in parts}
 
     def parts_of(self, value):
         """Return the values of the parts of an object, a dict."""
@@ -194,10 +192,9 @@ class Kind:
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
         values = values_of(specs, self.parts, place, f"a {self.name}")
-        parts = {
-            name: part.read(value, reader, f"{place}.{name}")
-            for (name, part), value in zip(self.parts.items(), values, strict=True)
-        }
+        parts = {}
+        for (name, part), value in zip(self.parts.items(), values, strict=True):
+            parts[name] = part.read(value, reader, f"{place}.{name}")
         self.check_parts(parts, place)
         made = (self.build or self.cls)(**parts)
         if hasattr(made, "_check_stored"):

@@ -24,18 +24,15 @@ def position_of(names, key, parameter):
     """
     names = list(names)
     if names.count(key) > 1:
-        raise ValueError(
-            f"{parameter} names {key!r}, but X has {names.count(key)} columns of that "
-            "name. Rename or drop all except one."
-        )
+        found = f"X has {names.count(key)} columns of that name"
+        remedy = "Rename or drop all except one."
+        raise ValueError(f"{parameter} names {key!r}, but {found}. {remedy}")
     if key in names:
         return names.index(key)
     if isinstance(key, Integral) and -len(names) <= key < len(names):
         return key % len(names)
-    raise ValueError(
-        f"{parameter} names {key!r}, which is not a column of X."
-        f"{did_you_mean(key, names)}"
-    )
+    hint = did_you_mean(key, names)
+    raise ValueError(f"{parameter} names {key!r}, which is not a column of X.{hint}")
 
 
 def codes_of_rows(frame, columns, parameter):
@@ -120,10 +117,8 @@ class Columns:
                     f"different columns as {side}_id and time."
                 )
         if len(others) < 2:
-            raise ValueError(
-                f"X has {len(others) + 1} columns, but a user, an item and a time "
-                "column are required."
-            )
+            needed = "a user, an item and a time column are required"
+            raise ValueError(f"X has {len(others) + 1} columns, but {needed}.")
 
     def _set_context(self, frame, estimator):
         """Set the columns of the request; warn of those that are features as well."""
@@ -177,10 +172,8 @@ def select_columns(frame, selection, parameter):
     selection = list(selection)
     if selection and all(isinstance(s, bool | np.bool_) for s in selection):
         if len(selection) != len(names):
-            raise ValueError(
-                f"{parameter} is a mask of {len(selection)} entries, but X has "
-                f"{len(names)} columns."
-            )
+            sizes = f"{len(selection)} entries, but X has {len(names)} columns"
+            raise ValueError(f"{parameter} is a mask of {sizes}.")
         return list(frame.columns[np.asarray(selection)])
     places = dict.fromkeys(position_of(names, key, parameter) for key in selection)
     return [names[place] for place in places]
@@ -208,10 +201,9 @@ def as_table(X):
     # as objects: numpy would turn the numbers of a list that holds text into text
     array = np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
     if array.ndim != 2:
-        raise TypeError(
-            "X must be a DataFrame or an array of shape (n_events, n_columns). Got "
-            f"{type(X).__name__} of shape {array.shape}."
-        )
+        expected = "a DataFrame or an array of shape (n_events, n_columns)"
+        got = f"Got {type(X).__name__} of shape {array.shape}."
+        raise TypeError(f"X must be {expected}. {got}")
     return array
 
 

@@ -78,10 +78,8 @@ def as_frame(table, name):
     """
     if not isinstance(table, pd.DataFrame):
         if not is_frame(table):
-            raise TypeError(
-                f"{name} must be a dataframe (pandas, polars, pyarrow ...). "
-                f"Got {type(table).__name__}."
-            )
+            expected = "a dataframe (pandas, polars, pyarrow ...)"
+            raise TypeError(f"{name} must be {expected}. Got {type(table).__name__}.")
         refuse_lazy(table, name)
         table = as_known(table)
     names = table.columns if isinstance(table, pd.DataFrame) else _names(table)

@@ -201,10 +201,9 @@ def as_type_of(new, known, label):
             cast = known[:0]
         if np.array_equal(cast.astype(object), new.astype(object)):
             return cast
-    raise TypeError(
-        f"The ids of {label} have another type: they are {type_name(new)}, those of "
-        f"fit {type_name(known)}. Convert them, or fit on a type that holds both."
-    )
+    found = f"they are {type_name(new)}, those of fit {type_name(known)}"
+    remedy = "Convert them, or fit on a type that holds both."
+    raise TypeError(f"The ids of {label} have another type: {found}. {remedy}")
 
 
 def type_name(ids):

@@ -85,10 +85,8 @@ def check_outcomes(figures, n_positive, may_be_empty=False):
                 "not chosen, and as a weight, left out."
             )
     if n_positive == 0 and not may_be_empty:
-        raise ValueError(
-            "X holds no positive event: at least one row needs y > 0 (or y=None) and "
-            "a sample_weight > 0."
-        )
+        needed = "at least one row needs y > 0 (or y=None) and a sample_weight > 0"
+        raise ValueError(f"X holds no positive event: {needed}.")
 
 
 def refuse_vanished(vanishes):
@@ -123,10 +121,8 @@ def _as_numbers(values, name, expected, remedy):
         return values.astype(float)
     except (TypeError, ValueError, OverflowError):
         first = shorten(values.ravel()[:1].tolist()[0])
-        raise ValueError(
-            f"{name} must be numeric {expected}. Got {values.dtype} values such as "
-            f"{first}. {remedy}"
-        ) from None
+        got = f"Got {values.dtype} values such as {first}. {remedy}"
+        raise ValueError(f"{name} must be numeric {expected}. {got}") from None
 
 
 def _event_weights(sample_weight, n_events, may_be_empty=False):

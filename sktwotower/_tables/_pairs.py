@@ -63,17 +63,14 @@ def _pairs_of_table(table, name, columns, labels):
     frame = with_names(as_frame(table, name))
     if columns is None:
         if frame.shape[1] < 2:
-            raise ValueError(
-                f"{name} must have a column of users and one of items, in this order. "
-                f"Got the columns {list(frame.columns)}."
-            )
+            expected = "a column of users and one of items, in this order"
+            got = f"Got the columns {list(frame.columns)}."
+            raise ValueError(f"{name} must have {expected}. {got}")
         columns = labels = frame.columns[:2]
     for column, label in zip(columns, labels, strict=True):
         if column not in frame.columns:
-            raise ValueError(
-                f"{name} has no column {label!r}. It must hold pairs: {labels[0]!r} "
-                f"and {labels[1]!r}."
-            )
+            remedy = f"It must hold pairs: {labels[0]!r} and {labels[1]!r}."
+            raise ValueError(f"{name} has no column {label!r}. {remedy}")
     users, items = (frame[column] for column in columns)
     return Pairs(users, items, users)
 
@@ -83,10 +80,9 @@ def _pairs_of_dict(given, name, order):
     for user, items in given.items():
         if not _is_list(items, order):
             wanted = f", {order}" if order else ""
-            raise TypeError(
-                f"{name} must hold a list of items for each user{wanted}. Got "
-                f"{shorten(items)} for {user!r}."
-            )
+            expected = f"a list of items for each user{wanted}"
+            got = f"Got {shorten(items)} for {user!r}."
+            raise TypeError(f"{name} must hold {expected}. {got}")
     # an iterator would be empty when it is read again
     lists = [list(as_array(items)) for items in given.values()]
     users = [user for user, items in zip(given, lists, strict=True) for _ in items]

@@ -215,20 +215,16 @@ def checked_frame(checker, X, reset, n_rows, n_columns=1):
         message, found, _ = str(error).partition("\narray=")
         if not found:
             raise
-        raise ValueError(
-            f"{message.rstrip(':')}. Pass a dataframe, or an array with one row for "
-            "each event or entity. Reshape your data with X.reshape(1, -1) if it is "
-            "a single row."
-        ) from None
+        remedy = "Pass a dataframe, or an array with one row for each event or entity."
+        one = "Reshape your data with X.reshape(1, -1) if it is a single row."
+        raise ValueError(f"{message.rstrip(':')}. {remedy} {one}") from None
 
 
 def _refuse_source(X):
     if _frames.is_source(X):
         what = repr(os.fspath(X)) if isinstance(X, str | os.PathLike) else "a Dataset"
-        raise TypeError(
-            f"X is {what}, but a table in memory is needed here. Load it first, as "
-            "with pandas.read_parquet or Dataset.to_table()."
-        )
+        remedy = "Load it first, as with pandas.read_parquet or Dataset.to_table()."
+        raise TypeError(f"X is {what}, but a table in memory is needed here. {remedy}")
 
 
 def _rows(X):
@@ -271,7 +267,5 @@ def _check_size(frame, first, may_be_empty):
             "is required: X holds no events."
         )
     if first and frame.shape[1] < 2:
-        raise ValueError(
-            f"X has {frame.shape[1]} feature(s) (columns), but a user column and an "
-            "item column are required."
-        )
+        needed = "a user column and an item column are required"
+        raise ValueError(f"X has {frame.shape[1]} feature(s) (columns), but {needed}.")

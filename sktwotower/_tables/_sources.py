@@ -72,11 +72,8 @@ def held_in_memory(X, y=None, sample_weight=None, schema=None):
     with opened(X) as source:
         outcomes = outcome_columns(source, y=y, sample_weight=sample_weight)
         named = None if schema is None else schema.names
-        names = [
-            name
-            for name in source.empty.columns
-            if name not in outcomes.values() and (named is None or name in named)
-        ]
+        names = source.empty.columns.drop(list(outcomes.values())).tolist()
+        names = [name for name in names if named is None or name in named]
         if schema is not None:
             source.refuse_durations(name for name in schema.context if name in names)
         chosen = enumerate([*names, *outcomes.values()])
@@ -97,10 +94,9 @@ def outcome_columns(source, **parameters):
         if name is None:
             continue
         if not isinstance(name, str):
-            raise TypeError(
-                f"{parameter} must be the name of a column of X, as X is read from "
-                f"disk. Got {type(name).__name__}."
-            )
+            expected = "the name of a column of X, as X is read from disk"
+            got = f"Got {type(name).__name__}."
+            raise TypeError(f"{parameter} must be {expected}. {got}")
         source.position(name, parameter)  # there is such a column
         found[parameter] = name
     return found

@@ -182,10 +182,8 @@ class Table(NamedTuple):
     def of(cls, table, place):
         """Return the record of a table of any library."""
         frame = as_frame(table, place)
-        columns = {
-            name: _column_of(frame.iloc[:, i], f"{place}[{name!r}]")
-            for i, name in enumerate(frame.columns)
-        }
+        cells = frame.items()
+        columns = {name: _column_of(c, f"{place}[{name!r}]") for name, c in cells}
         return cls(len(frame), columns)
 
     def made(self, place):

@@ -47,14 +47,12 @@ def _is_date(values):
 
 def _warn_if_unordered(X, groups):
     """Warn if one column of X looks like times, and rows of a group are not by it."""
-    names = [] if isinstance(X, np.ndarray) else [str(name) for name in X.columns]
-    columns = [column_at(X, at) for at in range(len(names))]
-    like_times = [
-        (name, values)
-        for name, values in zip(names, columns, strict=True)
-        if _is_date(values)
-        or (values.dtype.is_numeric() and re.search("time|date", name, re.IGNORECASE))
-    ]
+    like_times = []
+    for at, name in enumerate([] if isinstance(X, np.ndarray) else X.columns):
+        values = column_at(X, at)
+        named = re.search("time|date", str(name), re.IGNORECASE)
+        if _is_date(values) or (values.dtype.is_numeric() and named):
+            like_times.append((str(name), values))
     if len(like_times) != 1 or like_times[0][1].is_null().any():
         return
     name, values = like_times[0]
