@@ -79,10 +79,8 @@ def read_cells(column, name):
 
 def infinite_error(name, kind=""):
     """Return the error for a column with an infinite number."""
-    return ValueError(
-        f"Column {name!r}{kind} holds an infinite number. Expected finite numbers or "
-        "missing cells; replace inf by NaN."
-    )
+    remedy = "Expected finite numbers or missing cells; replace inf by NaN."
+    return ValueError(f"Column {name!r}{kind} holds an infinite number. {remedy}")
 
 
 def _to_timestamps(column, name):

@@ -30,11 +30,8 @@ CLASSES += of_values.BooleanEncoder, of_values.DatePartEncoder
 CLASSES += TagEncoder, WordEncoder, of_values.VectorEncoder
 ENCODERS = {kind: each for each in CLASSES for kind in each.kinds}
 
-PARTS_OF_DATES = {
-    "age": "how long ago",
-    "month": "time of the year",
-    "weekday": "day of the week",
-}
+PARTS_OF_DATES = {"age": "how long ago", "month": "time of the year"}
+PARTS_OF_DATES |= {"weekday": "day of the week"}
 
 
 def make_encoder(name, kind, settings):
@@ -47,16 +44,12 @@ def check_kinds(kinds, names):
     """Return ``kinds``, a dict of columns of X to kinds, after checks."""
     for name, kind in kinds.items():
         if name not in names:
-            raise ValueError(
-                f"kinds names {name!r}, which is not a column of X."
-                f"{did_you_mean(name, names)}"
-            )
+            hint = did_you_mean(name, names)
+            raise ValueError(f"kinds names {name!r}, which is not a column of X.{hint}")
         allowed = [*ENCODERS, "drop"]
         if kind not in allowed:
-            raise ValueError(
-                f"kinds[{name!r}] must be the name of a kind. Got {kind!r} instead."
-                f"{did_you_mean(kind, allowed, 'Kinds')}"
-            )
+            got = f"Got {kind!r} instead.{did_you_mean(kind, allowed, 'Kinds')}"
+            raise ValueError(f"kinds[{name!r}] must be the name of a kind. {got}")
     return kinds
 
 

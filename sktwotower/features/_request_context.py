@@ -297,11 +297,8 @@ def _repeated(distinct, counts, start, most):
 
 def _are_missing(table):
     """Return which cells of a table are missing, bool (n, n_columns)."""
-    missing = [
-        is_missing(table.iloc[:, position].to_numpy(), f"Column {name!r}")
-        for position, name in enumerate(table.columns)
-    ]
-    return np.stack(missing, axis=1)
+    columns = [(cells.to_numpy(), f"Column {name!r}") for name, cells in table.items()]
+    return np.stack([is_missing(*column) for column in columns], axis=1)
 
 
 def _missing_cells(index, dtype):

@@ -334,11 +334,9 @@ class TowerVectorizer(VectorizerParameters):
         """
         check_is_fitted(self)
         names = compat.check_feature_names_in(self, input_features)
-        found = [
-            name
-            for position, encoder in self.encoders_
-            for name in _name_outputs(names[position], encoder.names)
-        ]
+        found = []
+        for position, encoder in self.encoders_:
+            found += _name_outputs(names[position], encoder.names)
         return np.array(found, dtype=object)
 
     def summary(self) -> pd.DataFrame:

@@ -38,10 +38,8 @@ def prepared(transformer, side, id_column):
     needed = "fit", "transform", "get_params"
     fits = all(hasattr(transformer, method) for method in needed)
     if isinstance(transformer, type) or not fits:
-        raise TypeError(
-            f"{side}_transformer must be a scikit-learn transformer, which has fit and "
-            f"transform. Got {transformer!r}."
-        )
+        expected = "a scikit-learn transformer, which has fit and transform"
+        raise TypeError(f"{side}_transformer must be {expected}. Got {transformer!r}.")
     transformer = clone(transformer)
     if isinstance(transformer, TowerVectorizer):
         if id_column is not None:
@@ -137,13 +135,11 @@ class Described:
             dtypes = dict(zip(self.columns, self.dtypes, strict=True))
             now = list(table.dtypes.items())
             given = ", ".join(f"{name!r} ({dtype})" for name, dtype in now)
-            changed = [
-                f"{name!r} was {dtypes[name]} in fit and is {dtype} now."
-                for name, dtype in now
-                if dtypes[name] != str(dtype)
-            ]
             note = f"{self.side}_transformer was given {given}."
-            error.add_note(" ".join([note, *changed]))
+            for name, dtype in now:
+                if dtypes[name] != str(dtype):
+                    note += f" {name!r} was {dtypes[name]} in fit and is {dtype} now."
+            error.add_note(note)
             raise
 
     def checked_rows(self, output, n_rows, incomplete=None):
@@ -160,10 +156,8 @@ class Described:
                 f"{type(output).__name__}: {error}"
             ) from error
         if rows.shape[0] != n_rows:
-            raise ValueError(
-                f"{name} must return one row per {self.side}: expected {n_rows} rows, "
-                f"got {rows.shape[0]}."
-            )
+            found = f"expected {n_rows} rows, got {rows.shape[0]}"
+            raise ValueError(f"{name} must return one row per {self.side}: {found}.")
         if incomplete is not None:
             allowed = np.repeat(incomplete, np.diff(rows.indptr)) & np.isnan(rows.data)
             rows = without_entries(rows, allowed)
