@@ -123,10 +123,8 @@ def _counts(y_pred, n_items, k):
     codes, _ = factorize(ids)
     counts = pd.Series(codes[codes >= 0]).value_counts().to_numpy()
     if check_count(n_items, "n_items") < len(counts):
-        raise ValueError(
-            "n_items must be at least the number of distinct ids in y_pred, "
-            f"{len(counts)}. Got {n_items}."
-        )
+        expected = f"at least the number of distinct ids in y_pred, {len(counts)}"
+        raise ValueError(f"n_items must be {expected}. Got {n_items}.")
     return counts
 
 

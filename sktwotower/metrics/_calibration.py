@@ -94,8 +94,7 @@ def outcomes_and_probabilities(y_true, y_prob):
     positive = column_of_numbers(y_true, "y_true", "finite outcomes >= 0", 0) > 0
     probabilities = column_of_numbers(y_prob, "y_prob", "probabilities in [0, 1]", 0, 1)
     if not len(positive) == len(probabilities) > 0:
-        raise ValueError(
-            "y_true and y_prob must have one entry per row each, and at least one. "
-            f"Got {len(positive)} and {len(probabilities)}."
-        )
+        expected = "one entry per row each, and at least one"
+        got = f"Got {len(positive)} and {len(probabilities)}."
+        raise ValueError(f"y_true and y_prob must have {expected}. {got}")
     return positive, probabilities

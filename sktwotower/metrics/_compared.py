@@ -51,10 +51,8 @@ def rank_models(
     recommender, inner = unwrap(estimator, X)
     name = type(recommender).__name__ if name is None else name
     if not isinstance(name, str) or name == "popularity":
-        raise ValueError(
-            "name must be a string, and not 'popularity', which is a model already. "
-            f"Got {name!r}."
-        )
+        expected = "a string, and not 'popularity', which is a model already"
+        raise ValueError(f"name must be {expected}. Got {name!r}.")
     others = named(baselines, {name, "popularity"})
     check_columns(others, X)
     if asked.get("requests") is None:

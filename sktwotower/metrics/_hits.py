@@ -35,10 +35,8 @@ def find_hits(y_true, y_pred, k):
         true_rows, _, true_ids, n_users = flatten(y_true, "y_true")
         true_codes, codes, n_codes = _encode(true_ids, ids)
     if n_users != n_ranked:
-        raise ValueError(
-            "y_true and y_pred must have one row per user each. Got "
-            f"{n_users} rows in y_true and {n_ranked} in y_pred."
-        )
+        got = f"Got {n_users} rows in y_true and {n_ranked} in y_pred."
+        raise ValueError(f"y_true and y_pred must have one row per user each. {got}")
     kept = true_codes >= 0
     # pandas hashes integers many times faster than numpy does
     wanted = pd.unique(true_rows[kept] * n_codes + true_codes[kept])
@@ -57,17 +55,15 @@ def flatten(lists, name, width=None):
     `lists` is a 2-D array or a sequence of collections, cut to `width` places.
     """
     if sparse.issparse(lists):
-        raise TypeError(
-            f"{name} must hold ranked ids, best first: a 2-D array or one list per "
-            f"user. Got a sparse matrix, {type(lists).__name__}, which has no order."
-        )
+        expected = "ranked ids, best first: a 2-D array or one list per user"
+        got = f"Got a sparse matrix, {type(lists).__name__}, which has no order."
+        raise TypeError(f"{name} must hold {expected}. {got}")
     if hasattr(lists, "__array__"):
         lists = np.asarray(lists)
         if lists.ndim not in (1, 2):
-            raise ValueError(
-                f"{name} must have one row of ids per user, shape (n_users, n_ids). "
-                f"Got an array of shape {lists.shape}."
-            )
+            expected = "one row of ids per user, shape (n_users, n_ids)"
+            got = f"Got an array of shape {lists.shape}."
+            raise ValueError(f"{name} must have {expected}. {got}")
         if lists.ndim == 2:
             table = lists[:, :width]
             rows = np.repeat(np.arange(table.shape[0]), table.shape[1])
@@ -94,10 +90,9 @@ def _chain(lists, width):
 def _check_lists(lists, name, ordered):
     """Return `lists` as a list of collections, or say which one is not."""
     if isinstance(lists, (str, bytes, dict)) or not hasattr(lists, "__iter__"):
-        raise TypeError(
-            f"{name} must be a sequence with one collection of ids per user, or a 2-D "
-            f"array. Got {type(lists).__name__} instead."
-        )
+        expected = "a sequence with one collection of ids per user, or a 2-D array"
+        got = f"Got {type(lists).__name__} instead."
+        raise TypeError(f"{name} must be {expected}. {got}")
     lists = list(lists)
     for row, ids in enumerate(lists):
         if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
@@ -106,10 +101,8 @@ def _check_lists(lists, name, ordered):
                 f"{ids!r}; write [{ids!r}] for a single id."
             )
         if ordered and isinstance(ids, (set, frozenset)):
-            raise TypeError(
-                f"{name} must hold ranked ids, best first. {name}[{row}] is a set, "
-                "which has no order; use a list."
-            )
+            remedy = f"{name}[{row}] is a set, which has no order; use a list."
+            raise TypeError(f"{name} must hold ranked ids, best first. {remedy}")
     return lists
 
 

@@ -99,9 +99,8 @@ def _parse(metric, k):
     if own_k is None and name != "ndcg":
         return name, name, None
     if name == "roc_auc":
-        raise ValueError(
-            f"metric must be one of {[*METRICS]}; 'roc_auc' has no k. Got {metric!r}."
-        )
+        expected = f"one of {[*METRICS]}; 'roc_auc' has no k"
+        raise ValueError(f"metric must be {expected}. Got {metric!r}.")
     k = check_count(k if own_k is None else own_k, "k")
     return f"{name}@{k}", name, k
 

@@ -130,10 +130,8 @@ def row_diversity(rows, items, vectors, n_rows):
     """
     sizes = np.bincount(rows, minlength=n_rows)
     if sizes.max(initial=0) < 2:
-        raise ValueError(
-            "Diversity needs two items in a list, but no list of y_pred has them in "
-            "the first k places."
-        )
+        found = "no list of y_pred has them in the first k places"
+        raise ValueError(f"Diversity needs two items in a list, but {found}.")
     lengths = row_norms(vectors)
     scales = np.divide(1, lengths, where=lengths > 0, out=np.zeros_like(lengths))
     scales = scales.astype(vectors.dtype)[items]

@@ -177,9 +177,8 @@ def _as_column(values, name):
     if isinstance(values, np.ndarray | pd.Series | pd.Index):
         return values
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise TypeError(
-            f"{name} must be an array, one entry per row. Got {type(values).__name__}."
-        )
+        expected = "an array, one entry per row"
+        raise TypeError(f"{name} must be {expected}. Got {type(values).__name__}.")
     return list_as_array(values)
 
 

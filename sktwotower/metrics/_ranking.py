@@ -186,7 +186,8 @@ class HeldOutRanking:
         for name, value in fields.items():
             shape = truth.shape if sparse.issparse(value) else (n_users,)
             shape = (n_items,) if name == "item_counts" else shape
-            _check_shape(name, value.shape, shape)
+            expected = f"have the shape {shape}, to fit to truth"
+            _require(value.shape == shape, name, expected, value.shape)
         fields["indices"] = _as_positions(self.indices, n_users, n_items)
         fields["left_out"] = _as_dict(self.left_out)
         if self.item_vectors is not None:
@@ -249,10 +250,8 @@ def _as_numbers(name, values):
     """Return finite numbers, not too small for the field, as an array."""
     array = _as_array(name, values)
     kinds, expected = ("iu", "integers") if name in INTEGERS else ("iuf", "numbers")
-    if array.size and array.dtype.kind not in kinds:
-        raise TypeError(
-            f"{name} of a HeldOutRanking must hold {expected}. Got dtype {array.dtype}."
-        )
+    fits, got = not array.size or array.dtype.kind in kinds, f"dtype {array.dtype}"
+    _require(fits, name, f"hold {expected}", got, TypeError)
     _check_least(name, array, -1 if name == "last_rows" else 0)
     # counts are sorted by their negative, which unsigned integers do not have
     return array.astype(np.int64) if array.dtype.kind == "u" else array
@@ -263,26 +262,19 @@ def _check_least(name, numbers, least=0):
     if numbers.size and not (np.isfinite(numbers).all() and numbers.min() >= least):
         wrong = numbers[~(np.isfinite(numbers) & (numbers >= least))].flat[0]
         unknown = ", or -1 where it is not known" if least < 0 else ""
-        raise ValueError(
-            f"{name} of a HeldOutRanking must be finite and >= 0{unknown}. Got {wrong}."
-        )
+        expected = f"finite and >= 0{unknown}"
+        raise ValueError(f"{name} of a HeldOutRanking must be {expected}. Got {wrong}.")
 
 
 def _as_dict(left_out):
-    if not isinstance(left_out, Mapping | None):
-        raise TypeError(
-            "left_out of a HeldOutRanking must be a dict of reason to number. Got "
-            f"{type(left_out).__name__}."
-        )
+    fits, got = isinstance(left_out, Mapping | None), type(left_out).__name__
+    _require(fits, "left_out", "be a dict of reason to number", got, TypeError)
     return dict(left_out or {})
 
 
-def _check_shape(name, shape, expected):
-    if shape != expected:
-        raise ValueError(
-            f"{name} of a HeldOutRanking must have the shape {expected}, to fit to "
-            f"truth. Got {shape}."
-        )
+def _require(condition, name, expected, got, error=ValueError):
+    if not condition:
+        raise error(f"{name} of a HeldOutRanking must {expected}. Got {got}.")
 
 
 def _check_users(users, requests):
@@ -292,25 +284,19 @@ def _check_users(users, requests):
         keys = pd.MultiIndex.from_arrays([users, requests])
         what = "distinct within each of requests"
     if not keys.is_unique:
-        raise ValueError(
-            f"users of a HeldOutRanking must be {what}. Got "
-            f"{format_ids(users[keys.duplicated()].unique(), 2)} more than once."
-        )
+        got = f"Got {format_ids(users[keys.duplicated()].unique(), 2)} more than once."
+        raise ValueError(f"users of a HeldOutRanking must be {what}. {got}")
 
 
 def _as_positions(indices, n_users, n_items):
     """Return ranked positions, int (n_users, k), after checks."""
     indices = _as_array("indices", indices)
-    if indices.ndim != 2 or len(indices) != n_users:
-        raise ValueError(
-            f"indices of a HeldOutRanking must have the shape ({n_users}, k), a row "
-            f"of ranked items for each user. Got {indices.shape}."
-        )
-    if indices.dtype.kind not in "iu":
-        raise TypeError(
-            "indices of a HeldOutRanking must hold integers, positions in item_ids_. "
-            f"Got dtype {indices.dtype}."
-        )
+    fits = indices.ndim == 2 and len(indices) == n_users
+    expected = f"have the shape ({n_users}, k), a row of ranked items for each user"
+    _require(fits, "indices", expected, indices.shape)
+    fits, got = indices.dtype.kind in "iu", f"dtype {indices.dtype}"
+    expected = "hold integers, positions in item_ids_"
+    _require(fits, "indices", expected, got, TypeError)
     if indices.size and not -1 <= indices.min() <= indices.max() < n_items:
         raise ValueError(
             f"indices of a HeldOutRanking must be from 0 to {n_items - 1}, or -1 for "

@@ -97,9 +97,7 @@ def probabilities_of(estimator, X, **past):
     ``past``: as of `scores_of`, for recommenders.
     """
     if not hasattr(estimator, "predict_proba"):
-        raise TypeError(
-            f"{type(estimator).__name__} has no predict_proba. Expected a fitted "
-            "classifier, or a TwoStageRecommender with lists."
-        )
+        remedy = "Expected a fitted classifier, or a TwoStageRecommender with lists."
+        raise TypeError(f"{type(estimator).__name__} has no predict_proba. {remedy}")
     X = columns_of_fit(estimator, X)
     return np.asarray(estimator.predict_proba(X, **past))[:, -1]

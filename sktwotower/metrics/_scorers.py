@@ -133,10 +133,8 @@ def make_retrieval_scorer(
     names = {name for name, _ in figures}
     unknown = set(kwargs).difference(*(OPTIONS.get(name, ()) for name in names))
     if unknown:
-        raise TypeError(
-            f"The metric {', '.join(map(repr, sorted(names)))} takes no argument "
-            f"{sorted(unknown)}."
-        )
+        shown = ", ".join(map(repr, sorted(names)))
+        raise TypeError(f"The metric {shown} takes no argument {sorted(unknown)}.")
     one = isinstance(metric, str) and not standard_error
     asked = {"max_users": max_users, "random_state": random_state, "requests": requests}
     return _RetrievalScorer(figures, one, asked, standard_error, kwargs)
@@ -152,9 +150,8 @@ def names_of_metrics(metric, example):
     """Return the parameter ``metric``, one name or several, as a list after a check."""
     metrics = [metric] if isinstance(metric, str) else metric
     if not isinstance(metrics, (list, tuple)) or not metrics:
-        raise ValueError(
-            f"metric must be a name like {example!r} or a list of them. Got {metric!r}."
-        )
+        expected = f"a name like {example!r} or a list of them"
+        raise ValueError(f"metric must be {expected}. Got {metric!r}.")
     return metrics
 
 
@@ -241,10 +238,8 @@ def unwrap(estimator, X, hint=""):
     """
     if isinstance(estimator, type):
         name = estimator.__name__
-        raise TypeError(
-            f"Expected a fitted estimator, got the class {name}. Fit one first: "
-            f"{name}().fit(X)."
-        )
+        remedy = f"Fit one first: {name}().fit(X)."
+        raise TypeError(f"Expected a fitted estimator, got the class {name}. {remedy}")
     while not hasattr(estimator, "rank_held_out"):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
@@ -336,8 +331,7 @@ def _rank_held_out(estimator, X, y, **params):
             )
         raise
     if not isinstance(ranking, HeldOutRanking):
-        raise TypeError(
-            f"rank_held_out of {name} must return a HeldOutRanking of "
-            f"sktwotower.metrics. Got {type(ranking).__name__}."
-        )
+        expected = "a HeldOutRanking of sktwotower.metrics"
+        got = f"Got {type(ranking).__name__}."
+        raise TypeError(f"rank_held_out of {name} must return {expected}. {got}")
     return ranking
