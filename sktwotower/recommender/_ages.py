@@ -89,10 +89,8 @@ def _nanoseconds(half_life):
         value = float(pd.Timedelta(half_life).as_unit("ns").value)
         pd.Timedelta(value, "ns")  # rounded up it may be too long
     except (ValueError, OverflowError) as error:
-        raise ValueError(
-            f"half_life must be a duration of at most 292 years, in weeks or smaller "
-            f"units. Got {half_life!r}."
-        ) from error
+        expected = "a duration of at most 292 years, in weeks or smaller units"
+        raise ValueError(f"half_life must be {expected}. Got {half_life!r}.") from error
     return value
 
 

@@ -310,10 +310,8 @@ def _check_items(ids, query):
         raise ValueError("items is empty: a catalog needs at least one item.")
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
-        raise ValueError(
-            f"items must hold each id once, but {len(repeated)} are duplicated: "
-            f"{format_ids(repeated)}."
-        )
+        found = f"{len(repeated)} are duplicated: {format_ids(repeated)}"
+        raise ValueError(f"items must hold each id once, but {found}.")
     unknown = ids[query.lacks_information()]
     if len(unknown) and query.described is not None:
         warn(

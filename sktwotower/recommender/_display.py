@@ -22,13 +22,12 @@ class ShownEstimator(RecommenderStateMixin, BaseEstimator):
 
     def __sklearn_clone__(self):
         """Return a clone that shares the side tables, so that a search copies none."""
-        params = {
-            name: value if name in TABLES else clone(value, safe=False)
-            for name, value in self.get_params(deep=False).items()
-        }
-        copied = type(self)(**params)
+        params = self.get_params(deep=False)
+        tables = {name: params.pop(name) for name in TABLES if name in params}
+        params = {name: clone(value, safe=False) for name, value in params.items()}
+        copied = type(self)(**params | tables)
         # metadata requests refer to their estimator, and so to its tables
-        shared = {id(params[name]): params[name] for name in TABLES if name in params}
+        shared = {id(table): table for table in tables.values()}
         copy_configuration(self, copied, {id(self): copied} | shared)
         return copied
 

@@ -47,17 +47,14 @@ def fingerprint(recipe, events, before=None):
     parts["device"] = recipe.device.partition(":")[0]  # each process has its own GPU
     parts["sktwotower"] = __version__
     parts |= {name: version(name) for name in LIBRARIES}
-    return parts | {
-        "users": digest(events.users.ids),
-        "items": digest(events.items.ids),
-        "user_rows": digest(events.users.rows),
-        "item_rows": digest(events.items.rows),
-        "positives": digest(events.positives),
-        "impressions": digest(events.impressions),
-        "order": "" if events.ordered is None else digest(events.ordered),
-        "contexts": _digest_of_contexts(events),
-        "start": "" if before is None else digest(before.state_dict()),
-    }
+    data = {"users": events.users.ids, "items": events.items.ids}
+    data |= {"user_rows": events.users.rows, "item_rows": events.items.rows}
+    data |= {"positives": events.positives, "impressions": events.impressions}
+    parts |= {name: digest(value) for name, value in data.items()}
+    parts["order"] = "" if events.ordered is None else digest(events.ordered)
+    parts["contexts"] = _digest_of_contexts(events)
+    parts["start"] = "" if before is None else digest(before.state_dict())
+    return parts
 
 
 def differences(before, now, where=("there", "here")):

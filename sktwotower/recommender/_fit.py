@@ -144,17 +144,13 @@ def check_values(recipe):
     sizes = recipe.hidden_layer_sizes
     unfit = (not isinstance(s, Integral) or not 1 <= s <= MAX_SIZE for s in sizes)
     if any(unfit) or any(isinstance(s, bool) for s in sizes):
-        raise ValueError(
-            f"hidden_layer_sizes must be a tuple of ints from 1 to {MAX_SIZE}. Got "
-            f"{sizes!r}."
-        )
+        expected = f"a tuple of ints from 1 to {MAX_SIZE}"
+        raise ValueError(f"hidden_layer_sizes must be {expected}. Got {sizes!r}.")
     for callback in recipe.callbacks or []:
         instance = callback[-1] if isinstance(callback, tuple) else callback
         if not hasattr(instance, "on_train_begin"):
-            raise TypeError(
-                "callbacks must be skorch callbacks, or (name, callback) pairs. Got "
-                f"{callback!r}."
-            )
+            expected = "skorch callbacks, or (name, callback) pairs"
+            raise TypeError(f"callbacks must be {expected}. Got {callback!r}.")
     optimizer_class(recipe.optimizer)
     in_units(recipe.half_life)
     check_net_params(recipe.net_params or {})
@@ -274,10 +270,8 @@ def _given(plans, before):
 def _take_weights_by_id(plan, part, old, before):
     """Copy the weights of a part of the fit before, matching ids in any order."""
     events = plan.events
-    sides = {
-        "user": _places_by_name(before.users, events.users),
-        "item": _places_by_name(before.items, events.items),
-    }
+    sides = {"user": _places_by_name(before.users, events.users)}
+    sides["item"] = _places_by_name(before.items, events.items)
     if events.contexts is not None and before.context is not None:
         sides["context"] = _places_of_names(before.context, events.contexts.context)
     states, tables = (old.state_dict(), part.state_dict()), ()

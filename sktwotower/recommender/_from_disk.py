@@ -26,11 +26,8 @@ from ._processes import check_division, from_first, of_own_part, own_users, writ
 
 # How queries name the columns of X; y and w are read as numbers.
 USER, ITEM, TIME = "u", "i", "t"
-NAMES = {
-    USER: "user column {!r}",
-    ITEM: "item column {!r}",
-    TIME: "The time column {!r} of X",
-}
+NAMES = {USER: "user column {!r}", ITEM: "item column {!r}"}
+NAMES[TIME] = "The time column {!r} of X"
 PLACED = "(select *, row_number() over () as place from events)"
 REWARD, WEIGHT = "try_cast(y as double)", "try_cast(w as double)"
 
@@ -176,18 +173,16 @@ def _distinct(source, alias, features, part):
 
     ``part``: a condition of the ids, or "".
     """
-    kept = _kept(source, part)
+    kept, counts = _kept(source, part), f"select {alias} as id, count(*) as n"
     if not features:
-        return f"select {alias} as id, count(*) as n from events{kept} group by {alias}"
+        return f"{counts} from events{kept} group by {alias}"
     last = ", ".join(f"{name} := {name}" for name in features)
     changed = " or ".join(
         f"count(distinct {name}) + max(({name} is null)::int) > 1" for name in features
     )
-    return (
-        f"select {alias} as id, count(*) as n, ({changed})::int as changed, "
-        f"unnest(arg_max(struct_pack({last}), place)) "
-        f"from {PLACED}{kept} group by {alias}"
-    )
+    last = f"unnest(arg_max(struct_pack({last}), place))"
+    found = f"{counts}, ({changed})::int as changed, {last}"
+    return f"{found} from {PLACED}{kept} group by {alias}"
 
 
 def _contexts(source, columns, tables):

@@ -167,10 +167,8 @@ def _recipes(recipe, fitted, call):
         recipe = recipe._replace(history=fitted.history_kind)
     if call.events.positives.nnz <= MAX_FEW:
         recipe = _showing(recipe)
-    of_fit = {
-        "candidate_sampling": fitted.net.iterator_train__candidate_sampling,
-        "temperature": fitted.temperature,
-    }
+    of_fit = {"temperature": fitted.temperature}
+    of_fit["candidate_sampling"] = fitted.net.iterator_train__candidate_sampling
     if recipe.dropout == "auto":  # it depends on all events of fit
         of_fit["dropout"] = fitted.net.iterator_train__history_dropout
     seen = without_last_row(call.after.seen)
@@ -204,11 +202,8 @@ def _one_pass(recipe):
     params = dict(recipe.net_params or {})
     lr = PARTIAL_RATE * params.pop("lr", recipe.lr)
     params |= {"max_epochs": 1, "iterator_train__shuffle": False}
-    kept = [
-        each
-        for each in recipe.callbacks or []
-        if not monitors_validation([each]) and not schedules([each])
-    ]
+    given = recipe.callbacks or []
+    kept = [c for c in given if not (schedules([c]) or monitors_validation([c]))]
     once = {"max_epochs": 1, "early_stopping": False, "impression_start": 0}
     return recipe._replace(lr=lr, net_params=params, callbacks=kept, **once)
 

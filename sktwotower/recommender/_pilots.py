@@ -133,10 +133,8 @@ def impression_weight(recipe, events, table, fit, seed):
     lists = RankedLists(shown.chosen, np.zeros(shown.n_events), shown.users)
     if shown.n_events == 0 or lists.has_both().sum() < MIN_USERS:
         return 0.0
-    values = [
-        _values(recipe._replace(impression_weight=weight), events, before, shown, fit)
-        for weight in WEIGHTS
-    ]
+    recipes = [recipe._replace(impression_weight=weight) for weight in WEIGHTS]
+    values = [_values(recipe, events, before, shown, fit) for recipe in recipes]
     return WEIGHTS[_best(values)[0]]
 
 

@@ -90,10 +90,9 @@ def _without_validation(recipe, monitored):
     """Return the recipe without early stopping, which needs held-out events."""
     reason = "No user has two positive pairs, so none can be held out for validation"
     if monitored:
-        raise ValueError(
-            f"{reason}, but one of callbacks monitors a figure on it. Leave that "
-            "callback out, or fit on users with more events."
-        )
+        found = "one of callbacks monitors a figure on it"
+        remedy = "Leave that callback out, or fit on users with more events."
+        raise ValueError(f"{reason}, but {found}. {remedy}")
     warn(f"{reason}: early_stopping has no effect. Fit on users with more events.")
     return recipe._replace(early_stopping=False)
 
