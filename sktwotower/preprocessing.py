@@ -79,10 +79,8 @@ def k_core(X, k: Any = 5, *, user_id=None, item_id=None) -> np.ndarray:
     X = as_table(X)
     user = column_position(X, user_id, 0, "user_id")
     if user == column_position(X, item_id, 1, "item_id"):
-        raise ValueError(
-            "user_id and item_id are the same column of X. None stands for the first "
-            "and the second: name both."
-        )
+        remedy = "None stands for the first and the second: name both."
+        raise ValueError(f"user_id and item_id are the same column of X. {remedy}")
     pairs = pd.DataFrame({"user": codes(X, user_id, 0, "user_id")})
     pairs["item"] = codes(X, item_id, 1, "item_id")
     left, n_before = pairs.drop_duplicates(), None
@@ -220,9 +218,8 @@ def ratings_to_events(X, y, at_least: Any = 4) -> tuple[Any, np.ndarray]:
     check_outcomes([Outcome.of("y", abs(ratings))], len(ratings))
     top = ratings.max()
     if not top >= at_least:
-        raise ValueError(
-            f"at_least must be a level of y, up to {top}. Got {at_least!r}."
-        )
+        expected = f"a level of y, up to {top}"
+        raise ValueError(f"at_least must be {expected}. Got {at_least!r}.")
     rewards = np.where(ratings >= at_least, 1, 0.01)  # by benchmarks/bench_ratings.py
     return X, rewards
 
@@ -284,9 +281,8 @@ def interactions_from_matrix(
     [1, 2]
     """
     if user == item:
-        raise ValueError(
-            f"user and item must be different names of columns. Got {user!r} for both."
-        )
+        expected = "different names of columns"
+        raise ValueError(f"user and item must be {expected}. Got {user!r} for both.")
     library = _frames.library_of(matrix)
     if _frames.is_frame(matrix):
         matrix = _frames.as_frame(matrix, "matrix")
@@ -310,10 +306,8 @@ def _is_sparse(frame):
 def _entries(matrix):
     """Return rows, columns and checked values (n_events,) of the events."""
     if not (sparse.issparse(matrix) or isinstance(matrix, np.ndarray)):
-        raise TypeError(
-            "matrix must be a sparse matrix, a two-dimensional array or a dataframe. "
-            f"Got {type(matrix).__name__}."
-        )
+        expected = "a sparse matrix, a two-dimensional array or a dataframe"
+        raise TypeError(f"matrix must be {expected}. Got {type(matrix).__name__}.")
     if matrix.ndim != 2:
         raise ValueError(
             f"matrix must have shape (n_users, n_items). Got shape {matrix.shape}."
@@ -346,10 +340,8 @@ def _check_values(values):
     if not np.isfinite(values).all():
         raise _missing_error()
     if (values < 0).any():
-        raise ValueError(
-            f"matrix must hold rewards >= 0. Got {values.min()}. Map negative entries "
-            "first: a stored 0 means shown and not chosen."
-        )
+        remedy = "Map negative entries first: a stored 0 means shown and not chosen."
+        raise ValueError(f"matrix must hold rewards >= 0. Got {values.min()}. {remedy}")
     return values
 
 
@@ -379,8 +371,6 @@ def _ids(ids, n, name, axis):
         )
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
-        raise ValueError(
-            f"{name} must be distinct, but {len(repeated)} occur twice or more: "
-            f"{format_ids(repeated)}."
-        )
+        found = f"{len(repeated)} occur twice or more: {format_ids(repeated)}"
+        raise ValueError(f"{name} must be distinct, but {found}.")
     return ids

@@ -148,28 +148,24 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
 
 def _to_drop(fitted, groups):
     """Return (name, columns by side) of each column or group to drop."""
-    known = {
-        "user": columns_of(fitted.users),
-        HISTORY: [] if fitted.history_kind is None else [HISTORY],
-        "item": columns_of(fitted.items),
-        CONTEXT: [] if fitted.context is None else fitted.context.all_columns,
-    }
+    known = {"user": columns_of(fitted.users)}
+    known[HISTORY] = [] if fitted.history_kind is None else [HISTORY]
+    known["item"] = columns_of(fitted.items)
     removable = {side: {name: [name] for name in known[side]} for side in known}
+    known[CONTEXT], removable[CONTEXT] = [], {}
     if fitted.context is not None:
+        known[CONTEXT] = fitted.context.all_columns
         removable[CONTEXT] = fitted.context.removable()
     given = _check_groups(groups, known)
     taken = {column for columns in given.values() for column in columns}
-    together = [
-        (name, {side: [c for c in columns if c in known[side]] for side in known})
-        for name, columns in given.items()
-    ]
-    alone = [
-        (name, {side: columns})
-        for side in known
-        for name, columns in removable[side].items()
-        if not taken & {*columns}
-    ]
-    return together + alone
+    to_drop = []
+    for name, columns in given.items():
+        of_side = {side: [c for c in columns if c in known[side]] for side in known}
+        to_drop.append((name, of_side))
+    for side, named in removable.items():
+        alone = [name for name, columns in named.items() if not taken & {*columns}]
+        to_drop += [(name, {side: named[name]}) for name in alone]
+    return to_drop
 
 
 def _recalls(fitted, held_out, features, k, columns, complete=None):
@@ -225,9 +221,8 @@ def _check_groups(groups, known):
     if groups is None:
         return {}
     if not isinstance(groups, Mapping):
-        raise TypeError(
-            f"groups must be a dict of lists of columns. Got {type(groups).__name__}."
-        )
+        expected = "a dict of lists of columns"
+        raise TypeError(f"groups must be {expected}. Got {type(groups).__name__}.")
     names = [column for columns in known.values() for column in columns]
     given = {}
     for name, columns in groups.items():

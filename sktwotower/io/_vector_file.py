@@ -101,10 +101,8 @@ def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
     writers = {".parquet": _write_parquet, ".npz": _write_numpy}
     ending = Path(path).suffix.lower()
     if ending not in writers:
-        raise ValueError(
-            f"The name of the file must end with {' or '.join(writers)}. Got "
-            f"{str(path)!r}."
-        )
+        expected, got = " or ".join(writers), str(path)
+        raise ValueError(f"The name of the file must end with {expected}. Got {got!r}.")
     fitted = fitted_of(model)
     if not hasattr(model, "embed_users"):
         raise TypeError(f"{type(model).__name__} has no vectors of users and items.")

@@ -279,7 +279,6 @@ def _line(row, n_slices):
     figures = ", ".join(
         f"{name[5:]} {value:.4f}" for name, value in row.items() if name[:5] == "test_"
     )
-    return (
-        f"slice {row['slice'] + 1} of {n_slices}, {row['strategy']}: {figures} (fit "
-        f"{row['fit_time']:.2f} s, score {row['score_time']:.2f} s)"
-    )
+    times = f"(fit {row['fit_time']:.2f} s, score {row['score_time']:.2f} s)"
+    first = f"slice {row['slice'] + 1} of {n_slices}, {row['strategy']}"
+    return f"{first}: {figures} {times}"

@@ -113,10 +113,9 @@ def search_space(n_parameters=3, *, prefix="", drop: Any = ()) -> dict[str, Any]
     """
     drop = [drop] if isinstance(drop, str) else drop
     if not isinstance(drop, Collection) or not isinstance(prefix, str):
-        raise TypeError(
-            "drop must be a name or a list of names, and prefix a string. Got "
-            f"drop={drop!r}, prefix={prefix!r}."
-        )
+        expected = "a name or a list of names, and prefix a string"
+        got = f"Got drop={drop!r}, prefix={prefix!r}."
+        raise TypeError(f"drop must be {expected}. {got}")
     if unknown := [name for name in drop if name not in list(_SPACE)]:
         raise ValueError(
             f"drop must name parameters of the space: {list(_SPACE)}. Got {unknown}."

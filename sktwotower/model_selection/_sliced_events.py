@@ -49,14 +49,9 @@ class SlicedEvents(NamedTuple):
     def describe(self, number, strategy):
         """Return the first columns of the results of a strategy for a slice, a dict."""
         start, stop = self.starts[number : number + 2]
-        return {
-            "slice": number,
-            "start": self.times[start],
-            "end": self.times[stop - 1],
-            "strategy": strategy,
-            "n_train": int(start),
-            "n_test": int(stop - start),
-        }
+        times = {"start": self.times[start], "end": self.times[stop - 1]}
+        sizes = {"n_train": int(start), "n_test": int(stop - start)}
+        return {"slice": number, **times, "strategy": strategy, **sizes}
 
     def is_positive(self, start, stop):
         """Return which of some events are positive, bool (n,)."""
@@ -85,10 +80,8 @@ def read_sliced_events(X, y, sample_weight, time, *, train_size, freq, n_slices)
     values = {"y": y, "sample_weight": sample_weight}
     for name, given in values.items():
         if given is not None and len(given) != len(times):
-            raise ValueError(
-                f"{name} must have one value per row of X: expected {len(times)}, got "
-                f"{len(given)}."
-            )
+            found = f"expected {len(times)}, got {len(given)}"
+            raise ValueError(f"{name} must have one value per row of X: {found}.")
     order = np.argsort(times, kind="stable")
     slices = cut_into_slices(times[order], train_size, freq, n_slices)
     y, weights = (None if v is None else np.asarray(v)[order] for v in values.values())
@@ -136,10 +129,8 @@ def _check(train_size, freq, n_slices):
     allowed = {"train_size": [SHARE, COUNT], "n_slices": [None, COUNT]}
     validate_parameter_constraints(allowed, given, "prequential_validate")
     if freq is not None and n_slices is not None:
-        raise ValueError(
-            f"freq and n_slices exclude each other. Got {freq!r} and {n_slices!r}: "
-            "leave out one of them."
-        )
+        got = f"Got {freq!r} and {n_slices!r}: leave out one of them."
+        raise ValueError(f"freq and n_slices exclude each other. {got}")
 
 
 def _by_number(times, first, n_slices):
@@ -176,9 +167,8 @@ def _bins_of_numbers(times, first, freq):
     The bins are counted from the time of the first event.
     """
     if not isinstance(freq, Real) or not 0 < freq < np.inf:
-        raise ValueError(
-            f"freq must be a finite number > 0, as times are numbers. Got {freq!r}."
-        )
+        expected = "a finite number > 0, as times are numbers"
+        raise ValueError(f"freq must be {expected}. Got {freq!r}.")
     return (times[first:] - times[first]) // freq, times[first] - freq
 
 

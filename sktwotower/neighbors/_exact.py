@@ -142,9 +142,8 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
 def checked_vectors(vectors):
     """Return item vectors (n_items, d); raise ``ValueError`` for other shapes."""
     if vectors.ndim != 2:
-        raise ValueError(
-            f"X must be vectors, of shape (n_items, d). Got shape {vectors.shape}."
-        )
+        expected = "vectors, of shape (n_items, d)"
+        raise ValueError(f"X must be {expected}. Got shape {vectors.shape}.")
     return vectors
 
 
@@ -156,10 +155,8 @@ def checked_queries(index, X, n_neighbors):
     check_is_fitted(index, "vectors_")
     queries, width = np.asarray(X, dtype=np.float32), index.vectors_.shape[1]
     if queries.ndim != 2 or queries.shape[1] != width:
-        raise ValueError(
-            f"X must be an array of query vectors, of shape (n, {width}). Got shape "
-            f"{queries.shape}."
-        )
+        expected = f"an array of query vectors, of shape (n, {width})"
+        raise ValueError(f"X must be {expected}. Got shape {queries.shape}.")
     k = index.n_neighbors if n_neighbors is None else n_neighbors
     return queries, check_count(k, "n_neighbors")
 

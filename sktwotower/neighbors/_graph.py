@@ -272,10 +272,9 @@ def _squared_length(vectors):
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if not np.isfinite(lengths).all():
         position = int(np.flatnonzero(~np.isfinite(lengths))[0])
-        raise ValueError(
-            f"Item vectors must be finite, but the one at position {position} is not. "
-            "Check the features of that item and the training loss."
-        )
+        found = f"the one at position {position} is not"
+        remedy = "Check the features of that item and the training loss."
+        raise ValueError(f"Item vectors must be finite, but {found}. {remedy}")
     if len(lengths) and lengths.max() > 1.001 * lengths.min():
         raise ValueError(
             "Item vectors must have the same length, or the nearest have not the "

@@ -35,10 +35,8 @@ def color_of_items(fitted, color):
         values = fitted.items.side_column(color, "color", remedy)
         return values.reindex(fitted.item_ids), color
     if not isinstance(color, Iterable):
-        raise TypeError(
-            "color must name a column of the side table items, or hold a value for "
-            f"each item. Got {color!r}."
-        )
+        expected = "a column of the side table items, or hold a value for each item"
+        raise TypeError(f"color must name {expected}. Got {color!r}.")
     name = getattr(color, "name", None)
     values = pd.Series(list(color))
     if len(values) != fitted.n_items:

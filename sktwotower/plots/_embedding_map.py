@@ -223,9 +223,8 @@ class EmbeddingMapDisplay(Display):
         check_count(n_groups, "n_groups", 1, len(COLORS) * len(MARKERS))
         positions, self.texts_ = np.asarray(self.positions), []
         if positions.shape[1:] != (2,):
-            raise ValueError(
-                f"positions must be of shape (n_items, 2). Got {positions.shape}."
-            )
+            expected = "of shape (n_items, 2)"
+            raise ValueError(f"positions must be {expected}. Got {positions.shape}.")
         ax = self._start(ax, width=7.5, height=5.5)
         style = {"s": 12, "alpha": 0.8, "linewidths": 0, **kwargs}
         ax.spines[:].set_visible(False)
@@ -319,7 +318,5 @@ def _projection(method, n_items, random_state):
         return TSNE(perplexity=min(30, (n_items - 1) / 3), random_state=random_state)
     if method == "pca":
         return PCA(n_components=2, random_state=random_state)
-    raise ValueError(
-        "method must be 'auto', 'umap', 'tsne', 'pca' or have fit_transform. Got "
-        f"{method!r}."
-    )
+    expected = "'auto', 'umap', 'tsne', 'pca' or have fit_transform"
+    raise ValueError(f"method must be {expected}. Got {method!r}.")

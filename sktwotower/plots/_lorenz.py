@@ -134,9 +134,8 @@ class LorenzCurveDisplay(Display):
         >>> plt.show()
         """
         check_count(k, "k")
-        params = {"max_users": max_users, "random_state": random_state}
-        params |= {"baselines": baselines, "name": name}
-        ranking, models = cls._rank(estimator, X, y, k, **params)
+        how = {"baselines": baselines, "name": name, "random_state": random_state}
+        ranking, models = cls._rank(estimator, X, y, k, max_users=max_users, **how)
         if EVENTS in models:
             raise ValueError(f"No model can have the name {EVENTS!r} of another curve.")
         counts = {

@@ -139,9 +139,8 @@ class RecallByPopularityDisplay(Display):
         """
         check_count(k, "k")
         check_count(n_groups, "n_groups")
-        params = {"max_users": max_users, "random_state": random_state}
-        params |= {"baselines": baselines, "name": name}
-        ranking, models = cls._rank(estimator, X, y, k, **params)
+        how = {"baselines": baselines, "name": name, "random_state": random_state}
+        ranking, models = cls._rank(estimator, X, y, k, max_users=max_users, **how)
         k = min(k, ranking.truth.shape[1])
         groups, labels = _popularity_groups(ranking, n_groups)
         shares = {

@@ -152,9 +152,8 @@ class RecallCurveDisplay(Display):
         >>> plt.show()
         """
         check_count(max_k, "max_k")
-        params = {"max_users": max_users, "random_state": random_state}
-        params |= {"baselines": baselines, "name": name}
-        ranking, models = cls._rank(estimator, X, y, max_k, **params)
+        how = {"baselines": baselines, "name": name, "random_state": random_state}
+        ranking, models = cls._rank(estimator, X, y, max_k, max_users=max_users, **how)
         k = min(max_k, ranking.truth.shape[1])
         curves = {label: _recalls(ranking, found, k) for label, found in models.items()}
         recall, error = two_tables(curves, pd.RangeIndex(1, k + 1, name="k"))

@@ -147,10 +147,9 @@ class TrainingCurveDisplay(Display):
             raise ValueError("history must hold at least one epoch. Got none.")
         history = pd.DataFrame(self.history)
         if not {"epoch", "train_loss"} <= set(history.columns):
-            raise ValueError(
-                "Each epoch of history must have 'epoch' and 'train_loss'. Got "
-                f"{list(history.columns)}."
-            )
+            expected = "'epoch' and 'train_loss'"
+            got = f"Got {list(history.columns)}."
+            raise ValueError(f"Each epoch of history must have {expected}. {got}")
         ax = self._start(ax)
         style = line_style(0, kwargs, marker=".")
         (self.line_,) = ax.plot(history["epoch"], history["train_loss"], **style)
@@ -172,7 +171,5 @@ class TrainingCurveDisplay(Display):
         right.spines[["top", "left"]].set_visible(False)
         right.spines["right"].set_visible(True)
         self.ax_.yaxis.label.set_color(BLUE)
-        self.ax_.set_title(
-            f"Training loss and validation {name}\n"
-            f"best recall {recall[best]:.3f} in epoch {epochs[best]}"
-        )
+        found = f"best recall {recall[best]:.3f} in epoch {epochs[best]}"
+        self.ax_.set_title(f"Training loss and validation {name}\n{found}")

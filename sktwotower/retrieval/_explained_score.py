@@ -215,10 +215,8 @@ def _one(fitted, side, given, context=None):
     else:
         query = read_query(fitted.items, given, side, fitted.schema)
     if len(query) != 1:
-        raise ValueError(
-            f"{side} must be one {side}: an id, or a table of one row such as "
-            f"table.iloc[[0]]. Got {len(query)}."
-        )
+        expected = f"one {side}: an id, or a table of one row such as table.iloc[[0]]"
+        raise ValueError(f"{side} must be {expected}. Got {len(query)}.")
     return query
 
 

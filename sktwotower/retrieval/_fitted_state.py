@@ -193,10 +193,9 @@ class Fitted:
         messages call the table.
         """
         if given is not None:
-            raise ValueError(
-                "context describes the request, but the model has not learnt from any. "
-                "Fit a TwoTowerRecommender(context=[...]) with these columns of X."
-            )
+            found = "the model has not learnt from any"
+            remedy = "Fit a TwoTowerRecommender(context=[...]) with these columns of X."
+            raise ValueError(f"context describes the request, but {found}. {remedy}")
         return None
 
     def request_codes(self, frame):

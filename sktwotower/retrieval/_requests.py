@@ -212,10 +212,8 @@ def _parsed(entities, X, name, schema):
         return _frames.with_names(_frames.as_frame(X, name)), None
     values = as_ids(X)
     if values is None:
-        raise TypeError(
-            f"{name} must be a list or array of ids, or a table. Got {shorten(X)}. For "
-            f"one {entities.side} write [{shorten(X)}]."
-        )
+        got = f"Got {shorten(X)}. For one {entities.side} write [{shorten(X)}]."
+        raise TypeError(f"{name} must be a list or array of ids, or a table. {got}")
     if values.ndim == 1:
         return None, values
     if values.ndim == 2 and values.shape[1] == 1:
@@ -274,9 +272,8 @@ def candidate_positions(candidates, query, fitted, unknown="error", rules=NO_RUL
     for ids that are not in the catalog, unless ``unknown`` is "ignore".
     """
     if unknown not in ("error", "ignore"):
-        raise ValueError(
-            f"unknown_candidates must be 'error' or 'ignore'. Got {unknown!r}."
-        )
+        expected = "'error' or 'ignore'"
+        raise ValueError(f"unknown_candidates must be {expected}. Got {unknown!r}.")
     if candidates is None:
         return rules.qualifying
     owners, values = None, candidates

@@ -181,9 +181,8 @@ class RetrievalMixin(KnownUsersMixin):
         dan      1     0    0      0      0    0
         """
         if mode not in ("connectivity", "distance"):
-            raise ValueError(
-                f"mode must be 'connectivity' or 'distance'. Got {mode!r}."
-            )
+            expected = "'connectivity' or 'distance'"
+            raise ValueError(f"mode must be {expected}. Got {mode!r}.")
         fitted = fitted_of(self)
         distances, indices = self._nearest(fitted, X, n_neighbors)
         found = indices >= 0

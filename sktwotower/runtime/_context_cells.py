@@ -129,10 +129,8 @@ class StoredContext:
         known = self.all_columns
         for key in mapping:
             if not isinstance(key, (str, int)):
-                raise TypeError(
-                    f"context must have names of columns as keys. Got {key!r} "
-                    f"({type(key).__name__})."
-                )
+                got = f"Got {key!r} ({type(key).__name__})."
+                raise TypeError(f"context must have names of columns as keys. {got}")
             if key not in known:
                 close = closest(key, known)
                 hint = "" if close is None else f" Did you mean {close!r}?"

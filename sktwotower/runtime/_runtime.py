@@ -351,7 +351,6 @@ def _of(given, user, name):
     if given is None:
         return None
     if not isinstance(given, dict):
-        raise TypeError(
-            f"{name} of several users must be a dict of users to lists. Got {given!r}."
-        )
+        expected = "a dict of users to lists"
+        raise TypeError(f"{name} of several users must be {expected}. Got {given!r}.")
     return given.get(user)

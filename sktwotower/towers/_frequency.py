@@ -251,11 +251,9 @@ class StreamingFrequency(FrequencyParameters):
         before = (len(self.gaps_[0].gap), len(self.gaps_)) if hashed else (None, 1)
         now = self.n_buckets, 1 if self.n_buckets is None else self.n_hashes
         if before != now:
-            raise ValueError(
-                "n_buckets and n_hashes must be those of the first batch, "
-                f"{before[0]} and {before[1]}. Got {now[0]} and {now[1]}. Restore "
-                "them, or call fit to begin anew."
-            )
+            expected = f"those of the first batch, {before[0]} and {before[1]}"
+            got = f"Got {now[0]} and {now[1]}. Restore them, or call fit to begin anew."
+            raise ValueError(f"n_buckets and n_hashes must be {expected}. {got}")
 
     def _alike(self, ids):
         """Return ids of the type of the first one: others would be hashed otherwise."""

@@ -215,10 +215,8 @@ def check_net_params(net_params):
     for name in net_params:
         iterator, _, of_batches = name.partition("__")
         if iterator in ours and of_batches not in known:
-            raise ValueError(
-                f"net_params has {name!r}, but batches have no {of_batches!r}. They "
-                f"have {known}."
-            )
+            found = f"no {of_batches!r}. They have {known}"
+            raise ValueError(f"net_params has {name!r}, but batches have {found}.")
     check_batch_parameters(net_params)
 
 

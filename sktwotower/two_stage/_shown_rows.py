@@ -48,10 +48,8 @@ class ShownColumns(NamedTuple):
             for name, meaning in NEED_LISTS.items():
                 given = getattr(recipe, name)
                 if given is not None:
-                    raise ValueError(
-                        f"{name}={given!r} {meaning}: name the column of lists as "
-                        "well, lists=..."
-                    )
+                    remedy = "name the column of lists as well, lists=..."
+                    raise ValueError(f"{name}={given!r} {meaning}: {remedy}")
             return cls(None, None)
         lists = name_of(list(frame), recipe.lists, "lists")
         columns = cls(lists, name_of(list(frame), recipe.position, "position"))

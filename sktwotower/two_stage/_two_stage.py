@@ -315,10 +315,9 @@ class TwoStageRecommender(RetrievalMixin, RankerImportanceMixin, TwoStageParamet
         """
         fitted = fitted_of(self)
         if fitted.lists is None:
-            raise ValueError(
-                "There are no probabilities, as fit could not learn from lists: it "
-                "warned why. Pass more lists with y > 0 and y = 0 to fit."
-            )
+            reason = "fit could not learn from lists: it warned why"
+            remedy = "Pass more lists with y > 0 and y = 0 to fit."
+            raise ValueError(f"There are no probabilities, as {reason}. {remedy}")
         chosen = fitted.lists.order.calibration.at(self._scores(fitted, X, history))
         return np.column_stack([1 - chosen, chosen])
 

@@ -239,9 +239,8 @@ class TwoTowers(Part):
         state, old = self.state_dict(), before.state_dict()
         if state.keys() != old.keys():
             raise ValueError(
-                "The towers have other parts than in fit: "
-                f"{sorted(state.keys() ^ old.keys())}. Restore the parameters of fit, "
-                "or fit anew."
+                f"The towers have other parts than in fit: {sorted(state.keys() ^ old)}"
+                ". Restore the parameters of fit, or fit anew."
             )
         weights = {}
         for name, value in old.items():
