@@ -61,9 +61,9 @@ def learn(owner, recipe, X, y, sample_weight):
     columns = ShownColumns.of(events, recipe)
     rows = [] if recipe.row_features is None else recipe.row_features
     rows = learn_context(events.frame, rows, events.columns, "row_features")
-    cut = cut_events(recipe, retriever, events, columns)
-    # before any warning: errors are those of a fit without a second stage
-    final = with_choices(retriever, cut.first).fit(X, y, sample_weight)
+    # first: errors and choices are those of a fit without a second stage
+    final = clone(retriever).fit(X, y, sample_weight)
+    cut = cut_events(recipe, with_choices(retriever, final), events, columns)
     training, before, stage, lists = train_rankers(recipe, cut, columns, rows)
     how = {"by_user": training.cut == "user", "context": context, "before": before}
     describer = build_describer(recipe, final, events, columns, **how)

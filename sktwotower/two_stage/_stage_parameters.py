@@ -236,9 +236,9 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     order stays.
 
     What a retriever chooses by short fits (``half_life="auto"``,
-    ``impression_weight="auto"``) is chosen on the events before the cut, and used in
-    both fits: candidates must be of one kind. Nothing of the later events reaches the
-    features that a ranker is trained on.
+    ``impression_weight="auto"``) is chosen on all events, as without a second stage,
+    and used in both fits: candidates must be of one kind. Nothing else of the later
+    events reaches the features that a ranker is trained on.
 
     With ``lists``, the mean area under the ROC curve of lists decides on their order.
     The click rate orders them if it gains more than a standard error over the

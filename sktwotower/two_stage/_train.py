@@ -76,7 +76,7 @@ class Ranked(NamedTuple):
 
 
 def cut_events(recipe, retriever, events, columns):
-    """Return the ``Cut`` of all events, with a clone of the retriever fitted before.
+    """Return the ``Cut`` of all events, with the retriever fitted on those before.
 
     ``columns``: ``ShownColumns``. If there are any, the share is one of their rows.
     """
@@ -87,23 +87,23 @@ def cut_events(recipe, retriever, events, columns):
         reason = "with y > 0 on one side of the cut."
     if before.chosen.any() and later.chosen.any():
         try:
-            first = clone(retriever).fit(before.frame, before.rewards, before.weights)
+            first = retriever.fit(before.frame, before.rewards, before.weights)
         except ValueError as error:
             n_before = len(before.frame)
             reason = f"to fit the retriever on the {n_before} before the cut ({error})."
     return Cut(before, later, kind, first, reason)
 
 
-def with_choices(retriever, first):
-    """Return a clone of the retriever with the values that "auto" took before the cut.
+def with_choices(retriever, final):
+    """Return a clone of the retriever with the values that "auto" took on all events.
 
-    A ranker can only order the candidates of a retriever like the one it learnt from.
-    ``first``: the retriever, fitted before the cut, or None.
+    A ranker can only order the candidates of a retriever like the one it learnt from,
+    and fewer events are less evidence. ``final``: the retriever, fitted on all events.
     """
     chosen = {
-        name: getattr(first, fitted)
+        name: getattr(final, fitted)
         for name, fitted in AUTO.items()
-        if getattr(retriever, name, None) == "auto" and hasattr(first, fitted)
+        if getattr(retriever, name, None) == "auto" and hasattr(final, fitted)
     }
     if getattr(retriever, "checkpoint", None) is not None:
         # the fit on all events has removed its own

@@ -22,6 +22,7 @@ from sktwotower import (
     TwoTowerRecommender,
 )
 from sktwotower.metrics import make_retrieval_scorer
+from sktwotower.recommender import _ages
 from sktwotower.two_stage import _labelled, _train
 from tests.builders import first_fast, ordered, random_events
 
@@ -246,16 +247,31 @@ def test_only_positive_events_are_labels():
     assert table["click_rate"].between(0.3, 1).all()
 
 
-def test_both_fits_use_what_auto_chose_before_the_cut():
+def test_both_fits_use_what_auto_chooses_without_a_second_stage(monkeypatch):
+    def choose(recipe, events, seed):
+        asked.append(events.ordered.n_events)
+        return 1e14 * len(asked)
+
+    asked, events = [], follows(dates=True)
+    monkeypatch.setattr(_ages, "_chosen", choose)
+    model = stages(ordered(), cut="time").fit(events)
+    assert asked == [len(events)]  # once, with all the evidence
+    final = model.retriever_
+    assert final.half_life_ == pd.Timedelta(1e14, "ns") and model.cut_ == "time"
+    alone = ordered(half_life=final.half_life_).fit(events)
+    vectors = (fitted._fitted.item_vectors for fitted in (final, alone))
+    assert_array_equal(*vectors)
+
+
+def test_a_retriever_gets_the_choices_that_it_has():
     retriever = ordered()
-    first = SimpleNamespace(half_life_=pd.Timedelta(days=3))
-    chosen = _train.with_choices(retriever, first)
+    final = SimpleNamespace(half_life_=pd.Timedelta(days=3))
+    chosen = _train.with_choices(retriever, final)
     assert chosen.half_life == pd.Timedelta(days=3)
     assert retriever.half_life == "auto"
-    assert _train.with_choices(retriever, None).half_life == "auto"
     given = ordered(half_life=None)
-    assert _train.with_choices(given, first).half_life is None
-    assert _train.with_choices(EASERecommender(), first).get_params()["l2"] == 300
+    assert _train.with_choices(given, final).half_life is None
+    assert _train.with_choices(EASERecommender(), final).get_params()["l2"] == 300
 
 
 # Own features
