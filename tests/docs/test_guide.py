@@ -102,9 +102,9 @@ def test_the_code_of_a_page_runs(page, quick):
 def opening_faults(text):
     """Return what is wrong with the opening of a page that says how to do something."""
     opening = text.partition("\n## ")[0]
-    before, picture, rest = opening.partition("![")
-    found = outputs.blocks(rest)
-    if not picture or "```" in before or not found:
+    before, *rest = re.split(r"!\[|<picture>", opening, maxsplit=1)
+    found = outputs.blocks("".join(rest))
+    if not rest or "```" in before or not found:
         return ["a picture and then code must come before the first heading"]
     code, why = found[0].code, found[0].not_run or "needs"
     n_statements = sum(isinstance(part, ast.stmt) for part in ast.walk(ast.parse(code)))
