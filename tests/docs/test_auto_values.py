@@ -77,7 +77,7 @@ def test_the_drawing_of_contexts_has_the_numbers_of_the_code():
     assert weight in text
     assert batches.MAX_REQUESTS == 1 and "or with 1 over their number if" in text
     assert f"recent history, with probability {batches.HIDDEN}." in text
-    assert batches.HIDDEN == 0.5 and "which is hidden half of the time" in text
+    assert batches.HIDDEN == 0.5 and "context is hidden half of the time" in text
     hidden = f"values of a context**, each with probability {batches.PARTLY_HIDDEN}:"
     assert hidden in text
     assert f"Three of them are {_context_cells.SHARE}." in text
