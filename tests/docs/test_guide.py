@@ -130,6 +130,7 @@ OPENING = "# A\n\nDo this.\n\n![a](a.svg)\n\n"
     ("text", "n_faults"),
     [
         (f"{OPENING}```python\nf()\n```\n", 0),
+        ("# A\n\nDo.\n\n<picture>\n</picture>\n\n```python\nf()\n```\n", 0),
         (f"{OPENING}## Title\n\n```python\nf()\n```\n", 1),
         ("# A\n\nDo.\n\n```python\nf()\n```\n\n![a](a.svg)\n", 1),
         ("# A\n\n![a](a.svg)\n\n```python\nf()\n```\n", 1),
