@@ -66,7 +66,8 @@ def page(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        for block in outputs.blocks(PAGE.read_text("utf-8")):
+        blocks = outputs.blocks(PAGE.read_text("utf-8"))
+        for block in sorted(blocks, key=lambda block: block.last):
             if "set_model" in block.code:
                 Path("top_items.py").write_text(block.code, "utf-8")
             else:

@@ -20,6 +20,8 @@ NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(e-?\d+)?|\bnan\b")
 LOOKED_UP = ["coming_from", "faq", "formulas", "glossary", "index", "messages"]
 LOOKED_UP += ["sizing", "troubleshooting"]
 HOW_TO = [page for page in PAGES if page.stem not in LOOKED_UP]
+OTHERS = ["cluster", "exports", "larger_than_memory", "mlflow"]
+HOW_TO += [DOCS / f"{name}.md" for name in OTHERS]
 NOT_YET = ["text_vectors"]  # no sentence comes before its picture yet
 
 CUSTOMERS = [12347, 12782, 13904]  # the pages name them
