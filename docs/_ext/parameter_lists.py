@@ -4,8 +4,8 @@ Input: docstrings in which a capitalized word on a line of its own opens a group
 parameters, and sections of any length.
 Output: an example in front of the parameters; an anchor for each parameter, and a link
 to it from the list of those that matter most; groups, long lists of attributes and
-long notes that are folded until a reader opens them; signatures that end in an ellipsis
-where the list has all of it.
+long notes that are folded until a reader opens them; methods of a few lines, whose
+long parts are folded; signatures that end in an ellipsis where the list has all of it.
 """
 
 import html
@@ -20,6 +20,8 @@ MAX_IN_SIGNATURE = 12
 MAX_WORDS = 120
 SECTIONS = {"Attributes": "What fit has learnt", "Raises": "When", "Warns": "When"}
 MAX_IN_SECTION = 50
+# How many words of a method, and of a part of one, are shown.
+MAX_TEXT, MAX_PART = 60, 30
 
 
 def owner_of(field):
@@ -158,21 +160,65 @@ def fold_notes(content):
             content[start:end] = folded(title, about, body)
 
 
+def words_of(body):
+    """Return the number of words of some nodes."""
+    return sum(len(node.astext().split()) for node in body)
+
+
+def fold_text(content):
+    """Fold what follows the first paragraph of a method, if that is long."""
+    children, ends = content.children, (nodes.field_list, nodes.rubric)
+    rest = (n for n, node in enumerate(children) if isinstance(node, ends))
+    end = next(rest, len(children))
+    if words_of(children[:end]) > MAX_TEXT:
+        about = "what happens, and what to know before"
+        content[1:end] = folded("More", about, children[1:end])
+
+
+def parts_of_fields(fields):
+    """Return nodes for the fields of a method: folds, and the short ones."""
+    found = []
+    for field in fields.children:
+        title, body = field[0].astext(), field[1].children
+        if title in ("Raises", "Warns") or words_of(body) > MAX_PART:
+            names = ", ".join(map(names_of, entries_of(field)[1]))
+            found += folded(title, names, body)
+        elif found and isinstance(found[-1], nodes.field_list):
+            found[-1] += field.deepcopy()
+        else:
+            found.append(nodes.field_list("", field.deepcopy()))
+    return found
+
+
+def fold_method(content):
+    """Show of a method its first paragraph and its short parts, and fold the others."""
+    for title, start, end in reversed(sections(content)):
+        body = content.children[start + 1 : end]
+        if words_of(body) > MAX_PART:
+            content[start:end] = folded(title, "", body)
+    fold_text(content)
+    for fields in [n for n in content.children if isinstance(n, nodes.field_list)]:
+        fields.replace_self(parts_of_fields(fields))
+
+
 def read_object(content, owner):
     """Mark up the page, or the part of a page, of one object."""
     anchors, has_groups = {}, False
+    is_method = isinstance(content.parent.parent, addnodes.desc_content)
     for fields in [n for n in content.children if isinstance(n, nodes.field_list)]:
         for field in fields.children:
             name = field[0].astext()
             if name == "Parameters":
                 anchors = add_anchors(field, owner)
                 has_groups = fold_groups(field, owner)
-            elif name in SECTIONS:
+            elif name in SECTIONS and not is_method:
                 fold_section(field, SECTIONS[name])
     if has_groups:
         link_names(content, anchors)
-    if not isinstance(content.parent.parent, addnodes.desc_content):
-        raise_example(content)
+    if is_method:
+        fold_method(content)
+        return
+    raise_example(content)
     fold_notes(content)
 
 

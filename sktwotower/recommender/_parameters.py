@@ -12,11 +12,6 @@ from ._display import ShownEstimator
 class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     """Recommend items to users by the dot product of two learnt vectors.
 
-    One network, the user tower, turns a user (id, features, past items) into a vector.
-    Another one, the item tower, turns an item into a vector. Training raises the dot
-    products of pairs that occurred together, compared with those of other pairs. A
-    request returns the items whose vectors are nearest to the user's vector.
-
     >>> from sktwotower import TwoTowerRecommender
     >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
     ...      ["bob", "rusks"], ["cid", "nails"], ["cid", "glue"],
@@ -37,6 +32,11 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
 
     A value of "auto" follows the data. The page "Tune" of the guide has a table of what
     it stands for.
+
+    One network, the user tower, turns a user (id, features, past items) into a vector.
+    Another one, the item tower, turns an item into a vector. Training raises the dot
+    products of pairs that occurred together, compared with those of other pairs. A
+    request returns the items whose vectors are nearest to the user's vector.
 
     Parameters
     ----------
@@ -262,12 +262,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
 
     Notes
     -----
-    The page "Formulas" of the guide has them all, with their references.
-
-    A request in another thread gets the answer of the model before or after a call
-    that changes it, never a mixture. Calls that change the model must not overlap.
-
-    Memory is O(nonzeros + (n_users + n_items) d), plus one block of scores.
+    The page "Formulas" of the guide has all formulas, with their references. The page
+    "Serve" says what threads may do at the same time. Memory is O(nonzeros +
+    (n_users + n_items) d), plus one block of scores.
 
     Examples
     --------

@@ -121,12 +121,8 @@ class TwoTowerRecommender(
         Notes
         -----
         Events on disk need ``pip install 'sktwotower[scale]'``, a Dask dataframe
-        ``'sktwotower[dask]'``: its partitions are written to temporary files, and the
-        towers are trained in this process. DuckDB finds the distinct ids and sorts the
-        events by user, within a quarter of the memory that this process may use, or of
-        the environment variable SKTWOTOWER_MEMORY, such as "2GB". The encoded events
-        become memory maps of files without a name, in the folder of `tempfile`, which
-        the environment variable TMPDIR chooses; they end with the model. What
+        ``'sktwotower[dask]'``. The page "Events larger than memory" of the guide says
+        what happens, and which environment variables choose memory and folder. What
         stays in memory grows with users and items, not with events. The model is the
         one that the same events in memory give. A pickle of it, and a file of
         `sktwotower.io.dump`, hold the events that it has seen.

@@ -112,20 +112,8 @@ def explain(
     `RP3betaRecommender`; these are the contributions. Nothing of the user counts in
     popularity and in click rates: the score is one row "(bias)".
 
-    **Two stages.** The first rows explain the ranker's score (side "ranker"), the
-    others that of the retriever; each add up to theirs, and ``attrs["score"]`` is that
-    of `recommend`, which is made of both orders. With ``blend_`` 0 there are only
-    the retriever's. The ranker's row "(bias)" is the score of a candidate that has, in
-    each feature, the median of this user's candidates. The other rows are of groups of
-    features that differ from it, whose ``value`` is nan: the mean of what the ranker's
-    score gains if a group gets the item's own values in place of the medians, over all
-    orders in which the groups can get theirs (Shapley value). With ``lists`` it is the
-    order of `recommend` that is explained.
-
-    References
-    ----------
-    Sundararajan and Najmi, The Many Shapley Values for Model Explanation, ICML 2020,
-    for Shapley values with a baseline.
+    **Two stages.** The first rows explain the ranker's score, the others that of the
+    retriever. The notes of `TwoStageRecommender` say how.
 
     Examples
     --------

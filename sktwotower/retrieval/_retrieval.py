@@ -245,11 +245,9 @@ class RetrievalMixin(KnownUsersMixin):
             fit.
         exclude : dataframe, dict, array, list or None, default=None
             Pairs that are never recommended, such as what a user disliked or was shown
-            today: a table with the user and the item column, a dict of users to lists
-            of items, an array of (user, item) rows or, for a single user, a list of
-            items. Unlike ``history`` they do not count as taste. Pairs of users who are
-            not asked for, and of items that are not in the catalog, are ignored. None:
-            no pairs.
+            today, in a form that ``history`` may have. Unlike it they do not count as
+            taste. Pairs of users who are not asked for, and of items that are not in
+            the catalog, are ignored. None: no pairs.
         context : dict, default=None
             What is known of the request, for all users: columns that
             ``TwoTowerRecommender(context=...)`` names, with a value for each. A table X

@@ -276,10 +276,21 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     are relative to the time of the request: the latest time of all events or, if each
     user's last events are cut off, the user's latest.
 
+    The first rows of `explain` are of the ranker's score (side "ranker"), the others of
+    the retriever's. Each of both add up to their score. ``attrs["score"]`` is that of
+    `recommend`, which is made of both orders. With ``blend_`` 0 there are only the
+    retriever's. The ranker's row "(bias)" is the score of a candidate that has, in each
+    feature, the median of this user's candidates. The other rows are of groups of
+    features that differ from it, and their ``value`` is nan. The contribution of a
+    group is a Shapley value: what the ranker's score gains if the group gets the item's
+    own values in place of the medians, as a mean over all orders in which the groups
+    can get theirs. With ``lists``, `explain` is about the order of `recommend`.
+
     References
     ----------
     Covington et al., Deep Neural Networks for YouTube Recommendations, RecSys 2016, for
-    the two stages.
+    the two stages. Sundararajan and Najmi, The Many Shapley Values for Model
+    Explanation, ICML 2020, for Shapley values with a baseline.
 
     Examples
     --------

@@ -180,6 +180,41 @@ def test_groups_of_parameters_are_folded():
     assert not lists.fold_groups(nodes.field("", nodes.field_name("", "x")), "A")
 
 
+def test_methods_show_their_first_paragraph_and_short_parts():
+    from docutils import nodes
+
+    lists = importlib.import_module("parameter_lists")
+    long = " ".join(["word"] * 40)
+
+    def field(title, name, text):
+        inside = nodes.definition("", nodes.paragraph("", text))
+        entry = nodes.definition_list_item("", nodes.term("", name), inside)
+        body = nodes.field_body("", nodes.definition_list("", entry))
+        return nodes.field("", nodes.field_name("", title), body)
+
+    fields = field("Parameters", "X", long), field("Returns", "self", "The model.")
+    content = nodes.container(
+        "",
+        nodes.paragraph("", "Learn."),
+        nodes.paragraph("", f"{long} {long}"),
+        nodes.field_list("", *fields, field("Raises", "OSError", "Rarely.")),
+        *(nodes.rubric("", "Notes"), nodes.paragraph("", "A note.")),
+        *(nodes.rubric("", "Examples"), nodes.paragraph("", long)),
+    )
+    lists.fold_method(content)
+    shown, depth = [], 0
+    for node in content.children:
+        raw = node.astext() if isinstance(node, nodes.raw) else ""
+        depth -= raw == "</details>"
+        if depth == 0 and raw != "</details>":
+            shown.append(re.sub("<[^>]+>", "", raw) or node.astext())
+        depth += raw.startswith("<details")
+    more = "More what happens, and what to know before"
+    returned = "Returns\n\nself\n\nThe model."
+    folds = ["Learn.", more, "Parameters X", returned, "Raises OSError"]
+    assert shown == [*folds, "Notes", "A note.", "Examples "]
+
+
 def test_examples_come_before_parameters():
     from docutils import nodes
 
