@@ -172,8 +172,9 @@ def test_earlier_trials_count(searched):
 
 def test_settings_are_those_of_the_authors_or_near_them():
     first = _sequence_trials.first_settings("eSASRec", "ml-1m-last")
-    expected = {"n_factors": 64, "n_blocks": 2, "dropout_rate": 0.1, "lr": 0.001}
-    assert first == expected | {"session_max_len": 200, "n_negatives": 256}
+    expected = {"n_factors": 64, "n_blocks": 1, "dropout_rate": 0.1, "lr": 0.003}
+    expected |= {"session_max_len": 100, "n_negatives": 256, "batch_size": 32}
+    assert first == expected
     for name, kind in _sequence_trials.NAMES.items():
         known = set(getattr(_sequence_models, kind)().get_params())
         for data in ("beauty-last", "ml-100k-last"):
