@@ -3,7 +3,8 @@
 Input: pages in Markdown that GitHub renders as well: names of the API in backticks,
 ``<a id="event"></a>`` in front of a term, output below the code that prints it.
 Output: links to the reference, places that links lead to, outputs without a button to
-copy them, drawings that keep their colors in the dark.
+copy them, drawings that keep their colors in the dark, marks of long cells of tables,
+and pairs of figures that are broken behind the slash only.
 """
 
 import re
@@ -13,6 +14,8 @@ from sphinx import addnodes
 
 # `fit` or `time` are words as well; a name has a dot, a capital or an underscore.
 NAME = re.compile(r"(?=.*(?:\.|_|[A-Z]))[A-Za-z]\w*(?:\.\w+)*")
+PAIR = re.compile(r"(?<=\d) / (?=\d)")
+LONG_CELL = 50  # letters
 ANCHOR = re.compile(r'<a (?:id|name)="([^"]+)">')
 
 
@@ -53,6 +56,17 @@ def mark_drawings(doctree):
             image["classes"] += ["drawing", "dark-light"]
 
 
+def mark_cells(doctree):
+    """Mark long cells, and keep the slash of two figures next to the first one."""
+    for cell in doctree.findall(nodes.entry):
+        if len(cell.astext()) > LONG_CELL:
+            cell["classes"].append("long")
+        for text in list(cell.findall(nodes.Text)):
+            text.parent.replace(
+                text, nodes.Text(PAIR.sub("\N{NO-BREAK SPACE}/ ", text))
+            )
+
+
 def note_anchors(app, doctree, docname):
     """Make anchors that are written as HTML known to links, also of other pages."""
     slugs = app.env.metadata[docname].setdefault("myst_slugs", {})
@@ -73,6 +87,7 @@ def read(app, doctree):
         link_names(doctree, docname)
         mark_outputs(doctree)
         mark_drawings(doctree)
+        mark_cells(doctree)
         note_anchors(app, doctree, docname)
 
 

@@ -40,4 +40,5 @@ ax.axhline(
 ax.yaxis.set_major_formatter("{x:,.0f}")
 ax.set(xlabel="gain to be seen, %", ylabel="users in each arm")
 ax.legend()
+ax.set_title("A small gain needs many users")
 plt.show()

@@ -27,5 +27,5 @@ _, ax = plt.subplots(layout="constrained")
 RecallDiversityDisplay.from_estimator(
     model, test, max_users=400, random_state=0, ax=ax, markersize=10
 )
-ax.set_title("What lists that differ cost")
+ax.set_title("Much diversity costs recall")
 plt.show()

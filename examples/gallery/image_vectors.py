@@ -45,4 +45,5 @@ for left, each in ((0, chosen), (44, top)):
     ax.imshow(block, cmap="Blues", extent=(left, left + 40, 0, 40))
 ax.set(xlim=(0, 84), xticks=[20, 64], xticklabels=["chosen", "recommended"], yticks=[])
 ax.spines[:].set_visible(False)
+ax.set_title("New pictures show the digits that were chosen")
 plt.show()

@@ -32,5 +32,5 @@ EmbeddingMapDisplay.from_estimator(
     model, color=kinds.str.lower(), method="tsne", random_state=0, ax=ax
 )
 ax.get_legend().remove()  # the names are in the map
-ax.set_title("Bought by the same customers")
+ax.set_title("Products of one kind lie together")
 plt.show()

@@ -33,5 +33,5 @@ _, ax = plt.subplots(layout="constrained")
 RecallCurveDisplay.from_estimator(
     model, test, name="two towers", max_users=1000, random_state=0, ax=ax, linewidth=3
 )
-ax.set_title("Purchases of new products in the list")
+ax.set_title("Names say who will buy new products")
 plt.show()

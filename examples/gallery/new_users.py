@@ -39,6 +39,6 @@ for n in counts.values():
 
 _, ax = plt.subplots(layout="constrained")
 ax.bar(counts.keys(), found)
-ax.set_ylabel("% of the next ten in the list")
-ax.set_title("What is known of a new customer")
+ax.set(xlabel="what is known", ylabel="% of the next ten in the list")
+ax.set_title("One purchase says more than the country")
 plt.show()

@@ -38,5 +38,5 @@ errors = [lost["ndcg_lost"] - lost["lower"], lost["upper"] - lost["ndcg_lost"]]
 ax.barh(lost["group"], lost["ndcg_lost"], xerr=errors, ecolor="gray")
 ax.invert_yaxis()
 ax.set_xlabel("NDCG lost without it, 95 % interval")
-ax.set_title("What the ranker looks at", loc="right")
+ax.set_title(f"{lost['group'].iloc[0].capitalize()} counts most", loc="right")
 plt.show()

@@ -46,4 +46,5 @@ ax.set(
     yticks=range(1, 9),
 )
 ax.tick_params(length=0, labeltop=True, labelbottom=False)
+ax.set_title("Two rules change the list")
 plt.show()

@@ -40,5 +40,5 @@ for dish in peaks:
     ax.plot(hours, line, linewidth=3)
     ax.text(peaks[dish], line.max(), dish, ha="center", va="bottom", weight="bold")
 ax.set(xlabel="hour of the request", ylabel="score", xticks=hours[::3])
-ax.set_title("One guest, from morning to night", pad=16)
+ax.set_title("One guest wants coffee first, beer last", pad=16)
 plt.show()

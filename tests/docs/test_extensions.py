@@ -125,6 +125,18 @@ def test_names_and_outputs_are_marked():
     assert [b["classes"] for b in blocks] == [[], ["output"], [], [], []]
 
 
+def test_a_pair_of_figures_is_broken_behind_the_slash_only_and_long_cells_are_marked():
+    from docutils import nodes
+
+    marks = importlib.import_module("markdown_marks")
+    page = nodes.row()
+    page += nodes.entry("", nodes.paragraph("", ".334 / .198, a / b"))
+    page += nodes.entry("", nodes.paragraph("", "word " * 11))
+    marks.mark_cells(page)
+    assert page[0].astext() == ".334\N{NO-BREAK SPACE}/ .198, a / b"
+    assert [cell["classes"] for cell in page] == [[], ["long"]]
+
+
 def test_drawings_with_links_are_put_into_the_page():
     maps = importlib.import_module("clickable_maps")
 

@@ -36,6 +36,8 @@ def test_a_script_is_short_has_a_title_plain_sentences_and_one_picture(path):
     _, text, cells = texts(source)
     assert all(longest_sentence(each) <= 20 for each in (text, *cells))
     assert n_calls(source, "plt.subplots") == n_calls(source, "plt.show") == 1
+    assert n_calls(source, "ax.set_title") == 1
+    assert re.search("xlabel|xticklabels|Display", source)  # what the axes are
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
