@@ -1,7 +1,8 @@
 """A week of `examples/nightly.py`, whose runs are killed and repeated.
 
-Run as ``python -m tests.examples.nights FOLDER``: each run is stopped before each of
-its effects on files, in turn. With a number, so many runs are killed at random times.
+Run as ``python -m tests.examples.nights FOLDER``: what a run has left before each of
+its effects on files is repeated. With a number, so many runs are killed at random
+times.
 Everything is imported once; each run is a process of its own, forked from this one,
 which computes nothing. Prints one JSON object: the number of stops, and what differed.
 """
@@ -24,7 +25,6 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "nightly.py"
 # The events of each day, and the recall that may be lost: -2 refuses any model.
 NIGHTS = [(9, 1), (8, -2), (7, 1), (6, -2), (5, -2), (4, 1), (3, 1)]
 EFFECTS = {"open", "os.link", "os.rename", "os.remove", "fcntl.flock"}
-KILLED = 137
 
 
 def nightly():
@@ -70,6 +70,7 @@ class Nights:
     def __init__(self, folder, n_nights):
         self.folder, self.main = folder, nightly().main
         self.days = later_days(folder, [size for size, _ in NIGHTS])
+        self.wrong = {}
         before = folder / "before0"
         before.mkdir()
         model = before / "model.sktt"
@@ -84,32 +85,40 @@ class Nights:
         shutil.copytree(self.folder / f"before{night}", after)
         return code_of(self.start(night, after))
 
-    def start(self, night, folder, stop=None):
-        """Start one night; it ends before its effect of number ``stop``."""
+    def start(self, night, folder, at_effect=None):
+        """Start one night; a function may be called before each effect on files."""
         limit = NIGHTS[night][1]
         path, day = folder / "model.sktt", self.days[night]
 
         def work():
             sys.argv = ["nightly.py", str(path), str(day), "--max-loss", str(limit)]
             time.time = lambda: 0.0  # files hold how long epochs took
-            if stop is not None:
-                stop_before(stop, str(self.folder))
+            if at_effect is not None:
+                before_effects(at_effect, str(self.folder))
             return self.main()
 
         return forked(work)
 
-    def disturbed(self, night, disturb):
-        """Disturb a night, repeat it, and return how it ended and what is wrong.
-
-        ``disturb``: is called with the night and the folder; returns an exit code.
-        """
+    def copy_of(self, night):
+        """Return a copy of the folder as it is before a night."""
         folder = self.folder / "disturbed"
         shutil.copytree(self.folder / f"before{night}", folder)
-        code = disturb(night, folder)
-        again = code_of(self.start(night, folder))
-        same = contents(folder) == contents(self.folder / f"before{night + 1}")
+        return folder
+
+    def repeated(self, night, folder):
+        """Repeat a night in a folder that was left, remove it, return what is wrong.
+
+        Equal files that are one in the same places are repeated once.
+        """
+        links = {(each.name, each.stat().st_nlink) for each in folder.iterdir()}
+        left = night, frozenset(links), frozenset(contents(folder).items())
+        if left not in self.wrong:
+            again = code_of(self.start(night, folder))
+            same = contents(folder) == contents(self.folder / f"before{night + 1}")
+            is_right = same and again == self.codes[night]
+            self.wrong[left] = [] if is_right else [(night, again)]
         shutil.rmtree(folder)
-        return code, [] if same and again == self.codes[night] else [(night, again)]
+        return self.wrong[left]
 
 
 def contents(folder):
@@ -117,42 +126,59 @@ def contents(folder):
     return {each.name: each.read_bytes() for each in folder.iterdir()}
 
 
-def stop_before(number, folder):
-    """End this process before its effect of this number on files of a folder.
+def copied(source, target):
+    """Copy a folder; files that are one by a link stay one."""
+    first = {}
+
+    def copy(one, other):
+        known = first.setdefault(os.stat(one).st_ino, other)
+        shutil.copy2(one, other) if known == other else os.link(known, other)
+
+    shutil.copytree(source, target, copy_function=copy)
+
+
+def before_effects(call, folder):
+    """Call a function before each effect of this process on files of a folder.
 
     Of reads only the first one counts.
     """
-    left, has_read, sync = number, False, os.fsync
+    is_called, has_read, sync = False, False, os.fsync
 
-    def count(reads=False):
-        nonlocal left, has_read
-        if reads and has_read:
+    def effect(reads=False):
+        nonlocal is_called, has_read
+        if is_called or (reads and has_read):
             return
-        if left == 0:
-            os._exit(KILLED)
-        left, has_read = left - 1, has_read or reads
+        is_called, has_read = True, has_read or reads
+        call()
+        is_called = False
 
     def seen(event, args):
         if event in EFFECTS and (event == "fcntl.flock" or folder in str(args[0])):
-            count(event == "open" and args[2] & os.O_ACCMODE == os.O_RDONLY)
+            effect(event == "open" and args[2] & os.O_ACCMODE == os.O_RDONLY)
 
-    os.fsync = lambda handle: count() or sync(handle)
+    os.fsync = lambda handle: effect() or sync(handle)
     sys.addaudithook(seen)
 
 
 def at_each_effect(folder):
-    """Return the nights, the number of stops and what differed, for both exit codes."""
+    """Return the nights, the number of stops and what differed, for both exit codes.
+
+    A run that is stopped before an effect leaves what is in the folder then.
+    """
     nights, n_stops, wrong = Nights(folder, 3), 0, []
     for night in (1, 2):
-        for stop in range(1000):
+        disturbed, stops = nights.copy_of(night), folder / f"stops{night}"
+        stops.mkdir()
 
-            def disturb(night, folder, stop=stop):
-                return code_of(nights.start(night, folder, stop))
+        def stop(disturbed=disturbed, stops=stops):
+            copied(disturbed, stops / f"{len(os.listdir(stops)):03}")
 
-            code, differs = nights.disturbed(night, disturb)
-            wrong += [(stop, *each) for each in differs]
-            if code != KILLED:
-                break
+        code = code_of(nights.start(night, disturbed, stop))
+        assert code == nights.codes[night]
+        shutil.rmtree(disturbed)
+        for left in sorted(stops.iterdir()):
+            left.rename(disturbed)
+            wrong += [(left.name, *each) for each in nights.repeated(night, disturbed)]
             n_stops += 1
     return nights, n_stops, wrong
 
@@ -161,17 +187,14 @@ def at_random(folder, n_kills):
     """Return the nights, the number of runs that were killed and what differed."""
     nights, n_killed, wrong = Nights(folder, len(NIGHTS)), 0, []
     rng = np.random.default_rng(0)
-
-    def disturb(night, folder):
-        process = nights.start(night, folder)
+    for _ in range(n_kills):
+        night = int(rng.integers(len(NIGHTS)))
+        disturbed = nights.copy_of(night)
+        process = nights.start(night, disturbed)
         time.sleep(rng.uniform(0, 0.5))
         os.kill(process, signal.SIGKILL)
-        return code_of(process)
-
-    for _ in range(n_kills):
-        code, differs = nights.disturbed(int(rng.integers(len(NIGHTS))), disturb)
-        n_killed += code == -signal.SIGKILL
-        wrong += differs
+        n_killed += code_of(process) == -signal.SIGKILL
+        wrong += nights.repeated(night, disturbed)
     return nights, n_killed, wrong
 
 
