@@ -14,7 +14,7 @@ from sphinx import addnodes
 
 # `fit` or `time` are words as well; a name has a dot, a capital or an underscore.
 NAME = re.compile(r"(?=.*(?:\.|_|[A-Z]))[A-Za-z]\w*(?:\.\w+)*")
-PAIR = re.compile(r"(?<=\d) / (?=\d)")
+PAIR = re.compile(r"(?<=\d) / (?=\.?\d)")
 LONG_CELL = 50  # letters
 ANCHOR = re.compile(r'<a (?:id|name)="([^"]+)">')
 

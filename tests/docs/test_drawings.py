@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "_static"
-PAGES = [ROOT / "README.md", ROOT / "docs/results.md", *ROOT.glob("docs/guide/*.md")]
+PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/guide/*.md")]
 WIDE = {path.stem: path for path in FOLDER.glob("*.svg") if path.stem != "icon"}
 CHARTS = {name: path for name, path in WIDE.items() if name.startswith("results_")}
 DRAWINGS = {name: path for name, path in WIDE.items() if name not in CHARTS}
