@@ -62,8 +62,8 @@ def share_of_filter():
         for counts in [(20, 10), (120, 220)]
     )
     return (
-        "without times it grows with the mean number of events of users and of items: "
-        f"{figures}. It is 0 below {MIN_SVD_EVENTS:,} events and with `embedding_dim` "
+        "without times it grows with the mean number of events per user and per item. "
+        f"It is {figures}. It is 0 below {MIN_SVD_EVENTS:,} events and with `embedding_dim` "
         f"below {_filter.MIN_LENGTH}. It is 0 with at most {2 * _auto.WIDTH} users "
         "or items, too. With `time`: the table above"
     )
