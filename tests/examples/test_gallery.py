@@ -44,7 +44,7 @@ def test_a_script_is_short_has_a_title_plain_sentences_and_one_picture(path):
 def test_the_index_has_its_title_text_and_picture(path):
     title, text, _ = texts(path.read_text(encoding="utf-8"))
     line = " ".join(text.split()).replace("``", "`")
-    assert f"[{title}]({path.name}) | {line} |" in INDEX
+    assert f"<br>\n**[{title}]({path.name})**: {line}\n" in INDEX
     picture = FOLDER / "thumbnails" / f"{path.stem}.png"
     assert f'src="thumbnails/{picture.name}"' in INDEX
     assert picture.stat().st_size < 40_000
