@@ -62,7 +62,8 @@ class RowwiseAdam(torch.optim.Optimizer):
 
     where :math:`\beta` is ``row_beta``, :math:`\eta` is ``lr``, :math:`\lambda` is
     ``weight_decay`` and :math:`\epsilon` is ``eps``. Without momentum, the state of a
-    row is only v and n; the factor 4 makes up for it. Row-wise Adagrad keeps
+    row is only v and n; the factor 4 makes up for it. A table may have an attribute
+    ``rates`` (p,), a further factor of the steps of each row. Row-wise Adagrad keeps
     one moment per row, too. Adam with one moment per block of parameters is as good as
     Adam (Adam-mini).
 
@@ -157,7 +158,10 @@ class RowwiseAdam(torch.optim.Optimizer):
         beta = group["row_beta"]
         second = torch.where(touched, second.lerp(square, 1 - beta), second)
         root = (second / (1 - beta**steps)).sqrt_() + group["eps"]
-        factor = torch.where(touched, -TABLE_RATE * group["lr"] / root, 0.0)[:, None]
+        rate = -TABLE_RATE * group["lr"]
+        if hasattr(table, "rates"):
+            rate = rate * table.rates.to(root)[slice(None) if rows is None else rows]
+        factor = torch.where(touched, rate / root, 0.0)[:, None]
         shrink = touched.to(table.dtype)[:, None]
         shrink = shrink * (group["lr"] * group["weight_decay"])
         if rows is None:

@@ -1,5 +1,7 @@
 """The weights from which training starts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import torch
 from scipy import sparse
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 from sktwotower.towers._spectrum import Spectrum
 from sktwotower.towers.parts import _plan, _start
@@ -123,3 +126,56 @@ def test_vectors_are_added_to_ids_only():
     gained = (layer(SparseRows.from_csr(rows)) - before).detach().numpy()
     np.testing.assert_allclose(gained, [[1, -1], [2, 5], [0, 0]], atol=1e-6)
     assert torch.equal(layer.weight[2], shared)
+
+
+def part_of(own, past):
+    return SimpleNamespace(
+        item_tower=SimpleNamespace(sparse=own), history=SimpleNamespace(table=past)
+    )
+
+
+@pytest.fixture
+def described_items(monkeypatch):
+    """Return the training set of 40 events of nine items, and their five features."""
+    monkeypatch.setattr(_start, "MIN_WIDTH", 2)
+    rng = np.random.default_rng(0)
+    described = rng.normal(size=(9, 5)) * (rng.random((9, 5)) < 0.7)
+    rows = sparse.csr_matrix(np.hstack([np.eye(9), described]))
+    chosen = sparse.csr_matrix(rng.random((10, 9)) < 0.5, dtype=np.float32)
+    return TrainingSet(sparse.csr_matrix((10, 0)), rows, chosen), described
+
+
+def test_shared_columns_start_from_singular_vectors_turned_to_those_of_ids(
+    described_items,
+):
+    training, described = described_items
+    # the projections on the first two right singular vectors, turned by 40 degrees
+    _, _, right = np.linalg.svd(described)
+    angle = np.deg2rad(40)
+    turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    weights = right[:2].T @ turn
+    layers = [SparseLinear(14, 2) for _ in range(2)]
+    before = [layer.weight.detach().clone() for layer in layers]
+    _start._start_shared(part_of(*layers), training, described @ weights, slice(None))
+    expected = weights / np.linalg.norm(described @ weights, axis=1).mean()
+    for layer, old in zip(layers, before, strict=True):
+        gained = (layer.weight.detach() - old).numpy()
+        np.testing.assert_allclose(gained[9:], expected, atol=1e-5)
+        assert not gained[:9].any()
+        np.testing.assert_allclose(layer.weight.rates, 9 * [1] + 5 * [0.1])
+
+
+@pytest.mark.parametrize(
+    ("width", "n_events", "worth"), [(5, 60, 1), (1, 60, 1), (2, 9, 1), (2, 60, 0.9)]
+)
+def test_shared_columns_start_at_random(
+    monkeypatch, described_items, width, n_events, worth
+):
+    monkeypatch.setattr(_start, "FEW_EVENTS", n_events)
+    monkeypatch.setattr(_start, "features_worth", lambda *args: worth)
+    training, described = described_items
+    layer = SparseLinear(14, width)
+    before = layer.weight.detach().clone()
+    part, vectors = part_of(layer, layer), described[:, :width]
+    _start._start_shared(part, training, vectors, slice(None))
+    assert torch.equal(layer.weight, before) and not hasattr(layer.weight, "rates")
