@@ -89,7 +89,12 @@ class Articles:
         return items["item"].isin(self.train["item"]).to_numpy()
 
     def of_ours(self, table, seed, **params):
-        """Fit ours on train, and return the figures of articles unseen in fit.
+        """Fit ours on train, and return the figures of articles unseen in fit."""
+        scores, seconds = self.scores_of_ours(table, seed, **params)
+        return self.figures(scores) | {"fit_s": seconds}
+
+    def scores_of_ours(self, table, seed, **params):
+        """Fit ours on train; return scores (n_users, n_cold), and the seconds of fit.
 
         ``table``: the side table of all articles.
         """
@@ -100,7 +105,7 @@ class Articles:
         model.set_catalog(table[table["item"].isin(self.cold)])
         scores = model.embed_users(self.users) @ model.item_embeddings_.T
         assert np.array_equal(model.item_ids_, self.cold)
-        return self.figures(scores) | {"fit_s": watch.seconds}
+        return scores, watch.seconds
 
     def of_baseline(self, name, params, python, words, all_items):
         """Score by a baseline in a process of its own."""

@@ -1,18 +1,21 @@
 """Vectors of texts as a column: with or without words, and how they are treated.
 
-Input: articles with their words, and which of them are known; a file of other vectors.
-Output: rows of figures of withheld articles, for each treatment.
+Input: items with their texts, and which of them are known; a file of other vectors.
+Output: rows of figures of withheld items, for each treatment.
 
 TF-IDF and a truncated SVD stand in for a language model. A file of ``--vectors``, made
-by numpy's ``savez(file, item=..., vector=...)``, holds what one has made of the words,
-(n_items,) and (n_items, d). CiteULike-t has bags of words only, the most frequent ones
-left out, and so no sentence for a model to read.
+by ``encode.py``, holds what one has made of the texts. CiteULike-t has bags of words
+only, the most frequent ones left out, and so no sentence for a model to read.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+from _articles import articles, rows_of_words, table_of
 from _baselines import _ones
+from _common import PAIR, _online_retail, _read
+from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -20,18 +23,55 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, normalize
 
 from sktwotower import TowerVectorizer
+from sktwotower.datasets import load_online_retail
 
-# 384 dense numbers make a step several times as long as words do.
-SIZE = {"embedding_dim": 64, "max_epochs": 10}
-N_NUMBERS = 384  # of the small models of sentence-transformers
+STAND_IN, N_NUMBERS = (
+    "TF-IDF and SVD",
+    384,
+)  # of the small models of sentence-transformers
 WORDS, VECTORS, WHITENED = "words", "vectors", "vectors, whitened"
 BOTH, BOTH_WHITENED = "words and vectors", "words and vectors, whitened"
 
 
-class Treatment(NamedTuple):
-    """Which columns a table has, whether vectors are whitened, and parameters."""
+class Described(NamedTuple):
+    """Events, a table of items sorted by ``item``, and parameters of ours.
 
-    columns: tuple
+    ``words`` is the whole text of an item, ``columns`` are those that ours gets.
+    """
+
+    events: pd.DataFrame
+    items: pd.DataFrame
+    columns: tuple = ("words",)
+    params: dict = {}
+
+
+def described_articles(folder):
+    """Return articles: 384 dense numbers make a step several times as long as words."""
+    return Described(*articles(folder), params={"embedding_dim": 64, "max_epochs": 10})
+
+
+def described_products(folder):
+    """Return products of Online Retail with a description in capital letters."""
+    items = load_online_retail().products.sort_values("product")
+    items = items.rename(columns={"product": "item", "description": "words"})
+    return Described(_online_retail(folder)[PAIR], items.reset_index(drop=True))
+
+
+def described_films(folder):
+    """Return rated films of MovieLens latest, with title, genres and year."""
+    name = "ml-latest-small-2018"
+    events, items = _read(folder, name)[PAIR], table_of(folder, name, "item")
+    items = items[items["item"].isin(events["item"])].sort_values("item")
+    genres = items["genres"].map(", ".join)
+    items["words"] = items["title"] + ". " + genres
+    return Described(events, items, ("title", "genres", "year"))
+
+
+class Treatment(NamedTuple):
+    """What a table has, how many numbers are whitened, and parameters."""
+
+    has_words: bool
+    has_vectors: bool = True
     n_whitened: int = 0
     params: dict = {}
 
@@ -47,19 +87,17 @@ AS_THEY_ARE = make_column_transformer(
 )
 ALL_KEPT = {"net_params": {"iterator_train__feature_dropout": 0.0}}
 TREATMENTS = {
-    WORDS: Treatment(("words",)),
-    VECTORS: Treatment(("vector",)),
-    WHITENED: Treatment(("vector",), N_NUMBERS),
-    BOTH: Treatment(("words", "vector")),
-    BOTH_WHITENED: Treatment(("words", "vector"), N_NUMBERS),
+    WORDS: Treatment(True, False),
+    VECTORS: Treatment(False),
+    WHITENED: Treatment(False, n_whitened=N_NUMBERS),
+    BOTH: Treatment(True),
+    BOTH_WHITENED: Treatment(True, n_whitened=N_NUMBERS),
     "vectors, not of length 1": Treatment(
-        ("vector",), params={"item_transformer": AS_THEY_ARE}
+        False, params={"item_transformer": AS_THEY_ARE}
     ),
-    "vectors, whitened, 128 numbers": Treatment(("vector",), 128),
-    "vectors, none hidden": Treatment(("vector",), params=ALL_KEPT),
-    "vectors, hidden layer": Treatment(
-        ("vector",), params={"hidden_layer_sizes": (256,)}
-    ),
+    "vectors, whitened, 128 numbers": Treatment(False, n_whitened=128),
+    "vectors, none hidden": Treatment(False, params=ALL_KEPT),
+    "vectors, hidden layer": Treatment(False, params={"hidden_layer_sizes": (256,)}),
 }
 # Judged on test as well: today's default, and what is best in validation.
 ON_TEST = WORDS, VECTORS, WHITENED, BOTH, BOTH_WHITENED
@@ -73,66 +111,80 @@ def stand_in(words, known):
 
 
 def read_vectors(file, items):
-    """Return the vectors (n, d) of articles in a file."""
+    """Return the vectors (n, d) of items in a file."""
     stored = np.load(file)
     places = {item: place for place, item in enumerate(stored["item"].tolist())}
     return stored["vector"][[places[item] for item in items["item"]]]
 
 
-def table_of_treatment(items, vectors, known, treatment):
-    """Return the side table of articles that a treatment asks for."""
+def source_of(items, known, own):
+    """Return where vectors of items come from, and the vectors (n, d)."""
+    if own.vectors:
+        return own.vectors_name, read_vectors(own.vectors, items)
+    return "TF-IDF and SVD", stand_in(items["words"], known)
+
+
+def whitened(vectors, known, n_numbers=N_NUMBERS):
+    """Return vectors (n, n_numbers) whose numbers are not correlated if ``known``."""
+    pca = PCA(n_numbers, whiten=True, random_state=0).fit(vectors[known])
+    return pca.transform(vectors)
+
+
+def table_of_treatment(data, vectors, known, treatment):
+    """Return the side table of items that a treatment asks for."""
+    table = data.items[["item", *(data.columns if treatment.has_words else ())]]
+    if not treatment.has_vectors:
+        return table
     if treatment.n_whitened:
-        pca = PCA(treatment.n_whitened, whiten=True, random_state=0)
-        vectors = pca.fit(vectors[known]).transform(vectors)
-    table = items[["item", "words"]].assign(vector=list(vectors.astype(np.float32)))
-    return table[["item", *treatment.columns]]
+        vectors = whitened(vectors, known, treatment.n_whitened)
+    return table.assign(vector=list(vectors.astype(np.float32)))
 
 
-def profile(part, items, rows):
-    """Return the figures of the sums of the ``rows`` (n_items, d) that users chose."""
+def profile_scores(part, items, rows):
+    """Return scores (n_users, n_cold) by the sums of the ``rows`` that users chose.
+
+    ``rows``: an array or a sparse matrix (n_items, d).
+    """
     ids = items["item"].to_numpy()
     users = np.unique(part.train["user"])
     places = np.searchsorted(users, part.train["user"])
     columns = np.searchsorted(ids, part.train["item"])
     past = _ones(places, columns, (len(users), len(ids)))
     past = past[np.searchsorted(users, part.users)]
-    return part.figures((past @ rows) @ rows[np.searchsorted(ids, part.cold)].T)
+    scores = (past @ rows) @ rows[np.searchsorted(ids, part.cold)].T
+    return scores.toarray() if sparse.issparse(scores) else scores
 
 
-def rows_of_profiles(parts, items):
-    """Yield a row of the profile for each part and treatment of the stand-in."""
+def rows_of_profiles(parts, data, own):
+    """Yield a row of the profile of words and of each treatment, by part."""
     for name, part in parts.items():
-        known = part.known(items)
-        vectors = stand_in(items["words"], known)
-        pca = PCA(N_NUMBERS, whiten=True, random_state=0).fit(vectors[known])
+        known = part.known(data.items)
+        source, vectors = source_of(data.items, known, own)
         treated = {
+            WORDS: rows_of_words(data.items),
             "vectors, not of length 1": vectors,
             VECTORS: normalize(vectors),
-            WHITENED: normalize(pca.transform(vectors)),
+            WHITENED: normalize(whitened(vectors, known)),
         }
         for system, rows in treated.items():
-            row = {"system": f"profile, {system}", "part": name}
-            yield row | profile(part, items, rows)
+            row = {"system": f"profile, {system}", "source": source, "part": name}
+            scores = profile_scores(part, data.items, rows)
+            yield row | part.figures(scores)
 
 
-def rows_of_vectors(parts, items, own):
-    """Yield a row for each part, source of vectors, treatment and seed.
+def rows_of_vectors(parts, data, own):
+    """Yield a row for each part, treatment of vectors and seed.
 
     ``parts``: ``Articles`` by name, "validation" and "test".
     """
     for name, part in parts.items():
-        known = part.known(items)
-        sources = {"TF-IDF and SVD": stand_in(items["words"], known)}
-        if own.vectors:
-            sources[own.vectors_name] = read_vectors(own.vectors, items)
-        for source, vectors in sources.items():
-            for system, treatment in TREATMENTS.items():
-                if name == "test" and system not in ON_TEST:
-                    continue
-                if system == WORDS and source != "TF-IDF and SVD":
-                    continue
-                table = table_of_treatment(items, vectors, known, treatment)
-                for seed in range(own.seeds if name == "test" else 1):
-                    row = {"system": system, "source": source, "part": name}
-                    found = part.of_ours(table, seed, **SIZE | treatment.params)
-                    yield row | {"seed": seed} | found
+        known = part.known(data.items)
+        source, vectors = source_of(data.items, known, own)
+        for system, treatment in TREATMENTS.items():
+            if name == "test" and system not in ON_TEST:
+                continue
+            table = table_of_treatment(data, vectors, known, treatment)
+            for seed in range(own.seeds if system in ON_TEST else 1):
+                row = {"system": system, "source": source, "part": name}
+                found = part.of_ours(table, seed, **data.params | treatment.params)
+                yield row | {"seed": seed} | found
