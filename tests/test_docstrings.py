@@ -12,6 +12,7 @@ import pytest
 
 import sktwotower
 from sktwotower import TowerVectorizer, TwoTowerRecommender
+from tests.docs.prose import sentences, summary, too_long
 from tests.docstrings import entries, sections
 
 MODULES = [
@@ -118,6 +119,8 @@ def test_docstrings_open_with_one_sentence(room):
         text = inspect.getdoc(DOCUMENTED[name][0])
         assert text, f"{name} has no docstring"
         assert text.split("\n")[0].endswith("."), name
+        if DOCUMENTED[name][1]:
+            assert not too_long(sentences(summary(DOCUMENTED[name][0]))), name
 
 
 @each_room

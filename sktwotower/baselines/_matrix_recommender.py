@@ -132,12 +132,13 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         """Learn from further events: the result is that of `fit` on all of them.
 
         Events may be of new users and items, and late. What the estimator learns is
-        computed again from all users' past items, which it holds, and costs as much as
-        a new `fit`: for `EASERecommender` the cube of the number of items, for
-        `ItemKNNRecommender` and `RP3betaRecommender` as many products as users have
-        pairs of past items, for `PopularityRecommender` one pass over all pairs of user
-        and item. No earlier table is read again. `ClickRateRecommender` adds to its
-        counts; with ``half_life``, sums may differ from those of one fit by rounding.
+        computed again from all users' past items, which it holds. That costs as much as
+        a new `fit`: for `EASERecommender` the cube of the number of items, and for
+        `PopularityRecommender` one pass over all pairs of user and item. For
+        `ItemKNNRecommender` and `RP3betaRecommender` it is as many products as users
+        have pairs of past items. No earlier table is read again. `ClickRateRecommender`
+        adds to its counts; with ``half_life``, sums may differ from those of one fit by
+        rounding.
 
         Parameters
         ----------

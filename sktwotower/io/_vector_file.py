@@ -18,8 +18,8 @@ from sktwotower.retrieval._fitted_state import fitted_of
 def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
     """Write the vectors of all items or users with their ids to a file.
 
-    The score of a user and an item is the dot product of their vectors: what a search
-    by inner product finds in the item vectors is what `recommend` returns with
+    The score of a user and an item is the dot product of their vectors. A search by
+    inner product in the item vectors returns the same items as `recommend` with
     ``exclude_seen=False``.
 
     Parameters

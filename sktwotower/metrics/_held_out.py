@@ -263,8 +263,8 @@ def _warn_if_not_later(fitted, frame):
     if share > MAX_EARLIER_SHARE:
         warn(
             f"{share:.0%} of the new pairs of X are earlier than the last event of "
-            "their user in fit, so they are not next items, which is what the order of "
-            "events helps to find. Split by time (TimeSplit, LastNSplit), or fit with "
+            "their user in fit, so they are not next items. The order of events helps "
+            "to find next items. Split by time (TimeSplit, LastNSplit), or fit with "
             "history='pooled'."
         )
 

@@ -147,8 +147,8 @@ def mean_over_lists(values, otherwise=None):
     if len(counted) == 0:
         raise ValueError(
             f"None of the {len(values)} lists counts. The area under the ROC curve "
-            "needs a list with a positive item and one that is not, the others a list "
-            "of two items or more, one of them positive (y_true > 0)."
+            "needs a list with a positive item and one that is not. Other metrics need "
+            "a list of two items or more, one of them positive (y_true > 0)."
         )
     return float(counted.mean())
 

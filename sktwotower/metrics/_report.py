@@ -34,8 +34,8 @@ def retrieval_report(
 ) -> pd.DataFrame:
     """Compare a recommender with popularity on held-out events, overall and by group.
 
-    For each user, or request of a model with context, with positives in X (y is None or
-    y > 0) the whole catalog is ranked, with the items seen in fit left out except the
+    The whole catalog is ranked for each user, or request of a model with context, that
+    has positives in X (y is None or y > 0). Items seen in fit are left out, except the
     positives of X itself. With `lists`, the items of each list that was shown are
     ranked instead.
 

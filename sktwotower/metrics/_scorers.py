@@ -35,8 +35,8 @@ def make_retrieval_scorer(
     """Make a scorer of whole-catalog rankings for `GridSearchCV` and its relatives.
 
     The scorer ranks the catalog for each user, or request of a model with context, that
-    has positives in X (y is None or y > 0), with the items seen in fit left out except
-    the positives of X itself, and takes the positives as relevant. It works on
+    has positives in X (y is None or y > 0). They are relevant. Items seen in fit are
+    left out, except the positives of X itself. The scorer works on
     recommenders (any estimator that returns a `HeldOutRanking`), on Pipelines that end
     in one, on fitted search objects, and within DataOps of skrub.
 

@@ -96,9 +96,10 @@ class CatalogMixin:
         """Remove items that have left for good, and give back their memory.
 
         From then on they are unknown items. Removed are their ids, vectors, feature
-        rows, rows of the side table ``items`` (the parameter becomes a copy without
-        them), the events of all users with them, also in histories, and the weights of
-        features that no other item has, such as the id. The index is rebuilt.
+        rows, and rows of the side table ``items`` (the parameter becomes a copy without
+        them). So are the events of all users with them, also in histories, and the
+        weights of features that no other item has, such as the id. The index is
+        rebuilt.
 
         Parameters
         ----------

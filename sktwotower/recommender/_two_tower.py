@@ -167,7 +167,7 @@ class TwoTowerRecommender(
         only join the past of their users; they can be learnt later.
 
         The cost follows the new events: only items with weights that have changed get
-        new vectors, and a graph searches these exactly until an eighth of all items has
+        new vectors. A graph searches these exactly until an eighth of all items has
         changed; then that call rebuilds it. Arrays are copied, so that a request in
         another thread and a copy of the model keep theirs.
 

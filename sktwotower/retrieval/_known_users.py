@@ -78,12 +78,12 @@ class KnownUsersMixin:
         """Remove users, as if fit had not known their ids, events and features.
 
         From then on they are unknown users, and a file of the estimator holds no id of
-        theirs. Removed are their ids, feature rows, events, rows of the side table
-        ``users`` (the parameter becomes a copy without them), features that nobody else
-        has, such as the id, and levels, tags and words of a ``context`` in which nobody
-        else had events, with their weights and the optimizer's state, and what their
-        events add to the frequencies of items. The other users get the same
-        recommendations as before.
+        theirs. Removed are their ids, feature rows, events, and rows of the side table
+        ``users`` (the parameter becomes a copy without them). So are features that
+        nobody else has, such as the id, with their weights and the optimizer's state.
+        The same holds for levels, tags and words of a ``context`` in which nobody else
+        had events. What their events add to the frequencies of items is removed, too.
+        The other users get the same recommendations as before.
 
         Parameters
         ----------

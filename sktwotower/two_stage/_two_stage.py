@@ -126,12 +126,11 @@ class TwoStageRecommender(RetrievalMixin, RankerImportanceMixin, TwoStageParamet
     ) -> Self:
         """Learn from further events: counts and features go on, and the retriever.
 
-        The retriever learns them by its own ``partial_fit``. All that features of
-        candidates and of lists are computed from is then as of now: the past of users,
-        popularity, times, what is chosen together, and how often items were shown and
-        chosen. The rankers stay, with what fit found about them. The order within lists
-        is that which paid best in fit with counts that go on, see
-        ``list_gains_later_``.
+        The retriever learns them by its own ``partial_fit``. Features of candidates and
+        of lists are then computed as of now: from users' pasts, popularity, times,
+        items chosen together, and how often items were shown and chosen. The rankers
+        stay, with what fit found about them. The order within lists is that which paid
+        best in fit with counts that go on, see ``list_gains_later_``.
 
         Parameters
         ----------

@@ -1,6 +1,9 @@
-"""Sentences and words of Markdown, as a reader sees them."""
+"""Sentences and words of Markdown and of docstrings, as a reader sees them."""
 
+import inspect
 import re
+
+LONGEST = 30
 
 CODE_BLOCK = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -17,6 +20,9 @@ RULE = re.compile(r"^\|[-:| ]+\|$", re.MULTILINE)
 PARTS = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )|(?<!\\)\|")
 ENDS = re.compile(r"(?<=[.!?])[)\"*_]*\s+(?=[A-Z(\"*_\d`$])")
 WORD = re.compile(r"\w[\w.,'’@%+-]*")
+SECTION = re.compile(r"\n[A-Z][\w ]+\n-{3,}\n")
+# Of docstrings: examples, directives and tables.
+BLOCK = re.compile(r"^(?:>>> .*\n(?:.+\n)*|\.\. .*$|=+ .*\n(?:.+\n)*)", re.MULTILINE)
 
 
 def text_of(markdown):
@@ -41,3 +47,14 @@ def n_words(text):
 def visible(markdown):
     """Return a page without what is folded; titles of folded parts stay."""
     return FOLDED.sub(lambda match: "\n\n".join(SUMMARY.findall(match[0])), markdown)
+
+
+def too_long(sentences, longest=LONGEST):
+    """Return the sentences with more words, each with their number."""
+    return [f"{n_words(s)} words: {s}" for s in sentences if n_words(s) > longest]
+
+
+def summary(thing):
+    """Return the first paragraphs of a docstring, up to its first section."""
+    text = SECTION.split(inspect.getdoc(thing))[0]
+    return BLOCK.sub("", f"{text}\n").replace("``", "`")

@@ -1,5 +1,6 @@
 """What users read has sentences that can be read at once."""
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -8,30 +9,25 @@ import pytest
 
 import sktwotower
 from sktwotower._command_line._options import make_parser
-from tests.docs.prose import n_words, sentences, text_of, visible
+from tests.docs.prose import (
+    LONGEST,
+    n_words,
+    sentences,
+    summary,
+    text_of,
+    too_long,
+    visible,
+)
 
 ROOT = Path(__file__).parents[2]
-LONGEST = 30
 GUIDE = {path.stem: path for path in sorted(ROOT.glob("docs/guide/*.md"))}
 OTHERS = ["cluster", "exports", "larger_than_memory", "mlflow", "results"]
-OTHERS += ["security"]
+OTHERS += ["protocols", "reproduce", "security"]
 PAGES = {name: ROOT / "docs" / f"{name}.md" for name in OTHERS}
-PAGES |= {"README": ROOT / "README.md", **GUIDE}
+PAGES |= {name: ROOT / f"{name}.md" for name in ("CONTRIBUTING", "README")} | GUIDE
 # Pages that look something up, or list what there is.
 LISTS = {"glossary", "index", "coming_from", "faq", "formulas", "sizing"}
 MAX_VISIBLE = 1200
-
-
-def too_long(sentences, longest=LONGEST):
-    """Return the sentences with more words, each with their number."""
-    return [f"{n_words(s)} words: {s}" for s in sentences if n_words(s) > longest]
-
-
-def summary(thing):
-    """Return the first paragraphs of a docstring, up to its first section."""
-    text = re.split(r"\n[A-Z][\w ]+\n-{3,}\n", inspect.getdoc(thing))[0]
-    text = re.sub(r"^(?:>>> .*\n(?:.+\n)*|\.\. .*$)", "", f"{text}\n", flags=re.M)
-    return text.replace("``", "`")
 
 
 def faults(name):
@@ -76,6 +72,30 @@ def test_sentences_of_the_command_line_are_short():
     texts = [parser.description or "", epilog, *helps]
     assert len(helps) > 10
     assert too_long(s for text in texts for s in sentences(text)) == []
+
+
+def messages(code):
+    """Return the texts in errors and warnings; a part that is computed is one word."""
+    for node in ast.walk(ast.parse(code)):
+        warns = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "warn"
+        if warns or isinstance(node, ast.Raise):
+            yield "".join(map(words_in, ast.walk(node)))
+
+
+def words_in(node):
+    """Return the text of a node, without those in it."""
+    if isinstance(node, ast.FormattedValue):
+        return "Code"
+    return node.value if isinstance(getattr(node, "value", None), str) else ""
+
+
+@pytest.mark.slow
+def test_sentences_of_messages_are_short():
+    paths = sorted((ROOT / "sktwotower").rglob("*.py"))
+    found = [m for path in paths for m in messages(path.read_text("utf-8"))]
+    assert len(found) > 300
+    long = [m for m in found if n_words(m) > LONGEST]  # the others have no long one
+    assert too_long(s for message in long for s in sentences(message)) == []
 
 
 LONG = " ".join(["word"] * 31)
