@@ -42,7 +42,7 @@ setup(
     packages=find_packages(include=["sktwotower", "sktwotower.*"]),
     package_data={
         "sktwotower": ["py.typed"],
-        "sktwotower._command_line": ["*.html"],
+        "sktwotower._command_line": ["*.html", "*.txt"],
         "sktwotower.datasets": ["data/*", "descr/*"],
         "sktwotower.metrics": ["*.html"],
     },

@@ -21,6 +21,17 @@ from ._steps import step
 # Whole numbers without leading zeros, which would be a code such as 00141.
 NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?"
 DATE = r"\d{4}-\d\d-\d\d([T ].*)?"
+# Names of times, such as timestamp, ts, created_at, InvoiceDate, but not candidate.
+TIME_NAME = r"(?i:time)|(?<![A-Za-z])(?i:date|ts|at)(?![a-z])|[a-z](Date|At)(?![a-z])"
+# Dates that are not those of events.
+OTHER_DATE = r"(?i)birth|born|dob|expir|release"
+# Dates with a year of four digits; seconds from 1985 to 2128, or thousandths and so on.
+EVENT_DATE = (
+    r"((19|20)\d\d[-/.]\d\d?[-/.]\d\d?"
+    r"|\d\d?[-/. ](\d\d?|[A-Za-z]{3})[-/. ](19|20)\d\d)([T ,].*)?"
+)
+UNIX_TIME = r"([5-9]\d{8}|[1-4]\d{9})(\d{3}){0,3}(\.\d+)?"
+AS_TEXT = "A spreadsheet program saves a sheet as 'CSV UTF-8'."
 # What programs write for a number or a date that is missing; among text it is text.
 GAPS = "NA", "N/A", "#N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"
 
@@ -30,11 +41,8 @@ def read_table(path, option="--data") -> pd.DataFrame:
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if not path.is_file():
         raise ValueError(f"{option}: the file {path} does not exist.")
-    if kind not in (".csv", ".tsv", ".txt", ".parquet", ".pq"):
-        raise ValueError(
-            f"{option}: {path} must be a .csv, .tsv or .parquet file. A spreadsheet "
-            "program saves a sheet as 'CSV UTF-8'."
-        )
+    if kind not in (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq"):
+        raise ValueError(f"{option}: {path} must be .csv, .tsv or .parquet. {AS_TEXT}")
     if path.stat().st_size == 0:
         raise ValueError(f"{option}: the file {path} is empty.")
     with step(f"Reading {path}"):
@@ -47,14 +55,11 @@ def _read(path, option, kind):
     except ImportError:
         raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{option}: {path} is not UTF-8 text (position {error.start}). Save it as "
-            "UTF-8, in a spreadsheet program 'CSV UTF-8'."
-        ) from None
+        place = f"from byte {error.start} on"
+        raise ValueError(f"{option}: {path} is not UTF-8 {place}. {AS_TEXT}") from None
     except (ValueError, OSError, EOFError) as error:  # of pandas and of gzip
-        raise ValueError(
-            f"{option}: {path} does not read as a table: {str(error).strip()}"
-        ) from None
+        reason = str(error).strip()
+        raise ValueError(f"{option}: {path} cannot be read: {reason}") from None
 
 
 def _read_parquet(path):
@@ -76,7 +81,11 @@ def _read_text(path):
         # rows that end with a separator: pandas took the first column for row names
         table = pd.read_csv(path, **how, index_col=False)
     if all(re.fullmatch(NUMBER, name) for name in table.columns):
-        raise ValueError("its first line must be names of columns, not numbers.")
+        raise ValueError("it begins with numbers. Write names of columns above them.")
+    twice = [n for n in table if n not in header and re.search(r".\.\d+$", n)]
+    if twice:
+        name = twice[0].rpartition(".")[0]
+        raise ValueError(f"two columns are called {name}. Rename one of them.")
     return table.apply(_with_gaps)
 
 
@@ -122,6 +131,33 @@ def of_one_type(ids, table, column) -> tuple:
     return ids.astype(str), table.assign(**{column: table[column].astype(str)})
 
 
+def is_time_name(name) -> bool:
+    """Return whether a name is that of the times of events."""
+    return bool(re.search(TIME_NAME, name)) and not re.search(OTHER_DATE, name)
+
+
+def are_times(values, name) -> bool:
+    """Return whether all values are dates, or Unix times under the name of a time."""
+    if is_datetime64_any_dtype(values):
+        return True
+    form = f"({EVENT_DATE}|{UNIX_TIME})" if is_time_name(name) else EVENT_DATE
+    for part in (values.dropna()[:100], values.dropna()):  # the first says most
+        text = part.astype(str)
+        text = text[~text.isin(GAPS)]
+        if text.empty or not text.str.fullmatch(form).all():
+            return False
+    return True
+
+
+def are_of_events(events, column, ids) -> bool:
+    """Return whether dates differ for the same user and for the same item, ``ids``.
+
+    Those of birth and of release do not.
+    """
+    numbers = (events.groupby(one)[column].nunique().mean() for one in ids)
+    return not re.search(OTHER_DATE, column) and min(numbers) > 1.05
+
+
 def read_times(times, column, form=None) -> pd.Series:
     """Return times as numbers or as dates, which are read as UTC.
 
@@ -141,12 +177,11 @@ def read_times(times, column, form=None) -> pd.Series:
             return pd.to_datetime(times, utc=True, format=form)
     except (ValueError, TypeError) as error:
         expected = "numbers or dates in one format" if form is None else repr(form)
-        hint = "" if form else " Give the format: --time-format '%d/%m/%Y %H:%M'."
+        hint = "" if form else " Give --time-format '%d/%m/%Y %H:%M' or --time none."
         # pandas goes on with advice for its callers
         reason = str(error).partition("You might want to try")[0].strip(" .")
-        raise ValueError(
-            f"--time: the values of {column!r} must be {expected}. {reason}.{hint}"
-        ) from None
+        what = f"--time: the values of {column!r} must be {expected}"
+        raise ValueError(f"{what}. {reason}.{hint}") from None
 
 
 def _read_either_way(times, column):

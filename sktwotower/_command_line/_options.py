@@ -5,6 +5,7 @@ Output: checked options.
 """
 
 import argparse
+from itertools import combinations
 from pathlib import Path
 
 from sktwotower import __version__
@@ -19,45 +20,15 @@ def names(text) -> list[str]:
     return columns
 
 
-DESCRIPTION = """\
-Learn from a table of events what to recommend, and compare on held-out events.
-
-Without options, the events are the shipped purchases of a UK gift shop. A model of
-two towers, popularity, item-kNN and EASE learn from the earlier ones. They are
-compared on the later ones. At the end the two towers learn from all events, and are
-saved. All of it takes about two minutes on two cores.
-
-With --data the events are yours: one row per event, several rows per user. The
-first two columns are the users and the items, unless --user and --item name others.
-With --time the model learns from the order of events, too. It is then also compared
-with recent popularity (the last tenth of the time) and with a ranker behind EASE.
-
-Several processes can train together, on one machine or on several:
-torchrun --nproc-per-node 2 -m sktwotower
-"""
-EXAMPLES = r"""
-for example:
-  sktwotower
-  sktwotower --data plays.csv
-  sktwotower --data plays.csv --user listener --item track --time played_at
-  sktwotower --data plays.csv.gz --time played_at --time-format '%d/%m/%Y %H:%M'
-  sktwotower --data plays.csv --items tracks.csv --item-name title \
-      --users listeners.csv --recommendations top.csv
-  sktwotower --data plays.csv --time played_at --context device,played_at
-  sktwotower --data 'plays/*.parquet' --time played_at
-
-The last one learns from files on disk, which may be larger than memory. It needs
---time, and pip install 'sktwotower[scale]'. A folder or a URL will do as well.
-
-The text has colors on a terminal, if NO_COLOR is not set, or with FORCE_COLOR=1.
-The exit status is 2 after an error, and 130 after Ctrl-C.
-"""
+# What stands above and below the list of options.
+HELP = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
+ABOVE, BELOW = HELP.split("\n...\n")
 OUTPUT, SHOWN = Path("sktwotower_output"), "(default: %(default)s)"
 OF_OWN_DATA = [
     ("--data", None, None, "FILE", "CSV, TSV or Parquet file, or several: see below"),
     ("--user", None, None, "COL", "column of the user id (default: the first)"),
     ("--item", None, None, "COL", "column of the item id (default: the next one)"),
-    ("--time", None, None, "COL", "column of the time (default: the order of rows)"),
+    ("--time", None, None, "COL", "column of the time, or none (default: see above)"),
     ("--time-format", None, None, "FORMAT", "of dates, as in pandas.to_datetime"),
     ("--context", names, (), "COL,...", "columns of the event that a request has, too"),
     ("--item-name", None, None, "COL", "column with names, of --data or --items"),
@@ -86,8 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="sktwotower",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
+        description=ABOVE,
+        epilog=BELOW,
     )
     note = "Dates such as 05/01/2024 are read month first, if all dates can be."
     own = parser.add_argument_group("your own data", note)
@@ -109,6 +80,8 @@ def parse(arguments) -> argparse.Namespace:
         meant = closest(unknown[0].partition("=")[0], options)
         hint = "" if meant is None else f". Did you mean {meant}?"
         parser.error(f"unknown: {unknown[0]}{hint}")
+    args.in_order = args.time == "none"
+    args.time = None if args.in_order else args.time
     named = own_columns(args)
     if args.output.exists() and not args.output.is_dir():
         parser.error(f"--output: {args.output} is not a folder")
@@ -126,24 +99,13 @@ def parse(arguments) -> argparse.Namespace:
         if top.resolve() in [Path(path).resolve() for path in read]:
             parser.error(f"--recommendations: {top} is to be read, too")
     if args.data is None and any([*named, args.time_format, args.users, args.items]):
-        parser.error(
-            "--user, --item, --time..., --context, --item-name, --users and --items "
-            "describe a --data file, which is missing"
-        )
+        parser.error("options of your own data need a --data file, which is missing")
     if args.time is None and args.time_format is not None:
         parser.error("--time-format is the format of --time, which is missing")
-    ids = [column for column in (args.user, args.item, args.time) if column is not None]
-    if len(set(ids)) < len(ids):
-        parser.error("--user, --item and --time must be three different columns")
-    repeated = [column for column in args.context if args.context.count(column) > 1]
-    if repeated:
-        parser.error(f"--context names {repeated[0]!r} twice")
-    for option, column in named:
-        if option not in ("--time", "--context") and column in args.context:
-            parser.error(
-                f"--context names {column!r}, the column of {option}, which does not "
-                "describe the event"
-            )
+    for (first, column), (second, same) in combinations(named, 2):
+        may = second == "--item-name" or (first, second) == ("--time", "--context")
+        if column == same and not may:
+            parser.error(f"{first} and {second} name the same column, {column!r}")
     return args
 
 

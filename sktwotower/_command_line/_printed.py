@@ -18,38 +18,30 @@ def meaning(report) -> str:
     """Return the first 20 places of all models of a report in one sentence."""
     (_, first), *others = report.loc["all", "recall@20"].items()
     others = ", ".join(f"{name} {found:.1%}" for name, found in others)
+    rows = "requests" if "requests" in report else "users"
     return (
         f"The first 20 recommendations contain {first:.1%} of the held-out events, on "
-        f"average over {_rows(report)} ({others})."
+        f"average over {rows} ({others})."
     )
-
-
-def _rows(report) -> str:
-    """Return what the rows of a ranking are, which the mean is over."""
-    return "requests" if "requests" in report else "users"
 
 
 def show_quality(model, report) -> None:
     """Print the figures of the model and of the baselines, and what they mean."""
-    sentence, note, whose = meaning(report), report.attrs["best_sellers"], _rows(report)
-    verdict = report.verdict()
+    sentence, verdict = meaning(report), report.verdict()
+    note = report.attrs["best_sellers"]
     report = report.loc["all"]
     n_users = int(report["users"].iloc[0])
     sizes = f"{n_users:,} users"
-    if whose == "requests":
+    if "requests" in report:
         n_requests = int(report["requests"].iloc[0])
         sizes += f" in {n_requests:,} requests, each with its context"
-    print(
-        f"\nHeld-out events of {sizes}. All {len(model.item_ids_):,} items are ranked "
-        "for each, except those that the user has already.\n"
-    )
+    print(f"\nThe models are judged by the held-out events of {sizes}.")
+    print(f"They rank {len(model.item_ids_):,} items, except what a user has chosen.\n")
     table = report[COLUMNS].rename_axis(None).to_string(float_format="{:.4f}".format)
     header, *rows = table.split("\n")
     print("\n".join([styled(header, BOLD), *rows]))
-    print(
-        f"\n{sentence}\nThat is recall@20; ndcg@20 counts early places more.\n"
-        f"coverage@20: the share of all items that some {whose[:-1]} gets."
-    )
+    print(f"\n{sentence}\nThat is recall@20; ndcg@20 counts early places more.")
+    print("coverage@20 is the share of all items that somebody gets.")
     if note:
         print(note)
     if RANKED in report.index:
@@ -61,21 +53,31 @@ def show_quality(model, report) -> None:
         print("\n" + styled(str(verdict), COLOR_OF_VERDICT[verdict.word]))
 
 
-def show_next_steps(args, task, report) -> None:
-    """Print what to try next with one's own events."""
+def show_next_steps(args, task, report, losses) -> None:
+    """Print what to try next with one's own events; ``losses``: of each epoch."""
     verdict, steps = report.verdict(), []
-    if task.time is None:
+    if task.time is None and not args.in_order:
         steps.append("--time COL lets the model learn the order of events.")
     if task.items is None:
         steps.append("--items FILE adds words, categories and prices.")
     if verdict is not None and verdict.word != "ahead":
-        if args.epochs is not None:
+        if args.epochs is not None and still_falls(losses):
             steps.append(f"Leave out --epochs {args.epochs}, which may be too few.")
-        is_popular = "popularity" in verdict.other
-        other = f"Fit {verdict.other}, unless you have new items or features."
-        steps.append(MORE_EVENTS if is_popular else other)
+        elif "popularity" in verdict.other:
+            steps.append(MORE_EVENTS)
+        else:
+            steps.append(f"Fit {verdict.other}, unless you have new items or features.")
     if args.data is not None and steps:
         print("\n- ".join(["What to try next:", *steps]))
+
+
+def still_falls(losses) -> bool:
+    """Return whether the last epoch brought over a twentieth of the fall of the loss.
+
+    A single epoch is too few to see it.
+    """
+    *before, last = losses
+    return not before or min(before) - last > 0.05 * (before[0] - last)
 
 
 def show_recommendations(model, task, n_users=3) -> None:

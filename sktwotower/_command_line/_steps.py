@@ -10,8 +10,8 @@ import sys
 import time
 from contextlib import contextmanager
 
-# Exit status of a process that Ctrl-C has ended.
-STOPPED = 128 + signal.SIGINT
+# Exit status of a process that Ctrl-C has ended, or that nobody reads any more.
+STOPPED, UNREAD = 128 + signal.SIGINT, 128 + 13
 # Codes of terminals.
 BOLD, RED, GREEN, YELLOW = "1", "31", "32", "33"
 
@@ -46,6 +46,11 @@ def step(what):
     print(f"\r{what}: {seconds}" if _is_terminal() else f" {seconds}", flush=True)
 
 
+def print_warning(message, *_, **__):
+    """Print a warning as a line of its own, in place of ``warnings.showwarning``."""
+    print(f"\nWarning: {message}", file=sys.stderr)
+
+
 @contextmanager
 def stopped_by_signal(saved):
     """End the block with ``SystemExit`` at Ctrl-C, and print what was ``saved``.
@@ -56,9 +61,11 @@ def stopped_by_signal(saved):
     before = signal.signal(signal.SIGINT, lambda *_: sys.exit(STOPPED))
     try:
         yield
-    except SystemExit:
-        left = f"Saved before: {', '.join(saved)}." if saved else "Nothing was saved."
-        print(f"\nStopped. {left}", flush=True)
+    except SystemExit as end:  # of --help as well
+        if end.code == STOPPED:
+            left = f"Saved before: {', '.join(saved)}" if saved else "Nothing was saved"
+            print(f"\nStopped. {left}.")
         raise
     finally:
         signal.signal(signal.SIGINT, before)
+        print(end="", flush=True)  # raises if nobody reads it

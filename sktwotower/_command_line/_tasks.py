@@ -6,7 +6,6 @@ Output: events, their side tables, and how to hold some of them out.
 
 import glob
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,8 +138,8 @@ class DiskTask(Task):
 
 def _summary(learnt, how, n_held_out, n_used):
     text = (
-        f"Learning from {learnt}. Held out: {how}, {n_held_out:,} events. Of these, "
-        f"{n_used:,} have a user and an item with earlier events, and are judged."
+        f"The models learn from {learnt}. {n_held_out:,} events are held out: {how}. "
+        f"Of these, {n_used:,} are judged: their user and their item are known."
     )
     return text if n_used > n_held_out / 2 else f"{text} {FEW_COME_BACK}"
 
@@ -150,11 +149,9 @@ def shipped_task() -> Task:
     data, columns = load_online_retail(), ["customer", "product", "time"]
     events = data.data[columns].drop_duplicates(columns[:2])
     goods = ~events["product"].isin(NOT_GOODS)
-    print(
-        f"Online Retail (Chen et al. 2012, CC0): {len(data.data):,} purchase lines. "
-        f"First purchases of a product: {len(events):,}; {(~goods).sum():,} of these, "
-        "for carriage, manual entries and bank charges, are left out."
-    )
+    print(f"Online Retail (Chen et al. 2012, CC0) has {len(data.data):,} lines.")
+    print(f"{len(events):,} of them are a customer's first purchase of a product.")
+    print(f"{(~goods).sum():,} are left out: carriage, manual entries, bank charges.")
     events = events[goods].reset_index(drop=True)
     names = data.products.set_index("product")["description"]
     return Task("Online Retail", events, *columns, users=data.customers, names=names)
@@ -169,22 +166,25 @@ def own_task(args) -> Task:
             events = source.empty
     else:
         events = files.read_table(Path(path))
-    choose_ids(args, events.columns)
+    dates = [column for column in events if files.are_times(events[column], column)]
+    choose_ids(args, events.columns, dates)
     users = files.read_side_table(args.users, args.user, "--users")
     items = files.read_side_table(args.items, args.item, "--items")
     for option, column in own_columns(args, () if items is None else items):
         files.check_column(events, column, option, path)
     if on_disk:
         return disk_task(args, users, items)
+    if args.time is None and not args.in_order:
+        choose_time(args, events, dates)
     return memory_task(args, events, users, items)
 
 
-def choose_ids(args, columns) -> None:
+def choose_ids(args, columns, dates) -> None:
     """Take the first columns without another option as --user and --item; print them.
 
-    A column without a name holds the numbers of rows.
+    Not those of ``dates``. A column without a name holds the numbers of rows.
     """
-    taken = {column for _, column in own_columns(args)}
+    taken = {column for _, column in own_columns(args)}.union(dates)
     free = (c for c in columns if c not in taken and not c.startswith("Unnamed: "))
     if None in (args.user, args.item):
         given = args.user, args.item
@@ -194,10 +194,20 @@ def choose_ids(args, columns) -> None:
         print(f"The first columns are taken: --user {args.user} --item {args.item}.")
 
 
+def choose_time(args, events, dates) -> None:
+    """Take the first of ``dates`` that are those of events as --time, and print it."""
+    ids = args.user, args.item
+    found = (column for column in dates if files.are_of_events(events, column, ids))
+    args.time = next(found, None)
+    if args.time is not None:
+        said = f"A column of times is taken: --time {args.time}."
+        print(f"{said} To ignore it: --time none.")
+
+
 def memory_task(args, events, users, items) -> Task:
     """Return the events of one file; ``users`` and ``items``: side tables or None."""
     path, columns = Path(args.data), [args.user, args.item]
-    like_times = [c for c in events if re.search("time|date|_at$", c, re.I)] or ["COL"]
+    like_times = [c for c in events if files.is_time_name(c) and c not in columns]
     if args.time is not None:
         columns.append(args.time)
         times = files.read_times(events[args.time], args.time, args.time_format)
@@ -230,14 +240,15 @@ def memory_task(args, events, users, items) -> Task:
     n_pairs = len(events.drop_duplicates(pair))
     print(f"{path}: {n_pairs:,} {what}{within if args.context else ''}.")
     others = {"users": users, "items": items, "names": names, "context": args.context}
+    time = like_times[0] if like_times else "COL"
     if args.time is None and is_sorted(events, *pair):
         print(
             f"The rows of most users are sorted by {args.item}, not by time. So events "
-            f"are held out at random. If there are times, use --time {like_times[0]}."
+            f"are held out at random. If there are times, use --time {time}."
         )
         events, others["which"] = events.sample(frac=1, random_state=args.seed), ""
     elif args.time is None:
-        print(f"Without --time {like_times[0]}, rows are taken as in order of time.")
+        print(f"Without --time {time}, rows are taken as in order of time.")
     title = path.stem.encode(errors="replace").decode()
     return Task(title, events.reset_index(drop=True), *pair, args.time, **others)
 
@@ -258,10 +269,7 @@ def disk_task(args, users, items) -> DiskTask:
     """Return events on disk; ``users`` and ``items``: side tables or None."""
     path, item, named, names = args.data, args.item, args.item_name, None
     if args.time is None:
-        raise ValueError(
-            f"--data: {path} is several files, of which the latest events are held "
-            "out. Name the column of the time: --time."
-        )
+        raise ValueError(f"--data: {path} is several files, which need --time COL.")
     of_items = () if items is None else items
     with opened(path) as source:
         own_name = item if named is None or named in of_items else named

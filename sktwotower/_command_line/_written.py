@@ -45,10 +45,8 @@ def warn_of_formulas(table) -> None:
         cells = table[column].dropna().astype(str)
         formulas = cells[cells.str.startswith(("=", "+", "-", "@", "\t", "\r"))]
         if len(formulas):
-            print(
-                f"Careful: a spreadsheet program takes {len(formulas):,} cells of "
-                f"{column} for formulas, such as {formulas.iloc[0]!r}. Import as text."
-            )
+            cells = f"{len(formulas):,} cells of {column}, such as {formulas.iloc[0]!r}"
+            print(f"Careful: in a spreadsheet {cells}, are formulas. Import as text.")
 
 
 def make_folders(args) -> None:
@@ -58,9 +56,8 @@ def make_folders(args) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ValueError(
-                f"{option}: the folder {folder} cannot be made: {error.strerror}."
-            ) from None
+            reason = f"the folder {folder} cannot be made: {error.strerror}"
+            raise ValueError(f"{option}: {reason}.") from None
         if not os.access(folder, os.W_OK):
             raise ValueError(f"{option}: nothing can be written into {folder}.")
 

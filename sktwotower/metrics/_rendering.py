@@ -88,25 +88,36 @@ class Report(pd.DataFrame):
             A named tuple of 'word' ("ahead", "level" or "behind"), 'model', 'other',
             'metric', 'difference', 'lower' and 'upper'; ``str()`` makes it a sentence.
             None if there is no other model, or a single user.
+
+        Raises
+        ------
+        ValueError
+            If the report was changed in place, and lacks what a verdict needs.
         """
-        return verdict_of(self)
+        try:
+            return verdict_of(self)
+        except KeyError as error:
+            raise ValueError(
+                f"The report was changed in place. It lacks {error}, which a verdict "
+                "needs. Change a copy: report.copy()."
+            ) from None
 
     def __repr__(self):
-        with suppress(KeyError):  # of a column or an index: the frame has changed
+        with suppress(LookupError):  # of a column or row: the frame has changed
             return _as_text(self)
         return super().__repr__()
 
     def _repr_html_(self):
-        with suppress(KeyError):
+        with suppress(LookupError):
             return _as_html(self)
         return super()._repr_html_()
 
 
 def _as_text(frame):
     """Return the verdict, all tables and the notes for a terminal."""
+    verdict = textwrap.fill(str(verdict_of(frame) or ""), WIDTH)
     tables = [_text(frame, layout) for layout in _layouts(frame)]
     notes = "\n".join(textwrap.fill(note, WIDTH) for note in _notes(frame))
-    verdict = textwrap.fill(str(verdict_of(frame) or ""), WIDTH)
     return "\n\n".join([verdict, *tables, notes]).lstrip("\n")
 
 

@@ -56,6 +56,8 @@ def verdict_of(report):
     metric = f"ndcg@{max(report.attrs['k'])}"
     rows = pd.DataFrame(report).loc["all"]
     model, others = rows.index[0], rows.iloc[1:]
+    if rows[f"{metric} diff"].iloc[0]:  # of another model than all differ from
+        raise KeyError("its model in the first row")
     difference = -others[f"{metric} diff"]
     half = ERRORS_IN_INTERVAL * others[f"{metric} diff se"]
     lower, upper = difference - half, difference + half

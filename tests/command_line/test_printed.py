@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sktwotower._command_line._options import make_parser
-from sktwotower._command_line._printed import show_next_steps
+from sktwotower._command_line._printed import show_next_steps, still_falls
 from sktwotower._command_line._written import warn_of_formulas
 
 TIME, ITEMS = "- --time COL lets the", "- --items FILE adds words"
@@ -19,8 +19,8 @@ EPOCHS, EVENTS = "- Leave out --epochs 2", "- Collect more events"
     [
         ("ahead", "EASE", {}, [TIME, ITEMS]),
         ("ahead", "EASE", {"time": "t", "items": "x"}, []),
-        ("level", "EASE", {"time": "t"}, [ITEMS, EPOCHS, "- Fit EASE, unless"]),
-        ("behind", "recent popularity", {"items": "x"}, [TIME, EPOCHS, EVENTS]),
+        ("level", "EASE", {"time": "t"}, [ITEMS, EPOCHS]),
+        ("behind", "recent popularity", {"items": "x"}, [TIME, EPOCHS]),
         (None, "", {"time": "t"}, [ITEMS]),
     ],
 )
@@ -28,20 +28,59 @@ def test_what_to_try_next_depends_on_the_verdict(word, other, known, lines, caps
     verdict = None if word is None else SimpleNamespace(word=word, other=other)
     task = SimpleNamespace(**{"time": None, "items": None} | known)
     report, args = SimpleNamespace(verdict=lambda: verdict), {"epochs": 2, "data": "x"}
-    show_next_steps(SimpleNamespace(**args), task, report)
+    args["in_order"] = False
+    show_next_steps(SimpleNamespace(**args), task, report, [2.0, 1.0])
     printed = capsys.readouterr().out.splitlines()
     assert printed[:1] == (["What to try next:"] if lines else [])
     assert len(printed[1:]) == len(lines)
     assert all(map(str.startswith, printed[1:], lines))
-    show_next_steps(SimpleNamespace(**args | {"data": None}), task, report)
+    show_next_steps(SimpleNamespace(**args | {"data": None}), task, report, [2.0, 1.0])
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([7.0], True),  # a single epoch shows no end
+        ([7.6, 7.5], True),
+        ([7.0, 6.0, 5.0, 4.9], False),  # .1 of 2.1
+        ([7.0, 6.0, 5.0, 4.8], True),  # .2 of 2.2
+        ([7.0, 4.5, 4.6, 4.4], False),  # from the lowest before it
+        ([7.0, 4.0, 4.5], False),
+        ([7.0, 7.0], False),
+        ([7.0, 8.0, 9.0], False),
+    ],
+)
+def test_the_loss_still_falls_if_the_last_epoch_brought_a_twentieth(losses, expected):
+    assert still_falls(losses) == expected
+
+
+@pytest.mark.parametrize(
+    ("other", "losses", "said"),
+    [("EASE", [9, 1, 1], "- Fit EASE, unless"), ("popularity", [9, 1, 1], EVENTS)],
+)
+def test_epochs_are_too_few_only_while_the_loss_falls(other, losses, said, capsys):
+    verdict = SimpleNamespace(word="behind", other=other)
+    task, report = SimpleNamespace(time=1, items=1), SimpleNamespace()
+    report.verdict = lambda: verdict
+    args = SimpleNamespace(epochs=500, data="x", in_order=False)
+    show_next_steps(args, task, report, losses)
+    _, line = capsys.readouterr().out.splitlines()
+    assert line.startswith(said)
+
+
+def test_nobody_is_asked_for_a_time_who_has_refused_it(capsys):
+    task = SimpleNamespace(time=None, items=1)
+    args = SimpleNamespace(epochs=None, data="x", in_order=True)
+    show_next_steps(args, task, SimpleNamespace(verdict=lambda: None), [])
     assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        (["=1+1", "tea", "@jam"], "takes 2 cells of name for formulas, such as '=1+1'"),
-        (["+49 30", "-5"], "takes 2 cells of name for formulas"),
+        (["=1+1", "tea", "@jam"], "2 cells of name, such as '=1+1', are formulas."),
+        (["+49 30", "-5"], "2 cells of name, such as '+49 30', are"),
         (["tea-time", " =1", ""], ""),
     ],
 )

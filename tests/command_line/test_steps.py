@@ -3,12 +3,15 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 import time
+import warnings
 
 import pytest
 
 from sktwotower.__main__ import main
-from sktwotower._command_line import _models, _written
+from sktwotower._command_line import _models, _run, _written
 from sktwotower._command_line._steps import GREEN, step, stopped_by_signal, styled
 
 
@@ -86,6 +89,81 @@ def test_ctrl_c_ends_with_what_was_saved(
     left = f"Saved before: {page}." if n_fits else "Nothing was saved."
     assert last == f"Stopped. {left}"
     assert page.exists() == (n_fits > 0) and not (tmp_path / "model.sktt").exists()
+
+
+class InterruptingFinder:
+    """What finds modules; the run of the command line is imported at Ctrl-C."""
+
+    def find_spec(self, name, *_):
+        if name == "sktwotower._command_line._run":
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_ends_the_first_imports(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "sktwotower._command_line._run")
+    monkeypatch.setattr(sys, "meta_path", [InterruptingFinder(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("\nStopped. Nothing was saved.\n", "")
+
+
+def test_nothing_heavy_is_imported_before_ctrl_c_is_heeded():
+    code = "import sys, sktwotower.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    heavy = {"numpy", "pandas", "sklearn", "torch", "argparse"}
+    assert not heavy & set(done.stdout.split()) and "sktwotower" in done.stdout
+
+
+@pytest.fixture
+def pipe():
+    """What reads an output, and the output."""
+    read, write = os.pipe()
+    with open(read) as reader, open(write, "w") as out:
+        yield reader, out
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_without_a_reader_it_ends_in_silence(option, pipe, monkeypatch, capsys):
+    reader, out = pipe
+    monkeypatch.setattr("sys.stdout", out)
+    reader.close()
+    assert main([option]) == 141
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_was_saved_stays_without_a_reader(
+    plays, tmp_path, pipe, monkeypatch, capsys
+):
+    (reader, out), fit, fits = pipe, _models.fit, []
+
+    def unread(*args, **params):
+        if fits:
+            reader.close()
+        fits.append(fit(*args, **params))
+        return fits[-1]
+
+    monkeypatch.setattr(_models, "fit", unread)
+    monkeypatch.setattr(_written, "draw", lambda *args: None)
+    monkeypatch.setattr("sys.stdout", out)
+    output = ["--epochs", "1", "--output", str(tmp_path / "out")]
+    assert main(["--data", str(plays), *output]) == 141
+    assert not capsys.readouterr().err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.rstrip().endswith("</html>")
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_warnings_are_lines_without_a_path(monkeypatch, capsys):
+    def fit_and_save(*args):
+        warnings.warn("All cells are missing.", UserWarning, stacklevel=1)
+
+    monkeypatch.setattr(_run, "fit_and_save", fit_and_save)
+    shown = warnings.showwarning
+    assert main([]) == 0
+    assert capsys.readouterr() == ("", "\nWarning: All cells are missing.\n")
+    assert warnings.showwarning is shown
 
 
 def test_training_does_not_take_ctrl_c_as_its_own_end(plays, monkeypatch, capsys):

@@ -147,7 +147,7 @@ def test_few_users_that_come_back_are_named(n_later, is_said):
     task = Task("", events, "u", "i", "t")
     said = task.summary(events[:6], events[: 3 - n_later], "some")
     assert ("Few users come back, or many items are new." in said) == is_said
-    assert f"some, 2 events. Of these, {3 - n_later} have a user and an item" in said
+    assert f"2 events are held out: some. Of these, {3 - n_later} are judged" in said
 
 
 def test_the_span_of_times_is_printed(tmp_path, capsys):
@@ -167,13 +167,14 @@ def test_text_that_gzip_compressed(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("plays.xlsx", b"PK", "must be .* A spreadsheet program saves a sheet as"),
-        ("u.tsv", b"196\t242\n186\t302\n", "first line must be names of columns"),
-        ("plays.csv.gz", b"who,what\n1,a\n", "does not read as a table: Not a gzip"),
+        ("plays.xlsx", b"PK", "must be .csv, .* A spreadsheet program saves a sheet"),
+        ("u.data", b"196\t242\n186\t302\n", "begins with numbers. Write names of"),
+        ("two.csv", b"id,id,at\n1,2,3\n", "two columns are called id. Rename one"),
+        ("plays.csv.gz", b"who,what\n1,a\n", "cannot be read: Not a gzip"),
         (
             "cut.csv.gz",
             gzip.compress(b"who,what\n1,a\n", mtime=0)[:-9],
-            "as a table: .*ended",
+            "cannot be read: .*ended",
         ),
     ],
 )

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from sktwotower.metrics import retrieval_report
+from sktwotower.metrics._rendering import Report
 from sktwotower.metrics._verdict import number, verdict_of
 from tests.builders import TEST, TRAIN, FixedRanking, spelt
 
@@ -67,6 +68,37 @@ def test_without_another_model_or_an_interval_there_is_none():
     assert verdict_of(report(a=(0.1, np.nan))) is None
     model = FixedRanking().fit(TRAIN)
     assert retrieval_report(model, spelt("a:s"), k=1).verdict() is None
+
+
+@pytest.fixture(scope="module")
+def made():
+    return retrieval_report(FixedRanking(reverse=True).fit(TRAIN), TEST, k=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        (lambda r: r.drop(index="all"), "'all'"),
+        (
+            lambda r: r.drop(index=("all", "FixedRanking")),
+            "'its model in the first row'",
+        ),
+        (lambda r: r.iloc[::-1], "'its model in the first row'"),
+        (lambda r: r.drop(columns="ndcg@1 diff"), "'ndcg@1 diff'"),
+        (lambda r: r.drop(columns="ndcg@1"), "'ndcg@1'"),
+        (lambda r: r.iloc[:0], "'all'"),
+    ],
+)
+def test_a_report_that_was_changed_has_no_verdict(made, change, lacking):
+    changed = Report(change(pd.DataFrame(made)))
+    changed.attrs = made.attrs
+    with pytest.raises(
+        ValueError, match=f"changed in place. It lacks {lacking}, which"
+    ):
+        changed.verdict()
+    plain = pd.DataFrame(changed)
+    assert repr(changed).replace("Report", "DataFrame") == repr(plain)
+    assert changed._repr_html_() == plain._repr_html_()
 
 
 def test_the_verdict_of_a_report_by_hand():

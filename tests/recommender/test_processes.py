@@ -297,7 +297,7 @@ def test_a_process_may_look_late_for_what_was_left(scenes):
 def test_torchrun_on_the_command_line(scenes):
     # fitted twice: on the earlier events, then on all of them
     printed = scenes["printed"].count
-    assert printed("Learning from") == 1
+    assert printed("The models learn from") == 1
     assert printed("Fitting two towers ...") == 1
     assert printed("Fitting again, on all events ...") == 1
     assert printed("report.html and ") == printed("model.sktt: ") == 1

@@ -1,0 +1,140 @@
+"""Which column is taken as the time of events, and which is not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktwotower._command_line._files import are_of_events, are_times, is_time_name
+from sktwotower._command_line._options import parse
+from sktwotower._command_line._tasks import own_task
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("time", True),
+        ("timestamp", True),
+        ("UNIX_TIME", True),
+        ("time_ms", True),
+        ("ts", True),
+        ("date", True),
+        ("InvoiceDate", True),
+        ("order date", True),
+        ("created_at", True),
+        ("createdAt", True),
+        ("candidate", False),
+        ("cats", False),
+        ("format", False),
+        ("rating", False),
+        ("birth_date", False),
+        ("releaseDate", False),
+    ],
+)
+def test_names_of_times(name, expected):
+    assert is_time_name(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "expected"),
+    [
+        (["2024-01-05", "2024-02-06T10:00:00Z"], "x", True),
+        (["01/12/2010 08:26", "NULL", None], "x", True),
+        (["5 Jan 2024", "17-Feb-2024"], "x", True),
+        (["2024-01-05"] * 100 + ["later"], "x", False),  # the last one of 101
+        (["1.2.3", "10-20-30"], "version", False),
+        (["Heat (1995)"], "title", False),
+        # seconds and thousandths of 1997 and 2024, but not as any number
+        (["874724710", "1704412800"], "timestamp", True),
+        ([1704412800000, 1704412801000], "ts", True),
+        ([1704412800.5], "time", True),
+        (["874724710", "1704412800"], "user_id", False),
+        (["30", "1200"], "time_spent", False),
+        (["20240105"], "date", False),
+        (["0612345678"], "time", False),
+        ([None, None], "time", False),
+        ([], "time", False),
+    ],
+)
+def test_what_looks_like_times(values, name, expected):
+    assert are_times(pd.Series(values, dtype=object), name) == expected
+
+
+def test_dates_of_parquet_files_are_times():
+    assert are_times(pd.Series(pd.to_datetime(["2024-01-05", None])), "x")
+
+
+@pytest.fixture
+def plays():
+    """Five events of each of 30 users: when, and dates of the user and of the item."""
+    rng = np.random.default_rng(0)
+    minute, user = rng.permutation(150), np.arange(150) % 30
+    item = (user + 7 * (np.arange(150) // 30)) % 25
+    day = np.datetime64("2024-01-01")
+    columns = {"when": day + minute.astype("m8[m]"), "born": day - user - 9000}
+    columns |= {"birth_date": columns["when"], "joined": columns["born"]}
+    columns["shown"] = day - item
+    text = {name: np.datetime_as_string(dates) for name, dates in columns.items()}
+    return pd.DataFrame({"who": user, "what": item, "minute": minute} | text)
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ("when", True),
+        ("birth_date", False),  # by its name
+        ("born", False),
+        ("joined", False),  # one value for each user
+        ("shown", False),  # one for each item
+        ("who", False),
+    ],
+)
+def test_dates_of_users_and_items_are_not_of_events(plays, column, expected):
+    assert are_of_events(plays, column, ("who", "what")) == expected
+    # nor if a user has written another one now and then
+    plays.loc[0, column] = plays[column].iloc[-1]
+    assert are_of_events(plays, column, ("who", "what")) == expected
+
+
+def task_of(tmp_path, table, *options):
+    table.to_csv(tmp_path / "plays.csv", index=False)
+    return own_task(parse(["--data", str(tmp_path / "plays.csv"), *options]))
+
+
+def test_the_result_is_that_of_the_option_in_any_order(plays, tmp_path, capsys):
+    table = plays[["born", *plays.columns.drop(["born", "minute"])]]
+    named = task_of(tmp_path, table, "--time", "when")
+    assert "A column of times" not in capsys.readouterr().out
+    for rows in (table, table.sort_values("when"), table.sort_values("what")):
+        task = task_of(tmp_path, rows)
+        said = capsys.readouterr().out
+        assert "The first columns are taken: --user who --item what.\n" in said
+        assert (
+            "A column of times is taken: --time when. To ignore it: --time none.\n"
+            in said
+        )
+        assert "when: from 2024-01-01 00:00:00+00:00 to" in said
+        assert "in order of time" not in said and "at random" not in said
+        assert task.time == "when" and task.events.equals(named.events)
+        parts = zip(task.split(), named.split(), strict=True)
+        assert all(str(part) == str(of_named) for part, of_named in parts)
+
+
+def test_without_a_time_rows_are_in_order(plays, tmp_path, capsys):
+    task = task_of(tmp_path, plays.drop(columns="minute"), "--time", "none")
+    said = capsys.readouterr().out
+    assert task.time is None and task.events["who"].tolist() == plays["who"].tolist()
+    assert "Without --time COL, rows are taken as in order of time." in said
+    assert "A column of times" not in said
+
+
+def test_a_time_that_is_not_sure_is_named(plays, tmp_path, capsys):
+    columns = {"minute": "played_time", "born": "born_at"}
+    task = task_of(tmp_path, plays.drop(columns="when").rename(columns=columns))
+    assert task.time is None
+    assert "Without --time played_time, rows" in capsys.readouterr().out
+
+
+def test_dates_that_cannot_be_read_are_an_error(plays, tmp_path):
+    plays.loc[149, "when"] = "2024-02-31"
+    with pytest.raises(ValueError, match="values of 'when' must.* or --time none"):
+        task_of(tmp_path, plays)
