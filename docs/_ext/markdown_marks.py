@@ -15,7 +15,7 @@ from sphinx import addnodes
 # `fit` or `time` are words as well; a name has a dot, a capital or an underscore.
 NAME = re.compile(r"(?=.*(?:\.|_|[A-Z]))[A-Za-z]\w*(?:\.\w+)*")
 PAIR = re.compile(r"(?<=\d) / (?=\.?\d)")
-LONG_CELL = 50  # letters
+LONG_CELL, LONG_NAME = 50, 24  # letters
 ANCHOR = re.compile(r'<a (?:id|name)="([^"]+)">')
 
 
@@ -57,8 +57,11 @@ def mark_drawings(doctree):
 
 
 def mark_cells(doctree):
-    """Mark long cells, and keep the slash of two figures next to the first one."""
+    """Mark long cells and names, and keep the slash of figures next to the first."""
     for cell in doctree.findall(nodes.entry):
+        for name in cell.findall(nodes.literal):
+            if len(name.astext()) > LONG_NAME:
+                name["classes"].append("long")
         if len(cell.astext()) > LONG_CELL:
             cell["classes"].append("long")
         for text in list(cell.findall(nodes.Text)):

@@ -132,7 +132,10 @@ def test_a_pair_of_figures_is_broken_behind_the_slash_only_and_long_cells_are_ma
     page = nodes.row()
     page += nodes.entry("", nodes.paragraph("", ".334 / .198, a / b"))
     page += nodes.entry("", nodes.paragraph("", "word " * 11))
+    names = nodes.literal("", "a" * 25), nodes.literal("", "a" * 24)
+    page[1] += nodes.paragraph("", "", *names)
     marks.mark_cells(page)
+    assert [name["classes"] for name in names] == [["long"], []]
     assert page[0].astext() == ".334\N{NO-BREAK SPACE}/ .198, a / b"
     assert [cell["classes"] for cell in page] == [[], ["long"]]
 
