@@ -42,12 +42,10 @@ class Estimator(Kind):
             where = f"parameter {name!r} of {of}"
             params[name] = self.codecs[name].write(param, writer, where)
         output = vars(value).get("_sklearn_output_config")
-        return {
-            "params": params,
-            "output": CONFIGURATION.write(output, writer, f"{place}.output"),
-            "requests": CONFIGURATION.write(requests_of(value), writer, place),
-            "state": super().write(value, writer, place),
-        }
+        output = CONFIGURATION.write(output, writer, f"{place}.output")
+        requests = CONFIGURATION.write(requests_of(value), writer, place)
+        configured = {"params": params, "output": output, "requests": requests}
+        return configured | {"state": super().write(value, writer, place)}
 
     def parts_of(self, value):
         """Return the attributes of fit that an estimator has, a dict."""

@@ -46,11 +46,9 @@ class Writer:
         if kind is list:
             return self._list(value, place)
         if kind is dict:
-            return {
-                "type": "dict",
-                "keys": self._list(list(value), f"a key of {place}"),
-                "values": [self.write(v, f"{place}[{k!r}]") for k, v in value.items()],
-            }
+            keys = self._list(list(value), f"a key of {place}")
+            values = [self.write(v, f"{place}[{k!r}]") for k, v in value.items()]
+            return {"type": "dict", "keys": keys, "values": values}
         if kind in CONTAINERS.values():
             items = value if kind is tuple else _sorted(value)
             return {"type": kind.__name__, "items": self._list(list(items), place)}

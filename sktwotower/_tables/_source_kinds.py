@@ -233,13 +233,11 @@ def _files_in(folder):
 
     As for Spark and pyarrow, names that begin with "_" or "." are of no table.
     """
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix in ENDINGS
-        and path.is_file()
-        and not any(part[0] in "._" for part in path.relative_to(folder).parts)
-    )
+    files = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part[0] in "._" for part in path.relative_to(folder).parts)
+        if path.suffix in ENDINGS and path.is_file() and not hidden:
+            files.append(path)
     if not files:
         raise ValueError(
             f"The folder {str(folder)!r} holds no Parquet files (*.parquet or *.pq)."

@@ -33,11 +33,9 @@ def opened(X, together=None):
     available = memory_of_process()
     memory = 3e9 if math.isinf(available) else available * MEMORY_SHARE  # Windows
     with tempfile.TemporaryDirectory(prefix="sktwotower_") as folder:
-        config = {
-            "memory_limit": f"{memory:.0f}B",
-            "temp_directory": folder,
-            "threads": min(joblib.cpu_count(), math.ceil(memory / BYTES_OF_THREAD)),
-        }
+        n_threads = min(joblib.cpu_count(), math.ceil(memory / BYTES_OF_THREAD))
+        config = {"memory_limit": f"{memory:.0f}B", "temp_directory": folder}
+        config["threads"] = n_threads
         try:
             with duckdb.connect(config=config) as connection:
                 connection.execute("set TimeZone = 'UTC'")

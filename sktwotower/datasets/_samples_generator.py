@@ -297,14 +297,11 @@ def _make_items(rng, item_cluster):
     words = _pick_words(rng, item_cluster, "word", _WORDS_PER_CLUSTER)
     dearness = rng.normal(size=item_cluster.max() + 1)[item_cluster]
     price = np.exp(2 + dearness + 0.5 * rng.normal(size=n_items))
-    table = {
-        "item": np.arange(n_items),
-        "category": [f"category{cluster}" for cluster in item_cluster],
-        "tags": tags,
-        "title": [" ".join(title) for title in words],
-        "price": np.maximum(price.round(2), 0.01),
-    }
-    return pd.DataFrame(table)
+    table = pd.DataFrame({"item": np.arange(n_items)})
+    table["category"] = [f"category{cluster}" for cluster in item_cluster]
+    table["tags"] = tags
+    table["title"] = [" ".join(title) for title in words]
+    return table.assign(price=np.maximum(price.round(2), 0.01))
 
 
 def _pick_words(rng, item_cluster, kind, n_own):

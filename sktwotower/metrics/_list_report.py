@@ -44,10 +44,9 @@ def compare_within_lists(
     shown = shown[shown["user"].isin(judged[sample])]
     rows = {}
     for group, part in _groups(shown):
-        ranked = {
-            model: RankedLists(part["y"], values[part.index], part["list"])
-            for model, values in scores.items()
-        }
+        ranked = {}
+        for model, values in scores.items():
+            ranked[model] = RankedLists(part["y"], values[part.index], part["list"])
         first = next(iter(ranked.values()))
         if first.has_choice().any():
             owners = check_one_user(first, part["user"])
@@ -149,8 +148,5 @@ def _row(ranked, first, owners, ks):
     ndcgs = [(f"ndcg@{k}", "ndcg", k) for k in ks]
     for name, *metric in [("roc_auc", "roc_auc"), *ndcgs, ("mrr", "reciprocal_rank")]:
         row |= compared(name, ranked.values(*metric), first.values(*metric), owners)
-    return row | {
-        "users": len(np.unique(owners[counted])),
-        "lists": int(counted.sum()),
-        "roc_auc lists": int(ranked.has_both().sum()),
-    }
+    sizes = {"users": len(np.unique(owners[counted])), "lists": int(counted.sum())}
+    return row | sizes | {"roc_auc lists": int(ranked.has_both().sum())}

@@ -172,13 +172,9 @@ class HeldOutRanking:
         if self.requests is not None and len(self.users) == n_users:
             of_users = past[first_rows(self.users)]
         lost = given.get("n_unreachable", np.zeros(n_users, dtype=np.int64))
-        numbers = {
-            "item_counts": of_users.getnnz(0),
-            "user_counts": past.getnnz(1),
-            "n_unreachable": lost,
-            "unreachable_weight": lost,
-            "last_rows": np.full(n_users, -1),
-        }
+        numbers = {"item_counts": of_users.getnnz(0), "user_counts": past.getnnz(1)}
+        numbers |= {"n_unreachable": lost, "unreachable_weight": lost}
+        numbers["last_rows"] = np.full(n_users, -1)
         numbers |= {name: given[name] for name in NUMBERS if name in given}
         fields = {"users": _as_array("users", self.users), "truth": truth}
         fields |= {"seen": seen, "past": past}

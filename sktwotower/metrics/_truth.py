@@ -226,13 +226,10 @@ def fields_of_past(seen, past, truth, exclude_seen):
     n_items = truth.shape[1]
     chosen = past[:, :n_items].astype(bool)
     nothing = sparse.csr_matrix(chosen.shape, dtype=bool)
-    return {
-        "seen": chosen > truth.astype(bool) if exclude_seen else nothing,
-        "past": chosen,
-        "item_counts": column_counts(seen)[:n_items],
-        # removed items count as well
-        "user_counts": past.getnnz(axis=1),
-    }
+    hidden = chosen > truth.astype(bool) if exclude_seen else nothing
+    counts = {"item_counts": column_counts(seen)[:n_items]}
+    counts["user_counts"] = past.getnnz(axis=1)  # removed items count as well
+    return {"seen": hidden, "past": chosen, **counts}
 
 
 def _by_request(rows, contexts):
@@ -296,10 +293,9 @@ def _relevant(rows, items, weights, encode, shape):
     codes, names = pd.factorize(items[outside])
     columns = np.where(outside, n_items, columns)
     columns[outside] += codes
-    wanted = sparse.csr_matrix(
-        (np.ones(len(rows)) if weights is None else weights, (rows, columns)),
-        shape=(n_users, n_items + len(names)),
-    )
+    values = np.ones(len(rows)) if weights is None else weights
+    shape = n_users, n_items + len(names)
+    wanted = sparse.csr_matrix((values, (rows, columns)), shape=shape)
     if weights is None:
         wanted.data[:] = 1
     return wanted[:, :n_items], wanted[:, n_items:]

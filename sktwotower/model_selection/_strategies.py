@@ -33,10 +33,8 @@ def chosen_strategies(strategies, estimator):
         return [strategy for strategy in STRATEGIES if strategy not in lacks]
     known = [s for s in strategies if s in STRATEGIES]
     if isinstance(strategies, str) or not known or len(known) < len(strategies):
-        raise ValueError(
-            f'strategies must be "auto" or a list of some of {STRATEGIES}. Got '
-            f"{strategies!r}."
-        )
+        expected = f'"auto" or a list of some of {STRATEGIES}'
+        raise ValueError(f"strategies must be {expected}. Got {strategies!r}.")
     for strategy in known:
         if strategy in lacks:
             raise ValueError(
@@ -141,9 +139,7 @@ def _learn(method, X, y, weights):
 def _popularity(estimator, time, window):
     """Return the baseline, with the columns and the number of items of an estimator."""
     shared = ["user_id", "item_id", "n_neighbors", "exclude_seen"]
-    params = {
-        name: getattr(estimator, name) for name in shared if hasattr(estimator, name)
-    }
+    params = {n: getattr(estimator, n) for n in shared if hasattr(estimator, n)}
     return PopularityRecommender(time=time, window=window, **params)
 
 

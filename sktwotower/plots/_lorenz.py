@@ -138,10 +138,9 @@ class LorenzCurveDisplay(Display):
         ranking, models = cls._rank(estimator, X, y, k, max_users=max_users, **how)
         if EVENTS in models:
             raise ValueError(f"No model can have the name {EVENTS!r} of another curve.")
-        counts = {
-            label: np.bincount(found[found >= 0], minlength=len(ranking.item_counts))
-            for label, found in models.items()
-        }
+        counts, n_items = {}, len(ranking.item_counts)
+        for label, found in models.items():
+            counts[label] = np.bincount(found[found >= 0], minlength=n_items)
         counts[EVENTS] = ranking.item_counts
         return cls(counts=pd.DataFrame(counts)).plot(ax, **kwargs)
 

@@ -223,15 +223,10 @@ def rows_of_table(side, features, values, added, reasons=None):
     """
     if reasons is None:
         reasons = [WORDS.get((side, feature), feature) for feature in features]
-    return pd.DataFrame(
-        {
-            "side": side,
-            "feature": pd.Series(list(features), dtype=object),
-            "value": np.asarray(values, dtype=float),
-            "contribution": np.asarray(added, dtype=float),
-            "reason": pd.Series(reasons, dtype=object),
-        }
-    )
+    table = {"side": side, "feature": pd.Series(list(features), dtype=object)}
+    table["value"] = np.asarray(values, dtype=float)
+    table["contribution"] = np.asarray(added, dtype=float)
+    return pd.DataFrame(table | {"reason": pd.Series(reasons, dtype=object)})
 
 
 def rows_of_past(ids, values, added, names, lags=None):

@@ -68,10 +68,9 @@ class KnownUsersMixin:
         fitted = fitted_of(self)
         query = read_query(fitted.users, users, "users", fitted.schema)
         seen = fitted.seen_by(query.codes).sorted_indices()
-        columns = {
-            fitted.users.label: np.repeat(query.ids, np.diff(seen.indptr)),
-            fitted.items.label: fitted.items.ids.to_numpy()[seen.indices],
-        }
+        owners = np.repeat(query.ids, np.diff(seen.indptr))
+        items = fitted.items.ids.to_numpy()[seen.indices]
+        columns = {fitted.users.label: owners, fitted.items.label: items}
         return in_library(pd.DataFrame(columns), library_for(self, fitted, users))
 
     def forget_users(self, users) -> Self:

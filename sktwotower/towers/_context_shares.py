@@ -89,10 +89,8 @@ def _agree(rows, half, items, repeats):
     weights = np.sqrt(totals[0] * totals[1])
     if not weights.any():
         return False
-    shares = [
-        sparse.diags(1 / np.maximum(total, 1)) @ counts
-        for counts, total in zip(of_half, totals, strict=True)
-    ]
+    pairs = zip(of_half, totals, strict=True)
+    shares = [sparse.diags(1 / np.maximum(total, 1)) @ each for each, total in pairs]
     of_all = [np.asarray(c.sum(axis=0)).ravel() / max(c.sum(), 1) for c in of_half]
     first, second = (weights @ each for each in shares)
     both = weights @ shares[0].multiply(shares[1])

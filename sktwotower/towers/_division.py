@@ -59,8 +59,6 @@ def divisions(users, items, n_context):
     are_ids = id_columns(rows)
     is_id = are_ids[rows.indices]
     owners[rows.indices[is_id]] = of_users[is_id]
-    return {
-        "user": Division(rows.shape[1], group.size, owners, ~are_ids),
-        "item": Division(items.rows.shape[1], group.size),
-        "context": Division(n_context, group.size),
-    }
+    sides = {"user": Division(rows.shape[1], group.size, owners, ~are_ids)}
+    sides["item"] = Division(items.rows.shape[1], group.size)
+    return sides | {"context": Division(n_context, group.size)}

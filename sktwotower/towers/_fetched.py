@@ -17,12 +17,9 @@ def columns_of(batch, layers, is_tied=False):
     ``layers``: by name. That says which rows of the batch a layer maps. ``is_tied``:
     whether that of past items maps candidates as well.
     """
-    rows = {
-        "user_tower": [batch.user_rows],
-        "item_tower": [batch.item_rows],
-        "history": [batch.history_items] + is_tied * [batch.item_rows],
-        "context": [batch.requests and batch.requests.rows],
-    }
+    rows = {"user_tower": [batch.user_rows], "item_tower": [batch.item_rows]}
+    rows["history"] = [batch.history_items] + is_tied * [batch.item_rows]
+    rows["context"] = [batch.requests and batch.requests.rows]
     columns = {}
     for owner, (first, *others) in rows.items():
         if first is not None:

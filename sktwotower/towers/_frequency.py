@@ -273,10 +273,8 @@ class StreamingFrequency(FrequencyParameters):
         n_new = 1 if self.unit == "batch" else len(ids)
         steps = self.n_steps_, self.n_steps_ + n_new
         self.n_steps_ = steps[1]
-        self.gaps_ = [
-            self._after(gaps, places, steps)
-            for gaps, places in zip(self.gaps_, self._places(ids), strict=True)
-        ]
+        pairs = zip(self.gaps_, self._places(ids), strict=True)
+        self.gaps_ = [self._after(gaps, places, steps) for gaps, places in pairs]
         return self
 
     def _empty(self, n):

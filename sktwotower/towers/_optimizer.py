@@ -287,10 +287,8 @@ def grown_moments(moments, tables, inputs):
 
 def _placed(state, places, n):
     """Return the moments of a table whose rows are now at places (p,) of n."""
-    return {
-        key: placed_rows(torch.from_numpy(rows), places, n).numpy()
-        for key, rows in state.items()
-    }
+    rows = {key: torch.from_numpy(each) for key, each in state.items()}
+    return {key: placed_rows(each, places, n).numpy() for key, each in rows.items()}
 
 
 def touched_rows(before, now, places, name):

@@ -111,11 +111,10 @@ BATCH_PARAMETERS = {
 
 def check_batch_parameters(net_params):
     """Raise ``ValueError`` for a parameter of batches with a value out of range."""
-    values = {
-        f"iterator_{use}__{name}": list(each.values)
-        for name, each in BATCH_PARAMETERS.items()
-        for use in ("train", "valid")
-    }
+    values = {}
+    for name, each in BATCH_PARAMETERS.items():
+        for use in ("train", "valid"):
+            values[f"iterator_{use}__{name}"] = list(each.values)
     given = {name: value for name, value in net_params.items() if name in values}
     compat.validate_parameter_constraints(values, given, "net_params")
 

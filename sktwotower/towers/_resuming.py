@@ -70,11 +70,9 @@ class Saver(Callback):
 
 def _state(net):
     """Return the state of a net after an epoch."""
-    return _finished_state(net) | {
-        "finished": False,
-        "callbacks": {name: _callback_state(each) for name, each in net.callbacks_},
-        "generators": _generators(net),
-    }
+    callbacks = {name: _callback_state(each) for name, each in net.callbacks_}
+    state = {"finished": False, "callbacks": callbacks, "generators": _generators(net)}
+    return _finished_state(net) | state
 
 
 def _finished_state(net):
@@ -127,10 +125,8 @@ def _take_callback(callback, state):
 
 def _generators(net):
     """Return the states of the generators that training draws from."""
-    states = {
-        "batches": net.batches_.rng.bit_generator.state,
-        "torch": torch.get_rng_state(),
-    }
+    states = {"batches": net.batches_.rng.bit_generator.state}
+    states["torch"] = torch.get_rng_state()
     if torch.device(net.device).type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(net.device)
     return states

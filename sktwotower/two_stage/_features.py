@@ -128,11 +128,9 @@ def _popularity(log, pairs, weights):
     level = np.log(log.counts + 1)
     sums = weights[DECAYS["all"]] @ level
     usual = np.where(n_events > 0, sums / np.maximum(n_events, 1), np.nan)
-    found = {
-        "popularity": log.counts[items] / log.n_users,
-        "popularity_gap": level[items] - usual[pairs.rows],
-        "history_length": n_events[pairs.rows],
-    }
+    found = {"popularity": log.counts[items] / log.n_users}
+    found["popularity_gap"] = level[items] - usual[pairs.rows]
+    found["history_length"] = n_events[pairs.rows]
     if log.repeats:
         for name, decay in CHOSEN.items():
             found[name] = entries(weights[decay], pairs.rows, items)

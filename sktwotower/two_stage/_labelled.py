@@ -242,10 +242,8 @@ def _users_to_rank(recipe, found, n_positive, recall):
     positive, reason = np.flatnonzero(found.hits.any(axis=1)), None
     n = recipe.n_candidates
     if n_positive == 0:
-        reason = (
-            "none of the items that users chose later is among their "
-            f"{n} candidates (recall 0). Raise n_candidates."
-        )
+        where = f"among their {n} candidates (recall 0). Raise n_candidates."
+        reason = f"none of the items that users chose later is {where}"
     elif len(positive) < MIN_USERS:
         reason = (
             f"there are too few events, as only {len(positive)} users chose one of "
@@ -253,10 +251,9 @@ def _users_to_rank(recipe, found, n_positive, recall):
             "required. Raise n_candidates, or pass more events."
         )
     elif (found.hits | (found.indices < 0))[positive].all():
-        reason = (
-            f"there is nothing to order, as users chose all of their {n} candidates "
-            "later. Raise n_candidates, or lower later_size."
-        )
+        chosen = f"users chose all of their {n} candidates later"
+        remedy = "Raise n_candidates, or lower later_size."
+        reason = f"there is nothing to order, as {chosen}. {remedy}"
     if reason is not None:
         raise Fallback(reason, n_positive, recall)
     rng = np.random.default_rng(recipe.random_state)

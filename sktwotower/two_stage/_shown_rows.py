@@ -25,10 +25,8 @@ from ._side_columns import is_date
 # Users whose rows are described together.
 USER_BLOCK = 1024
 # Parameters that say something of lists.
-NEED_LISTS = {
-    "position": "is the place of an item in its list",
-    "row_features": "are columns of the rows of lists",
-}
+NEED_LISTS = {"position": "is the place of an item in its list"}
+NEED_LISTS["row_features"] = "are columns of the rows of lists"
 # Features that are known for items that fit has not seen, by how their names begin.
 KNOWN_OF_NEW_ITEMS = "history_", "user__", "context__"
 

@@ -100,11 +100,8 @@ def with_choices(retriever, final):
     A ranker can only order the candidates of a retriever like the one it learnt from,
     and fewer events are less evidence. ``final``: the retriever, fitted on all events.
     """
-    chosen = {
-        name: getattr(final, fitted)
-        for name, fitted in AUTO.items()
-        if getattr(retriever, name, None) == "auto" and hasattr(final, fitted)
-    }
+    auto = [name for name in AUTO if getattr(retriever, name, None) == "auto"]
+    chosen = {n: getattr(final, AUTO[n]) for n in auto if hasattr(final, AUTO[n])}
     if getattr(retriever, "checkpoint", None) is not None:
         # the fit on all events has removed its own
         chosen["checkpoint"] = os.path.join(retriever.checkpoint, "before_the_cut")

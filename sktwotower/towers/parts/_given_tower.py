@@ -165,21 +165,15 @@ class GivenTowerKind(Kind):
 
 
 def _parts_of(tower):
-    return {
-        "name": tower.name,
-        "class": name_of(tower.module),
-        "n_features": tower.n_features,
-        "weights": array_by_name(tower.module),
-    }
+    named = {"name": tower.name, "class": name_of(tower.module)}
+    held = {"n_features": tower.n_features, "weights": array_by_name(tower.module)}
+    return named | held
 
 
-PARTS = {
-    "name": one_of(*SIDES),
-    "class": text,
-    "n_features": integer(),
-    # a dict as any other one in files
-    "weights": Check(check_of(dict[str, array("bool int64 int32 float32 float64")])),
-}
+ARRAY = array("bool int64 int32 float32 float64")
+PARTS = {"name": one_of(*SIDES), "class": text, "n_features": integer()}
+# a dict as any other one in files
+PARTS["weights"] = Check(check_of(dict[str, ARRAY]))
 add_kind(GivenTowerKind(GivenTower, PARTS, take=_parts_of, build=dict))
 
 

@@ -136,10 +136,8 @@ class Model(JoinedParts, nn.Module):
     def is_plain(self):
         """Whether its `arrays` answer for one user, in a fifth of the time of torch."""
         is_given = any(isinstance(each, GivenTower) for each in self.modules())
-        return not is_given and all(
-            each.device.type == "cpu" and each.dtype == torch.float32
-            for each in self.parameters()
-        )
+        kinds = {(each.device.type, each.dtype) for each in self.parameters()}
+        return not is_given and kinds <= {("cpu", torch.float32)}
 
     def arrays(self):
         """Return the ``ModelArrays`` of the same weights."""
@@ -162,10 +160,8 @@ class Model(JoinedParts, nn.Module):
 
         ``share_of_new``: number of the events, relative to that of those before.
         """
-        fades = [
-            max(fade / part.fading(share_of_new), MIN_FADE)
-            for fade, part in zip(self.fades, self.parts, strict=True)
-        ]
+        pairs = zip(self.fades, self.parts, strict=True)
+        fades = [max(fade / p.fading(share_of_new), MIN_FADE) for fade, p in pairs]
         return Model(parts, self.shares, fades).eval()
 
     def without(self, side, left, unused, rows):

@@ -96,11 +96,8 @@ def _random_part(kind, recipe, events, owned):
     widths = {"user": n_user, "item": n_item, "context": n_context}
     # Users without positives are in no batch, items without positives in no history.
     chosen, shown = (summed(have_entries(m, 0)) > 0 for m in (positives, impressions))
-    active = {
-        "user_tower": (users, summed(have_entries(positives, 1)) > 0),
-        "item_tower": (items, chosen | shown),
-        "history": (items, chosen),
-    }
+    active = {"user_tower": (users, summed(have_entries(positives, 1)) > 0)}
+    active |= {"item_tower": (items, chosen | shown), "history": (items, chosen)}
     start = LARGE_CATALOG_SCALE if auto.has_large_catalog(recipe, events) else 1.0
     with torch.no_grad():
         for name, side in part.tables.items():
