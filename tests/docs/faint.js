@@ -1,4 +1,4 @@
-// Returns visible texts whose contrast to their background is below 3 : 1, except in
+// Returns visible texts whose contrast to their background is below 4.5 : 1, except in
 // scikit-learn's diagrams of estimators.
 const parse = (text) => {
   const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number);
@@ -29,6 +29,6 @@ for (let node; (node = walker.nextNode()); ) {
   const below = background(element);
   const color = over(parse(getComputedStyle(element).color), below);
   const [a, b] = [light(color), light(below)];
-  if (Math.max(a, b) / Math.min(a, b) < 3) faint.push(text.slice(0, 40));
+  if (Math.max(a, b) / Math.min(a, b) < 4.5) faint.push(text.slice(0, 40));
 }
 return [...new Set(faint)];
