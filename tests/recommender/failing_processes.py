@@ -10,7 +10,7 @@ import os
 import signal
 import time
 import warnings
-from itertools import product
+from unittest.mock import patch
 
 import pandas as pd
 from torch import distributed
@@ -29,6 +29,7 @@ from tests.recommender.processes import (
     model,
     run,
     run_all,
+    scene,
 )
 
 
@@ -89,7 +90,7 @@ def quick(**params):
 
 def whole(phase, checkpoint, *acts):
     """Fit with a half-life or singular vectors, and with validation."""
-    _start.MIN_SVD_EVENTS = 0
+    patch.object(_start, "MIN_SVD_EVENTS", 0).start()
     X, y = events()
     X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(X["when"], "D")
     params = {"early_stopping": True, "hidden_layer_sizes": ()}
@@ -145,7 +146,7 @@ def fails_within(name, rank):
             args = raises_memory_error, *args[1:]
         return original(self, *args, **kwargs)
 
-    setattr(owner, name, fails)
+    patch.object(owner, name, fails).start()
     fitted = quick(early_stopping=True, max_epochs=3)
     return error_of(lambda: fitted.fit(*events()))
 
@@ -161,7 +162,7 @@ def disk_full(checkpoint, rank):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def fill():
-        os.fsync = full
+        patch.object(os, "fsync", full).start()
 
     callbacks = [Curve(), Acts("on_epoch_begin", fill, rank)]
     fitted = quick(callbacks=callbacks, checkpoint=checkpoint)
@@ -170,6 +171,7 @@ def disk_full(checkpoint, rank):
 
 def stops(number, handled, checkpoint, rank):
     """Fit until one process gets a signal; a caller may have a handler."""
+    before = signal.getsignal(number)
     if handled:
         signal.signal(number, lambda *args: None)
     acts = "on_batch_begin", functools.partial(signal.raise_signal, number), rank
@@ -179,6 +181,7 @@ def stops(number, handled, checkpoint, rank):
             found = learnt(whole("signal", checkpoint, *acts))
         except SystemExit as end:
             found = {"code": end.code}
+    signal.signal(number, before)
     return found | {"messages": [str(each.message) for each in caught]}
 
 
@@ -217,49 +220,62 @@ def reads_late(checkpoint):
         replace(*paths)
 
     if distributed.get_rank() == 1:
-        Checkpoint.__init__ = late
-    os.replace = slow
+        patch.object(Checkpoint, "__init__", late).start()
+    patch.object(os, "replace", slow).start()
     return error_of(lambda: quick(checkpoint=checkpoint, max_epochs=1).fit(*events()))
 
 
-def all_at_once(folder):
-    """Yield the arguments of `begin` for all scenes, and the exit codes."""
+def dying(folder):
+    """Yield the arguments of `begin` where a process is killed, and the exit codes."""
     for size, rank in ((2, 1), (4, 2)):
         for phase in PHASES if size == 2 else PHASES_OF_FOUR:
             who = 0 if phase == "half-life" else rank
             checkpoint = f"{folder}/killed {phase} {size}"
             codes = [-signal.SIGKILL if r == who else 0 for r in range(size)]
-            args = killed, folder, phase, checkpoint, who
-            keys = {"size": size, "name": f"killed {phase}", "in_file": who > 0}
-            yield args, keys, codes
-    for moment in MOMENTS:
-        yield (fails, folder, moment, 1), {"name": f"fails {moment}"}, [0, 0]
-    for name, size in (("step", 2), ("step", 4), ("_recall", 2)):
-        keys = {"name": f"fails within {name}", "size": size}
-        yield (fails_within, folder, name, 1), keys, [0] * size
-    for rank in (0, 1):
-        args = disk_full, folder, f"{folder}/full {rank}", rank
-        yield args, {"name": f"disk full {rank}"}, [0, 0]
-    for name, size in (*product(SIGNALS, (2,)), ("interrupted", 4)):
-        number, handled = SIGNALS[name]
-        args = stops, folder, number, handled, f"{folder}/{name} {size}", size - 1
-        yield args, {"name": name, "size": size}, [0] * size
-    yield (reads_late, folder, f"{folder}/late"), {}, [0, 0]
-    yield (refused, folder), {}, [0, 0]
-    for phase, size in (("half-life", 2), ("singular vectors", 2), ("half-life", 4)):
-        keys = {"name": f"whole {phase}", "size": size}
-        yield (goes_on, folder, phase, None), keys, [0] * size
+            scenes = [scene(killed, phase, checkpoint, who, name=f"killed {phase}")]
+            yield (scenes, folder), {"size": size, "in_file": who > 0}, codes
 
 
-def afterwards(folder):
-    """Yield the same of the scenes that go on where others have ended."""
-    of_four = product(PHASES_OF_FOUR, (4,))
-    for phase, size in (*product(PHASES, (2,)), *of_four):
-        args = goes_on, folder, phase, f"{folder}/killed {phase} {size}"
-        yield args, {"name": f"goes on {phase}", "size": size}, [0] * size
-    for name, size in (*product(SIGNALS, (2,)), ("interrupted", 4)):
-        args = goes_on, folder, "signal", f"{folder}/{name} {size}"
-        yield args, {"name": f"goes on {name}", "size": size}, [0] * size
+def surviving(folder, size):
+    """Return the scenes after which all processes of a group are alive."""
+
+    def stopped(name):
+        args = *SIGNALS[name], f"{folder}/{name} {size}", size - 1
+        return scene(stops, *args, name=name)
+
+    def full(rank):
+        return scene(disk_full, f"{folder}/full {rank}", rank, name=f"disk full {rank}")
+
+    within = [scene(fails_within, "step", 1, name="fails within step")]
+    ends = [scene(goes_on, "half-life", None, name="whole half-life")]
+    if size == 4:
+        return [*within, stopped("interrupted"), *ends]
+    within += [scene(fails_within, "_recall", 1, name="fails within _recall")]
+    ends += [scene(goes_on, "singular vectors", None, name="whole singular vectors")]
+    return [
+        *(scene(fails, moment, 1, name=f"fails {moment}") for moment in MOMENTS),
+        *within,
+        *map(full, (0, 1)),
+        *map(stopped, SIGNALS),
+        *(scene(reads_late, f"{folder}/late"), scene(refused)),
+        *ends,
+    ]
+
+
+def afterwards(folder, size):
+    """Return the scenes that go on where others have ended."""
+    pairs = size == 2
+    left = {f"killed {phase}": phase for phase in (PHASES if pairs else PHASES_OF_FOUR)}
+    left |= dict.fromkeys(SIGNALS if pairs else ["interrupted"], "signal")
+    return [
+        scene(
+            goes_on,
+            phase,
+            f"{folder}/{name} {size}",
+            name=f"goes on {name.removeprefix('killed ')}",
+        )
+        for name, phase in left.items()
+    ]
 
 
 def other_size(folder):
@@ -269,7 +285,8 @@ def other_size(folder):
 
 def fails_and_goes_on(folder):
     """Run all scenes."""
-    run_all(all_at_once(folder))
+    both = [((surviving(folder, n), folder), {"size": n}, [0] * n) for n in (2, 4)]
+    run_all([*dying(folder), *both])
     for size in (1, 4):
-        run(other_size, folder, f"{folder}/interrupted 2", size=size)
-    run_all(afterwards(folder))
+        run([scene(other_size, f"{folder}/interrupted 2")], folder, size)
+    run_all(((afterwards(folder, n), folder), {"size": n}, [0] * n) for n in (2, 4))

@@ -381,24 +381,31 @@ def free_port():
         return free.getsockname()[1]
 
 
-def begin(scene, folder, *args, size=2, name=None, in_file=True):
-    """Fork the processes of a scene, and return their ids.
+def scene(function, *args, name=None):
+    """Return the name of a scene, and the call that plays it."""
+    return name or function.__name__, lambda: function(*args)
 
-    ``in_file``: False: process 0 keeps the store of the group, as without torchrun.
+
+def begin(scenes, folder, size=2, in_file=True):
+    """Fork processes that play scenes, each in a new group, and return their ids.
+
+    ``in_file``: False: process 0 keeps the store of a group, as without torchrun.
     """
-    children, name = [], name or scene.__name__
-    store = f"file://{folder}/{name}-{size}.store"
+    stores = [f"file://{folder}/{name}-{size}.store" for name, _ in scenes]
     if not in_file:
-        store = f"tcp://127.0.0.1:{free_port()}"
+        stores = [f"tcp://127.0.0.1:{free_port()}" for _ in scenes]
+    children = []
     for rank in range(size):
         child = os.fork()
         if not child:
             _group.SECONDS_TO_ANSWER = 2
-            distributed.init_process_group(
-                "gloo", store, MINUTE, world_size=size, rank=rank
-            )
-            found = scene(*args)
-            np.savez(Path(folder) / f"{name}-{size}-{rank}.npz", **found)
+            for (name, play), store in zip(scenes, stores, strict=True):
+                distributed.init_process_group(
+                    "gloo", store, MINUTE, world_size=size, rank=rank
+                )
+                np.savez(Path(folder) / f"{name}-{size}-{rank}.npz", **play())
+                patch.stopall()
+                distributed.destroy_process_group()
             os._exit(0)
         children.append(child)
     return children
@@ -410,9 +417,9 @@ def ended(children):
     return [os.waitstatus_to_exitcode(code) for code in codes]
 
 
-def run(scene, folder, *args, size=2, name=None):
-    """Run a scene in forked processes, all of which must end well."""
-    assert ended(begin(scene, folder, *args, size=size, name=name)) == [0] * size
+def run(scenes, folder, size=2):
+    """Play scenes in forked processes, all of which must end well."""
+    assert ended(begin(scenes, folder, size)) == [0] * size
 
 
 def launch(folder):
@@ -473,30 +480,30 @@ def kills(folder, n_places):
         assert not os.path.exists(checkpoint)
 
 
-def run_all(scenes):
-    """Run scenes at once, and check the exit codes of their processes."""
-    begun = [(begin(*args, **keys), codes) for args, keys, codes in scenes]
+def run_all(companies):
+    """Run groups of processes at once, and check their exit codes."""
+    begun = [(begin(*args, **keys), codes) for args, keys, codes in companies]
     assert [ended(children) for children, _ in begun] == [codes for _, codes in begun]
 
 
 def learning(folder):
     """Yield the arguments of `begin` for scenes that learn, and the exit codes."""
     for size in (1, 2, 4):
-        for scene in (curves, more_together):
-            yield (scene, folder, folder), {"size": size}, [0] * size
-        yield (recalls, folder), {"size": size}, [0] * size
-    for size in (2, 4):
-        yield (defaults, folder), {"size": size}, [0] * size
-        yield (sums, folder), {"size": size}, [0] * size
-        yield (shared, folder, folder), {"size": size}, [0] * size
+        scenes = [scene(curves, folder), scene(more_together, folder), scene(recalls)]
+        if size > 1:
+            scenes += [scene(defaults), scene(sums), scene(shared, folder)]
+        yield (scenes, folder), {"size": size}, [0] * size
 
 
 def learns(folder):
     """Run the scenes in which several processes learn."""
-    run(starts, folder, folder, size=1)
+    run([scene(starts, folder)], folder, size=1)
     run_all(learning(folder))
-    for size in (2, 4):
-        run(served_alone, folder, folder, size, size=1, name=f"served_alone_{size}")
+    alone = [
+        scene(served_alone, folder, size, name=f"served_alone_{size}")
+        for size in (2, 4)
+    ]
+    run(alone, folder, size=1)
 
 
 def main(folder):
