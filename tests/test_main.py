@@ -346,7 +346,7 @@ def test_ids_stay_what_they_are_and_rows_without_them_are_counted(
     ("name", "text", "message"),
     [
         ("plays.json", "{}", "must be .csv, .tsv or .parquet"),
-        ("few.csv", "listener,track\na,x\nb,y\n", "There are 2 events of 2 users and"),
+        ("few.csv", "listener,track\na,x\nb,y\n", "Events: 2, users: 2, items: 2."),
         ("head.csv", "listener,track\n", "head.csv has no row with listener and track"),
         (
             "when.csv",
@@ -356,7 +356,7 @@ def test_ids_stay_what_they_are_and_rows_without_them_are_counted(
         (
             "once.csv",
             "listener,track,played_at\na,x,1\na,y,1\nb,x,1\n",
-            "their listener and track must occur in earlier events. There are 3 events",
+            "track must occur in earlier events. Events: 3, users: 2, items: 2.",
         ),
         ("empty.csv", "", "empty.csv is empty"),
         ("old.csv", "listener,track\n\xe9,x\n", "old.csv is not UTF-8 from byte 15 on"),
@@ -462,10 +462,9 @@ def test_module_runs_as_a_program(capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("sktwotower", run_name="__main__")
     assert ended.value.code == 0
-    assert (
-        "Without options, the events are the shipped purchases"
-        in capsys.readouterr().out
-    )
+    printed = capsys.readouterr().out
+    assert "Without options, the events are the shipped purchases" in printed
+    assert "Stopped." not in printed
 
 
 @pytest.mark.parametrize(

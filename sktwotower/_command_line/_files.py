@@ -58,7 +58,7 @@ def _read(path, option, kind):
         place = f"from byte {error.start} on"
         raise ValueError(f"{option}: {path} is not UTF-8 {place}. {AS_TEXT}") from None
     except (ValueError, OSError, EOFError) as error:  # of pandas and of gzip
-        reason = str(error).strip()
+        reason = str(error).rpartition("C error: ")[2].strip()
         raise ValueError(f"{option}: {path} cannot be read: {reason}") from None
 
 

@@ -70,8 +70,8 @@ class Task:
             other = "other" if self.time is None else "earlier"
             raise ValueError(
                 f"No events can be held out ({how}): their {self.user} and {self.item} "
-                f"must occur in {other} events. There are {n_events:,} events of "
-                f"{n_users:,} users and {self.events[self.item].nunique():,} items."
+                f"must occur in {other} events. Events: {n_events:,}, users: "
+                f"{n_users:,}, items: {self.events[self.item].nunique():,}."
                 f"{'' if n_users < n_events else ONE_EACH}"
             ) from error
         return self.events.iloc[train], self.events.iloc[test], how
