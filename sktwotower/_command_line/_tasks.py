@@ -6,6 +6,7 @@ Output: events, their side tables, and how to hold some of them out.
 
 import glob
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -191,7 +192,8 @@ def choose_ids(args, columns, dates) -> None:
         args.user, args.item = (next(free, "") if c is None else c for c in given)
         if not args.item:
             raise ValueError(f"--data: {args.data} has no second column for --item.")
-        print(f"The first columns are taken: --user {args.user} --item {args.item}.")
+        taken = shlex.join(["--user", args.user, "--item", args.item])
+        print(f"The first columns are taken: {taken}.")
 
 
 def choose_time(args, events, dates) -> None:
@@ -200,14 +202,14 @@ def choose_time(args, events, dates) -> None:
     found = (column for column in dates if files.are_of_events(events, column, ids))
     args.time = next(found, None)
     if args.time is not None:
-        said = f"A column of times is taken: --time {args.time}."
-        print(f"{said} To ignore it: --time none.")
+        taken = shlex.join(["--time", args.time])
+        print(f"A column of times is taken: {taken}. To ignore it: --time none.")
 
 
 def memory_task(args, events, users, items) -> Task:
     """Return the events of one file; ``users`` and ``items``: side tables or None."""
     path, columns = Path(args.data), [args.user, args.item]
-    like_times = [c for c in events if files.is_time_name(c) and c not in columns]
+    like_times = [*filter(files.is_time_name, events.columns.drop(columns)), "COL"]
     if args.time is not None:
         columns.append(args.time)
         times = files.read_times(events[args.time], args.time, args.time_format)
@@ -240,15 +242,14 @@ def memory_task(args, events, users, items) -> Task:
     n_pairs = len(events.drop_duplicates(pair))
     print(f"{path}: {n_pairs:,} {what}{within if args.context else ''}.")
     others = {"users": users, "items": items, "names": names, "context": args.context}
-    time = like_times[0] if like_times else "COL"
     if args.time is None and is_sorted(events, *pair):
         print(
             f"The rows of most users are sorted by {args.item}, not by time. So events "
-            f"are held out at random. If there are times, use --time {time}."
+            f"are held out at random. If there are times, use --time {like_times[0]}."
         )
         events, others["which"] = events.sample(frac=1, random_state=args.seed), ""
     elif args.time is None:
-        print(f"Without --time {time}, rows are taken as in order of time.")
+        print(f"Without --time {like_times[0]}, rows are taken as in order of time.")
     title = path.stem.encode(errors="replace").decode()
     return Task(title, events.reset_index(drop=True), *pair, args.time, **others)
 

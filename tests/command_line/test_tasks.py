@@ -38,6 +38,15 @@ def test_the_first_free_columns_are_the_ids(tmp_path, capsys, options, taken):
     assert said in capsys.readouterr().out
 
 
+def test_names_with_spaces_can_be_copied(tmp_path, capsys):
+    table = TABLE.rename(columns={"who": "the user", "what": "it's"})
+    days = ["2024-01-05", "2024-01-06", "2024-01-07"]
+    task_of(tmp_path, table.assign(**{"the day": days}))
+    said = capsys.readouterr().out
+    assert """taken: --user 'the user' --item 'it'"'"'s'.""" in said
+    assert "taken: --time 'the day'. To ignore it" in said
+
+
 def test_columns_that_are_named_are_not_announced(tmp_path, capsys):
     task_of(tmp_path, TABLE, "--user", "what", "--item", "who")
     assert "first columns" not in capsys.readouterr().out
