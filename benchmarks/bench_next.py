@@ -48,9 +48,11 @@ from _common import (
 from _next_baselines import MarkovChain, NextItemRidge
 from _per_user import keep, named
 from _processes import call, interpreter_with
+from _search import at_the_edge
 from _sequence_trials import NAMES as TRANSFORMERS
 from _systems import OURS, judge
 from bench_quality import line, summary
+from sklearn.model_selection import ParameterGrid
 
 from sktwotower import (
     EASERecommender,
@@ -70,7 +72,7 @@ DAYS = [pd.Timedelta(days=days) for days in (3, 10, 30, 90, 180, 365)]
 
 @dataclass(frozen=True)
 class Model:
-    """A class, its fixed parameters, one to choose, and what it is fitted on.
+    """A class, its fixed parameters, those to choose, and what it is fitted on.
 
     ``in_time``: it gets the times. ``takes_shown``: it gets what was shown and not
     chosen, where that is known; others get positive events only.
@@ -84,11 +86,7 @@ class Model:
 
     def candidates(self):
         """Return the parameters to choose from."""
-        return [
-            self.params | {name: value}
-            for name, values in self.grid.items()
-            for value in values
-        ] or [self.params]
+        return [self.params | values for values in ParameterGrid(self.grid)]
 
 
 TIME = {"time": "time"}
@@ -104,7 +102,11 @@ MODELS = {
     ),
     "Markov chain": Model(MarkovChain, in_time=True),
     "EASE": Model(EASERecommender, grid={"l2": [100.0, 300.0, 1000.0]}),
-    "ridge": Model(NextItemRidge, in_time=True),
+    "ridge": Model(
+        NextItemRidge,
+        grid={"decay": [1.0, 2.0, 5.0, 10.0, 20.0], "l2": [30.0, 100.0, 300.0, 1000.0]},
+        in_time=True,
+    ),
     OURS: Model(TwoTowerRecommender, takes_shown=True),
     IN_TIME: Model(TwoTowerRecommender, TIME, in_time=True, takes_shown=True),
 }
@@ -161,6 +163,7 @@ class Run:
 
     def _measure(self, name, model):
         params, seeds = choose(model, self.events.tuning), [{}]
+        searched = _searched(model, params)
         if name.startswith(OURS):
             seeds = [{"random_state": seed} for seed in range(self.arguments.seeds)]
             epochs = self.arguments.max_epochs
@@ -170,7 +173,7 @@ class Run:
             recommender, watch = fitted(model, params | seed, self.events.train)
             figures, _ = judge(recommender, self.events.test[PAIR])
             by_seed.append(pd.DataFrame(figures))
-            row = {"system": name, "params": _plain(params | seed)}
+            row = {"system": name, "params": _plain(params | seed)} | searched
             row |= {"fit_s": watch.seconds, "fit_cpu_s": watch.cpu_seconds}
             self.rows.append(row | _choices(recommender) | summary(by_seed[-1]))
         self.figures[name] = sum(by_seed) / len(by_seed)
@@ -206,6 +209,16 @@ class Run:
             "next_trials", [*written, *(at | row | machine() for row in found)]
         )
         return [*tried, *found]
+
+
+def _searched(model, params):
+    """Return how many candidates there were, and which chosen values are at an end."""
+    if not model.grid:
+        return {}
+    return {
+        "trials": len(model.candidates()),
+        "at_the_edge": at_the_edge(model.grid, params),
+    }
 
 
 def _choices(recommender):

@@ -122,3 +122,20 @@ def test_the_cheapest_of_nearly_the_best():
 )
 def test_rows_of_short_searches_and_of_edges_are_not_shown(row, settled):
     assert _search.is_settled(row) is settled
+
+
+def test_a_grid_is_searched_whole_and_says_what_is_at_an_end():
+    import bench_next
+
+    grid = {"decay": [1.0, 2.0, 5.0], "l2": [3.0, 4.0]}
+    model = bench_next.Model(object, {"n_last": 9}, grid)
+    known = [
+        tuple(params[key] for key in ("n_last", *grid)) for params in model.candidates()
+    ]
+    assert sorted(known) == [(9, d, w) for d in grid["decay"] for w in grid["l2"]]
+    inside, outside = ({"n_last": 9, "decay": d, "l2": 3.0} for d in (2.0, 5.0))
+    searched = [bench_next._searched(model, params) for params in (inside, outside)]
+    assert [row["trials"] for row in searched] == [6, 6]
+    assert [row["at_the_edge"] for row in searched] == [["l2"], ["decay", "l2"]]
+    assert bench_next._searched(bench_next.Model(object), {}) == {}
+    assert bench_next.Model(object, {"n_last": 9}).candidates() == [{"n_last": 9}]
