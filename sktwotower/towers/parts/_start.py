@@ -42,7 +42,8 @@ def start_weights(kind, plan, training, spectrum):
     recipe, events = plan.recipe, plan.events
     owned = _columns_of_process(plan.divisions)
     part = _random_part(kind, recipe, events, owned)
-    part.divisions = plan.divisions
+    if plan.divisions is not None:
+        part.divisions = plan.divisions
     if part.context is not None:
         n_steps = recipe.max_epochs * training.n_batches(recipe.batch_size)
         part.context.scale = scale_of(n_steps)
