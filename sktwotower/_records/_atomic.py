@@ -23,9 +23,12 @@ def replaced_file(path):
     It has a unique temporary name in the same folder. If the block or the disk fails,
     it is removed, and the old file is unchanged. What writers of the same file have
     left that were killed is removed, too. Raise ``FileExistsError`` if a folder or a
-    device has the name.
+    device has the name, and ``FileNotFoundError`` if there is no such folder.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        remedy = "Create it, or choose another path."
+        raise FileNotFoundError(f"The folder of {path} does not exist. {remedy}")
     if os.path.lexists(path) and not (path.is_file() or path.is_symlink()):
         raise FileExistsError(f"{path} is not a file, so that it is not replaced.")
     if fcntl is not None:

@@ -81,3 +81,12 @@ def test_without_the_library_of_locks(path, monkeypatch):
     left = left_of(path)
     write(path)
     assert names(path) == {left.name} and path.read_bytes() == b"new"
+
+
+def test_a_missing_folder_is_named_as_it_was_given(tmp_path):
+    path = tmp_path / "none" / "model.sktt"
+    with pytest.raises(FileNotFoundError, match="does not exist. Create it") as caught:
+        with replaced_file(path):
+            pass
+    assert str(path) in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
