@@ -66,6 +66,7 @@ CHANGES = {
     "weights averaged over the last 40 %": {"average_from": 0.6},
     "users count alike": {"user_power": 0.0},
     "a user of n events counts n ** 0.75": {"user_power": 0.75},
+    "a user of n events counts n ** 0.5": {"user_power": 0.5},
     "optimizer adamw": {"optimizer": "adamw", "lr": 0.005},
     "optimizer adagrad": {"optimizer": "adagrad", "lr": 0.05},
     "id_dropout 0": {"id_dropout": 0.0},
