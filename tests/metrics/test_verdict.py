@@ -78,7 +78,7 @@ def made():
 @pytest.mark.parametrize(
     ("change", "lacking"),
     [
-        (lambda r: r.drop(index="all"), "'all'"),
+        (lambda r: r.drop(index="all", level="group"), "'all'"),
         (
             lambda r: r.drop(index=("all", "FixedRanking")),
             "'its model in the first row'",
