@@ -37,7 +37,7 @@ for left, top in ((0, free), (1, ruled)):
     ax.barh(top["rank"], 0.96, left=left - 0.48)
     for row in top.itertuples():
         text = f"{row.description.capitalize()}\n£{row.price:.2f}"
-        ax.text(left - 0.45, row.rank, text, va="center", color="white", size="small")
+        ax.text(left - 0.45, row.rank, text, va="center", color="black", size="small")
 ax.invert_yaxis()
 ax.spines[:].set_visible(False)
 ax.set(
