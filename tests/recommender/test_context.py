@@ -27,18 +27,18 @@ CASES = [
     {"history": None},
     {"history": "pooled", "second_share": 0.3},
     TIMED | {"second_share": 0.3},
-    {"normalize": False},
+    {"normalize": False, "lr": 0.05, "max_epochs": 20},
     TIMED | {"candidate_sampling": "mixed"},
     {"history": "pooled", "candidate_sampling": "in_batch"},
     {"hidden_layer_sizes": (16,)},
-    {"optimizer": "adagrad", "lr": 0.1},
+    {"optimizer": "adagrad", "lr": 0.2},
     {"context": ["slot", "device", "time"], "time": "time", "history": "recent"},
 ]
 
 
 @pytest.mark.parametrize("params", first_fast(CASES))
 def test_slot_and_device_decide_on_items(params):
-    model = asking(**{"lr": 0.05, "batch_size": 32, "max_epochs": 20} | params).fit(X)
+    model = asking(**{"lr": 0.1, "batch_size": 32, "max_epochs": 10} | params).fit(X)
     assert share_found(model, REQUESTS, BLOCKS) > 0.7
     assert share_found(model, REQUESTS[["user"]], BLOCKS) < 0.3
     assert share_found(model, REQUESTS["user"].to_list(), BLOCKS) < 0.3

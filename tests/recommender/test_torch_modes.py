@@ -67,7 +67,9 @@ def answers(events, **params):
     if "time" in params:
         more["when"] = len(events)
     found = []
-    for _ in range(2):
+    for learns_more in (False, True):
+        if learns_more:
+            model.partial_fit(more)
         found += [
             model.recommend(["u00", "u11"]),
             model.recommend(["stranger"], history={"stranger": ["i00", "i03"]}),
@@ -79,7 +81,6 @@ def answers(events, **params):
             model.item_embeddings_,
             retrieval_report(model, more, k=2),
         ]
-        model.partial_fit(more)
     return found
 
 
