@@ -14,21 +14,21 @@ from sktwotower.towers.parts import _start
 
 DEFAULTS, WITH_PROFILE = "defaults", "defaults and a quarter of the content profile"
 AT_RANDOM = {"MIN_WIDTH": np.inf}
+HIDDEN = "iterator_train__feature_dropout"
 # What is set in the module of the weights to start from, and parameters of ours.
 CHANGES = {
     DEFAULTS: ({}, {}),
     "words start near zero": (AT_RANDOM, {}),
-    "steps of words a third as long": ({"SHARED_COLUMN_RATE": 0.03}, {}),
-    "steps of words three times as long": ({"SHARED_COLUMN_RATE": 0.3}, {}),
+    "steps of words 0.01 times as long": ({"SHARED_COLUMN_RATE": 0.01}, {}),
+    "steps of words 0.03 times as long": ({"SHARED_COLUMN_RATE": 0.03}, {}),
+    "steps of words 0.1 times as long": ({"SHARED_COLUMN_RATE": 0.1}, {}),
+    "steps of words 0.3 times as long": ({"SHARED_COLUMN_RATE": 0.3}, {}),
     "steps of words as long as others": ({"SHARED_COLUMN_RATE": 1.0}, {}),
     "embedding_dim 512": ({}, {"embedding_dim": 512}),
     "embedding_dim 512, words start near zero": (AT_RANDOM, {"embedding_dim": 512}),
     "max_epochs 60": ({}, {"max_epochs": 60}),
     "id_dropout 0.8": ({}, {"id_dropout": 0.8}),
-    "fewer words hidden": (
-        {},
-        {"net_params": {"iterator_train__feature_dropout": 0.2}},
-    ),
+    "feature_dropout 0.2": ({}, {"net_params": {HIDDEN: 0.2}}),
 }
 # Changes whose differences are small next to those of seeds.
 WITH_SEEDS = DEFAULTS, "words start near zero"
