@@ -18,7 +18,9 @@ place. Lines may end anywhere in a sentence. One that is not found is an error::
 
 A table follows a comment with one line for each of its rows and one for its columns. A
 ``-`` leaves a cell as it is; ``best=row`` (or ``best=column``) prints the highest in
-bold, after rounding, and with ``level=yes`` all that is level with it (below)::
+bold, after rounding, and with ``level=yes`` all that is level with it (below). With
+``least=3``, a line with fewer figures has none in bold. A column with ``bold=no`` has
+none::
 
     <!-- figures best=row
     columns: - | system=EASE | system=TwoTowerRecommender
@@ -89,7 +91,7 @@ TABLE = re.compile(
 ORIGINS = re.compile(
     r"(<!-- (origins) -->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)*)", re.DOTALL
 )
-AS_IS = re.compile(r"\b(unit|digits|words)=")
+AS_IS = re.compile(r"\b(unit|digits|words|bold)=")
 
 
 def in_bold(group, specs, level_too, results):
@@ -115,6 +117,7 @@ def filled_table(head, cells, results):
     lines = [line.strip() for line in head.strip().splitlines()]
     bold = parsed(lines.pop(0)) if lines[0].startswith("best=") else {}
     best, level_too = bold.get("best"), bold.get("level") == "yes"
+    least = int(bold.get("least", 1))
     columns = [c.strip() for c in lines[0].removeprefix("columns:").split("|")]
     specs = [line.removeprefix("row:").strip() for line in lines[1:]]
     if len(specs) != len(cells) or any(len(row) != len(columns) for row in cells):
@@ -134,6 +137,8 @@ def filled_table(head, cells, results):
         cells[i][j] = " / ".join(cell)
     for line in {at[best == "column"] for at in compared} if best else ():
         places = [at for at in compared if at[best == "column"] == line]
+        if sum(bool(compared[at]) for at in places) < least:
+            continue
         group, specs = zip(*((compared[at], asked[at]) for at in places), strict=True)
         texts = in_bold(group, specs, level_too, results)
         for (i, j), text in zip(places, texts, strict=True):

@@ -83,6 +83,23 @@ def test_both_figures_of_the_best_are_one_bold_text(results):
     assert "| **.420 / .420** | |" in fill.filled(spec, results)[0]
 
 
+@pytest.mark.parametrize(
+    ("options", "source", "is_bold"),
+    [
+        ("best=row; least=2", "system=EASE", True),
+        ("best=row; least=3", "system=EASE", False),
+        ("best=row", "system=EASE; bold=no", False),
+    ],
+)
+def test_a_line_without_rivals_or_with_few_users_has_no_bold(
+    results, options, source, is_bold
+):
+    spec = TABLE.replace("best=row", options).replace("system=EASE", source)
+    text, _ = fill.filled(spec.replace("recall / ndcg", "ndcg"), results)
+    assert ("| made | **.420** | |" in text) is is_bold
+    assert ("**" in text) is (is_bold or "bold=no" in source)
+
+
 def sentence(text, *sources):
     return {"text": text, "from": list(sources)}
 
