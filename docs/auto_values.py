@@ -64,8 +64,8 @@ def share_of_filter():
     return (
         "without times it grows with the mean number of events per user and per item. "
         f"It is {figures}. It is 0 below {MIN_SVD_EVENTS:,} events and with "
-        f"`embedding_dim` below {_filter.MIN_LENGTH}. It is 0 with at most {2 * _auto.WIDTH} users "
-        "or items, too. With `time`: the table above"
+        f"`embedding_dim` below {_filter.MIN_LENGTH}. It is 0 with at most "
+        f"{2 * _auto.WIDTH} users or items, too. With `time`: the table above"
     )
 
 
