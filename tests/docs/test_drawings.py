@@ -19,6 +19,7 @@ SIZES = {"narrow": (400 - MARGINS, 11), "_static": (BREAK - MARGINS, 9.5)}
 GROUNDS = {"light": ["#ffffff"], "dark": ["#0d1117", "#14181e"]}
 DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{ (.*?\}) \}")
 RULE = re.compile(r"([^{}]+)\{([^}]*)\}")
+VALUE = re.compile(r"([\w-]+): *([^;]+?) *(?:;|$)")
 STEP = re.compile(r"([MmLlHhVvAaZz])([^A-Za-z]*)")
 PICTURE = re.compile(r"<picture>.*?</picture>", re.DOTALL)
 
@@ -36,9 +37,10 @@ class Drawing:
         style = "".join(e.text for e in self.root.iter() if e.tag.endswith("style"))
         rules = RULE.findall(DARK.sub("", style))
         dark = [rule for block in DARK.findall(style) for rule in RULE.findall(block)]
-        self.rules = {"light": rules, "dark": rules + dark}
+        self.rules = {"light": read(rules), "dark": read(rules + dark)}
         self.width = float(self.root.get("viewBox").split()[2])
         self.parents = {e: parent for parent in self.root.iter() for e in parent}
+        self.boxes = {e: box(e) for e in self.root.iter()}
         self.texts = [e for e in self.root.iter() if e.tag.endswith("}text")]
 
     def value(self, element, name, theme="light"):
@@ -46,10 +48,8 @@ class Drawing:
         while element is not None:
             names = [f".{each}" for each in element.get("class", "").split()]
             names.append(element.tag.partition("}")[2])
-            for selectors, body in reversed(self.rules[theme]):
-                known = dict(re.findall(r"([\w-]+): *([^;]+?) *(?:;|$)", body))
-                chosen = {each.strip() for each in selectors.split(",")}
-                if name in known and chosen & set(names):
+            for selectors, known in self.rules[theme]:
+                if name in known and not selectors.isdisjoint(names):
                     return known[name]
             if element.get(name):
                 return element.get(name)
@@ -64,11 +64,19 @@ class Drawing:
         for element in self.root.iter():
             if element is text:
                 break
-            left, top, right, bottom = box(element)
-            fill = self.value(element, "fill", theme)
-            if left < x < right and top < y < bottom and fill != "none":
-                found = [fill]
+            left, top, right, bottom = self.boxes[element]
+            if left < x < right and top < y < bottom:
+                fill = self.value(element, "fill", theme)
+                found = found if fill == "none" else [fill]
         return found
+
+
+def read(rules):
+    """Return the selectors and the properties of rules, the last one first."""
+    return [
+        ({each.strip() for each in selectors.split(",")}, dict(VALUE.findall(body)))
+        for selectors, body in reversed(rules)
+    ]
 
 
 def box(element):
