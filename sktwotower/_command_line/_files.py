@@ -22,7 +22,11 @@ from ._steps import step
 NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?"
 DATE = r"\d{4}-\d\d-\d\d([T ].*)?"
 # Names of times, such as timestamp, ts, created_at, InvoiceDate, but not candidate.
-TIME_NAME = r"(?i:time)|(?<![A-Za-z])(?i:date|ts|at)(?![a-z])|[a-z](Date|At)(?![a-z])"
+TIME_NAME = (
+    r"(?i:time)|(?<![A-Za-z])((?i:date|ts)(?![a-z])|(?i:at)$)|[a-z](Date|At)(?![a-z])"
+)
+# Columns that no ids are in: numbers of rows, and dates in any form.
+NO_IDS = r"Unnamed: .*|(?i:date|time|datetime|timestamp)"
 # Dates that are not those of events.
 OTHER_DATE = r"(?i)birth|born|dob|expir|release"
 # Dates with a year of four digits; seconds from 1985 to 2128, or thousandths and so on.
@@ -152,10 +156,11 @@ def are_times(values, name) -> bool:
 def are_of_events(events, column, ids) -> bool:
     """Return whether dates differ for the same user and for the same item, ``ids``.
 
-    Those of birth and of release do not.
+    Those of birth and of release do not. Those of what few events have are others, too.
     """
-    numbers = (events.groupby(one)[column].nunique().mean() for one in ids)
-    return not re.search(OTHER_DATE, column) and min(numbers) > 1.05
+    if re.search(OTHER_DATE, column) or events[column].isna().mean() > 0.1:
+        return False
+    return min(events.groupby(one)[column].nunique().mean() for one in ids) > 1.05
 
 
 def read_times(times, column, form=None) -> pd.Series:

@@ -6,6 +6,7 @@ Output: events, their side tables, and how to hold some of them out.
 
 import glob
 import os
+import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,8 @@ def own_task(args) -> Task:
     items = files.read_side_table(args.items, args.item, "--items")
     for option, column in own_columns(args, () if items is None else items):
         files.check_column(events, column, option, path)
+    if files.are_times(events[args.user], ""):
+        raise ValueError(f"--user: {args.user!r} holds dates. Name a column of users.")
     if on_disk:
         return disk_task(args, users, items)
     if args.time is None and not args.in_order:
@@ -183,10 +186,11 @@ def own_task(args) -> Task:
 def choose_ids(args, columns, dates) -> None:
     """Take the first columns without another option as --user and --item; print them.
 
-    Not those of ``dates``. A column without a name holds the numbers of rows.
+    Not those of ``dates``, and not those whose names say that they have no ids.
     """
     taken = {column for _, column in own_columns(args)}.union(dates)
-    free = (c for c in columns if c not in taken and not c.startswith("Unnamed: "))
+    taken |= {c for c in columns if re.fullmatch(files.NO_IDS, c)}
+    free = (column for column in columns if column not in taken)
     if None in (args.user, args.item):
         given = args.user, args.item
         args.user, args.item = (next(free, "") if c is None else c for c in given)

@@ -24,6 +24,7 @@ from sktwotower._command_line._tasks import own_task
         ("createdAt", True),
         ("candidate", False),
         ("cats", False),
+        ("customer_at_shop", False),
         ("format", False),
         ("rating", False),
         ("birth_date", False),
@@ -74,6 +75,7 @@ def plays():
     columns |= {"birth_date": columns["when"], "joined": columns["born"]}
     columns["shown"] = day - item
     text = {name: np.datetime_as_string(dates) for name, dates in columns.items()}
+    text["returned"] = np.where(minute < 70, None, text["when"])
     return pd.DataFrame({"who": user, "what": item, "minute": minute} | text)
 
 
@@ -85,6 +87,7 @@ def plays():
         ("born", False),
         ("joined", False),  # one value for each user
         ("shown", False),  # one for each item
+        ("returned", False),  # of half of the events
         ("who", False),
     ],
 )
@@ -125,6 +128,20 @@ def test_without_a_time_rows_are_in_order(plays, tmp_path, capsys):
     assert task.time is None and task.events["who"].tolist() == plays["who"].tolist()
     assert "Without --time COL, rows are taken as in order of time." in said
     assert "A column of times" not in said
+
+
+@pytest.mark.parametrize("day", ["20240105", "5/1/24", "January 5, 2024"])
+def test_dates_in_any_form_are_no_users(plays, tmp_path, capsys, day):
+    assert not are_times(pd.Series([day]), "Date")
+    plays.insert(0, "Date", day)
+    task = task_of(tmp_path, plays[["Date", "who", "what"]])
+    assert (task.user, task.item, task.time) == ("who", "what", None)
+    assert "Without --time Date, rows" in capsys.readouterr().out
+
+
+def test_users_that_are_dates_are_an_error(plays, tmp_path):
+    with pytest.raises(ValueError, match="--user: 'when' holds dates. Name a column"):
+        task_of(tmp_path, plays, "--user", "when")
 
 
 def test_a_time_that_is_not_sure_is_named(plays, tmp_path, capsys):
