@@ -1,7 +1,8 @@
 """Scenes with several processes: run as ``python -m tests.recommender.processes``.
 
-Everything is imported once; then each scene forks its processes. What a process returns
-is in ``scene-size-rank.npz`` of the folder that is given. With a number of places after
+Everything is imported once; then processes are forked. They play one scene after the
+other, each as a new group; where one of them dies, only one. What a process returns is
+in ``scene-size-rank.npz`` of the folder that is given. With a number of places after
 the folder, a fit is killed at so many places instead, and goes on.
 """
 

@@ -131,8 +131,8 @@ def with_shown(X):
 )
 def test_impressions_in_contexts_do_no_harm(history, weight):
     X, y = with_shown(planted())
-    model = asking(lr=0.05, batch_size=32, impression_weight=weight, **history)
-    model.fit(X, y)
+    params = {"lr": 0.1, "batch_size": 32, "max_epochs": 15}
+    model = asking(**params, impression_weight=weight, **history).fit(X, y)
     assert share_found(model, *requests_of(X)) > 0.7
 
 
