@@ -20,7 +20,6 @@ CHANGES = {
     DEFAULTS: ({}, {}),
     "words start near zero": (AT_RANDOM, {}),
     "steps of words 0.01 times as long": ({"SHARED_COLUMN_RATE": 0.01}, {}),
-    "steps of words 0.03 times as long": ({"SHARED_COLUMN_RATE": 0.03}, {}),
     "steps of words 0.1 times as long": ({"SHARED_COLUMN_RATE": 0.1}, {}),
     "steps of words 0.3 times as long": ({"SHARED_COLUMN_RATE": 0.3}, {}),
     "steps of words as long as others": ({"SHARED_COLUMN_RATE": 1.0}, {}),

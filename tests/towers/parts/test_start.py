@@ -162,7 +162,7 @@ def test_shared_columns_start_from_singular_vectors_turned_to_those_of_ids(
         gained = (layer.weight.detach() - old).numpy()
         np.testing.assert_allclose(gained[9:], expected, atol=1e-5)
         assert not gained[:9].any()
-        np.testing.assert_allclose(layer.weight.rates, 9 * [1] + 5 * [0.1])
+        np.testing.assert_allclose(layer.weight.rates, 9 * [1] + 5 * [0.03])
 
 
 @pytest.mark.parametrize(
