@@ -104,7 +104,7 @@ FAMILIES = {
     "sktwotower": Family("o", 6.5, "#ee7b5b", "#c2604f", [OURS]),
     "sktwotower with time=": Family("o", 8, "#cf222e", "#ff8f87", [IN_TIME]),
 }
-NAMES = {"popularity": "best sellers", "recent popularity": "best sellers of late"}
+NAMES = {"popularity": "best sellers", "recent popularity": "recent best sellers"}
 NEVER_TUNED = ("popularity", OURS, IN_TIME)
 
 
