@@ -165,7 +165,7 @@ def _start_shared(part, training, vectors, owned):
     slowly. Nothing is done unless the features say much, and few events teach each.
     """
     rows, width = training.item_rows, vectors.shape[1]
-    is_shared = ~id_columns(rows)
+    is_shared = have_entries(rows, axis=0) & ~id_columns(rows)
     if not MIN_WIDTH <= width < is_shared.sum():
         return
     shared = sparse.csr_matrix(rows[:, np.flatnonzero(is_shared)])

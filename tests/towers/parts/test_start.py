@@ -136,11 +136,14 @@ def part_of(own, past):
 
 @pytest.fixture
 def described_items(monkeypatch):
-    """Return the training set of 40 events of nine items, and their five features."""
+    """Return the training set of 40 events of nine items, and their five features.
+
+    Twenty columns more are empty, as those of words that no title has.
+    """
     monkeypatch.setattr(_start, "MIN_WIDTH", 2)
     rng = np.random.default_rng(0)
     described = rng.normal(size=(9, 5)) * (rng.random((9, 5)) < 0.7)
-    rows = sparse.csr_matrix(np.hstack([np.eye(9), described]))
+    rows = sparse.csr_matrix(np.hstack([np.eye(9), described, np.zeros((9, 20))]))
     chosen = sparse.csr_matrix(rng.random((10, 9)) < 0.5, dtype=np.float32)
     return TrainingSet(sparse.csr_matrix((10, 0)), rows, chosen), described
 
@@ -154,15 +157,15 @@ def test_shared_columns_start_from_singular_vectors_turned_to_those_of_ids(
     angle = np.deg2rad(40)
     turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     weights = right[:2].T @ turn
-    layers = [SparseLinear(14, 2) for _ in range(2)]
+    layers = [SparseLinear(34, 2) for _ in range(2)]
     before = [layer.weight.detach().clone() for layer in layers]
     _start._start_shared(part_of(*layers), training, described @ weights, slice(None))
     expected = weights / np.linalg.norm(described @ weights, axis=1).mean()
     for layer, old in zip(layers, before, strict=True):
         gained = (layer.weight.detach() - old).numpy()
-        np.testing.assert_allclose(gained[9:], expected, atol=1e-5)
-        assert not gained[:9].any()
-        np.testing.assert_allclose(layer.weight.rates, 9 * [1] + 5 * [0.03])
+        np.testing.assert_allclose(gained[9:14], expected, atol=1e-5)
+        assert not gained[:9].any() and not gained[14:].any()
+        np.testing.assert_allclose(layer.weight.rates, 9 * [1] + 5 * [0.03] + 20 * [1])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ def test_shared_columns_start_at_random(
     monkeypatch.setattr(_start, "FEW_EVENTS", n_events)
     monkeypatch.setattr(_start, "features_worth", lambda *args: worth)
     training, described = described_items
-    layer = SparseLinear(14, width)
+    layer = SparseLinear(34, width)
     before = layer.weight.detach().clone()
     part, vectors = part_of(layer, layer), described[:, :width]
     _start._start_shared(part, training, vectors, slice(None))
