@@ -431,6 +431,7 @@ def test_missing_file_is_named(tmp_path, capsys):
         ([*OWN, "--recommendations", "./x.csv"], "x.csv is to be read, too"),
         (["--recommendations", "a.csv", "--items", "a.csv"], "a.csv is to be read"),
         (["--items", "x.csv"], "need a --data file"),
+        (["--time", "none"], "need a --data file"),
         ([*OWN[:4], "--item", "u"], "--user and --item name the same column, 'u'"),
         ([*OWN, "--time", "i"], "--item and --time name the same column, 'i'"),
         (["--time-format", "%Y"], "need a --data file"),

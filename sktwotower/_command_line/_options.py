@@ -98,7 +98,8 @@ def parse(arguments) -> argparse.Namespace:
         read = [path for path in (args.data, args.users, args.items) if path]
         if top.resolve() in [Path(path).resolve() for path in read]:
             parser.error(f"--recommendations: {top} is to be read, too")
-    if args.data is None and any([*named, args.time_format, args.users, args.items]):
+    others = args.in_order, args.time_format, args.users, args.items
+    if args.data is None and any([*named, *others]):
         parser.error("options of your own data need a --data file, which is missing")
     if args.time is None and args.time_format is not None:
         parser.error("--time-format is the format of --time, which is missing")
