@@ -77,7 +77,7 @@ def _read_text(path):
     """Read a file of text, all cells as text: ids such as 00141 keep their zeros."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     with opened(path, "rt", encoding="utf-8", newline="") as file:
-        header = file.readline()
+        header = next((line for line in file if line.strip()), "")
     separator = max(",;\t|", key=header.count)
     how = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""]}
     table = pd.read_csv(path, **how)

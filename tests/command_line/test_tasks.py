@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sktwotower._command_line._files import read_table
 from sktwotower._command_line._options import parse
 from sktwotower._command_line._tasks import Task, is_sorted, own_task
 
@@ -171,6 +172,12 @@ def test_text_that_gzip_compressed(tmp_path):
     path = tmp_path / "plays.tsv.gz"
     path.write_bytes(gzip.compress(TABLE.to_csv(index=False, sep="\t").encode()))
     assert own_task(parse(["--data", str(path)])).events["what"].tolist() == list("aba")
+
+
+def test_names_below_an_empty_line(tmp_path):
+    path = tmp_path / "plays.csv"
+    path.write_bytes(b"\nwho;what;score.1\na;x;1\nb;y;2\n")
+    assert list(read_table(path)) == ["who", "what", "score.1"]
 
 
 @pytest.mark.parametrize(
