@@ -160,7 +160,8 @@ class RowwiseAdam(torch.optim.Optimizer):
         root = (second / (1 - beta**steps)).sqrt_() + group["eps"]
         rate = -TABLE_RATE * group["lr"]
         if hasattr(table, "rates"):
-            rate = rate * table.rates.to(root)[slice(None) if rows is None else rows]
+            table.rates = table.rates.to(root)  # a copy only in the first step
+            rate = rate * table.rates[slice(None) if rows is None else rows]
         factor = torch.where(touched, rate / root, 0.0)[:, None]
         shrink = touched.to(table.dtype)[:, None]
         shrink = shrink * (group["lr"] * group["weight_decay"])

@@ -36,13 +36,14 @@ def test_two_steps_of_a_table_by_hand(sparse):
 @pytest.mark.parametrize("sparse", [False, True])
 def test_rows_may_have_slower_steps(sparse):
     table = torch.nn.Parameter(torch.ones(3, 2))
-    table.rates = torch.tensor([1.0, 0.1, 0.0])
+    table.rates = torch.tensor([1.0, 0.1, 0.0], dtype=torch.float64)
     optimizer = RowwiseAdam([table], lr=0.1, weight_decay=0.0, rowwise=True)
     gradient = torch.ones(3, 2)
     table.grad = gradient.to_sparse(1) if sparse else gradient
     optimizer.step()
     expected = torch.tensor([[0.6, 0.6], [0.96, 0.96], [1.0, 1.0]])
     torch.testing.assert_close(table.detach(), expected)
+    assert table.rates.dtype == torch.float32  # further steps copy none of them
 
 
 def test_rows_without_gradient_keep_their_state():
