@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,12 +75,16 @@ def test_the_page_stands_alone_and_is_readable_in_the_dark(parts, tmp_path):
     model, task, train, test = parts
     report = retrieval_report(model, test)
     report.attrs["split"] = "Held out: 9 <events>."
-    page = _written.page(*parts, report, b"picture")
+    task = replace(task, caution="Held out at random.")
+    page = _written.page(model, task, train, test, report, b"picture")
     assert page.startswith("<!DOCTYPE html>") and page.rstrip().endswith("</html>")
     assert "<title>Recommendations for &lt;plays&gt;</title>" in page
     assert "$" not in page and "http" not in page and "<script" not in page
     assert page.count("9 &lt;events&gt;") == 1 and "Also left out: nothing." in page
-    assert page.index(str(report.verdict())) < page.index("<section>")
+    # the caution, the verdict, the cards
+    said = [task.caution, str(report.verdict()), "<section>"]
+    places = [page.index(text) for text in said]
+    assert places == sorted(places) and page.count(task.caution) == 1
     assert "@media (prefers-color-scheme: dark)" in page
     assert 'alt="recall of all models"' in page
     assert "<img" not in _written.page(*parts, report, None)

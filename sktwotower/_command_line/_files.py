@@ -14,7 +14,7 @@ import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 from pandas.tseries.api import guess_datetime_format
 
-from sktwotower._tables._messages import did_you_mean
+from sktwotower._tables._messages import did_you_mean, format_ids
 
 from ._steps import step
 
@@ -35,6 +35,9 @@ EVENT_DATE = (
     r"|\d\d?[-/. ](\d\d?|[A-Za-z]{3})[-/. ](19|20)\d\d)([T ,].*)?"
 )
 UNIX_TIME = r"([5-9]\d{8}|[1-4]\d{9})(\d{3}){0,3}(\.\d+)?"
+# Names of columns of ids, such as user_id, CustomerID, item and StockCode.
+USER_NAME = r"(?i)(user|customer|client|member|listener|reader|viewer)[ _]?(id)?"
+ITEM_NAME = r"(?i)(item|product|stock|article|movie|artist|track|book)[ _]?(id|code)?"
 AS_TEXT = "A spreadsheet program saves a sheet as 'CSV UTF-8'."
 # What programs write for a number or a date that is missing; among text it is text.
 GAPS = "NA", "N/A", "#N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"
@@ -128,11 +131,19 @@ def of_one_type(ids, table, column) -> tuple:
 
     A catalog may hold a code such as POST that no event has. ``table`` may be None.
     """
-    if table is None:
-        return ids, table
-    if is_numeric_dtype(ids.dtype) and is_numeric_dtype(table[column].dtype):
+    if table is None or (is_numeric_dtype(ids) and is_numeric_dtype(table[column])):
         return ids, table
     return ids.astype(str), table.assign(**{column: table[column].astype(str)})
+
+
+def check_ids(ids, table, option):
+    """Raise ``ValueError`` if a side table, which may be None, lacks ids of events."""
+    missing = [] if table is None else ids[~ids.isin(table[ids.name])].unique()
+    if len(missing):
+        lacks = f"{len(missing):,} ids of {ids.name!r}: {format_ids(missing)}"
+        raise ValueError(
+            f"{option} lacks {lacks}. Add a row for each; it may be empty."
+        )
 
 
 def is_time_name(name) -> bool:
@@ -234,12 +245,12 @@ def read_side_table(path, column, option) -> pd.DataFrame | None:
 
 def read_feature(values) -> pd.Series:
     """Return text as numbers or dates if all of it is, and anything else as it is."""
-    if not all(isinstance(value, str) for value in values.dropna()):
+    text = values.dropna()
+    if text.empty or not all(isinstance(value, str) for value in text):
         return values
-    text = values.dropna().astype(str)
-    if len(text) and text.str.fullmatch(NUMBER).all():
+    if text.str.fullmatch(NUMBER).all():
         return pd.to_numeric(values)
-    if len(text) and text.str.fullmatch(DATE).all():
+    if text.str.fullmatch(DATE).all():
         dates = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
         return dates if dates.notna().sum() == len(text) else values
     return values

@@ -63,4 +63,6 @@ def fit_baselines(task, train, seconds=math.inf, seed=0) -> dict:
             warnings.simplefilter("ignore", UserWarning)  # that its ranker does not pay
             ranked.fit(train)
         baselines |= {RANKED: ranked} if ranked.blend_ else {}
+        if not ranked.blend_:
+            print(f"{RANKED}: no ranker helped, so it equals EASE.")
     return baselines

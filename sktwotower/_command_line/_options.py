@@ -26,8 +26,8 @@ ABOVE, BELOW = HELP.split("\n...\n")
 OUTPUT, SHOWN = Path("sktwotower_output"), "(default: %(default)s)"
 OF_OWN_DATA = [
     ("--data", None, None, "FILE", "CSV, TSV or Parquet file, or several: see below"),
-    ("--user", None, None, "COL", "column of the user id (default: the first)"),
-    ("--item", None, None, "COL", "column of the item id (default: the next one)"),
+    ("--user", None, None, "COL", "column of the user id (default: see above)"),
+    ("--item", None, None, "COL", "column of the item id (default: see above)"),
     ("--time", None, None, "COL", "column of the time, or none (default: see above)"),
     ("--time-format", None, None, "FORMAT", "of dates, as in pandas.to_datetime"),
     ("--context", names, (), "COL,...", "columns of the event that a request has, too"),

@@ -7,11 +7,9 @@ Output: text.
 from ._models import RANKED
 from ._steps import BOLD, GREEN, RED, YELLOW, styled
 
-# With fewer users, a recall of .1 has a standard error of more than .03.
-FEW_USERS = 100
 COLUMNS = ["recall@20", "ndcg@20", "coverage@20"]
 MORE_EVENTS = "Collect more events of users who return: best sellers suffice so far."
-COLOR_OF_VERDICT = {"ahead": GREEN, "level": YELLOW, "behind": RED}
+COLORS = {"ahead": GREEN, "level": YELLOW, "unclear": YELLOW, "behind": RED}
 
 
 def meaning(report) -> str:
@@ -30,11 +28,11 @@ def show_quality(model, report) -> None:
     sentence, verdict = meaning(report), report.verdict()
     note = report.attrs["best_sellers"]
     report = report.loc["all"]
-    n_users = int(report["users"].iloc[0])
-    sizes = f"{n_users:,} users"
+    sizes = f"{report['users'].iloc[0]:,.0f} users"
     if "requests" in report:
-        n_requests = int(report["requests"].iloc[0])
-        sizes += f" in {n_requests:,} requests, each with its context"
+        sizes += (
+            f" in {report['requests'].iloc[0]:,.0f} requests, each with its context"
+        )
     print(f"\nThe models are judged by the held-out events of {sizes}.")
     print(f"They rank {len(model.item_ids_):,} items, except what a user has chosen.\n")
     table = report[COLUMNS].rename_axis(None).to_string(float_format="{:.4f}".format)
@@ -47,22 +45,22 @@ def show_quality(model, report) -> None:
     if RANKED in report.index:
         call = f"TwoStageRecommender(EASERecommender(), time={model.time!r})"
         print(f"{RANKED} is {call}. It knows no new items.")
-    if n_users < FEW_USERS:
-        print("With so few users the figures are not reliable.")
     if verdict is not None:
-        print("\n" + styled(str(verdict), COLOR_OF_VERDICT[verdict.word]))
+        print("\n" + styled(str(verdict), COLORS[verdict.word]))
 
 
 def show_next_steps(args, task, report, losses) -> None:
     """Print what to try next with one's own events; ``losses``: of each epoch."""
     verdict, steps = report.verdict(), []
-    if task.time is None and not args.in_order:
-        steps.append("--time COL lets the model learn the order of events.")
+    if task.time is None and args.time_option and not args.in_order:
+        steps.append(f"{args.time_option} lets the model learn the order of events.")
     if task.items is None:
         steps.append("--items FILE adds words, categories and prices.")
     if verdict is not None and verdict.word != "ahead":
         if args.epochs is not None and still_falls(losses):
             steps.append(f"Leave out --epochs {args.epochs}, which may be too few.")
+        elif verdict.word == "unclear":
+            steps.append("Collect events of more users, for a clear result.")
         elif "popularity" in verdict.other:
             steps.append(MORE_EVENTS)
         else:

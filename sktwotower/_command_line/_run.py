@@ -5,6 +5,7 @@ Output: a printed report, and files.
 """
 
 import contextlib
+import functools
 import io
 import os
 import sys
@@ -13,7 +14,7 @@ import warnings
 from sktwotower.metrics import retrieval_report
 
 from . import _models, _options, _printed, _tasks, _written
-from ._steps import print_warning, step
+from ._steps import step
 
 
 def run(arguments, saved) -> None:
@@ -25,7 +26,9 @@ def run(arguments, saved) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # which may lack letters of names
         sys.stdout.reconfigure(errors="backslashreplace")
     with joined() as is_first, warnings.catch_warnings():
-        warnings.showwarning = print_warning
+        # a line for each text, as both fits may warn of the same
+        once = functools.cache(lambda line: print(line, file=sys.stderr))
+        warnings.showwarning = lambda message, *_, **__: once(f"\nWarning: {message}")
         fit_and_save(args, is_first, saved)
 
 
@@ -48,6 +51,7 @@ def fit_and_save(args, is_first, saved) -> None:
             report = retrieval_report(model, test, baselines=baselines)
         report.attrs["split"] = summary
         _printed.show_quality(model, report)
+        print(task.caution)
         losses = [epoch["train_loss"] for epoch in model.history_]
         _printed.show_next_steps(args, task, report, losses)
         picture = _written.draw(model, task, test, baselines)

@@ -46,11 +46,6 @@ def step(what):
     print(f"\r{what}: {seconds}" if _is_terminal() else f" {seconds}", flush=True)
 
 
-def print_warning(message, *_, **__):
-    """Print a warning as a line of its own, in place of ``warnings.showwarning``."""
-    print(f"\nWarning: {message}", file=sys.stderr)
-
-
 @contextmanager
 def stopped_by_signal(saved):
     """End the block with ``SystemExit`` at Ctrl-C, and print what was ``saved``.

@@ -16,6 +16,7 @@ import pandas as pd
 
 from sktwotower._tables._columns import codes_of_rows
 from sktwotower._tables._frames import as_frame
+from sktwotower._tables._messages import format_ids
 from sktwotower._tables._sources import opened
 from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit, TimeSplit
@@ -26,6 +27,7 @@ from ._options import own_columns
 # Codes among the shipped purchases that are not goods.
 NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
 ONE_EACH = " Each user has one event. Is --user the right column?"
+AT_RANDOM = "Rows were held out at random: do not trust small leads."
 FEW_COME_BACK = "Few users come back, or many items are new."
 # Held-out events of those on disk are read into memory: a fifth of all, or so many.
 MAX_TEST_ROWS = 1_000_000
@@ -48,6 +50,7 @@ class Task:
     context: list[str] = field(default_factory=list)  # columns that describe the event
     # of a user's items, which are shown; "": they have no order
     which: str = "the last "
+    caution: str = ""  # what to say next to the verdict
 
     def known(self) -> dict:
         """Return parameters of a splitter, so that held-out ids are known."""
@@ -124,9 +127,8 @@ class DiskTask(Task):
 
     def summary(self, train, test, how):
         """Return what there is to learn from, and what is held out."""
-        n_train = train.count_rows()
-        n_held_out = self.n_events - n_train
-        return _summary(f"{n_train:,} events on disk", how, n_held_out, len(test))
+        n = train.count_rows()
+        return _summary(f"{n:,} events on disk", how, self.n_events - n, len(test))
 
     def examples(self, model):
         """Return the events of some users as a table."""
@@ -176,28 +178,39 @@ def own_task(args) -> Task:
         files.check_column(events, column, option, path)
     if files.are_times(events[args.user], ""):
         raise ValueError(f"--user: {args.user!r} holds dates. Name a column of users.")
+    if not on_disk and args.time is None and not args.in_order:
+        choose_time(args, events, dates)
+    unused = events.columns.drop([c for _, c in own_columns(args)], errors="ignore")
+    if len(unused):
+        print(f"Columns not used: {format_ids(unused, 10)}.")
+    like_time = next(filter(files.is_time_name, unused), None)
+    args.time_option = like_time and shlex.join(["--time", like_time])
     if on_disk:
         return disk_task(args, users, items)
-    if args.time is None and not args.in_order:
-        choose_time(args, events, dates)
     return memory_task(args, events, users, items)
 
 
 def choose_ids(args, columns, dates) -> None:
-    """Take the first columns without another option as --user and --item; print them.
+    """Take columns without another option as --user and --item, and print them.
 
-    Not those of ``dates``, and not those whose names say that they have no ids.
+    They are those with a usual name, or else the first. Not those of ``dates``, and
+    not those whose names say that they have no ids.
     """
     taken = {column for _, column in own_columns(args)}.union(dates)
     taken |= {c for c in columns if re.fullmatch(files.NO_IDS, c)}
-    free = (column for column in columns if column not in taken)
+    free = [column for column in columns if column not in taken]
+
+    def usual(form):
+        return next(filter(re.compile(form).fullmatch, free), None)
+
     if None in (args.user, args.item):
-        given = args.user, args.item
-        args.user, args.item = (next(free, "") if c is None else c for c in given)
+        ids = args.user or usual(files.USER_NAME), args.item or usual(files.ITEM_NAME)
+        rest = (column for column in free if column not in ids)
+        args.user, args.item = (column or next(rest, "") for column in ids)
         if not args.item:
             raise ValueError(f"--data: {args.data} has no second column for --item.")
         taken = shlex.join(["--user", args.user, "--item", args.item])
-        print(f"The first columns are taken: {taken}.")
+        print(f"These columns are taken: {taken}.")
 
 
 def choose_time(args, events, dates) -> None:
@@ -213,7 +226,6 @@ def choose_time(args, events, dates) -> None:
 def memory_task(args, events, users, items) -> Task:
     """Return the events of one file; ``users`` and ``items``: side tables or None."""
     path, columns = Path(args.data), [args.user, args.item]
-    like_times = [*filter(files.is_time_name, events.columns.drop(columns)), "COL"]
     if args.time is not None:
         columns.append(args.time)
         times = files.read_times(events[args.time], args.time, args.time_format)
@@ -228,6 +240,8 @@ def memory_task(args, events, users, items) -> Task:
         ids = files.read_ids(events[column])
         events[column], sides[column] = files.of_one_type(ids, table, column)
     users, items = sides.values()
+    files.check_ids(events[args.user], users, "--users")
+    files.check_ids(events[args.item], items, "--items")
     names = None
     if args.item_name is not None:
         table = events if items is None or args.item_name not in items else items
@@ -246,14 +260,13 @@ def memory_task(args, events, users, items) -> Task:
     n_pairs = len(events.drop_duplicates(pair))
     print(f"{path}: {n_pairs:,} {what}{within if args.context else ''}.")
     others = {"users": users, "items": items, "names": names, "context": args.context}
-    if args.time is None and is_sorted(events, *pair):
-        print(
-            f"The rows of most users are sorted by {args.item}, not by time. So events "
-            f"are held out at random. If there are times, use --time {like_times[0]}."
-        )
-        events, others["which"] = events.sample(frac=1, random_state=args.seed), ""
-    elif args.time is None:
-        print(f"Without --time {like_times[0]}, rows are taken as in order of time.")
+    if args.time is None:
+        how, missed = "taken as in order of time", args.time_option or "times"
+        if is_sorted(events, *pair):
+            how = f"held out at random: those of most users are sorted by {args.item}"
+            events = events.sample(frac=1, random_state=args.seed)
+            others |= {"which": "", "caution": AT_RANDOM}
+        print(f"Without {missed}, rows are {how}.")
     title = path.stem.encode(errors="replace").decode()
     return Task(title, events.reset_index(drop=True), *pair, args.time, **others)
 

@@ -31,7 +31,7 @@ def write_recommendations(model, task, path, k) -> None:
             with replaced_file(path) as file:
                 (top.to_parquet if is_parquet else top.to_csv)(file, index=False)
     without = ", without context" if task.context else ""
-    print(f"Saved {path}: at most {k} recommendations for each user{without}.")
+    print(f"Saved {path}: at most {k} items of two towers for each user{without}.")
     if not is_parquet:
         warn_of_formulas(top)
 
@@ -79,7 +79,7 @@ def save_model(model, folder, saved) -> None:
     path = folder / "model.sktt"
     io.dump(model, path)
     saved.append(str(path))
-    print(f"\nSaved {path}: the model of all events, for sktwotower.io.load.")
+    print(f"\nSaved {path}: two towers of all events, for sktwotower.io.load.")
 
 
 def page(model, task, train, test, report, picture) -> str:
@@ -89,6 +89,7 @@ def page(model, task, train, test, report, picture) -> str:
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         title=escape(f"Recommendations for {task.title}"),
+        caution=task.caution,
         meaning=escape(meaning(report)),
         picture=image if picture else "",
         report=report._repr_html_(),

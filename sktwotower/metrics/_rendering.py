@@ -85,9 +85,12 @@ class Report(pd.DataFrame):
         Returns
         -------
         Verdict
-            A named tuple of 'word' ("ahead", "level" or "behind"), 'model', 'other',
-            'metric', 'difference', 'lower' and 'upper'; ``str()`` makes it a sentence.
-            None if there is no other model, or a single user.
+            A named tuple of 'word' ("ahead", "level", "unclear" or "behind"), 'model',
+            'other', 'metric', 'difference', 'lower', 'upper', 'higher' and 'n_users';
+            ``str()`` makes it text. It is "unclear" if the users are too few to tell:
+            the interval covers zero and is wider than a fifth of the figure. 'higher'
+            are the names of all models with a higher figure. None if there is no other
+            model, or a single user.
 
         Raises
         ------

@@ -108,9 +108,9 @@ def retrieval_report(
         the report shows it. It prints, and shows in a notebook, with 95 % intervals
         (1.96 standard errors). Its method ``verdict()`` returns whether `estimator` is
         "ahead" of the other models, "level" or "behind", by 'ndcg@k' of the largest k,
-        beyond the 95 % interval of the difference. It is of pandas; its method
-        ``to_frame()`` returns a table with the columns 'group' and 'model' in the
-        library of X, such as polars.
+        beyond the 95 % interval of the difference, or "unclear" with too few users. It
+        is of pandas; its method ``to_frame()`` returns a table with the columns 'group'
+        and 'model' in the library of X, such as polars.
         With `lists` the shape is (n_groups * n_models, 4 * n_k + 12): 'roc_auc',
         'ndcg@k' per k and 'mrr', each with 'roc_auc se' (lists of one user count as one
         cluster), 'roc_auc diff' (list by list) and 'roc_auc diff se'; then the numbers
@@ -276,9 +276,9 @@ def _best_sellers(ranking, recent, k, name, own):
     if not found >= recall - error:
         return ""
     return (
-        "Best sellers of the last 30 days, the same for everybody, are as good as "
-        f"{name}, within its standard error of {number(error)}: recall@{k} "
-        f"{number(found)} against {number(recall)}."
+        f"Best sellers of the last 30 days are no worse than {name}, within its "
+        f"standard error of {number(error)}: recall@{k} {number(found)} against "
+        f"{number(recall)}."
     )
 
 

@@ -1,7 +1,7 @@
 """The verdict of a report: whether its first model is ahead of the others.
 
 Input: the figures of a report, rows (group, model), with paired differences.
-Output: one of three words, with the difference and its 95 % interval.
+Output: one of four words, with the difference and its 95 % interval.
 """
 
 from typing import NamedTuple
@@ -16,8 +16,9 @@ class Verdict(NamedTuple):
 
     Parameters
     ----------
-    word : {"ahead", "level", "behind"}
-        "level" if the interval of the difference covers zero.
+    word : {"ahead", "level", "unclear", "behind"}
+        "level" if the interval of the difference covers zero, and "unclear" if it is
+        also wider than a fifth of the figure of `model`.
     model, other : str
         Names of the model, and of the one that it is compared with.
     metric : str
@@ -25,6 +26,10 @@ class Verdict(NamedTuple):
     difference, lower, upper : float
         Mean of the differences, user by user, > 0 if `model` is better, with the ends
         of its 95 % interval.
+    higher : tuple of str
+        Names of all others with a higher figure, the highest first.
+    n_users : int
+        Number of users that count.
     """
 
     word: str
@@ -34,24 +39,31 @@ class Verdict(NamedTuple):
     difference: float
     lower: float
     upper: float
+    higher: tuple[str, ...]
+    n_users: int
 
     def __str__(self):
-        metric, difference = self.metric.upper(), self.difference
+        model, other, metric = self.model, self.other, self.metric.upper()
         ends = f"95 % interval: {number(self.lower)} to {number(self.upper)}"
-        if self.word == "level":
-            words = f"{number(difference, '+')} {metric} is within noise ({ends})"
-            return f"{self.model} is level with {self.other}: {words}."
-        than = "ahead of" if self.word == "ahead" else "behind"
-        words = f"by {number(abs(difference))} {metric}, beyond noise ({ends})"
-        return f"{self.model} is {than} {self.other} {words}."
+        if self.word in ("ahead", "behind"):
+            than = "ahead of" if self.word == "ahead" else "behind"
+            words = f"by {number(abs(self.difference))} {metric}, beyond noise ({ends})"
+            return f"{model} is {than} {other} {words}."
+        first = f"{model} is level with {other}"
+        if self.word == "unclear":
+            first = f"{self.n_users:,} users are too few to tell {model} from {other}"
+        words = f"{number(self.difference, '+')} {metric} is within noise ({ends})."
+        higher = f" {metric} is higher for {', '.join(self.higher)}."
+        return f"{first}: {words}{higher if self.higher else ''}"
 
 
 def verdict_of(report):
     """Return the ``Verdict`` on the first model of a report, by NDCG of most places.
 
     It is behind if any other model is better beyond noise, ahead if all are worse
-    beyond noise, and level otherwise. Of the others that make it so, the highest mean
-    is named. None without another model, or without intervals, as of a single user.
+    beyond noise, and level or unclear otherwise. Of the others that make it so, the
+    highest mean is named. None without another model, or without intervals, as of a
+    single user.
     """
     metric = f"ndcg@{max(report.attrs['k'])}"
     rows = pd.DataFrame(report).loc["all"]
@@ -66,8 +78,12 @@ def verdict_of(report):
     found = {"behind": upper < 0, "level": lower <= 0, "ahead": lower > 0}
     word = next(word for word, models in found.items() if models.any())
     other = others.loc[found[word], metric].idxmax()
-    ends = (float(of[other]) for of in (difference, lower, upper))
-    return Verdict(word, model, other, metric, *ends)
+    ends = [float(of[other]) for of in (difference, lower, upper)]
+    figure, n_users = rows[metric].iloc[0], int(rows["users"].iloc[0])
+    if word == "level" and ends[2] - ends[1] > figure / 5:
+        word = "unclear"
+    higher = others.loc[others[metric] > figure, metric].sort_values(ascending=False)
+    return Verdict(word, model, other, metric, *ends, tuple(higher.index), n_users)
 
 
 def number(value, sign="", digits=4):

@@ -10,8 +10,9 @@ from sktwotower._command_line._options import make_parser
 from sktwotower._command_line._printed import show_next_steps, still_falls
 from sktwotower._command_line._written import warn_of_formulas
 
-TIME, ITEMS = "- --time COL lets the", "- --items FILE adds words"
+TIME, ITEMS = "- --time at lets the model", "- --items FILE adds words"
 EPOCHS, EVENTS = "- Leave out --epochs 2", "- Collect more events"
+USERS = "- Collect events of more users"
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_what_to_try_next_depends_on_the_verdict(word, other, known, lines, caps
     verdict = None if word is None else SimpleNamespace(word=word, other=other)
     task = SimpleNamespace(**{"time": None, "items": None} | known)
     report, args = SimpleNamespace(verdict=lambda: verdict), {"epochs": 2, "data": "x"}
-    args["in_order"] = False
+    args |= {"in_order": False, "time_option": "--time at"}
     show_next_steps(SimpleNamespace(**args), task, report, [2.0, 1.0])
     printed = capsys.readouterr().out.splitlines()
     assert printed[:1] == (["What to try next:"] if lines else [])
@@ -36,6 +37,10 @@ def test_what_to_try_next_depends_on_the_verdict(word, other, known, lines, caps
     assert all(map(str.startswith, printed[1:], lines))
     show_next_steps(SimpleNamespace(**args | {"data": None}), task, report, [2.0, 1.0])
     assert not capsys.readouterr().out
+    without = SimpleNamespace(**args | {"time_option": None})  # no column is like one
+    show_next_steps(without, task, report, [2.0, 1.0])
+    printed = capsys.readouterr().out.splitlines()[1:]
+    assert len(printed) == len([line for line in lines if line != TIME])
 
 
 @pytest.mark.parametrize(
@@ -56,11 +61,18 @@ def test_the_loss_still_falls_if_the_last_epoch_brought_a_twentieth(losses, expe
 
 
 @pytest.mark.parametrize(
-    ("other", "losses", "said"),
-    [("EASE", [9, 1, 1], "- Fit EASE, unless"), ("popularity", [9, 1, 1], EVENTS)],
+    ("word", "other", "losses", "said"),
+    [
+        ("behind", "EASE", [9, 1, 1], "- Fit EASE, unless"),
+        ("level", "popularity", [9, 1, 1], EVENTS),
+        ("unclear", "EASE", [9, 1, 1], USERS),
+        ("unclear", "popularity", [9, 1, 1], USERS),
+    ],
 )
-def test_epochs_are_too_few_only_while_the_loss_falls(other, losses, said, capsys):
-    verdict = SimpleNamespace(word="behind", other=other)
+def test_epochs_are_too_few_only_while_the_loss_falls(
+    word, other, losses, said, capsys
+):
+    verdict = SimpleNamespace(word=word, other=other)
     task, report = SimpleNamespace(time=1, items=1), SimpleNamespace()
     report.verdict = lambda: verdict
     args = SimpleNamespace(epochs=500, data="x", in_order=False)
@@ -71,7 +83,7 @@ def test_epochs_are_too_few_only_while_the_loss_falls(other, losses, said, capsy
 
 def test_nobody_is_asked_for_a_time_who_has_refused_it(capsys):
     task = SimpleNamespace(time=None, items=1)
-    args = SimpleNamespace(epochs=None, data="x", in_order=True)
+    args = SimpleNamespace(epochs=None, data="x", in_order=True, time_option="--time t")
     show_next_steps(args, task, SimpleNamespace(verdict=lambda: None), [])
     assert not capsys.readouterr().out
 

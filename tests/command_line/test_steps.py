@@ -157,12 +157,17 @@ def test_what_was_saved_stays_without_a_reader(
 
 def test_warnings_are_lines_without_a_path(monkeypatch, capsys):
     def fit_and_save(*args):
-        warnings.warn("All cells are missing.", UserWarning, stacklevel=1)
+        for text in ("All cells are missing.", "Else.", "All cells are missing."):
+            with warnings.catch_warnings():  # as fit does, which forgets what was shown
+                warnings.simplefilter("always")
+                warnings.warn(text, UserWarning, stacklevel=1)
 
     monkeypatch.setattr(_run, "fit_and_save", fit_and_save)
     shown = warnings.showwarning
     assert main([]) == 0
-    assert capsys.readouterr() == ("", "\nWarning: All cells are missing.\n")
+    shown_once = "\nWarning: All cells are missing.\n\nWarning: Else.\n"
+    assert capsys.readouterr() == ("", shown_once)
+    assert main([]) == 0 and capsys.readouterr().err == shown_once
     assert warnings.showwarning is shown
 
 

@@ -35,8 +35,44 @@ CUT = gzip.compress(b"who,what\n1,a\n", mtime=0)[:-9]  # a file that ends too ea
 def test_the_first_free_columns_are_the_ids(tmp_path, capsys, options, taken):
     task = task_of(tmp_path, TABLE, *options)
     assert (task.user, task.item) == taken
-    said = "The first columns are taken: --user {} --item {}.\n".format(*taken)
-    assert said in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "These columns are taken: --user {} --item {}.\n".format(*taken) in said
+    unused = {*TABLE} - {*taken, *options}
+    assert said.count("Columns not used: ") == len(unused)
+    assert all(f"Columns not used: {name!r}.\n" in said for name in unused)
+
+
+@pytest.mark.parametrize(
+    ("columns", "user", "item"),
+    [
+        # the raw purchases of Online Retail
+        (
+            "InvoiceNo StockCode Description Quantity UnitPrice CustomerID Country",
+            "CustomerID",
+            "StockCode",
+        ),
+        ("rating movie_id user_id", "user_id", "movie_id"),
+        ("session item", "session", "item"),
+        ("item session", "session", "item"),
+        ("price listener artist", "listener", "artist"),
+        ("price listener", "listener", "price"),
+        ("userId movieId rating", "userId", "movieId"),
+        ("reviewer items_sold", "reviewer", "items_sold"),
+        ("customers_age productivity user", "user", "customers_age"),
+    ],
+)
+def test_columns_with_usual_names_are_the_ids(tmp_path, columns, user, item):
+    table = pd.DataFrame([range(len(columns.split()))], columns=columns.split())
+    task = task_of(tmp_path, table)
+    assert (task.user, task.item) == (user, item)
+
+
+def test_a_usual_name_that_is_given_is_not_taken_twice(tmp_path):
+    table = pd.DataFrame([[1, 2, 3]], columns=["age", "user", "item"])
+    task = task_of(tmp_path, table, "--item", "user")
+    assert (task.user, task.item) == ("age", "user")
+    task = task_of(tmp_path, table, "--user", "item")
+    assert (task.user, task.item) == ("item", "age")
 
 
 def test_names_with_spaces_can_be_copied(tmp_path, capsys):
@@ -49,8 +85,23 @@ def test_names_with_spaces_can_be_copied(tmp_path, capsys):
 
 
 def test_columns_that_are_named_are_not_announced(tmp_path, capsys):
-    task_of(tmp_path, TABLE, "--user", "what", "--item", "who")
-    assert "first columns" not in capsys.readouterr().out
+    names = ["--item-name", "at"]
+    task_of(tmp_path, TABLE, "--user", "what", "--item", "who", *names)
+    said = capsys.readouterr().out
+    assert "columns are taken" not in said and "not used" not in said
+
+
+@pytest.mark.parametrize(("option", "side"), [("--users", "who"), ("--items", "what")])
+def test_rows_that_a_side_table_lacks_are_an_error_at_once(tmp_path, option, side):
+    path = tmp_path / "side.csv"
+    TABLE[[side]][:1].assign(kind="x").to_csv(path, index=False)
+    lacks = f"{option} lacks 1 ids of '{side}': .*. Add a row for each; it may be"
+    with pytest.raises(ValueError, match=lacks):
+        task_of(tmp_path, TABLE, option, str(path))
+    # a row may be empty, and rows of events that are left out need none
+    TABLE[[side]].drop_duplicates().assign(kind=["x", None]).to_csv(path, index=False)
+    gap = pd.DataFrame({"who": [None, "q"], "what": ["z", None], "at": 1})
+    assert len(task_of(tmp_path, pd.concat([TABLE, gap]), option, str(path)).events)
 
 
 def test_numbers_of_rows_are_no_ids(tmp_path):
@@ -105,10 +156,13 @@ def test_rows_that_are_sorted_by_item(items, expected):
 
 def test_of_sorted_rows_a_random_part_is_held_out(tmp_path, capsys):
     table = rows(*[range(10)] * 50).assign(created_at=0)
-    train, test, how = task_of(tmp_path, table).split()
-    said = capsys.readouterr().out
-    assert "The rows of most users are sorted by i, not by time. So events are" in said
-    assert "If there are times, use --time created_at." in said
+    task = task_of(tmp_path, table)
+    train, test, how = task.split()
+    assert (
+        "Without --time created_at, rows are held out at random: those of most users "
+        "are sorted by i.\n" in capsys.readouterr().out
+    )
+    assert task.caution == "Rows were held out at random: do not trust small leads."
     assert how == "20 % of each u's rows, at random"
     assert len(test) == 100 and (test.groupby("u").size() == 2).all()
     # of the last rows, 45 of 50 in the mean would be later than of the first
@@ -130,9 +184,9 @@ def test_with_times_sorted_rows_are_held_out_by_time(tmp_path):
 def test_order_of_rows_is_assumed_and_that_is_said(tmp_path, capsys):
     task = task_of(tmp_path, rows(MIXED, MIXED[::-1]))
     assert (
-        "Without --time COL, rows are taken as in order of time."
-        in capsys.readouterr().out
+        "Without times, rows are taken as in order of time." in capsys.readouterr().out
     )
+    assert task.caution == ""
     _, test, how = task.split()
     assert how == "the last 20 % of each u's rows" and test["i"].tolist() == [5, 1]
 

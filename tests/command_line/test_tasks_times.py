@@ -110,7 +110,7 @@ def test_the_result_is_that_of_the_option_in_any_order(plays, tmp_path, capsys):
     for rows in (table, table.sort_values("when"), table.sort_values("what")):
         task = task_of(tmp_path, rows)
         said = capsys.readouterr().out
-        assert "The first columns are taken: --user who --item what.\n" in said
+        assert "These columns are taken: --user who --item what.\n" in said
         assert (
             "A column of times is taken: --time when. To ignore it: --time none.\n"
             in said
@@ -126,7 +126,7 @@ def test_without_a_time_rows_are_in_order(plays, tmp_path, capsys):
     task = task_of(tmp_path, plays.drop(columns="minute"), "--time", "none")
     said = capsys.readouterr().out
     assert task.time is None and task.events["who"].tolist() == plays["who"].tolist()
-    assert "Without --time COL, rows are taken as in order of time." in said
+    assert "Without times, rows are taken as in order of time." in said
     assert "A column of times" not in said
 
 

@@ -387,8 +387,8 @@ def report(model):
 
 def test_the_verdict_comes_first_and_bars_have_one_scale(report):
     html = report._repr_html_()
-    assert f'<p class="verdict level">{report.verdict()}</p>' in html
-    assert html.index("verdict level") < html.index("<table")
+    assert f'<p class="verdict unclear">{report.verdict()}</p>' in html
+    assert html.index("verdict unclear") < html.index("<table")
     # each user has one place: NDCG@1 is 2/5 of the model, 4/5 of popularity
     all_users = re.findall(r"<ul class='bars'.*?</ul>", html)[0]
     most = max(report["ndcg@1"] + 1.96 * report["ndcg@1 se"].fillna(0))

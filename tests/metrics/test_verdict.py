@@ -14,7 +14,7 @@ def report(**others):
     """Return a report of one model of NDCG .5 and others: (difference, its error)."""
     rows = {"mine": (0.0, 0.0)} | others
     table = pd.DataFrame(rows, index=["ndcg@5 diff", "ndcg@5 diff se"]).T
-    table["ndcg@5"] = 0.5 + table["ndcg@5 diff"]
+    table["ndcg@5"], table["users"] = 0.5 + table["ndcg@5 diff"], 1053
     table.index = pd.MultiIndex.from_product([["all"], table.index])
     table.attrs["k"] = (2, 5)
     return table
@@ -31,6 +31,14 @@ def report(**others):
         # the highest mean is not the one that counts: its interval is wide
         ({"a": (-0.01, 0.001), "b": (-0.02, 0.02)}, ("level", "b")),
         ({"a": (0.03, 0.02), "b": (0.01, 0.001)}, ("behind", "b")),
+        # wider than a fifth of .5, or not: twice 1.96 errors of .1
+        ({"a": (0.01, 0.0256)}, ("unclear", "a")),
+        ({"a": (0.01, 0.0255)}, ("level", "a")),
+        ({"a": (-0.01, 0.03)}, ("unclear", "a")),
+        ({"a": (-0.07, 0.03)}, ("ahead", "a")),
+        ({"a": (0.07, 0.03)}, ("behind", "a")),
+        # only the interval of the one that is named counts
+        ({"a": (0.01, 0.01), "b": (-0.01, 0.03)}, ("level", "a")),
         # the same ranking
         ({"a": (0.0, 0.0)}, ("level", "a")),
     ],
@@ -40,6 +48,7 @@ def test_the_verdict_is_that_of_the_paired_intervals(others, expected):
     assert (verdict.word, verdict.other) == expected
     difference, error = others[verdict.other]
     assert verdict.difference == -difference and verdict.model == "mine"
+    assert set(verdict.higher) == {name for name, of in others.items() if of[0] > 0}
     ends = -difference + 1.96 * error * np.array([-1, 1])
     assert (verdict.lower, verdict.upper) == pytest.approx(tuple(ends))
 
@@ -56,9 +65,19 @@ def test_the_verdict_in_words():
         "mine is behind EASE by .0060 NDCG@5, beyond noise (95 % interval: -.0080 to "
         "-.0040)."
     )
-    assert words(EASE=(0.001, 0.001)) == (
-        "mine is level with EASE: -.0010 NDCG@5 is within noise (95 % interval: -.0030 "
-        "to .0010)."
+    assert words(EASE=(-0.001, 0.001), other=(-0.2, 0.1)) == (
+        "mine is level with EASE: +.0010 NDCG@5 is within noise (95 % interval: -.0010 "
+        "to .0030)."
+    )
+    # what is higher is named, the highest first, though noise may explain it
+    assert words(EASE=(0.001, 0.001), other=(-0.2, 0.1), knn=(0.003, 0.002)) == (
+        "mine is level with knn: -.0030 NDCG@5 is within noise (95 % interval: -.0069 "
+        "to .0009). NDCG@5 is higher for knn, EASE."
+    )
+    # a whole interval of .1176, more than a fifth of .5
+    assert words(EASE=(0.02, 0.03)) == (
+        "1,053 users are too few to tell mine from EASE: -.0200 NDCG@5 is within noise "
+        "(95 % interval: -.0788 to .0388). NDCG@5 is higher for EASE."
     )
     assert number(-1e-9) == ".0000" and number(-0.25, "+") == "-.2500"
 
@@ -86,6 +105,7 @@ def made():
         (lambda r: r.iloc[::-1], "'its model in the first row'"),
         (lambda r: r.drop(columns="ndcg@1 diff"), "'ndcg@1 diff'"),
         (lambda r: r.drop(columns="ndcg@1"), "'ndcg@1'"),
+        (lambda r: r.drop(columns="users"), "'users'"),
         (lambda r: r.iloc[:0], "'all'"),
     ],
 )
@@ -107,7 +127,8 @@ def test_the_verdict_of_a_report_by_hand():
     verdict = retrieval_report(model, TEST, k=1).verdict()
     # NDCG@1 is whether the first place is right: of a and b by both
     ours = np.array([1, 1, 0, 0, 0]) - [1, 1, 1, 0, 1]
-    assert verdict[:4] == ("level", "FixedRanking", "popularity", "ndcg@1")
+    assert verdict[:4] == ("unclear", "FixedRanking", "popularity", "ndcg@1")
     mean, half = ours.mean(), 1.96 * ours.std(ddof=1) / 5**0.5
     expected = pytest.approx((mean, mean - half, mean + half))
-    assert verdict[4:] == expected
+    assert verdict[4:7] == expected
+    assert verdict[7:] == (("popularity",), 5)
