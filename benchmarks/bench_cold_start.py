@@ -1,8 +1,8 @@
 """Do features make new items and new users findable, without harm to the others?
 
 Call ``OMP_NUM_THREADS=1 python benchmarks/bench_cold_start.py --data DIR [--only
-PARTS] [--seeds 3] [--ours-only] [--python PATH] [--vectors FILE --vectors-name NAME]``. Parts, all
-with default settings of ours:
+PARTS] [--seeds 3] [--ours-only] [--python PATH] [--vectors FILE --vectors-name
+NAME]``. Parts, all with default settings of ours:
 
 ``citeulike-t``: a fifth of the articles is withheld with all events; users find them by
 their words. Content baselines, LightFM and irspack's iALS, both with the same words,
