@@ -11,6 +11,8 @@ import pytest
 from sklearn.utils import Bunch
 
 from sktwotower import TwoTowerRecommender, datasets
+from sktwotower.two_stage import _fit_stages
+from sktwotower.two_stage._ranker import default_ranker
 from tests.docs.prose import sentences
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -61,13 +63,17 @@ def small_shop():
 
 @pytest.fixture
 def quick(monkeypatch, small_shop, tmp_path):
-    """Fewer purchases, epochs and dimensions for what asks for the defaults."""
+    """Fewer purchases, epochs, dimensions and trees for what asks for the defaults."""
 
     def load(return_X_y=False, **options):
         shop = Bunch(**small_shop)
         return (shop.data, shop.target) if return_X_y else shop
 
+    def few_trees(random_state):
+        return default_ranker(random_state).set_params(max_iter=10)
+
     monkeypatch.setattr(datasets, "load_online_retail", load)
+    monkeypatch.setattr(_fit_stages, "default_ranker", few_trees)
     defaults = TwoTowerRecommender.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "max_epochs", 1)
     monkeypatch.setitem(defaults, "embedding_dim", 8)
