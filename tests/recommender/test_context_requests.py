@@ -160,7 +160,7 @@ ITEMS = pd.DataFrame(
 )
 FITS = {
     "items without events": {"items": ITEMS},
-    "early stopping": {"early_stopping": True},
+    "early stopping": {"early_stopping": True, "max_epochs": 2},
     "half-life": {"half_life": "auto"},
     "another optimizer": {"optimizer": "SGD"},
     "sampled": {"candidate_sampling": "mixed", "items": ITEMS},
@@ -175,7 +175,8 @@ FITS = {
 @pytest.mark.parametrize("second", [0.0, 0.3])
 @pytest.mark.parametrize("name", FITS)
 def test_context_goes_with_all_other_parameters(name, history, second):
-    params = {"history": history, "second_share": second} | FITS[name]
+    params = {"history": history, "second_share": second, "max_epochs": 1}
+    params |= FITS[name]
     model = fit(**params)
     table = HELD.drop(columns="item").iloc[:5]
     assert_allclose(model.embed_users(table), one_by_one(model, table), atol=1e-6)
