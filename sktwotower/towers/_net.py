@@ -128,12 +128,15 @@ def seeded(seed, device="cpu"):
     """Seed torch's generators, and restore their state at the end of the block.
 
     They are global, so a lock allows only one thread at a time. Inference mode is
-    switched off: parameters created in it cannot be trained.
+    switched off: parameters created in it cannot be trained. On a CPU, generators of
+    other devices stay as they are.
     """
     cuda = [torch.device(device)] if str(device).startswith("cuda") else []
+    on_cpu = str(device) == "cpu"
+    seeds = torch.default_generator.manual_seed if on_cpu else torch.manual_seed
     restored = torch.random.fork_rng(devices=cuda)
     with _GENERATOR_LOCK, restored, torch.inference_mode(False):
-        torch.manual_seed(seed)
+        seeds(seed)
         yield
 
 

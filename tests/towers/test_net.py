@@ -21,3 +21,12 @@ def test_seeded_puts_the_generator_back_after_an_error():
         torch.rand(1)
         raise RuntimeError("inside")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_on_a_cpu_generators_of_other_devices_are_left_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", None)
+    with seeded(3):
+        drawn = torch.rand(2)
+    with seeded(3):
+        assert torch.equal(torch.rand(2), drawn)
+    assert torch.equal(torch.rand(2, generator=torch.Generator().manual_seed(3)), drawn)
