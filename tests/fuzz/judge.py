@@ -60,7 +60,7 @@ def is_ours(error):
 
 def check_message(error):
     assert len(str(error)) > 12, repr(error)
-    text = "".join(traceback.format_exception(error))
+    text = "".join(traceback.format_exception(error, limit=0))  # also of its causes
     # ids of users and of items
     assert len(set(MARK.findall(text))) <= 2 * MAX_SHOWN, text
 
