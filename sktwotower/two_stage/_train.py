@@ -129,8 +129,10 @@ def train_rankers(recipe, cut, columns, row_columns):
         ranked = _with_ranker(recipe, describer, cut, columns)
     except Fallback as reason:
         fell = f" The cut fell{cut.where}: change later_size." if cut.where else ""
-        order = "The order of items is the retriever's."
-        warn(f"No ranker was trained: {reason}{fell} {order}")
+        warn(
+            f"No ranker was trained: {reason}{fell} "
+            "The order of items is the retriever's."
+        )
         training = Training(cut.kind, 0.0, reason.n_positive, reason.recall)
         ranked = Ranked(training, describer)
     if columns.lists is None or describer is None:
