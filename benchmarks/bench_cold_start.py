@@ -23,7 +23,7 @@ as ``history``, compared with the same users in fit and with EASE on that histor
 what those without an event in train cost (``cold_item_weight``).
 ``vectorise``: a million rows of ten mixed columns.
 
-Failure: recall@20 of withheld articles under 0.348, or hidden ids cost known articles
+Failure: recall@20 of withheld articles under 0.36, or hidden ids cost known articles
 1 %; unseen users lose 3 % or fall behind EASE; KuaiRand takes two minutes to fit or
 gains nothing; films without events cost 1 %; a million rows take a minute or 4 GiB.
 """
@@ -129,7 +129,7 @@ def citeulike(own):
     rows += known_articles(own, train, items)
     ours = pd.DataFrame(rows).groupby("system")["recall@20"].mean()
     return rows, {
-        "withheld articles: recall@20 of 0.348": ours[OURS] >= 0.348,
+        "withheld articles: recall@20 of 0.36": ours[OURS] >= 0.36,
         "hidden ids cost known articles less than 1 %": ours["known, " + OURS]
         > 0.99 * ours["known, " + WITHOUT],
     }
