@@ -29,6 +29,7 @@ N_NUMBERS = 384  # of the small models of sentence-transformers
 WORDS, LARGE = "words", "words, default size"
 VECTORS, WHITENED = "vectors", "vectors, whitened"
 BOTH, BOTH_WHITENED = "words and vectors", "words and vectors, whitened"
+BOTH_LARGE = "words and vectors, whitened, default size"
 # 384 dense numbers make a step several times as long as words do.
 SIZE = {"embedding_dim": 64, "max_epochs": 10}
 
@@ -93,6 +94,7 @@ TREATMENTS = {
     WHITENED: Treatment(False, n_whitened=N_NUMBERS),
     BOTH: Treatment(True),
     BOTH_WHITENED: Treatment(True, n_whitened=N_NUMBERS),
+    BOTH_LARGE: Treatment(True, n_whitened=N_NUMBERS, size={}),
     "vectors, not of length 1": Treatment(
         False, params={"item_transformer": AS_THEY_ARE}
     ),
@@ -101,7 +103,7 @@ TREATMENTS = {
     "vectors, hidden layer": Treatment(False, params={"hidden_layer_sizes": (256,)}),
 }
 # Judged on test as well: today's default, and what is best in validation.
-ON_TEST = WORDS, LARGE, VECTORS, WHITENED, BOTH, BOTH_WHITENED
+ON_TEST = WORDS, LARGE, VECTORS, WHITENED, BOTH, BOTH_WHITENED, BOTH_LARGE
 
 
 def stand_in(words, known):
