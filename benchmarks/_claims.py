@@ -90,15 +90,19 @@ def _others(spec, results):
 def _of_pair(spec, b, results):
     """Return the sign of the difference between ``a`` and ``b``."""
     key = spec.get("by", "system")
-    rows = [rows_of(spec | {key: name}, results) for name in (spec["a"], b)]
+    shown = spec["show"], spec.get("than", spec["show"])
+    pair = [
+        spec | {key: name, "show": show}
+        for name, show in zip((spec["a"], b), shown, strict=True)
+    ]
+    rows = [rows_of(each, results) for each in pair]
     if not all(rows):
         return None
     if len(shown_in(spec, rows[0])) > 1:
         raise ValueError(f"a claim is about one figure: {spec['show']}")
-    means = [_mean(each, spec["show"]) for each in rows]
+    means = [_mean(*each) for each in zip(rows, shown, strict=True)]
     if "within" in spec:
         return _by_ratio(*means, spec["within"])
-    pair = [spec | {key: name} for name in (spec["a"], b)]
     half = half_interval(*pair, key, results)
     return _sign(means[0] - means[1] - half, means[0] - means[1] + half)
 
@@ -109,21 +113,23 @@ def half_interval(first, second, key="system", results=RESULTS):
     It is computed user by user where both are of one file that keeps each user's.
     """
     pair = first, second
+    shown = [spec["show"] for spec in pair]
     rows = [rows_of(spec, results) for spec in pair]
-    means = [_mean(each, first["show"]) for each in rows]
+    means = [_mean(*each) for each in zip(rows, shown, strict=True)]
     users = [_users(spec, spec[key], results) for spec in pair]
     if first["file"] == second["file"] and all(
         values is not None and abs(values.mean() - mean) < SAME_RUN
         for values, mean in zip(users, means, strict=True)
     ):
         return gain(*users)["half_interval"]
-    name = f"{first['show']} se"
-    if not all(name in row for each in rows for row in each):
+    errors = [f"{name} se" for name in shown]
+    if not all(
+        name in row for name, each in zip(errors, rows, strict=True) for row in each
+    ):
         names = [spec[key] for spec in pair]
-        raise ValueError(
-            f"{names} have no figures of each user and no {name!r}: say within= (in %)"
-        )
-    return 1.96 * float(np.hypot(*(_mean(each, name) for each in rows)))
+        what = f"no figures of each user and no {errors[0]!r}"
+        raise ValueError(f"{names} have {what}: say within= (in %)")
+    return 1.96 * float(np.hypot(*map(_mean, rows, errors)))
 
 
 def _of_difference(spec, results):

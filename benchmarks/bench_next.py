@@ -12,8 +12,9 @@ over the whole catalog without the items that the user has in train:
   shown before. Its history has positions, not times (see `_common`).
 
 Models with a grid are fitted with each of its values on train, cut once more as test
-is; the best by NDCG@10 is fitted on all of train. Ours is fitted with its defaults,
-once per seed, without and with ``time``.
+is, and with values past its ends while these gain 1 %; the best by NDCG@10 is fitted on
+all of train. Ours is fitted with its defaults, once per seed, without and with
+``time``.
 
 Transformers of RecTools need an interpreter that has it, ``--python PATH``, and are
 measured on ``*-last`` only. Their settings and numbers of epochs are searched on the
@@ -48,7 +49,7 @@ from _common import (
 from _next_baselines import MarkovChain, NextItemRidge
 from _per_user import keep, named
 from _processes import call, interpreter_with
-from _search import at_the_edge
+from _search import Trial, beyond_the_edges
 from _sequence_trials import NAMES as TRANSFORMERS
 from _systems import OURS, judge
 from bench_quality import line, summary
@@ -67,12 +68,17 @@ LATER = ["recall@20", "ndcg@10"]
 # No absolute times, so no window of time.
 WITHOUT_DATES = {"ml-1m-last", "beauty-last", "sports-last", "kuairand"}
 NEEDS_DATES = {"recent popularity", "HSTU(time)"}
-DAYS = [pd.Timedelta(days=days) for days in (3, 10, 30, 90, 180, 365)]
+# Twenty values of each model that is searched.
+DAYS = [1, 2, 3, 5, 7, 10, 14, 20, 30, 45, 60, 90, 120, 150, 180, 240, 365, 500]
+DAYS = [pd.Timedelta(days=days) for days in [*DAYS, 730, 1000]]
+SHRINKAGES = [0, 10, 30, 100]
+BACKOFFS = np.geomspace(0.01, 1000, 20).round(3).tolist()
+PENALTIES = np.geomspace(3, 10_000, 20).round(1).tolist()
 
 
 @dataclass(frozen=True)
 class Model:
-    """A class, its fixed parameters, those to choose, and what it is fitted on.
+    """A class, its fixed parameters, those to choose from, and what it is fitted on.
 
     ``in_time``: it gets the times. ``takes_shown``: it gets what was shown and not
     chosen, where that is known; others get positive events only.
@@ -84,10 +90,6 @@ class Model:
     in_time: bool = False
     takes_shown: bool = False
 
-    def candidates(self):
-        """Return the parameters to choose from."""
-        return [self.params | values for values in ParameterGrid(self.grid)]
-
 
 TIME = {"time": "time"}
 # In messages of baselines that cannot be measured: too many items, or some that are in
@@ -96,12 +98,18 @@ CANNOT = "max_memory", "max_items", "that fit has not seen"
 MODELS = {
     "popularity": Model(PopularityRecommender),
     "recent popularity": Model(PopularityRecommender, TIME, {"window": DAYS}, True),
-    "item-kNN": Model(ItemKNNRecommender, grid={"shrinkage": [0, 10, 100]}),
-    "item-kNN (decay)": Model(
-        ItemKNNRecommender, TIME, {"decay": [0.5, 1, 2, 5, 10, 30]}, True
+    "item-kNN": Model(
+        ItemKNNRecommender,
+        grid={"n_similar": [50, 100, 200, 400, 800], "shrinkage": SHRINKAGES},
     ),
-    "Markov chain": Model(MarkovChain, in_time=True),
-    "EASE": Model(EASERecommender, grid={"l2": [100.0, 300.0, 1000.0]}),
+    "item-kNN (decay)": Model(
+        ItemKNNRecommender,
+        TIME,
+        {"decay": [0.5, 1.0, 2.0, 5.0, 10.0], "shrinkage": SHRINKAGES},
+        True,
+    ),
+    "Markov chain": Model(MarkovChain, grid={"backoff": BACKOFFS}, in_time=True),
+    "EASE": Model(EASERecommender, grid={"l2": PENALTIES}),
     "ridge": Model(
         NextItemRidge,
         grid={"decay": [1.0, 2.0, 5.0, 10.0, 20.0], "l2": [30.0, 100.0, 300.0, 1000.0]},
@@ -124,17 +132,24 @@ def fitted(model, params, train):
 
 
 def choose(model, tuning):
-    """Return the parameters of the grid that are best on the cut for tuning."""
-    candidates = model.candidates()
-    if len(candidates) == 1:
-        return candidates[0]
+    """Return the parameters that are best on the cut for tuning, and of what search.
+
+    Each value of the grid is tried, and values past its ends where that pays.
+    """
+    if not model.grid:
+        return model.params, {}
     train, held_out = tuning
-    quality = []
-    for params in candidates:
-        recommender, _ = fitted(model, params, train)
+
+    def attempt(values):
+        recommender, _ = fitted(model, model.params | values, train)
         figures, _ = judge(recommender, held_out[PAIR])
-        quality.append(np.mean(figures["ndcg@10"]))
-    return candidates[int(np.argmax(quality))]
+        return Trial(float(np.mean(figures["ndcg@10"])), values)
+
+    found = map(attempt, ParameterGrid(model.grid))
+    found = sorted(found, key=lambda trial: -trial.quality)
+    found, left = beyond_the_edges(attempt, model.grid, found, {})
+    searched = {"trials": len(found), "at_the_edge": left}
+    return model.params | found[0].params, searched
 
 
 class Run:
@@ -162,8 +177,7 @@ class Run:
         return self
 
     def _measure(self, name, model):
-        params, seeds = choose(model, self.events.tuning), [{}]
-        searched = _searched(model, params)
+        (params, searched), seeds = choose(model, self.events.tuning), [{}]
         if name.startswith(OURS):
             seeds = [{"random_state": seed} for seed in range(self.arguments.seeds)]
             epochs = self.arguments.max_epochs
@@ -209,16 +223,6 @@ class Run:
             "next_trials", [*written, *(at | row | machine() for row in found)]
         )
         return [*tried, *found]
-
-
-def _searched(model, params):
-    """Return how many candidates there were, and which chosen values are at an end."""
-    if not model.grid:
-        return {}
-    return {
-        "trials": len(model.candidates()),
-        "at_the_edge": at_the_edge(model.grid, params),
-    }
 
 
 def _choices(recommender):

@@ -20,7 +20,9 @@ that the user has in train:
 which is fitted on all of train, is the retrieval it is compared with, user by user;
 intervals are of the mean over seeds. Behind the retriever "shuffled", which is EASE,
 the ranker learns from shuffled labels. The rows of these data sets and retrievers
-replace those of earlier runs.
+replace those of earlier runs, and so do each user's figures (``results/per_user``), of
+both stages and of retrieval alone. By them, two stages behind one retriever are
+compared with another retriever.
 
 Failure: over the whole catalog, NDCG@10, or recall@20, is lower than retrieval's,
 beyond the 95 % interval; the AUC within lists is not above that of the click rate; or
@@ -44,6 +46,7 @@ from _common import (
     read_results,
     write_results,
 )
+from _per_user import keep, named
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sktwotower import (
@@ -238,6 +241,15 @@ def measure(name, seed, events):
     return row, alone, both, lists
 
 
+def keep_users(data, name, results):
+    """Keep each user's judged figures, means over seeds; by the names of the rows."""
+    _, alone, both, _ = zip(*results, strict=True)
+    both, alone = (sum(each) / len(each) for each in (both, alone))
+    both = both.join(alone.add_prefix("retrieval "))
+    shown = [*JUDGED, *(f"retrieval {figure}" for figure in JUDGED)]
+    keep(f"two_stage_{data}", {named(name, figure): both[figure] for figure in shown})
+
+
 def report(name, results):
     """Print the means over seeds, with intervals; return NDCG@10's upper end."""
     rows, alone, both, lists = zip(*results, strict=True)
@@ -303,6 +315,7 @@ def main():
                 if (row["data"], row["retriever"]) not in new
             ]
             write_results("two_stage", others + rows)
+            keep_users(data, name, results)
             for metric in JUDGED:
                 if table.loc[metric, "upper"] < 0:
                     wrong.append(f"{data}, {name}: {metric} is lower than retrieval's")

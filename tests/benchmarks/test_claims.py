@@ -66,6 +66,21 @@ def test_figures_of_several_are_found_by_data_and_name(results):
     assert verdict(spec(a="B", b="A"), results) == 1
 
 
+def test_the_figure_of_b_may_be_another_one(results):
+    (results / "per_user" / "made.npz").unlink()
+    arrays = {_per_user.named("A", "recall"): USERS["A"] + 0.2}
+    arrays |= {_per_user.named("B", "first recall"): USERS["B"]}
+    _per_user.keep("made_d", arrays)
+    after = [row | {"recall": 0.6} for row in rows() if row["system"] == "A"]
+    before = [{"data": "d", "system": "B", "first recall": 0.5}]
+    written(results, after + before)
+    assert verdict(spec(a="A", b="B", than="first recall"), results) == 1
+    message = "have no figures of each user and no 'recall se'"
+    _per_user.keep("made_d", {_per_user.named("B", "first recall"): USERS["B"] + 1})
+    with pytest.raises(ValueError, match=message):
+        verdict(spec(a="A", b="B", than="first recall"), results)
+
+
 def test_without_figures_of_users_the_interval_is_wider(results):
     # errors of .04 each: half the interval is 1.96 * .04 * root of 2 = .111 > .1
     (results / "per_user" / "made.npz").unlink()
@@ -218,16 +233,18 @@ def test_kept_figures_of_users_are_those_of_the_rows():
     files = sorted((fill.RESULTS / "per_user").glob("*.npz"))
     assert len(files) >= 7
     for path in files:
-        in_next = path.stem.startswith("next_")
-        rows = fill.read("next" if in_next else path.stem)
-        of_all = TUNED_BY.get(path.stem.partition("_")[2])
+        by_figure = {"next": "system", "two_stage": "retriever"}
+        file = next((f for f in by_figure if path.stem.startswith(f"{f}_")), "quality")
+        key, data = by_figure.get(file, "system"), path.stem.removeprefix(f"{file}_")
+        rows = fill.read(file if file in by_figure else path.stem)
         for name, users in _per_user.read(path.stem).items():
-            system, _, figure = name.rpartition(", ") if in_next else (name, "", of_all)
-            data = path.stem.partition("_")[2]
+            system, _, figure = name.rpartition(", ")
+            if file == "quality":
+                system, figure = name, TUNED_BY[data]
             of_it = [
                 row[figure]
                 for row in rows
-                if (row["data"], row["system"]) == (data, system)
+                if (row["data"], row.get(key)) == (data, system) and figure in row
             ]
             assert of_it, f"{path.name} keeps {name}, which has no row"
             assert np.mean(of_it) == pytest.approx(users.mean(), abs=SAME_RUN), name
