@@ -85,8 +85,7 @@ setup(
         "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
-        # fits of events on disk: DuckDB groups them by user, within a memory limit, as
-        # fast as pyarrow and twice as fast as polars
+        # fits of events on disk: DuckDB groups them by user, within a memory limit
         "scale": ["duckdb>=1.5", "pyarrow>=15"],
         # frames of a cluster: fit reads them as it reads events on disk
         "dask": ["dask>=2025.7", "distributed>=2025.7", "duckdb>=1.5", "pyarrow>=15"],

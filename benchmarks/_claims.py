@@ -9,9 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from _per_user import gain, named, read
-from _queries import NOT_KEYS, RESULTS, STATS, rows_of, shown_in
+from _queries import NOT_KEYS, RESULTS, STATS, rounded, rows_of, shown_in
 
 WORDS = "ahead of / level with / behind"
+# Of a figure: half an interval that is wider tells little, as in the package's verdict.
+CLEAR = 0.1
+# How systems are called in texts.
+CHEAPEST = " (cheapest within 1 %)"
+NAMES = {"popularity": "best sellers", "recent popularity": "recent best sellers"}
+NAMES |= {"item-kNN (decay)": "item-kNN", "HSTU(time)": "HSTU with time"}
 # Mean over users of kept figures (float16) and of rows: the same run, or another one.
 SAME_RUN = 5e-4
 
@@ -19,12 +25,45 @@ SAME_RUN = 5e-4
 def claimed(spec, results=RESULTS):
     """Return the words that are true, in a list; empty for a gap, None to leave it."""
     words = spec.get("words", WORDS).split(" / ")
-    if len(words) != 3:
-        raise ValueError(f"words= needs three, for more, level and less, got {words}")
+    if len(words) not in (3, 4):
+        raise ValueError(
+            f"words= needs three, for more, level and less, and a fourth for too few "
+            f"users, got {words}"
+        )
     found = verdict(spec, results)
     if found is None:
         return None if spec["gap"] == "old" else []
+    if len(words) == 4 and found == 0 and is_unclear(spec, results):
+        return words[3:]
     return [words[1 - found]]
+
+
+def is_unclear(spec, results=RESULTS):
+    """Return whether a level pair of systems has too few users to tell.
+
+    As in `retrieval_report`: half the interval of the difference from the highest of
+    what is level with ``a`` is wider than a tenth of the figure of ``a``.
+    """
+    if "b" not in spec or "within" in spec:
+        return False
+    spec, key = _with_a(spec), spec.get("by", "system")
+    others = _others(spec, results) if spec["b"] == "others" else [spec["b"]]
+    others = [name for name in others if _of_pair(spec, name, results) == 0]
+    if not others:
+        return False
+    pairs = [_pair(spec, name) for name in others]
+    first, second = max(pairs, key=lambda pair: _figure(pair[1], results))
+    half = half_interval(first, second, key, results)
+    return half > CLEAR * _figure(first, results)
+
+
+def best_other(spec, results=RESULTS):
+    """Return the name and the figure of the highest system but ``a``, as one text."""
+    spec, key = _with_a(spec), spec.get("by", "system")
+    pairs = [_pair(spec, name) for name in _others(spec, results)]
+    best = max(pairs, key=lambda pair: _figure(pair[1], results))[1]
+    name = best[key].removesuffix(CHEAPEST)
+    return [f"{NAMES.get(name, name)} {rounded(_figure(best, results))}"]
 
 
 def verdict(spec, results=RESULTS):
@@ -33,7 +72,7 @@ def verdict(spec, results=RESULTS):
         return _of_printed(spec)
     if not {"a", "b"} & set(spec):
         return _of_difference(spec, results)
-    spec = {"a": spec.get(spec.get("by", "system"))} | spec
+    spec = _with_a(spec)
     if missing := [key for key in "ab" if spec.get(key) is None]:
         raise ValueError(f"{missing[0]}= is missing in {spec}: a system")
     others = _others(spec, results) if spec["b"] == "others" else [spec["b"]]
@@ -90,21 +129,32 @@ def _others(spec, results):
 def _of_pair(spec, b, results):
     """Return the sign of the difference between ``a`` and ``b``."""
     key = spec.get("by", "system")
-    shown = spec["show"], spec.get("than", spec["show"])
-    pair = [
-        spec | {key: name, "show": show}
-        for name, show in zip((spec["a"], b), shown, strict=True)
-    ]
+    pair = _pair(spec, b)
     rows = [rows_of(each, results) for each in pair]
     if not all(rows):
         return None
     if len(shown_in(spec, rows[0])) > 1:
         raise ValueError(f"a claim is about one figure: {spec['show']}")
-    means = [_mean(*each) for each in zip(rows, shown, strict=True)]
+    means = [_figure(each, results) for each in pair]
     if "within" in spec:
         return _by_ratio(*means, spec["within"])
     half = half_interval(*pair, key, results)
     return _sign(means[0] - means[1] - half, means[0] - means[1] + half)
+
+
+def _with_a(spec):
+    """Return what is asked for, with ``a``: without it, the system of the row."""
+    return {"a": spec.get(spec.get("by", "system"))} | spec
+
+
+def _pair(spec, b):
+    """Return what is asked for of ``a`` and of ``b``."""
+    key, show = spec.get("by", "system"), spec["show"]
+    return (spec | {key: spec["a"]}, spec | {key: b, "show": spec.get("than", show)})
+
+
+def _figure(spec, results):
+    return _mean(rows_of(spec, results), spec["show"])
 
 
 def half_interval(first, second, key="system", results=RESULTS):

@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from _claims import half_interval
+from _claims import CHEAPEST, NAMES, half_interval
 from _queries import RESULTS, read
 from _search import is_settled
 
 FOLDER = Path(__file__).parents[1] / "docs" / "_static"
 DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
-CHEAPEST = " (cheapest within 1 %)"
 OURS, IN_TIME = "TwoTowerRecommender", "TwoTowerRecommender(time)"
 
 
@@ -104,7 +103,6 @@ FAMILIES = {
     "sktwotower": Family("o", 6.5, "#ee7b5b", "#c2604f", [OURS]),
     "sktwotower with time=": Family("o", 8, "#cf222e", "#ff8f87", [IN_TIME]),
 }
-NAMES = {"popularity": "best sellers", "recent popularity": "recent best sellers"}
 NEVER_TUNED = ("popularity", OURS, IN_TIME)
 
 

@@ -45,7 +45,9 @@ A figure is rounded once, from the mean, to three digits after the point, or
 Figures with a unit or digits are not compared.
 
 The words of a claim are computed, too: which of three is true, for "more", "level" and
-"less" (``words=``; "ahead of / level with / behind" without)::
+"less" (``words=``; "ahead of / level with / behind" without). A fourth is for what is
+level, but has too few users to tell: half the interval is wider than a tenth of the
+figure of ``a``, as in the verdict of `retrieval_report`::
 
     text = "EASE is {} iALS."
     from = ["claim file=quality_lastfm; a=EASE; b=iALS; show=ndcg@20"]
@@ -64,7 +66,8 @@ them, less than at least one, or else level. How sure a difference is comes
 Where rows have the difference itself, ``a`` and ``b`` are left out: ``unit=±``, of a
 difference and half its interval, ``unit=se``, of one and its standard error, or
 ``unit=ends``, of the ends of its interval. In a table, a column with ``words=`` has
-claims. What a notebook or a page of the guide prints itself is written out: ``of=.013 ±
+claims, and one with ``b=others`` but no words the highest other system, with its name.
+What a notebook or a page of the guide prints itself is written out: ``of=.013 ±
 .007`` or ``of=.013 se .004``, a difference, or ``of=.50 / .18; within=100``, a ratio.
 
 A table below ``<!-- origins -->`` has a row for each result file: the commit that was
@@ -77,7 +80,7 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-from _claims import claimed, is_level
+from _claims import best_other, claimed, is_level
 from _queries import PUBLISHED, RESULTS, figures, parsed, read
 from _sentences import SOURCES, places
 
@@ -91,7 +94,7 @@ TABLE = re.compile(
 ORIGINS = re.compile(
     r"(<!-- (origins) -->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)*)", re.DOTALL
 )
-AS_IS = re.compile(r"\b(unit|digits|words|bold)=")
+AS_IS = re.compile(r"\b(unit|digits|words|bold|b)=")
 
 
 def in_bold(group, specs, level_too, results):
@@ -130,7 +133,7 @@ def filled_table(head, cells, results):
         for j, column in enumerate(columns):
             if "-" not in (row, column):
                 asked[i, j] = spec = parsed(row) | parsed(column)
-                found[i, j] = (claimed if "words" in spec else figures)(spec, results)
+                found[i, j] = in_cell(spec)(spec, results)
     found = {at: cell for at, cell in found.items() if cell is not None}
     compared = {at: v for at, v in found.items() if not AS_IS.search(columns[at[1]])}
     for (i, j), cell in found.items():
@@ -148,6 +151,13 @@ def filled_table(head, cells, results):
 
 def row_of_markdown(cells):
     return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+
+
+def in_cell(spec):
+    """Return what computes a cell: words, the highest other system, or figures."""
+    if "words" in spec:
+        return claimed
+    return best_other if spec.get("b") == "others" else figures
 
 
 def filled(text, results=RESULTS, name="text", sentences=None):

@@ -13,8 +13,9 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import _per_user  # noqa: E402
 import fill  # noqa: E402
-from _claims import SAME_RUN, claimed, verdict  # noqa: E402
-from _sentences import places  # noqa: E402
+from _claims import SAME_RUN, best_other, claimed, is_unclear, verdict  # noqa: E402
+from _queries import parsed  # noqa: E402
+from _sentences import places, sentences_of  # noqa: E402
 from bench_quality import TUNED_BY  # noqa: E402
 
 from tests.test_notebooks import is_printed, printed_numbers  # noqa: E402
@@ -105,6 +106,86 @@ def test_the_best_is_ahead_of_each_other(results):
         verdict({**spec(a="C", b="others"), "except": "A / B"}, results)
 
 
+FOUR = "ahead / level / behind / too few users"
+
+
+def test_level_by_too_few_users_has_a_word_of_its_own(results):
+    # differences of +-.1: half the interval is .02 with 100 users, .07 with 8
+    assert claimed(spec(a="A", b="C", words=FOUR), results) == ["level"]
+    few = {system: values[:8] for system, values in USERS.items()}
+    (results / "per_user" / "made.npz").unlink()
+    _per_user.keep("made", few)
+    claims = {
+        "C": "too few users",
+        "others": "behind",  # B is ahead by .1 for each of the 8
+        "B": "behind",
+    }
+    for b, word in claims.items():
+        assert claimed(spec(a="A", b=b, words=FOUR), results) == [word]
+    assert claimed(spec(a="A", b="C"), results) == ["level with"]
+    others = {**spec(a="A", b="others", words=FOUR), "except": "B"}
+    assert claimed(others, results) == ["too few users"]
+    assert claimed(spec(a="A", b="C", show="fit_s", within="200", words=FOUR), results)
+
+
+def test_the_best_other_system_is_named_with_its_figure(results):
+    assert best_other(spec(a="B", b="others"), results) == ["A .400"]
+    assert best_other({**spec(a="B", b="others"), "except": "A"}, results) == ["C .400"]
+    called = {"A": "B (cheapest within 1 %)", "B": "recent popularity"}
+    written(
+        results, [row | {"system": called.get(row["system"], "C")} for row in rows()]
+    )
+    assert best_other(spec(system="C", b="others"), results) == [
+        "recent best sellers .500"
+    ]
+    table = (
+        "<!-- figures\ncolumns: - | b=others | stat=mean\n"
+        "row: file=made; data=d; show=recall; system=recent popularity\n-->\n\n"
+        "| | | |\n|---|---|---|\n"
+    )
+    new, _ = fill.filled(f"{table}| x | ? | ? |\n", results)
+    assert new.endswith("| x | B .400 | .500 |\n")
+
+
+def asked_of_pairs():
+    """Return what each claim of a pair asks for, in sentences and in tables."""
+    found = []
+    for name in fill.TEXTS:
+        sources = [source for each in sentences_of(name) for source in each["from"]]
+        claims = [s for s in sources if s.startswith("claim ")]
+        found += [claim.removeprefix("claim ") for claim in claims]
+        text = (ROOT / name).read_text("utf-8")
+        for head in (match[2] for match in fill.TABLE.finditer(text)):
+            lines = head.replace("columns:", "").split("\n")
+            lines = [line.strip().removeprefix("row:") for line in lines if "=" in line]
+            rows, columns = lines[1:], lines[0].split("|")
+            if lines[0].startswith("best="):
+                rows, columns = lines[2:], lines[1].split("|")
+            found += [
+                f"{row}; {column}"
+                for row in rows
+                for column in columns
+                if "words=" in column
+            ]
+    specs = [parsed(query) for query in found]
+    return [spec for spec in specs if "b" in spec and "within" not in spec]
+
+
+def test_where_users_are_too_few_to_tell_no_claim_says_level():
+    said = [
+        spec
+        for spec in asked_of_pairs()
+        if len(spec.get("words", "").split(" / ")) != 4
+    ]
+    assert len(said) > 20
+    too_few = [
+        spec
+        for spec in said
+        if verdict(spec, fill.RESULTS) == 0 and is_unclear(spec, fill.RESULTS)
+    ]
+    assert not too_few, "words= needs a fourth for too few users"
+
+
 def test_seconds_are_compared_by_their_ratio(results):
     times = spec(show="fit_s", within="10", words=TIMES)
     assert claimed(times | {"a": "A", "b": "B"}, results) == ["as fast as"]
@@ -182,7 +263,7 @@ def test_gaps_of_claims_are_those_of_figures(results):
         ({"a": "A", "b": "Z"}, "no row of made.jsonl has .*Z"),
         ({"a": "A", "b": "B", "show": "recall / fit_s"}, "is about one figure"),
         ({"a": "A", "b": "B", "show": "fit_s"}, "say within="),
-        ({"a": "A", "b": "B", "words": "more / less"}, "needs three"),
+        ({"a": "A", "b": "B", "words": "more / less"}, "needs three, for more"),
         ({"of": ".3"}, "of= needs two numbers"),
         ({"of": ".3 ± x"}, "of= needs two numbers"),
         ({}, "expected a= and b="),

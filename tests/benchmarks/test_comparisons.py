@@ -1,14 +1,17 @@
-"""Comparisons of systems in README, guide, benchmarks and notebooks are computed.
+"""Comparisons of systems in all texts are computed.
 
 A sentence that names a system and has a word such as "ahead" or "better" says it by a
 claim, which `benchmarks/fill.py` computes, or stands in ``comparisons.toml``, with the
-reason why not.
+reason why not. A sentence that begins with "it" or "a fit" names the system before it.
+Texts are README, guide, benchmarks and notebooks, and what code says: docstrings,
+comments and the pages next to it.
 """
 
 import json
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,32 +25,77 @@ from _queries import read  # noqa: E402
 from tests.benchmarks.texts import without  # noqa: E402
 
 ALLOWED = Path(__file__).with_name("comparisons.toml")
+# Other models and packages, by name and by word.
+NAMES = (
+    r"EASE|iALS|GF-CF|LightFM|BPR|DSSM|RecTools|g?SASRec|eSASRec|HSTU(?:-large)?|SLIM|"
+    r"LightGCN|X?SimGCL|BSPM|NESCL|SimpleX|UltraGCN|YouTubeDNN|TIGER|ActionPiece|FuXi|"
+    r"Mult-VAE|faiss|hnswlib|implicit|irspack|TensorFlow|TFRS|skrecsys|scikit-rec|"
+    r"LensKit|cornac|RecBole|RePlay|Surprise|Gorse|polars"
+)
+OTHERS = (
+    r"(?:all|any|each|every|no|the|than|of|on) others?|any other's|rivals?|baselines?|"
+    r"transformers|(?:a|any|each|every|no) transformer|published (?:values?|figures?)|"
+    r"(?:other|others'|no|any|each|every) "
+    r"(?:systems?|models?|librar(?:y|ies)|packages?|recommenders?)"
+)
+NAMED = re.compile(rf"\b(?:{NAMES}|this package)\b", re.IGNORECASE)
 SYSTEMS = re.compile(
-    r"\b(EASE|iALS|GF-CF|LightFM|BPR|DSSM|RecTools|SASRec|HSTU|SLIM|RP3beta|LightGCN|"
-    r"Mult-VAE|ours|towers?|item-kNN|popularity|ridge|Markov|faiss|hnswlib|"
-    r"implicit|irspack|TensorFlow|refits?|new fit|partial_fit|frozen|click rate|"
-    r"two stages|both stages|ranker|without `time`|joblib|"
-    r"sktwotower|plain loop|a graph|random split)\b",
+    rf"\b(?:{NAMES}|{OTHERS}|RP3beta|ours|towers?|item-kNN|popularity|ridge|Markov|"
+    r"refits?|new fit|partial_fit|frozen|click rate|two stages|both stages|ranker|"
+    r"without `time`|joblib|sktwotower|(?:this|the) package|plain loop|a graph|"
+    r"random split)\b",
     re.IGNORECASE,
 )
-WORDS = re.compile(
-    r"\b(best|better|ahead|level|leads?|behind|worse|worst|beats?|beaten|wins?|loses?|"
-    r"faster|fastest|slower|slowest|strong(?:er|est)|highest|lowest|above|below|"
-    r"passes|(?:more|less|fewer) than(?! (?:\d|one\b|a standard))|"
-    r"(?:half|twice|times) (?:as|that|the)|finds? (?:more|less|fewer|most|as)|"
-    r"the most|as (?:fast|good|much|many|large|long|little)|as well as)\b",
+DATA = re.compile(
+    r"\b(Gowalla|Beauty|Sports|MovieLens|Last\.FM|CiteULike|KuaiRand|Online Retail|"
+    r"(?:the|a|this)(?: gift)? shop|"
+    r"(?:each|every|all|most) (?:data )?(?:sets?|splits?))\b"
+)
+PRONOUN = re.compile(
+    r"^\W*(?:It|They|Its|Their|This|These|A fit|The fit|A request|Lists)\b"
+)
+# What may be a place ("the table below"), what only compares, and what always boasts.
+PLACES = (
+    r"level|behind|above|below|passes|match(?:es)?|equals?|"
+    r"(?:more|less|fewer) than(?! (?:\d|one\b|a standard|by\b))|"
+    r"as (?:fast|quick|good|cheap|accurate|strong|high|much|many|large|long|little)|"
+    r"as well as|(?:half|twice|times) (?:as|that|the)"
+)
+TELLING = (
+    r"best|better|ahead|leads?|worse|worst|wins?|loses?|exceeds?|"
+    r"\w+er than(?! (?:\d|one\b|a standard|by\b|memory))|faster|fastest|slower|slowest|"
+    r"quicker|quickest|cheapest|strong(?:er|est)|highest|lowest|higher|"
+    r"(?:greater|larger|lower|smaller) (?:NDCG|recall|figures?)|"
+    r"no (?:longer|slower|worse|more|less) than|than (?:any|all)|"
+    r"(?:half|twice|three times) as (?:fast|good|many|much)|\dx \w+er|"
+    r"a (?:third|quarter|fifth|tenth) (?:as|of the (?:time|seconds|cost|memory))|"
+    r"(?:finds?|contains?) (?:\w+ ){0,4}(?:more|less|fewer|most|as)|the most|"
+    r"improves? on|gains? \d+|(?:first|top) on|in the time of"
+)
+BOASTS = re.compile(
+    r"\b(?:outperform\w*|surpass\w*|defeat\w*|beats?|beaten|unrivall?ed|unmatched|"
+    r"unbeat\w*|state[- ]of[- ]the[- ]art|new record|world[- ]class|second to none|"
+    r"(?:is|are) the only|no other (?:package|library|system|recommender|model)|"
+    r"only (?:sktwotower|this package)|(?:is|are) the first to|(?:is|are) unique|"
+    r"(?:the|our) best (?:model|recommender|package|library|system)|on (?:a )?par|"
+    r"comes first (?:on|of|among)|(?:tops|dominates) (?:the table|all|[A-Z]))(?!\w)",
     re.IGNORECASE,
 )
+WORDS = re.compile(rf"\b(?:{PLACES}|{TELLING})\b", re.IGNORECASE)
+TELLS = re.compile(rf"\b(?:{TELLING})\b", re.IGNORECASE)
 # What holds no sentence, or is computed; how near "level" and "as fast" are.
 SOURCES = re.compile(
     r"<!-- figures.*?-->|<!-- auto values.*?<!-- end of auto values -->", re.DOTALL
 )
 WITHIN = re.compile(r"(?:level|as\s+fast):?\s+within\s+\d+\s+%")
 MARKS = re.compile(r"<!-- [^\n]*? -->")
+EXAMPLE = re.compile(r"^ *(?:>>>|\.\.\.).*$", re.MULTILINE)
 CODE = re.compile(r"```.*?```", re.DOTALL)
+SCRIPTS = "sktwotower/**/*.py", "examples/**/*.py", "setup.py"
+PAGES_OF_EXAMPLES = ["examples/gallery/README.md"]
 PICTURE = re.compile(r"!\[[^]]*\]\([^)]*\)")
 BEST_SELLERS = re.compile(r"\bbest[ -]sell\w+", re.IGNORECASE)
-ENDS = re.compile(r"(?<=[.:;?!])\s+(?=[A-Z*`\"|])|\s\|\s")
+ENDS = re.compile(r"(?<=[.:;?!])\s+(?=[A-Z*`\"|]|sktwotower)|\s\|\s")
 
 
 def prose(name, text, known=None):
@@ -61,11 +109,10 @@ def prose(name, text, known=None):
     return PICTURE.sub("", CODE.sub("", MARKS.sub("", text)))
 
 
-def sentences(name, text, known=None):
-    """Return the sentences of a text, each in one line."""
-    parts = re.split(r"\n\s*\n|\n(?=\s*[-*|] )", prose(name, text, known))
-    lines = [" ".join(part.split()) for part in parts]
-    return [sentence for line in lines for sentence in ENDS.split(line)]
+def paragraphs(text):
+    """Return the sentences of each paragraph of a text, each in one line."""
+    parts = re.split(r"\n\s*\n|\n(?=\s*[-*|] )", text)
+    return [ENDS.split(" ".join(part.split())) for part in parts]
 
 
 def comparisons(name, text, known=None):
@@ -74,12 +121,56 @@ def comparisons(name, text, known=None):
     ``known``: the sentences with computed words; by default those of the text's name.
     """
     found = []
-    for sentence in sentences(name, text, known):
-        plain = BEST_SELLERS.sub("popularity", sentence)
-        is_claim = SYSTEMS.search(plain) and WORDS.search(plain)
-        if is_claim and not plain.endswith("?"):
-            found.append(sentence)
+    for paragraph in paragraphs(prose(name, text, known)):
+        is_named = False
+        for sentence in paragraph:
+            plain = BEST_SELLERS.sub("popularity", sentence)
+            found += [sentence] * compares(plain, is_named)
+            is_named |= bool(SYSTEMS.search(plain))
     return found
+
+
+def compares(sentence, is_named=False):
+    """Return whether a sentence compares; ``is_named``: "it" may be a system."""
+    if sentence.endswith("?"):
+        return False
+    if SYSTEMS.search(sentence) or (is_named and PRONOUN.search(sentence)):
+        return bool(WORDS.search(sentence) or BOASTS.search(sentence))
+    by_data = DATA.search(sentence) and TELLS.search(sentence)
+    return bool(by_data or BOASTS.search(sentence))
+
+
+@cache
+def code_texts():
+    """Return what code and the pages next to it say, by the name of the file."""
+    pages = ["CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", *PAGES_OF_EXAMPLES]
+    scripts = [p for f in SCRIPTS for p in sorted(ROOT.glob(f))]
+    found = {name: (ROOT / name).read_text("utf-8") for name in pages}
+    return found | {
+        str(p.relative_to(ROOT)): said(p.read_text("utf-8")) for p in scripts
+    }
+
+
+def said(code):
+    """Return the docstrings and comments of a script, without examples."""
+    parts = re.findall(r'"""(.*?)"""', EXAMPLE.sub("", code), re.DOTALL)
+    comments = re.sub(r"^(?! *#).*$", "", code, flags=re.MULTILINE)
+    return "\n\n".join([*parts, re.sub(r"^ *# ?", "", comments, flags=re.MULTILINE)])
+
+
+def boasts(text):
+    """Return the sentences of code that compare with other models or packages.
+
+    Less than `comparisons`: a docstring of a metric may say what is better.
+    """
+    parts = re.split(r"\n\s*\n", CODE.sub("", text))
+    parts = [part for part in parts if NAMED.search(part) or BOASTS.search(part)]
+    lines = [s for part in parts for paragraph in paragraphs(part) for s in paragraph]
+    return [
+        line
+        for line in lines
+        if (NAMED.search(line) and TELLS.search(line)) or BOASTS.search(line)
+    ]
 
 
 def allowed(name):
@@ -96,10 +187,21 @@ def allowed(name):
 def test_a_comparison_of_systems_is_computed(name):
     found = comparisons(name, (ROOT / name).read_text("utf-8"))
     parts = allowed(name)
-    new = [s for s in found if not any(part in s for part in parts)]
     remedy = (
         "make it a claim (benchmarks/fill.py), or give a reason in comparisons.toml"
     )
+    judge(found, parts, remedy)
+
+
+def test_code_compares_with_no_other_package():
+    remedy = "say it in a page, by a claim, or give a reason in comparisons.toml"
+    for name, text in code_texts().items():
+        judge(boasts(text), allowed(name), f"{name}: {remedy}")
+
+
+def judge(found, parts, remedy):
+    """Fail for sentences without a reason, and for reasons without a sentence."""
+    new = [s for s in found if not any(part in s for part in parts)]
     assert not new, "\n".join([*new, remedy])
     gone = [part for part in parts if not any(part in s for s in found)]
     assert not gone, f"take these out of comparisons.toml: {gone}"
@@ -108,7 +210,8 @@ def test_a_comparison_of_systems_is_computed(name):
 def test_every_reason_is_of_a_text():
     reasons = tomllib.loads(ALLOWED.read_text("utf-8"))["allowed"]
     assert all(len(entry["reason"].split()) > 5 for entry in reasons)
-    assert {name for entry in reasons for name in entry["parts"]} <= set(fill.TEXTS)
+    known = {*fill.TEXTS, *code_texts()}
+    assert {name for entry in reasons for name in entry["parts"]} <= known
 
 
 @pytest.mark.parametrize(
@@ -124,10 +227,69 @@ def test_every_reason_is_of_a_text():
         ("a.md", "Text.\n\n```python\nease = 'better'  # EASE\n```\n", False),
         ("a.md", "![EASE ahead of ours](a.svg)", False),
         ("a.md", "<!-- EASE is better -->\n\nText.", False),
+        ("a.md", "sktwotower reads times. It is ahead.", True),
+        ("a.md", "sktwotower reads times.\n\nIt is ahead.", False),
     ],
 )
 def test_comparisons_are_found(name, text, found):
     assert bool(comparisons(name, text)) is found
+
+
+FALSE = [
+    "sktwotower is the best model.",
+    "This package has the best lists.",
+    "It is ahead on Gowalla.",
+    "No system is better.",
+    "sktwotower is level with BSPM.",
+    "Two towers match GF-CF.",
+    "It is as good as a transformer.",
+    "A fit is as fast as that of EASE.",
+    "Its fit takes no longer than that of EASE.",
+    "sktwotower is twice as fast as faiss.",
+    "It is 3x faster than LightFM.",
+    "A fit takes a third of the seconds of EASE.",
+    "It beats all others.",
+    "The model wins on each split.",
+    "sktwotower outperforms EASE.",
+    "It exceeds the published values.",
+    "Its recall is higher than that of others.",
+    "sktwotower has a larger NDCG than GF-CF.",
+    "Lists of sktwotower contain more of them than all rivals.",
+    "Its lists contain more than any other's.",
+    "It is the only package that reads times.",
+    "No other library has this.",
+    "It improves on SASRec by 30 %.",
+    "It is state of the art.",
+]
+
+
+@pytest.mark.parametrize("sentence", FALSE)
+def test_what_nobody_measured_is_found_without_a_word_before(sentence):
+    assert comparisons("a.md", f"First words.\n\n{sentence}", [])
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
+def test_what_is_planted_in_a_page_is_found(name):
+    text = (ROOT / name).read_text("utf-8")
+    before = comparisons(name, text)
+    planted = "\n\n".join(FALSE)
+    found = comparisons(name, f"{text}\n\n{planted}\n")
+    assert found == [*before, *FALSE]
+    notebook = {"cells": [{"cell_type": "markdown", "source": [planted]}]}
+    assert comparisons("a.ipynb", json.dumps(notebook), []) == FALSE
+
+
+def test_what_is_planted_in_code_is_found():
+    named = [s for s in FALSE if NAMED.search(s) or BOASTS.search(s)]
+    assert len(named) >= 14
+    code = "class A:\n    {}\n\n    def f(self):\n        {}\n        # {}\n"
+    for sentence in named:
+        # "as good as" and "match" compare parts of the package there
+        if not (TELLS.search(sentence) or BOASTS.search(sentence)):
+            continue
+        quoted = f'"""Do it.\n\n    {sentence}\n    """'
+        assert boasts(said(code.format(quoted, '"""Do it."""', ""))) == [sentence]
+        assert boasts(said(code.format('"""A."""', '"""B."""', sentence))) == [sentence]
 
 
 @pytest.mark.parametrize(
