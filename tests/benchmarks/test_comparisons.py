@@ -164,7 +164,12 @@ def boasts(text):
     Less than `comparisons`: a docstring of a metric may say what is better.
     """
     parts = re.split(r"\n\s*\n", CODE.sub("", text))
-    parts = [part for part in parts if NAMED.search(part) or BOASTS.search(part)]
+    flat = [" ".join(part.split()) for part in parts]
+    parts = [
+        part
+        for part, line in zip(parts, flat, strict=True)
+        if NAMED.search(line) or BOASTS.search(line)
+    ]
     lines = [s for part in parts for paragraph in paragraphs(part) for s in paragraph]
     return [
         line
