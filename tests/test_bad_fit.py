@@ -54,6 +54,10 @@ def test_a_column_name_that_occurs_twice():
         (np.empty((0, 2)), r"0 sample\(s\)"),
         (["ann", "bob"], "Expected 2D array"),
         ("ann", "Expected 2D array|dataframe"),
+        (
+            np.ma.array([[1, 2], [3, 4]], mask=[[0, 0], [0, 1]]),
+            r"Pass pandas.DataFrame\(X",
+        ),
         (None, "Expected 2D array"),
     ],
 )
@@ -177,6 +181,7 @@ def test_outcomes(y, message):
         (np.ones(5), "inconsistent numbers of samples"),
         ([1, 1, 1, 1, 1, np.nan], "contains NaN"),
         (["a"] * 6, "sample_weight must be numeric weights >= 0. Got <U1 values"),
+        (np.ones(6, dtype="m8[s]"), "sample_weight must be numeric .* as '1 seconds'"),
         (np.ones((6, 2)), "must be 1D"),
     ],
 )

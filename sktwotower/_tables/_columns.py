@@ -12,7 +12,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from ._frames import as_known, refuse_lazy, refuse_records
+from ._frames import as_known, in_native_order, refuse_lazy, refuse_records
 from ._ids import check_ids
 from ._messages import did_you_mean, warn
 
@@ -193,7 +193,7 @@ def _positions(names, selection, parameter):
 def as_table(X):
     """Return X as a DataFrame of pandas or narwhals, or as a two-dimensional array."""
     if isinstance(X, pd.DataFrame):
-        return X
+        return in_native_order(X)
     refuse_lazy(X, "X")
     if hasattr(X, "columns"):
         return nw.from_native(as_known(X), eager_only=True)
@@ -204,7 +204,7 @@ def as_table(X):
         expected = "a DataFrame or an array of shape (n_events, n_columns)"
         got = f"Got {type(X).__name__} of shape {array.shape}."
         raise TypeError(f"X must be {expected}. {got}")
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def column_position(X, key, default, parameter):
@@ -229,10 +229,14 @@ def column_at(X, at):
     """Return the column of X at a position as a narwhals Series."""
     if isinstance(X, np.ndarray):
         values = pd.Series(X[:, at], name=at).infer_objects()
-        return nw.from_native(values, series_only=True)
-    if isinstance(X, pd.DataFrame):
-        return nw.from_native(X.iloc[:, at], series_only=True)
-    return X.get_column(X.columns[at])
+    elif isinstance(X, pd.DataFrame):
+        values = X.iloc[:, at]
+    else:
+        return X.get_column(X.columns[at])
+    if getattr(values.dtype, "kind", "O") == "M" and values.dt.tz is not None:
+        # narwhals knows no zones with other signs, as in America/New_York and UTC+02:00
+        values = values.dt.tz_convert("UTC")
+    return nw.from_native(values, series_only=True)
 
 
 def refuse_missing(column, parameter):

@@ -90,10 +90,28 @@ def as_frame(table, name):
             "except one."
         )
     if isinstance(table, pd.DataFrame):
-        return table
+        return in_native_order(table)
     columns = nw.from_native(table, eager_only=True)
     # pyarrow, which to_pandas of polars needs, may not be there
     return pd.DataFrame({c: _cells(columns[c]) for c in columns.columns})
+
+
+def in_native_order(table):
+    """Return a pandas frame whose numbers have the byte order of this machine.
+
+    Files of other machines have another one, with which pandas searches nothing.
+    """
+    names, kinds = table.columns, enumerate(table.dtypes)
+    other = {at: k.newbyteorder("=") for at, k in kinds if not _is_native(k)}
+    if not other:
+        return table
+    return (
+        table.set_axis(range(len(names)), axis=1).astype(other).set_axis(names, axis=1)
+    )
+
+
+def _is_native(dtype):
+    return not isinstance(dtype, np.dtype) or dtype.isnative
 
 
 def as_known(table):
@@ -129,7 +147,7 @@ def refuse_records(X, name):
             "If it is a sparse matrix of users x items, call "
             f"fit(*sktwotower.interactions_from_matrix({name}))."
         )
-    elif isinstance(first, Mapping) or fields:
+    elif isinstance(first, Mapping) or fields or np.ma.isMaskedArray(X):
         remedy = f"Pass pandas.DataFrame({name})."
     else:
         return
@@ -197,7 +215,7 @@ def as_array(values):
 def array_as_frame(array, name):
     """Return an array (n_rows, n_columns) as a pandas frame of the best dtypes."""
     try:
-        return pd.DataFrame(array).infer_objects()
+        return in_native_order(pd.DataFrame(array).infer_objects())
     except UnicodeEncodeError as error:
         raise not_unicode(name, error) from error
 

@@ -24,7 +24,8 @@ def check_ids(values, name):
     """
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(f"{name} must be one-dimensional. Got shape {values.shape}.")
-    if type(values) is np.ndarray and values.dtype.kind in "iu":
+    plain = type(values) is np.ndarray and values.dtype.kind in "iu"
+    if plain and values.dtype.isnative:
         return pd.Index(values)  # the checks below would take longer than a search
     if isinstance(values, pd.MultiIndex):
         values = values.to_flat_index()
@@ -38,11 +39,11 @@ def check_ids(values, name):
 
 def _checked(values, name):
     """Return a Series of ids as an Index of one plain type after all checks."""
+    refuse_missing_ids(name, int(is_missing(values, name).sum()), len(values))
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
     if isinstance(values.dtype, pd.SparseDtype):
         values = values.sparse.to_dense()
-    refuse_missing_ids(name, int(is_missing(values, name).sum()), len(values))
     if hasattr(values.dtype, "numpy_dtype"):  # nullable, or of pyarrow
         values = pd.Series(values.to_numpy())
     if isinstance(values.dtype, pd.IntervalDtype) or values.dtype.kind == "S":
@@ -51,7 +52,12 @@ def _checked(values, name):
         _check_types(values, name)
     elif values.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} holds complex numbers.")
-    index = pd.Index(values.infer_objects())
+    values = values.infer_objects()
+    if isinstance(dtype := values.dtype, np.dtype):
+        # pandas has no index of other byte orders, nor of so few bits
+        small = dtype == np.float16
+        values = values.astype(np.float32 if small else dtype.newbyteorder("="))
+    index = pd.Index(values)
     if index.dtype.kind == "f" and np.isinf(index.to_numpy(dtype=float)).any():
         raise ValueError(f"{name} contains infinity, which is not an id.")
     return index
@@ -214,4 +220,6 @@ def type_name(ids):
 def _family(kind):
     if issubclass(kind, str):
         return "text"
+    if issubclass(kind, bool | np.bool_):  # True is no 1, which would be equal
+        return "bool"
     return "number" if issubclass(kind, int | float | np.number) else kind.__name__

@@ -133,9 +133,11 @@ def _event_weights(sample_weight, n_events, may_be_empty=False):
     if sample_weight is None or n_events == np.asarray(sample_weight).size == 0:
         return np.ones(n_events)
     check_consistent_length(np.empty(n_events), sample_weight)
-    if np.asarray(sample_weight).dtype.kind in "OUS":
+    if (weights := np.asarray(sample_weight)).dtype.kind in "OUSmM":
+        if weights.dtype.kind in "mM":  # numpy would take the number of their units
+            weights = weights.astype(str)
         sample_weight = _as_numbers(
-            np.asarray(sample_weight), "sample_weight", "weights >= 0", "Convert them."
+            weights, "sample_weight", "weights >= 0", "Convert them."
         )
     if may_be_empty and not np.any(sample_weight):
         return np.zeros(n_events)

@@ -28,6 +28,9 @@ def times_of(X, key, groups=None):
         _warn_if_unordered(X, np.zeros(len(X)) if groups is None else groups)
         return np.arange(len(X))
     values = column(X, key, None, "time")
+    if values.dtype == nw.Object and _holds_dates(values.to_native()):  # as of SQL
+        dates = pd.to_datetime(values.to_native(), utc=True)
+        values = nw.from_native(dates, series_only=True)
     is_date = _is_date(values)
     if not (is_date or values.dtype.is_numeric()):
         raise TypeError(

@@ -191,7 +191,7 @@ def test_unseen_users_and_items_are_dropped_from_the_test_side():
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-@pytest.mark.parametrize("tz", [None, "Europe/Berlin"])
+@pytest.mark.parametrize("tz", [None, "Europe/Berlin", "America/New_York"])
 def test_dates_of_any_unit_split_as_their_day_number(unit, tz):
     days = pd.Timestamp("2020-03-27", tz=tz) + pd.to_timedelta(X_HAND["day"], unit="D")
     X = X_HAND.assign(day=days.dt.as_unit(unit))
@@ -199,6 +199,15 @@ def test_dates_of_any_unit_split_as_their_day_number(unit, tz):
         assert as_lists(splitter, X) == as_lists(splitter, X_HAND)
     gap = TimeSplit(3, time="day", gap=pd.Timedelta("1D"))
     assert as_lists(gap, X)[0][1] == [5, 6, 7]
+
+
+def test_dates_of_python_split_as_their_day_number():
+    days = [datetime.date(2020, 1, 1 + day) for day in X_HAND["day"]]
+    X = X_HAND.assign(day=pd.Series(days, dtype=object))
+    assert as_lists(LastNSplit(time="day"), X) == as_lists(LastNSplit(), X_HAND)
+    X["day"] = X["day"].astype(str)
+    with pytest.raises(TypeError, match="must hold dates or numbers. Got dtype"):
+        as_lists(TimeSplit(2, time="day"), X)
 
 
 def test_gap_of_a_timedelta_by_hand():

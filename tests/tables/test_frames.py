@@ -6,7 +6,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from sktwotower import ItemKNNRecommender
 from sktwotower._tables._frames import as_array, as_frame, with_names
+from sktwotower.model_selection import TimeSplit
 
 
 @pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, pa.table])
@@ -21,6 +23,20 @@ def test_frames_of_any_library_hold_the_same_cells(library):
 def test_a_pandas_frame_is_not_copied():
     frame = pd.DataFrame({"a": [1]})
     assert as_frame(frame, "X") is frame
+
+
+def test_numbers_of_another_byte_order_can_be_searched():
+    array = np.array([[3, 1, 0], [3, 2, 1], [4, 1, 2]], dtype=">i4")
+    table = pd.DataFrame(array).astype({0: "<i8", 2: ">f8"}).astype({0: "category"})
+    native = as_frame(table, "X")
+    assert [str(dtype) for dtype in native.dtypes] == ["category", "int32", "float64"]
+    assert native.to_numpy().tolist() == array.tolist()
+    named = table.set_axis(["user", "item", "time"], axis=1)
+    model = ItemKNNRecommender(time="time", decay=1).fit(named)
+    assert model.recommend([4], n_neighbors=1)["item"].tolist() == [2]
+    for X in (array, table):
+        train, test = next(TimeSplit(time=2, test_size=1).split(X))
+        assert [*train] == [0, 1] and [*test] == [2]
 
 
 def test_names_are_kept_if_all_are_text():

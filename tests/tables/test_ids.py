@@ -30,6 +30,9 @@ from sktwotower._tables._ids import (
         (pd.Categorical(["b", "a"]), "str"),
         (np.array(["b", "a"], dtype=object), "str"),
         (np.array([b"b", b"a"]), "object"),
+        (np.array([3, 1], dtype=">i4"), "int32"),
+        (pd.Series(np.array([3.5, 1], dtype=">f8")), "float64"),
+        (np.array([3.5, 1], dtype="float16"), "float32"),
         (pd.to_datetime(["2024-01-02", "2024-01-01"]), "datetime64[us]"),
         (pd.array([3, 1], dtype="Int64"), "int64"),
         (pd.array([3, 1], dtype="UInt8"), "uint8"),
@@ -98,6 +101,17 @@ def test_large_integers_of_arrow_can_be_looked_up_by_floats(asked):
     assert known.get_indexer(check_ids(asked, "X")).tolist() == [-1]
     of_arrow = check_ids(pd.array([7.0], dtype="double[pyarrow]"), "X")
     assert known.get_indexer(of_arrow).tolist() == [1]
+
+
+def test_true_is_no_one():
+    # they would be equal, and one id
+    with pytest.raises(TypeError, match=r"mixes ids of different types \(bool, int\)"):
+        check_ids(np.array([True, 1, 2], dtype=object), "users")
+
+
+def test_levels_of_numbers_may_have_gaps_that_are_counted():
+    with pytest.raises(ValueError, match="users contains NaN: 1 of 3 ids are missing"):
+        check_ids(pd.Categorical([3, None, 1]), "users")
 
 
 DAYS = pd.to_datetime(["2024-01-01", "2024-01-02"])
