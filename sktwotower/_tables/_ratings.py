@@ -1,15 +1,19 @@
 """Rewards that look like ratings, of which low ones are not choices.
 
-Input: rewards y (n_events,), checked.
+Input: rewards y (n_events,), checked, or a table of events (n_events, n_columns).
 Output: a warning with the remedy, or none.
 """
 
+import re
+
 import numpy as np
+from pandas.api.types import is_numeric_dtype
 
 from ._messages import warn
 
 # Number of rows that are looked at, and the fewest to judge by; of levels of ratings.
 N_ROWS, FEW, MIN_LEVELS, MAX_LEVELS = 100_000, 50, 4, 10
+NAME = r"(?i)(.*[_ ])?(ratings?|stars)"  # of a column of ratings
 
 
 def warn_of_ratings(y):
@@ -27,6 +31,23 @@ def warn_of_ratings(y):
         "sktwotower.preprocessing. Recommenders that ignore the size of y learn from "
         "the high ones only: leave the low ones out by recommend(exclude=...)."
     )
+
+
+def warn_of_unused_ratings(frame, columns):
+    """Warn if a table has ratings, but no parameter names them and there is no y.
+
+    ``columns``: the ``Columns`` of the table that are used.
+    """
+    used = [*columns.user_features, *columns.item_features, *columns.context]
+    for name in frame.columns.drop([columns.user, columns.item, *used]):
+        if re.fullmatch(NAME, name) and is_numeric_dtype(frame[name]):
+            levels, counts = _levels(frame[name].to_numpy(float, na_value=np.nan))
+            if _are_ratings(levels, counts):
+                warn(
+                    f"The column {name!r} of X looks like ratings from {levels[0]:g} "
+                    f"to {levels[-1]:g}, and nothing uses it: a low one counts as a "
+                    f"choice. Pass y=X[{name!r}], or fit on the columns that you use."
+                )
 
 
 def warn_of_rated_hits(y):

@@ -20,7 +20,7 @@ from . import _frames
 from ._columns import Columns
 from ._messages import shorten
 from ._outcomes import outcomes
-from ._ratings import warn_of_ratings
+from ._ratings import warn_of_ratings, warn_of_unused_ratings
 from ._times import read_times
 
 
@@ -166,6 +166,8 @@ def read_in_memory(owner, recipe, X, y, sample_weight):
     frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
     warn_of_ratings(rewards)
     columns = Columns(frame, recipe, schema.names is not None)
+    if y is None:
+        warn_of_unused_ratings(frame, columns)
     schema, times = schema._replace(context=tuple(columns.context)), None
     if columns.time is not None:
         times, schema = times_of_events(frame, columns.time, schema)

@@ -127,6 +127,24 @@ def test_fit_and_score_of_recommenders_warn_once_at_the_line_of_the_caller(rated
         assert said_by(calm) == []
 
 
+def test_a_column_of_ratings_that_nothing_uses_is_named(rated):
+    X, stars = rated
+    towers = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
+    both = X.assign(film_rating=stars)
+    for model in (EASERecommender(), TwoStageRecommender(EASERecommender())):
+        (said,) = said_by(lambda m=model: m.fit(both))
+        assert said.filename == __file__
+        assert "'film_rating' of X looks like ratings from 1 to 5" in str(said.message)
+    for calm in (
+        lambda: EASERecommender().fit(both, stars >= 4),
+        lambda: EASERecommender().fit(X.assign(n_copies=stars)),
+        lambda: EASERecommender().fit(X.assign(rating=stars).to_numpy()),
+        lambda: EASERecommender().fit(X.assign(rating="good")),
+        lambda: towers.set_params(context="film_rating").fit(both),
+    ):
+        assert said_by(calm) == []
+
+
 @pytest.mark.slow
 def test_ratings_in_files_are_recognized(rated, tmp_path):
     pytest.importorskip("duckdb")
