@@ -147,6 +147,12 @@ def test_unknown_users_only_are_warned_of():
     with pytest.warns(UserWarning, match="earlier events of these users as") as caught:
         model.score(X[X["user"] >= "e"])
     assert len(caught) == 1
+    many = pd.DataFrame({"user": np.arange(120) // 3, "item": [*"pqrqpr"] * 20})
+    cut = many.index[31:92]  # within users 10 and 30
+    with pytest.warns(
+        UserWarning, match="No user of X is known from fit, except 2 of 21"
+    ):
+        EASERecommender().fit(many.drop(cut)).score(many.loc[cut])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.score(X)  # some are known
