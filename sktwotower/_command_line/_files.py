@@ -39,6 +39,7 @@ UNIX_TIME = r"([5-9]\d{8}|[1-4]\d{9})(\d{3}){0,3}(\.\d+)?"
 USER_NAME = r"(?i)(user|customer|client|member|listener|reader|viewer)[ _]?(id)?"
 ITEM_NAME = r"(?i)(item|product|stock|article|movie|artist|track|book)[ _]?(id|code)?"
 AS_TEXT = "A spreadsheet program saves a sheet as 'CSV UTF-8'."
+MAX_UNLIKE = 0.01  # share of times that may be left out, as they cannot be read
 # What programs write for a number or a date that is missing; among text it is text.
 GAPS = "NA", "N/A", "#N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"
 
@@ -179,6 +180,7 @@ def read_times(times, column, form=None) -> pd.Series:
 
     ``form`` is a format of `pandas.to_datetime`. None: numbers if all are numbers, and
     otherwise the one format of the first date, month first if that and all others fit.
+    If few values do not fit, they become missing, and what they are is printed.
     """
     times = times.where(~times.isin(GAPS))
     if form is None and not is_datetime64_any_dtype(times):
@@ -192,12 +194,30 @@ def read_times(times, column, form=None) -> pd.Series:
                 return _read_either_way(times, column)
             return pd.to_datetime(times, utc=True, format=form)
     except (ValueError, TypeError) as error:
+        unlike = _unlike_most(times, form)
+        if 0 < unlike.sum() <= MAX_UNLIKE * times.notna().sum():
+            at = unlike.to_numpy().argmax()
+            first = f"{times.iloc[at]!r} in row {at + 1:,}"
+            few = f"{unlike.sum():,} of {times.notna().sum():,} values"
+            print(f"{column}: {few} are no such times: {first}.")
+            return read_times(times.where(~unlike), column, form)
         expected = "numbers or dates in one format" if form is None else repr(form)
         hint = "" if form else " Give --time-format '%d/%m/%Y %H:%M' or --time none."
         # pandas goes on with advice for its callers
         reason = str(error).partition("You might want to try")[0].strip(" .")
         what = f"--time: the values of {column!r} must be {expected}"
         raise ValueError(f"{what}. {reason}.{hint}") from None
+
+
+def _unlike_most(times, form):
+    """Return which of the times cannot be read in the way that fits most of them."""
+    how = {"utc": True, "errors": "coerce", "format": form}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        ways = [pd.to_datetime(times, dayfirst=d, **how) for d in (False, True)]
+    if form is None:
+        ways.append(pd.to_numeric(times, errors="coerce"))
+    return times.notna() & max(ways, key=lambda read: read.notna().sum()).isna()
 
 
 def _read_either_way(times, column):

@@ -47,6 +47,25 @@ def test_the_order_of_day_and_month_is_said(written, days, said, capsys):
     assert capsys.readouterr().out == said
 
 
+@pytest.mark.parametrize(
+    ("usual", "form"),
+    [("2024-05-01 10:00", None), ("17/05/2024", None), ("874724710", None)]
+    + [("01.05.2024", "%d.%m.%Y")],
+)
+@pytest.mark.parametrize("place", [0, 60])
+def test_a_value_that_is_no_time_is_missing(usual, form, place, capsys):
+    values = pd.Series(["?" if i == place else usual for i in range(100)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = read_times(values, "when", form)
+    assert read.isna().to_numpy().nonzero()[0].tolist() == [place]
+    assert read.nunique() == 1
+    said = f"when: 1 of 100 values are no such times: '?' in row {place + 1}.\n"
+    assert said in capsys.readouterr().out
+    with pytest.raises(ValueError, match="values of 'when' must be"):
+        read_times(values[:80] if place < 80 else values[40:], "when", form)
+
+
 def test_years_of_two_digits_are_not_guessed():
     with pytest.raises(ValueError, match="05.01.24' can be read month first and day"):
         read_times(pd.Series(["05.01.24", "17.01.24"]), "when")

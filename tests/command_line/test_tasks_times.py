@@ -151,7 +151,15 @@ def test_a_time_that_is_not_sure_is_named(plays, tmp_path, capsys):
     assert "Without --time played_time, rows" in capsys.readouterr().out
 
 
-def test_dates_that_cannot_be_read_are_an_error(plays, tmp_path):
+def test_few_dates_that_cannot_be_read_are_left_out_many_are_an_error(
+    plays, tmp_path, capsys
+):
+    plays.loc[148, "when"] = "2024-02-31"
+    task = task_of(tmp_path, plays)
+    said = capsys.readouterr().out
+    assert "when: 1 of 150 values are no such times: '2024-02-31' in row 149.\n" in said
+    assert "\n1 rows without who or what or when are left out.\n" in said
+    assert len(task.events) == len(plays.drop(148).drop_duplicates(["who", "what"]))
     plays.loc[149, "when"] = "2024-02-31"
     with pytest.raises(ValueError, match="values of 'when' must.* or --time none"):
         task_of(tmp_path, plays)
