@@ -149,7 +149,8 @@ def features_worth(chosen, rows):
     r"""Return the factor, in [0, 1], of the odds that ids of ``rows`` are hidden.
 
     Hiding ids teaches the towers to do without. It costs known items, and the more so
-    the less their features say: a rare film would be placed with all other dramas.
+    the less their features say: a rare film would be placed with all other dramas. Each
+    of several processes judges by the events of its own users.
 
     Parameters
     ----------

@@ -63,9 +63,9 @@ class RowwiseAdam(torch.optim.Optimizer):
     where :math:`\beta` is ``row_beta``, :math:`\eta` is ``lr``, :math:`\lambda` is
     ``weight_decay`` and :math:`\epsilon` is ``eps``. Without momentum, the state of a
     row is only v and n; the factor 4 makes up for it. A table may have an attribute
-    ``rates`` (p,), a further factor of the steps of each row. Row-wise Adagrad keeps
-    one moment per row, too. Adam with one moment per block of parameters is as good as
-    Adam (Adam-mini).
+    ``rates`` (p,), a further factor of the steps of each row; it is read in the first
+    step, and stays in the state. Row-wise Adagrad keeps one moment per row, too. Adam
+    with one moment per block of parameters is as good as Adam (Adam-mini).
 
     References
     ----------
@@ -149,6 +149,8 @@ class RowwiseAdam(torch.optim.Optimizer):
         if not state:
             state["steps"] = table.new_zeros(len(table))
             state["second"] = table.new_zeros(len(table))
+            if hasattr(table, "rates"):
+                state["slowness"] = 1 - table.rates.to(table)
         steps, second = state["steps"], state["second"]
         if rows is not None:
             steps, second = (x.index_select(0, rows) for x in (steps, second))
@@ -159,9 +161,8 @@ class RowwiseAdam(torch.optim.Optimizer):
         second = torch.where(touched, second.lerp(square, 1 - beta), second)
         root = (second / (1 - beta**steps)).sqrt_() + group["eps"]
         rate = -TABLE_RATE * group["lr"]
-        if hasattr(table, "rates"):
-            table.rates = table.rates.to(root)  # a copy only in the first step
-            rate = rate * table.rates[slice(None) if rows is None else rows]
+        if "slowness" in state:
+            rate = rate * (1 - state["slowness"][slice(None) if rows is None else rows])
         factor = torch.where(touched, rate / root, 0.0)[:, None]
         shrink = touched.to(table.dtype)[:, None]
         shrink = shrink * (group["lr"] * group["weight_decay"])
@@ -334,7 +335,7 @@ def _fits(state, parameter, is_table):
     """Return whether a state is that of a table (p, width), or of another parameter."""
     names, shape = {"first", "second", "step"}, parameter.shape
     if is_table:
-        names, shape = {"steps", "second"}, shape[:1]
+        names, shape = {"steps", "second", *({"slowness"} & {*state})}, shape[:1]
     return {*state} == names and all(
         isinstance(value, np.ndarray)
         and (value.dtype, value.shape) == (np.float32, shape)

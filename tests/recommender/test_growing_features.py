@@ -6,6 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import TowerVectorizer, io
+from sktwotower.towers.parts import _start
 from tests.builders import random_events, small
 
 SIDE = pd.DataFrame(
@@ -98,3 +99,27 @@ def test_features_in_events_grow_too():
         "city_Rome",
         "city_Bonn",
     ]
+
+
+def test_words_that_began_as_singular_vectors_keep_their_short_steps(
+    monkeypatch, tmp_path
+):
+    for name, value in {"MIN_WIDTH": 2, "MIN_SVD_EVENTS": 10}.items():
+        monkeypatch.setattr(_start, name, value)
+    how = {"embedding_dim": 2, "weight_decay": 0.0, "second_share": 0}
+    model = small(items=SIDE, **how).fit(random_events())
+    io.dump(model, tmp_path / "model.sktt")
+    before, moved = weights_of(model), []
+    for slow in (True, False):
+        model = io.load(tmp_path / "model.sktt")
+        states = model._fitted.model.first.moments
+        tables = [state for state in states.values() if "steps" in state]
+        slowness = [state.pop("slowness") for state in tables if "slowness" in state]
+        assert len(slowness) == 2  # of items, and of the past
+        if slow:
+            model = io.load(tmp_path / "model.sktt")
+        model.set_params(items=pd.concat([SIDE, NEW])).partial_fit(MORE)
+        now = weights_of(model)
+        moved.append((now - before.reindex(now.index, fill_value=0))[0])
+    ratio = moved[0] / moved[1]
+    assert_allclose(ratio[["kind_fig", "size_S", "item_j1"]], [1, 0.03, 1], rtol=1e-3)
