@@ -373,3 +373,22 @@ def test_what_the_results_call_not_run_has_no_rows():
     assert not run & {(d, "EASE") for d in ("gowalla", "sports-last")}
     assert "A new fit each week with `time=` was not run" in section
     assert ("online-retail", "ours(time), refit") not in run
+
+
+def test_what_the_protocols_call_at_an_end_of_its_values_is():
+    text = " ".join((ROOT / "docs" / "protocols.md").read_text("utf-8").split())
+    rows = [row for row in read("next") if row["system"] == "ridge"]
+    found = {row["data"] for row in rows if row.get("at_the_edge")}
+    said = {"online-retail", "ml-latest-last", "ml-latest-time"}
+    named = "The ridge of the shop and of MovieLens latest was best at an end" in text
+    assert found == (said if named else set())
+    ease = {
+        name: max(
+            row["ndcg@10"]
+            for row in read(name)
+            if (row.get("data"), row.get("system")) == ("online-retail", "EASE")
+        )
+        for name in ("next", "quality_online-retail")
+    }
+    assert "in the order of time have the higher one" in text
+    assert ease["next"] >= ease["quality_online-retail"]
