@@ -1,36 +1,55 @@
 import functools
 import gc
+import logging
 import os
 import signal
+import sys
 
 # What is imported and collected stays: to look for garbage in it takes seconds.
 gc.disable()
 # Tiny data: more threads only wait for one another. Libraries read this when they are
 # imported, and so do the processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Dozens of processes import the package: without this, each of them compiles it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
-import torch  # noqa: E402
-from sklearn.base import BaseEstimator  # noqa: E402
-
-torch.set_num_threads(1)
 
 
-# A class has the same parameters each time, and each fit asks a dozen times for them.
-names_of = functools.cache(BaseEstimator._get_param_names.__func__)
-BaseEstimator._get_param_names = classmethod(lambda cls: list(names_of(cls)))
+def pytest_configure(config):
+    """Import libraries, except in the process that only hands out the tests."""
+    if config.getoption("numprocesses", None) in (None, 0):
+        prepare_libraries()
+
+
+def prepare_libraries():
+    import torch
+    from sklearn.base import BaseEstimator
+
+    torch.set_num_threads(1)
+    # A class has the same parameters each time; each fit asks a dozen times for them.
+    names_of = functools.cache(BaseEstimator._get_param_names.__func__)
+    BaseEstimator._get_param_names = classmethod(lambda cls: list(names_of(cls)))
+    # pytest attaches itself, before and after each test, to each logger that does not
+    # propagate: those of torch
+    for logger in logging.root.manager.loggerDict.values():
+        logger.propagate = True
 
 
 @pytest.fixture
 def rng():
+    import numpy as np
+
     return np.random.default_rng(0)
 
 
 @pytest.fixture(scope="session")
 def events():
     """Two groups of ten users; each user chose four of the six items of the group."""
+    import numpy as np
+    import pandas as pd
+
     rng = np.random.default_rng(0)
     rows = [
         (f"u{group}{user}", f"i{group}{item}")
