@@ -85,8 +85,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         less. Training predicts each item from those before it, and ``time`` is needed.
         "pooled": as a mean. Training predicts each item from the others. None: not at
         all. "auto": see the table in the guide.
-    max_history : int, default=200
-        Number of a user's latest events that a recent history sees, >= 1.
+    max_history : int, default=1000
+        Number of a user's latest events that a recent history sees, >= 1. Training
+        predicts no earlier ones, either.
     second_share : float or "auto", default="auto"
         Share of a second part of the model in the score, in [0, 1). With a recent
         history it is a pair of towers with a pooled history. With a pooled history it

@@ -55,7 +55,7 @@ class RecommenderParameters:
     context: Any = of_tables(None)
     context_transformer: Any = of_tables(None)
     history: str | None = of_training("auto", None, HISTORIES)
-    max_history: int = of_training(200, SIZE)
+    max_history: int = of_training(1000, SIZE)
     second_share: float | str = of_training("auto", SHARE_BELOW_1, AUTO)
     half_life: Any = of_training("auto")
     fold_in: bool = parameter(True, "boolean")
