@@ -161,10 +161,13 @@ class Crowd:
     wishes : list of (path, body)
     expected : dict of str to list of (items, scores)
         The right answers of each model by name, in the order of ``wishes``.
+    pause : float
+        Seconds for which a thread waits after each answer.
     """
 
-    def __init__(self, service, wishes, expected, n=4):
+    def __init__(self, service, wishes, expected, pause, n=4):
         self.service, self.wishes, self.expected = service, wishes, expected
+        self.pause = pause
         self.counts, self.wrong, self.going = Counter(), [], True
         self.threads = [
             threading.Thread(target=self.send, args=(seed,)) for seed in range(n)
@@ -190,7 +193,7 @@ class Crowd:
                     self.wrong.append((name, self.wishes[which], answer))
             elif status != 503:
                 self.wrong.append((status, self.wishes[which], answer))
-            time.sleep(0.005)
+            time.sleep(self.pause)
         client.close()
 
     def wait_for(self, name, n):

@@ -236,9 +236,13 @@ def test_it_ends_while_clients_hold_half_sent_requests(models, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "n_swaps", [4, pytest.param(150, marks=pytest.mark.soak)], ids=["short", "long"]
+    "n_swaps, pause",
+    [(4, 0.03), pytest.param(150, 0.005, marks=pytest.mark.soak)],
+    ids=["short", "long"],
 )
-def test_models_are_swapped_and_a_worker_killed_under_load(models, tmp_path, n_swaps):
+def test_models_are_swapped_and_a_worker_killed_under_load(
+    models, tmp_path, n_swaps, pause
+):
     loaded = {name: io.load(path) for name, path in models.items()}
     wishes = wishes_of(loaded["first"])
     expected = {
@@ -249,7 +253,7 @@ def test_models_are_swapped_and_a_worker_killed_under_load(models, tmp_path, n_s
         assert items
     with running(tmp_path, models["first"], n_workers=2) as service:
         workers = service.wait()
-        crowd, memory = Crowd(service, wishes, expected), []
+        crowd, memory = Crowd(service, wishes, expected, pause), []
         try:
             for swap in range(n_swaps):
                 name = ("second", "first")[swap % 2]
