@@ -1,6 +1,7 @@
 import functools
 import gc
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -58,6 +59,19 @@ def events():
         for item in rng.choice(6, 4, replace=False)
     ]
     return pd.DataFrame(rows, columns=["user", "item"])
+
+
+@pytest.fixture(scope="session")
+def start_method():
+    """Return how workers start: forked from a process that imports once, if possible.
+
+    None: as the library chooses.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return None
+    imports = ["distributed", "polars", "sklearn.model_selection", "tests.builders"]
+    multiprocessing.set_forkserver_preload(imports)
+    return "forkserver"
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Dask dataframes in fit and recommend, searches on workers, and workers that die."""
 
 import functools
-import multiprocessing
 import os
 import signal
 import sys
@@ -73,31 +72,23 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def client():
+def client(start_method):
     import dask
     import distributed
-    from distributed.utils import get_mp_context
 
     # a busy machine starts processes slowly
     timeouts = ("distributed.comm.timeouts.connect", "distributed.comm.timeouts.tcp")
     options = dict.fromkeys(timeouts, "600s")
-    has_forkserver = "forkserver" in multiprocessing.get_all_start_methods()
-    if has_forkserver:
-        options["distributed.worker.multiprocessing-method"] = "forkserver"
-    with dask.config.set(options):
-        if has_forkserver:
-            # all workers, also those in place of killed ones, import everything once
-            get_mp_context().set_forkserver_preload(["distributed", __name__])
-        with (
-            distributed.LocalCluster(
-                n_workers=2,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-            ) as cluster,
-            distributed.Client(cluster) as client,
-        ):
-            yield client
+    if start_method is not None:
+        options["distributed.worker.multiprocessing-method"] = start_method
+    with (
+        dask.config.set(options),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
 
 
 def assert_same_rows(lazy, model, users=USERS, **options):

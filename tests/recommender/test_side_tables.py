@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import sklearn
+from joblib.externals.loky.backend import context as loky
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -120,7 +121,15 @@ def test_a_clone_asks_for_the_same_metadata_as_its_own_consumer():
         assert model.get_metadata_routing().fit.requests["sample_weight"] is True
 
 
-def test_workers_give_what_one_process_gives(tables):
+@pytest.fixture(scope="module")
+def workers(start_method):
+    """Let the workers of joblib start quickly."""
+    loky.set_start_method(start_method, force=True)
+    yield
+    loky.set_start_method(None, force=True)
+
+
+def test_workers_give_what_one_process_gives(tables, workers):
     def scores(n_jobs):
         search = GridSearchCV(
             tagged(**tables), {"lr": [0.01, 0.2]}, cv=FOLDS, n_jobs=n_jobs
@@ -132,7 +141,7 @@ def test_workers_give_what_one_process_gives(tables):
     assert_allclose(scores(2), scores(None))
 
 
-def test_workers_share_a_cache_on_disk(tmp_path):
+def test_workers_share_a_cache_on_disk(tmp_path, workers):
     # next to the test above: the same two workers, whose start takes seconds
     model = small(items=ITEMS, memory=str(tmp_path))
     assert_allclose(
