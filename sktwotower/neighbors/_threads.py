@@ -18,7 +18,8 @@ def _count(n_jobs):
 
     More would be slower, and far more end the process.
     """
-    return min(effective_n_jobs(n_jobs), os.cpu_count() or 1)
+    most = 1 if _TorchThreads.has_one else os.cpu_count() or 1
+    return min(effective_n_jobs(n_jobs), most)
 
 
 def numba_threads(n_jobs):
@@ -45,10 +46,23 @@ def torch_threads_kept():
 class _TorchThreads:
     """Reference count of active `threads` blocks, and the thread count to restore.
 
-    The number of threads belongs to the whole process: the last block restores it.
+    The number of threads belongs to the whole process: the last block restores it. The
+    threads of OpenMP are not those of a process that is forked, which would wait for
+    them for ever: if there were ``many``, it ``has_one``.
     """
 
-    lock, n_active, before = threading.Lock(), 0, None
+    lock, n_active, before, many, has_one = threading.Lock(), 0, None, False, False
+
+    @classmethod
+    def after_fork(cls):
+        """Forget the blocks of the threads that are gone."""
+        cls.lock, cls.n_active, cls.has_one = threading.Lock(), 0, cls.many
+        if cls.has_one:
+            torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_TorchThreads.after_fork)
 
 
 def threads(n_jobs):
@@ -57,6 +71,7 @@ def threads(n_jobs):
     In a worker of joblib negative numbers, such as -1 for all processors, change
     nothing either: joblib has given each worker its share of the processors.
     """
+    _TorchThreads.many |= n_jobs not in (None, 1) or torch.get_num_threads() > 1
     if n_jobs is None or (n_jobs < 0 and get_active_backend()[0].nesting_level > 0):
         return nullcontext()
     return _threads(n_jobs)

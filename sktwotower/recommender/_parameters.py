@@ -195,7 +195,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Device of torch, such as "cuda". Only CPUs were measured.
     n_jobs : int, default=None
         Number of torch's threads during a call, at most one for each processor. -1: all
-        of them, or the share of a worker of joblib. None: torch's setting.
+        of them, or the share of a worker of joblib. None: torch's setting. A process
+        that is forked from one with several has one.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order and dropout. The same seed, data and number of threads
         give the same result.
