@@ -167,7 +167,7 @@ def _learn_scale(numbers):
     if numbers.min() == numbers.max():  # rounding might make their deviation > 0
         return median, 1.0
     with np.errstate(over="ignore", invalid="ignore"):
-        spread = (high - low) or numbers.std()
+        spread = (high - low) or numbers.std() or 1.0  # 0 also of tiny numbers
     return median, min(np.finfo(float).max, spread)  # the first one if that is nan
 
 

@@ -40,6 +40,12 @@ def test_constant_number_has_the_scale_one_in_spite_of_rounding():
     assert_allclose(rows[:, 0], [0.5, 0], rtol=1e-6)
 
 
+def test_numbers_whose_deviation_is_nothing_stay_finite():
+    tiny = pd.DataFrame({"n": [0, 0, 1e-320, 0, 0]})
+    rows = TowerVectorizer(kinds={"n": "number"}).fit_transform(tiny)
+    np.testing.assert_allclose(rows.toarray(), 0, atol=1e-30)
+
+
 def test_number_beyond_the_range_of_float_differences_stays_finite():
     rows, _ = vectorize([1.5e308, -1.5e308, 0.5, 1.0, -0.5], kind="number")
     assert_array_equal(rows.ravel()[:2], [3, -3])
