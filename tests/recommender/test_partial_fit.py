@@ -315,7 +315,9 @@ def test_what_was_past_is_learnt_later_as_at_once(build):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changed", [{"history": None}, {"embedding_dim": 4}])
+@pytest.mark.parametrize(
+    "changed", [{"history": None}, {"embedding_dim": 4}, {"normalize": False}]
+)
 def test_other_towers_than_those_of_fit(changed):
     model = small().fit(random_events()).set_params(**changed)
     with pytest.raises(

@@ -237,10 +237,11 @@ class TwoTowers(Part):
         """Return the weights of ``before`` for these towers by name; see `grown`."""
         inputs = {f"{name}.weight": inputs[side] for name, side in self.tables.items()}
         state, old = self.state_dict(), before.state_dict()
-        if state.keys() != old.keys():
+        differ = sorted(state.keys() ^ old)
+        if differ or self.normalize != before.normalize:
             raise ValueError(
-                f"The towers have other parts than in fit: {sorted(state.keys() ^ old)}"
-                ". Restore the parameters of fit, or fit anew."
+                f"The towers have other parts than in fit: {differ or 'normalize'}. "
+                "Restore the parameters of fit, or fit anew."
             )
         weights = {}
         for name, value in old.items():
