@@ -187,34 +187,32 @@ def read_times(times, column, form=None) -> pd.Series:
         numbers = pd.to_numeric(times, errors="coerce")
         if numbers.notna().sum() == times.notna().sum():
             return numbers.where(numbers.abs() < math.inf)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that an order is guessed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that an order is guessed
+        try:
             if form is None and re.match(r"\d{1,2}\D", str(times.dropna().iloc[0])):
                 return _read_either_way(times, column)
             return pd.to_datetime(times, utc=True, format=form)
-    except (ValueError, TypeError) as error:
-        unlike = _unlike_most(times, form)
-        if 0 < unlike.sum() <= MAX_UNLIKE * times.notna().sum():
-            at = unlike.to_numpy().argmax()
-            first = f"{times.iloc[at]!r} in row {at + 1:,}"
-            few = f"{unlike.sum():,} of {times.notna().sum():,} values"
-            print(f"{column}: {few} are no such times: {first}.")
-            return read_times(times.where(~unlike), column, form)
-        expected = "numbers or dates in one format" if form is None else repr(form)
-        hint = "" if form else " Give --time-format '%d/%m/%Y %H:%M' or --time none."
-        # pandas goes on with advice for its callers
-        reason = str(error).partition("You might want to try")[0].strip(" .")
-        what = f"--time: the values of {column!r} must be {expected}"
-        raise ValueError(f"{what}. {reason}.{hint}") from None
+        except (ValueError, TypeError) as error:
+            unlike, reason = _unlike_most(times, form), str(error)
+    if 0 < unlike.sum() <= MAX_UNLIKE * times.notna().sum():
+        at = unlike.to_numpy().argmax()
+        first = f"{times.iloc[at]!r} in row {at + 1:,}"
+        few = f"{unlike.sum():,} of {times.notna().sum():,} values"
+        print(f"{column}: {few} are no such times: {first}.")
+        return read_times(times.where(~unlike), column, form)
+    expected = "numbers or dates in one format" if form is None else repr(form)
+    hint = "" if form else " Give --time-format '%d/%m/%Y %H:%M' or --time none."
+    # pandas goes on with advice for its callers
+    reason = reason.partition("You might want to try")[0].strip(" .")
+    what = f"--time: the values of {column!r} must be {expected}"
+    raise ValueError(f"{what}. {reason}.{hint}")
 
 
 def _unlike_most(times, form):
     """Return which of the times cannot be read in the way that fits most of them."""
     how = {"utc": True, "errors": "coerce", "format": form}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        ways = [pd.to_datetime(times, dayfirst=d, **how) for d in (False, True)]
+    ways = [pd.to_datetime(times, dayfirst=d, **how) for d in (False, True)]
     if form is None:
         ways.append(pd.to_numeric(times, errors="coerce"))
     return times.notna() & max(ways, key=lambda read: read.notna().sum()).isna()

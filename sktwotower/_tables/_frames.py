@@ -101,17 +101,12 @@ def in_native_order(table):
 
     Files of other machines have another one, with which pandas searches nothing.
     """
-    names, kinds = table.columns, enumerate(table.dtypes)
-    other = {at: k.newbyteorder("=") for at, k in kinds if not _is_native(k)}
-    if not other:
+    names, kinds = table.columns, list(table.dtypes)
+    native = [k.newbyteorder("=") if isinstance(k, np.dtype) else k for k in kinds]
+    if native == kinds:
         return table
-    return (
-        table.set_axis(range(len(names)), axis=1).astype(other).set_axis(names, axis=1)
-    )
-
-
-def _is_native(dtype):
-    return not isinstance(dtype, np.dtype) or dtype.isnative
+    table = table.set_axis(range(len(names)), axis=1).astype(dict(enumerate(native)))
+    return table.set_axis(names, axis=1)
 
 
 def as_known(table):

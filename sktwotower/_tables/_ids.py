@@ -220,6 +220,6 @@ def type_name(ids):
 def _family(kind):
     if issubclass(kind, str):
         return "text"
-    if issubclass(kind, bool | np.bool_):  # True is no 1, which would be equal
-        return "bool"
-    return "number" if issubclass(kind, int | float | np.number) else kind.__name__
+    # True is no 1, which would be equal
+    is_number = issubclass(kind, int | float | np.number) and kind is not bool
+    return "number" if is_number else kind.__name__

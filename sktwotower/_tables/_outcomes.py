@@ -134,8 +134,8 @@ def _event_weights(sample_weight, n_events, may_be_empty=False):
         return np.ones(n_events)
     check_consistent_length(np.empty(n_events), sample_weight)
     if (weights := np.asarray(sample_weight)).dtype.kind in "OUSmM":
-        if weights.dtype.kind in "mM":  # numpy would take the number of their units
-            weights = weights.astype(str)
+        # of durations numpy would take the number of their units
+        weights = weights.astype(str) if weights.dtype.kind in "mM" else weights
         sample_weight = _as_numbers(
             weights, "sample_weight", "weights >= 0", "Convert them."
         )
