@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,17 @@ SLOW_EXAMPLES = {
 }
 # Examples draw without a window.
 os.environ.setdefault("MPLBACKEND", "agg")
+
+
+PACKAGE = Path(__file__).parent / "sktwotower"
+
+
+def pytest_ignore_collect(collection_path):
+    """Pass over modules without examples: some import libraries for a second."""
+    is_module = collection_path.suffix == ".py" and PACKAGE in collection_path.parents
+    if is_module and ">>>" not in collection_path.read_text(encoding="utf-8"):
+        return True
+    return None
 
 
 def pytest_collection_modifyitems(items):

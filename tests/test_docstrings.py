@@ -1,4 +1,5 @@
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -64,7 +65,7 @@ def public_names(module):
 
 
 def documented():
-    """Return (module, name, object, whether parameters must be documented) of all."""
+    """Return (name, object, whether parameters must be documented) of all."""
     for module in MODULES:
         namespace = importlib.import_module(f"sktwotower.{module}")
         for name in public_names(namespace):
@@ -72,25 +73,34 @@ def documented():
             foreign = module == "_sklearn_compat" and not is_ours(thing)
             if foreign or not callable(thing):
                 continue
-            yield module, f"{module}.{name}", thing, public
+            yield f"{module}.{name}", thing, public
             if inspect.isclass(thing):
                 for method, function in methods_of(thing).items():
-                    yield module, f"{module}.{name}.{method}", function, public
+                    yield f"{module}.{name}.{method}", function, public
 
 
-ROWS = list(documented())
-DOCUMENTED = {name: (thing, public) for _, name, thing, public in ROWS}
+@functools.cache
+def all_documented():
+    """Return (object, whether parameters must be documented) by name.
+
+    Imports all modules, which takes seconds: not while tests are collected.
+    """
+    return {name: (thing, public) for name, thing, public in documented()}
+
+
 each_room = pytest.mark.parametrize(
-    "room", sorted({row[0].split(".")[0] for row in ROWS})
+    "room", sorted({module.split(".")[0] for module in MODULES})
 )
 
 
 def names_of(room):
-    return [name for of, name, *_ in ROWS if of.split(".")[0] == room]
+    names = [name for name in all_documented() if name.split(".")[0] == room]
+    assert names
+    return names
 
 
 def public_names_of(room):
-    return [name for name in names_of(room) if DOCUMENTED[name][1]]
+    return [name for name in names_of(room) if all_documented()[name][1]]
 
 
 def signature_of(thing):
@@ -116,11 +126,11 @@ def default_of(kind):
 @each_room
 def test_docstrings_open_with_one_sentence(room):
     for name in names_of(room):
-        text = inspect.getdoc(DOCUMENTED[name][0])
+        text = inspect.getdoc(all_documented()[name][0])
         assert text, f"{name} has no docstring"
         assert text.split("\n")[0].endswith("."), name
-        if DOCUMENTED[name][1]:
-            assert not too_long(sentences(summary(DOCUMENTED[name][0]))), name
+        if all_documented()[name][1]:
+            assert not too_long(sentences(summary(all_documented()[name][0]))), name
 
 
 @each_room
@@ -130,7 +140,7 @@ def test_parameters_are_those_of_the_signature(room):
 
 
 def check_parameters(name):
-    thing, public = DOCUMENTED[name]
+    thing, public = all_documented()[name]
     text = sections(thing).get("Parameters")
     signature = signature_of(thing)
     if text is None and (not public or not signature):
@@ -180,7 +190,7 @@ def test_sections_are_known_and_in_order(room):
         "Examples",
     ]
     for name in names_of(room):
-        titles = list(sections(DOCUMENTED[name][0]))
+        titles = list(sections(all_documented()[name][0]))
         assert set(titles) <= set(order), name
         assert titles == sorted(titles, key=order.index), name
 
@@ -216,7 +226,7 @@ def is_own_method(name, thing):
 @each_room
 def test_public_names_show_what_their_users_see(room):
     for name in public_names_of(room):
-        thing = DOCUMENTED[name][0]
+        thing = all_documented()[name][0]
         examples = sections(thing).get("Examples", "")
         assert ">>> " in examples, name
         # no shapes in place of values, and nothing of our tests
@@ -268,7 +278,7 @@ def raises(thing):
 @each_room
 def test_errors_are_documented(room):
     for name in public_names_of(room):
-        thing = DOCUMENTED[name][0]
+        thing = all_documented()[name][0]
         assert not raises(thing) or "Raises" in sections(thing), name
         # a first call of partial_fit is fit
         asks = calls_of(thing) & {"check_is_fitted", "fitted_of"}
