@@ -42,7 +42,7 @@ MINUTE = datetime.timedelta(minutes=1)
 EXACT = {"criterion__matmul_dtype": torch.float32, "iterator_train__feature_dropout": 0}
 # One batch of all users, who see all items, and nothing is hidden.
 SAME = {
-    **{"batch_size": 400, "max_epochs": 5, "candidate_sampling": "full"},
+    **{"batch_size": 400, "max_epochs": 3, "candidate_sampling": "full"},
     **{"dropout": 0, "id_dropout": 0, "second_share": 0, "net_params": EXACT},
     **{"early_stopping": True, "impression_start": 0},
 }
@@ -221,7 +221,7 @@ def served(fitted, users):
 
 
 EVERYTHING = {
-    **{"time": "when", "context": ["place", "when"], "max_epochs": 2},
+    **{"time": "when", "context": ["place", "when"], "max_epochs": 1},
     "batch_size": 100,
     **{"user_features": ["country"], "hidden_layer_sizes": (8,)},
 }
@@ -370,7 +370,8 @@ def recalls():
     found = []
     for seed in range(3):
         X, later = planted(seed)
-        fitted = TwoTowerRecommender(embedding_dim=16, random_state=seed).fit(X)
+        params = {"embedding_dim": 16, "max_epochs": 8, "lr": 0.05}
+        fitted = TwoTowerRecommender(**params, random_state=seed).fit(X)
         with alone():
             found.append(fitted.score(later))
     return {"recall": found}
