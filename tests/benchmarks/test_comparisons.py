@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import fill  # noqa: E402
+from _claims import verdict  # noqa: E402
 from _queries import read  # noqa: E402
 
 from tests.benchmarks.texts import without  # noqa: E402
@@ -52,7 +53,8 @@ DATA = re.compile(
     r"(?:each|every|all|most) (?:data )?(?:sets?|splits?))\b"
 )
 PRONOUN = re.compile(
-    r"^\W*(?:It|They|Its|Their|This|These|A fit|The fit|A request|Lists)\b"
+    r"^\W*(?:It|They|Its|Their|This|These|None|Each|Neither|A fit|The fit|A request|"
+    r"Lists)\b"
 )
 # What may be a place ("the table below"), what only compares, and what always boasts.
 PLACES = (
@@ -390,3 +392,16 @@ def test_what_the_protocols_call_at_an_end_of_its_values_is():
     }
     assert "in the order of time have the higher one" in text
     assert ease["next"] >= ease["quality_online-retail"]
+
+
+def test_no_transformer_is_ahead_where_the_guide_says_so():
+    text = (ROOT / "docs" / "guide" / "which_model.md").read_text("utf-8")
+    assert "Three were run on five sets." in text and "None was ahead there" in text
+    names = {"SASRec", "eSASRec", "HSTU", "HSTU(time)"}
+    rows = [row for row in read("next") if row["system"] in names]
+    run = {(row["data"], row["system"]) for row in rows}
+    data = {data for data, _ in run}
+    assert len(data) == 5
+    assert {(d, s) for d in data for s in names - {"HSTU(time)"}} <= run
+    asked = {"file": "next", "show": "ndcg@10", "a": "TwoTowerRecommender(time)"}
+    assert all(verdict(asked | {"data": d, "b": s}) >= 0 for d, s in run)
