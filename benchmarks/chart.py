@@ -3,7 +3,8 @@
 Call: ``python benchmarks/chart.py`` draws ``docs/_static/results_light.svg``,
 ``results_dark.svg`` and, for narrow pages, ``narrow/results.svg``, which is light or
 dark as the page is. They show ``results/*.jsonl`` and ``results/per_user``; ``--check``
-only compares the pictures with these files, and fails if anything differs.
+only compares the pictures with these files, and fails if anything differs. The curves
+of `_limits_chart` are drawn, too: ``limits.svg``.
 
 Each row is a data set and a way to hold events out, those in the order of time first. A
 mark stands at a system's NDCG divided by that of the best other system, which is chosen
@@ -23,6 +24,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from _claims import CHEAPEST, NAMES, half_interval
+from _limits import NAME as LIMITS
+from _limits_chart import pictures
 from _queries import RESULTS, read
 from _search import is_settled
 
@@ -400,6 +403,12 @@ def main():
             assert then == found, f"{path.name} shows other figures: {others}"
         else:
             draw(found, path, *how)
+    for name, text in pictures(read(LIMITS)).items():
+        path = FOLDER / f"{name}.svg"
+        if own.check:
+            assert path.read_text("utf-8") == text, f"{path.name} shows other figures"
+        else:
+            path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
