@@ -1,5 +1,6 @@
 import functools
 import gc
+import inspect
 import logging
 import multiprocessing
 import os
@@ -32,6 +33,8 @@ def prepare_libraries():
     # A class has the same parameters each time; each fit asks a dozen times for them.
     names_of = functools.cache(BaseEstimator._get_param_names.__func__)
     BaseEstimator._get_param_names = classmethod(lambda cls: list(names_of(cls)))
+    # scikit-learn asks for the whole docstring once for each parameter that it shows
+    inspect.cleandoc = functools.cache(inspect.cleandoc)
     # pytest attaches itself, before and after each test, to each logger that does not
     # propagate: those of torch
     for logger in logging.root.manager.loggerDict.values():
