@@ -23,6 +23,7 @@ import fill  # noqa: E402
 from _claims import verdict  # noqa: E402
 from _queries import read  # noqa: E402
 
+from sktwotower import TwoTowerRecommender  # noqa: E402
 from tests.benchmarks.texts import without  # noqa: E402
 
 ALLOWED = Path(__file__).with_name("comparisons.toml")
@@ -405,3 +406,12 @@ def test_no_transformer_is_ahead_where_the_guide_says_so():
     assert {(d, s) for d in data for s in names - {"HSTU(time)"}} <= run
     asked = {"file": "next", "show": "ndcg@10", "a": "TwoTowerRecommender(time)"}
     assert all(verdict(asked | {"data": d, "b": s}) >= 0 for d, s in run)
+
+
+def test_the_results_say_how_many_events_transformers_read():
+    text = " ".join((ROOT / "docs" / "results.md").read_text("utf-8").split())
+    rows = [row for row in read("next") if "session_max_len" in row["params"]]
+    lengths = {row["params"]["session_max_len"] for row in rows}
+    said = f"reads the last {min(lengths)} to {max(lengths)} events of a user"
+    assert said in text and "sktwotower reads up to 1,000" in text
+    assert TwoTowerRecommender().max_history == 1000
