@@ -233,7 +233,7 @@ def column_at(X, at):
         values = X.iloc[:, at]
     else:
         return X.get_column(X.columns[at])
-    if getattr(values.dtype, "kind", "O") == "M" and values.dt.tz is not None:
+    if getattr(getattr(values.dtype, "pyarrow_dtype", values.dtype), "tz", None):
         # narwhals knows no zones with other signs, as in America/New_York and UTC+02:00
         values = values.dt.tz_convert("UTC")
     return nw.from_native(values, series_only=True)

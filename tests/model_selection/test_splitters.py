@@ -6,6 +6,7 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,10 +202,12 @@ def test_dates_of_any_unit_split_as_their_day_number(unit, tz):
     assert as_lists(gap, X)[0][1] == [5, 6, 7]
 
 
-def test_dates_of_python_split_as_their_day_number():
+def test_dates_of_python_and_of_arrow_split_as_their_day_number():
     days = [datetime.date(2020, 1, 1 + day) for day in X_HAND["day"]]
-    X = X_HAND.assign(day=pd.Series(days, dtype=object))
-    assert as_lists(LastNSplit(time="day"), X) == as_lists(LastNSplit(), X_HAND)
+    zone = pa.timestamp("s", "America/New_York")
+    for kind in (pd.ArrowDtype(pa.date32()), pd.ArrowDtype(zone), object):
+        X = X_HAND.assign(day=pd.Series(days, dtype=object).astype(kind))
+        assert as_lists(LastNSplit(time="day"), X) == as_lists(LastNSplit(), X_HAND)
     X["day"] = X["day"].astype(str)
     with pytest.raises(TypeError, match="must hold dates or numbers. Got dtype"):
         as_lists(TimeSplit(2, time="day"), X)
