@@ -101,8 +101,9 @@ class Service:
                 if status == 200:
                     ready.add(state["pid"])
             except OSError:
-                time.sleep(0.2)
+                pass
             client.close()
+            time.sleep(0.1)  # starting takes the others a second
         return ready
 
     def stop(self):
