@@ -69,6 +69,8 @@ def _places(name, text, sentence):
         )
     if wanted.startswith(PLACE) or wanted.endswith(PLACE):
         raise ValueError(f"a sentence needs text around its places: {wanted!r}")
+    if re.search(r"\{\}\s*\{\}", wanted):
+        raise ValueError(f"two places need a word between them: {wanted!r}")
     matches = list(pattern_of(wanted, name.endswith(".ipynb")).finditer(text))
     if len(matches) != 1:
         remedy = "Change it" if not matches else "Take a longer part of it"

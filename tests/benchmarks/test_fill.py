@@ -162,6 +162,12 @@ def test_a_sentence_that_is_not_there_once_is_refused(results, text, wanted, mes
         fill.filled(text, results, "page", known)
 
 
+def test_two_places_need_a_word_between(results):
+    known = [{"text": "EASE is {} {} here.", "from": ["figure a=b"] * 2}]
+    with pytest.raises(ValueError, match="two places need a word between"):
+        fill.filled("EASE is level with .3 here.", results, "page", known)
+
+
 def test_a_source_is_a_figure_or_a_claim(results):
     known = [sentence("EASE has {}.", "file=made; show=recall")]
     with pytest.raises(ValueError, match="'figure' or a 'claim', got 'file=made;'"):
