@@ -11,6 +11,7 @@ from sktwotower._tables._sparse import Rows, is_mapped, row_blocks, rows_of
 from sktwotower.metrics import recall_at_k
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
+from sktwotower.towers._auto import user_power
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation
 from sktwotower.towers._dropout import entries_of
@@ -67,6 +68,8 @@ def _pair_sets(recipe, events, validates, rng):
         contexts = None if contexts is None else contexts.without(held)
     impressions = impressions if _shows(recipe, events) else None
     how = {"impressions": impressions, "contexts": contexts}
+    if in_order is None:
+        how["user_power"] = user_power(events)
     training = TrainingSet(*rows, fitted, history=past, **how)
     return training, validation, fitted, held
 

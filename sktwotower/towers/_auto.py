@@ -6,7 +6,7 @@ Output: a ``Recipe`` without "auto".
 
 import numpy as np
 
-from sktwotower._tables._sparse import column_counts
+from sktwotower._tables._sparse import column_counts, have_entries
 
 from ._dropout import id_columns
 from ._group import summed
@@ -35,6 +35,9 @@ LARGE_BASKET = 5
 # In larger catalogs most items have few events. A pooled history then needs a
 # higher temperature, less dropout, fewer epochs and small initial weights.
 LARGE_CATALOG = 10_000
+# If users have chosen this share of the items on average, there are events enough of
+# each item. A user of n events then counts n to the power in the loss.
+DENSE, DENSE_USER_POWER = 0.03, 0.5
 # Values of "auto", by the kind of history.
 POOLED = {"dropout": 0.5, "max_epochs": 20, "batch_size": 512}
 RECENT = {"dropout": 0.1, "max_epochs": 4, "batch_size": 256, "second_share": 0.1}
@@ -120,6 +123,18 @@ def resolved(recipe, events):
         if has_hidden_layer(recipe, events):
             temperature = min(temperature, HIDDEN_LAYER_TEMPERATURE)
     return recipe._replace(candidate_sampling=sampling, temperature=temperature)
+
+
+def user_power(events):
+    """Return the power of the number of events to which a user counts in the loss.
+
+    It is for a pooled history that stands alone.
+    """
+    chosen = events.positives
+    n_events, n_users = summed(chosen.nnz), summed(have_entries(chosen, 1).sum())
+    n_pairs = n_users * np.count_nonzero(summed(column_counts(chosen)))
+    is_dense = n_events >= max(MIN_SVD_EVENTS, DENSE * n_pairs)
+    return DENSE_USER_POWER if is_dense else 1.0
 
 
 def auto_temperature(n_items, large_catalog=False):

@@ -49,6 +49,9 @@ class TrainingSet(Dataset):
         Further positives of the users. They are never negatives of these users.
     contexts : PairContexts or None, default=None
         The contexts of the pairs. None: they have none.
+    user_power : float, default=1.0
+        In the loss a user of n pairs counts n ** user_power times their mean reward, in
+        [0, 1].
     """
 
     hides_past = False
@@ -60,6 +63,7 @@ class TrainingSet(Dataset):
     impressions: sparse.csr_matrix | None = None
     known: sparse.csr_matrix | None = None
     contexts: PairContexts | None = None
+    user_power: float = 1.0
 
     # In partial_fit: positions of the items that may be sampled as candidates, and the
     # `ItemStream` that knows how often each item comes.
@@ -161,6 +165,9 @@ class UserBatches:
         Mean share of past items hidden from the user tower in training, in [0, 1).
     id_dropout, feature_dropout : float, default=0.0
         As of `id_shares` and `FeatureDropout`, for the rows of both sides.
+    user_power : float or None, default=None
+        As of `TrainingSet`, in [0, 1]. None: that of the ``dataset``. Events in order
+        all count alike.
     shuffle : bool, default=False
         Visit the users in a new random order in every epoch.
     seed : int, default=0
@@ -177,6 +184,7 @@ class UserBatches:
     history_dropout: float = 0.0
     id_dropout: float = 0.0
     feature_dropout: float = 0.0
+    user_power: float | None = None
     shuffle: bool = False
     seed: int = 0
     device: str = "cpu"
@@ -190,8 +198,11 @@ class UserBatches:
         self.sampler = CandidateSampler(data, *how)
         # Divide by a mean over all users: by the sum of a batch, a weight would only
         # count relative to the others in the batch.
-        total = float(data.positives.data.sum(dtype=float))
-        self.weight_per_user = total / max(1, len(data))
+        power = data.user_power if self.user_power is None else self.user_power
+        sizes = np.maximum(np.diff(data.positives.indptr), 1.0)
+        self.user_weights = sizes ** (power - 1)
+        total = np.asarray(data.positives.sum(axis=1)).ravel() @ self.user_weights
+        self.weight_per_user = float(total) / max(1, len(data))
         catalog = SparseRows.from_csr(data.item_rows).to(self.device)
         self.catalog = catalog if sampling == "full" else None
         # Rows that are the identity need no selection if a batch has most of them.
@@ -240,6 +251,8 @@ class UserBatches:
                 users, positives, impressions, self.rng
             )
             users = users[owners]
+        weights = np.repeat(self.user_weights[users], np.diff(positives.indptr))
+        positives.data *= weights.astype(positives.dtype)
         known = None if data.known is None else data.known[users]
         drawn = candidates, log_q
         return batch, self._targets(known, positives, impressions, *drawn, n_users)

@@ -106,6 +106,7 @@ BATCH_PARAMETERS = {
     "n_negatives": BatchParameter(512, (COUNT,), True),
     "correction": BatchParameter("negatives", (CORRECTIONS, None), True),
     "feature_dropout": BatchParameter(0.5, (SHARE_BELOW_1,), False),
+    "user_power": BatchParameter(None, (SHARE, None), False),
 }
 
 

@@ -1,12 +1,14 @@
 """How fit trains: learning rates, callbacks, seeds, temperature."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy import sparse
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -21,6 +23,7 @@ from sktwotower.datasets import make_interactions
 from sktwotower.recommender import _fit
 from sktwotower.towers import _auto
 from sktwotower.towers._auto import auto_temperature
+from sktwotower.towers._batches import UserBatches
 from sktwotower.towers._optimizer import RowwiseAdam
 from tests.builders import batched, first_fast
 
@@ -240,6 +243,36 @@ def test_temperature_of_large_catalogs(n_items, expected):
     # 6.5 * 12_101 ** -0.4 = 0.1512
     found = auto_temperature(n_items, large_catalog=True)
     assert found == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "n_users, n_each, expected", [(1000, 15, 0.5), (1000, 14, 1.0), (600, 15, 1.0)]
+)
+def test_users_count_less_than_their_events_in_dense_data(n_users, n_each, expected):
+    """3 % of 500 items are dense, and 10,000 events enough; empty rows do not count."""
+    chosen = np.zeros((2 * n_users, 700))
+    for user in range(n_users):
+        chosen[user, (np.arange(n_each) + user) % 500] = 1
+    events = SimpleNamespace(positives=sparse.csr_matrix(chosen))
+    assert _auto.user_power(events) == expected
+
+
+@pytest.mark.parametrize("time", [None, "when"])
+def test_the_power_is_that_of_events_without_order(events, monkeypatch, time):
+    """A second pair of towers, validation and further events have all events alike."""
+    monkeypatch.setattr(_auto, "MIN_SVD_EVENTS", 1)
+    made, batches = [], UserBatches.__post_init__
+
+    def watched(self):
+        made.append(self.dataset.user_power)
+        batches(self)
+
+    monkeypatch.setattr(UserBatches, "__post_init__", watched)
+    X = events.assign(when=np.arange(len(events)))
+    model = batched(time=time, early_stopping=time is None, max_epochs=1).fit(X)
+    assert made == ([0.5, 1.0] if time is None else [1.0, 1.0])
+    model.partial_fit(X[:3].assign(when=9999))
+    assert set(made[2:]) == {1.0}
 
 
 @pytest.mark.slow

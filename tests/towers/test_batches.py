@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -75,6 +76,23 @@ def test_an_epoch_visits_each_user_with_all_positives_once(
     assert seen == {
         (u, i): matrix[u, i] for u, i in zip(*matrix.nonzero(), strict=True)
     }
+
+
+def test_a_user_of_n_events_counts_n_to_the_power():
+    """Rewards are divided by the roots of 2, 1, 3, 1, 2 events; so is their mean."""
+    data, matrix = replace(training_set(), user_power=0.5), np.array(POSITIVES)
+    n_events = np.maximum(np.count_nonzero(matrix, axis=1), 1)
+    expected = matrix / np.sqrt(n_events)[:, None]
+    found = [*UserBatches(data, 2), *UserBatches(data, 2, "in_batch")]
+    for batch, targets in found:
+        for (user, item), reward in targets_of(batch, targets).items():
+            assert reward == pytest.approx(expected[user, item])
+        mean = expected.sum() / len(ACTIVE)
+        assert targets.total_weight == pytest.approx(mean * len(batch))
+    ((batch, targets),) = UserBatches(data, 9, user_power=1.0)
+    assert targets_of(batch, targets)[4, 1] == 5
+    assert targets_of(batch, targets)[0, 2] == 2
+    assert data.with_items(np.arange(4)).user_power == 0.5
 
 
 def test_order_is_new_in_each_epoch_and_the_same_with_the_same_seed():
