@@ -2,7 +2,7 @@
 
 Call ``python benchmarks/bench_ablations.py --data DIR [--only NAMES] [--seeds 3]
 [--order]``. With ``--change NAME``, also several times, only these are measured, and
-the defaults; other rows stay as written.
+the defaults; other rows stay as written, also those of sets that ``--only`` leaves out.
 Each change is fitted on the train part of the split that bench_quality.py tunes on, and
 judged on its other part by the figure that tunes there; test data is not touched.
 The seeds of a change and of the defaults are the same, so that the difference is one of
@@ -64,9 +64,12 @@ CHANGES = {
     "max_epochs 60": {"max_epochs": 60},
     "early stopping": {"early_stopping": True},
     "weights averaged over the last 40 %": {"average_from": 0.6},
-    "users count alike": {"user_power": 0.0},
-    "a user of n events counts n ** 0.75": {"user_power": 0.75},
-    "a user of n events counts n ** 0.5": {"user_power": 0.5},
+    **{
+        f"a user of n events counts n ** {power:g}": {
+            "net_params": {"iterator_train__user_power": power}
+        }
+        for power in (0.0, 0.5, 0.75, 1.0)
+    },
     "optimizer adamw": {"optimizer": "adamw", "lr": 0.005},
     "optimizer adagrad": {"optimizer": "adagrad", "lr": 0.05},
     "id_dropout 0": {"id_dropout": 0.0},
@@ -149,9 +152,8 @@ class Average(Callback):
 def measure(data, folder, params, seeds, order=False):
     """Return the figure and the seconds of each seed.
 
-    ``params``: those of the estimator, as JSON holds them, and two more:
-    ``average_from`` of `Average`, and ``user_power``, to which the number of a user's
-    events is what they count together. ``order``: fit with ``time``.
+    ``params``: those of the estimator, as JSON holds them, and ``average_from`` of
+    `Average`. ``order``: fit with ``time``.
     """
     fitted_on, held_out = (load_ordered if order else load)(data, folder).tuning
     given, params = params.get("net_params", {}), dict(params)
@@ -162,13 +164,11 @@ def measure(data, folder, params, seeds, order=False):
         params["net_params"] = {"criterion__matmul_dtype": dtype}
     if "average_from" in params:
         params["callbacks"] = [Average(params.pop("average_from"))]
-    sizes = fitted_on.groupby("user")["user"].transform("size").to_numpy(float)
-    weights = sizes ** (params.pop("user_power", 1.0) - 1)
     rows = []
     for seed in range(seeds):
         model = TwoTowerRecommender(random_state=seed, **params)
         with clock() as watch:
-            model.fit(fitted_on, sample_weight=weights)
+            model.fit(fitted_on)
         figures, _ = judge(model, held_out[PAIR])
         figure = float(np.mean(figures[figure_of(data)]))
         rows.append({"seed": seed, "figure": figure, "fit_s": watch.seconds})
@@ -256,6 +256,7 @@ def main():
     every = [row | where for row in rows + rows_of_differences(rows)]
     if own.change is not None:
         every = [row for row in every if row["change"] != DEFAULTS]
+    if own.change is not None or own.only is not None:
         every = with_written(every, name)
     write_results(name, every)
     better = better_everywhere(rows)

@@ -179,7 +179,7 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         "negatives", "all" or None. ``iterator_train__feature_dropout`` (0.5) is the
         share of features, except ids, that training hides. With
         ``iterator_train__user_power`` p, a user of n events counts n ** p. Without it,
-        p is 1/2 where users have chosen 3 % of the items, else 1. None: no further
+        p is 3/4 where users have chosen 3 % of the items, else 1. None: no further
         arguments.
     Retrieval
         How the nearest items are found, and which are left out.

@@ -37,7 +37,7 @@ LARGE_BASKET = 5
 LARGE_CATALOG = 10_000
 # If users have chosen this share of the items on average, there are events enough of
 # each item. A user of n events then counts n to the power in the loss.
-DENSE, DENSE_USER_POWER = 0.03, 0.5
+DENSE, DENSE_USER_POWER = 0.03, 0.75
 # Values of "auto", by the kind of history.
 POOLED = {"dropout": 0.5, "max_epochs": 20, "batch_size": 512}
 RECENT = {"dropout": 0.1, "max_epochs": 4, "batch_size": 256, "second_share": 0.1}

@@ -246,7 +246,7 @@ def test_temperature_of_large_catalogs(n_items, expected):
 
 
 @pytest.mark.parametrize(
-    "n_users, n_each, expected", [(1000, 15, 0.5), (1000, 14, 1.0), (600, 15, 1.0)]
+    "n_users, n_each, expected", [(1000, 15, 0.75), (1000, 14, 1.0), (600, 15, 1.0)]
 )
 def test_users_count_less_than_their_events_in_dense_data(n_users, n_each, expected):
     """3 % of 500 items are dense, and 10,000 events enough; empty rows do not count."""
@@ -270,7 +270,7 @@ def test_the_power_is_that_of_events_without_order(events, monkeypatch, time):
     monkeypatch.setattr(UserBatches, "__post_init__", watched)
     X = events.assign(when=np.arange(len(events)))
     model = batched(time=time, early_stopping=time is None, max_epochs=1).fit(X)
-    assert made == ([0.5, 1.0] if time is None else [1.0, 1.0])
+    assert made == ([0.75, 1.0] if time is None else [1.0, 1.0])
     model.partial_fit(X[:3].assign(when=9999))
     assert set(made[2:]) == {1.0}
 
