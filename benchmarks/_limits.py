@@ -29,13 +29,13 @@ CURVES = {
     "ml-100k": SMALL | {CANDIDATES: [128, 512, "all"]},
     "lastfm": SMALL,
     "online-retail": SMALL,
-    "gowalla": {EPOCHS: [15, 30], WIDTH: [384, 512], CANDIDATES: [512, 2048]},
+    "gowalla": {EPOCHS: [15, 30]},
     "ml-100k-last": {
         EPOCHS: [2, 4, 8],
         WIDTH: [128, 256, 344],
         PAST: [50, 200, 500, 1000],
     },
-    "ml-1m-last": {EPOCHS: [2, 4], WIDTH: [128, 256], PAST: [50, 200, 500, 1000]},
+    "ml-1m-last": {PAST: [50, 200, 500, 1000]},
 }
 # The values while another setting is varied: the defaults.
 GENERAL = {EPOCHS: 20, WIDTH: 384, CANDIDATES: 512}
