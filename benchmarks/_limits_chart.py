@@ -53,7 +53,7 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {
-    "limits": Layout(780, 342, 4, (150, 190), 52, 110, (182, 0), 3, 13),
+    "limits": Layout(780, 342, 4, (142, 190), 52, 110, (182, 0), 3, 13),
     "narrow/limits": Layout(400, 644, 2, (140, 160), 52, 212, (186, 230), 1, 13),
 }
 LOWEST, HIGHEST = -10, 6
