@@ -150,7 +150,11 @@ def _with_a(spec):
 def _pair(spec, b):
     """Return what is asked for of ``a`` and of ``b``."""
     key, show = spec.get("by", "system"), spec["show"]
-    return (spec | {key: spec["a"]}, spec | {key: b, "show": spec.get("than", show)})
+    second = spec | {key: b, "show": spec.get("than", show)}
+    if "than_file" in spec:  # its rows have systems
+        del second[key]
+        second |= {"file": spec["than_file"], "system": b}
+    return spec | {key: spec["a"]}, second
 
 
 def _figure(spec, results):
@@ -166,8 +170,12 @@ def half_interval(first, second, key="system", results=RESULTS):
     shown = [spec["show"] for spec in pair]
     rows = [rows_of(spec, results) for spec in pair]
     means = [_mean(*each) for each in zip(rows, shown, strict=True)]
-    users = [_users(spec, spec[key], results) for spec in pair]
-    if first["file"] == second["file"] and all(
+    names = [spec.get(key) or spec["system"] for spec in pair]
+    users = [
+        _users(spec, name, results) for spec, name in zip(pair, names, strict=True)
+    ]
+    same = "than_file" in first or first["file"] == second["file"]
+    if same and all(
         values is not None and abs(values.mean() - mean) < SAME_RUN
         for values, mean in zip(users, means, strict=True)
     ):
@@ -176,7 +184,6 @@ def half_interval(first, second, key="system", results=RESULTS):
     if not all(
         name in row for name, each in zip(errors, rows, strict=True) for row in each
     ):
-        names = [spec[key] for spec in pair]
         what = f"no figures of each user and no {errors[0]!r}"
         raise ValueError(f"{names} have {what}: say within= (in %)")
     return 1.96 * float(np.hypot(*map(_mean, rows, errors)))

@@ -12,7 +12,8 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED = Path(__file__).with_name("published.jsonl")
 NOT_KEYS = {"file", "show", "unit", "digits", "scale", "stat", "gap"}
-NOT_KEYS |= {"a", "b", "by", "than", "except", "of", "within", "words"}  # of a claim
+# those of a claim
+NOT_KEYS |= {"a", "b", "by", "than", "than_file", "except", "of", "within", "words"}
 NOT_KEYS |= {"bold"}  # of a table
 STATS = {"mean": lambda v: sum(v) / len(v), "min": min, "max": max}
 

@@ -53,9 +53,10 @@ figure of ``a``, as in the verdict of `retrieval_report`::
     from = ["claim file=quality_lastfm; a=EASE; b=iALS; show=ndcg@20"]
 
 ``a`` and ``b`` are names of systems (``by=model``: of that key; without ``a``, that of
-the row). ``than=`` is the figure of ``b``, where it is another one. ``b=others`` stands
-for each other system of the file and data, but those in ``except``: more than each of
-them, less than at least one, or else level. How sure a difference is comes
+the row). ``than=`` is the figure of ``b``, where it is another one, and ``than_file=``
+its file, where the same users are judged in the same order. ``b=others`` stands for
+each other system of the file and data, but those in ``except``: more than each of them,
+less than at least one, or else level. How sure a difference is comes
 
 - from the figures of each user (``results/per_user``), by the 95 % interval of the mean
   difference, user by user;

@@ -82,6 +82,26 @@ def test_the_figure_of_b_may_be_another_one(results):
         verdict(spec(a="A", b="B", than="first recall"), results)
 
 
+def test_b_may_be_of_another_file_with_the_same_users(results):
+    other = [row for row in rows() if row["system"] == "B"]
+    (results / "other.jsonl").write_text(json.dumps(other[0]) + "\n")
+    _per_user.keep("other_d", {_per_user.named("B", "recall"): USERS["B"]})
+    claim = spec(a="A", b="B", than_file="other")
+    assert verdict(claim, results) == -1
+    assert verdict(claim | {"by": "system", "a": "C"}, results) == -1
+    _per_user.keep("other_d", {_per_user.named("B", "recall"): USERS["B"] + 1})
+    assert verdict(claim, results) == 0  # of another run: by standard errors
+
+
+def test_files_that_are_compared_have_users_in_one_order():
+    two, one = (
+        _per_user.read(f"{file}_online-retail") for file in ("two_stage", "next")
+    )
+    for figure in ("ndcg@10", "recall@20"):
+        retrieval = two[_per_user.named("EASE", f"retrieval {figure}")]
+        np.testing.assert_array_equal(retrieval, one[_per_user.named("EASE", figure)])
+
+
 def test_without_figures_of_users_the_interval_is_wider(results):
     # errors of .04 each: half the interval is 1.96 * .04 * root of 2 = .111 > .1
     (results / "per_user" / "made.npz").unlink()
