@@ -41,7 +41,8 @@ def times_of(X, key, groups=None):
     if is_date:
         return values.to_numpy().astype("datetime64", copy=False)
     # 64 bits: a gap subtracted from uint8 would wrap around
-    return values.cast(nw.Int64 if values.dtype.is_integer() else nw.Float64).to_numpy()
+    wide = nw.Int64 if values.dtype.is_integer() else nw.Float64
+    return _finite(values.cast(wide).to_numpy(), "time")
 
 
 def _is_date(values):
@@ -155,16 +156,19 @@ def known_times(values, name, dates):
     return times
 
 
+def _finite(times, name):
+    if not np.isfinite(times).all():
+        raise ValueError(
+            f"{name} contains NaN or infinity; a time is a finite number. Drop or "
+            "replace these rows first."
+        )
+    return times
+
+
 def _numbers(values, name):
     """Return times (n,) as int64, or as float64 if they are not integers."""
     if values.dtype.kind == "f":
-        times = values.to_numpy(np.float64)
-        if not np.isfinite(times).all():
-            raise ValueError(
-                f"{name} contains NaN or infinity; a time is a finite number. Drop or "
-                "replace these rows first."
-            )
-        return times
+        return _finite(values.to_numpy(np.float64), name)
     largest = values.max() if values.dtype.kind == "u" else 0
     if largest >= 2**63:
         raise ValueError(

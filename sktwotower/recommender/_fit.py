@@ -155,7 +155,7 @@ def check_values(recipe):
     in_units(recipe.half_life)
     check_net_params(recipe.net_params or {})
     try:
-        torch.empty(0, device=recipe.device)
+        torch.zeros(1, device=recipe.device).item()  # "meta" has no values
     except (RuntimeError, AssertionError) as error:
         message = f"device={recipe.device!r} cannot be used here: {error}"
         raise ValueError(message) from None

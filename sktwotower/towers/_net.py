@@ -172,7 +172,7 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
         last.insert(0, ("checkpoint", saver))
     # Ours come first, so that the user's callbacks can read what ours record.
     net.set_params(callbacks=ours + list(recipe.callbacks or []) + last)
-    net.initialize()
+    _initialize(net, recipe.net_params)
     set_moments(net)
     with interruption, _exchange(net, interruption):
         if saver is None:
@@ -188,6 +188,17 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
     _trim(net, {name for name, _ in ours + last})
     net.callbacks = list(recipe.callbacks or [])
     return net
+
+
+def _initialize(net, given):
+    try:
+        net.initialize()
+    except (TypeError, ValueError) as error:
+        if not given:
+            raise
+        raise ValueError(
+            f"net_params must hold arguments of skorch.NeuralNet. Got {given}: {error}"
+        ) from error
 
 
 def _exchange(net, interruption):
@@ -211,8 +222,11 @@ def _warn_of_interruption(net, saver):
 
 def check_net_params(net_params):
     """Raise ``ValueError`` for arguments that a net or its batches cannot take."""
-    if "callbacks" in net_params:
-        raise ValueError("Pass skorch callbacks as callbacks=, not in net_params.")
+    for name in ("callbacks", "device"):
+        if name in net_params:
+            raise ValueError(f"Pass {name} as {name}=, not in net_params.")
+    if others := [name for name in net_params if not isinstance(name, str)]:
+        raise ValueError(f"net_params must have names of arguments. Got {others[0]!r}.")
     known = list(inspect.signature(UserBatches).parameters)[1:]
     ours = {"iterator_train", "iterator_valid"} - net_params.keys()
     for name in net_params:

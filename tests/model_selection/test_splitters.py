@@ -380,6 +380,9 @@ def test_missing_values_are_counted():
     nat = X_HAND.assign(day=pd.to_datetime(["2020-01-01"] * 7 + [None]))
     with pytest.raises(ValueError, match="'day' of X has 1 missing values in 8 rows"):
         list(LastNSplit(time="day").split(nat))
+    endless = X_HAND.assign(day=[0.0] * 7 + [np.inf])
+    with pytest.raises(ValueError, match="time contains NaN or infinity"):
+        list(TimeSplit(time="day").split(endless))
     nobody = X_HAND.assign(user=X_HAND["user"].where(X_HAND["user"] != "c"))
     with pytest.raises(ValueError, match="user_id column 'user' of X has 1 missing"):
         list(LastNSplit().split(nobody))

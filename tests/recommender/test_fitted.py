@@ -292,7 +292,11 @@ def test_warm_start_with_two_columns_of_one_name():
         ({"callbacks": [3]}, "callbacks must be skorch callbacks"),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes must be"),
         ({"device": "cuda:9"}, "device='cuda:9' cannot be used"),
+        ({"device": "meta"}, "device='meta' cannot be used"),
         ({"net_params": {"callbacks": []}}, "callbacks="),
+        ({"net_params": {"device": "cpu"}}, "Pass device as device="),
+        ({"net_params": {1: 2}}, "names of arguments. Got 1"),
+        ({"net_params": {"criterion": "x"}}, "arguments of skorch.NeuralNet. Got"),
     ],
 )
 def test_partial_fit_checks_parameters_as_fit_does(model, params, message):
