@@ -77,8 +77,6 @@ class ItemColumn:
             cells = [self._as_level(cell, is_interval) for cell in listed(rule)]
             if is_interval:
                 low, high = cells
-                if None not in cells and low > high:
-                    raise ValueError
                 found[:] = True if low is None else self.levels >= low
                 found &= True if high is None else self.levels <= high
             else:
@@ -86,7 +84,7 @@ class ItemColumn:
         except (TypeError, ValueError):
             raise ValueError(
                 f"where[{self.name!r}] must be a value, a list of values, or a pair of "
-                "numbers or dates (low, high), low <= high, of the column's type, as "
+                "numbers or dates (low, high), of the type of the column, such as "
                 f"{shorten([*self.places][:2])}. Got {shorten(rule)}. A function can "
                 "say all else, also what holds of missing values."
             ) from None
