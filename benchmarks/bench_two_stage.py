@@ -65,6 +65,7 @@ DATA = [FIFTH, "ml-100k-last", "online-retail", "ml-1m-last", "kuairand"]
 LISTS = "kuairand-lists"
 DATA += [LISTS]
 KS = 1, 10, 20
+BY_THE_CLOCK = "fit_s", "retriever_fit_s", "request_ms", "retriever_request_ms"
 JUDGED = "ndcg@10", "recall@20"
 N_REQUESTS = 200
 
@@ -296,6 +297,13 @@ def parse():
     return own
 
 
+def without_clock(row):
+    """Return a row without what a clock says, if other jobs took all cores."""
+    if row["load_before"] <= row["cores"]:
+        return row
+    return {name: value for name, value in row.items() if name not in BY_THE_CLOCK}
+
+
 def main():
     arguments, wrong = parse(), []
     for data in arguments.only:
@@ -307,7 +315,10 @@ def main():
             results = [measure(name, seed, events) for seed in seeds]
             table = report(f"{data}, {name}", results)
             gains = intervals(table)
-            rows = [{"data": data} | row | gains | where for row, *_ in results]
+            rows = [
+                without_clock({"data": data} | row | gains | where)
+                for row, *_ in results
+            ]
             new = {(row["data"], row["retriever"]) for row in rows}
             others = [
                 row
