@@ -232,12 +232,12 @@ def _warn_of_what_is_unknown(fitted, query, history):
     described = fitted.users.has_features or fitted.context_columns
     n_known, n_users = np.count_nonzero(query.codes >= 0), len(query)
     if history is None and not described and n_known <= min(2, n_users // 10):
+        known = f", except {n_known} of {n_users}," if n_known else ""
         warn(
-            f"No user of X is known from fit, except {n_known} of {n_users}, and they "
-            "have no features, so that all strangers get the same items. If that is "
-            "not meant: a split by rows of a table sorted by user does it, as of "
-            "KFold. Split by time (TimeSplit, LastNSplit), or pass earlier events of "
-            "these users as history."
+            f"No user of X is known from fit{known} and they have no features, so that "
+            "all strangers get the same items. If that is not meant: a split by rows "
+            "of a table sorted by user does it, as of KFold. Split by time (TimeSplit, "
+            "LastNSplit), or pass earlier events of these users as history."
         )
     if isinstance(history, Mapping | list | tuple) and fitted.sequences is not None:
         warn(

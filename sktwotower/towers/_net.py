@@ -26,7 +26,7 @@ from ._exchange import GOES_ON, Exchange, Shares
 from ._group import current_group, is_first
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam, moments_of, optimizer_class, set_moments
-from ._recipe import BATCH_PARAMETERS, check_batch_parameters, plain
+from ._recipe import BATCH_PARAMETERS, check_net_arguments, plain
 from ._resuming import Saver
 from ._sequence_batches import SequenceBatches
 
@@ -234,7 +234,7 @@ def check_net_params(net_params):
         if iterator in ours and of_batches not in known:
             found = f"no {of_batches!r}. They have {known}"
             raise ValueError(f"net_params has {name!r}, but batches have {found}.")
-    check_batch_parameters(net_params)
+    check_net_arguments(net_params)
 
 
 def _net_params(recipe, part, data, seed):

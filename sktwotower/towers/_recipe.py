@@ -110,9 +110,21 @@ BATCH_PARAMETERS = {
 }
 
 
-def check_batch_parameters(net_params):
-    """Raise ``ValueError`` for a parameter of batches with a value out of range."""
-    values = {}
+# The same of arguments of the net itself; it checks the others.
+NET_ARGUMENTS = {
+    "lr": [NOT_NEGATIVE],
+    "batch_size": [BATCH],
+    "max_epochs": [COUNT],
+    "optimizer": [callable],
+    "iterator_train": [callable],
+    "iterator_valid": [callable],
+    "train_split": [callable, None],
+}
+
+
+def check_net_arguments(net_params):
+    """Raise ``ValueError`` for an argument of a net or batches that is out of range."""
+    values = dict(NET_ARGUMENTS)
     for name, each in BATCH_PARAMETERS.items():
         for use in ("train", "valid"):
             values[f"iterator_{use}__{name}"] = list(each.values)

@@ -141,7 +141,7 @@ def test_a_missing_column_is_found_before_any_model_is_asked(split):
 def test_unknown_users_only_are_warned_of():
     X = spelt("a:pq b:pqr c:pr d:qs e:pq f:rs")  # sorted by user
     search = GridSearchCV(EASERecommender(), {"l2": [1, 10]}, cv=KFold(3))
-    with pytest.warns(UserWarning, match=r"No user of X is known .* KFold\. Split by"):
+    with pytest.warns(UserWarning, match=r"known from fit and .* KFold\. Split by"):
         search.fit(X)
     model = EASERecommender().fit(X[X["user"] < "e"])
     with pytest.warns(UserWarning, match="earlier events of these users as") as caught:
@@ -150,7 +150,7 @@ def test_unknown_users_only_are_warned_of():
     many = pd.DataFrame({"user": np.arange(120) // 3, "item": [*"pqrqpr"] * 20})
     cut = many.index[31:92]  # within users 10 and 30
     with pytest.warns(
-        UserWarning, match="No user of X is known from fit, except 2 of 21"
+        UserWarning, match="No user of X is known from fit, except 2 of 21, and"
     ):
         EASERecommender().fit(many.drop(cut)).score(many.loc[cut])
     with warnings.catch_warnings():
