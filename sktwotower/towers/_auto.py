@@ -28,7 +28,7 @@ HIDDEN_LAYER_TEMPERATURE = 0.1
 # Number of events per item from which on a recent history has a hidden layer.
 EVENTS_FOR_HIDDEN_LAYER = 100
 # With fewer events a fit takes a second anyway, and does not start from singular
-# vectors: they would be noise. With a recent history it takes twice as many epochs.
+# vectors: they would be noise.
 MIN_SVD_EVENTS = 10_000
 # Number of events per basket from which on more of the past is hidden in training.
 LARGE_BASKET = 5
@@ -40,7 +40,7 @@ LARGE_CATALOG = 10_000
 DENSE, DENSE_USER_POWER = 0.03, 0.75
 # Values of "auto", by the kind of history.
 POOLED = {"dropout": 0.5, "max_epochs": 20, "batch_size": 512}
-RECENT = {"dropout": 0.1, "max_epochs": 4, "batch_size": 256, "second_share": 0.1}
+RECENT = {"dropout": 0.1, "max_epochs": 8, "batch_size": 256, "second_share": 0.1}
 LARGE = POOLED | {"dropout": 0.2, "max_epochs": 15}
 # Columns that several rows share start almost at zero, so they take more epochs.
 WITH_FEATURES = {"max_epochs": 30}
@@ -78,11 +78,7 @@ def _has_large_baskets(events):
 
 def values_of_kind(recipe, events=None):
     """Return the recipe with the values of "auto" that depend on ``history``."""
-    values = AUTO[_kind(recipe, events)]
-    if recipe.history == "recent" and events is not None:
-        if summed(events.positives.nnz) < MIN_SVD_EVENTS:
-            values = values | {"max_epochs": 2 * values["max_epochs"]}
-    return with_values(recipe, values)
+    return with_values(recipe, AUTO[_kind(recipe, events)])
 
 
 def _kind(recipe, events):
