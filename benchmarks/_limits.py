@@ -18,6 +18,10 @@ AIMS = {
     "online-retail": {"ndcg@10": 0.104},
     "ml-1m-last": {"recall@10": 0.335, "ndcg@10": 0.200},
     "ml-100k-last": {"recall@10": 0.240, "ndcg@10": 0.132},
+    "ml-latest-last": {"ndcg@10": 0.080},
+    "beauty-last": {"recall@10": 0.110, "ndcg@10": 0.068},
+    "sports-last": {"recall@10": 0.069, "ndcg@10": 0.041},
+    "online-retail-time": {"recall@20": 0.103, "ndcg@10": 0.120},
 }
 # The values of each curve; the usual one is among them.
 SMALL = {
@@ -31,15 +35,23 @@ CURVES = {
     "online-retail": SMALL,
     "gowalla": {EPOCHS: [15, 30]},
     "ml-100k-last": {
-        EPOCHS: [2, 4, 8],
+        EPOCHS: [2, 4, 8, 16],
         WIDTH: [128, 256, 344],
         PAST: [50, 200, 500, 1000],
     },
-    "ml-1m-last": {PAST: [50, 200, 500, 1000]},
+    "ml-1m-last": {EPOCHS: [4, 8], PAST: [50, 200, 500, 1000]},
+    "ml-latest-last": {EPOCHS: [2, 4, 8, 16]},
+    "beauty-last": {EPOCHS: [2, 4, 8, 16]},
+    "sports-last": {EPOCHS: [4, 8]},
+    "online-retail-time": {
+        EPOCHS: [2, 4, 8, 16],
+        WIDTH: [128, 256, 344],
+        PAST: [50, 200, 500, 1000],
+    },
 }
 # The values while another setting is varied: the defaults.
 GENERAL = {EPOCHS: 20, WIDTH: 384, CANDIDATES: 512}
-IN_TIME = {EPOCHS: 4, WIDTH: 256, PAST: 1000}
+IN_TIME = {EPOCHS: 8, WIDTH: 256, PAST: 1000}
 # What "all" candidates are.
 SIZES = {
     ("ml-100k", "all"): 1682,
@@ -47,11 +59,15 @@ SIZES = {
     ("online-retail", "all"): 3603,
 }
 # Values of "auto" that differ from those of most data sets.
-OTHERS = {"ml-100k": {CANDIDATES: "all"}, "gowalla": {EPOCHS: 15}}
+OTHERS = {
+    "ml-100k": {CANDIDATES: "all"},
+    "gowalla": {EPOCHS: 15},
+    "ml-1m-last": {EPOCHS: 4},
+}
 
 
 def is_in_time(data):
-    return data.endswith("-last")
+    return data.endswith(("-last", "-time"))
 
 
 def usual_of(data, curve):

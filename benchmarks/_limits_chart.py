@@ -18,6 +18,10 @@ NAMES = {
     "gowalla": ("Gowalla", "#8250df"),
     "ml-100k-last": ("MovieLens 100K, next", "#ff8f87"),
     "ml-1m-last": ("MovieLens 1M, next", "#cf222e"),
+    "ml-latest-last": ("MovieLens latest, next", "#d4a72c"),
+    "beauty-last": ("Beauty, next", "#1b7c83"),
+    "sports-last": ("Sports, next", "#bf3989"),
+    "online-retail-time": ("gift shop, later", "#9a6700"),
 }
 TITLES = {
     EPOCHS: "epochs",

@@ -82,7 +82,10 @@ def points(data, curves):
 
 def events_of(data, folder):
     """Return train and held-out events by the name of the part."""
-    events = (load_ordered if is_in_time(data) else load)(data, folder)
+    if is_in_time(data):
+        events = load_ordered(data.replace("retail-time", "retail"), folder)
+    else:
+        events = load(data, folder)
     return {"validation": events.tuning, "test": (events.train, events.test)}
 
 

@@ -25,6 +25,7 @@ KINDS = {
     "pooled, large catalog, features": "the same, with features",
     "recent": "with `time`",
     "recent, large baskets": "the same, {basket} or more items in a basket on average",
+    "recent, hidden layer": "with `time`, {events} or more events per item",
     "second pair": "second pair of towers, next to one with `time`",
 }
 BY_KIND = ["dropout", "max_epochs", "batch_size", "second_share"]
@@ -33,6 +34,7 @@ BY_KIND = ["dropout", "max_epochs", "batch_size", "second_share"]
 def rows_by_kind():
     """Return the values of each kind of model, a list of rows of text."""
     sizes = {"large": _auto.LARGE_CATALOG, "basket": _auto.LARGE_BASKET}
+    sizes["events"] = _auto.EVENTS_FOR_HIDDEN_LAYER
     values = _auto.AUTO | {"second pair": _auto.SECOND_PAIR}
     return [
         [text.format(**sizes), *(str(values[kind].get(name, "")) for name in BY_KIND)]

@@ -51,6 +51,8 @@ AUTO = {
     "pooled, large catalog, features": LARGE | WITH_FEATURES,
     "recent": RECENT,
     "recent, large baskets": RECENT | {"dropout": 0.7},
+    # each item is seen often within an epoch
+    "recent, hidden layer": RECENT | {"max_epochs": 4},
 }
 # The same for a pair of towers with a pooled history next to one with a recent history:
 # it need not be as good as one that stands alone.
@@ -89,8 +91,9 @@ def _kind(recipe, events):
     if kind == "pooled":
         kind += ", large catalog" if has_large_catalog(recipe, events) else ""
         return kind + (", features" if _has_features(events) else "")
-    large = _has_large_baskets(events) and not has_hidden_layer(recipe, events)
-    return "recent, large baskets" if large else kind
+    if has_hidden_layer(recipe, events):
+        return "recent, hidden layer"
+    return "recent, large baskets" if _has_large_baskets(events) else kind
 
 
 def _has_features(events):

@@ -20,11 +20,11 @@ from sktwotower.towers._recipe import BATCH_PARAMETERS  # noqa: E402
 
 HALF = {"data": "ml-100k-last", "part": "validation", "ndcg@10": 0.19}
 ROWS = [
-    HALF | {"point": "max_epochs 2"},
+    HALF | {"point": "max_epochs 4"},
     HALF | {"point": None, "seed": 0, "ndcg@10": 0.19},
     HALF | {"point": None, "seed": 1, "ndcg@10": 0.21},
-    HALF | {"point": "max_epochs 8", "ndcg@10": 0.204},
-    HALF | {"point": "max_epochs 8", "part": "test", "ndcg@10": 0.9},
+    HALF | {"point": "max_epochs 16", "ndcg@10": 0.204},
+    HALF | {"point": "max_epochs 16", "part": "test", "ndcg@10": 0.9},
     {"data": "ml-100k-last", "system": "aim", "ndcg@10": 0.132},
 ]
 
@@ -71,5 +71,7 @@ def test_usual_values_are_those_of_the_package():
     pooled.append(BATCH_PARAMETERS["n_negatives"].default)
     assert list(_limits.GENERAL.values()) == pooled
     assert _limits.usual_of("gowalla", "max_epochs") == auto.LARGE["max_epochs"]
+    many = auto.AUTO["recent, hidden layer"]["max_epochs"]
+    assert _limits.usual_of("ml-1m-last", "max_epochs") == many
     recent = [auto.RECENT["max_epochs"], auto.WIDTH, TwoTowerRecommender().max_history]
     assert list(_limits.IN_TIME.values()) == recent

@@ -11,6 +11,7 @@ from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from sktwotower.recommender import _fit, _pilots
+from sktwotower.towers import _auto
 from tests.builders import chain, dated, first_fast, ordered, small
 
 X = chain(n_users=15, noise=0.3)
@@ -53,7 +54,7 @@ def test_the_loss_falls_with_candidates_of_every_kind(sampling):
 
 
 @pytest.mark.slow
-def test_auto_means_other_values_for_a_recent_history():
+def test_auto_means_other_values_for_a_recent_history(monkeypatch):
     model = small(time="when", max_epochs="auto").fit(X)
     assert model.candidate_sampling_ == "mixed" and len(model.history_) == 8
     pooled = small(time="when", history="pooled", max_epochs="auto").fit(X)
@@ -64,6 +65,9 @@ def test_auto_means_other_values_for_a_recent_history():
     assert_array_equal(
         small(time="when", **given).fit(X).item_embeddings_, one_pair.item_embeddings_
     )
+    # with many events per item, fewer epochs are enough
+    monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
+    assert len(small(time="when", max_epochs="auto").fit(X).history_) == 4
 
 
 @pytest.mark.parametrize("history", first_fast(["pooled", None]))
