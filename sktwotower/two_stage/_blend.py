@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower.metrics import ndcg_at_k
-from sktwotower.metrics._hits import standard_error
+from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 
 WEIGHTS = 0.25, 0.5, 0.75, 1.0
 
@@ -106,12 +106,12 @@ def gains_by_weight(indices, scores, truth, k):
 def choose_weight(gains, later=None):
     """Return the weight of the ranker by what ``gains_by_weight`` returned.
 
-    It is the one with the highest gain, if that is above its standard error, otherwise
-    0. With ``later``, the same figures in a later time, a weight must gain there as
+    It is the one with the highest gain, if its 95 % interval is above 0, otherwise 0.
+    With ``later``, the same figures in a later time, a weight must gain there as
     well; of those that do, the one with the highest lower bound there is returned: its
     gain less the standard error.
     """
-    pays = gains["gain"] > gains["standard_error"]
+    pays = gains["gain"] > ERRORS_IN_INTERVAL * gains["standard_error"]
     best = gains["gain"]
     if later is not None:
         pays &= later["gain"] > 0

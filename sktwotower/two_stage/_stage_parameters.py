@@ -219,7 +219,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     retriever, scores included.
 
     The weights 0.25, 0.5, 0.75 and 1 are tried. The one with the highest NDCG is kept
-    if its mean gain over users is greater than the standard error of that mean. Three
+    if its mean gain over users is greater than 1.96 standard errors of that mean. Three
     rankers are trained, each on two thirds of the users, and judged on the others; the
     one that is used is trained on all of them.
 

@@ -90,6 +90,11 @@ def test_a_gain_within_its_standard_error_is_not_kept():
     assert (gains["gain"] <= gains["standard_error"]).all()
 
 
+@pytest.mark.parametrize(("gain", "weight"), [(0.0195, 0), (0.0197, 0.5)])
+def test_the_interval_of_a_gain_must_be_above_zero(gain, weight):
+    assert choose_weight(gains_of([0, gain, 0.01], [0, 0.01, 0.01])) == weight
+
+
 def gains_of(gains, errors):
     return pd.DataFrame(
         {"weight": [0, 0.5, 1], "gain": gains, "standard_error": errors}
