@@ -18,7 +18,7 @@ NAMES = {
     "gowalla": ("Gowalla", "#8250df"),
     "ml-100k-last": ("MovieLens 100K, next", "#ff8f87"),
     "ml-1m-last": ("MovieLens 1M, next", "#cf222e"),
-    "ml-latest-last": ("MovieLens latest, next", "#d4a72c"),
+    "ml-latest-last": ("MovieLens latest, next", "#6e7781"),
     "beauty-last": ("Beauty, next", "#1b7c83"),
     "sports-last": ("Sports, next", "#bf3989"),
     "online-retail-time": ("gift shop, later", "#9a6700"),
@@ -30,7 +30,7 @@ TITLES = {
     PAST: "last items",
 }
 TICKS = {-2: "1/4", -1: "1/2", 0: "1", 1: "2", 2: "4"}
-LEVELS = {-8: "-8 %", -4: "-4 %", 0: "0", 4: "+4 %"}
+LEVELS = {-16: "-16 %", -8: "-8 %", 0: "0", 8: "+8 %"}
 STYLE = """
     text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill: #1f2328; }
     .quiet { fill: #59636e; } .strong { font-weight: 600; }
@@ -57,10 +57,10 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {
-    "limits": Layout(780, 342, 4, (142, 190), 52, 110, (182, 0), 3, 13),
-    "narrow/limits": Layout(400, 644, 2, (140, 160), 52, 212, (186, 230), 1, 13),
+    "limits": Layout(780, 386, 4, (142, 190), 52, 154, (182, 0), 3, 13),
+    "narrow/limits": Layout(400, 732, 2, (140, 160), 52, 300, (186, 230), 1, 13),
 }
-LOWEST, HIGHEST = -10, 6
+LOWEST, HIGHEST = -16, 8
 MANY = 4.5  # doublings, from which on every other one has a tick
 
 
