@@ -55,9 +55,9 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     Fit trains the ranker on what came later: it cuts off the latest events, fits the
     retriever on those before, and labels its candidates by the later ones. Rankers that
     were trained on other users then show how far the ranker's order should be blended
-    with retrieval's. If the events are cut in time, a ranker must gain in a later time
-    than it learnt from, too. If it does not pay, retrieval's order stays as it is. The
-    retriever that answers is fitted on all events: two fits of it in all.
+    with retrieval's. A ranker must gain in a later time than it learnt from, too. If it
+    does not pay, retrieval's order stays as it is. The retriever that answers is fitted
+    on all events: two fits of it in all.
 
     Parameters
     ----------
@@ -166,8 +166,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         ranker was not trained, the ``gain`` over retrieval and its ``standard_error``.
     blend_gains_later_ : DataFrame or None
         The same in the second half of the later events, of a ranker that was trained on
-        the first half. None: ``cut_`` is "user", one half has too few events, or
-        ``blend_`` is 0 by ``blend_gains_``.
+        the first half. None: one half has too few events, or ``blend_`` is 0 by
+        ``blend_gains_``.
     cut_ : {"time", "user"}
         Where the later events were cut off.
     candidate_recall_ : float
@@ -224,12 +224,11 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     one that is used is trained on all of them.
 
     Users of one time share its fashions, and a ranker that learns what is chosen this
-    week ranks well for all of them, but not next week. So with ``cut_`` "time" a weight
-    must pay once more: a ranker that was trained on the first half of the later events
-    orders candidates of the second half, described by the events up to then. Of the
-    weights whose mean gain is positive there, the one with the highest gain less its
-    standard error is kept. If there is none, there is a warning, and the retriever's
-    order stays.
+    week ranks well for all of them, but not next week. So a weight must pay once more:
+    a ranker that was trained on the first half of the later events orders candidates of
+    the second half, described by the events up to then. Of the weights whose mean gain
+    is positive there, the one with the highest gain less its standard error is kept. If
+    there is none, there is a warning, and the retriever's order stays.
 
     A ranker is trained on at most 200,000 candidates, of users who chose one of them
     later. It needs 20 such users; with fewer there is a warning, and the retriever's

@@ -149,11 +149,11 @@ def _with_ranker(recipe, describer, cut, columns):
     by_others, held_out = judge_rankers(recipe, table)
     gains = gains_by_weight(table.indices, by_others, table.truth, recipe.n_neighbors)
     later = None
-    if choose_weight(gains) > 0 and cut.kind == "time":
+    if choose_weight(gains) > 0:
         later = judge_later(recipe, cut, (table, describer), columns)
     weight = choose_weight(gains, later)
     if weight == 0 and later is not None:
-        _warn_of_no_lasting_gain(recipe, gains, later)
+        _warn_of_no_lasting_gain(recipe, gains, later, cut.kind)
     frame = _frame_of(describer, table) if recipe.keep_training_table else None
     found = {"gains": gains, "later_gains": later, "table": frame, "held_out": held_out}
     training = Training(cut.kind, weight, n_positive, recall, **found)
@@ -168,21 +168,24 @@ def _frame_of(describer, table):
     return named.assign(chosen=table.labels)
 
 
-def _warn_of_no_lasting_gain(recipe, gains, later):
+def _warn_of_no_lasting_gain(recipe, gains, later, kind):
     """Warn that a ranker pays only as long as it knows what is chosen."""
     best, k = gains["gain"].idxmax(), recipe.n_neighbors
+    advice = (
+        " What is chosen seems to change within days: let the ranker learn from a "
+        f"longer time than later_size={recipe.later_size:g}."
+    )
     warn(
         f"The ranker's order gains {gains['gain'][best]:.3f} NDCG@{k} over retrieval's "
         "in the time that it learns from, but not after it "
         f"({later['gain'][best]:+.3f} +- {later['standard_error'][best]:.3f}, see "
-        "blend_gains_later_). So blend_ is 0: the order of items is the retriever's. "
-        "What is chosen seems to change within days: let the ranker learn from a "
-        f"longer time than later_size={recipe.later_size:g}."
+        "blend_gains_later_). So blend_ is 0: the order of items is the retriever's."
+        + (advice if kind == "time" else "")
     )
 
 
 def judge_later(recipe, cut, found, columns):
-    """Return what each weight gains in the second half of the time after the cut.
+    """Return what each weight gains in the second half of what came after the cut.
 
     A ranker that learns from the first half orders the candidates of the second one,
     as one that is fitted today is used tomorrow: the features are those of the events
