@@ -373,10 +373,10 @@ def _values(found, places, panel, system):
     for row, systems in found.items():
         if system not in systems or (system == OURS and IN_TIME in systems):
             continue
-        one = systems[system]
-        end = one["share"] + max(one["half"], 0.03) + 0.02
+        ours = [systems[name] for name in (OURS, IN_TIME) if name in systems]
+        end = max(one["share"] + max(one["half"], 0.03) for one in ours) + 0.02
         how = {"weight": "bold", "va": "center"}
-        panel.text(end, places[row] - 0.16, _short(one["ndcg"]), **how)
+        panel.text(end, places[row] - 0.16, _short(systems[system]["ndcg"]), **how)
 
 
 def _hollow_mark(ink):
