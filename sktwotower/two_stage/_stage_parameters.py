@@ -228,7 +228,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     a ranker that was trained on the first half of the later events orders candidates of
     the second half, described by the events up to then. Of the weights whose mean gain
     is positive there, the one with the highest gain less its standard error is kept. If
-    there is none, there is a warning, and the retriever's order stays.
+    there is none, the retriever's order stays; if ``cut_`` is "time", there is a
+    warning.
 
     A ranker is trained on at most 200,000 candidates, of users who chose one of them
     later. It needs 20 such users; with fewer there is a warning, and the retriever's

@@ -152,8 +152,8 @@ def _with_ranker(recipe, describer, cut, columns):
     if choose_weight(gains) > 0:
         later = judge_later(recipe, cut, (table, describer), columns)
     weight = choose_weight(gains, later)
-    if weight == 0 and later is not None:
-        _warn_of_no_lasting_gain(recipe, gains, later, cut.kind)
+    if weight == 0 and later is not None and cut.kind == "time":
+        _warn_of_no_lasting_gain(recipe, gains, later)
     frame = _frame_of(describer, table) if recipe.keep_training_table else None
     found = {"gains": gains, "later_gains": later, "table": frame, "held_out": held_out}
     training = Training(cut.kind, weight, n_positive, recall, **found)
@@ -168,19 +168,16 @@ def _frame_of(describer, table):
     return named.assign(chosen=table.labels)
 
 
-def _warn_of_no_lasting_gain(recipe, gains, later, kind):
+def _warn_of_no_lasting_gain(recipe, gains, later):
     """Warn that a ranker pays only as long as it knows what is chosen."""
     best, k = gains["gain"].idxmax(), recipe.n_neighbors
-    advice = (
-        " What is chosen seems to change within days: let the ranker learn from a "
-        f"longer time than later_size={recipe.later_size:g}."
-    )
     warn(
         f"The ranker's order gains {gains['gain'][best]:.3f} NDCG@{k} over retrieval's "
         "in the time that it learns from, but not after it "
         f"({later['gain'][best]:+.3f} +- {later['standard_error'][best]:.3f}, see "
-        "blend_gains_later_). So blend_ is 0: the order of items is the retriever's."
-        + (advice if kind == "time" else "")
+        "blend_gains_later_). So blend_ is 0: the order of items is the retriever's. "
+        "What is chosen seems to change within days: let the ranker learn from a "
+        f"longer time than later_size={recipe.later_size:g}."
     )
 
 

@@ -81,8 +81,7 @@ def test_a_fashion_that_passes_gets_no_weight(monkeypatch):
 def test_it_gets_none_either_if_each_user_has_a_cut():
     train, _ = waves(lasting=False)
     params = {"cut": "user", "later_size": 1 / 3, "n_candidates": 40}
-    with pytest.warns(UserWarning, match=r"not after it \(-.*is the retriever's\.$"):
-        model = stages(features=number, **params).fit(train)
+    model = stages(features=number, **params).fit(train)
     assert model.blend_ == 0 and model.cut_ == "user"
     assert model.blend_gains_["gain"].max() > 0.05
     assert (model.blend_gains_later_["gain"].iloc[1:] < 0).all()
