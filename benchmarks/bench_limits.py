@@ -3,8 +3,9 @@
 Call ``OMP_NUM_THREADS=1 python benchmarks/bench_limits.py --data DIR [--only NAMES]
 [--curves NAMES] [--validation-only]`` with DIR holding one folder of parquet files per
 data set. For each data set one setting at a time has other values; the others are the
-defaults. Names ending in ``-last`` are those of bench_next.py, fitted with ``time``;
-the others are those of bench_quality.py. Each value is fitted and judged twice:
+defaults. Names ending in ``-last`` are those of bench_next.py, fitted with ``time``, as
+is ``online-retail-time``; the others are those of bench_quality.py. Each value is
+fitted and judged twice:
 
 - on the part of train that systems are tuned on (``part``: "validation");
 - on all of train and on test (``part``: "test"), which no default was chosen on.
@@ -40,6 +41,7 @@ from _limits import (
     CANDIDATES,
     CURVES,
     EPOCHS,
+    IN_ORDER,
     NAME,
     PAST,
     WIDTH,
@@ -83,7 +85,7 @@ def points(data, curves):
 def events_of(data, folder):
     """Return train and held-out events by the name of the part."""
     if is_in_time(data):
-        events = load_ordered(data.replace("retail-time", "retail"), folder)
+        events = load_ordered(IN_ORDER.get(data, data), folder)
     else:
         events = load(data, folder)
     return {"validation": events.tuning, "test": (events.train, events.test)}
