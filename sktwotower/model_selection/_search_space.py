@@ -74,7 +74,7 @@ def search_space(n_parameters=3, *, prefix="", drop: Any = ()) -> dict[str, Any]
     (bench_ablations.py). Of the other parameters, ``impression_weight`` matters with
     impressions. With side tables, the share of hidden features matters, as in
     ``net_params={"iterator_train__feature_dropout": 0.2}``. For a recent history
-    (``time``) try fewer passes, ``max_epochs`` from 3 to 12, and ``dropout`` from 0 to
+    (``time``) try fewer passes, ``max_epochs`` from 4 to 16, and ``dropout`` from 0 to
     0.5.
 
     With 384 numbers, as by default, a linear filter (``second_share``) has a third of
