@@ -10,12 +10,21 @@ import inspect
 import numpy as np
 import torch
 
+from sktwotower import _sklearn_compat as compat
+
 from ._autograd import ascend
+from ._recipe import NOT_NEGATIVE, SHARE_BELOW_1
 from ._sparse_rows import placed_rows
 
 # Learning-rate multiplier for table rows: they have no momentum, so a step uses one
 # gradient where Adam averages about ten.
 TABLE_RATE = 4.0
+RATES = {
+    "lr": [NOT_NEGATIVE],
+    "row_beta": [SHARE_BELOW_1],
+    "eps": [NOT_NEGATIVE],
+    "weight_decay": [NOT_NEGATIVE],
+}
 
 
 def _unwrapped(method):
@@ -24,6 +33,17 @@ def _unwrapped(method):
     That takes longer than a first small fit.
     """
     return getattr(method, "__wrapped__", method)
+
+
+def _check(given):
+    """Raise ``ValueError`` for a rate that is out of range."""
+    rates = {name: given[name] for name in RATES}
+    compat.validate_parameter_constraints(RATES, rates, "RowwiseAdam")
+    betas = given["betas"]
+    is_pair = isinstance(betas, tuple | list) and len(betas) == 2
+    if not (is_pair and all(map(SHARE_BELOW_1.is_satisfied_by, betas))):
+        message = "betas must be a pair of numbers, at least 0 and below 1. Got"
+        raise ValueError(f"{message} {betas!r}.")
 
 
 class RowwiseAdam(torch.optim.Optimizer):
@@ -38,17 +58,22 @@ class RowwiseAdam(torch.optim.Optimizer):
         Parameters or parameter groups. Groups with ``rowwise=True`` hold tables
         (p, width) of embeddings.
     lr : float, default=0.005
-        Learning rate, > 0.
+        Learning rate, >= 0.
     betas : pair of floats, default=(0.9, 0.999)
         Decay of the first and the second moment outside tables, in [0, 1).
     row_beta : float, default=0.99
         Decay of the second moment of a table row, in [0, 1).
     eps : float, default=1e-12
-        Added to the root of the second moment, > 0.
+        Added to the root of the second moment, >= 0.
     weight_decay : float, default=0.01
         Decoupled weight decay, >= 0. In a table it applies to the touched rows only.
     rowwise : bool, default=False
         Value of ``rowwise`` for groups without one.
+
+    Raises
+    ------
+    ValueError
+        A rate is not a number, or out of its range.
 
     Notes
     -----
@@ -100,6 +125,7 @@ class RowwiseAdam(torch.optim.Optimizer):
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "row_beta": row_beta, "eps": eps}
         defaults |= {"weight_decay": weight_decay, "rowwise": rowwise}
+        _check(defaults)
         super().__init__(params, defaults)
 
     @torch.no_grad()

@@ -1,6 +1,8 @@
+import pandas as pd
 import pytest
 import torch
 
+from sktwotower import TwoTowerRecommender
 from sktwotower.towers._optimizer import RowwiseAdam
 
 
@@ -87,3 +89,31 @@ def test_groups_closure_and_parameters_without_gradient():
     torch.testing.assert_close(table.detach(), torch.full((2, 2), 1 - 0.4))
     torch.testing.assert_close(layer.detach(), torch.full((2, 2), 1 - 0.1))
     assert torch.equal(idle, torch.ones(2, 2))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"lr": -0.1},
+        {"lr": "fast"},
+        {"row_beta": 1.0},
+        {"eps": -1.0},
+        {"weight_decay": None},
+        {"betas": 3},
+        {"betas": (0.9,)},
+        {"betas": (0.9, 2)},
+        {"betas": ("a", 0.9)},
+    ],
+)
+def test_rates_out_of_range_are_named(given):
+    table = torch.nn.Parameter(torch.ones(2, 3))
+    (name,) = given
+    with pytest.raises(ValueError, match=rf"{name}\b.* must be .*Got"):
+        RowwiseAdam([table], **given)
+
+
+def test_rates_in_net_params_are_checked():
+    events = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1]})
+    model = TwoTowerRecommender(net_params={"optimizer__betas": 3})
+    with pytest.raises(ValueError, match=r"net_params .* betas must be a pair .* 3\."):
+        model.fit(events)
