@@ -117,7 +117,8 @@ def rows_of_others():
         ["max_epochs", "the table above", "len(history_)"],
         [
             "batch_size",
-            f"the table above; {_partial_fit.PARTIAL_BATCH} in `partial_fit`",
+            f"the table above; {_partial_fit.PARTIAL_BATCH} in `partial_fit`, "
+            f"{_partial_fit.RECENT_BATCH} with `time`",
             "net_.batch_size",
         ],
         ["dropout", "the table above", "net_.iterator_train__history_dropout"],

@@ -32,8 +32,9 @@ from ._fitted import FittedTowers
 from ._processes import check_events, check_same, random_state_of
 
 # Number of users in a batch with "auto". The events of a night are few: with the
-# batches of fit they would be one or two steps, which have to be large.
-PARTIAL_BATCH = 128
+# batches of fit they would be one or two steps, which have to be large. Steps of a
+# recent history vary more: in a shop those of more users were better.
+PARTIAL_BATCH, RECENT_BATCH = 128, 512
 # Learning rate, relative to that of fit. Next week's purchases in a shop and the next
 # ratings of films were found best with 0.2 to 0.3.
 PARTIAL_RATE = 0.2
@@ -161,7 +162,8 @@ def _stream(fitted, frame, outcomes, n_items):
 def _recipes(recipe, fitted, call):
     """Return the recipe of each part, with the choices of fit."""
     weight = fitted.net.criterion__impression_weight
-    known = {"batch_size": PARTIAL_BATCH, "impression_weight": weight}
+    batch = RECENT_BATCH if fitted.history_kind == "recent" else PARTIAL_BATCH
+    known = {"batch_size": batch, "impression_weight": weight}
     recipe = with_values(recipe, known)
     if recipe.history is not None and fitted.history_kind is not None:
         recipe = recipe._replace(history=fitted.history_kind)

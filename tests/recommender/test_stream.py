@@ -245,6 +245,13 @@ def test_batches_are_smaller_than_those_of_fit(given, expected):
     assert model.partial_fit(MORE).net_.batch_size == expected
 
 
+def test_batches_of_a_recent_history_are_larger():
+    events = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": [1, 2, 2, 3, 1]})
+    model = ordered(batch_size="auto").fit(events.assign(when=range(5)))
+    assert model.net_.batch_size == 256
+    assert model.partial_fit(events.assign(when=9)).net_.batch_size == 512
+
+
 def test_as_much_of_the_past_is_hidden_as_in_fit():
     baskets = [(u, f"i{(u + i) % 9}", i // 6) for u in range(6) for i in range(12)]
     events = pd.DataFrame(baskets, columns=["user", "item", "when"])
