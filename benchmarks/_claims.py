@@ -86,7 +86,12 @@ def is_level(spec, best, position, results=RESULTS):
     """Return whether the interval of a difference from the best is known and holds 0.
 
     ``spec`` and ``best`` ask for both; ``position``: which one of the figures shown.
+    Whether a row is to be ``shown`` is asked of some systems only.
     """
+    spec, best = (
+        {key: value for key, value in each.items() if key != "shown"}
+        for each in (spec, best)
+    )
     keys = [key for key in spec if spec[key] != best.get(key)]
     if len(keys) != 1 or keys[0] in NOT_KEYS:
         return False

@@ -247,9 +247,16 @@ def test_what_is_level_with_the_highest_is_in_bold(results):
         "row: file=made; data=d; show=recall / recall\n-->\n\n| | |\n|---|---|\n"
     )
     higher = {"A": 0.4, "B": 0.5, "C": 0.402}
-    written(results, [row | {"recall": higher[row["system"]]} for row in rows()])
+    written(
+        results,
+        [
+            row | {"recall": higher[row["system"]], "shown": row["system"] == "C"}
+            for row in rows()
+        ],
+    )
     for system, cells in {
         "system=C": "**.402 / .402** | **.400 / .400**",
+        "system=C; shown=True": "**.402 / .402** | **.400 / .400**",
         "system=B": "**.500 / .500** | .400 / .400",
     }.items():
         new, _ = fill.filled(table.replace("{}", system) + "| ? | ? |\n", results)

@@ -408,6 +408,18 @@ def test_what_the_protocols_call_at_an_end_of_its_values_is():
     assert ease["next"] >= ease["quality_online-retail"]
 
 
+def test_the_protocols_count_the_trials_that_the_budget_cut():
+    text = " ".join((ROOT / "docs" / "protocols.md").read_text("utf-8").split())
+    chosen = {}
+    for row in sorted(read("next_trials"), key=lambda row: row["validation"]):
+        chosen[row["data"], row["system"]] = row
+    cut = {key: row for key, row in chosen.items() if row["ended_by"] == "budget"}
+    assert f"cut the chosen trial of {len(cut)} of {len(chosen)} searches" in text
+    rising = {key for key, row in cut.items() if row["curve"][-1] == max(row["curve"])}
+    assert rising == {("beauty-last", "eSASRec"), ("sports-last", "eSASRec")}
+    assert "eSASRec was still rising on Beauty and on Sports" in text
+
+
 def test_no_transformer_is_ahead_where_the_guide_says_so():
     text = (ROOT / "docs" / "guide" / "which_model.md").read_text("utf-8")
     assert "Three were run on five sets." in text and "None was ahead there" in text
