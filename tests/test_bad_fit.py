@@ -315,6 +315,21 @@ def test_every_parameter_has_a_constraint():
             {"net_params": {"iterator_train__n_negative": 9}},
             "'iterator_train__n_negative', but batches .* They have .*'n_negatives'",
         ),
+        (
+            {"net_params": {"iterator_train__candidate_sampling": "Full"}},
+            "Pass iterator_train__candidate_sampling as candidate_sampling=, not in",
+        ),
+        ({"net_params": {"iterator_valid__seed": 1}}, "as random_state=, not in"),
+        ({"net_params": {"optimizer__lr": 5}}, "Pass optimizer__lr as lr=, not in"),
+        ({"net_params": {"criterion__temperature": 0}}, "temperature' .* Got 0"),
+        ({"net_params": {"iterator_train__shuffle": "x"}}, "shuffle' .* Got 'x'"),
+        (
+            {
+                "optimizer": "adam",
+                "net_params": {"optimizer__foreach": True, "optimizer__fused": True},
+            },
+            "net_params .*fused",
+        ),
         ({"callbacks": ["stop"]}, "callback"),
         ({"n_jobs": 0}, "n_jobs"),
     ],

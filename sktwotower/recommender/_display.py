@@ -60,10 +60,11 @@ class ShownEstimator(RecommenderStateMixin, BaseEstimator):
         for name in params:
             owner, is_nested, _ = name.partition("__")
             if is_nested and owner in known and not hasattr(known[owner], "set_params"):
-                raise ValueError(
-                    f"{name} is a parameter of an estimator, but {owner} is none. Got "
-                    f"{type(known[owner]).__name__}. Pass one first: {owner}=..."
-                )
+                kind = type(known[owner]).__name__
+                found = f"{owner} is none. Got {kind}. Pass one first: {owner}=..."
+                if owner == "net_params":
+                    found = "net_params is a dict. Pass all of it: net_params={...}"
+                raise ValueError(f"{name} is a parameter of an estimator, but {found}")
         return super().set_params(**params)
 
     def __repr__(self, N_CHAR_MAX=700):

@@ -8,6 +8,7 @@ for training and for validation.
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
@@ -156,6 +157,14 @@ def after(before, table):
     contexts = None if contexts is None else np.append(nothing, contexts)
     shape = table.n_users, table.n_items
     return EventTable.of(users, items, shape, *outcomes, contexts).in_order()
+
+
+def are_known(before, users, items, times):
+    """Return whether events (n,) are among the ``Sequences`` before them."""
+    old = np.unique(users[users < before.lags.shape[0] - 1])
+    rows, *earlier = before.events(old)
+    earlier = pd.MultiIndex.from_arrays([old[rows], *earlier])
+    return pd.MultiIndex.from_arrays([users, items, times]).isin(earlier)
 
 
 def aged(table, half_life):

@@ -26,7 +26,7 @@ from sktwotower.towers.parts import lengths, moved_items
 
 from ._asked import times_of_requests
 from ._contexts import further_contexts
-from ._events import Events, after, seen_matrix
+from ._events import Events, after, are_known, seen_matrix
 from ._fit import check_values
 from ._fitted import FittedTowers
 from ._processes import check_events, check_same, random_state_of
@@ -67,6 +67,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         Positions of the items whose vectors may be others than before.
     """
     check_values(recipe)
+    _check_as_in_fit(tables, recipe, fitted)
     X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
     frame, rewards, weights, _ = read_events(
         owner, X, y, sample_weight, fitted.schema, may_be_empty=True
@@ -79,7 +80,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         return None, described
     # what was not learnt may be given again
     outcomes = rewards * (recipe.lr > 0), weights
-    stream = _stream(fitted, frame, outcomes, len(events.items))
+    stream = _stream(fitted, frame, outcomes, len(events.items), call.known)
     random = _random(recipe.random_state, len(fitted.epochs))
     with alone():  # all processes that train together learn the same
         net, stream = _train(recipe, fitted, call, stream, random)
@@ -91,12 +92,34 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     return learnt, np.union1d(np.union1d(moved, first), described)
 
 
+def _check_as_in_fit(tables, recipe, fitted):
+    """Raise ``ValueError`` for a parameter that names another column or past than fit.
+
+    A past without an order may be pooled, whatever was asked for.
+    """
+    columns = fitted.users.id_column, fitted.items.id_column, fitted.schema.time
+    pairs = zip(("user_id", "item_id", "time"), columns, strict=True)
+    changed = [
+        (name, getattr(tables, name), known)
+        for name, known in pairs
+        if isinstance(getattr(tables, name), str) and getattr(tables, name) != known
+    ]
+    if (recipe.history, fitted.history_kind) == ("pooled", "recent"):
+        changed.append(("history", recipe.history, fitted.history_kind))
+    for name, given, known in changed:
+        raise ValueError(
+            f"{name}={given!r}, but fit had {known!r}. Restore the parameters of fit, "
+            "or fit anew."
+        )
+
+
 class _Call(NamedTuple):
     """The events of one call, and what was known before.
 
     ``before``: ones (n_users, n_items) for the pairs before the call. ``after``: the
     state with all events, not yet learnt. ``order``: positions of users in the order of
     their first rows. ``inputs``: of all sides, as the last parameter of `Part.grown`.
+    ``known``: whether fit, or an earlier call, has had an event (n_events,).
     """
 
     events: Events
@@ -104,6 +127,7 @@ class _Call(NamedTuple):
     after: FittedTowers
     order: np.ndarray
     inputs: dict
+    known: np.ndarray
 
 
 def _read_call(tables, fitted, frame, rewards, weights):
@@ -123,9 +147,11 @@ def _read_call(tables, fitted, frame, rewards, weights):
     outcomes = times, rewards, weights
     table = EventTable.of(user_codes, item_codes, shape, *outcomes, codes)
     events, sequences = Events.of(users, items, table, "pooled", contexts), None
+    known = np.zeros(len(frame), dtype=bool)
     before = sparse.csr_matrix(fitted.seen)  # it shares the arrays
     before.resize(shape)
     if fitted.sequences is not None:
+        known = are_known(fitted.sequences, user_codes, item_codes, times)
         events = events._replace(ordered=after(fitted.sequences, table))
         sequences = fitted.sequences.replaced(events.ordered)
     seen = seen_matrix((events.positives + before).tocsr())
@@ -137,7 +163,8 @@ def _read_call(tables, fitted, frame, rewards, weights):
         inputs["context"] = places, contexts.width
         who = _who(fitted.context_users, places, contexts.used_by(table))
         changed |= {"context": contexts.context, "context_users": who}
-    return _Call(events, before, replace(fitted, **changed), order, inputs), described
+    fitted = replace(fitted, **changed)
+    return _Call(events, before, fitted, order, inputs, known), described
 
 
 def _who(before, places, used):
@@ -150,12 +177,12 @@ def _who(before, places, used):
     return (sparse.csr_matrix(entries, shape=used.shape) + used).sign().tocsr()
 
 
-def _stream(fitted, frame, outcomes, n_items):
+def _stream(fitted, frame, outcomes, n_items, known):
     """Return the ``Stream`` with places for new items; warn if the table is known."""
     # the time also if order is not used
     columns = fitted.users.id_column, fitted.items.id_column, fitted.schema.time
     table = frame[[name for name in columns if name is not None]]
-    stream = fitted.stream.with_pass(table, outcomes)
+    stream = fitted.stream.with_pass(table, outcomes, known)
     return stream.with_items(np.arange(len(fitted.items)), n_items)
 
 

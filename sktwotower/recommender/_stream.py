@@ -61,24 +61,39 @@ class Stream(NamedTuple):
         gaps = self.gaps.take(kept).shorter(share_left)
         return self._replace(gaps=gaps, n_events=n_left)
 
-    def with_pass(self, frame, outcomes):
+    def with_pass(self, frame, outcomes, known):
         """Return the same after a table; warn if one of the latest calls had it.
 
-        ``frame``: the columns that tell events apart. ``outcomes``: numbers (n,) each.
-        The same rows in another order are the same table.
+        ``frame``: the columns that tell events apart. ``outcomes``: rewards and weights
+        (n,), the first of them 0 if nothing is learnt. The same rows in another order
+        are the same table. ``known``: whether an event (n,) has the user, the item and
+        the time of an earlier one.
         """
         if len(frame) == 0:
             return self
-        table = frame.assign(**{f"outcome {i}": y for i, y in enumerate(outcomes)})
-        hashes = pd.util.hash_pandas_object(table, index=False).to_numpy(np.uint64)
-        mark = int(hashes.sum(dtype=np.uint64) >> np.uint64(1))
+        mark, (rewards, weights) = _mark(frame, *outcomes), outcomes
+        only_past = _mark(frame[known], 0 * rewards[known], weights[known])
         if mark in self.passes:
             warn(
                 f"These {len(frame)} events were given to an earlier partial_fit "
                 "already, so they count twice. To repeat a pass that failed, start "
                 "from a copy of the model before it."
             )
+        # what was only past may be learnt later
+        elif known.any() and only_past not in self.passes:
+            warn(
+                f"{known.sum()} of these {len(frame)} events are known: earlier ones "
+                "have their user, item and time. They count twice. Pass each event "
+                "once."
+            )
         return self._replace(passes=(*self.passes, mark)[-MAX_PASSES:])
+
+
+def _mark(frame, *outcomes):
+    """Return the fingerprint of a table and of numbers (n,) of its rows."""
+    table = frame.assign(**{f"outcome {i}": y for i, y in enumerate(outcomes)})
+    hashes = pd.util.hash_pandas_object(table, index=False).to_numpy(np.uint64)
+    return int(hashes.sum(dtype=np.uint64) >> np.uint64(1))
 
 
 def first_stream(events):

@@ -26,7 +26,7 @@ from ._exchange import GOES_ON, Exchange, Shares
 from ._group import current_group, is_first
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam, moments_of, optimizer_class, set_moments
-from ._recipe import BATCH_PARAMETERS, check_net_arguments, plain
+from ._recipe import BATCH_PARAMETERS, OF_BATCHES, OF_NET, check_net_arguments, plain
 from ._resuming import Saver
 from ._sequence_batches import SequenceBatches
 
@@ -193,7 +193,7 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
 def _initialize(net, given):
     try:
         net.initialize()
-    except (TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         if not given:
             raise
         raise ValueError(
@@ -222,16 +222,17 @@ def _warn_of_interruption(net, saver):
 
 def check_net_params(net_params):
     """Raise ``ValueError`` for arguments that a net or its batches cannot take."""
-    for name in ("callbacks", "device"):
-        if name in net_params:
-            raise ValueError(f"Pass {name} as {name}=, not in net_params.")
     if others := [name for name in net_params if not isinstance(name, str)]:
         raise ValueError(f"net_params must have names of arguments. Got {others[0]!r}.")
     known = list(inspect.signature(UserBatches).parameters)[1:]
     ours = {"iterator_train", "iterator_valid"} - net_params.keys()
     for name in net_params:
         iterator, _, of_batches = name.partition("__")
-        if iterator in ours and of_batches not in known:
+        is_ours = iterator in ours
+        if own := OF_BATCHES.get(of_batches) if is_ours else OF_NET.get(name):
+            raise ValueError(f"Pass {name} as {own}=, not in net_params.")
+        if is_ours and of_batches not in known:
+            known = [name for name in known if name not in OF_BATCHES]
             found = f"no {of_batches!r}. They have {known}"
             raise ValueError(f"net_params has {name!r}, but batches have {found}.")
     check_net_arguments(net_params)

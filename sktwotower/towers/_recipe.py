@@ -118,7 +118,19 @@ NET_ARGUMENTS = {
     "optimizer": [callable],
     "iterator_train": [callable],
     "iterator_valid": [callable],
+    "iterator_train__shuffle": ["boolean"],
+    "criterion__temperature": [POSITIVE],
     "train_split": [callable, None],
+}
+# The parameters that say the same as an argument of the net, or of its batches.
+OF_NET = {"callbacks": "callbacks", "device": "device", "optimizer__lr": "lr"}
+OF_BATCHES = {
+    "batch_size": "batch_size",
+    "candidate_sampling": "candidate_sampling",
+    "device": "device",
+    "history_dropout": "dropout",
+    "id_dropout": "id_dropout",
+    "seed": "random_state",
 }
 
 

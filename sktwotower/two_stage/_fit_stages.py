@@ -80,9 +80,10 @@ def _prepared_retriever(recipe):
         from sktwotower.recommender import TwoTowerRecommender
 
         retriever = TwoTowerRecommender(random_state=recipe.random_state)
-    if isinstance(retriever, type) or not isinstance(retriever, RetrievalMixin):
+    of_stages = isinstance(retriever, type | TwoStageParameters)
+    if of_stages or not isinstance(retriever, RetrievalMixin):
         raise TypeError(
-            "retriever must be a recommender of this package, such as "
+            "retriever must be a recommender of this package with one stage, such as "
             f"TwoTowerRecommender() or EASERecommender(). Got {retriever!r}."
         )
     retriever = clone(retriever)

@@ -149,6 +149,8 @@ def test_parameters_of_no_index_are_refused_with_what_to_do(given):
     message = "neighbors is none. Got (str|NoneType). Pass one first: neighbors=..."
     with pytest.raises(ValueError, match=message):
         small(neighbors=given).set_params(neighbors__target_recall=0.98)
+    with pytest.raises(ValueError, match="net_params is a dict. Pass all of it"):
+        small().set_params(net_params__lr=0.98)
 
 
 @pytest.mark.slow

@@ -97,6 +97,32 @@ def test_the_same_pairs_at_another_time_are_no_replay(history):
         model.partial_fit(more)
 
 
+def test_events_of_fit_are_reported_if_they_come_again():
+    events = chain(n_users=5)
+    with pytest.warns(UserWarning, match="^2 of these 5 events are known: .* twice"):
+        more = pd.concat([events[:2], MORE.assign(when=50)])
+        model = small(time="when", history="recent").fit(events).partial_fit(more)
+    with pytest.warns(UserWarning, match="^1 of these 2 events are known"):
+        model.partial_fit(pd.concat([more[-1:], more[-1:].assign(when=60)]))
+    with warnings.catch_warnings():  # what was past is learnt now
+        warnings.simplefilter("error", UserWarning)
+        day = more.assign(when=70)
+        model.set_params(lr=0).partial_fit(day).set_params(lr=0.01)
+        model.partial_fit(pd.concat([more.assign(when=80), day]))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"history": "pooled"}, {"time": "nope"}, {"item_id": "color"}]
+)
+def test_parameters_that_are_others_than_in_fit(changed):
+    model = ordered(history="recent").fit(chain(n_users=5)).set_params(**changed)
+    (name,) = changed
+    with pytest.raises(ValueError, match=f"{name}=.*, but fit had .* Restore"):
+        model.partial_fit(MORE.assign(when=50))
+    known = {"history": "recent", "time": "when", "item_id": "item"}
+    model.set_params(**{name: known[name]}).partial_fit(MORE.assign(when=50))
+
+
 # What goes on.
 
 

@@ -379,7 +379,9 @@ def test_the_time_column_is_passed_on():
         stages(time="then").fit(events)
 
 
-@pytest.mark.parametrize("retriever", [LogisticRegression(), EASERecommender, "EASE"])
+@pytest.mark.parametrize(
+    "retriever", [LogisticRegression(), EASERecommender, "EASE", stages()]
+)
 def test_what_is_no_recommender_is_refused(retriever):
     with pytest.raises(TypeError, match="retriever must be a recommender of this pack"):
         stages(retriever).fit(follows())
