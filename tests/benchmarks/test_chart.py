@@ -57,6 +57,15 @@ def test_a_mark_is_a_share_of_the_best_other_system(row, tmp_path):
     assert found["EASE"]["half"] == 0
 
 
+def test_the_first_of_equal_systems_is_the_best(row, tmp_path):
+    names = ["popularity", "EASE", "item-kNN", "ridge", "iALS", "GF-CF", "SLIM"]
+    rows = [{"data": "d", "system": n, "ndcg@10": 0.3, "ndcg@10 se": 0} for n in names]
+    (tmp_path / "quality_d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = chart.figures_of(row, tmp_path)
+    assert len(found) == 7  # whatever the hashes of their names are
+    assert [one["best"] for one in found.values()] == [True] + [False] * 6
+
+
 def test_a_mark_is_hollow_if_the_search_was_short_or_ended_at_an_edge(row, tmp_path):
     found = chart.figures_of(row, tmp_path)
     assert [name for name, one in found.items() if one["hollow"]] == ["EASE"]
