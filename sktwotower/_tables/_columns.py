@@ -97,8 +97,8 @@ class Columns:
                 "means the first column of X, item_id=None the second: name both."
             )
         self.user, self.item = user, item
-        self.user_features = self._features(frame, estimator, "user_features")
-        self.item_features = self._features(frame, estimator, "item_features")
+        self.user_features = self._features(frame, estimator, "user")
+        self.item_features = self._features(frame, estimator, "item")
         self._set_context(frame, estimator)
         self.labels = (user, item) if named else ("user", "item")
         taken = {"score", "rank"} & set(self.labels)
@@ -123,13 +123,9 @@ class Columns:
     def _set_context(self, frame, estimator):
         """Set the columns of the request; warn of those that are features as well."""
         names = select_columns(frame, getattr(estimator, "context", None), "context")
+        asked = "the request: when, where, or for what a user asks"
+        self._refuse(names, "context", asked, allowed="time")
         for side in ("user", "item"):
-            if getattr(self, side) in names:
-                raise ValueError(
-                    f"context names {getattr(self, side)!r}, which is the {side} "
-                    "column. Name columns that describe the request: when, where, or "
-                    "for what a user asks."
-                )
             twice = [c for c in getattr(self, f"{side}_features") if c in names]
             if twice:
                 warn(
@@ -140,8 +136,24 @@ class Columns:
         self.asks_time = self.time is not None and self.time in names
         self.context = [name for name in names if name != self.time]
 
-    def _features(self, frame, estimator, parameter):
-        names = select_columns(frame, getattr(estimator, parameter), parameter)
+    def _refuse(self, names, parameter, described, allowed):
+        """Raise ``ValueError`` if names hold an id or the time that is not allowed."""
+        for side in ("user", "item", "time"):
+            if side != allowed and (name := getattr(self, side)) in names:
+                remedy = f"Name columns that describe {described}."
+                found = f"{name!r}, which is the {side} column"
+                raise ValueError(f"{parameter} names {found}. {remedy}")
+
+    def _features(self, frame, estimator, side):
+        """Return the names of the feature columns of a side, without ids and time.
+
+        Slices, masks and functions may select these as well.
+        """
+        selection = getattr(estimator, f"{side}_features")
+        names = select_columns(frame, selection, f"{side}_features")
+        are_named = not (callable(selection) or isinstance(selection, slice))
+        if are_named and np.asarray(selection).dtype != bool:
+            self._refuse(names, f"{side}_features", f"the {side}", allowed=side)
         return [name for name in names if name not in (self.user, self.item, self.time)]
 
 

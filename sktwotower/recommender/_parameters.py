@@ -48,7 +48,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     user_features, item_features : str, list, slice, mask or callable, default=None
         Columns of X that describe the user or the item, selected as in
         `sklearn.compose.ColumnTransformer`. If rows disagree, the last one counts, with
-        a warning. Tables after fit need all columns, also others. None: no columns.
+        a warning. Tables after fit need all columns, also others. Names of the time
+        and of the other id are refused; selections by rule skip them. None: no columns.
     Tables
         What is known of users and items in advance, and how it is encoded.
     users, items : dataframe, default=None

@@ -36,7 +36,10 @@ FRAME = pd.DataFrame(columns=["a", "b", "c", "d"])
         ({"user_id": "d", "item_id": 2}, ("d", "c", [], [])),
         ({"user_features": "c", "item_features": [-1]}, ("a", "b", ["c"], ["d"])),
         ({"user_features": ["d", "c", "d"]}, ("a", "b", ["d", "c"], [])),
-        ({"user_features": ["a", "b"]}, ("a", "b", [], [])),
+        ({"user_features": ["a", "c"]}, ("a", "b", ["c"], [])),
+        ({"user_features": slice(0, 2)}, ("a", "b", [], [])),
+        ({"user_features": lambda frame: ["a", "b"]}, ("a", "b", [], [])),
+        ({"user_features": [True, True, False, False]}, ("a", "b", [], [])),
         ({"user_features": ["c"], "item_features": ["c"]}, ("a", "b", ["c"], ["c"])),
     ],
 )
@@ -45,6 +48,20 @@ def test_columns(params, expected):
     features = found.user_features, found.item_features
     assert (found.user, found.item, *features) == expected
     assert found.labels == (found.user, found.item)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"user_features": "b"}, "user_features names 'b', which is the item column."),
+        ({"user_features": [2, -3]}, "user_features names 'b'.* describe the user."),
+        ({"item_features": ["d", "a"]}, "names 'a', .* user col.* describe the item."),
+        ({"item_features": np.array(["d"]), "time": "d"}, "'d', which is the time col"),
+    ],
+)
+def test_ids_and_times_are_no_features_of_the_other_side(params, message):
+    with pytest.raises(ValueError, match=message):
+        columns(FRAME, **params)
 
 
 @pytest.mark.parametrize(

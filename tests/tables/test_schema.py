@@ -106,8 +106,10 @@ def test_the_time_is_neither_of_the_ids(params, expected):
 
 
 def test_the_time_is_not_a_feature():
-    found = columns(time="when", user_features=["when"], item_features=slice(None))
+    found = columns(time="when", user_features=slice(2, 3), item_features=slice(None))
     assert found.user_features == found.item_features == []
+    with pytest.raises(ValueError, match="user_features names 'when', .* time column"):
+        columns(time="when", user_features=["when"])
 
 
 def test_a_time_column_that_is_an_id_or_missing_is_refused():
