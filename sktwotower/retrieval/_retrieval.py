@@ -22,7 +22,7 @@ from ._fitted_state import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
 from ._requests import read_request
-from ._similar_items import ranked_table, write_parquet
+from ._similar_items import check_ending, ranked_table, write_parquet
 
 
 class _Rest(TypedDict, total=False):
@@ -274,7 +274,8 @@ class RetrievalMixin(KnownUsersMixin):
             1,000 items then. 0 or None is the order by score. See the Notes.
         path : str or path, default=None
             Write the table to this Parquet file, one block of users after the other,
-            instead of returning it. Needs pyarrow.
+            instead of returning it. Its name ends in .parquet or .pq, or has no ending.
+            Needs pyarrow.
 
         Returns
         -------
@@ -303,7 +304,8 @@ class RetrievalMixin(KnownUsersMixin):
             that holds lists, a value of ``where`` does not fit its column, a function
             as ``where`` returns anything but booleans (n_items,), a limit of
             ``max_per`` is < 1, ``diversity`` is not from 0 to 1, ``n_neighbors`` is >
-            1,000 with one of these two, or ``path`` is set and X is of Dask.
+            1,000 with one of these two, or ``path`` has another ending or is set and X
+            is of Dask.
         TypeError
             If X, ``history``, ``candidates``, ``exclude``, ``exclude_seen``,
             ``where``, ``max_per`` or ``diversity`` are of another type, or ids do not
@@ -316,7 +318,8 @@ class RetrievalMixin(KnownUsersMixin):
         Warns
         -----
         UserWarning
-            If none of the ids in an argument is known, and they have another type.
+            If none of the ids in an argument is known, and they have another type; or
+            if no item of the catalog qualifies by ``where``.
 
         Notes
         -----
@@ -398,6 +401,7 @@ class RetrievalMixin(KnownUsersMixin):
             options = {"n_neighbors": n_neighbors, "exclude_seen": exclude_seen}
             return recommend_lazily(self, X, path, asked | given | options)
         fitted = fitted_of(self)
+        check_ending(path)
         k, serving = self._k(n_neighbors, fitted), self._serving()
         hidden, rules = self.exclude_seen, NO_RULES
         if exclude_seen is not None:

@@ -7,6 +7,7 @@ Output: a table with one row per item.
 
 import functools
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,13 @@ def ranked_table(fitted, library, ids, scores, indices, labels=None):
 def _names(*names):
     """Return names as a pandas Index, cached since it costs as much as the table."""
     return pd.Index(names)
+
+
+def check_ending(path):
+    """Raise ``ValueError`` if the name of a file is that of another format."""
+    if path is not None and Path(path).suffix.lower() not in ("", ".parquet", ".pq"):
+        remedy = "For another format, leave path out and write the table"
+        raise ValueError(f"path must end in .parquet or .pq. Got {path!r}. {remedy}.")
 
 
 def write_parquet(tables, path):

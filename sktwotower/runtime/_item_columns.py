@@ -77,6 +77,8 @@ class ItemColumn:
             cells = [self._as_level(cell, is_interval) for cell in listed(rule)]
             if is_interval:
                 low, high = cells
+                if None not in cells and low > high:
+                    raise ValueError
                 found[:] = True if low is None else self.levels >= low
                 found &= True if high is None else self.levels <= high
             else:
@@ -84,9 +86,9 @@ class ItemColumn:
         except (TypeError, ValueError):
             raise ValueError(
                 f"where[{self.name!r}] must be a value, a list of values, or a pair of "
-                "numbers or dates (low, high), of the type of the column, such as "
-                f"{shorten([*self.places][:2])}. Got {shorten(rule)}. A function can "
-                "say all else, also what holds of missing values."
+                "numbers or dates (low, high), low <= high, of the type of the column, "
+                f"such as {shorten([*self.places][:2])}. Got {shorten(rule)}. A "
+                "function can say all else, also what holds of missing values."
             ) from None
         mask = np.zeros(self.n_items, dtype=bool)
         mask[self.rows[found[self.codes]]] = True

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._tables._messages import check_count, did_you_mean, shorten
+from sktwotower._tables._messages import check_count, did_you_mean, shorten, warn
 
 from ._item_columns import ItemColumn, listed
 from ._kept import Kept
@@ -65,6 +65,8 @@ class ItemTable:
             for name, limit in (max_per or {}).items()
         ]
         rules = Rules(self._where(where), limits, _checked(diversity))
+        if rules.qualifying is not None and len(rules.qualifying) == 0:
+            warn("No item of the catalog qualifies by where. The result is empty.")
         if rules.reorder and min(k, self.n_items) > MAX_CHOSEN:
             raise ValueError(
                 "max_per and diversity choose the items of a list one by one, at most "

@@ -374,6 +374,20 @@ def test_ids_that_parquet_cannot_hold(tmp_path, convert):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["all.csv", "all.parquet.gz", "all.json"])
+def test_a_file_that_is_called_another_format_is_refused(plain, tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(ValueError, match=f"path must end in .parquet or .pq.*{name}"):
+        plain.recommend(["of nobody"], 0, path=path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["all", "all.pq", "all.PARQUET"])
+def test_names_of_parquet_files(plain, tmp_path, name):
+    plain.recommend(["u1"], path=str(tmp_path / name))
+    assert len(pd.read_parquet(tmp_path / name))
+
+
 def test_a_parquet_file_is_whole_or_the_one_before(plain, tmp_path, monkeypatch):
     monkeypatch.setattr(_sparse, "QUERY_BLOCK", 5)
     file = tmp_path / "all.parquet"

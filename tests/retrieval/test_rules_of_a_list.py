@@ -247,7 +247,8 @@ def test_an_index_is_searched_wider_for_those_that_qualify():
 def test_nothing_that_qualifies_is_an_empty_table(kind):
     for users in (["u1"], ["u1", "u2"]):
         for rules in ({}, {"diversity": 1}, {"max_per": {"item": 1}}):
-            found = fitted(kind).recommend(users, where={"item": []}, **rules)
+            with pytest.warns(UserWarning, match="No item .* by where. The result is"):
+                found = fitted(kind).recommend(users, where={"item": []}, **rules)
             assert len(found) == 0
             assert found.columns.tolist() == ["user", "item", "score", "rank"]
 
@@ -402,7 +403,8 @@ def test_another_catalog_has_its_own_features():
     pd.testing.assert_frame_equal(
         found, table.reset_index(drop=True), check_dtype=False
     )
-    assert len(model.recommend(["u1"], where={"price": (2, 6)})) == 0
+    with pytest.warns(UserWarning, match="No item of the catalog qualifies by where"):
+        assert len(model.recommend(["u1"], where={"price": (2, 6)})) == 0
     model.set_catalog(["new", "i3"])  # i3 is as it was in fit, or in the table
     known = pd.concat([products(), table]).drop_duplicates("item", keep="last")
     prices = known.set_index("item")["price"]
@@ -499,6 +501,7 @@ def test_rules_for_users_of_dask():
     [
         ({"where": {"brnad": "acme"}}, ValueError, "Did you mean 'brand'"),
         ({"where": {"brand": 3}}, ValueError, r"where\['brand'\] .* Got 3"),
+        ({"where": {"price": (6, 2)}}, ValueError, r"'price'.* low <= high.* .6, 2."),
         ({"where": 3}, TypeError, "where must be a dict"),
         ({"max_per": {"brand": 0}}, ValueError, "max_per"),
         ({"diversity": -1}, ValueError, "diversity must be"),
