@@ -3,6 +3,7 @@
 import copy
 import inspect
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -220,7 +221,11 @@ def test_tables_that_lack_a_feature():
 def test_scores_without_a_positive(model):
     with pytest.raises(ValueError, match="no positive event"):
         model.score(readers(), np.zeros(6))
-    assert model.score(readers().assign(item="gone")) == 0  # nothing can be found
+    with pytest.warns(UserWarning, match="No chosen item of X is in the catalog of 3"):
+        assert model.score(readers().assign(item="gone")) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one is known
+        model.score(readers().assign(item=["gone"] * 5 + ["x"]))
 
 
 def test_modes(model):

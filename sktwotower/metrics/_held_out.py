@@ -212,7 +212,7 @@ class EvaluationMixin:
             whole = as_frame(X, "X") if is_frame(X) else frame
             asked["contexts"] = codes_of_rows(whole, requests, "requests")
         query, past, judged = read_held_out(fitted, frame, y, sample_weight, **asked)
-        _warn_of_what_is_unknown(fitted, query, history)
+        _warn_of_what_is_unknown(fitted, query, judged, history)
         if y is not None:  # what was shown and not chosen is not to be found
             frame = frame[np.asarray(y, dtype=float).ravel() > 0]
         _warn_if_not_later(fitted, frame)
@@ -223,8 +223,8 @@ class EvaluationMixin:
         return HeldOutRanking(indices=indices, item_vectors=vectors, **judged)
 
 
-def _warn_of_what_is_unknown(fitted, query, history):
-    """Warn if no user is known in any way, or if a history has no times.
+def _warn_of_what_is_unknown(fitted, query, judged, history):
+    """Warn if no user, or no item, is known, or if a history has no times.
 
     One in ten may be known if they are at most two: they have rows on both sides of a
     cut through a sorted table.
@@ -239,6 +239,9 @@ def _warn_of_what_is_unknown(fitted, query, history):
             "of a table sorted by user does it, as of KFold. Split by time (TimeSplit, "
             "LastNSplit), or pass earlier events of these users as history."
         )
+    if judged.n_unreachable.any() and not judged.truth.nnz:
+        found = f"No chosen item of X is in the catalog of {fitted.n_items} items"
+        warn(f"{found}, so that no list has a hit. Compare ids with item_ids_.")
     if isinstance(history, Mapping | list | tuple) and fitted.sequences is not None:
         warn(
             "history has no times, so its events count as the latest of their users, "
