@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import generate_invalid_param_val, make_constraint
 from torch import nn
 
-from sktwotower import TwoTowerRecommender
+from sktwotower import TwoStageRecommender, TwoTowerRecommender
 from sktwotower._tables import _memory
 from sktwotower.neighbors import NNDescentNeighbors
 from tests.builders import Rows, readers, small
@@ -166,6 +166,7 @@ def test_side_tables(items, params, message):
         ([[1], [2, 3], [1], [1], [1], [1]], "inhomogeneous|1d array"),
         (pd.date_range("2024", periods=6), "y must be numeric"),
         (2.0, "1d array"),
+        ("stars", r"y='stars' names a column only for .* disk. Pass X\['stars'\]"),
     ],
 )
 def test_outcomes(y, message):
@@ -178,7 +179,9 @@ def test_outcomes(y, message):
     [
         (np.zeros(6), "sample_weight are zero|at least one non-zero"),
         ([1, 1, 1, 1, 1, -1], "sample_weight must be >= 0. Got -1"),
-        (np.ones(5), "inconsistent numbers of samples"),
+        (np.ones(5), "sample_weight must have one weight per row .* 6, got 5"),
+        (2.0, "one weight per row of X: expected 6, got 1"),
+        ("w", r"sample_weight='w' names a column only .* on disk. Pass X\['w'\]"),
         ([1, 1, 1, 1, 1, np.nan], "contains NaN"),
         (["a"] * 6, "sample_weight must be numeric weights >= 0. Got <U1 values"),
         (np.ones(6, dtype="m8[s]"), "sample_weight must be numeric .* as '1 seconds'"),
@@ -188,6 +191,13 @@ def test_outcomes(y, message):
 def test_weights(weight, message):
     with pytest.raises((ValueError, TypeError), match=message):
         small().fit(readers(), sample_weight=weight)
+
+
+@pytest.mark.parametrize("kind", [TwoTowerRecommender, TwoStageRecommender])
+def test_a_misspelt_parameter_names_the_class(kind):
+    message = rf"^{kind.__name__}.__init__\(\) got an unexpected .*'embeding_dim'"
+    with pytest.raises(TypeError, match=message):
+        kind(embeding_dim=1)
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf])

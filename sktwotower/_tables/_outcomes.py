@@ -8,7 +8,7 @@ from reprlib import repr as shorten
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from sktwotower._sklearn_compat import check_sample_weight
 
@@ -23,6 +23,10 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
     ``y`` None: every reward is one. ``sample_weight`` None: every weight is one.
     ``may_be_empty``: whether there may be no positive event.
     """
+    for name, values in (("y", y), ("sample_weight", sample_weight)):
+        if isinstance(values, str):
+            found = f"{name}={values!r} names a column only for events on disk"
+            raise TypeError(f"{found}. Pass X[{values!r}].")
     if y is None and sample_weight is None and n_events:
         return np.ones(n_events), np.ones(n_events)
     y = np.ones(n_events) if y is None else numbers_of(y, n_events)
@@ -108,11 +112,14 @@ def numbers_of(y, n_events):
     if y.dtype.kind not in "iuf":
         raise ValueError(f"y must be numeric rewards. Got dtype {y.dtype}.")
     y = y.astype(float)
-    if len(y) != n_events:
-        raise ValueError(
-            f"y must have one outcome per row of X: expected {n_events}, got {len(y)}."
-        )
+    _check_length(y, n_events, "y must have one outcome")
     return y
+
+
+def _check_length(values, n_events, expected):
+    """Raise ``ValueError`` unless there is one value for each event."""
+    if (n := len(values)) != n_events:
+        raise ValueError(f"{expected} per row of X: expected {n_events}, got {n}.")
 
 
 def _as_numbers(values, name, expected, remedy):
@@ -132,8 +139,9 @@ def _event_weights(sample_weight, n_events, may_be_empty=False):
     """
     if sample_weight is None or n_events == np.asarray(sample_weight).size == 0:
         return np.ones(n_events)
-    check_consistent_length(np.empty(n_events), sample_weight)
-    if (weights := np.asarray(sample_weight)).dtype.kind in "OUSmM":
+    weights = np.atleast_1d(sample_weight)
+    _check_length(weights, n_events, "sample_weight must have one weight")
+    if weights.dtype.kind in "OUSmM":
         # of durations numpy would take the number of their units
         weights = weights.astype(str) if weights.dtype.kind in "mM" else weights
         sample_weight = _as_numbers(

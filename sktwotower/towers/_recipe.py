@@ -93,6 +93,10 @@ class RecommenderParameters:
     verbose: int = of_training(0, "verbose")
 
 
+# Errors of Python about its arguments have this name.
+RecommenderParameters.__init__.__qualname__ = "TwoTowerRecommender.__init__"
+
+
 class BatchParameter(NamedTuple):
     """Default and values of a parameter of batches that no recipe holds."""
 

@@ -338,3 +338,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
             text += f"recall of the candidates {recall:.3f}"
             steps.append(("blend", compat.drawn_as("Blend", text)))
         return compat.visual_block_of(Pipeline(steps))
+
+
+# Errors of Python about its arguments have this name.
+TwoStageParameters.__init__.__qualname__ = "TwoStageRecommender.__init__"
