@@ -218,8 +218,8 @@ def ratings_to_events(X, y, at_least: Any = 4) -> tuple[Any, np.ndarray]:
     check_outcomes([Outcome.of("y", abs(ratings))], len(ratings))
     top = ratings.max()
     if not top >= at_least:
-        expected = f"a level of y, up to {top}"
-        raise ValueError(f"at_least must be {expected}. Got {at_least!r}.")
+        got = f"Got {at_least!r}; the default is 4. Pass at_least="
+        raise ValueError(f"at_least must be a level of y, up to {top}. {got}.")
     rewards = np.where(ratings >= at_least, 1, 0.01)  # by benchmarks/bench_ratings.py
     return X, rewards
 

@@ -387,7 +387,7 @@ def test_low_ratings_hardly_count_and_the_table_stays_as_it_is():
         (
             {"y": [1, 2, 3]},
             ValueError,
-            "at_least must be a level of y, up to 3.0. Got 4",
+            "at_least must be a level of y, up to 3.0. Got 4; the default is 4. Pass",
         ),
         ({"y": [5, np.nan, 1]}, ValueError, "y contains NaN or infinity, .* 1 entries"),
         ({"y": [5, 4]}, ValueError, "one outcome per row of X: expected 3, got 2"),

@@ -194,8 +194,8 @@ class Fitted:
         """
         if given is not None:
             found = "the model has not learnt from any"
-            remedy = "Fit a TwoTowerRecommender(context=[...]) with these columns of X."
-            raise ValueError(f"context describes the request, but {found}. {remedy}")
+            remedy = "Fit a TwoStageRecommender or TwoTowerRecommender(context=[...])"
+            raise ValueError(f"context describes the request, but {found}. {remedy}.")
         return None
 
     def request_codes(self, frame):

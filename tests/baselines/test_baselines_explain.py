@@ -96,5 +96,6 @@ def test_an_unknown_item_is_refused(item):
     model = EASERecommender().fit(X)
     with pytest.raises(ValueError, match=r"is not known.* the id and its type\.$"):
         model.explain("ann", item)
-    with pytest.raises(ValueError, match="has not learnt from any"):
+    message = "has not learnt from any. Fit a TwoStageRecommender or TwoTower"
+    with pytest.raises(ValueError, match=message):
         model.explain("ann", 1, context={"hour": 8})

@@ -384,6 +384,9 @@ def test_a_file_that_is_cut_off_is_named(fitted, folder, events, tmp_path):
     refused(fitted, ValueError, r"part1.parquet is not a Parquet file, or", tmp_path)
     (tmp_path / "part1.parquet").write_text("user,item\n1,2\n")
     refused(fitted, ValueError, r"part1.parquet is not a Parquet file, or", tmp_path)
+    table = tmp_path / "events.csv"
+    table.write_text("user,item\n1,2\n")
+    refused(fitted, ValueError, r"events.csv is not .* pandas.read_csv first", table)
 
 
 def test_a_damaged_file(fitted, events, tmp_path):
