@@ -503,9 +503,11 @@ def test_slices_without_a_list_that_counts_have_no_score():
         == [False] * 2 + [True] * 2 + [False] * 2
     )
     assert (results["test_ndcg@10"][2:4] == 1).all()
-    with warnings.catch_warnings():  # nor about users who are all new
+    with warnings.catch_warnings():  # nor about users or items that are all new
         warnings.simplefilter("error")
         new = STREAM.assign(user=range(len(STREAM)))
+        validate(PopularityRecommender(), new, strategies=["frozen"])
+        new = STREAM.assign(item=range(len(STREAM)))
         validate(PopularityRecommender(), new, strategies=["frozen"])
     with pytest.raises(TypeError, match="pass y, > 0 where an item was chosen"):
         prequential_validate(model, X, **params)
