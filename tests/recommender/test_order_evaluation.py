@@ -53,7 +53,8 @@ def test_a_random_split_is_no_question_for_the_next_item(kind):
         both = pd.concat([train, shown])
         assert model.score(both, np.arange(len(both)) < len(train)) >= 0
         model.score(test.assign(when="soon"))  # later times are not read
-        assert model.score(test.assign(item="new")) == 0
+        with pytest.warns(UserWarning, match="No chosen item of X is in the catalog"):
+            assert model.score(test.assign(item="new")) == 0
         with pytest.warns(UserWarning, match="No user of X is known from fit"):
             assert 0 <= model.score(test.assign(user="new")) <= 1
     held = np.random.default_rng(0).random(len(X)) < 0.3
