@@ -204,9 +204,9 @@ def _schema(parquet, path):
     try:
         return parquet.read_schema(path)
     except (import_module("pyarrow").ArrowException, OSError) as error:
-        is_csv = str(path).lower().endswith(".csv")
-        reading = "Read it with pandas.read_csv first"
-        remedy = reading if is_csv else "Write it again, or leave it out"
+        remedy = "Write it again, or leave it out"
+        if str(path).lower().endswith(".csv"):
+            remedy = "Read it with pandas.read_csv first"
         raise ValueError(
             f"{path} is not a Parquet file, or was cut off before its end "
             f"({first_line(error)}). {remedy}."

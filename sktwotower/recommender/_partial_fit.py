@@ -97,20 +97,16 @@ def _check_as_in_fit(tables, recipe, fitted):
 
     A past without an order may be pooled, whatever was asked for.
     """
-    columns = fitted.users.id_column, fitted.items.id_column, fitted.schema.time
-    pairs = zip(("user_id", "item_id", "time"), columns, strict=True)
-    changed = [
-        (name, getattr(tables, name), known)
-        for name, known in pairs
-        if isinstance(getattr(tables, name), str) and getattr(tables, name) != known
-    ]
-    if (recipe.history, fitted.history_kind) == ("pooled", "recent"):
-        changed.append(("history", recipe.history, fitted.history_kind))
-    for name, given, known in changed:
-        raise ValueError(
-            f"{name}={given!r}, but fit had {known!r}. Restore the parameters of fit, "
-            "or fit anew."
-        )
+    history = recipe.history if recipe.history == "pooled" else None
+    for name, own, known in (
+        ("user_id", tables.user_id, fitted.users.id_column),
+        ("item_id", tables.item_id, fitted.items.id_column),
+        ("time", tables.time, fitted.schema.time),
+        ("history", history, fitted.history_kind),
+    ):
+        if isinstance(own, str) and own != known:
+            found = f"{name}={own!r}, but fit had {known!r}"
+            raise ValueError(f"{found}. Restore the parameters of fit, or fit anew.")
 
 
 class _Call(NamedTuple):

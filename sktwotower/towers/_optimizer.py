@@ -19,12 +19,8 @@ from ._sparse_rows import placed_rows
 # Learning-rate multiplier for table rows: they have no momentum, so a step uses one
 # gradient where Adam averages about ten.
 TABLE_RATE = 4.0
-RATES = {
-    "lr": [NOT_NEGATIVE],
-    "row_beta": [SHARE_BELOW_1],
-    "eps": [NOT_NEGATIVE],
-    "weight_decay": [NOT_NEGATIVE],
-}
+RATES = dict.fromkeys(("lr", "eps", "weight_decay"), [NOT_NEGATIVE])
+RATES["row_beta"] = [SHARE_BELOW_1]
 
 
 def _unwrapped(method):

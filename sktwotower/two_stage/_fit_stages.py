@@ -80,8 +80,8 @@ def _prepared_retriever(recipe):
         from sktwotower.recommender import TwoTowerRecommender
 
         retriever = TwoTowerRecommender(random_state=recipe.random_state)
-    of_stages = isinstance(retriever, type | TwoStageParameters)
-    if of_stages or not isinstance(retriever, RetrievalMixin):
+    of_one_stage = isinstance(retriever, RetrievalMixin)
+    if not of_one_stage or isinstance(retriever, TwoStageParameters):
         raise TypeError(
             "retriever must be a recommender of this package with one stage, such as "
             f"TwoTowerRecommender() or EASERecommender(). Got {retriever!r}."
