@@ -139,7 +139,7 @@ def _event_weights(sample_weight, n_events, may_be_empty=False):
     """
     if sample_weight is None or n_events == np.asarray(sample_weight).size == 0:
         return np.ones(n_events)
-    weights = np.atleast_1d(sample_weight)
+    weights = np.atleast_1d(np.asarray(sample_weight))
     _check_length(weights, n_events, "sample_weight must have one weight")
     if weights.dtype.kind in "OUSmM":
         # of durations numpy would take the number of their units

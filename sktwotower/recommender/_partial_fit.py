@@ -67,7 +67,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         Positions of the items whose vectors may be others than before.
     """
     check_values(recipe)
-    _check_as_in_fit(tables, recipe, fitted)
+    _check_as_in_fit(tables, fitted)
     X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
     frame, rewards, weights, _ = read_events(
         owner, X, y, sample_weight, fitted.schema, may_be_empty=True
@@ -92,17 +92,12 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     return learnt, np.union1d(np.union1d(moved, first), described)
 
 
-def _check_as_in_fit(tables, recipe, fitted):
-    """Raise ``ValueError`` for a parameter that names another column or past than fit.
-
-    A past without an order may be pooled, whatever was asked for.
-    """
-    history = recipe.history if recipe.history == "pooled" else None
+def _check_as_in_fit(tables, fitted):
+    """Raise ``ValueError`` for a parameter that names another column than in fit."""
     for name, own, known in (
         ("user_id", tables.user_id, fitted.users.id_column),
         ("item_id", tables.item_id, fitted.items.id_column),
         ("time", tables.time, fitted.schema.time),
-        ("history", history, fitted.history_kind),
     ):
         if isinstance(own, str) and own != known:
             found = f"{name}={own!r}, but fit had {known!r}"

@@ -104,22 +104,25 @@ def test_events_of_fit_are_reported_if_they_come_again():
         model = small(time="when", history="recent").fit(events).partial_fit(more)
     with pytest.warns(UserWarning, match="^1 of these 2 events are known"):
         model.partial_fit(pd.concat([more[-1:], more[-1:].assign(when=60)]))
-    with warnings.catch_warnings():  # what was past is learnt now
+    with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        new = pd.DataFrame({"user": "u01", "item": "i02", "when": range(100, 110)})
+        model.partial_fit(pd.concat([new, more[-1:]]))  # a few may be alike
+        # what was past is learnt now
         day = more.assign(when=70)
         model.set_params(lr=0).partial_fit(day).set_params(lr=0.01)
         model.partial_fit(pd.concat([more.assign(when=80), day]))
 
 
 @pytest.mark.parametrize(
-    "changed", [{"history": "pooled"}, {"time": "nope"}, {"item_id": "color"}]
+    "changed", [{"user_id": "who"}, {"time": "nope"}, {"item_id": "color"}]
 )
-def test_parameters_that_are_others_than_in_fit(changed):
-    model = ordered(history="recent").fit(chain(n_users=5)).set_params(**changed)
+def test_columns_that_are_others_than_in_fit(changed):
+    model = ordered().fit(chain(n_users=5)).set_params(**changed)
     (name,) = changed
     with pytest.raises(ValueError, match=f"{name}=.*, but fit had .* Restore"):
         model.partial_fit(MORE.assign(when=50))
-    known = {"history": "recent", "time": "when", "item_id": "item"}
+    known = {"user_id": "user", "time": "when", "item_id": "item"}
     model.set_params(**{name: known[name]}).partial_fit(MORE.assign(when=50))
 
 
