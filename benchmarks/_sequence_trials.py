@@ -35,8 +35,10 @@ CHANGES = [
     {"n_negatives": 256},
     {"session_max_len": 50},
     {"dropout_rate": 0.5},
-    {"session_max_len": 200},
+    {"n_blocks": 2},
     {"n_factors": 128},
+    {"dropout_rate": 0.7},
+    {"session_max_len": 200},
 ]
 PATIENCE = 5  # epochs that a trial goes on without a better figure
 FEW = 5000  # users: with fewer an epoch has few steps, and a trial is given 20
@@ -104,15 +106,16 @@ class Trial:
 def search(kind, first, tuning, seconds, tried=(), clock=time.process_time):
     """Return the rows of new trials, after those ``tried`` before.
 
-    After the first settings, each of ``CHANGES`` is made in the best so far. Settings
-    that were tried are left out, unless a smaller budget ended the trial; all seconds
-    count. A trial begins while the budget is not spent, and ends as `Trial` says.
+    After the first settings, each of ``CHANGES`` is made in the best so far, and once
+    more in the best after all of them. Settings that were tried are left out, unless a
+    smaller budget ended the trial; all seconds count. A trial begins while the budget
+    is not spent, and ends as `Trial` says.
     """
     train, held_out = tuning
     patience = PATIENCE if len(held_out) >= FEW else 4 * PATIENCE
     held_out = held_out[:: -(-len(held_out) // MAX_HELD_OUT)]
     rows, before = [], {"params": first, "curve": [], "validation": 0}
-    for change in [{}, *CHANGES]:
+    for change in [{}, *CHANGES, *CHANGES]:
         known = [*tried, *rows]
         leader = max([before, *known], key=lambda row: row["validation"])
         params = (leader["params"] if change else first) | change
