@@ -44,7 +44,8 @@ class RankingMetric(Protocol):
 
 
 def _ranking_metric(function: Any) -> RankingMetric:
-    """Return the same function, as type checkers are to see it."""
+    """Return the same function, which says what it returns as checkers see it."""
+    function.__annotations__["return"] = float | np.ndarray
     return function
 
 
@@ -57,7 +58,7 @@ def _metric(name, y_true, y_pred, k, sample_weight, per_user, **params):
 @_ranking_metric
 def recall_at_k(
     y_true, y_pred, k=10, *, sample_weight=None, per_user=False, truncated=False
-) -> float | np.ndarray:
+):
     """Compute the share of a user's relevant items that is in the first k places.
 
     Relevance is binary. The value is the mean over the users.
@@ -117,9 +118,7 @@ def recall_at_k(
 
 
 @_ranking_metric
-def precision_at_k(
-    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
-) -> float | np.ndarray:
+def precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     """Compute the share of the first k places that holds a relevant item.
 
     Relevance is binary. The value is the mean over the users.
@@ -170,9 +169,7 @@ def precision_at_k(
 
 
 @_ranking_metric
-def ndcg_at_k(
-    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
-) -> float | np.ndarray:
+def ndcg_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     """Compute the normalized discounted cumulative gain of the first k places.
 
     Relevance is binary: a hit gains 1, discounted by its place. The value is the mean
@@ -230,9 +227,7 @@ def ndcg_at_k(
 
 
 @_ranking_metric
-def average_precision_at_k(
-    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
-) -> float | np.ndarray:
+def average_precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     """Compute the precision at the places of the hits, averaged: AP@k, its mean MAP@k.
 
     Relevance is binary. The value is the mean over the users.
@@ -288,9 +283,7 @@ def average_precision_at_k(
 
 
 @_ranking_metric
-def reciprocal_rank_at_k(
-    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
-) -> float | np.ndarray:
+def reciprocal_rank_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     """Compute one over the place of the first hit: RR@k, its mean MRR@k.
 
     Relevance is binary. The value is the mean over the users, 0 for a user without a
@@ -344,9 +337,7 @@ def reciprocal_rank_at_k(
 
 
 @_ranking_metric
-def hit_rate_at_k(
-    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
-) -> float | np.ndarray:
+def hit_rate_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     """Compute the share of the users with a relevant item in the first k places.
 
     Relevance is binary; one user's value is 0 or 1.
