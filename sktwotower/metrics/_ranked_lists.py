@@ -159,8 +159,7 @@ def check_one_user(lists, users):
     ``lists``: ``RankedLists``. ``users``: the user (n_rows,) of each row.
     """
     codes, ids = pd.factorize(users)
-    first = np.empty(len(lists.ids), dtype=np.int64)
-    first[lists.codes[::-1]] = codes[::-1]  # the last assignment wins
+    first = codes[np.unique(lists.codes, return_index=True)[1]]
     mixed = np.unique(lists.codes[codes != first[lists.codes]])
     if len(mixed):
         raise ValueError(

@@ -28,11 +28,7 @@ class Division:
         owners = np.arange(n_columns) % size if owners is None else owners
         self.n_columns, self.size, self.owners = n_columns, size, owners
         self.is_common = np.ones(n_columns, bool) if is_common is None else is_common
-        order = np.argsort(owners, kind="stable")
-        sizes = np.bincount(owners, minlength=size)
-        self.places = np.empty(n_columns, dtype=np.int64)
-        first = np.repeat(np.cumsum(sizes) - sizes, sizes)
-        self.places[order] = np.arange(n_columns) - first
+        self.places = pd.Series(owners).groupby(owners).cumcount().to_numpy()
 
     def of(self, rank):
         """Return the columns (m,) of a process, ascending."""

@@ -16,10 +16,7 @@ WEIGHTS = 0.25, 0.5, 0.75, 1.0
 def ranks_by(scores):
     """Return ranks (n, c) from 1, best first; of equal scores the first is better."""
     order = np.argsort(-scores, axis=1, kind="stable")
-    ranks = np.empty(scores.shape)
-    places = np.arange(1.0, scores.shape[1] + 1)
-    np.put_along_axis(ranks, order, np.broadcast_to(places, order.shape), axis=1)
-    return ranks
+    return np.argsort(order, axis=1) + 1.0  # where each one is in the order
 
 
 def ranks_among(ordered, values):

@@ -156,7 +156,5 @@ def _latest_of_each_user(users, times, chosen, share):
 
 def _share_known(users, chosen, later):
     """Return the share of the users with later events who have earlier ones, too."""
-    n_users = users.max() + 1
-    before = np.bincount(users[chosen & ~later], minlength=n_users) > 0
-    after = np.bincount(users[chosen & later], minlength=n_users) > 0
-    return before[after].mean()
+    with_later = np.unique(users[chosen & later])
+    return np.isin(with_later, users[chosen & ~later]).mean()
