@@ -215,10 +215,7 @@ def _fields(spec, place, names):
 
 def object_array(values):
     """Return values (n,) of any kind, also lists, as an array (n,) of objects."""
-    array = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        array[i] = value
-    return array
+    return np.fromiter(values, dtype=object, count=len(values))
 
 
 def _hashed(container, values, place, length=None):

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_array, validate_data
 
+from sktwotower._records._reading import object_array
 from sktwotower._tables._frames import as_frame, is_frame, is_missing
 from sktwotower._tables._messages import closest, did_you_mean
 from sktwotower._tables._schema import checked_frame
@@ -105,7 +106,7 @@ def _simplify(cells, name):
     if inferred in ("timedelta", "timedelta64"):
         return pd.to_timedelta(cells).to_numpy()
     if inferred in ("bytes", "mixed", "mixed-integer"):
-        return to_objects(with_strings(cells, name))
+        return object_array(with_strings(cells, name))
     return cells
 
 
@@ -147,8 +148,3 @@ def is_refused(cell, call):
     except (TypeError, ValueError, OverflowError):
         return True
     return False
-
-
-def to_objects(values):
-    """Return a list of any values as an array of objects (n,)."""
-    return np.fromiter(values, dtype=object, count=len(values))

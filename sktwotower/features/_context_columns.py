@@ -13,11 +13,12 @@ from math import ceil
 import numpy as np
 import pandas as pd
 
+from sktwotower._records._reading import object_array
 from sktwotower._tables._frames import is_missing
 from sktwotower._tables._messages import refuse_misspelled, warn
 from sktwotower.runtime._context_cells import StoredContext
 
-from ._cells import SPARSE, factorize, is_refused, to_objects
+from ._cells import SPARSE, factorize, is_refused
 from ._transformers import Described, blocks_of, without_entries
 
 MAX_KEY = 2**62  # of int64
@@ -178,7 +179,7 @@ class ContextColumns(Described, StoredContext):
                     f"context names {key!r}, which is also a column of {name}. Pass "
                     "it once: as a column, or as one value for all."
                 )
-        cells = {key: to_objects([cell]) for key, cell in mapping.items()}
+        cells = {key: object_array([cell]) for key, cell in mapping.items()}
         return pd.DataFrame(cells, index=[0]).infer_objects()
 
     def check_spelling(self, columns, known, name):

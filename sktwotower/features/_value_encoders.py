@@ -14,9 +14,10 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._records import integer, number, one_of, record
+from sktwotower._records._reading import object_array
 from sktwotower.runtime import _cell_encoders as runtime
 
-from ._cells import SPARSE, factorize, infinite_error, is_refused, to_objects
+from ._cells import SPARSE, factorize, infinite_error, is_refused
 
 N_BINS = 10
 
@@ -259,7 +260,7 @@ class DatePartEncoder(runtime.DatePartCell, ColumnEncoder):
         if cells.dtype != object:
             raise self.unsuitable_error(cells[0])
         codes, distinct = self.factorize(cells)
-        return self._parse(to_objects(distinct))[codes]
+        return self._parse(object_array(distinct))[codes]
 
     def _parse(self, cells):
         """Return objects (n,) as a DatetimeIndex in UTC; raise for other values."""
