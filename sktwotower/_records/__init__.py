@@ -7,6 +7,7 @@ Output: one zip file of arrays and JSON, and an equal object. Nothing here is pu
 from ._checks import (
     Check,
     array,
+    cannot_write,
     csr,
     finite,
     instance,

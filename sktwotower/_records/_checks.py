@@ -26,6 +26,16 @@ def require(condition, place, expected, value=None):
         refuse(place, expected, value)
 
 
+def cannot_write(value, place, why=""):
+    """Return the error for a value that no file can hold."""
+    return ValueError(
+        f"{place} cannot be written to a file: {type(value).__qualname__}{why}. Files "
+        "hold numbers, text, dates, tables, arrays and the estimators of this package "
+        "and of scikit-learn, but no functions, callbacks or other objects. Set it to "
+        "None or to a default before that, and set it again afterwards."
+    )
+
+
 def values_of(spec, names, place, what="a value"):
     """Return the values of a dict of exactly these keys, a list."""
     if type(spec) is not dict or set(spec) != set(names):

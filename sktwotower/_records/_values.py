@@ -12,6 +12,7 @@ import math
 import numpy as np
 from scipy import sparse
 
+from ._checks import cannot_write
 from ._pandas_scalars import SCALARS, scalar_of
 from ._reading import CONTAINERS, PlainReader
 from ._registry import kind_of, kind_of_name
@@ -121,16 +122,6 @@ class Writer:
 def _sorted(values):
     """Return the elements of a set in an order that is always the same."""
     return sorted(values, key=lambda value: (type(value).__name__, repr(value)))
-
-
-def cannot_write(value, place, why=""):
-    """Return the error for a value that no file can hold."""
-    return ValueError(
-        f"{place} cannot be written to a file: {type(value).__qualname__}{why}. Files "
-        "hold numbers, text, dates, tables, arrays and the estimators of this package "
-        "and of scikit-learn, but no functions, callbacks or other objects. Set it to "
-        "None or to a default before that, and set it again afterwards."
-    )
 
 
 class Reader(PlainReader):

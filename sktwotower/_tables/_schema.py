@@ -14,7 +14,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from sktwotower._records import array, integer, list_of, one_of, record, require
-from sktwotower._records._checks import text
 
 from . import _frames
 from ._columns import Columns
@@ -57,7 +56,7 @@ class TableSchema(NamedTuple):
     def _check_stored(self, place):
         n, time = self.n_columns, self.time_place
         if self.names is not None:
-            list_of(text)(list(self.names), f"{place}.names")
+            list_of(str)(list(self.names), f"{place}.names")
         require(time is None or time < n, place, f"a time column among {n} columns")
         require((time is None) == (self.time is None), place, "a name of the time")
 

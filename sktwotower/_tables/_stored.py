@@ -11,10 +11,9 @@ import pandas as pd
 from pandas.api.types import is_object_dtype, is_string_dtype
 
 from sktwotower._records import Check, instance, integer, one_of, record, require
-from sktwotower._records._checks import check_of, refusing
+from sktwotower._records._checks import cannot_write, check_of, refusing
 from sktwotower._records._reading import object_array
 from sktwotower._records._registry import Codec, add_codec
-from sktwotower._records._values import cannot_write
 
 from ._frames import as_frame, is_frame
 

@@ -4,9 +4,8 @@ Input: a parameter, or what JSON holds in its place.
 Output: the other one.
 """
 
-from sktwotower._records import one_of
+from sktwotower._records import cannot_write, one_of
 from sktwotower._records._registry import Codec
-from sktwotower._records._values import cannot_write
 
 
 def _write_none(value, writer, place):

@@ -7,10 +7,10 @@ Output: the other one of both.
 import numpy as np
 import torch
 
-from sktwotower._records import one_of, refuse
+from sktwotower._records import cannot_write, one_of, refuse
 from sktwotower._records._checks import values_of
 from sktwotower._records._registry import Codec, add_codec
-from sktwotower._records._values import Writer, cannot_write
+from sktwotower._records._values import Writer
 
 # Dtypes of torch that numpy does not have, and those that hold the same bits.
 BITS = {torch.bfloat16: torch.int16}

@@ -12,7 +12,6 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower import _records as records
-from sktwotower._records._checks import text
 from sktwotower._tables._sparse import rows_of_each
 from sktwotower.features._after_fit import without_rows
 from sktwotower.metrics._held_out import read_held_out
@@ -125,7 +124,7 @@ class HeldOutUsers(NamedTuple):
         n_pairs = np.count_nonzero(self.indices >= 0)
         fits = len(self.features) == n_pairs
         records.require(fits, f"{place}.features", f"{n_pairs} rows")
-        records.list_of(text)(list(self.features), f"a name of {place}.features")
+        records.list_of(str)(list(self.features), f"a name of {place}.features")
 
     @classmethod
     def of(cls, table, ranker):

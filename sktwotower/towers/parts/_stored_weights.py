@@ -9,9 +9,8 @@ from dataclasses import fields
 import torch
 from torch import nn
 
-from sktwotower._records import one_of
+from sktwotower._records import cannot_write, one_of
 from sktwotower._records._registry import Codec, add_codec
-from sktwotower._records._values import cannot_write
 from sktwotower.towers._net import seeded
 
 # Dtypes of torch that files hold, by their names.
