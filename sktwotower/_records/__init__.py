@@ -21,4 +21,4 @@ from ._checks import (
     share,
     vectors,
 )
-from ._registry import record
+from ._registry import frozen, record

@@ -6,10 +6,10 @@ Output: its kind, or None. Nothing else is ever made from a file.
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, dataclass_transform
 
 from ._checks import check_of, refusing, values_of
 
@@ -34,6 +34,12 @@ def record(cls):
     """
     add_kind(record_kind(cls))
     return cls
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field,))
+def frozen(cls):
+    """Make a class an immutable dataclass, and a `record`; return it. A decorator."""
+    return record(dataclass(cls, frozen=True, eq=False))
 
 
 def add_kind(kind):

@@ -5,16 +5,15 @@ Output: the sums of strictly earlier events of the same key, (n_events, 2), and
 ``RunningCounts``, which later events can be added to.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
-from sktwotower._records import array, number, record, require
+from sktwotower._records import array, frozen, number, require
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class RunningCounts:
     """Sums of what was shown and chosen, by key.
 

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from sktwotower._records import positions, record, share
+from sktwotower._records import frozen, positions, record, share
 from sktwotower._sklearn_compat import NOT_NEGATIVE, parameter
 from sktwotower._tables._running_counts import RunningCounts, smoothed_rates
 from sktwotower.retrieval._fitted_state import fitted_attribute
@@ -143,8 +143,7 @@ class ClickRateRecommender(MatrixRecommender):
         return counted.count(keys, when, np.column_stack(sums))[1]
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class _ClickRates(_Popularity):
     """Smoothed rates, with the counts that they are of.
 

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 import scipy.linalg
 
-from sktwotower._records import array, record
+from sktwotower._records import array, frozen, record
 from sktwotower._sklearn_compat import COUNT, POSITIVE, parameter
 from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
@@ -138,8 +138,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         return _Linear(inverse.astype(np.float32, order="C"))
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class _Linear(ItemScores):
     """Scores that add up a dense row of weights (n_items,) for each past item."""
 

@@ -4,13 +4,13 @@ Input: past items, CSR (n, n_items), and the ``ItemScores`` of a model.
 Output: scores and positions (n, k) of the best items.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records import Check, array, csr, positions, record, require
+from sktwotower._records import Check, array, csr, frozen, positions, require
 from sktwotower._tables._sparse import rows_of, slices
 from sktwotower.metrics._groups import first_unseen
 from sktwotower.retrieval._explained_score import rows_of_past, rows_of_table
@@ -48,8 +48,7 @@ def ordering(dims):
     return Check(check, dims)
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class FittedMatrix(Fitted):
     """The fitted state of a `MatrixRecommender`.
 

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records import csr, number, record
+from sktwotower._records import csr, frozen, number
 from sktwotower._sklearn_compat import COUNT, POSITIVE, parameter
 from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
@@ -73,8 +73,7 @@ class NearestItemsRecommender(SimilarItemsMixin, MatrixRecommender):
         return together
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class _Similarities(ItemScores):
     """Scores that add up the similarities of an item to past items.
 

@@ -10,7 +10,7 @@ from numbers import Real
 
 import numpy as np
 
-from sktwotower._records import array, record
+from sktwotower._records import array, frozen, record
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import ones_at
 
@@ -104,8 +104,7 @@ class PopularityRecommender(MatrixRecommender):
         return _Popularity(shares, order, events.in_order)
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class _Popularity(ItemScores):
     """Scores, shares (n_items,) that are the same for all users.
 

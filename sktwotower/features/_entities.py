@@ -4,13 +4,13 @@ Input: a table of events (n_events, n_columns), and optionally a side table.
 Output: feature rows, CSR (n + 1, p), and the position of each event (n_events,).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 
 import numpy as np
 import pandas as pd
 
-from sktwotower._records import csr, integer, one_of, record, require
+from sktwotower._records import csr, frozen, integer, one_of, require
 from sktwotower._tables import _ids
 from sktwotower._tables._columns import latest_rows
 from sktwotower._tables._frames import as_frame, library_of
@@ -64,8 +64,7 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
     return new._fitted(new._assemble(new.ids, own, side_table), memory), codes
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class Entities(Described):
     """The users, or the items: their ids, feature rows, transformer and side table.
 

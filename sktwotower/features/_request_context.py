@@ -4,7 +4,7 @@ Input: distinct contexts (n_distinct, n_columns) of events; later, contexts of r
 Output: feature rows, CSR (n, width). All that is unknown of a request has no entry.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from numbers import Integral
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records import integer, record, require
+from sktwotower._records import frozen, integer, require
 from sktwotower._tables._frames import as_frame, is_missing
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import side_by_side
@@ -84,8 +84,7 @@ def fit_context(columns, time, clock, distinct, counts, transformer, memory):
     return context, context._of_distinct(distinct)
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class RequestContext(ContextColumns):
     """What was known of a request, and how it is encoded.
 

@@ -4,14 +4,14 @@ Input: trained towers with the users and items they were trained on.
 Output: what a context asked for, and the items nearest to users, (n, k).
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from operator import attrgetter
 from typing import Annotated
 
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records import csr, number, record, require
+from sktwotower._records import csr, frozen, number, require
 from sktwotower._tables._messages import logger
 from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.features._after_fit import unused_columns
@@ -34,8 +34,7 @@ from ._stream import Stream
 from ._tower_vectors import TowerVectors
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class FittedTowers(TowerVectors, StoredVectors, Fitted):
     """The fitted state of a `TwoTowerRecommender`.
 

@@ -4,14 +4,14 @@ Input: users with their past items, and candidates in retrieval's order, (n, c).
 Output: features (n_pairs, n_features), and the ``CandidatePairs`` they are of.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sktwotower._records import array, csr, number, record, require
+from sktwotower._records import array, csr, frozen, number, require
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import ones_at
 from sktwotower.features._after_fit import unused_columns
@@ -44,8 +44,7 @@ def spread(values, indices):
     return table
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class Describer:
     """Computes the features of candidates.
 

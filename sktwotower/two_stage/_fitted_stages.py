@@ -6,12 +6,12 @@ Output: scores and positions (n, k) of the best items, in the blended order.
 
 import copy
 import functools
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from operator import attrgetter
 
 import numpy as np
 
-from sktwotower._records import Check, csr, integer, record, require
+from sktwotower._records import Check, csr, frozen, integer, require
 from sktwotower._tables._sparse import slices
 from sktwotower.retrieval._fitted_state import Fitted
 from sktwotower.retrieval._requests import past_of
@@ -44,8 +44,7 @@ def stages_of(retriever, describer):
     return known | {"retriever": retriever, "describer": describer}
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class FittedStages(Fitted):
     """The fitted state of a `TwoStageRecommender`.
 

@@ -5,7 +5,6 @@ Output: a ``Log``, and the ``StagedPast`` of the users of a request.
 """
 
 import functools
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from sktwotower._records import array, csr, finite, integer, record, require, vectors
+from sktwotower._records import array, csr, finite, frozen, integer, require, vectors
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._running_counts import smoothed_rates
 from sktwotower._tables._sequences import Sequences
@@ -35,8 +34,8 @@ PRIOR_SHOWN = 20.0
 N_ROUNDS = 20
 
 
-@record
-class Places(NamedTuple):
+@frozen
+class Places:
     """How much more often items are chosen at some positions than on average.
 
     Parameters
@@ -101,8 +100,7 @@ def rates_of(sums):
     return smoothed_rates(sums, sums.sum(axis=0), PRIOR_SHOWN).astype(np.float32)
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class Clock:
     """The times of all events, and those of each item.
 
@@ -186,8 +184,7 @@ class StagedPast(NamedTuple):
     __getitem__ = some_rows
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class Log:
     """What the features of candidates are computed from.
 

@@ -6,13 +6,13 @@ which later rows can be added.
 """
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from sktwotower._records import number, one_of, record, require
+from sktwotower._records import frozen, number, one_of, record, require
 from sktwotower._tables._ids import check_ids, positions_of
 from sktwotower._tables._running_counts import RunningCounts
 from sktwotower._tables._stored import index
@@ -101,8 +101,7 @@ class Grouping(NamedTuple):
         return np.nan_to_num(found, nan=MAX_LEVELS).astype(np.int64)
 
 
-@record
-@dataclass(frozen=True, eq=False)
+@frozen
 class ShownCounts:
     """How often items were shown and chosen in lists.
 
