@@ -5,20 +5,19 @@ Output: ranked items, as arrays (n, k) or as a table with one row per recommenda
 """
 
 from os import PathLike
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, TypedDict, Unpack, overload
 
-import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from sktwotower._tables._frames import DASK_FRAME, DASK_SERIES, PANDAS, is_of
-from sktwotower._tables._messages import check_count, check_flag
+from sktwotower._tables._messages import check_flag
 from sktwotower._tables._output import library_for
 from sktwotower._tables._sparse import blocks
 from sktwotower.runtime._rules import NO_RULES
 
 from ._explained_score import explain
 from ._fitted_state import Serving, fitted_attribute, fitted_of
+from ._kneighbors import KNeighborsMixin, lists_of
 from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
 from ._requests import read_request
@@ -39,7 +38,7 @@ class _Rest(TypedDict, total=False):
     diversity: float | None
 
 
-class RetrievalMixin(KnownUsersMixin):
+class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
     """Ranking methods shared by all recommenders.
 
     The estimator keeps its fitted state as ``_fitted``, a subclass of `Fitted`, which
@@ -64,132 +63,6 @@ class RetrievalMixin(KnownUsersMixin):
     def _serving(self):
         """Return the parameters that are read at the time of a request."""
         return Serving()
-
-    def _k(self, n_neighbors, fitted):
-        """Return the number of items to find, at most the size of the catalog."""
-        wanted = self.n_neighbors if n_neighbors is None else n_neighbors
-        return min(check_count(wanted, "n_neighbors"), fitted.n_items)
-
-    @overload
-    def kneighbors(
-        self, X=None, n_neighbors=None, return_distance: Literal[True] = True
-    ) -> tuple[np.ndarray, np.ndarray]: ...
-    @overload
-    def kneighbors(
-        self, X=None, n_neighbors=None, *, return_distance: Literal[False]
-    ) -> np.ndarray: ...
-    def kneighbors(
-        self, X=None, n_neighbors=None, return_distance=True
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Find the items nearest to users.
-
-        Parameters
-        ----------
-        X : list, array, Series, dataframe or None, default=None
-            n users: ids, or a table with the user columns. None: every user known
-            from fit, in the order of ``user_ids_``.
-        n_neighbors : int, default=None
-            Number of items k per user, >= 1; at most the size of the catalog is used.
-            None: the constructor's.
-        return_distance : bool, default=True
-            Whether to return distances as well.
-
-        Returns
-        -------
-        distances : ndarray of shape (n, k), float32
-            ``1 - score``, ascending; for two towers with ``normalize`` the cosine
-            distance. ``inf`` where fewer than k items are left. Only with
-            ``return_distance``.
-        indices : ndarray of shape (n, k), int64
-            Positions in ``item_ids_``; -1 where fewer than k items are left. With
-            ``exclude_seen``, items that the user chose in fit are left out.
-
-        Raises
-        ------
-        NotFittedError
-            If fit has not been called.
-        ValueError
-            If a table lacks columns, or ``n_neighbors`` < 1.
-        TypeError
-            If X is neither ids nor a table, or ``n_neighbors`` is not an integer.
-
-        Examples
-        --------
-        >>> from sktwotower import TwoTowerRecommender
-        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
-        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
-        ...      ["dan", "glue"], ["dan", "paint"]]
-        >>> model = TwoTowerRecommender(random_state=1).fit(X)
-        >>> distances, indices = model.kneighbors(["ann", "cid"], n_neighbors=2)
-        >>> model.item_ids_[indices]
-        array([['bread', 'paint'],
-               ['paint', 'bread']], dtype=object)
-        >>> distances.round(2)
-        array([[0.98, 1.59],
-               [0.94, 1.51]], dtype=float32)
-        """
-        distances, indices = self._nearest(fitted_of(self), X, n_neighbors)
-        return (distances, indices) if return_distance else indices
-
-    def _nearest(self, fitted, X, n_neighbors):
-        k, request = self._k(n_neighbors, fitted), read_request(fitted, X, lazy=True)
-        request.check_size(k)
-        found = _lists(fitted, request, k, self._serving(), self.exclude_seen)
-        return 1 - found[0], found[1]
-
-    def kneighbors_graph(
-        self, X=None, n_neighbors=None, mode="connectivity"
-    ) -> sparse.csr_matrix:
-        """Return the graph from users to their nearest items.
-
-        Parameters
-        ----------
-        X, n_neighbors
-            As in `kneighbors`.
-        mode : {"connectivity", "distance"}, default="connectivity"
-            Entries are ones, or the distances of `kneighbors`.
-
-        Returns
-        -------
-        CSR matrix of shape (n, n_items)
-            At most k entries per row, one for each item found.
-
-        Raises
-        ------
-        NotFittedError, TypeError
-            As in `kneighbors`.
-        ValueError
-            As in `kneighbors`, or if ``mode`` is not one of the two.
-
-        Examples
-        --------
-        Items are similar if they are recommended to the same users: graph clustering of
-        ``graph.T @ graph`` finds groups of items.
-
-        >>> import pandas as pd
-        >>> from sktwotower import TwoTowerRecommender
-        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
-        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
-        ...      ["dan", "glue"], ["dan", "paint"]]
-        >>> model = TwoTowerRecommender(random_state=1).fit(X)
-        >>> graph = model.kneighbors_graph(n_neighbors=1)
-        >>> pd.DataFrame(graph.toarray().astype(int), model.user_ids_, model.item_ids_)
-             bread  glue  jam  nails  paint  tea
-        ann      1     0    0      0      0    0
-        bob      0     0    0      0      1    0
-        cid      0     0    0      0      1    0
-        dan      1     0    0      0      0    0
-        """
-        if mode not in ("connectivity", "distance"):
-            expected = "'connectivity' or 'distance'"
-            raise ValueError(f"mode must be {expected}. Got {mode!r}.")
-        fitted = fitted_of(self)
-        distances, indices = self._nearest(fitted, X, n_neighbors)
-        found = indices >= 0
-        values = distances[found] if mode == "distance" else np.ones(found.sum())
-        offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
-        shape = len(indices), fitted.n_items
-        return sparse.csr_matrix((values, indices[found], offsets), shape)
 
     @overload
     def recommend(
@@ -415,7 +288,7 @@ class RetrievalMixin(KnownUsersMixin):
             return write_parquet(tables, path)
         request.check_size(k)
         if request.past is None or rules.reorder:
-            found = _lists(fitted, request, k, serving, hidden, rules)
+            found = lists_of(fitted, request, k, serving, hidden, rules)
         else:
             users, past, allowed = request.users, request.past, request.allowed
             excluded = request.excluded(hidden)
@@ -424,28 +297,9 @@ class RetrievalMixin(KnownUsersMixin):
         return ranked_table(fitted, library, request.users.ids, *found)
 
 
-def _lists(fitted, request, k, serving, hidden, rules=NO_RULES):
-    """Return scores and positions (n, k) of the lists of a request, by ``Rules``.
-
-    ``hidden``: whether items that users chose are left out.
-    """
-
-    def search(rows, width):
-        if request.past is None:
-            return fitted.search_known(request, width, serving, hidden)
-        part = request[rows]
-        how = serving, part.excluded(hidden), part.allowed
-        return fitted.search(part.users, part.past, width, *how)
-
-    n = len(request)
-    if not rules.reorder:
-        return search(slice(0, n), k)
-    return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
-
-
 def _tables(fitted, request, k, serving, hidden, rules):
     """Yield a table of recommendations for each block of the users of a request."""
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        found = _lists(fitted, part, k, serving, hidden, rules)
+        found = lists_of(fitted, part, k, serving, hidden, rules)
         yield ranked_table(fitted, PANDAS, part.users.ids, *found)

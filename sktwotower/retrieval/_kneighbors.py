@@ -1,0 +1,168 @@
+"""The items nearest to users: as arrays, as a graph, and for ``recommend``.
+
+Input: n users, as ids or tables, and an estimator with a ``Fitted`` value.
+Output: distances or scores, and positions of items, (n, k) each.
+"""
+
+from typing import Literal, overload
+
+import numpy as np
+from scipy import sparse
+
+from sktwotower._tables._messages import check_count
+from sktwotower.runtime._rules import NO_RULES
+
+from ._fitted_state import fitted_of
+from ._requests import read_request
+
+
+class KNeighborsMixin:
+    """Methods ``kneighbors`` and ``kneighbors_graph`` of all recommenders.
+
+    The estimator is a ``RetrievalMixin``.
+    """
+
+    def _k(self, n_neighbors, fitted):
+        """Return the number of items to find, at most the size of the catalog."""
+        wanted = self.n_neighbors if n_neighbors is None else n_neighbors
+        return min(check_count(wanted, "n_neighbors"), fitted.n_items)
+
+    @overload
+    def kneighbors(
+        self, X=None, n_neighbors=None, return_distance: Literal[True] = True
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    @overload
+    def kneighbors(
+        self, X=None, n_neighbors=None, *, return_distance: Literal[False]
+    ) -> np.ndarray: ...
+    def kneighbors(
+        self, X=None, n_neighbors=None, return_distance=True
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Find the items nearest to users.
+
+        Parameters
+        ----------
+        X : list, array, Series, dataframe or None, default=None
+            n users: ids, or a table with the user columns. None: every user known
+            from fit, in the order of ``user_ids_``.
+        n_neighbors : int, default=None
+            Number of items k per user, >= 1; at most the size of the catalog is used.
+            None: the constructor's.
+        return_distance : bool, default=True
+            Whether to return distances as well.
+
+        Returns
+        -------
+        distances : ndarray of shape (n, k), float32
+            ``1 - score``, ascending; for two towers with ``normalize`` the cosine
+            distance. ``inf`` where fewer than k items are left. Only with
+            ``return_distance``.
+        indices : ndarray of shape (n, k), int64
+            Positions in ``item_ids_``; -1 where fewer than k items are left. With
+            ``exclude_seen``, items that the user chose in fit are left out.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If a table lacks columns, or ``n_neighbors`` < 1.
+        TypeError
+            If X is neither ids nor a table, or ``n_neighbors`` is not an integer.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> distances, indices = model.kneighbors(["ann", "cid"], n_neighbors=2)
+        >>> model.item_ids_[indices]
+        array([['bread', 'paint'],
+               ['paint', 'bread']], dtype=object)
+        >>> distances.round(2)
+        array([[0.98, 1.59],
+               [0.94, 1.51]], dtype=float32)
+        """
+        distances, indices = self._nearest(fitted_of(self), X, n_neighbors)
+        return (distances, indices) if return_distance else indices
+
+    def _nearest(self, fitted, X, n_neighbors):
+        k, request = self._k(n_neighbors, fitted), read_request(fitted, X, lazy=True)
+        request.check_size(k)
+        found = lists_of(fitted, request, k, self._serving(), self.exclude_seen)
+        return 1 - found[0], found[1]
+
+    def kneighbors_graph(
+        self, X=None, n_neighbors=None, mode="connectivity"
+    ) -> sparse.csr_matrix:
+        """Return the graph from users to their nearest items.
+
+        Parameters
+        ----------
+        X, n_neighbors
+            As in `kneighbors`.
+        mode : {"connectivity", "distance"}, default="connectivity"
+            Entries are ones, or the distances of `kneighbors`.
+
+        Returns
+        -------
+        CSR matrix of shape (n, n_items)
+            At most k entries per row, one for each item found.
+
+        Raises
+        ------
+        NotFittedError, TypeError
+            As in `kneighbors`.
+        ValueError
+            As in `kneighbors`, or if ``mode`` is not one of the two.
+
+        Examples
+        --------
+        Items are similar if they are recommended to the same users: graph clustering of
+        ``graph.T @ graph`` finds groups of items.
+
+        >>> import pandas as pd
+        >>> from sktwotower import TwoTowerRecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> graph = model.kneighbors_graph(n_neighbors=1)
+        >>> pd.DataFrame(graph.toarray().astype(int), model.user_ids_, model.item_ids_)
+             bread  glue  jam  nails  paint  tea
+        ann      1     0    0      0      0    0
+        bob      0     0    0      0      1    0
+        cid      0     0    0      0      1    0
+        dan      1     0    0      0      0    0
+        """
+        if mode not in ("connectivity", "distance"):
+            expected = "'connectivity' or 'distance'"
+            raise ValueError(f"mode must be {expected}. Got {mode!r}.")
+        fitted = fitted_of(self)
+        distances, indices = self._nearest(fitted, X, n_neighbors)
+        found = indices >= 0
+        values = distances[found] if mode == "distance" else np.ones(found.sum())
+        offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
+        shape = len(indices), fitted.n_items
+        return sparse.csr_matrix((values, indices[found], offsets), shape)
+
+
+def lists_of(fitted, request, k, serving, hidden, rules=NO_RULES):
+    """Return scores and positions (n, k) of the lists of a request, by ``Rules``.
+
+    ``hidden``: whether items that users chose are left out.
+    """
+
+    def search(rows, width):
+        if request.past is None:
+            return fitted.search_known(request, width, serving, hidden)
+        part = request[rows]
+        how = serving, part.excluded(hidden), part.allowed
+        return fitted.search(part.users, part.past, width, *how)
+
+    n = len(request)
+    if not rules.reorder:
+        return search(slice(0, n), k)
+    return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
