@@ -8,12 +8,8 @@ import time
 from typing import Self
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sktwotower._records import record
-from sktwotower._tables._frames import is_source
-from sktwotower._tables._messages import warn
-from sktwotower._tables._schema import read_table
 from sktwotower.inspection import feature_importance
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.neighbors._catalog_index import check_index
@@ -43,8 +39,6 @@ class TwoTowerRecommender(
     EvaluationMixin,
     EmbeddingMixin,
     CatalogMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     TwoTowerParameters,
 ):
     __doc__ = TwoTowerParameters.__doc__
@@ -262,110 +256,6 @@ class TwoTowerRecommender(
     def _serving(self):
         return Serving(self.n_jobs, self.verbose, self.fold_in)
 
-    def transform(self, X) -> np.ndarray:
-        """Return the user vector of each event.
-
-        Parameters
-        ----------
-        X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit; the time column may be missing.
-
-        Returns
-        -------
-        ndarray of shape (n_events, d), float32
-            User vectors, of unit length with ``normalize``. The user's history is
-            what fit has seen; users unknown to fit share one vector, unless X has
-            features of users.
-
-        Raises
-        ------
-        NotFittedError
-            If fit has not been called.
-        ValueError
-            If X lacks columns of fit.
-        TypeError
-            If X is not a table in memory, or ids are of mixed types.
-
-        Notes
-        -----
-        To use the vectors in a Pipeline with a classifier, first fit the recommender on
-        events and freeze it. Otherwise the pipeline would fit it with the classes as
-        rewards, and the label of each training user would leak into that user's vector.
-
-        Examples
-        --------
-        >>> from sklearn.frozen import FrozenEstimator
-        >>> from sklearn.linear_model import LogisticRegression
-        >>> from sklearn.pipeline import make_pipeline
-        >>> from sktwotower import TwoTowerRecommender
-        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
-        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
-        ...      ["dan", "glue"], ["dan", "paint"]]
-        >>> model = TwoTowerRecommender(embedding_dim=3, random_state=1).fit(X)
-        >>> model.transform([["ann", "tea"], ["cid", "glue"]]).round(2)
-        array([[ 0.33,  0.85,  0.42],
-               [ 0.1 , -0.58,  0.81]], dtype=float32)
-
-        As features of a classifier that predicts what kind of customer it is:
-
-        >>> kinds = ["cook"] * 5 + ["builder"] * 5
-        >>> pipe = make_pipeline(FrozenEstimator(model), LogisticRegression(C=10))
-        >>> pipe.fit(X, kinds).predict([["ann", "bread"], ["dan", "nails"]])
-        array(['cook', 'builder'], dtype='<U7')
-        """
-        fitted = fitted_of(self)
-        optional = ()
-        if fitted.context is not None:  # a request has no item
-            optional = fitted.items.id_column, *fitted.items.features
-        frame = self._read_events(fitted, X, optional)
-        with threads(self.n_jobs):
-            return fitted.users_of_events(frame, self._serving())
-
-    def fit_transform(self, X, y=None, **fit_params) -> np.ndarray:
-        """Fit, and return the user vector of each event, as `transform` does.
-
-        Parameters
-        ----------
-        X, y
-            As in `fit`. If y is given there is a warning: in a Pipeline y may be the
-            target of a later step, which would leak into the vectors.
-        **fit_params : dict
-            Further arguments of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_events, d), float32
-            User vectors.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As in `fit`.
-
-        Examples
-        --------
-        >>> from sktwotower import TwoTowerRecommender
-        >>> X = [["ann", "tea"], ["bob", "tea"], ["cid", "glue"]]
-        >>> model = TwoTowerRecommender(embedding_dim=3, max_epochs=3, random_state=0)
-        >>> model.fit_transform(X).round(2)
-        array([[ 0.53, -0.73,  0.44],
-               [ 0.1 , -0.66,  0.75],
-               [ 0.53,  0.3 , -0.79]], dtype=float32)
-        """
-        if y is not None:
-            warn(
-                "fit_transform uses y as the rewards of the events. If y is the target "
-                "of a later step of a Pipeline, it leaks into the user vectors: use "
-                "FrozenEstimator(model) with a fitted model instead."
-            )
-        if is_source(X):
-            raise TypeError(
-                "fit_transform returns a vector for each event, and X "
-                f"({type(X).__name__}) holds no events in memory. Call fit(X), then "
-                "transform tables of some of its events."
-            )
-        return super().fit_transform(X, y, **fit_params)
-
     def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.
 
@@ -419,16 +309,4 @@ class TwoTowerRecommender(
             items = fitted.items_of_events(frame)
         return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
 
-    def _read_events(self, fitted, X, optional=()):
-        return read_table(type(self).__name__, X, fitted.schema, optional=optional)[0]
-
     feature_importance = feature_importance
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-    @property
-    def _n_features_out(self):
-        return self.item_embeddings_.shape[1]
