@@ -1,7 +1,7 @@
-"""The importance of groups of features: the NDCG that is lost if they are shuffled.
+"""The features that the ranker reads: their values, and the importance of each group.
 
-Input: a fitted `TwoStageRecommender`, and held-out events or the users kept from fit.
-Output: a table (n_groups, 5), one row per group.
+Input: a fitted `TwoStageRecommender`, and users, or held-out events.
+Output: a table with one row per candidate, or with one row per group of features.
 """
 
 import numpy as np
@@ -14,14 +14,95 @@ from sktwotower._tables._schema import read_table
 from sktwotower.metrics._held_out import EvaluationMixin, read_held_out
 from sktwotower.metrics._hits import table_of_losses
 from sktwotower.retrieval._fitted_state import fitted_of
+from sktwotower.retrieval._requests import read_request
 
 from ._blend import ndcg_of_blended
 from ._candidate_table import spread
 from ._labelled import HeldOutUsers, described, retrieved
 
 
-class RankerImportanceMixin(EvaluationMixin):
-    """What is judged on held-out events: both stages, and features of the ranker."""
+class RankerFeaturesMixin(EvaluationMixin):
+    """Methods ``candidate_features`` and ``feature_importance``."""
+
+    def candidate_features(self, X=None, *, history=None) -> pd.DataFrame:
+        """Return the candidates of users, with the features that the ranker reads.
+
+        Parameters
+        ----------
+        X : list, array, Series, dataframe or None, default=None
+            Users, as in `kneighbors`; of a user who occurs more than once the first
+            row counts. None: every user known from fit or, with ``history``, every user
+            who occurs in it.
+        history : dataframe, dict, array, list or None, default=None
+            Events of these users that fit has not seen, see `recommend`.
+
+        Returns
+        -------
+        DataFrame
+            One row per candidate: the user and the item column, named as in X of fit,
+            then the features, float32, missing if they are not known. It is a table of
+            the library of X or ``history``, see `recommend`. One block of rows for each
+            user, in the order of X and of retrieval:
+
+            - ``rank`` in retrieval, and ``score_gap``, the score less the best one
+              (standardized over the candidates of some users, as ``vector_...`` and
+              ``nearest`` are: the scale of a retriever's vectors moves with each fit);
+            - ``popularity``: share of the users who chose the item; ``popularity_gap``:
+              log of their number, less its mean over the user's past items;
+            - ``history_length``: number of the user's events; without ``exclude_seen``
+              ``chosen_before``, those of this item, and ``chosen_lately``, their sum
+              with weights that fall to 1/e five steps back;
+            - with dates ``recent_popularity`` and ``latest_popularity`` (share of the
+              latest 10 % and 2 % of events), ``trend`` (log of recent over overall
+              popularity), ``popularity_so_far``, and in days ``item_age`` (since the
+              first event), ``item_idle`` (since the last one), ``item_end`` (from the
+              request to the last one of all), ``history_idle``;
+            - if there are events with y = 0, the smoothed shares of positive ones:
+              ``click_rate`` of the item, ``history_click_rate`` of the user;
+            - ``vector_...`` and ``together_...``: cosine of the item and the last, the
+              recent and all past items, by vectors of the retriever and by common
+              users; ``nearest``: mean of the three nearest among the last 30;
+            - ``after_...``: how often the item follows the last, or recent, items;
+            - ``user__...`` and ``item__...``: columns of the side tables and feature
+              columns of X that are numbers, dates (in years) or levels (at most 255, by
+              their alphabetical position);
+            - ``context__...``: columns of X that describe the request, and
+              ``own__...``: ``features``.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError, TypeError
+            As in `recommend`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+        >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
+        ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
+        >>> rng = np.random.default_rng(0)
+        >>> X = [[user, item] for user in range(60)
+        ...      for item in rng.permutation(shelves[user % 2])[:4]]
+        >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
+        >>> table = model.candidate_features([0])
+        >>> shown = ["user", "item", "rank", "popularity", "history_length"]
+        >>> table[shown].head(4).round(2)
+           user   item  rank  popularity  history_length
+        0     0   soil   1.0        0.42             4.0
+        1     0    jam   2.0        0.37             4.0
+        2     0  spade   3.0        0.35             4.0
+        3     0   pots   4.0        0.33             4.0
+        """
+        fitted = fitted_of(self)
+        request = read_request(fitted, X, history)
+        distinct = np.sort(np.unique(pd.factorize(request.users.ids)[0], True)[1])
+        query, past = request.users[distinct], request.past[distinct]
+        scores, indices = fitted.candidates(query, past, self.exclude_seen)
+        features, pairs = fitted.describer.candidates(query, past, indices, scores)
+        table = fitted.describer.with_ids(query, features, *pairs[:2])
+        return in_library(table, library_for(self, fitted, X, history))
 
     def feature_importance(
         self, X=None, y=None, *, n_repeats=3, max_users=None, random_state=None
