@@ -294,11 +294,13 @@ def _tuple(*checks):
     return Check(of)
 
 
-def array(dtypes, dims=None, is_finite=False):
+def array(dtypes, dims=None, is_finite=False, least=None, most=math.inf, order=None):
     """Return a check for an array of one of some dtypes, such as "float32 int64".
 
     ``dtypes`` "": of any. ``dims``: names of its sizes; None: of any number.
-    ``is_finite``: whether all numbers are.
+    ``is_finite``: whether all numbers are. ``least``: the least one allowed, and with
+    it ``most``. ``order``: what each number is to the one before, `np.greater` or
+    `np.greater_equal`.
     """
     n = None if dims is None else len(dims.split())
 
@@ -309,6 +311,12 @@ def array(dtypes, dims=None, is_finite=False):
             refuse(place, f"an array{kind} and dtype {dtypes or 'any'}", value)
         if is_finite:
             finite(value, place)
+        if least is not None:
+            inside = (least <= value) & (value <= most)
+            limits = f">= {least}" if most == math.inf else f"from {least} to {most}"
+            require(inside.all(), place, f"numbers {limits}")
+        if order is not None:
+            require(order(value[1:], value[:-1]).all(), place, "ascending")
 
     return Check(check, dims)
 

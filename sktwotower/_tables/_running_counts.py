@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from sktwotower._records import array, frozen, number, require
+from sktwotower._records import array, frozen, number
 
 
 @frozen
@@ -31,14 +31,10 @@ class RunningCounts:
         In units of time. None: events do not age.
     """
 
-    keys: array("int64", "n_keys")
-    sums: array("float64", "n_keys 2", is_finite=True)
+    keys: array("int64", "n_keys", order=np.greater)
+    sums: array("float64", "n_keys 2", is_finite=True, least=0)
     latest: array("float64", "n_keys", is_finite=True)
     half_life: number(above=0) | None = None
-
-    def _check_stored(self, place):
-        require((np.diff(self.keys) > 0).all(), f"{place}.keys", "ascending")
-        require((self.sums >= 0).all(), f"{place}.sums", "sums >= 0")
 
     @classmethod
     def empty(cls, half_life=None) -> Self:

@@ -236,11 +236,7 @@ class ContextArrays:
     normalize: bool
     sparse_grad: bool
     scale: number(above=0)
-    shares: array("float32", "p")
-
-    def _check_stored(self, place):
-        fits = ((self.shares >= 0) & (self.shares <= 1)).all()
-        require(fits, f"{place}.shares", "numbers from 0 to 1")
+    shares: array("float32", "p", least=0, most=1)
 
     def asked(self, user, row):
         """Return the vector (d,) of a request of a user (d,) in a context."""

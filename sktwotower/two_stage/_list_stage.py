@@ -37,15 +37,11 @@ class Calibration(NamedTuple):
         Between two scores they are interpolated.
     """
 
-    scores: array("float64", "n", is_finite=True)
-    shares: array("float64", "n", is_finite=True)
+    scores: array("float64", "n", is_finite=True, order=np.greater_equal)
+    shares: array("float64", "n", is_finite=True, least=0, most=1)
 
     def _check_stored(self, place):
-        scores, shares = self
-        require(len(scores) > 0, f"{place}.scores", "at least one score")
-        require((np.diff(scores) >= 0).all(), f"{place}.scores", "ascending")
-        fits = (shares >= 0).all() and (shares <= 1).all()
-        require(fits, f"{place}.shares", "shares in [0, 1]")
+        require(len(self.scores) > 0, f"{place}.scores", "at least one score")
 
     @classmethod
     def of(cls, scores, chosen):

@@ -46,12 +46,8 @@ class Places:
         Their mean over the showings is 1.
     """
 
-    positions: array("float64", "n_positions", is_finite=True)
-    factors: array("float64", "n_positions", is_finite=True)
-
-    def _check_stored(self, place):
-        require((np.diff(self.positions) > 0).all(), f"{place}.positions", "ascending")
-        require((self.factors >= 0).all(), f"{place}.factors", "factors >= 0")
+    positions: array("float64", "n_positions", is_finite=True, order=np.greater)
+    factors: array("float64", "n_positions", is_finite=True, least=0)
 
     def at(self, positions):
         """Return the factors (n,) at positions (n,): between others, interpolated."""
@@ -119,18 +115,15 @@ class Clock:
         happens at the latest time of all.
     """
 
-    times: array("float64", "n_events", is_finite=True)
+    times: array("float64", "n_events", is_finite=True, order=np.greater_equal)
     own_times: array("float64", "n_events", is_finite=True)
-    keys: array("int64", "n_events")
-    offsets: array("int64", "n_items+1")
+    keys: array("int64", "n_events", order=np.greater_equal)
+    offsets: array("int64", "n_items+1", order=np.greater_equal)
     by_user: bool
 
     def _check_stored(self, place):
         n, offsets = len(self.times), self.offsets
         require(n > 0, f"{place}.times", "times of events")
-        for name in ("times", "keys", "offsets"):
-            ascending = (np.diff(getattr(self, name)) >= 0).all()
-            require(ascending, f"{place}.{name}", "ascending")
         fits = offsets[0] == 0 and offsets[-1] == n
         require(fits, f"{place}.offsets", f"offsets from 0 to {n}")
 
@@ -213,7 +206,7 @@ class Log:
 
     sequences: Sequences
     clock: Clock | None
-    counts: array("float64", "n_items", is_finite=True)
+    counts: array("float64", "n_items", is_finite=True, least=0)
     n_users: integer(1)
     shown: array("float64", "n_items 2", is_finite=True) | None
     places: Places | None
@@ -223,7 +216,6 @@ class Log:
 
     def _check_stored(self, place):
         n = len(self.counts)
-        require((self.counts >= 0).all(), f"{place}.counts", "counts")
         sizes = [self.sequences.lags.shape[1]]
         if self.clock is not None:
             sizes.append(len(self.clock.offsets) - 1)
