@@ -112,8 +112,7 @@ class NetArrays(NamedTuple):
     settings: dict
 
 
-@dataclass(frozen=True, eq=False)
-class Side:
+class Side(NamedTuple):
     """The users or the items: their ids, and feature rows (n + 1, p)."""
 
     label: str | int
@@ -124,8 +123,7 @@ class Side:
     rows: csr("n+1 width", empty_last=True)
 
 
-@dataclass(frozen=True, eq=False)
-class InOrder:
+class InOrder(NamedTuple):
     """The events of each user, oldest first."""
 
     lags: csr("n_users+1 n_items", canonical=False, empty_last=True)
@@ -135,8 +133,7 @@ class InOrder:
         require(len(self.times) == len(self.lags.data), place, "a time for each lag")
 
 
-@dataclass(frozen=True, eq=False)
-class CatalogVectors:
+class CatalogVectors(NamedTuple):
     """The vectors of the catalog."""
 
     vectors: vectors("n_items d", must_be_finite=True)

@@ -59,8 +59,7 @@ class Row(NamedTuple):
         return vector
 
 
-@dataclass(frozen=True, eq=False)
-class PastItems:
+class PastItems(NamedTuple):
     """The past items of one user.
 
     Parameters
