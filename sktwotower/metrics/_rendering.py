@@ -16,7 +16,6 @@ import pandas as pd
 from sktwotower._tables._frames import PANDAS
 from sktwotower._tables._output import in_library
 
-from ._bars import bars
 from ._groups import OF_ALL_LISTS, OF_LISTS
 from ._hits import ERRORS_IN_INTERVAL
 from ._verdict import Verdict, number, verdict_of
@@ -132,7 +131,7 @@ def _as_html(frame):
     return Template(template).substitute(
         word="" if verdict is None else verdict.word,
         verdict=escape(str(verdict or "")),
-        bars=bars(_groups(frame, found), found.with_interval[1]),
+        bars=_bars(_groups(frame, found), found.with_interval[1]),
         tables="".join(_html(frame, layout) for layout in layouts),
         notes="".join(f"<li>{escape(note)}</li>" for note in _notes(frame)),
     )
@@ -199,6 +198,37 @@ def _html(frame, layout):
                 cells += f"<td><b>{text}</b></td>" if is_best else f"<td>{text}</td>"
             lines.append(f"<tr><th>{escape(str(name))}</th>{cells}</tr>")
     return f"<table><caption>{layout.caption}</caption>{''.join(lines)}</table>"
+
+
+def _bars(groups, metric):
+    """Return a list of bars for each group, with 95 % intervals, on one scale.
+
+    ``groups``: name, size in words and rows by model of each group.
+    """
+    groups = list(groups)
+    most = max(_ends(rows, metric)[1].max() for _, _, rows in groups) or 1
+    lists = []
+    for group, size, rows in groups:
+        scaled = (100 / most * of for of in (rows[metric], *_ends(rows, metric)))
+        lines = map(_bar, rows.index, rows[metric], *scaled)
+        label = f"{escape(group)} <small>{metric}, {size}</small>"
+        lists.append(f"<div>{label}<ul class='bars'>{''.join(lines)}</ul></div>")
+    return "".join(lists)
+
+
+def _ends(rows, metric):
+    """Return both ends of the intervals, of no width where there is none."""
+    half = ERRORS_IN_INTERVAL * rows[f"{metric} se"].fillna(0)
+    return (rows[metric] - half).clip(lower=0), rows[metric] + half
+
+
+def _bar(name, mean, width, lower, upper):
+    interval = f"left: {lower:.1f}%; width: {upper - lower:.1f}%"
+    return (
+        f"<li><span>{escape(str(name))}</span><span class='bar' aria-hidden='true'>"
+        f"<i style='width: {width:.1f}%'></i><s style='{interval}'></s></span>"
+        f"<span>{number(mean)}</span></li>"
+    )
 
 
 def _notes(frame):
