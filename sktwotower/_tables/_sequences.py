@@ -91,12 +91,11 @@ class Sequences(NamedTuple):
     def with_items(self, items):
         """Return the events of items at sorted positions (m,) only."""
         rows, columns, times = self.events()
-        places = np.full(self.lags.shape[1], -1)
-        places[items] = np.arange(len(items))
-        kept = places[columns] >= 0
+        kept = np.isin(columns, items)
         rows, times = rows[kept], times[kept]
         offsets = np.searchsorted(rows, np.arange(self.lags.shape[0] + 1))
-        lags = as_rows(lags_of(rows, times), places[columns][kept], offsets, len(items))
+        places = np.searchsorted(items, columns[kept])
+        lags = as_rows(lags_of(rows, times), places, offsets, len(items))
         return Sequences(lags, times)
 
     def replaced(self, table):

@@ -43,8 +43,7 @@ class GraphSearchMixin:
     stale_vectors_: vectors("n_stale n_features_in_")
     graph_: Maybe(GRAPH)  # the last one, as it is read by the help of the others
 
-    def _check_stored(self, place):
-        check_changes(self, place)
+    _check_stored = check_changes
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True) -> Any:
         r"""Find the nearest items; some may be missed.
