@@ -147,9 +147,7 @@ class EventTable(NamedTuple):
         places = _sparse.by_chunks(
             lambda part: np.searchsorted(items, part).astype(part.dtype), self.items
         )
-        impressions = self.impressions
-        if impressions is not None:
-            impressions = _sparse.take_columns(impressions, items)
+        impressions = _sparse.take_columns(self.impressions, items)
         return self._replace(n_items=len(items), items=places, impressions=impressions)
 
     # What is computed for some users at a time

@@ -229,7 +229,9 @@ def have_entries(matrix, axis):
 
 
 def take_columns(matrix, columns):
-    """Return columns at sorted positions (m,) of a CSR matrix, CSR (n, m)."""
+    """Return columns at sorted positions (m,) of a CSR matrix, CSR (n, m), or None."""
+    if matrix is None:
+        return None
     on_disk = is_mapped(matrix.indices)
     taken = Rows(on_disk, len(columns))
     for block in row_blocks(matrix.indptr, on_disk):

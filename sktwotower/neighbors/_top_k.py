@@ -72,7 +72,7 @@ def top_k(queries, items, k, excluded=None, allowed=None):
         return scores, indices
     items, width = np.ascontiguousarray(items), k + 2 + k // 16  # a few are as good
     for block in slices(n, QUERY_BLOCK):
-        hidden = None if excluded is None else rows_of(excluded, block)
+        hidden = rows_of(excluded, block)
         vectors = np.ascontiguousarray(queries[block])
         best = _best_of_block(vectors, items, min(width, len(items)), hidden)
         exact, found = _exact_of_block(best, vectors, items, k, hidden)

@@ -95,18 +95,15 @@ class TrainingSet(Dataset):
 
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
-
-        def part(matrix):
-            return None if matrix is None else take_columns(matrix, items)
-
-        positives, same = part(self.positives), self.history is self.positives
+        same = self.history is self.positives
+        positives = take_columns(self.positives, items)
         return replace(
             self,
             item_rows=self.item_rows[items],
             positives=positives,
-            history=positives if same else part(self.history),
-            impressions=part(self.impressions),
-            known=part(self.known),
+            history=positives if same else take_columns(self.history, items),
+            impressions=take_columns(self.impressions, items),
+            known=take_columns(self.known, items),
             contexts=self.contexts and self.contexts.with_items(items),
         )
 
