@@ -146,7 +146,7 @@ def _best_of_block(queries, items, k, excluded):
     """
     n_queries, n_items = len(queries), len(items)
     queries, table = torch.from_numpy(queries), torch.from_numpy(items)
-    hidden = None if excluded is None else _by_column(excluded)
+    hidden = None if excluded is None else excluded.tocsc().tocoo()
     step = max(MIN_TILE_ITEMS, TILE_SIZE // n_queries, GROUP * k)
     buffer = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
     best, next_merge = _BestSoFar(n_queries, k), 0
@@ -164,17 +164,10 @@ def _best_of_block(queries, items, k, excluded):
     return best
 
 
-def _by_column(matrix):
-    """Return rows and columns of the entries of a CSR matrix, by ascending column."""
-    matrix = matrix.tocsc()
-    return matrix.indices, np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr))
-
-
 def _hide(scores, excluded, start, stop):
-    """Set the excluded entries of a tile of items to -inf."""
-    rows, columns = excluded
-    low, high = np.searchsorted(columns, [start, stop])
-    scores[rows[low:high], columns[low:high] - start] = -np.inf
+    """Set the excluded entries, COO by ascending column, of a tile of items to -inf."""
+    part = slice(*np.searchsorted(excluded.col, [start, stop]))
+    scores[excluded.row[part], excluded.col[part] - start] = -np.inf
 
 
 # torch.topk of each tile would be simpler. It takes 2 to 3 times as long (100,000 items
