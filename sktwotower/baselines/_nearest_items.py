@@ -115,6 +115,4 @@ def _decayed(lags, decay):
     pairs = (rows * n_items + lags.indices)[::-1]
     pairs, latest = np.unique(pairs, return_index=True)
     weights = np.exp((1 - lags.data[::-1][latest]) / np.float32(decay))
-    rows, items = np.divmod(pairs, n_items)
-    offsets = np.searchsorted(rows, np.arange(n + 1))
-    return sparse.csr_matrix((weights, items, offsets), shape=(n, n_items))
+    return sparse.csr_matrix((weights, np.divmod(pairs, n_items)), lags.shape)

@@ -66,9 +66,7 @@ def flatten(lists, name, width=None):
             raise ValueError(f"{name} must have {expected}. {got}")
         if lists.ndim == 2:
             table = lists[:, :width]
-            rows = np.repeat(np.arange(table.shape[0]), table.shape[1])
-            places = np.tile(np.arange(table.shape[1]), table.shape[0])
-            return rows, places, table.ravel(), len(table)
+            return *np.indices(table.shape).reshape(2, -1), table.ravel(), len(table)
     lists = _check_lists(lists, name, ordered=width is not None)
     ids = _chain(lists, width)
     sizes = np.array([len(ids) for ids in lists], dtype=np.int64)
