@@ -44,8 +44,7 @@ def distinct_contexts(table):
         How many rows of the table each is.
     """
     codes = pd.factorize(_keys(table))[0].astype(np.int32)
-    first = np.empty(codes.max() + 1, dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(table) + 1)[::-1]  # the last assignment wins
+    first = np.flatnonzero(~pd.Series(codes).duplicated())
     codes = codes[1:]
     counts = np.bincount(codes, minlength=len(first)).astype(np.int64)
     return _with_missing_row(table.iloc[first[1:] - 1]), codes, counts
