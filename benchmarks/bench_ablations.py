@@ -94,6 +94,7 @@ IN_ORDER = {
     "unlikely positives count even less": {
         "net_params": {"criterion__robustness": 0.2}
     },
+    "scores that do not follow recent popularity": {"popularity_half_life": None},
     "no second pair": {"second_share": 0},
     "a second pair of 0.3": {"second_share": 0.3},
     "embedding_dim 128": {"embedding_dim": 128},
