@@ -88,6 +88,13 @@ def rows_of_others():
             "half_life_",
         ],
         [
+            "popularity_half_life",
+            "none, or the half-life of the popularity of items, or half of it, if a "
+            "short fit is better beyond its standard error. Times must be dates. It is "
+            f"none above {_catalog_index.MAX_EXACT_ITEMS:,} items",
+            "popularity_half_life_",
+        ],
+        [
             "embedding_dim",
             f"{wide} with a linear filter, {_auto.WIDTH} without one",
             "item_embeddings_.shape[1]",

@@ -37,6 +37,11 @@ class Sequences(NamedTuple):
         require(len(self.times) == self.lags.nnz, place, "one time for each lag")
         require((self.lags.data >= 1).all(), f"{place}.lags", "lags >= 1")
 
+    @property
+    def items(self):
+        """Item of each event, (n_events,)."""
+        return self.lags.indices
+
     def rows(self, codes, added=None):
         """Return the past of users at positions (n,), CSR (n, n_items) of lags.
 

@@ -1,7 +1,7 @@
-"""Weights of events by age, and the half-life that suits the data.
+"""Weights of events by age, and the half-lives that suit the data.
 
 Input: ``Events`` in the order of time, and a ``Recipe``.
-Output: the same events with weights by age, and the half-life.
+Output: the same events with weights by age, and the half-lives.
 """
 
 import datetime
@@ -13,9 +13,13 @@ import pandas as pd
 
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import warn
+from sktwotower.neighbors._catalog_index import MAX_EXACT_ITEMS
 
 from ._events import aged
-from ._pilots import HELD_OUT, pilot
+from ._pilots import HELD_OUT, best_of, pilot
+
+# Each half-life, and what it says is aging.
+NAMES = {"half_life": "events age", "popularity_half_life": "popularity ages"}
 
 # Half-lives of popularity to compare, in shares of the time from first to last event.
 SHARES = 2.0 ** -np.arange(1, 9)
@@ -26,24 +30,23 @@ MAX_EVENTS = 10_000_000
 
 
 def with_ages(recipe, events, dates, seed, choice):
-    """Return ``Events`` with weights by age, and the half-life that was used.
+    """Return ``Events`` with weights by age, and both half-lives that were used.
 
-    ``recipe.half_life`` may be "auto": see `TwoTowerRecommender`. ``dates``: whether
+    Those of ``recipe`` may be "auto": see `TwoTowerRecommender`. ``dates``: whether
     times are dates; numbers give only the order of a user's events. ``choice(name,
     make)`` returns what was chosen before under a name, or the result of ``make()``.
     """
-    half_life = in_units(recipe.half_life, dates)
-    if half_life == "auto":
+    given = [in_units(name, getattr(recipe, name), dates) for name in NAMES]
+    if "auto" in given:
         make = functools.partial(_chosen, recipe, events, seed)
-        half_life = choice("half_life", make) if dates else None
-    events = events._replace(ordered=aged(events.ordered, half_life))
-    if dates and half_life is not None:
-        half_life = pd.Timedelta(half_life, "ns")
-    return events, half_life
+        found = choice("half_lives", make) if dates else (None, None)
+        both = zip(given, found, strict=True)
+        given = [auto if own == "auto" else own for own, auto in both]
+    return events._replace(ordered=aged(events.ordered, given[0])), given
 
 
-def in_units(half_life, dates=None):
-    """Return a half-life in units of the times, "auto" or None.
+def in_units(name, half_life, dates=None):
+    """Return a half-life, by name, in units of the times, "auto" or None.
 
     Raises ``TypeError`` unless it is a duration or a number, as times are, and
     ``ValueError`` unless it is > 0. ``dates``: whether times are dates, if it is known.
@@ -59,23 +62,29 @@ def in_units(half_life, dates=None):
     }[dates]
     if not fits:
         raise TypeError(
-            f"half_life must be {expected}, 'auto' or None. Got {half_life!r}."
+            f"{name} must be {expected}, 'auto' or None. Got {half_life!r}."
         )
-    value = _nanoseconds(half_life) if duration else float(half_life)
+    value = _nanoseconds(name, half_life) if duration else float(half_life)
     if not 0 < value < np.inf:
-        raise ValueError(f"half_life must be > 0 and finite. Got {half_life!r}.")
+        raise ValueError(f"{name} must be > 0 and finite. Got {half_life!r}.")
     return value
 
 
+def as_duration(half_life, dates):
+    """Return a half-life in units of the times as a Timedelta if they are dates."""
+    return half_life and (pd.Timedelta(half_life, "ns") if dates else half_life)
+
+
 def warn_of_no_ages(recipe):
-    """Warn if a half-life is set, but the history of the recipe has no ages."""
-    if _is_chosen(recipe.half_life):
-        warn(
-            f"half_life={recipe.half_life!r} was not used: events age with a recent "
-            f"history only, and here it is {recipe.history!r}. Name the column that "
-            "says when (time) and use history='recent', or set half_life=None and pass "
-            "weights by age to fit (sample_weight)."
-        )
+    """Warn of half-lives that are set, if the history of the recipe has no ages."""
+    for name, aging in NAMES.items():
+        if _is_chosen(value := getattr(recipe, name)):
+            warn(
+                f"{name}={value!r} was not used: {aging} with a recent history only, "
+                f"and here it is {recipe.history!r}. Name the column that says when "
+                f"(time) and use history='recent', or set {name}=None and pass weights "
+                "by age to fit (sample_weight)."
+            )
 
 
 def _is_chosen(half_life):
@@ -83,27 +92,34 @@ def _is_chosen(half_life):
     return half_life is not None and not is_auto
 
 
-def _nanoseconds(half_life):
+def _nanoseconds(name, half_life):
     """Return a duration as a float, below 2 ** 63."""
     try:
         value = float(pd.Timedelta(half_life).as_unit("ns").value)
         pd.Timedelta(value, "ns")  # rounded up it may be too long
     except (ValueError, OverflowError) as error:
         expected = "a duration of at most 292 years, in weeks or smaller units"
-        raise ValueError(f"half_life must be {expected}. Got {half_life!r}.") from error
+        raise ValueError(f"{name} must be {expected}. Got {half_life!r}.") from error
     return value
 
 
 def _chosen(recipe, events, seed):
-    """Return the half-life of popularity if a short fit is better with it, else None.
+    """Return the half-lives of events and of popularity that are better than None.
 
-    Better means: a higher NDCG on the latest tenth of events.
+    Better means: a higher NDCG of a short fit on the latest tenth of events; with
+    popularity, it is higher beyond the standard error.
     """
-    half_life = popularity_half_life(events.ordered)
-    ndcg = None if half_life is None else pilot(recipe, events, seed)
+    found = popularity_half_life(events.ordered)
+    popular = [] if found is None else [found / MODEL_HALF_LIFE * s for s in (1, 0.5)]
+    ndcg = found and pilot(recipe, events, seed, popular)
     if ndcg is None:
-        return None
-    return half_life if (ndcg(half_life) - ndcg(None)).mean() > 0 else None
+        return None, None
+    own = in_units("half_life", recipe.half_life)
+    tried = {each: ndcg(each) for each in ((None, found) if own == "auto" else (own,))}
+    half_life = max(tried, key=lambda each: tried[each][0].mean())
+    small = events.ordered.n_items <= MAX_EXACT_ITEMS  # all vectors move each night
+    best, _ = best_of(tried[half_life])
+    return half_life, [None, *popular][best * small]
 
 
 def popularity_half_life(table):

@@ -27,7 +27,7 @@ from sktwotower.towers._recipe import MAX_SIZE
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plans_of
 
-from ._ages import in_units, warn_of_no_ages, with_ages
+from ._ages import NAMES, as_duration, in_units, warn_of_no_ages, with_ages
 from ._checkpoint import Checkpoint, saved_state
 from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers
@@ -79,9 +79,10 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     start = None if before is None else before.model
     saved = saved_state(checkpoint, recipe, events, start)
     rng = saved.random_state(recipe.random_state)
-    recipe, events, half_life = _with_choices(
+    recipe, events = _with_choices(
         recipe, events, table, schema.dates, rng, saved.choice
     )
+    half_life = as_duration(recipe.half_life, schema.dates)
     known = {"half_life": half_life, "cold_item_weight": recipe.cold_item_weight}
     if contexts is not None:
         known["context"] = events.contexts.context
@@ -104,15 +105,17 @@ def _log_events(events, n_events):
 def _with_choices(recipe, events, table, dates, rng, choice):
     """Return the recipe, and the events with weights, that short fits have chosen.
 
-    Also return the half-life. ``dates`` and ``choice``: as of `with_ages`.
+    Half-lives are in units of the times, or None. ``dates`` and ``choice``: as of
+    `with_ages`.
     """
-    half_life = None
+    half_lives = [None, None]
     if events.ordered is None:
         warn_of_no_ages(recipe)
     else:
         seed = rng.randint(np.iinfo(np.int32).max)
         tried = resolved(recipe, events)
-        events, half_life = with_ages(tried, events, dates, seed, choice)
+        events, half_lives = with_ages(tried, events, dates, seed, choice)
+    recipe = recipe._replace(**dict(zip(NAMES, half_lives, strict=True)))
     if recipe.impression_weight == "auto":
         seed = rng.randint(np.iinfo(np.int32).max)
         make = partial(impression_weight, recipe, events, table, _train_one, seed)
@@ -123,7 +126,7 @@ def _with_choices(recipe, events, table, dates, rng, choice):
         if np.mean(counts == 0) >= MIN_COLD_SHARE and len(counts) <= MAX_EXACT_ITEMS:
             make = partial(cold_item_weight, recipe, events, table, _train_one, counts)
             recipe = recipe._replace(cold_item_weight=choice("cold_item_weight", make))
-    return recipe, events, half_life
+    return recipe, events
 
 
 def _read(owner, tables, X, y, sample_weight):
@@ -152,7 +155,8 @@ def check_values(recipe):
             expected = "skorch callbacks, or (name, callback) pairs"
             raise TypeError(f"callbacks must be {expected}. Got {callback!r}.")
     optimizer_class(recipe.optimizer)
-    in_units(recipe.half_life)
+    for name in NAMES:
+        in_units(name, getattr(recipe, name))
     check_net_params(recipe.net_params or {})
     try:
         torch.zeros(1, device=recipe.device).item()  # "meta" has no values

@@ -28,6 +28,7 @@ from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
 from sktwotower.towers._stored_net import NET
 
+from ._ages import as_duration
 from ._asked import AskedBefore, asked_of
 from ._fold_in import FoldIn
 from ._stream import Stream
@@ -131,8 +132,16 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     @property
     def second_share(self):
-        """Share of all parts but the first in the score."""
-        return sum(self.model.shares_now[1:])
+        """Share of the second part in the score, apart from recent popularity."""
+        pairs = zip(self.model.shares_now, self.model.parts, strict=True)
+        first, *others = [share for share, part in pairs if part.half_life is None]
+        return sum(others) / (first + sum(others))
+
+    @property
+    def popularity_half_life(self):
+        """Half-life of recent popularity, as those of `FittedTowers`."""
+        found = [part.half_life for part in self.model.parts]
+        return as_duration(next(filter(None, found), None), self.schema.dates)
 
     @property
     def epochs(self):
@@ -149,6 +158,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             f"history {self.model.past}",
             f"candidates {net.iterator_train__candidate_sampling}",
             f"temperature {self.temperature:.3g}, half-life {self.half_life}",
+            f"half-life of popularity {self.popularity_half_life}",
             f"impression weight {net.criterion__impression_weight}",
             f"cold item weight {self.cold_item_weight}",
             f"{len(epochs)} epochs",

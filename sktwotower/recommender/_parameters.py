@@ -98,6 +98,12 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Age at which an event has half of its weight in training, > 0. It is a number if
         times are numbers. It needs a recent history. None: all ages count alike.
         "auto": see the table in the guide.
+    popularity_half_life : Timedelta, float, "auto" or None, default="auto"
+        Half-life of what is popular now, > 0; a number if times are numbers. What is
+        chosen more often now than in training gets a higher score, and `partial_fit`
+        keeps this up to date. It needs a recent history, ``normalize`` and ids of
+        items. None: scores follow the popularity in training. "auto": see the table in
+        the guide.
     fold_in : bool, default=True
         Improve the vector of a new user by the ``history`` of the request
         (`sktwotower.recommender.FoldIn`). It needs a pooled history and ``normalize``.
@@ -243,8 +249,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         The values that were used.
     history_kind_ : {"recent", "pooled"} or None
         How the user tower sees past items (``history_`` holds the figures of epochs).
-    half_life_ : Timedelta, float or None
-        The half-life that was used. None: events did not age.
+    half_life_, popularity_half_life_ : Timedelta, float or None
+        The half-lives that were used. None: events, or popularity, did not age.
     interrupted_ : bool
         Whether Ctrl-C ended the last training. The model is what it had learnt by then,
         and there is a warning.

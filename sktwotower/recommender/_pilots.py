@@ -1,7 +1,7 @@
 """Short fits on a part of the users: what old events, impressions, cold items weigh.
 
 Input: a ``Recipe``, and ``Events``.
-Output: the NDCG of each judged user (n,), for a half-life; one of the weights 0, 5 and
+Output: the NDCG of each judged user (n,), for half-lives; one of the weights 0, 5 and
 20 of impressions; one of the weights 1 to 0.3 of items that nobody has chosen.
 """
 
@@ -16,7 +16,7 @@ from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
 from sktwotower.towers._auto import resolved
 from sktwotower.towers._sequence_batches import SequenceSet
-from sktwotower.towers.parts import embed_items, embed_users, main_kind
+from sktwotower.towers.parts import embed_items, embed_users, log_ratios, main_kind
 
 from ._events import Events, aged
 
@@ -55,11 +55,12 @@ POOLED = {"max_epochs": 20, "dropout": 0.5}
 KEPT_NET_PARAMS = "iterator_train__correction", "iterator_train__feature_dropout"
 
 
-def pilot(recipe, events, seed):
-    """Return a function of a half-life that returns the NDCG (n,) of each user.
+def pilot(recipe, events, seed, of_popularity):
+    """Return a function of a half-life that returns the NDCG of each user, arrays (n,).
 
-    It is that of a short fit on a part of the users, judged on the latest tenth of the
-    events. None: too few users can be judged.
+    The first one is that of a short fit on a part of the users, judged on the latest
+    tenth of the events; the others are the same with recent popularity, for each of
+    its half-lives ``of_popularity``. None: too few users can be judged.
     """
     users = users_of_events(np.diff(events.ordered.offsets), seed, MAX_EVENTS)
     user_rows, item_rows = events.users.rows[users], events.items.rows[:-1]
@@ -87,6 +88,17 @@ def pilot(recipe, events, seed):
         items = embed_items(trained.module_, item_rows)
         lags = events.lags()[judged]
         users = embed_users(trained.module_, user_rows[judged], lags, item_rows)
+        users, scores = with_column(users, 1.0), [np.zeros(len(items))]
+        for each in of_popularity:
+            ages = each, half_life or np.inf
+            ratios = log_ratios(events.items, events.times, len(items), *ages)
+            scores.append(recipe.temperature * ratios)
+        return [of_lists(users, with_column(items, each)) for each in scores]
+
+    def with_column(vectors, column):
+        return np.insert(vectors, vectors.shape[1], column, axis=1)
+
+    def of_lists(users, items):
         _, found = top_k(users, items, min(K, len(items)), past[judged])
         return ndcg_at_k(truth[judged], found, K, per_user=True)
 
@@ -135,7 +147,7 @@ def impression_weight(recipe, events, table, fit, seed):
         return 0.0
     recipes = [recipe._replace(impression_weight=weight) for weight in WEIGHTS]
     values = [_values(recipe, events, before, shown, fit) for recipe in recipes]
-    return WEIGHTS[_best(values)[0]]
+    return WEIGHTS[best_of(values)[0]]
 
 
 def cold_item_weight(recipe, events, table, fit, counts):
@@ -164,13 +176,13 @@ def cold_item_weight(recipe, events, table, fit, counts):
         return ndcg_at_k(truth, found, K, per_user=True)
 
     values = [ndcg(weight) for weight in COLD_WEIGHTS]
-    best, means = _best(values)
+    best, means = best_of(values)
     if means[best] < MIN_COLD_GAIN * values[0].mean():
         return 1.0
     return COLD_WEIGHTS[np.argmax(means >= ENOUGH * means[best])]
 
 
-def _best(values):
+def best_of(values):
     """Return the position of the best values (n,), and the mean gain of each.
 
     It is the first one unless another one is better beyond its standard error.

@@ -69,6 +69,7 @@ class TwoTowerRecommender(
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
     cold_item_weight_ = fitted_attribute("cold_item_weight")
     half_life_ = fitted_attribute("half_life", may_be_none=True)
+    popularity_half_life_ = fitted_attribute("popularity_half_life", may_be_none=True)
     interrupted_ = fitted_attribute("net.interrupted_")
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
@@ -106,7 +107,7 @@ class TwoTowerRecommender(
             damaged or cut off, files have different types, or a lazy frame fails.
         TypeError
             If ids are of mixed types, a tower is not a torch module, or ``callbacks``,
-            ``half_life`` or ``neighbors`` is of another type.
+            a half-life or ``neighbors`` is of another type.
         OSError
             If ``checkpoint`` cannot be read or written.
         ImportError

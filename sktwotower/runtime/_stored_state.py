@@ -203,6 +203,7 @@ KINDS = {
     "towers.PooledTowers": PairArrays,
     "towers.RecentTowers": PairArrays,
     "towers.LinearFilter": PairArrays,
+    "towers.RecentPopularity": PairArrays,
     "towers.Tower": towers.TowerArrays,
     "towers.PastOnly": towers.PastOnlyArrays,
     "towers.PooledHistory": towers.PooledArrays,

@@ -58,6 +58,7 @@ class RecommenderParameters:
     max_history: int = of_training(1000, SIZE)
     second_share: float | str = of_training("auto", SHARE_BELOW_1, AUTO)
     half_life: Any = of_training("auto")
+    popularity_half_life: Any = of_training("auto")
     fold_in: bool = parameter(True, "boolean")
     user_tower: Any = of_training(None)
     item_tower: Any = of_training(None)

@@ -235,8 +235,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     later. It needs 20 such users; with fewer there is a warning, and the retriever's
     order stays.
 
-    What a retriever chooses by short fits (``half_life="auto"``,
-    ``impression_weight="auto"``) is chosen on all events, as without a second stage,
+    What a retriever chooses by short fits (half-lives and impression weights that are
+    "auto") is chosen on all events, as without a second stage,
     and used in both fits: candidates must be of one kind. Nothing else of the later
     events reaches the features that a ranker is trained on.
 

@@ -27,7 +27,8 @@ from ._read_events import ReadEvents
 from ._train_lists import HALF, train_on_lists
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
-AUTO = {"half_life": "half_life_", "impression_weight": "impression_weight_"}
+CHOSEN = "half_life", "popularity_half_life", "impression_weight"
+AUTO = {name: f"{name}_" for name in CHOSEN}
 
 
 class Cut(NamedTuple):

@@ -38,7 +38,9 @@ def test_every_parameter_that_may_be_auto_has_a_row(script):
     names = [name for name, *_ in script.rows_of_others()]
     values = TwoTowerRecommender._parameter_constraints.items()
     stated = {name for name, each in values if "auto" in options_of(each)}
-    assert sorted(names) == sorted(stated | {"half_life", "neighbors"})
+    assert sorted(names) == sorted(
+        stated | {"half_life", "popularity_half_life", "neighbors"}
+    )
     in_kinds = set().union(*_auto.AUTO.values(), _auto.SECOND_PAIR)
     assert set(script.BY_KIND) == in_kinds
     kinds = [*_auto.AUTO, "second pair"]

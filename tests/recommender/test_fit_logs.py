@@ -27,7 +27,8 @@ def test_fit_logs_sizes_epochs_and_choices(records):
         r"epoch 1 of 2, train_loss \d+\.\d{4}, \d+\.\d s",
         r"epoch 2 of 2, train_loss \d+\.\d{4}, \d+\.\d s",
         r"fit took \d+\.\d s: 12 users, 9 items, history pooled, candidates \w+, "
-        r"temperature [\d.]+, half-life None, impression weight [\d.]+, "
+        r"temperature [\d.]+, half-life None, "
+        r"half-life of popularity None, impression weight [\d.]+, "
         r"cold item weight 1\.0, 2 epochs, train_loss \d+\.\d{4}, "
         r"index ExactNeighbors with recall 1\.000",
     ]

@@ -16,7 +16,7 @@ from sktwotower.towers._recipe import BATCH_PARAMETERS, Recipe, RecommenderParam
 
 PARAMETERS = {each.name: each.metadata for each in fields(RecommenderParameters)}
 RECIPES = {"tables": TableRecipe, "training": Recipe, "index": IndexRecipe}
-# "auto" is checked where it is read for others: half_life and neighbors.
+# "auto" is checked where it is read for others: half-lives and neighbors.
 MAY_BE_AUTO = set(
     "history second_share embedding_dim dropout temperature candidate_sampling "
     "impression_weight cold_item_weight max_epochs batch_size".split()

@@ -250,7 +250,7 @@ def test_only_positive_events_are_labels():
 def test_both_fits_use_what_auto_chooses_without_a_second_stage(monkeypatch):
     def choose(recipe, events, seed):
         asked.append(events.ordered.n_events)
-        return 1e14 * len(asked)
+        return 1e14 * len(asked), 2e14
 
     asked, events = [], follows(dates=True)
     monkeypatch.setattr(_ages, "_chosen", choose)
@@ -258,16 +258,19 @@ def test_both_fits_use_what_auto_chooses_without_a_second_stage(monkeypatch):
     assert asked == [len(events)]  # once, with all the evidence
     final = model.retriever_
     assert final.half_life_ == pd.Timedelta(1e14, "ns") and model.cut_ == "time"
-    alone = ordered(half_life=final.half_life_).fit(events)
+    assert final.popularity_half_life_ == pd.Timedelta(2e14, "ns")
+    both = {name: getattr(final, f"{name}_") for name in _ages.NAMES}
+    alone = ordered(**both).fit(events)
     vectors = (fitted._fitted.item_vectors for fitted in (final, alone))
     assert_array_equal(*vectors)
 
 
 def test_a_retriever_gets_the_choices_that_it_has():
     retriever = ordered()
-    final = SimpleNamespace(half_life_=pd.Timedelta(days=3))
+    final = SimpleNamespace(half_life_=pd.Timedelta(days=3), popularity_half_life_=None)
     chosen = _train.with_choices(retriever, final)
     assert chosen.half_life == pd.Timedelta(days=3)
+    assert chosen.popularity_half_life is None
     assert retriever.half_life == "auto"
     given = ordered(half_life=None)
     assert _train.with_choices(given, final).half_life is None

@@ -37,6 +37,9 @@ class Part(nn.Module):
         Whether vectors have length one.
     width : int
         Length d of its vectors.
+    half_life : float or None
+        Half-life of the popularity that it knows, in units of the times; None: it knows
+        no popularity of its own.
     """
 
     is_trained = False
@@ -46,6 +49,7 @@ class Part(nn.Module):
     folds_in = False
     normalize = True
     width = 0
+    half_life = None
 
     def __init__(self):
         super().__init__()
@@ -63,6 +67,7 @@ class Part(nn.Module):
         """Return the share of such a part in the score, in [0, 1); 0 for none.
 
         ``kinds``: those that are planned already, the first part before all others.
+        They divide what is left.
         """
         return 0.0
 
@@ -164,8 +169,11 @@ class Part(nn.Module):
             layer.weight = nn.Parameter(placed_rows(layer.weight.data, *inputs[side]))
         return part
 
-    def learn_more(self, events):
-        """Learn further events in place, if it is not trained."""
+    def learn_more(self, events, past):
+        """Learn further events in place, if it is not trained.
+
+        ``past``: the ``Sequences`` of all events with these; None: order is not used.
+        """
 
     def shared_by_items(self):
         """Return parameters that move the vectors of all items, if it is trained."""

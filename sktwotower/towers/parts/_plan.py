@@ -14,12 +14,13 @@ from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._spectrum import spectrum_of
 
 from ._filter import LinearFilter
+from ._recent_popularity import RecentPopularity
 from ._start import sizes_of
 from ._trained import GivenTowers, PooledTowers, RecentTowers
 from ._two_towers import COPIES, check_size
 
 # All kinds of parts, in the order in which they are asked for their share.
-KINDS = [GivenTowers, RecentTowers, PooledTowers, LinearFilter]
+KINDS = [GivenTowers, RecentTowers, PooledTowers, LinearFilter, RecentPopularity]
 
 
 class Plan(NamedTuple):
@@ -57,7 +58,7 @@ def plans_of(recipe, events):
         share = 0.0 if kind is kinds[0] else kind.share(recipe, events, kinds)
         if share:
             kinds.append(kind)
-            shares.append(share)
+            shares = [(1 - share) * each for each in shares] + [share]
     first, *others = lengths(recipe.embedding_dim, kinds)
     first = resolved(recipe._replace(embedding_dim=first), events)
     plans = [Plan(kinds[0], 1 - sum(shares), first, events)]

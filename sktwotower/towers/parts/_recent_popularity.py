@@ -1,0 +1,133 @@
+"""What is chosen more often now than in training, as a part that is computed.
+
+Input: the item and the time of each event, two half-lives.
+Output: a part of a model, next to towers that see the order of events.
+"""
+
+import numpy as np
+import torch
+
+from sktwotower._records import instance, number, record, require
+from sktwotower._tables._sparse import BLOCK, slices
+from sktwotower.towers import _auto as auto
+from sktwotower.towers._dropout import id_columns
+from sktwotower.towers._group import most, summed
+
+from ._part import Part
+from ._start import add_to_ids
+from ._tower import Tower
+from ._two_towers import TwoTowers
+
+# An item is raised or lowered by this logarithm at most: 55 times as many events.
+MAX_LOG_RATIO = 4.0
+# Events that each item has from the start, in shares of the mean of all items.
+PRIOR = 0.1
+
+
+@record
+class RecentPopularity(TwoTowers):
+    r"""A pair of linear towers that say how much more popular an item is now.
+
+    Parameters
+    ----------
+    half_life : float
+        That of popularity now, in units of the times.
+    training_half_life : float or None
+        That of the events in training. None: they did not age.
+    towers : parameters of `TwoTowers`
+        Both towers are a linear ``Tower``.
+
+    Notes
+    -----
+    Item i has :math:`b_i = \log(r_i / p_i) / 4`, between -1 and 1. With the time
+    :math:`a` since each event and the half-life h, :math:`r_i` is in proportion to
+    :math:`\sum 2^{-a / h}` over the events of the item, plus a tenth of the mean of all
+    items. :math:`p_i` is the same with the half-life of training. The vector of the
+    item is :math:`(b_i, \sqrt{1 - b_i^2})`, that of all users is (1, 0). The share of
+    the part makes the score, divided by the temperature, grow by
+    :math:`\log(r_i / p_i)`: by the rule of Bayes, choices have this chance if users
+    choose among items as before, but popularity has changed.
+    """
+
+    user_tower: instance(Tower)
+    item_tower: instance(Tower)
+    half_life: number(above=0)
+    training_half_life: number(above=0) | None
+
+    is_trained = False
+    # Its tables are computed, so that their size does not follow from a recipe.
+    grown = Part.grown
+
+    def __init__(self, half_life, training_half_life, **towers):
+        super().__init__(**towers)
+        self.half_life, self.training_half_life = half_life, training_half_life
+
+    @classmethod
+    def share(cls, recipe, events, kinds):
+        """Return its share, if there is a half-life: the order of events is known."""
+        unknown = recipe.popularity_half_life is None or not recipe.normalize
+        if unknown or not id_columns(events.items.rows).any():
+            return 0.0
+        weight = MAX_LOG_RATIO * auto.resolved(recipe, events).temperature
+        return weight / (1 + weight)
+
+    @classmethod
+    def widths(cls, embedding_dim):
+        """Return two numbers for it, which no other part lacks."""
+        return embedding_dim, 2
+
+    @classmethod
+    def count_weights(cls, recipe, events):
+        """Return how many weights it has: two tables."""
+        return 2 * (events.users.rows.shape[1] + events.items.rows.shape[1])
+
+    @classmethod
+    def start(cls, plan, training, spectrum):
+        """Return the part for the events that the towers are trained on."""
+        recipe, events = plan.recipe, plan.events
+        sides = {"user_tower": events.users, "item_tower": events.items}
+        towers = {name: Tower(side.rows.shape[1], 2) for name, side in sides.items()}
+        part = cls(recipe.popularity_half_life, recipe.half_life, **towers).eval()
+        with torch.no_grad():
+            for parameter in part.parameters():
+                parameter.zero_()
+            part.user_tower.bias[0] = part.item_tower.bias[1] = 1.0
+        part._learn(events, events.ordered)
+        return part.to(recipe.device)
+
+    def learn_more(self, events, past):
+        """Compute popularity anew, as of the latest of all events."""
+        self._learn(events, past)
+
+    def _learn(self, events, table):
+        """Let items have the popularity of the events of a table, in place."""
+        rows = events.items.rows[:-1]
+        ages = self.half_life, self.training_half_life or np.inf
+        known = table.items, table.times, rows.shape[0]
+        shares = log_ratios(*known, *ages) / MAX_LOG_RATIO
+        vectors = np.column_stack([shares, np.sqrt(1 - shares**2) - 1])
+        with torch.no_grad():
+            self.item_tower.sparse.weight.zero_()
+        add_to_ids(self.item_tower.sparse, rows, vectors)
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        fits = self.item_tower.is_linear and self.normalize and self.width == 2
+        fits = fits and self.history is None
+        require(fits, place, "linear towers with two numbers")
+
+
+def log_ratios(items, times, n_items, half_life, training_half_life):
+    """Return how much more popular items are now, (n_items,), between -4 and 4.
+
+    See `RecentPopularity`. ``items`` and ``times`` (n_events,): the item and the time
+    of each event, in each of several processes.
+    """
+    latest, sums = most(float(times.max())), np.zeros((2, n_items))
+    for part in slices(len(items), BLOCK):  # they may be larger than memory
+        ages = latest - times[part].astype(float)
+        for row, each in zip(sums, (half_life, training_half_life), strict=True):
+            row += np.bincount(items[part], np.exp2(-ages / each), n_items)
+    sums = summed(sums)
+    shares = sums / sums.sum(axis=1, keepdims=True) + PRIOR / n_items
+    return np.clip(np.log(shares[0] / shares[1]), -MAX_LOG_RATIO, MAX_LOG_RATIO)

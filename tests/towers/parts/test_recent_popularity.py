@@ -1,0 +1,228 @@
+"""What is chosen more often now than in training gets a higher score."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from sktwotower import io, runtime
+from sktwotower.recommender import _pilots
+from sktwotower.recommender._ages import popularity_half_life
+from sktwotower.towers.parts import log_ratios
+from sktwotower.towers.parts._recent_popularity import RecentPopularity
+from tests.builders import chain, dated, ordered, small
+
+X = chain(n_users=15, noise=0.5)
+PAIR = ["user", "item"]
+
+
+def popular(**params):
+    return ordered(**{"popularity_half_life": 2.0} | params)
+
+
+def part_of(model):
+    (part,) = [p for p in model.net_.module_.parts if p.half_life is not None]
+    assert isinstance(part, RecentPopularity)
+    return part
+
+
+def ratios_of(events, model, half_life, training=np.inf):
+    """Return the logarithms of a table of events, in the order of a model's items."""
+    items = pd.Index(model.item_ids_).get_indexer(events["item"])
+    known = items, events["when"].to_numpy(), len(model.item_ids_)
+    return log_ratios(*known, half_life, training)
+
+
+def scores(model, users):
+    return model.embed_users(users) @ model.item_embeddings_.T
+
+
+def test_logarithms_by_hand():
+    items, times = np.array([0, 0, 1]), np.array([0, 10, 10])
+    found = log_ratios(items, times, 3, 10.0, np.inf)
+    # now 1.5 and 1 of 2.5, in training 2 and 1 of 3; .1 / 3 more of each
+    now, training = np.array([0.6, 0.4, 0]), np.array([2 / 3, 1 / 3, 0])
+    assert_allclose(found, np.log((now + 0.1 / 3) / (training + 0.1 / 3)))
+    assert found[2] == 0  # nobody has chosen it
+    aged = log_ratios(items, times, 3, 10.0, 20.0)
+    old = np.array([1 + 0.5**0.5, 1, 0])
+    expected = np.log((now + 0.1 / 3) / (old / old.sum() + 0.1 / 3))
+    assert_allclose(aged, expected)
+    assert_array_equal(log_ratios(items, times, 3, 20.0, 20.0), 0)
+
+
+def test_they_end_at_four():
+    items = np.append(np.zeros(10_000, dtype=int), 1)
+    times = np.append(np.zeros(10_000, dtype=int), 10**6)
+    found = log_ratios(items, times, 200, 1.0, np.inf)
+    assert found[:3].tolist() == [-4, 4, 0]
+
+
+@pytest.mark.parametrize("half_life", [None, 3.0])
+def test_scores_grow_by_the_logarithms(half_life):
+    params = {"half_life": half_life, "second_share": 0.2}
+    without = ordered(popularity_half_life=None, **params).fit(X)
+    model = popular(**params).fit(X)
+    assert model.popularity_half_life_ == 2.0 and model.half_life_ == half_life
+    assert without.popularity_half_life_ is None
+    expected = ratios_of(X, model, 2.0, half_life or np.inf)
+    assert np.ptp(expected) > 0.1
+    left = 1 - model.net_.module_.shares[-1]
+    users = [*model.user_ids_, "new"]
+    grown = (scores(model, users) / left - scores(without, users)) / model.temperature_
+    assert_allclose(grown, np.tile(expected, (len(users), 1)), atol=1e-5)
+    assert model.second_share_ == pytest.approx(without.second_share_) == 0.2
+
+
+def test_vectors_stay_of_length_one_and_are_two_numbers_longer():
+    without, model = ordered(popularity_half_life=None).fit(X), popular().fit(X)
+    for vectors in (model.item_embeddings_, model.embed_users(model.user_ids_)):
+        assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+    assert model.item_embeddings_.shape[1] == without.item_embeddings_.shape[1] + 2
+
+
+@pytest.mark.parametrize("by_day", [False, True])
+def test_further_events_change_what_is_popular(by_day):
+    more = pd.DataFrame({"user": "u03", "item": ["i01", "new"], "when": [20, 21]})
+    events, both = X, pd.concat([X, more])
+    half_life = 2.0
+    if by_day:
+        events, more, half_life = dated(X), dated(more), pd.Timedelta("2D")
+    model = popular(popularity_half_life=half_life).fit(events)
+    model.partial_fit(more)
+    assert model.popularity_half_life_ == half_life
+    expected = ratios_of(both, model, 2.0)
+    part = part_of(model)
+    rows = model._fitted.items.rows[:-1]
+    vectors = [part.arrays().of_item(_row(rows, i)) for i in range(rows.shape[0])]
+    assert_allclose(np.array(vectors)[:, 0], expected / 4, atol=1e-6)
+    # the catalog has them
+    scale = model.net_.module_.scales("item")[-1]
+    assert_allclose(model.item_embeddings_[:, -2] / scale, expected / 4, atol=1e-6)
+    before = model.item_embeddings_.copy()
+    later = more.assign(
+        when=more["when"] + (more["when"].iloc[1] - more["when"].iloc[0])
+    )
+    model.set_params(lr=0).partial_fit(later)
+    assert_array_equal(model.item_embeddings_, before)  # learns nothing
+
+
+def _row(rows, i):
+    from sktwotower.runtime._tower_arrays import Row
+
+    own = slice(*rows.indptr[i : i + 2])
+    return Row(rows.indices[own], rows.data[own])
+
+
+def test_new_items_of_a_catalog_are_as_popular_as_before():
+    items = pd.DataFrame({"item": [*np.unique(X["item"]), "j"]})
+    items["color"] = np.array(["red", "blue"])[np.arange(len(items)) % 2]
+    model = popular(items=items[:-1]).fit(X)
+    model.set_catalog(items)
+    scale = model.net_.module_.scales("item")[-1]
+    assert_allclose(model.item_embeddings_[-1, -2:] / scale, [0, 1], atol=1e-6)
+
+
+def test_files_and_serving_have_it(tmp_path):
+    model = popular().fit(X)
+    io.dump(model, path := tmp_path / "model.sktt")
+    read, served = io.load(path), runtime.load(path)
+    assert read.popularity_half_life_ == 2.0
+    users = list(model.user_ids_[:5])
+    expected = model.recommend(users, 4)
+    pd.testing.assert_frame_equal(read.recommend(users, 4), expected)
+    for user, lists in expected.groupby("user"):
+        ids, found = served.recommend(user, 4)
+        assert ids.tolist() == lists["item"].tolist()
+        assert_allclose(found, lists["score"], atol=1e-6)
+    more = pd.DataFrame({"user": "u03", "item": ["i01"], "when": [20]})
+    assert_array_equal(
+        read.partial_fit(more).item_embeddings_,
+        model.partial_fit(more).item_embeddings_,
+    )
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"normalize": False}, {"item_transformer": "features"}],
+    ids=["lengths", "no ids"],
+)
+def test_without_ids_or_unit_vectors_there_is_none(params):
+    if "item_transformer" in params:
+        params = {"items": pd.DataFrame({"item": np.unique(X["item"]), "n": 1.0})}
+        params["item_transformer"] = NumbersOnly()
+    model = popular(**params).fit(X)
+    assert model.popularity_half_life_ is None
+    assert_array_equal(
+        model.item_embeddings_,
+        ordered(popularity_half_life=None, **params).fit(X).item_embeddings_,
+    )
+
+
+class NumbersOnly(TransformerMixin, BaseEstimator):
+    """A transformer that leaves ids out."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X[["n"]].to_numpy(float) + np.arange(len(X))[:, None] % 3
+
+
+@pytest.fixture
+def changing():
+    """Events of 300 users, who choose among eight other items every fifth of a time."""
+    rng = np.random.default_rng(0)
+    day = np.arange(3000) // 30
+    items = day // 20 * 8 + rng.integers(8, size=3000)
+    events = {"user": rng.integers(300, size=3000), "item": items, "when": day}
+    return dated(pd.DataFrame(events))
+
+
+def test_auto_takes_it_where_popularity_changes(changing, monkeypatch):
+    monkeypatch.setattr(_pilots, "MIN_USERS", 50)
+    model = ordered(max_epochs=1, half_life=None).fit(changing)
+    table = model._fitted.sequences
+    found = popularity_half_life(_Table(table))
+    halves = [pd.Timedelta(found * share, "ns") for share in (0.5, 0.25)]
+    assert model.popularity_half_life_ in halves
+    monkeypatch.setattr(_pilots, "MIN_USERS", 10_000)
+    few = ordered(max_epochs=1, half_life=None).fit(changing)
+    assert few.popularity_half_life_ is None  # too few users to judge by
+
+
+class _Table:
+    """The items and times of `Sequences` as of a table."""
+
+    def __init__(self, sequences):
+        self.items, self.times = sequences.items, sequences.times
+        self.n_events, self.n_items = len(self.items), sequences.lags.shape[1]
+
+
+def test_numbers_and_large_catalogs_have_none_by_default(changing, monkeypatch):
+    assert ordered().fit(X).popularity_half_life_ is None
+    monkeypatch.setattr(_pilots, "MIN_USERS", 50)
+    monkeypatch.setattr("sktwotower.recommender._ages.MAX_EXACT_ITEMS", 20)
+    assert ordered(max_epochs=1).fit(changing).popularity_half_life_ is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "popularity_half_life must be > 0 and finite. Got 0"),
+        (np.nan, "popularity_half_life must be > 0 and finite. Got nan"),
+        ("7D", "popularity_half_life must be a Timedelta, a number,"),
+        (pd.Timedelta("7D"), "popularity_half_life must be a number, 'auto' or None"),
+    ],
+    ids=str,
+)
+def test_bad_values(value, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        popular(popularity_half_life=value).fit(X)
+
+
+def test_a_value_that_is_not_used_is_warned_about():
+    with pytest.warns(UserWarning, match="popularity_half_life=3 was not used: popul"):
+        model = small(popularity_half_life=3).fit(X[PAIR])
+    assert model.popularity_half_life_ is None
