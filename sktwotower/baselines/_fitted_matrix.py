@@ -156,9 +156,10 @@ class FittedMatrix(Fitted):
         return np.where(indices < 0, -np.inf, scores).astype(np.float32), indices
 
 
-def popular_first(seen):
-    """Return the positions (n_items,) of the items, those with most users first."""
-    return np.argsort(-np.asarray(seen.sum(axis=0)).ravel(), kind="stable")
+def popular_first(seen, scores=0.0):
+    """Return the positions (n_items,) of the items by scores, then by most users."""
+    n_users = np.asarray(seen.sum(axis=0)).ravel()
+    return np.lexsort((-n_users, -np.broadcast_to(scores, n_users.shape)))
 
 
 def blocks_of_rows(n, n_items):
