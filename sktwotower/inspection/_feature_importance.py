@@ -8,13 +8,15 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from sktwotower._tables._messages import check_count, did_you_mean
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import blocks, rows_of
+from sktwotower.features._transformers import blocks_of, without_entries
 from sktwotower.metrics import HeldOutRanking
-from sktwotower.metrics._groups import values_of
+from sktwotower.metrics._groups import GroupRanking, everyone
 from sktwotower.metrics._held_out import read_held_out
 from sktwotower.metrics._hits import table_of_losses
 from sktwotower.neighbors._threads import threads
@@ -23,9 +25,9 @@ from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import Query
 from sktwotower.towers.parts import embed_items, embed_users, in_context
 
-from ._ablation import columns_of, rows_without
-
 HISTORY, CONTEXT = "history", "context"
+# Relative to the largest value: fit_transform and transform may differ by rounding.
+TOLERANCE = 1e-3
 
 
 def feature_importance(
@@ -148,9 +150,9 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
 
 def _to_drop(fitted, groups):
     """Return (name, columns by side) of each column or group to drop."""
-    known = {"user": columns_of(fitted.users)}
+    known = {"user": _columns_of(fitted.users)}
     known[HISTORY] = [] if fitted.history_kind is None else [HISTORY]
-    known["item"] = columns_of(fitted.items)
+    known["item"] = _columns_of(fitted.items)
     removable = {side: {name: [name] for name in known[side]} for side in known}
     known[CONTEXT], removable[CONTEXT] = [], {}
     if fitted.context is not None:
@@ -179,8 +181,8 @@ def _recalls(fitted, held_out, features, k, columns, complete=None):
     latest, past = past.latest, None if fitted.history_kind is None else past.input
     items = fitted.items
     everything = Query(items.ids, np.arange(len(items)), items.rows[:-1])
-    users = rows_without(fitted.users, owners, columns.get("user", ()), features)
-    items = rows_without(items, everything, columns.get("item", ()))
+    users = _rows_without(fitted.users, owners, columns.get("user", ()), features)
+    items = _rows_without(items, everything, columns.get("item", ()))
     changed = users is not owners.rows or items is not everything.rows
     if columns.get(HISTORY):
         past, changed = past * 0, True
@@ -194,7 +196,8 @@ def _recalls(fitted, held_out, features, k, columns, complete=None):
         return complete
     users = users, past, context
     indices = _ranked(fitted, users, items, k, judged.seen)
-    return values_of(HeldOutRanking(indices=indices, **judged), "recall", k)
+    ranking = HeldOutRanking(indices=indices, **judged)
+    return GroupRanking(ranking, everyone(ranking)).values("recall", k)
 
 
 def _ranked(fitted, users, items, k, excluded):
@@ -241,3 +244,88 @@ def _check_groups(groups, known):
                 f"{names}. {got} in {name!r}.{hint}"
             )
     return given
+
+
+def _columns_of(entities):
+    """Return the names of the columns in the transformer's input, id column first."""
+    return [entities.label, *entities.features, *entities.side_features]
+
+
+def _rows_without(entities, query, columns, features=None):
+    """Return the feature rows (n, p) of a ``Query`` without the effect of some columns.
+
+    If it is known which outputs of the transformer come from these columns, they are
+    set to zero. Otherwise the cells of the columns are set to missing and the table is
+    transformed again. ``features``: those of the query in X, (n, n_features), if
+    available. If the columns have no effect, ``query.rows`` itself is returned.
+    """
+    if not columns:
+        return query.rows
+    names = _columns_of(entities)
+    positions = [names.index(column) for column in columns]
+    dropped = _outputs(entities.transformer, positions, query.rows.shape[1])
+    if dropped is None:
+        return _transformed_without(entities, query, columns, features)
+    return without_entries(query.rows, dropped[query.rows.indices])
+
+
+def _outputs(transformer, positions, width):
+    """Return which outputs (width,) come from some inputs; None if unknown."""
+    blocks = blocks_of(transformer)
+    if blocks is None:
+        return None
+    dropped = np.zeros(width, dtype=bool)
+    for inputs, outputs in blocks:
+        named = np.isin(inputs, positions)
+        if named.any() and not named.all():
+            return None
+        dropped[outputs] |= named.all()
+    return dropped
+
+
+def _transformed_without(entities, query, columns, features):
+    side = entities.side
+    if features is None and entities.features:
+        raise ValueError(
+            f"Cannot remove {columns[0]!r}: {side}_transformer encodes columns of X "
+            f"together, and those of {side}s are not kept after fit. Use "
+            f"TowerVectorizer, ColumnTransformer or a side table, {side}s=..."
+        )
+    # in a table without names, fit names the id column itself
+    columns = [entities.id_column if c == entities.label else c for c in columns]
+    if features is None:
+        features = pd.DataFrame(index=range(len(query)))
+    _check_table(entities, query, features)
+    try:
+        return _transformed(entities, query, features, columns)
+    except Exception as error:
+        raise ValueError(
+            f"Cannot remove {columns}: {side}_transformer encodes columns together, "
+            "and it fails if these cells are missing. Let it impute them, or use "
+            f"TowerVectorizer or ColumnTransformer. The error was: {error}"
+        ) from error
+
+
+def _transformed(entities, query, features, columns):
+    rows = entities.describe_without(query.ids, features, columns)
+    if entities.features:
+        return rows
+    known = sparse.diags((query.codes >= 0).astype(np.float32))
+    return sparse.csr_matrix(known @ rows)  # rows of unknown ids were empty before
+
+
+def _check_table(entities, query, features):
+    """Raise if the query's rows come from another table than that of fit."""
+    largest = abs(query.rows).max() if query.rows.nnz else 0.0
+    try:
+        again = _transformed(entities, query, features, [])
+        error = abs(query.rows - again).max()
+    except ValueError:  # ids of the query may be missing from the table of fit
+        error = np.inf
+    if error > TOLERANCE * max(1.0, largest):
+        side = entities.side
+        raise ValueError(
+            f"The features of the {side}s differ from those in the table of fit, and "
+            f"{side}_transformer encodes columns together. Fit with the current table, "
+            "or use TowerVectorizer or ColumnTransformer."
+        )

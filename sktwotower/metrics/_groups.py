@@ -45,11 +45,6 @@ def everyone(ranking):
     return UserGroup("all", ranking.truth, kept, True)
 
 
-def values_of(ranking, metric, k, **params):
-    """Return a metric of each user with a relevant item, (n_users,)."""
-    return GroupRanking(ranking, everyone(ranking)).values(metric, k, **params)
-
-
 def _weights_of_hits(hits, indices, truth):
     """Return the weight of the relevant item in each place, 0 elsewhere, (n_users, k).
 

@@ -20,8 +20,7 @@ from sktwotower._tables._times import read_times
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import past_of, query_of_events
 
-from ._groups import values_of
-from ._hits import mean_over_users
+from ._groups import GroupRanking, everyone
 from ._ranking import HeldOutRanking
 from ._truth import columns_of_fit, fields_of_past, judge
 
@@ -92,7 +91,7 @@ class EvaluationMixin:
         """
         k = self.n_neighbors
         ranking = self.rank_held_out(X, y, sample_weight, n_neighbors=k)
-        return mean_over_users(values_of(ranking, "recall", k))
+        return GroupRanking(ranking, everyone(ranking)).mean("recall", k)
 
     def rank_held_out(
         self,

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from sktwotower._records import csr, require
+from sktwotower._tables._frames import library_of
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences
@@ -20,8 +22,7 @@ from sktwotower._tables._sparse import one_row, ones_at, some_rows, take_rows
 from sktwotower.features._after_fit import without_entities
 from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._entities import Entities
-
-from ._item_rules import item_table_of
+from sktwotower.runtime._rules import ItemTable
 
 
 class Serving(NamedTuple):
@@ -168,7 +169,7 @@ class Fitted:
     @functools.cached_property
     def item_table(self):
         """The ``ItemTable`` of the catalog, which keeps answers to rules."""
-        return item_table_of(self.items, self.n_items, self.schema.library)
+        return _item_table_of(self.items, self.n_items, self.schema.library)
 
     @functools.cached_property
     def _choosers(self):
@@ -267,6 +268,31 @@ def _with_pairs(seen, rows, items):
         items = np.union1d(seen.indices, items).astype(seen.indices.dtype)
         return one_row(items, np.ones(len(items), np.float32), seen.shape[1])
     return (seen + ones_at(rows, items, seen.shape)).sign()
+
+
+def _item_table_of(items, n_items, library):
+    """Return the ``ItemTable`` of the first ``n_items`` of ``Entities``.
+
+    ``library``: that of tables, unless there is a side table.
+    """
+    table = items.feature_table(n_items)
+    table = table.rename(columns={items.id_column: items.label})
+    library = library_of(items.table, default=library)
+    return ItemTable(
+        list(table.columns),
+        read=lambda name: _plain(table[name]),
+        as_frame=lambda: in_library(table.copy(), library),
+        n_items=n_items,
+    )
+
+
+def _plain(column):
+    """Return a pandas Series (n_items,) as the array of an ``ItemColumn``."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert(None)
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufmM":
+        return column.to_numpy()
+    return column.astype(object).where(column.notna(), None).to_numpy()
 
 
 def fitted_of(estimator):

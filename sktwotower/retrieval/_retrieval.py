@@ -4,11 +4,13 @@ Input: n users, as ids or tables, and an estimator with a ``Fitted`` value.
 Output: ranked items, as arrays (n, k) or as a table with one row per recommendation.
 """
 
+from importlib import import_module
 from os import PathLike
 from typing import Any, TypedDict, Unpack, overload
 
 import pandas as pd
 
+from sktwotower._sklearn_compat import without_output
 from sktwotower._tables._frames import DASK_FRAME, DASK_SERIES, PANDAS, is_of
 from sktwotower._tables._messages import check_flag
 from sktwotower._tables._output import library_for
@@ -19,7 +21,6 @@ from ._explained_score import explain
 from ._fitted_state import Serving, fitted_attribute, fitted_of
 from ._kneighbors import KNeighborsMixin, lists_of
 from ._known_users import KnownUsersMixin
-from ._lazily import recommend_lazily
 from ._requests import read_request
 from ._similar_items import check_ending, ranked_table, write_parquet
 
@@ -272,7 +273,7 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         given = {"where": where, "max_per": max_per, "diversity": diversity}
         if is_of(X, DASK_FRAME, DASK_SERIES):
             options = {"n_neighbors": n_neighbors, "exclude_seen": exclude_seen}
-            return recommend_lazily(self, X, path, asked | given | options)
+            return _recommend_lazily(self, X, path, asked | given | options)
         fitted = fitted_of(self)
         check_ending(path)
         k, serving = self._k(n_neighbors, fitted), self._serving()
@@ -303,3 +304,45 @@ def _tables(fitted, request, k, serving, hidden, rules):
         part = request[block]
         found = lists_of(fitted, part, k, serving, hidden, rules)
         yield ranked_table(fitted, PANDAS, part.users.ids, *found)
+
+
+def _recommend_lazily(model, X, path, options):
+    """Return ``model.recommend(X, **options)`` as a Dask dataframe.
+
+    The model and the options are one node of the graph: the scheduler sends them once
+    to each worker that needs them, and again to a worker that takes the place of one
+    that was lost.
+
+    Parameters
+    ----------
+    model : recommender
+        Fitted. What it learns after this call does not change the result.
+    X : Dask DataFrame or Series
+    path : None
+        Anything else is refused.
+    options : dict
+        Further arguments of `recommend`.
+    """
+    fitted = fitted_of(model)
+    if path is not None:
+        raise ValueError(
+            f"path must be None where X is of Dask. Got {path!r}. Nothing is computed "
+            "yet; write the result: model.recommend(X).to_parquet(path)."
+        )
+    model = without_output(model)
+    if "n_jobs" in model.get_params(deep=False):
+        model.set_params(n_jobs=1)  # the tasks of a worker share its processors already
+    model.recommend(X._meta, **options)  # errors of arguments come at once
+    # a table without rows would not show the types of ids; a Series chooses pandas
+    first = pd.Series(fitted.user_ids[:1])
+    meta = model.recommend(first, 1, exclude_seen=False).iloc[:0]
+    shared = import_module("dask").delayed((model, options), traverse=False)
+    return X.map_partitions(
+        _recommend_to, shared, meta.dtypes, meta=meta, clear_divisions=True
+    )
+
+
+def _recommend_to(users, shared, dtypes):
+    """Return the recommendations to the users of one partition, a pandas frame."""
+    model, options = shared
+    return model.recommend(users, **options).astype(dtypes)

@@ -11,10 +11,10 @@ import numpy as np
 
 from sktwotower._tables._messages import check_count
 
+from ._id_table import IdTable
 from ._one_query import best_of_one
-from ._rules import NO_RULES, cosines_of
+from ._rules import NO_RULES, ItemTable, cosines_of
 from ._served_vectors import ServedVectors
-from ._stored_items import item_table_of_arrays
 
 
 class Runtime(ServedVectors):
@@ -58,7 +58,7 @@ class Runtime(ServedVectors):
     @cached_property
     def item_table(self):
         """The ``ItemTable`` of the catalog, which keeps answers to rules."""
-        return item_table_of_arrays(self._state.items, len(self.item_ids_))
+        return _item_table_of(self._state.items, len(self.item_ids_))
 
     def recommend(
         self,
@@ -354,3 +354,29 @@ def _of(given, user, name):
         expected = "a dict of users to lists"
         raise TypeError(f"{name} of several users must be {expected}. Got {given!r}.")
     return given.get(user)
+
+
+def _item_table_of(items, n_items):
+    """Return the ``ItemTable`` of the first ``n_items`` of the items of a file."""
+    ids, own, side = items.ids[:n_items], items.own or {}, items.table or {}
+    label = items.label if items.label in side else next(iter(side), None)
+    others = [name for name in side if name != label and str(name) not in own]
+    readers = {items.label: lambda: ids}
+    readers |= {name: lambda name=name: own[name][:n_items] for name in own}
+    if others:
+        rows = IdTable(side[label], "item").positions(list(ids), "items")
+        readers |= {str(n): lambda n=n: _taken(side[n], rows) for n in others}
+
+    def as_frame():
+        return {name: np.array(read()) for name, read in readers.items()}
+
+    return ItemTable(list(readers), lambda name: readers[name](), as_frame, n_items)
+
+
+def _taken(column, rows):
+    """Return cells at positions (n,), missing ones at -1."""
+    if (rows >= 0).all():
+        return column[rows]
+    missing = {"f": np.nan, "m": "NaT", "M": "NaT"}.get(column.dtype.kind)
+    dtype = object if missing is None else column.dtype
+    return np.append(column.astype(dtype), np.array(missing, dtype))[rows]
