@@ -19,8 +19,8 @@ from sktwotower import (
     TwoTowerRecommender,
     __version__,
 )
-from sktwotower._command_line._cards import cards
 from sktwotower._command_line._tasks import Task
+from sktwotower._command_line._written import cards
 from sktwotower.datasets import load_online_retail
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import TimeSplit

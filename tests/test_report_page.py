@@ -12,8 +12,8 @@ import pytest
 
 from sktwotower import EASERecommender
 from sktwotower._command_line import _written
-from sktwotower._command_line._cards import cards
 from sktwotower._command_line._tasks import Task
+from sktwotower._command_line._written import cards
 from sktwotower.metrics import retrieval_report
 
 

@@ -225,9 +225,9 @@ def choose_time(args, events, dates) -> None:
 
 def memory_task(args, events, users, items) -> Task:
     """Return the events of one file; ``users`` and ``items``: side tables or None."""
-    path, columns = Path(args.data), [args.user, args.item]
+    path, pair = Path(args.data), [args.user, args.item]
+    columns = pair if args.time is None else [*pair, args.time]
     if args.time is not None:
-        columns.append(args.time)
         times = files.read_times(events[args.time], args.time, args.time_format)
         events[args.time] = times
         events = events.sort_values(args.time, kind="stable")
@@ -249,7 +249,6 @@ def memory_task(args, events, users, items) -> Task:
     context = [column for column in args.context if column != args.time]
     for column in context:
         events[column] = files.read_feature(events[column])
-    pair = [args.user, args.item]
     events = events[columns + context]
     repeated = codes_of_rows(events, [*pair, *args.context], "--context")
     events = events[~pd.Series(repeated, events.index).duplicated()]
