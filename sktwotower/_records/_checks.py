@@ -255,14 +255,11 @@ def one_of(*values):
     return Check(check)
 
 
-def share():
-    """Return a check for a float from 0 to 1, or nan."""
-
-    def check(value, place):
-        fits = type(value) is float and (math.isnan(value) or 0 <= value <= 1)
-        require(fits, place, "a share, from 0 to 1 or nan")
-
-    return Check(check)
+@Check
+def share(value, place):
+    """Check a float from 0 to 1, or nan."""
+    fits = type(value) is float and (math.isnan(value) or 0 <= value <= 1)
+    require(fits, place, "a share, from 0 to 1 or nan")
 
 
 def list_of(check, dims=None):

@@ -253,7 +253,7 @@ class _ClickRates(_Popularity):
     """
 
     counts: RunningCounts
-    of_unknown: share()
+    of_unknown: share
 
     def _check_stored(self, place):
         positions(self.counts.keys, f"{place}.counts.keys", self.n_items)

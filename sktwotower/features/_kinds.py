@@ -188,11 +188,6 @@ def _text(encoder, place, value):
         return _unscaled(value, encoder.scale, _short, ("or less", "or more"))
     if encoder.kind == "vector":
         return f"entry {place} of the vector"
-    return _key(encoder, place)
-
-
-def _key(encoder, place):
-    """Return the name of a level, a tag or a word."""
     if place >= len(encoder.columns):
         return "a rare or a new one"
     name = encoder.names[place]

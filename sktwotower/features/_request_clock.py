@@ -117,10 +117,8 @@ class RequestClock(runtime.StoredClock):
         places = np.minimum(np.maximum(places, knots[0]), knots[-1])
         lower = knots[1:-1].searchsorted(places, side="right")
         low = knots[lower]
-        weights = np.empty((len(gaps), 2), dtype=np.float32)
-        weights[:, 1] = (places - low) / (knots[lower + 1] - low)
-        weights[:, 0] = 1 - weights[:, 1]
-        weights *= known[:, None]
+        above = ((places - low) / (knots[lower + 1] - low)).astype(np.float32)
+        weights = np.stack([1 - above, above], axis=1) * known[:, None]
         return (self.n_parts + lower)[:, None] + BELOW_AND_ABOVE, weights
 
 
@@ -131,11 +129,10 @@ def _date_entries(times, known):
     """
     moments = np.where(known, times, 0).astype(np.int64)
     days = moments // runtime.DAY
-    columns = np.empty((len(times), 3), dtype=np.int32)
-    columns[:, 0] = moments // runtime.HOUR - 24 * days
-    columns[:, 1] = 24 + (days + 3) % 7  # 1970 began on a Thursday
+    hours = moments // runtime.HOUR - 24 * days
+    weekdays = 24 + (days + 3) % 7  # 1970 began on a Thursday
     months = days.view("datetime64[D]").astype("datetime64[M]").view(np.int64)
-    columns[:, 2] = 31 + months % 12
+    columns = np.stack([hours, weekdays, 31 + months % 12], axis=1).astype(np.int32)
     values = np.zeros((len(times), 3), dtype=np.float32)
     values[known] = runtime.SHARE
     return columns, values

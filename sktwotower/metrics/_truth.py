@@ -238,9 +238,8 @@ def _by_request(rows, contexts):
     ``rows`` and ``contexts``, (n,) each: user and context of each event. Requests are
     sorted by user, then by their first event, and numbered within each user, from 0.
     """
-    contexts = pd.factorize(contexts)[0]
-    keys = rows.astype(np.int64) * (contexts.max(initial=0) + 1) + contexts
-    found = pd.factorize(keys)[0]
+    pairs = pd.DataFrame({"row": rows, "context": contexts})
+    found = pairs.groupby(["row", "context"], sort=False).ngroup().to_numpy()
     owners = rows[np.unique(found, return_index=True)[1]]
     order = np.argsort(owners, kind="stable")
     places, owners = np.argsort(order), owners[order]
@@ -257,9 +256,7 @@ def _sampled(rows, n, name, *, max_users=None, random_state=None):
     chosen = sample_of(n, max_users, "max_users", random_state)
     if len(chosen) == n:
         return rows, chosen, {}
-    places = np.full(n, -1)
-    places[chosen] = np.arange(len(chosen))
-    sampled = places[rows]
+    sampled = pd.Index(chosen).get_indexer(rows)
     names = f"events of {name} not sampled", f"{name} not sampled"
     return sampled, chosen, _left_out(pd.Series(rows), sampled >= 0, names)
 

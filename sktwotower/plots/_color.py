@@ -37,14 +37,13 @@ def color_of_items(fitted, color):
     if not isinstance(color, Iterable):
         expected = "a column of the side table items, or hold a value for each item"
         raise TypeError(f"color must name {expected}. Got {color!r}.")
-    name = getattr(color, "name", None)
     values = pd.Series(list(color))
     if len(values) != fitted.n_items:
         raise ValueError(
             f"color must hold a value for each of the {fitted.n_items} items of "
             f"item_ids_, in their order. Got {len(values)}."
         )
-    return values, name
+    return values, getattr(color, "name", None)
 
 
 def readable(color):

@@ -42,8 +42,7 @@ class Stream(NamedTuple):
 
     def with_items(self, places, n_items):
         """Return the same with item j at position ``places[j]`` of n_items."""
-        order = np.full(n_items, -1)
-        order[places] = np.arange(len(places))
+        order = pd.Index(places).get_indexer(np.arange(n_items))
         return self._replace(gaps=self.gaps.take(order))
 
     def without_users(self, events):

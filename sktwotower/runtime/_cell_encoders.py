@@ -101,10 +101,9 @@ class KeyCell(CellEncoder):
         ``keys``: pairs of a key and its weight.
         """
         pairs = [(self.column_of(key), weight) for key, weight in keys]
-        known = [column for column, _ in pairs if column >= 0]
-        columns, places = np.unique(known, return_inverse=True)
-        weights = np.array([weight for column, weight in pairs if column >= 0], float)
-        return columns.astype(int), np.bincount(places, weights, len(columns))
+        known = np.array([p for p in pairs if p[0] >= 0], float).reshape(-1, 2)
+        columns, places = np.unique(known[:, 0], return_inverse=True)
+        return columns.astype(int), np.bincount(places, known[:, 1], len(columns))
 
 
 def name_of(key):

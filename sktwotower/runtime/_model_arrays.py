@@ -35,27 +35,25 @@ class JoinedParts:
     @property
     def shares_now(self):
         """Share of each part in the score, with ``fades``."""
-        pairs = zip(self.fades, self.shares, strict=True)
-        faded = [fade * share for fade, share in pairs]
-        return [each / sum(faded) for each in faded]
+        return self._weights(1)
 
     @property
     def sees_context(self):
         """Whether the context of a request changes vectors of users."""
         return any(part.context is not None for part in self.parts)
 
-    def _squares(self, side):
-        fades = self.fades if side == "user" else [1.0] * len(self.fades)
-        squares = [f**2 * share for f, share in zip(fades, self.shares, strict=True)]
-        return [each / sum(squares) for each in squares]
+    def _weights(self, power):
+        """Return the shares times a power of ``fades``, their sum 1."""
+        faded = [f**power * s for f, s in zip(self.fades, self.shares, strict=True)]
+        return [each / sum(faded) for each in faded]
 
     def scales(self, side):
         """Return the factors of the vectors of all parts, of "user" or "item"."""
-        return [math.sqrt(each) for each in self._squares(side)]
+        return [math.sqrt(each) for each in self._weights(2 if side == "user" else 0)]
 
     def factors(self):
         """Return the factor of the score of each part in that of the model."""
-        sides = zip(self._squares("user"), self._squares("item"), strict=True)
+        sides = zip(self._weights(2), self._weights(0), strict=True)
         return [math.sqrt(user * item) for user, item in sides]
 
     def folded(self, vectors, sums, fold_in):

@@ -55,11 +55,8 @@ class Gaps(NamedTuple):
 
     def take(self, places):
         """Return the places at positions (m,); -1: one without hits."""
-        known = places >= 0
-        taken = Gaps.empty(len(places))
-        for before, now in zip(self, taken, strict=True):
-            now[known] = before[places[known]]
-        return taken
+        pairs = zip(self, Gaps.empty(1), strict=True)
+        return Gaps(*(np.append(*pair)[places] for pair in pairs))
 
     def without(self, counts, share):
         """Return the places as if counts (n,) of the hits had not been.

@@ -170,9 +170,9 @@ class Training(NamedTuple):
     """
 
     cut: records.one_of("time", "user")
-    weight: records.share()
+    weight: records.share
     n_positive: records.integer()
-    recall: records.share()
+    recall: records.share
     gains: pd.DataFrame | None = None
     later_gains: pd.DataFrame | None = None
     table: pd.DataFrame | None = None

@@ -119,10 +119,8 @@ class GivenTower(nn.Module):
 
     def _first_layer(self, n_features):
         """Return the first linear layer with ``n_features`` inputs, or None."""
-        for part in self.module.modules():
-            if isinstance(part, nn.Linear) and part.in_features == n_features:
-                return part
-        return None
+        layers = (each for each in self.module.modules() if isinstance(each, nn.Linear))
+        return next((each for each in layers if each.in_features == n_features), None)
 
     def _vectors(self, rows):
         """Return the vectors (n, d) of rows, CSR (n, p); None if it fails on them."""
