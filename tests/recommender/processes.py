@@ -60,6 +60,7 @@ class Own(nn.Module):
 
 
 RECENT = {"time": "when", "history": "recent", "half_life": 30}
+RECENT["popularity_half_life"] = 9
 SETTINGS = {
     "pooled": {},
     "no history": {"history": None},

@@ -103,7 +103,7 @@ REWARDS = ("stars", "weight")
             (REWARDS, {"time": "time"}),
             ((), {"early_stopping": True, "max_epochs": 2}),
             (REWARDS, {"time": "time", "early_stopping": True, "max_epochs": 2}),
-            ((), {"time": "time", "half_life": 20.0}),
+            ((), {"time": "time", "half_life": 20.0, "popularity_half_life": 9.0}),
             (REWARDS, {"time": "time", "second_share": 0, "history": "recent"}),
             ((), {"history": None}),
             (REWARDS, {"user_features": ["age"]}),
