@@ -95,8 +95,8 @@ FITS = {
     "item-knn": lambda: ItemKNNRecommender(decay=2.0, time="when").fit(IN_ORDER),
     "walk": lambda: RP3betaRecommender(alpha=1, time="when").fit(IN_ORDER),
     "pooled": lambda: small().fit(EVENTS),
-    # two pairs of towers
-    "recent": lambda: ordered(history="recent").fit(IN_ORDER),
+    # two pairs of towers, and recent popularity
+    "recent": lambda: ordered(popularity_half_life=4.0).fit(IN_ORDER),
     "filtered": lambda: small(second_share=0.4, embedding_dim=12).fit(EVENTS),
     "recent only": lambda: ordered(history="recent", embedding_dim=1).fit(IN_ORDER),
     "side table": lambda: small(items=products(), hidden_layer_sizes=(6,)).fit(EVENTS),

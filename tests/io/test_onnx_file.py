@@ -36,6 +36,7 @@ def hidden_history():
 MODELS = {
     "pooled": lambda: small().fit(EVENTS),
     "two pairs": lambda: ordered(second_share=0.4, max_history=3).fit(chain()),
+    "popularity": lambda: ordered(popularity_half_life=2.0).fit(chain()),
     "filter": lambda: small(second_share=0.4, embedding_dim=12).fit(EVENTS),
     "faded filter": lambda: (
         small(second_share=0.4, embedding_dim=12)
