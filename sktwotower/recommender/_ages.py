@@ -14,6 +14,7 @@ import pandas as pd
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import warn
 from sktwotower.neighbors._catalog_index import MAX_EXACT_ITEMS
+from sktwotower.towers.parts import raises_items
 
 from ._events import aged
 from ._pilots import HELD_OUT, best_of, pilot
@@ -36,6 +37,7 @@ def with_ages(recipe, events, dates, seed, choice):
     times are dates; numbers give only the order of a user's events. ``choice(name,
     make)`` returns what was chosen before under a name, or the result of ``make()``.
     """
+    _warn_of_no_popularity(recipe, events)
     given = [in_units(name, getattr(recipe, name), dates) for name in NAMES]
     if "auto" in given:
         make = functools.partial(_chosen, recipe, events, seed)
@@ -85,6 +87,16 @@ def warn_of_no_ages(recipe):
                 f"(time) and use history='recent', or set {name}=None and pass weights "
                 "by age to fit (sample_weight)."
             )
+
+
+def _warn_of_no_popularity(recipe, events):
+    """Warn if popularity is to age, but no item can be raised by itself."""
+    value = recipe.popularity_half_life
+    if _is_chosen(value) and not raises_items(recipe, events):
+        warn(
+            f"popularity_half_life={value!r} was not used: it needs normalize=True and "
+            "an item_transformer that encodes ids. Change them, or set it to None."
+        )
 
 
 def _is_chosen(half_life):

@@ -11,5 +11,5 @@ from ._given_tower import TowerParameter
 from ._model import Model, moved_items
 from ._part import Part
 from ._plan import KINDS, Plan, SharedSpectrum, lengths, main_kind, plans_of
-from ._recent_popularity import log_ratios
+from ._recent_popularity import log_ratios, raises_items
 from ._vectors import Users, distinct_ones, embed_items, embed_users, in_context

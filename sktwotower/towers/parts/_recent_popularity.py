@@ -65,8 +65,7 @@ class RecentPopularity(TwoTowers):
     @classmethod
     def share(cls, recipe, events, kinds):
         """Return its share, if there is a half-life: the order of events is known."""
-        unknown = recipe.popularity_half_life is None or not recipe.normalize
-        if unknown or not id_columns(events.items.rows).any():
+        if recipe.popularity_half_life is None or not raises_items(recipe, events):
             return 0.0
         weight = MAX_LOG_RATIO * auto.resolved(recipe, events).temperature
         return weight / (1 + weight)
@@ -115,6 +114,11 @@ class RecentPopularity(TwoTowers):
         fits = self.item_tower.is_linear and self.normalize and self.width == 2
         fits = fits and self.history is None
         require(fits, place, "linear towers with two numbers")
+
+
+def raises_items(recipe, events):
+    """Return whether single items can be raised: by their ids, in unit vectors."""
+    return recipe.normalize and id_columns(events.items.rows).any()
 
 
 def log_ratios(items, times, n_items, half_life, training_half_life):

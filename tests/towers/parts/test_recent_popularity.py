@@ -152,8 +152,10 @@ def test_without_ids_or_unit_vectors_there_is_none(params):
     if "item_transformer" in params:
         params = {"items": pd.DataFrame({"item": np.unique(X["item"]), "n": 1.0})}
         params["item_transformer"] = NumbersOnly()
-    model = popular(**params).fit(X)
-    assert model.popularity_half_life_ is None
+    text = "popularity_half_life=2.0 was not used: it needs normalize=True and an item"
+    with pytest.warns(UserWarning, match=text) as record:
+        model = popular(**params).fit(X)
+    assert model.popularity_half_life_ is None and record[0].filename == __file__
     assert_array_equal(
         model.item_embeddings_,
         ordered(popularity_half_life=None, **params).fit(X).item_embeddings_,
