@@ -14,7 +14,9 @@ errors each: then it should be the default.
 """
 
 import argparse
+from contextlib import nullcontext
 
+import _other_training as other_training
 import numpy as np
 import pandas as pd
 import torch
@@ -87,20 +89,33 @@ CHANGES = {
     },
     "float32 products": {"net_params": {"criterion__matmul_dtype": "float32"}},
 }
-# The same for a model with ``time``.
+# The same for a model with ``time``. ``code``: a change of _other_training.py.
 IN_ORDER = {
     DEFAULTS: {},
+    "tables of items apart": {
+        "code": "tables_apart",
+        "net_params": {"criterion__robustness": 0.1},
+    },
+    "past items as negatives": {"code": "past_items_as_negatives"},
     "all positives count alike": {"net_params": {"criterion__robustness": 0.0}},
     "unlikely positives count even less": {
         "net_params": {"criterion__robustness": 0.2}
     },
-    "scores that do not follow recent popularity": {"popularity_half_life": None},
+    "none of these three": {"code": "as_if_chosen_again"},
+    "a loss cut at rank 20": {"code": "cut_at_rank"},
+    "three times as many candidates": {
+        "net_params": {"iterator_train__n_negatives": 1536}
+    },
+    "no candidates but those of the batch": {"candidate_sampling": "in_batch"},
+    "all logits corrected": {"net_params": {"iterator_train__correction": "all"}},
+    "no logits corrected": {"net_params": {"iterator_train__correction": None}},
+    "max_epochs 4": {"max_epochs": 4},
+    "max_epochs 16": {"max_epochs": 16},
+    "weights averaged over the last 40 %": {"average_from": 0.6},
+    "a hidden layer of 256": {"hidden_layer_sizes": (256,)},
     "no second pair": {"second_share": 0},
-    "a second pair of 0.3": {"second_share": 0.3},
     "embedding_dim 128": {"embedding_dim": 128},
     "embedding_dim 512": {"embedding_dim": 512},
-    "max_epochs 3": {"max_epochs": 3},
-    "max_epochs 6": {"max_epochs": 6},
     "dropout 0": {"dropout": 0.0},
     "dropout 0.3": {"dropout": 0.3},
     "lr 0.005": {"lr": 0.005},
@@ -108,12 +123,7 @@ IN_ORDER = {
     "temperature 0.08": {"temperature": 0.08},
     "temperature 0.2": {"temperature": 0.2},
     "no ids of users": {"id_dropout": 1.0},
-    "three times as many candidates": {
-        "net_params": {"iterator_train__n_negatives": 1536}
-    },
-    "no candidates but those of the batch": {"candidate_sampling": "in_batch"},
-    "all logits corrected": {"net_params": {"iterator_train__correction": "all"}},
-    "no logits corrected": {"net_params": {"iterator_train__correction": None}},
+    "scores that do not follow recent popularity": {"popularity_half_life": None},
 }
 # By default, without and with ``--order``.
 DATA = ["ml-100k", "lastfm", "online-retail"], ["ml-100k-last", "beauty-last"]
@@ -153,8 +163,8 @@ class Average(Callback):
 def measure(data, folder, params, seeds, order=False):
     """Return the figure and the seconds of each seed.
 
-    ``params``: those of the estimator, as JSON holds them, and ``average_from`` of
-    `Average`. ``order``: fit with ``time``.
+    ``params``: those of the estimator, as JSON holds them, ``average_from`` of
+    `Average` and ``code``, see _other_training.py. ``order``: fit with ``time``.
     """
     fitted_on, held_out = (load_ordered if order else load)(data, folder).tuning
     given, params = params.get("net_params", {}), dict(params)
@@ -165,10 +175,10 @@ def measure(data, folder, params, seeds, order=False):
         params["net_params"] = {"criterion__matmul_dtype": dtype}
     if "average_from" in params:
         params["callbacks"] = [Average(params.pop("average_from"))]
-    rows = []
+    code, rows = other_training.CHANGES.get(params.pop("code", None), nullcontext), []
     for seed in range(seeds):
         model = TwoTowerRecommender(random_state=seed, **params)
-        with clock() as watch:
+        with code(), clock() as watch:
             model.fit(fitted_on)
         figures, _ = judge(model, held_out[PAIR])
         figure = float(np.mean(figures[figure_of(data)]))

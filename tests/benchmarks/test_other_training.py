@@ -1,0 +1,61 @@
+"""Changes of training that ablations measure, worked out by hand."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import _other_training  # noqa: E402
+from _other_training import CHANGES  # noqa: E402
+
+from sktwotower.towers._losses import SampledSoftmaxLoss, Targets  # noqa: E402
+
+USERS, ITEMS = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+
+
+def loss_of(weights=(1.0, 1.0)):
+    """Return the loss, whose first user chose item 0 and whose second chose item 1."""
+    offsets, chosen = torch.tensor([0, 1, 2]), torch.tensor([0, 1])
+    users = USERS.clone().requires_grad_()
+    targets = Targets(offsets, chosen, torch.tensor(weights), total_weight=2.0)
+    value = SampledSoftmaxLoss(temperature=0.5)(users, ITEMS, targets)
+    value.backward()
+    return value.item(), users.grad.flatten().tolist()
+
+
+def test_a_loss_cut_at_a_rank_weighs_positives(monkeypatch):
+    monkeypatch.setattr(_other_training, "RANK", 2)
+    before = loss_of()
+    with CHANGES["cut_at_rank"]():
+        cut = loss_of()
+    # The second places have the scores .6 and .8; the chosen items have 1 and .8.
+    weights = [1 / (1 + torch.tensor(-0.4 / 0.3).exp()).item(), 0.5]
+    value, grad = loss_of(weights)
+    assert cut[0] == pytest.approx(value)
+    assert cut[1] == pytest.approx(grad)
+    assert cut[0] < before[0]
+    assert loss_of() == before  # the change ends with its block
+
+
+@pytest.mark.parametrize("name", [name for name in CHANGES if name != "cut_at_rank"])
+def test_a_change_of_training_changes_vectors_inside_its_block_only(name):
+    import pandas as pd
+
+    from sktwotower import TwoTowerRecommender
+
+    chain = [(u, f"i{(u + n) % 5}", n) for u in range(9) for n in range(4)]
+    events = pd.DataFrame(chain, columns=["user", "item", "time"])
+
+    def vectors():
+        model = TwoTowerRecommender(
+            time="time", max_epochs=2, half_life=None, random_state=0
+        )
+        return model.fit(events).item_embeddings_.tolist()
+
+    before = vectors()
+    with CHANGES[name]():
+        assert vectors() != before
+    assert vectors() == before
