@@ -17,7 +17,7 @@ CLEAR = 0.1
 # How systems are called in texts.
 CHEAPEST = " (cheapest within 1 %)"
 NAMES = {"popularity": "best sellers", "recent popularity": "recent best sellers"}
-NAMES |= {"item-kNN (decay)": "item-kNN", "HSTU(time)": "HSTU with time"}
+NAMES |= {"item-kNN (decay)": "item-kNN, decayed", "HSTU(time)": "HSTU, given the time"}
 # Mean over users of kept figures (float16) and of rows: the same run, or another one.
 SAME_RUN = 5e-4
 
