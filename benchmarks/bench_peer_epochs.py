@@ -1,0 +1,85 @@
+"""What does one epoch of the networks cost that were not searched on large data?
+
+Call ``OMP_NUM_THREADS=1 python benchmarks/bench_peer_epochs.py --data DIR [--only
+NAMES] [--models NAMES] [--python PATH]``. Mult-VAE (`irspack`) has its second epoch
+timed, as its first compiles. XSimGCL (`skrecsys`) has a fit of one epoch. Both have the
+settings that a search of bench_quality.py begins with. ``search_h`` is what 20 trials
+of ``EPOCHS`` epochs would take. A package that is not installed is left out, unless an
+interpreter given by ``--python`` has it.
+
+Failure: none, as nothing is compared.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+import pandas as pd
+from _common import clock, load, machine, read_results, replaced, write_results
+from _processes import call, interpreter_with
+
+NAME, TRIALS, EPOCHS = "peer_epochs", 20, 50
+SYSTEMS = {
+    "Mult-VAE": ("mult_vae", ("irspack",)),
+    "XSimGCL": ("xsimgcl", ("skrecsys",)),
+}
+
+
+def _seen(data, folder):
+    """Return the matrix (n_users, n_items) of the training events."""
+    from sktwotower import PopularityRecommender
+
+    return PopularityRecommender().fit(load(data, folder).train)._fitted.seen[:-1]
+
+
+def mult_vae(data, folder):
+    """Return the processor seconds of the second epoch of Mult-VAE."""
+    from _deep_peers import MultVAE
+    from irspack.recommenders.multvae import MultVAERecommender
+
+    params = MultVAE().get_params()
+    model = MultVAERecommender(_seen(data, folder), **params)
+    model.start_learning()
+    model.run_epoch()
+    with clock() as watch:
+        model.run_epoch()
+    return watch.cpu_seconds
+
+
+def xsimgcl(data, folder):
+    """Return the processor seconds of a fit of XSimGCL of one epoch."""
+    from _deep_peers import XSimGCL
+    from skrecsys.nn import XSimGCL as Model
+
+    params = XSimGCL(max_iter=1).get_params()
+    model = Model(**params, n_jobs=1, random_state=0, early_stopping=False)
+    events = np.column_stack(_seen(data, folder).nonzero())
+    with clock() as watch:
+        model.fit(events)
+    return watch.cpu_seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder that holds the data sets")
+    parser.add_argument("--only", default="lastfm,ml-1m,gowalla")
+    parser.add_argument("--models", default=",".join(SYSTEMS))
+    parser.add_argument("--python", action="append", default=[], help="interpreter")
+    own, where = parser.parse_args(), machine()
+    for name in own.models.split(","):
+        function, needs = SYSTEMS[name]
+        python = interpreter_with(needs, (sys.executable, *own.python))
+        if python is None:
+            print(f"{name}: left out, {' or '.join(needs)} not installed")
+            continue
+        for data in own.only.split(","):
+            call_of = f"bench_peer_epochs:{function}"
+            seconds = call(call_of, python, data=data, folder=own.data)
+            row = {"data": data, "system": name, "epoch_cpu_s": seconds}
+            row["search_h"] = seconds * TRIALS * EPOCHS / 3600
+            write_results(NAME, replaced(read_results(NAME), [row | where]))
+    print(pd.DataFrame(read_results(NAME))[list(row)].to_string())
+
+
+if __name__ == "__main__":
+    main()
