@@ -251,7 +251,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         indices : int64 array of shape (n, k)
             Positions in ``item_ids``; -1 where fewer items are left.
         """
-        k, excluded = min(k, self.n_items), self.in_catalog(excluded)
+        k = min(k, self.n_items)
+        if excluded is not None and excluded.shape[1] != self.n_items:
+            excluded = excluded[:, : self.n_items]
         scores = np.full((len(query), k), -np.inf, dtype=np.float32)
         indices = np.full((len(query), k), -1, dtype=np.int64)
         index, items = self.catalog.index, self.catalog.vectors
@@ -271,9 +273,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             hidden = np.union1d(hidden, request.left_out.indices).astype(np.int64)
         if len(hidden):
             hidden = hidden[hidden < self.n_items]
-        allowed = request.allowed
-        if sparse.issparse(allowed):
-            allowed = allowed.indices
+        allowed = getattr(request.allowed, "indices", request.allowed)  # of a matrix
         if asked is not None and asked.times is not None and self.sees_gaps:
             latest = self.sequences.latest(request.users.codes)
         vector = self.in_context(self.vector_of(code)[None], asked, latest)[0]

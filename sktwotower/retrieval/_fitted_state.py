@@ -207,12 +207,6 @@ class Fitted:
         columns = [name for name in self.context_columns if name in frame.columns]
         return distinct_contexts(frame[columns])[1] if columns else None
 
-    def in_catalog(self, matrix):
-        """Return the columns of a matrix (n, len(items)) that belong to the catalog."""
-        if matrix is None or matrix.shape[1] == self.n_items:
-            return matrix
-        return matrix[:, : self.n_items]
-
     def past(self, query, added=None):
         """Return the ``Past`` of the users of a query.
 
@@ -224,9 +218,7 @@ class Fitted:
             seen = _with_pairs(seen, added[0], added[1])
         if self.sequences is None:
             return Past(seen, seen)
-        latest = None
-        if self.sees_gaps:
-            latest = self.sequences.latest(query.codes, added)
+        latest = self.sequences.latest(query.codes, added) if self.sees_gaps else None
         return Past(seen, self.sequences.rows(query.codes, added), latest)
 
     def similar_to_known(self, code, k, serving):

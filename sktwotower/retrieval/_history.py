@@ -56,8 +56,7 @@ def items_of_one_user(history, query):
 def _history_of_users(history, query, fitted):
     """Return which items fit knows, bool (m,), and what `read_history` returns."""
     schema, ordered = fitted.schema, fitted.sequences is not None
-    if ordered:
-        history = _array_as_table(history, schema)
+    history = _array_as_table(history, schema) if ordered else history
     order = "oldest first" if ordered else None
     owners, chosen = pairs_of(history, query, fitted, "history", order)
     times = _times_of_history(history, schema) if ordered else None

@@ -180,8 +180,7 @@ def read_users(fitted, X, name, context=None):
 
     ``X`` and ``name`` as in `read_query`; ``context``: of all users, see `recommend`.
     """
-    frame, values = _parsed(fitted.users, X, name, fitted.schema)
-    users = _query_of(fitted.users, frame, values, name)
+    frame, users = _parsed(fitted.users, X, name, fitted.schema)
     return replace(users, asked=fitted.asked(frame, len(users), context, name))
 
 
@@ -198,44 +197,35 @@ def read_query(entities, X, name, schema):
     column and possibly the feature columns. ``schema``: the `TableSchema` of fit; an
     array of its width is read as a table, by position, and may lack the time column.
     """
-    return _query_of(entities, *_parsed(entities, X, name, schema), name)
+    return _parsed(entities, X, name, schema)[1]
 
 
 def _parsed(entities, X, name, schema):
-    """Return X as a table with names, or None and X as an array of ids.
-
-    Both are None if X is None.
-    """
+    """Return X as a table with names, or None if it is none, and its ``Query``."""
     if X is None:
-        return None, None
+        codes = np.arange(len(entities.ids))
+        return None, Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
     if _frames.is_frame(X):
-        return _frames.with_names(_frames.as_frame(X, name)), None
+        frame = _frames.with_names(_frames.as_frame(X, name))
+        return frame, Query(*entities.describe(frame, name))
     values = as_ids(X)
     if values is None:
         got = f"Got {shorten(X)}. For one {entities.side} write [{shorten(X)}]."
         raise TypeError(f"{name} must be a list or array of ids, or a table. {got}")
-    if values.ndim == 1:
-        return None, values
     if values.ndim == 2 and values.shape[1] == 1:
-        return None, values[:, 0]
+        values = values[:, 0]
+    if values.ndim == 1:
+        codes = entities.codes(values, name)
+        rows = _sparse.take_rows(entities.rows, codes)
+        return None, Query(np.asarray(values), codes, rows)
     values = schema.with_empty_columns(values)
     if values.ndim != 2 or values.shape[1] != schema.n_columns:
         raise ValueError(
             f"{name} must be a one-dimensional array of ids, or a table with the "
             f"{schema.n_columns} columns of fit. Got shape {values.shape}."
         )
-    return _history.array_with_names(values, name, schema), None
-
-
-def _query_of(entities, frame, values, name):
-    """Return the ``Query`` of what was `_parsed`."""
-    if frame is not None:
-        return Query(*entities.describe(frame, name))
-    if values is None:
-        codes = np.arange(len(entities.ids))
-        return Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
-    codes = entities.codes(values, name)
-    return Query(np.asarray(values), codes, _sparse.take_rows(entities.rows, codes))
+    frame = _history.array_with_names(values, name, schema)
+    return frame, Query(*entities.describe(frame, name))
 
 
 def to_forget(entities, X, name, schema):

@@ -288,12 +288,7 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
             tables = _tables(fitted, request, k, serving, hidden, rules)
             return write_parquet(tables, path)
         request.check_size(k)
-        if request.past is None or rules.reorder:
-            found = lists_of(fitted, request, k, serving, hidden, rules)
-        else:
-            users, past, allowed = request.users, request.past, request.allowed
-            excluded = request.excluded(hidden)
-            found = fitted.search(users, past, k, serving, excluded, allowed)
+        found = lists_of(fitted, request, k, serving, hidden, rules)
         library = library_for(self, fitted, X, history, candidates, exclude)
         return ranked_table(fitted, library, request.users.ids, *found)
 
