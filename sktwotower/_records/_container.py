@@ -117,7 +117,11 @@ class ReadFile(contextlib.AbstractContextManager):
 
     def _open(self, is_mapped):
         self.size = os.fstat(self.file.fileno()).st_size
-        infos, comment = self._central_directory()
+        try:
+            with ZipFile(self.file) as archive:
+                infos, comment = archive.infolist(), archive.comment
+        except Exception as error:  # of zipfile, of many types
+            raise self.damaged(f"it is not a valid zip file ({error})") from None
         self.members = self._located(infos)
         end = self._read(self.size - CHECKSUM_LENGTH, CHECKSUM_LENGTH)
         if len(comment) != CHECKSUM_LENGTH or end != comment:
@@ -137,13 +141,6 @@ class ReadFile(contextlib.AbstractContextManager):
         return ValueError(
             f"{str(self.path)!r} is damaged, or was not written by sktwotower: {why}."
         )
-
-    def _central_directory(self):
-        try:
-            with ZipFile(self.file) as archive:
-                return archive.infolist(), archive.comment
-        except Exception as error:  # of zipfile, of many types
-            raise self.damaged(f"it is not a valid zip file ({error})") from None
 
     def _located(self, infos):
         """Return where each member begins, and its size, after checks of the layout."""

@@ -36,10 +36,9 @@ class Estimator(Kind):
     def write(self, value, writer, place):
         """Return what JSON holds for an estimator, if its parameters are valid."""
         _validate(value)
-        of = self.cls.__name__
         params = value.get_params(deep=False)
         for name, param in params.items():
-            where = f"parameter {name!r} of {of}"
+            where = f"parameter {name!r} of {self.cls.__name__}"
             params[name] = self.codecs[name].write(param, writer, where)
         output = vars(value).get("_sklearn_output_config")
         output = CONFIGURATION.write(output, writer, f"{place}.output")
@@ -92,8 +91,7 @@ class Estimator(Kind):
 
 def _check_numbers(value, place):
     """Raise unless decimals and fractions are finite, at any depth."""
-    if isinstance(value, dict):
-        value = [*value, *value.values()]
+    value = [*value, *value.values()] if isinstance(value, dict) else value
     if isinstance(value, list | tuple | set | frozenset):
         for each in value:
             _check_numbers(each, place)

@@ -170,10 +170,8 @@ def select_columns(frame, selection, parameter):
     names = list(frame.columns)
     if selection is None:
         return []
-    if callable(selection):
-        selection = selection(frame)
-    if isinstance(selection, str | Integral):
-        selection = [selection]
+    selection = selection(frame) if callable(selection) else selection
+    selection = [selection] if isinstance(selection, str | Integral) else selection
     if isinstance(selection, slice):
         return names[_positions(names, selection, parameter)]
     if not isinstance(selection, Iterable):

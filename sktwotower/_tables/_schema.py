@@ -130,9 +130,8 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
     names = getattr(checker, "feature_names_in_", None)
     if first:
         schema = TableSchema(frame.shape[1], names, library=library)
-    if names is None:
-        names = [f"x{i}" for i in range(frame.shape[1])]
-    return frame.set_axis(list(names), axis="columns").reset_index(drop=True), schema
+    names = [f"x{i}" for i in range(frame.shape[1])] if names is None else list(names)
+    return frame.set_axis(names, axis="columns").reset_index(drop=True), schema
 
 
 def read_events(owner, X, y, sample_weight, schema=None, may_be_empty=False):
