@@ -119,8 +119,7 @@ def _cells(column):
             values = values.astype(f"{values.dtype.kind}8[ms]")  # polars has no seconds
         return values, None, zone
     kind = {"float32": nw.Float32(), "float64": nw.Float64()}.get(str(column.dtype))
-    if len(column) == 0 and kind is None:
-        kind = nw.String()
+    kind = nw.String() if len(column) == 0 and kind is None else kind
     values = column.astype(object).where(column.notna(), None).tolist()
     odd = [value for value in values if not _is_of_all(value)]
     if odd:

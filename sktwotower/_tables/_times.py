@@ -128,8 +128,7 @@ def read_times(values, name, expected=None):
     refuse_gaps(name, int(is_missing(values, name).sum()), len(values))
     if len(values) == 0:  # of any type, as in an empty history
         return np.zeros(0, dtype=np.int64), False
-    if values.dtype == object:
-        values = values.infer_objects()
+    values = values.infer_objects() if values.dtype == object else values
     dates = _holds_dates(values)
     if not dates and getattr(values.dtype, "kind", "O") not in "iuf":
         raise TypeError(

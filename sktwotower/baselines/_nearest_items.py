@@ -321,8 +321,7 @@ class _Similarities(ItemScores):
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
-        if self.reads_lags:
-            past = _decayed(past, self.decay)
+        past = _decayed(past, self.decay) if self.reads_lags else past
         return (past @ self.weights).toarray()
 
     def similarities(self, one_hot):

@@ -81,8 +81,7 @@ def _codes(column, name):
 
 def _hashable(cell):
     """Return a key of a dict that is equal for equal cells of one type."""
-    if isinstance(cell, np.ndarray):
-        cell = cell.tolist()
+    cell = cell.tolist() if isinstance(cell, np.ndarray) else cell
     if isinstance(cell, list | tuple):
         return type(cell), *map(_hashable, cell)
     if isinstance(cell, dict):

@@ -57,8 +57,7 @@ class ColumnEncoder(runtime.CellEncoder):
         """Return a CSR float32 matrix (n_rows, n_names)."""
         width = len(self.names) - self.marks_missing
         block = self.block(cells) if len(cells) else sparse.csr_matrix((0, width))
-        if missing.any():
-            block = spread(block, ~missing)
+        block = spread(block, ~missing) if missing.any() else block
         block.data = block.data.astype(np.float32, copy=False)
         if not self.marks_missing:
             return block

@@ -76,8 +76,7 @@ def _rows_of(described, rows, contributions, of_ids):
     whatever is in their cells.
     """
     side, names = described.side, described.feature_names()
-    if names is None:
-        names = [f"{side}_{i}" for i in range(rows.shape[1])]
+    names = [f"{side}_{i}" for i in range(rows.shape[1])] if names is None else names
     features = np.asarray(names, dtype=object)[rows.indices]
     reasons = list(features)  # also those of the time, which have no cell
     if isinstance(described.transformer, TowerVectorizer):

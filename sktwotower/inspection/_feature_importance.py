@@ -293,8 +293,7 @@ def _transformed_without(entities, query, columns, features):
         )
     # in a table without names, fit names the id column itself
     columns = [entities.id_column if c == entities.label else c for c in columns]
-    if features is None:
-        features = pd.DataFrame(index=range(len(query)))
+    features = pd.DataFrame(index=range(len(query))) if features is None else features
     _check_table(entities, query, features)
     try:
         return _transformed(entities, query, features, columns)

@@ -185,8 +185,7 @@ def _from_index(index, query, n_items, k, hidden, allowed):
         found = np.unique(np.asarray(found, dtype=np.int64))
         # Some indexes pad short lists with -1, others with n_items.
         found = found[(found >= 0) & (found < n_items) & ~among(found, hidden)]
-        if allowed is not None:
-            found = found[among(found, allowed)]
+        found = found if allowed is None else found[among(found, allowed)]
         if len(found) >= min(k, n_left):
             return found
     return None

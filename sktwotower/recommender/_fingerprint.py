@@ -113,8 +113,7 @@ def _update(digest, value):
 
 def _described(value):
     """Return the text of a parameter: the same in each process."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_described, value))}]"
     if isinstance(value, dict):

@@ -148,8 +148,7 @@ class LevelCell(KeyCell):
 
     def entries(self, cell):
         """Return the column of a level, and 1."""
-        if isinstance(cell, Decimal):
-            cell = float(cell)
+        cell = float(cell) if isinstance(cell, Decimal) else cell
         if isinstance(cell, np.datetime64 | datetime.datetime):
             cell = date_of(cell).astype("datetime64[us]").tolist()
         column = self.column_of(cell)
@@ -212,8 +211,7 @@ def words_of(text):
 
 def to_number(cell):
     """Return a number as a float, a time span in seconds."""
-    if isinstance(cell, datetime.timedelta):
-        cell = np.timedelta64(cell)
+    cell = np.timedelta64(cell) if isinstance(cell, datetime.timedelta) else cell
     if isinstance(cell, np.timedelta64):
         return float(cell / np.timedelta64(1, "s"))
     if isinstance(cell, str | datetime.date | np.datetime64):

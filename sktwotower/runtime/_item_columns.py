@@ -49,8 +49,7 @@ class ItemColumn:
 
     def __init__(self, values, name):
         self.name, self.n_items, kind = name, len(values), values.dtype.kind
-        if kind in "mM":
-            values = values.astype(f"{kind}8[us]")
+        values = values.astype(f"{kind}8[us]") if kind in "mM" else values
         rows, codes, self.places = [], [], {}
         try:
             for row, cell in enumerate(values.tolist()):

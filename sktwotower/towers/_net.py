@@ -160,8 +160,7 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
     of training, see `Saver`; None: nothing is kept. The optimizer starts with the
     ``moments`` of the part, which are replaced by those at the end.
     """
-    if not is_first():
-        recipe = recipe._replace(verbose=0)
+    recipe = recipe if is_first() else recipe._replace(verbose=0)
     net = TwoTowerNet(**_net_params(recipe, part, data, seed))
     ours = own_callbacks(recipe, data, net, schedule)
     saver = None if saved is None else Saver(saved)

@@ -89,8 +89,7 @@ def read(owner, retriever, X, y, sample_weight):
     """
     found = read_in_memory(owner, retriever, X, y, sample_weight)
     frame, columns, (rewards, weights, times), schema = found
-    if times is None:
-        times = np.arange(len(frame))
+    times = np.arange(len(frame)) if times is None else times
     users = pd.factorize(check_ids(frame[columns.user], "the users of X"))[0]
     frame = frame.reset_index(drop=True)
     outcomes = rewards, weights, times, schema.dates

@@ -141,7 +141,6 @@ def is_date(values):
 def _as_numbers(values):
     """Return numbers as float32, and dates as years since 1970."""
     if is_date(values):
-        if values.dt.tz is not None:
-            values = values.dt.tz_convert(None)
+        values = values if values.dt.tz is None else values.dt.tz_convert(None)
         values = (values - pd.Timestamp(0)) / pd.Timedelta(days=365.25)
     return values.astype("Float64").to_numpy(np.float32, na_value=np.nan)

@@ -75,8 +75,7 @@ class Tower(StoredModule, nn.Module):
         hidden = self.sparse(rows) + self.bias
         if owners is not None:
             hidden = functional.embedding(owners, hidden)
-        if pooled is not None:
-            hidden = hidden + pooled
+        hidden = hidden if pooled is None else hidden + pooled
         dtype = hidden.dtype if self.training else torch.float64
         hidden = hidden.to(dtype)
         for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):
