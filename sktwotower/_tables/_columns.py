@@ -281,10 +281,8 @@ def codes(X, key, default, parameter):
 
 def count(size, n_rows):
     """Return a number of rows, given as a number or as a share of ``n_rows``."""
-    if isinstance(size, Integral):
-        return int(size)
     # 1e-9: .1 * 30 is a little more than 3 in binary
-    return ceil(size * n_rows - 1e-9)
+    return int(size) if isinstance(size, Integral) else ceil(size * n_rows - 1e-9)
 
 
 def latest_rows(features, codes, n_entities, name=None):

@@ -189,9 +189,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
             self._refuse_unkept()
         users, items = (_grown_side(s, frame) for s in (before.users, before.items))
         earlier = users[2][earlier[0]], items[2][earlier[1]], earlier[2]
-        counted = before.model.counts
-        if counted is not None:
-            counted = counted.renumbered(items[2])
+        counted = before.model.counts and before.model.counts.renumbered(items[2])
         known, sides = (earlier, counted), (users[:2], items[:2])
         self._fitted = self._fit_events(before.schema, sides, outcomes, *known)
         return self

@@ -215,9 +215,7 @@ def _bin(edges, place):
 def _unscaled(score, scale, write, ends):
     """Return the number, or date, of a clipped robust score."""
     text = write(score * scale[1] + scale[0])
-    if abs(score) < CLIP:
-        return text
-    return f"{text} {ends[int(score > 0)]}"
+    return text if abs(score) < CLIP else f"{text} {ends[int(score > 0)]}"
 
 
 def _short(number):

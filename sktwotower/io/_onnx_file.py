@@ -134,11 +134,10 @@ def export_onnx(model, path, *, side="item") -> None:
     if side == "item":
         vectors = arrays.of_item(rows)
     else:
-        seen, past, context = fitted.model.past, None, None
+        seen, past = fitted.model.past, None
         if seen is not None:
             past = OnnxPast(rows, fitted.items.rows[:-1], has_lags=seen == "recent")
-        if fitted.model.sees_context:
-            context = OnnxRows(graph, "context_")
+        context = OnnxRows(graph, "context_") if fitted.model.sees_context else None
         vectors = arrays.of_user(rows, past, context)
     about = {"sktwotower": __version__, "side": side}
     n_columns = fitted.catalog.vectors.shape[1]

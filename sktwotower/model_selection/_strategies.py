@@ -44,15 +44,6 @@ def chosen_strategies(strategies, estimator):
     return list(dict.fromkeys(known))
 
 
-def in_order_of_work(strategies):
-    """Return partial_fit after others: it changes the model that they need.
-
-    Popularity is last, and is asked for the requests of that model.
-    """
-    late = {"partial_fit": 1, "popularity": 2}
-    return sorted(strategies, key=lambda strategy: late.get(strategy, 0))
-
-
 def parameters_of(estimator, method):
     """Return the names of the parameters of a method, none if there is no such one."""
     if not hasattr(estimator, method):

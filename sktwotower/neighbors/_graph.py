@@ -19,7 +19,8 @@ from sktwotower._tables._pickled import VersionedMixin
 
 from ._exact import checked_vectors
 from ._graph_search import EPSILON, LEAF_BUDGET, GraphSearchMixin
-from ._threads import numba_threads, torch_threads_kept
+from ._stored_graph import settings_of
+from ._threads import torch_threads_kept
 
 # Larger than pynndescent's default: a search misses fewer items.
 LEAF_SIZE = 60
@@ -178,16 +179,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     def _build_graph(self):
         from ._locked_graph import LockedGraph  # importing it takes seconds
 
-        graph = LockedGraph(
-            self.vectors_,
-            metric="euclidean",
-            n_neighbors=self.n_graph_neighbors,
-            search_tree_leaf_budget=self.search_tree_leaf_budget_,
-            search_tree_leaf_size=LEAF_SIZE,
-            parallel_batch_queries=self.parallel_batch_queries,
-            random_state=self.random_state,
-            n_jobs=numba_threads(self.n_jobs),
-        )
+        graph = LockedGraph(self.vectors_, **settings_of(self, LEAF_SIZE))
         graph.prepare()
         graph.query(self.vectors_[:1], k=1)  # compiles the rest
         return graph

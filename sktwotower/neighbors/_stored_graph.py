@@ -91,7 +91,6 @@ class StoredGraph(NamedTuple):
 # graphs of `NNDescentNeighbors`.
 NO_ATTRIBUTES = "data", "init_graph", "init_dist", "tree_init"
 CONSTANTS = {
-    "metric": "euclidean",
     "tree_init": True,
     "_input_dtype": np.float32,
     "_dist_args": (),
@@ -163,19 +162,24 @@ def _graph(stored, index, vectors):
     state["prune_degree_multiplier"] = state.pop("pruning_degree_multiplier")
     state |= {name: getattr(stored, name) for name in COUNTS}
     state |= CONSTANTS | _arrays(stored, vectors)
-    state |= {
-        "n_neighbors": index.n_graph_neighbors,
-        "search_tree_leaf_budget": index.search_tree_leaf_budget_,
-        "search_tree_leaf_size": stored.leaf_size,
-        "parallel_batch_queries": index.parallel_batch_queries,
-        "random_state": index.random_state,
-        "n_jobs": numba_threads(index.n_jobs),
-        "dim": index.vectors_.shape[1],
-        "_min_distance": np.float32(stored.min_distance),
-    }
+    state |= settings_of(index, stored.leaf_size) | {"dim": index.vectors_.shape[1]}
+    state["_min_distance"] = np.float32(stored.min_distance)
     graph = LockedGraph.__new__(LockedGraph)  # its constructor would build it
     graph.__setstate__(state)
     return graph
+
+
+def settings_of(index, leaf_size):
+    """Return the arguments of pynndescent for the graph of an index."""
+    return {
+        "metric": "euclidean",
+        "n_neighbors": index.n_graph_neighbors,
+        "search_tree_leaf_budget": index.search_tree_leaf_budget_,
+        "search_tree_leaf_size": leaf_size,
+        "parallel_batch_queries": index.parallel_batch_queries,
+        "random_state": index.random_state,
+        "n_jobs": numba_threads(index.n_jobs),
+    }
 
 
 def _arrays(stored, vectors):

@@ -165,8 +165,6 @@ class CatalogMixin:
 class IndexRecipe(recipe_of("index")):
     """Parameters of the estimator that configure the search for nearest items."""
 
-    __slots__ = ()
-
 
 def served(fitted, n_items, index, before=None, changed=None):
     """Return ``FittedTowers`` with what requests need: item vectors, index, fold-in.

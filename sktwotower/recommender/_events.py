@@ -25,8 +25,6 @@ from ._contexts import EventContexts, read_contexts
 class TableRecipe(recipe_of("tables")):
     """Parameters of `TwoTowerRecommender` on how tables are read, by the same names."""
 
-    __slots__ = ()
-
 
 class Events(NamedTuple):
     """Users, items, and CSR matrices (n_users, n_items) of the outcomes of events.

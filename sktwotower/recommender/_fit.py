@@ -212,15 +212,6 @@ def _train_one(recipe, events, rng):
     return _train([plan], None, rng, Checkpoint())
 
 
-def _learns_once(training, olds):
-    """Return whether a part learns what users choose only once, from the beginning.
-
-    Past items are then no negatives, and tables of items are tied. Where items are
-    chosen again, or training goes on with the weights of ``olds``, neither holds.
-    """
-    return olds is None and isinstance(training, SequenceSet) and training.chosen_once()
-
-
 def _train(plans, before, rng, saved):
     """Return the trained net of a model of planned parts, whose module is a ``Model``.
 
@@ -239,7 +230,9 @@ def _train(plans, before, rng, saved):
             divided = _divided(plan.events) if ready else None  # all rows: not trained
             plan = plan._replace(recipe=recipe, divisions=divided)
             spectrum = SharedSpectrum(data.training.positives, n_components, seed)
-            data.training.hides_past = _learns_once(data.training, olds)
+            if olds is None and isinstance(data.training, SequenceSet):
+                # then past items are no negatives, and tables of items are tied
+                data.training.hides_past = data.training.chosen_once()
         # no two processes draw the same
         with seeded(seed + ready * rank(), plan.recipe.device):
             part = plan.kind.start(plan, data.training, spectrum)

@@ -72,12 +72,6 @@ def has_large_catalog(recipe, events):
     return recipe.history != "recent" and events.positives.shape[1] > LARGE_CATALOG
 
 
-def _has_large_baskets(events):
-    """Return whether events in order come in baskets of five or more on average."""
-    baskets = summed(events.ordered.n_baskets())
-    return summed(events.ordered.n_events) >= LARGE_BASKET * baskets
-
-
 def values_of_kind(recipe, events=None):
     """Return the recipe with the values of "auto" that depend on ``history``."""
     return with_values(recipe, AUTO[_kind(recipe, events)])
@@ -93,7 +87,9 @@ def _kind(recipe, events):
         return kind + (", features" if _has_features(events) else "")
     if has_hidden_layer(recipe, events):
         return "recent, hidden layer"
-    return "recent, large baskets" if _has_large_baskets(events) else kind
+    baskets = summed(events.ordered.n_baskets())
+    has_large = summed(events.ordered.n_events) >= LARGE_BASKET * baskets
+    return "recent, large baskets" if has_large else kind
 
 
 def _has_features(events):

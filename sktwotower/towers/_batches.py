@@ -284,12 +284,11 @@ class UserBatches:
         columns = positives.indices.astype(np.int64)
         if candidates is not None:  # all positives are among them
             columns = places_in(candidates, columns, positives.shape[1])
-        positive_log_q = shown = None
+        positive_log_q = None
         if self.correction == "all" and candidates is not None:
             log_probs = self.sampler.log_prob(n_users)
             positive_log_q = as_float32(log_probs[candidates[columns]])
-        if impressions is not None:
-            shown = as_pairs(impressions, candidates)
+        shown = None if impressions is None else as_pairs(impressions, candidates)
         return Targets(
             offsets=torch.as_tensor(positives.indptr, dtype=torch.int64),
             columns=torch.from_numpy(columns),

@@ -129,14 +129,9 @@ NET_ARGUMENTS = {
 }
 # The parameters that say the same as an argument of the net, or of its batches.
 OF_NET = {"callbacks": "callbacks", "device": "device", "optimizer__lr": "lr"}
-OF_BATCHES = {
-    "batch_size": "batch_size",
-    "candidate_sampling": "candidate_sampling",
-    "device": "device",
-    "history_dropout": "dropout",
-    "id_dropout": "id_dropout",
-    "seed": "random_state",
-}
+OF_BATCHES = {"history_dropout": "dropout", "seed": "random_state"}
+SAME_NAMES = "batch_size", "candidate_sampling", "device", "id_dropout"
+OF_BATCHES |= {name: name for name in SAME_NAMES}
 
 
 def check_net_arguments(net_params):
@@ -158,8 +153,6 @@ def recipe_of(recipe):
     names = [each.name for each in known if recipe in each.metadata.get("recipes", ())]
 
     class Base(namedtuple("Base", names)):
-        __slots__ = ()
-
         @classmethod
         def of(cls, estimator):
             """Return the recipe of an estimator."""
@@ -184,8 +177,6 @@ def plain(value):
 
 class Recipe(recipe_of("training")):
     """Parameters of `TwoTowerRecommender` that training uses, by the same names."""
-
-    __slots__ = ()
 
     @property
     def takes_impressions(self):

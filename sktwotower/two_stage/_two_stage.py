@@ -4,6 +4,7 @@ Input: events (n_events, n_columns) in fit; users or pairs later.
 Output: a fitted estimator with its state in ``_fitted``; rankings, tables and figures.
 """
 
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -21,6 +22,9 @@ from ._fit_stages import StageRecipe, learn, learn_more
 from ._fitted_stages import FittedStages
 from ._ranker_features import RankerFeaturesMixin
 from ._stage_parameters import TwoStageParameters
+
+# A table that fit may not have made.
+table_or_none = partial(fitted_attribute, may_be_none=True, is_table=True)
 
 
 def _has_lists(estimator):
@@ -42,20 +46,16 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
     retriever_ = fitted_attribute("copied_retriever")
     ranker_ = fitted_attribute("ranker.estimator", may_be_none=True)
     blend_ = fitted_attribute("weight")
-    blend_gains_ = fitted_attribute("training.gains", may_be_none=True, is_table=True)
-    blend_gains_later_ = fitted_attribute(
-        "training.later_gains", may_be_none=True, is_table=True
-    )
+    blend_gains_ = table_or_none("training.gains")
+    blend_gains_later_ = table_or_none("training.later_gains")
     cut_ = fitted_attribute("training.cut")
     candidate_recall_ = fitted_attribute("training.recall")
     n_positive_candidates_ = fitted_attribute("training.n_positive")
     training_table_ = fitted_attribute("training.table", is_table=True)
     list_order_ = fitted_attribute("lists.order.name")
     list_ranker_ = fitted_attribute("lists.ranker.estimator")
-    list_gains_ = fitted_attribute("lists.gains", may_be_none=True, is_table=True)
-    list_gains_later_ = fitted_attribute(
-        "lists.later_gains", may_be_none=True, is_table=True
-    )
+    list_gains_ = table_or_none("lists.gains")
+    list_gains_later_ = table_or_none("lists.later_gains")
     classes_ = fitted_attribute("lists.classes")
 
     def fit(self, X, y=None, sample_weight=None) -> Self:

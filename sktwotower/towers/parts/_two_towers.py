@@ -182,9 +182,8 @@ class TwoTowers(Part):
 
     def embed_users(self, users):
         """Map ``Users`` to vectors (n, d)."""
-        pooled, history = None, self.history
-        if history is not None:
-            pooled = history.pool(*history.seen(users))
+        history = self.history
+        pooled = None if history is None else history.pool(*history.seen(users))
         return self._finish(self.user_tower(users.rows, pooled))
 
     def arrays(self):
