@@ -298,9 +298,8 @@ def interactions_from_matrix(
 
 def _is_sparse(frame):
     """Return whether all columns store only the cells that are not zero."""
-    return len(frame.columns) > 0 and all(
-        isinstance(t, pd.SparseDtype) and t.fill_value == 0 for t in frame.dtypes
-    )
+    fits = [isinstance(t, pd.SparseDtype) and t.fill_value == 0 for t in frame.dtypes]
+    return len(fits) > 0 and all(fits)
 
 
 def _entries(matrix):

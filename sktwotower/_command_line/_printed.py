@@ -30,9 +30,8 @@ def show_quality(model, report) -> None:
     report = report.loc["all"]
     sizes = f"{report['users'].iloc[0]:,.0f} users"
     if "requests" in report:
-        sizes += (
-            f" in {report['requests'].iloc[0]:,.0f} requests, each with its context"
-        )
+        n_requests = report["requests"].iloc[0]
+        sizes += f" in {n_requests:,.0f} requests, each with its context"
     print(f"\nThe models are judged by the held-out events of {sizes}.")
     print(f"They rank {len(model.item_ids_):,} items, except what a user has chosen.\n")
     table = report[COLUMNS].rename_axis(None).to_string(float_format="{:.4f}".format)

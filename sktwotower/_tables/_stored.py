@@ -18,9 +18,8 @@ from sktwotower._records._registry import Codec, add_codec
 from ._frames import as_frame, is_frame
 
 # Extension types whose cells are numbers or booleans with gaps.
-MASKED = frozenset(
-    f"{name}{bits}" for name in ("Int", "UInt") for bits in (8, 16, 32, 64)
-) | {"Float32", "Float64", "boolean"}
+INTEGERS = [f"{name}{bits}" for name in ("Int", "UInt") for bits in (8, 16, 32, 64)]
+MASKED = frozenset([*INTEGERS, "Float32", "Float64", "boolean"])
 
 
 def index(dims="n"):

@@ -278,9 +278,8 @@ def _scores(scorer, model, X, y):
 
 
 def _line(row, n_slices):
-    figures = ", ".join(
-        f"{name[5:]} {value:.4f}" for name, value in row.items() if name[:5] == "test_"
-    )
+    scores = {n[5:]: value for n, value in row.items() if n.startswith("test_")}
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     times = f"(fit {row['fit_time']:.2f} s, score {row['score_time']:.2f} s)"
     first = f"slice {row['slice'] + 1} of {n_slices}, {row['strategy']}"
     return f"{first}: {figures} {times}"

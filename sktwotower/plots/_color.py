@@ -61,10 +61,8 @@ def readable(color):
 
 def group_names(color, n_groups):
     """Return the name of each item's group (n_items,), OTHER for those without one."""
-    lists = color.astype(object).map(
-        lambda value: sorted(value, key=str) if isinstance(value, SETS) else value
-    )
-    entries = lists.reset_index(drop=True).explode().dropna()
+    lists = [sorted(c, key=str) if isinstance(c, SETS) else c for c in color]
+    entries = pd.Series(lists, dtype=object).explode().dropna()
     names = entries.map(lambda name: shorten(str(name), MAX_NAME, placeholder="..."))
     shown = names[names.isin(names.value_counts().index[:n_groups])]
     first = shown.groupby(level=0).first()

@@ -79,9 +79,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     start = None if before is None else before.model
     saved = saved_state(checkpoint, recipe, events, start)
     rng = saved.random_state(recipe.random_state)
-    recipe, events = _with_choices(
-        recipe, events, table, schema.dates, rng, saved.choice
-    )
+    recipe, events = _with_choices(recipe, events, table, schema.dates, rng, saved)
     half_life = as_duration(recipe.half_life, schema.dates)
     known = {"half_life": half_life, "cold_item_weight": recipe.cold_item_weight}
     if contexts is not None:
@@ -102,13 +100,13 @@ def _log_events(events, n_events):
     logger.info(text, n_events, len(events.users), len(events.items), *pairs)
 
 
-def _with_choices(recipe, events, table, dates, rng, choice):
+def _with_choices(recipe, events, table, dates, rng, saved):
     """Return the recipe, and the events with weights, that short fits have chosen.
 
-    Half-lives are in units of the times, or None. ``dates`` and ``choice``: as of
-    `with_ages`.
+    Half-lives are in units of the times, or None. ``dates``: as of `with_ages`;
+    ``saved``: a ``Checkpoint``.
     """
-    half_lives = [None, None]
+    half_lives, choice = [None, None], saved.choice
     if events.ordered is None:
         warn_of_no_ages(recipe)
     else:

@@ -297,10 +297,8 @@ def vectors_of_pairs(seen):
     """
     counts = np.asarray(seen.sum(axis=0)).ravel()
     columns = seen @ sparse.diags(1 / np.sqrt(np.maximum(counts, 1)))
-    n_entries = min(N_ENTRIES, *columns.shape)
-    _, values, right = randomized_svd(
-        columns.astype(np.float64), n_entries, n_iter=2, random_state=0
-    )
+    n_entries, columns = min(N_ENTRIES, *columns.shape), columns.astype(np.float64)
+    _, values, right = randomized_svd(columns, n_entries, n_iter=2, random_state=0)
     return unit_rows(right.T * values)
 
 

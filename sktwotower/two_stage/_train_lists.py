@@ -210,9 +210,8 @@ def _counted(describer, columns, row_columns, parts):
         frozen = counts.features(showings)
         as_of, counts = counts.count(showings)
         found.append((as_of, frozen))
-    return counts, [
-        pd.concat(table, ignore_index=True) for table in zip(*found[1:], strict=True)
-    ]
+    tables = zip(*found[1:], strict=True)
+    return counts, [pd.concat(table, ignore_index=True) for table in tables]
 
 
 def _late_rows(columns, cut, later):

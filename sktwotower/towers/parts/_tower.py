@@ -82,9 +82,8 @@ class Tower(StoredModule, nn.Module):
             active = functional.dropout(hidden.relu(), self.dropout, self.training)
             if isinstance(shortcut, nn.Linear):
                 hidden = functional.linear(hidden, shortcut.weight.to(dtype))
-            hidden = hidden + functional.linear(
-                active, layer.weight.to(dtype), layer.bias.to(dtype)
-            )
+            weight, bias = layer.weight.to(dtype), layer.bias.to(dtype)
+            hidden = hidden + functional.linear(active, weight, bias)
         return hidden
 
     @classmethod
