@@ -28,6 +28,8 @@ POSITIVE = Interval(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")
+UP_TO_1 = Interval(Real, 0, 1, closed="right")
+BETWEEN_0_AND_1 = Interval(Real, 0, 1, closed="neither")
 N_JOBS = COUNT, Interval(Integral, None, -1, closed="right"), None
 
 

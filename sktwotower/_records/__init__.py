@@ -21,4 +21,4 @@ from ._checks import (
     share,
     vectors,
 )
-from ._registry import frozen, record
+from ._registry import Codec, Kind, add_codec, add_kind, frozen, record

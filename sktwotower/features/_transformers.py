@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import sklearn
 from scipy import sparse
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
@@ -129,7 +128,7 @@ class Described:
         see, not to the sparse rows here.
         """
         try:
-            with config_context(transform_output="default"):
+            with sklearn.config_context(transform_output="default"):
                 yield
         except Exception as error:
             dtypes = dict(zip(self.columns, self.dtypes, strict=True))

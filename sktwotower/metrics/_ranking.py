@@ -190,9 +190,8 @@ class HeldOutRanking:
             vectors = check_vectors(self.item_vectors, "item_vectors", range(n_items))
             fields["item_vectors"] = vectors
         _check_users(self.users, self.requests)
-        for name, value in fields.items():
-            # a frozen dataclass does not allow assignments
-            object.__setattr__(self, name, value)
+        # a frozen dataclass does not allow assignments
+        vars(self).update(fields)
 
 
 def keys_of(ranking):

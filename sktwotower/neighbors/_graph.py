@@ -7,7 +7,7 @@ Output: an estimator that can be searched, tuned to a recall and updated.
 import copy
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Self
 
 import numpy as np
@@ -30,7 +30,6 @@ MAX_CHANGED_SHARE = 1 / 8
 MIN_GRAPH_RATIO = 10
 # What parameters may be.
 SEED = compat.Interval(Integral, 0, None, closed="left")
-UP_TO_1 = compat.Interval(Real, 0, 1, closed="right")
 
 
 @record
@@ -120,7 +119,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     _parameter_constraints = compat.ParameterConstraints()
     n_neighbors: int = compat.parameter(10, compat.COUNT)
     _: KW_ONLY
-    target_recall: float = compat.parameter(0.95, UP_TO_1)
+    target_recall: float = compat.parameter(0.95, compat.UP_TO_1)
     epsilon: float | None = compat.parameter(None, compat.NOT_NEGATIVE, None)
     search_tree_leaf_budget: int | None = compat.parameter(None, compat.COUNT, None)
     n_graph_neighbors: int = compat.parameter(30, compat.COUNT)

@@ -4,8 +4,7 @@ Input: a parameter, or what JSON holds in its place.
 Output: the other one.
 """
 
-from sktwotower._records import cannot_write, one_of
-from sktwotower._records._registry import Codec
+from sktwotower._records import Codec, cannot_write, one_of
 
 
 def _write_none(value, writer, place):

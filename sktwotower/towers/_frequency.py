@@ -5,7 +5,6 @@ Output: the probability (n_items,) of each item.
 """
 
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -23,16 +22,13 @@ from sktwotower._tables._stored import index
 
 from ._gaps import Gaps
 
-# What parameters may be.
-UP_TO_1 = compat.Interval(Real, 0, 1, closed="right")
-
 
 @dataclass(eq=False, repr=False)
 class FrequencyParameters(VersionedMixin, BaseEstimator):
     """Parameters of `StreamingFrequency`, which its documentation describes."""
 
     _parameter_constraints = compat.ParameterConstraints()
-    rate: float = parameter(0.01, UP_TO_1)
+    rate: float = parameter(0.01, compat.UP_TO_1)
     _: KW_ONLY
     unit: str = parameter("batch", compat.StrOptions({"batch", "event"}))
     n_buckets: int | None = parameter(None, COUNT, None)

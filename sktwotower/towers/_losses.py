@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from sktwotower._tables._sparse import slices
@@ -78,7 +77,7 @@ class Targets(Movable):
 
 
 @dataclass(eq=False, repr=False)
-class SampledSoftmaxLoss(nn.Module):
+class SampledSoftmaxLoss(torch.nn.Module):
     r"""Softmax cross-entropy over sampled candidates, corrected for the sampling.
 
     Parameters

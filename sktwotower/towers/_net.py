@@ -248,23 +248,19 @@ def _net_params(recipe, part, data, seed):
         "criterion__temperature": recipe.temperature,
         "criterion__impression_weight": recipe.impression_weight,
         "optimizer": optimizer,
-        "lr": recipe.lr,
-        "max_epochs": recipe.max_epochs,
-        "batch_size": recipe.batch_size,
-        "iterator_train": batches,
         "iterator_train__shuffle": True,
-        "iterator_train__candidate_sampling": recipe.candidate_sampling,
         "iterator_train__history_dropout": recipe.dropout,
         "iterator_train__id_dropout": recipe.id_dropout,
         "iterator_train__seed": seed,
-        "iterator_train__device": recipe.device,
-        "iterator_valid": batches,
-        "iterator_valid__candidate_sampling": recipe.candidate_sampling,
-        "iterator_valid__device": recipe.device,
         "train_split": split,
-        "device": recipe.device,
         "verbose": max(0, recipe.verbose - 1),
     }
+    for name in ("lr", "max_epochs", "batch_size", "device"):
+        params[name] = getattr(recipe, name)
+    for name in ("iterator_train", "iterator_valid"):
+        params[name] = batches
+        params[f"{name}__candidate_sampling"] = recipe.candidate_sampling
+        params[f"{name}__device"] = recipe.device
     given = recipe.net_params or {}
     accepted = inspect.signature(optimizer).parameters
     if "weight_decay" in accepted:

@@ -9,9 +9,8 @@ from contextlib import suppress
 
 import torch
 
-from sktwotower._records import instance, list_of, require
+from sktwotower._records import Codec, instance, list_of, require
 from sktwotower._records._checks import boolean, cannot_write, refusing, text, values_of
-from sktwotower._records._registry import Codec
 
 from ._batches import UserBatches
 from ._losses import SampledSoftmaxLoss

@@ -7,9 +7,8 @@ Output: the other one of both.
 import numpy as np
 import torch
 
-from sktwotower._records import cannot_write, one_of, refuse
+from sktwotower._records import Codec, add_codec, cannot_write, one_of, refuse
 from sktwotower._records._checks import values_of
-from sktwotower._records._registry import Codec, add_codec
 from sktwotower._records._values import Writer
 
 # Dtypes of torch that numpy does not have, and those that hold the same bits.

@@ -5,7 +5,7 @@ Output: an estimator that keeps it untouched, and shows it as a diagram.
 """
 
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -18,7 +18,6 @@ from ._ranker import default_ranker
 
 # What parameters may be.
 SEVERAL = compat.Interval(Integral, 2, None, closed="left")
-SHARE = compat.Interval(Real, 0, 1, closed="neither")
 
 
 @dataclass(eq=False, repr=False)
@@ -311,7 +310,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     n_candidates: int = compat.parameter(100, SEVERAL)
     time: str | int | None = None
     cut: str = compat.parameter("auto", compat.StrOptions({"auto", "time", "user"}))
-    later_size: float = compat.parameter(0.2, SHARE)
+    later_size: float = compat.parameter(0.2, compat.BETWEEN_0_AND_1)
     context: Any = None
     features: Any = None
     lists: str | int | None = None

@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 import torch
-from torch import nn
 
 from sktwotower._records import record
 from sktwotower.runtime._tower_arrays import ContextArrays
@@ -24,7 +23,7 @@ STEPS = 200
 
 
 @record
-class ContextLayer(StoredModule, nn.Module):
+class ContextLayer(StoredModule, torch.nn.Module):
     r"""Multiply the vector of a user by a context, and add the context.
 
     Parameters
@@ -65,7 +64,7 @@ class ContextLayer(StoredModule, nn.Module):
         self.multiply = SparseLinear(n_features, width, sparse_grad)
         self.add = SparseLinear(n_features, width, sparse_grad)
         for layer in (self.multiply, self.add):
-            nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.weight)
         self.normalize, self.sparse_grad = normalize, sparse_grad
         self.scale, self.shares = 1.0, np.ones(n_features, np.float32)
 

@@ -7,7 +7,6 @@ Output: a part of a model, next to towers that are trained.
 import numpy as np
 import torch
 from scipy import sparse
-from torch import nn
 
 from sktwotower._records import instance, record, require
 from sktwotower._tables._sparse import column_counts
@@ -37,7 +36,7 @@ WEIGHT, POWER = 0.06, 1.5
 
 
 @record
-class PastOnly(nn.Module):
+class PastOnly(torch.nn.Module):
     """A user tower that sees nothing of a user except the past.
 
     Parameters
@@ -51,7 +50,7 @@ class PastOnly(nn.Module):
 
     def __init__(self, bias):
         super().__init__()
-        self.bias = nn.Parameter(bias)
+        self.bias = torch.nn.Parameter(bias)
         self.widths = [len(bias)]
 
     def _stored_parts(self):

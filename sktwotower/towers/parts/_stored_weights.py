@@ -7,10 +7,8 @@ Output: the other one of both.
 from dataclasses import fields
 
 import torch
-from torch import nn
 
-from sktwotower._records import cannot_write, one_of
-from sktwotower._records._registry import Codec, add_codec
+from sktwotower._records import Codec, add_codec, cannot_write, one_of
 from sktwotower.towers._net import seeded
 
 # Dtypes of torch that files hold, by their names.
@@ -61,7 +59,7 @@ class StoredModule:
             module = cls._without_features(width, **parts)
             for name, table in arrays.items():
                 layer = module.get_submodule(name.rpartition(".")[0])
-                layer.weight = nn.Parameter(torch.from_numpy(table))
+                layer.weight = torch.nn.Parameter(torch.from_numpy(table))
             others = {name: torch.from_numpy(each) for name, each in others.items()}
             module.load_state_dict(others, strict=False, assign=True)
         return module.eval()
