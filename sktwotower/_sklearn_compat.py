@@ -52,6 +52,11 @@ class ParameterConstraints:
         return {name: each["values"] for name, each in stated.items() if each}
 
 
+def checks_arguments(**values):
+    """Return a decorator of a function: what the values of its arguments may be."""
+    return validate_params(values, prefer_skip_nested_validation=True)
+
+
 def boosted_trees_of(classifier):
     """Return the nodes of each tree, structured arrays, and the score without trees.
 

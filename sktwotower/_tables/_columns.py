@@ -252,8 +252,7 @@ def column_at(X, at):
 def refuse_missing(column, parameter):
     """Raise ``ValueError`` if the column has missing values."""
     gaps = column.is_null()
-    if column.dtype.is_float():
-        gaps = gaps | column.is_nan()
+    gaps = gaps | column.is_nan() if column.dtype.is_float() else gaps
     name = f"The {parameter} column {column.name!r} of X"
     refuse_gaps(name, int(gaps.sum()), len(column))
 

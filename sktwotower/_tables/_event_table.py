@@ -71,8 +71,7 @@ class EventTable(NamedTuple):
         order = np.arange(len(users))
         if times is not None:
             keys = items, chosen, times
-            if contexts is not None:
-                keys = contexts, weights, *keys
+            keys = keys if contexts is None else (contexts, weights, *keys)
             order = np.lexsort([key for key in keys if key is not None])
         # a stable sort by user, in linear time
         entries = order, users[order], np.arange(len(users) + 1)

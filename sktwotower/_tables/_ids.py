@@ -27,8 +27,7 @@ def check_ids(values, name):
     plain = type(values) is np.ndarray and values.dtype.kind in "iu"
     if plain and values.dtype.isnative:
         return pd.Index(values)  # the checks below would take longer than a search
-    if isinstance(values, pd.MultiIndex):
-        values = values.to_flat_index()
+    values = values.to_flat_index() if isinstance(values, pd.MultiIndex) else values
     if isinstance(values, np.ndarray) and values.dtype.names:
         raise TypeError(f"{name} must be ids, not records of {values.dtype.names}.")
     try:

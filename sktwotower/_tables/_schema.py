@@ -128,8 +128,7 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
         n_rows, n_columns = 0 if may_be_empty else 1, 2 if first else 1
         frame = checked_frame(checker, X, first, n_rows, n_columns)
     names = getattr(checker, "feature_names_in_", None)
-    if first:
-        schema = TableSchema(frame.shape[1], names, library=library)
+    schema = TableSchema(frame.shape[1], names, library=library) if first else schema
     names = [f"x{i}" for i in range(frame.shape[1])] if names is None else list(names)
     return frame.set_axis(names, axis="columns").reset_index(drop=True), schema
 

@@ -231,8 +231,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         chosen, in_order, replays = rewards > 0, None, self._replays_times
         when = times if replays else np.zeros(len(chosen))
         past = [each[chosen] for each in (user_codes, item_codes, when)]
-        if earlier is not None:
-            past = [*map(np.append, earlier, past)]
+        past = past if earlier is None else [*map(np.append, earlier, past)]
         *pairs, when = past
         # the last, empty row is for unknown users
         seen = ones_at(*pairs, (len(users) + 1, len(items)))

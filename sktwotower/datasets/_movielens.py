@@ -23,7 +23,7 @@ import pandas as pd
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
-from sktwotower._sklearn_compat import Interval, StrOptions, validate_params
+from sktwotower._sklearn_compat import Interval, StrOptions, checks_arguments
 
 _BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 _TIMEOUT = 30  # seconds without an answer
@@ -64,16 +64,13 @@ def fetch_movielens(
 def fetch_movielens(
     name: str = ..., *, return_X_y: Literal[True], **options: Any
 ) -> tuple[pd.DataFrame, pd.Series]: ...
-@validate_params(
-    {
-        "name": [StrOptions(set(_CHECKSUMS))],
-        "data_home": [str, os.PathLike, None],
-        "download_if_missing": ["boolean"],
-        "return_X_y": ["boolean"],
-        "n_retries": [Interval(Integral, 0, None, closed="left")],
-        "delay": [Interval(Real, 0, None, closed="left")],
-    },
-    prefer_skip_nested_validation=True,
+@checks_arguments(
+    name=[StrOptions(set(_CHECKSUMS))],
+    data_home=[str, os.PathLike, None],
+    download_if_missing=["boolean"],
+    return_X_y=["boolean"],
+    n_retries=[Interval(Integral, 0, None, closed="left")],
+    delay=[Interval(Real, 0, None, closed="left")],
 )
 def fetch_movielens(
     name="latest-small",

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from sktwotower._sklearn_compat import validate_params
+from sktwotower._sklearn_compat import checks_arguments
 
 _FOLDER = files(__package__)
 _FILENAME = "online_retail.npz"
@@ -26,10 +26,7 @@ def load_online_retail(
 def load_online_retail(
     *, return_X_y: Literal[True], as_frame: bool = True
 ) -> tuple[Any, Any]: ...
-@validate_params(
-    {"return_X_y": ["boolean"], "as_frame": ["boolean"]},
-    prefer_skip_nested_validation=True,
-)
+@checks_arguments(return_X_y=["boolean"], as_frame=["boolean"])
 def load_online_retail(*, return_X_y=False, as_frame=True) -> Bunch | tuple[Any, Any]:
     """Load the Online Retail data: a year of purchases in a British giftware shop.
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
-from sktwotower._sklearn_compat import COUNT, Interval, validate_params
+from sktwotower._sklearn_compat import COUNT, Interval, checks_arguments
 
 _BLOCK = 4_000_000  # entries of a (users, items) array that are held at once
 _START, _SPAN = np.datetime64("2024-01-01", "s"), 365 * 24 * 3600
@@ -20,19 +20,16 @@ _TAGS_PER_CLUSTER, _WORDS_PER_CLUSTER, _N_COMMON = 4, 12, 20
 _CITIES = np.array(["Arles", "Bergen", "Cork", "Delft", "Evora"])
 
 
-@validate_params(
-    {
-        "n_users": [COUNT],
-        "n_items": [COUNT],
-        "n_clusters": [COUNT],
-        "interactions_per_user": [Interval(Integral, 2, None, closed="left")],
-        "noise": [Interval(Real, 0, 1, closed="both")],
-        "zipf_exponent": [Interval(Real, 0, 4, closed="both")],
-        "n_impressions": [Interval(Integral, 0, None, closed="left")],
-        "test_size": [Interval(Real, 0, 1, closed="neither")],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+@checks_arguments(
+    n_users=[COUNT],
+    n_items=[COUNT],
+    n_clusters=[COUNT],
+    interactions_per_user=[Interval(Integral, 2, None, closed="left")],
+    noise=[Interval(Real, 0, 1, closed="both")],
+    zipf_exponent=[Interval(Real, 0, 4, closed="both")],
+    n_impressions=[Interval(Integral, 0, None, closed="left")],
+    test_size=[Interval(Real, 0, 1, closed="neither")],
+    random_state=["random_state"],
 )
 def make_interactions(
     n_users=1000,

@@ -64,8 +64,7 @@ def read_cells(column, name):
     cells = column.to_numpy()
     missing = is_missing(cells, f"Column {name!r}")
     cells = cells[~missing] if missing.any() else cells
-    if cells.dtype.kind in "SU":
-        cells = cells.astype(object)
+    cells = cells.astype(object) if cells.dtype.kind in "SU" else cells
     if cells.dtype == object and len(cells):
         cells = _simplify(cells, name)
     if cells.dtype.kind == "c":

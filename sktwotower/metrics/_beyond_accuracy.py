@@ -317,8 +317,7 @@ def intra_list_diversity_at_k(y_pred, item_vectors, k=10) -> float:
     if not isinstance(vectors, pd.DataFrame):
         vectors = check_vectors(vectors, name)
     rows, items, ids = _filled(y_pred, k, vectors, name)
-    if ids is not None:
-        vectors = check_vectors(vectors, name, ids)
+    vectors = vectors if ids is None else check_vectors(vectors, name, ids)
     return mean_over_users(row_diversity(rows, items, vectors, n_rows=0))
 
 

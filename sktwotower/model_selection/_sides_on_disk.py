@@ -45,10 +45,8 @@ def sides_on_disk(splitter, X):
     for after, before, start, end in bounds:
         train = whole.between(time, before=before, after=after)
         test = whole.between(time, before=end, start=start)
-        if splitter.drop_unseen_users:
-            test = test.known(user, train)
-        if splitter.drop_unseen_items:
-            test = test.known(item, train)
+        test = test.known(user, train) if splitter.drop_unseen_users else test
+        test = test.known(item, train) if splitter.drop_unseen_items else test
         yield train.events, test.events
 
 

@@ -49,8 +49,7 @@ class Catalog(NamedTuple):
     @classmethod
     def _of_stored(cls, vectors, index, index_recall):
         require(_is_index(index), "the catalog's index", "one with fit and kneighbors")
-        if type(index) not in OURS:
-            index = index.fit(vectors)
+        index = index if type(index) in OURS else index.fit(vectors)
         return cls(vectors, index, index_recall)
 
     def _check_stored(self, place):

@@ -232,8 +232,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         """
         if self.graph_ is None or len(vectors) < len(self.vectors_):
             return None
-        if changed is None:
-            changed = _changed(self.vectors_, vectors)
+        changed = _changed(self.vectors_, vectors) if changed is None else changed
         _squared_length(vectors[np.append(changed, 0)])  # raises if they do not fit
         changed = np.union1d(self.changed_, changed)
         if len(changed) > MAX_CHANGED_SHARE * len(vectors):

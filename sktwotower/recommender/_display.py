@@ -141,8 +141,7 @@ def _tower_in_words(estimator, side):
     if side == "user" and estimator.history is not None:
         row += " + mean of past items"
     layers = [getattr(estimator, f"{side}_tower")]
-    if layers == [None]:
-        layers = [*estimator.hidden_layer_sizes, width]
+    layers = [*estimator.hidden_layer_sizes, width] if layers == [None] else layers
     layers += ["unit length"] if estimator.normalize else []
     return " → ".join(map(str, [row, *layers]))
 

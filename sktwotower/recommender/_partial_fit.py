@@ -185,8 +185,7 @@ def _recipes(recipe, fitted, call):
     recipe = with_values(recipe, known)
     if recipe.history is not None and fitted.history_kind is not None:
         recipe = recipe._replace(history=fitted.history_kind)
-    if call.events.positives.nnz <= MAX_FEW:
-        recipe = _showing(recipe)
+    recipe = _showing(recipe) if call.events.positives.nnz <= MAX_FEW else recipe
     of_fit = {"temperature": fitted.temperature}
     of_fit["candidate_sampling"] = fitted.net.iterator_train__candidate_sampling
     if recipe.dropout == "auto":  # it depends on all events of fit

@@ -214,8 +214,7 @@ class Fitted:
         are later than all others, one after the other.
         """
         seen = self.seen_by(query.codes)
-        if added is not None:
-            seen = _with_pairs(seen, added[0], added[1])
+        seen = seen if added is None else _with_pairs(seen, added[0], added[1])
         if self.sequences is None:
             return Past(seen, seen)
         latest = self.sequences.latest(query.codes, added) if self.sees_gaps else None

@@ -23,8 +23,7 @@ SCALE = tuple[number(), number(above=0)]  # a median and a spread
 
 def date_of(cell):
     """Return a date as datetime64, in UTC."""
-    if isinstance(cell, str):
-        cell = datetime.datetime.fromisoformat(cell)
+    cell = datetime.datetime.fromisoformat(cell) if isinstance(cell, str) else cell
     if isinstance(cell, datetime.datetime) and cell.tzinfo is not None:
         cell = cell.astimezone(datetime.UTC).replace(tzinfo=None)
     if not isinstance(cell, np.datetime64 | datetime.date):

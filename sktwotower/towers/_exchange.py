@@ -197,8 +197,7 @@ class Exchange:
         whole[division.of(self.group.rank)] = rows
         for rank in range(self.group.size):
             columns = division.of(rank)
-            if not users:
-                columns = columns[division.is_common[columns]]
+            columns = columns if users else columns[division.is_common[columns]]
             part = whole[columns].to(self.device)
             self.group.run(distributed.broadcast, part, rank)
             whole[columns] = part.to(rows)

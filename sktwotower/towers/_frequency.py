@@ -284,8 +284,7 @@ class StreamingFrequency(FrequencyParameters):
     def _after(self, gaps, places, steps):
         """Return the state of a table after hits at places (n_events,)."""
         hit, counts = np.unique(places, return_counts=True)
-        if self.unit == "batch":
-            counts = np.ones_like(counts)
+        counts = np.ones_like(counts) if self.unit == "batch" else counts
         gaps = Gaps(*(part.copy() for part in gaps))
         gaps.add(hit, counts, steps, self.rate, first=steps[1])
         return gaps

@@ -324,8 +324,7 @@ def _loss_of_tile(factors, targets, tile, loss):
         power = (-loss.robustness * losses).exp()
         losses = (1 - power) / loss.robustness
     value = value + (weights * losses).sum()
-    if loss.robustness:
-        weights = weights * power
+    weights = weights * power if loss.robustness else weights
     positive_grad = weights * excess.sigmoid()
     per_row = total.new_zeros(len(total)).index_add_(0, rows, positive_grad)
     tiny = torch.finfo(dtype).tiny

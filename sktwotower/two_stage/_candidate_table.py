@@ -258,8 +258,7 @@ def build_describer(
         shown_to[now[0]] += before.shown_to[:-1]
     positions = columns.positions(frame)
     log = build_log(retriever, events, by_user, repeats, positions, earlier)
-    if log.shown is not None:
-        users = _with_rates(users, shown_to)
+    users = users if log.shown is None else _with_rates(users, shown_to)
     counted = {"encoders": encoders, "shown_to": shown_to, "context_users": used}
     scales = _scales(recipe, retriever, log)
     learnt = {"own": own, "scales": scales, "retriever": retriever}

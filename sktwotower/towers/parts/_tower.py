@@ -73,8 +73,7 @@ class Tower(StoredModule, nn.Module):
         ``owners``: the row (n,) of each pooled history, if several have the same.
         """
         hidden = self.sparse(rows) + self.bias
-        if owners is not None:
-            hidden = functional.embedding(owners, hidden)
+        hidden = hidden if owners is None else functional.embedding(owners, hidden)
         hidden = hidden if pooled is None else hidden + pooled
         dtype = hidden.dtype if self.training else torch.float64
         hidden = hidden.to(dtype)
