@@ -207,7 +207,7 @@ def as_table(X):
     refuse_lazy(X, "X")
     if hasattr(X, "columns"):
         return nw.from_native(as_known(X), eager_only=True)
-    refuse_records(X, "X")
+    refuse_records(X)
     # as objects: numpy would turn the numbers of a list that holds text into text
     array = np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
     if array.ndim != 2:

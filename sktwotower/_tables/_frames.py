@@ -130,21 +130,21 @@ def refuse_lazy(X, name):
     )
 
 
-def refuse_records(X, name):
-    """Raise ``TypeError`` for what is no table, but can be made one."""
+def refuse_records(X):
+    """Raise ``TypeError`` for an X that is no table, but can be made one."""
     fields = getattr(getattr(X, "dtype", None), "names", None)
     first = X[0] if isinstance(X, list | tuple) and len(X) > 0 else X
     if sparse.issparse(X):  # some are mappings as well
         remedy = (
             "If it is a sparse matrix of users x items, call "
-            f"fit(*sktwotower.interactions_from_matrix({name}))."
+            "fit(*sktwotower.interactions_from_matrix(X))."
         )
     elif isinstance(first, Mapping) or fields or np.ma.isMaskedArray(X):
-        remedy = f"Pass pandas.DataFrame({name})."
+        remedy = "Pass pandas.DataFrame(X)."
     else:
         return
     got = f"records of {fields}" if fields else f"{type(first).__name__} objects"
-    raise TypeError(f"{name} must be a dataframe or array of rows. Got {got}. {remedy}")
+    raise TypeError(f"X must be a dataframe or array of rows. Got {got}. {remedy}")
 
 
 def library_of(*given, default=PANDAS):

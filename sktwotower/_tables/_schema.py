@@ -123,7 +123,7 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
     else:
         _refuse_source(X)
         if isinstance(X, list | tuple):
-            no_rows = may_be_empty and schema is not None and len(X) == 0
+            no_rows = may_be_empty and len(X) == 0
             X = np.empty((0, schema.n_columns)) if no_rows else _rows(X)
         n_rows, n_columns = 0 if may_be_empty else 1, 2 if first else 1
         frame = checked_frame(checker, X, first, n_rows, n_columns)
@@ -133,13 +133,14 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
     return frame.set_axis(names, axis="columns").reset_index(drop=True), schema
 
 
-def read_events(owner, X, y, sample_weight, schema=None, may_be_empty=False):
+def read_events(owner, X, y, sample_weight, schema=None):
     """Return events that count as a table, their rewards and weights, and the schema.
 
     ``owner`` and ``schema`` are those of `read_table`; the table has as many rows as
-    rewards (n_events,) and weights (n_events,) have entries. ``may_be_empty``: whether
-    there may be no positive event, and no row.
+    rewards (n_events,) and weights (n_events,) have entries. With a ``schema`` there
+    may be no positive event, and no row.
     """
+    may_be_empty = schema is not None
     frame, schema = read_table(owner, X, schema, may_be_empty)
     rewards, weights = outcomes(y, sample_weight, len(frame), may_be_empty)
     kept = weights > 0
@@ -177,8 +178,8 @@ def read_further(owner, schema, X, y, sample_weight):
     ``schema``: that of fit. The table may be empty. Outcomes are rewards, weights and
     times (n_events,), None without a time column.
     """
-    read = read_events(owner, X, y, sample_weight, schema, may_be_empty=True)
-    (frame, rewards, weights, _), times = read, None
+    frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, schema)
+    times = None
     if schema.time is not None:
         times, _ = times_of_events(frame, schema.time, schema, schema)
     return frame.reset_index(drop=True), (rewards, weights, times)
@@ -205,7 +206,7 @@ def checked_frame(checker, X, reset, n_rows, n_columns=1):
 
     It is checked by ``validate_data``, whose errors would print a column of ids.
     """
-    _frames.refuse_records(X, "X")
+    _frames.refuse_records(X)
     params = {"ensure_min_samples": n_rows, "ensure_min_features": n_columns}
     params |= {"dtype": None, "ensure_all_finite": False, "reset": reset}
     try:

@@ -69,9 +69,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     check_values(recipe)
     _check_as_in_fit(tables, fitted)
     X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
-    frame, rewards, weights, _ = read_events(
-        owner, X, y, sample_weight, fitted.schema, may_be_empty=True
-    )
+    frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
     check_events(len(frame))
     call, described = _read_call(tables, fitted, frame, rewards, weights)
     events = call.events
