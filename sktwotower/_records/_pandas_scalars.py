@@ -28,16 +28,20 @@ def _read_timedelta(number, unit):
     return pd.Timedelta(np.timedelta64(number, unit)).as_unit(unit)
 
 
+def _write_period(value):
+    return [int(value.ordinal), value.freqstr]
+
+
+def _read_period(ordinal, unit):
+    return pd.Period(ordinal=ordinal, freq=unit)
+
+
 SCALARS = OTHERS | {
     "Timestamp": Scalar(pd.Timestamp, _write_timestamp, _read_timestamp),
     "Timedelta": Scalar(pd.Timedelta, _write_timedelta, _read_timedelta),
     "NaT": Scalar(type(pd.NaT), lambda value: [], lambda: pd.NaT),
     "NA": Scalar(type(pd.NA), lambda value: [], lambda: pd.NA),
-    "Period": Scalar(
-        pd.Period,
-        lambda value: [int(value.ordinal), value.freqstr],
-        lambda ordinal, unit: pd.Period(ordinal=ordinal, freq=unit),
-    ),
+    "Period": Scalar(pd.Period, _write_period, _read_period),
 }
 _NAMES = {scalar.cls: name for name, scalar in SCALARS.items()}
 

@@ -144,9 +144,8 @@ def _event_weights(sample_weight, n_events, may_be_empty=False):
     if weights.dtype.kind in "OUSmM":
         # of durations numpy would take the number of their units
         weights = weights.astype(str) if weights.dtype.kind in "mM" else weights
-        sample_weight = _as_numbers(
-            weights, "sample_weight", "weights >= 0", "Convert them."
-        )
+        expected = "weights >= 0", "Convert them."
+        sample_weight = _as_numbers(weights, "sample_weight", *expected)
     if may_be_empty and not np.any(sample_weight):
         return np.zeros(n_events)
     return check_sample_weight(sample_weight, np.empty((n_events, 1)), dtype=np.float64)

@@ -106,9 +106,8 @@ def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
     fitted = fitted_of(model)
     if not hasattr(model, "embed_users"):
         raise TypeError(f"{type(model).__name__} has no vectors of users and items.")
-    if side == "item":
-        ids, vectors = fitted.item_ids, fitted.catalog.vectors
-    else:
+    ids, vectors = fitted.item_ids, fitted.catalog.vectors
+    if side == "user":
         ids, vectors = fitted.user_ids, model.embed_users(fitted.user_ids)
     stored = rounded(vectors, vector_dtype, f"the vectors of {side}s")
     stored = stored if isinstance(stored, tuple) else (stored,)

@@ -185,7 +185,10 @@ class HeldOutRanking:
             expected = f"have the shape {shape}, to fit to truth"
             _require(value.shape == shape, name, expected, value.shape)
         fields["indices"] = _as_positions(self.indices, n_users, n_items)
-        fields["left_out"] = _as_dict(self.left_out)
+        got = type(self.left_out).__name__
+        fits = isinstance(self.left_out, Mapping | None)
+        _require(fits, "left_out", "be a dict of reason to number", got, TypeError)
+        fields["left_out"] = dict(self.left_out or {})
         if self.item_vectors is not None:
             vectors = check_vectors(self.item_vectors, "item_vectors", range(n_items))
             fields["item_vectors"] = vectors
@@ -259,12 +262,6 @@ def _check_least(name, numbers, least=0):
         unknown = ", or -1 where it is not known" if least < 0 else ""
         expected = f"finite and >= 0{unknown}"
         raise ValueError(f"{name} of a HeldOutRanking must be {expected}. Got {wrong}.")
-
-
-def _as_dict(left_out):
-    fits, got = isinstance(left_out, Mapping | None), type(left_out).__name__
-    _require(fits, "left_out", "be a dict of reason to number", got, TypeError)
-    return dict(left_out or {})
 
 
 def _require(condition, name, expected, got, error=ValueError):

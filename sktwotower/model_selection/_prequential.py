@@ -216,9 +216,8 @@ def prequential_validate(
     if lists is not None:
         need_outcomes(y)
         scoring = ["roc_auc", "ndcg@10"] if scoring is None else scoring
-    sliced = read_sliced_events(
-        X, y, sample_weight, time, train_size=train_size, freq=freq, n_slices=n_slices
-    )
+    how = {"train_size": train_size, "freq": freq, "n_slices": n_slices}
+    sliced = read_sliced_events(X, y, sample_weight, time, **how)
     strategies = chosen_strategies(strategies, estimator)
     scorer = _scorer(scoring, lists)
     models = Models(estimator, sliced, time, window)

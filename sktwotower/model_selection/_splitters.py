@@ -41,9 +41,8 @@ class _ColdSplit(InteractionSplit):
             raise ValueError(
                 f"{self!r} needs at least {least} ids to hold some out. Got {n_ids}."
             )
-        splitter = GroupShuffleSplit(
-            self.n_splits, test_size=self.test_size, random_state=self.random_state
-        )
+        how = {"test_size": self.test_size, "random_state": self.random_state}
+        splitter = GroupShuffleSplit(self.n_splits, **how)
         for _, held in splitter.split(groups, groups=groups):
             test = np.zeros(len(groups), dtype=bool)
             test[held] = True

@@ -82,8 +82,7 @@ def log_ticks(low, high):
     from matplotlib.ticker import MaxNLocator
 
     ticks = round_numbers(low, high)
-    if len(ticks) < 3:
-        ticks = MaxNLocator(4).tick_values(low, high)
+    ticks = ticks if len(ticks) > 2 else MaxNLocator(4).tick_values(low, high)
     return [tick for tick in ticks if low <= tick <= high]
 
 

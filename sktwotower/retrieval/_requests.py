@@ -212,8 +212,7 @@ def _parsed(entities, X, name, schema):
     if values is None:
         got = f"Got {shorten(X)}. For one {entities.side} write [{shorten(X)}]."
         raise TypeError(f"{name} must be a list or array of ids, or a table. {got}")
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
+    values = values[:, 0] if values.shape[1:] == (1,) else values
     if values.ndim == 1:
         codes = entities.codes(values, name)
         rows = _sparse.take_rows(entities.rows, codes)

@@ -332,9 +332,8 @@ def _recommend_lazily(model, X, path, options):
     first = pd.Series(fitted.user_ids[:1])
     meta = model.recommend(first, 1, exclude_seen=False).iloc[:0]
     shared = import_module("dask").delayed((model, options), traverse=False)
-    return X.map_partitions(
-        _recommend_to, shared, meta.dtypes, meta=meta, clear_divisions=True
-    )
+    how = {"meta": meta, "clear_divisions": True}
+    return X.map_partitions(_recommend_to, shared, meta.dtypes, **how)
 
 
 def _recommend_to(users, shared, dtypes):

@@ -21,6 +21,9 @@ SHAPE_STEP = 128
 # Fewer multiplications take less time in float32 than that kernel.
 MIN_BFLOAT16_PRODUCTS = 1 << 24
 
+# How sparse tensors are made of places that are distinct and ascend.
+COALESCED = {"is_coalesced": True, "check_invariants": False}
+
 
 @functools.cache
 def has_bfloat16_products(kind="cpu"):
@@ -187,9 +190,7 @@ class _TakeRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         (columns,) = ctx.saved_tensors
-        rows = torch.sparse_coo_tensor(
-            columns[None], grad, ctx.shape, is_coalesced=True, check_invariants=False
-        )
+        rows = torch.sparse_coo_tensor(columns[None], grad, ctx.shape, **COALESCED)
         if not on_cpu(grad):
             # Of what is in use elsewhere autograd makes a copy, which is marked as
             # coalesced too; to look whether its rows ascend is to wait for the device.

@@ -237,9 +237,8 @@ class UserBatches:
             ready = None if self.item_dropout.hides else self.past_catalog
             if candidates is not None and past.nnz < EVENTS_PER_ITEM * rows.shape[0]:
                 ready = None
-            history_items, history = history_bag(
-                past, rows, ready, self.history_dropout, self.rng
-            )
+            dropout = self.history_dropout, self.rng
+            history_items, history = history_bag(past, rows, ready, *dropout)
         user_rows = self.user_dropout.draw(users, self.rng)
         batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
         n_users, contexts = len(users), data.contexts

@@ -6,8 +6,8 @@ Output: layers that compute with these rows, and sparse gradients of the owners'
 
 import numpy as np
 import torch
-from torch import distributed
 
+from ._autograd import COALESCED
 from ._candidates import distinct
 
 
@@ -94,9 +94,8 @@ class _WantedRows:
         values = torch.cat([self.grad[:n], weight.new_zeros(len(new), weight.shape[1])])
         values.index_add_(0, torch.from_numpy(at).to(weight.device), grads.to(weight))
         ids = torch.from_numpy(np.append(known, new)).to(weight.device)
-        weight.grad = torch.sparse_coo_tensor(
-            ids[None], values, weight.shape, is_coalesced=True, check_invariants=False
-        )
+        made = ids[None], values, weight.shape
+        weight.grad = torch.sparse_coo_tensor(*made, **COALESCED)
         if not self.layer.sparse_grad:
             weight.grad = weight.grad.to_dense()
 
@@ -201,6 +200,6 @@ class Fetched:
         values = flat.new_empty(int(sizes[0].sum()))
         bits = flat.dtype if flat.dtype != torch.bfloat16 else torch.float16
         pair = values.view(bits), flat.view(bits)  # gloo does not know bfloat16
-        swap = distributed.all_to_all_single
+        swap = torch.distributed.all_to_all_single
         self.group.run(swap, *pair, *(each.tolist() for each in sizes))
         return values

@@ -312,9 +312,8 @@ def _loss_of_tile(factors, targets, tile, loss):
     value, shown = 0.0, _within(targets.impressions, targets.shown_rows, tile)
     if shown is not None:
         flat.index_fill_(0, masked, -torch.inf)
-        value, *shown = _loss_of_impressions(
-            logits, (rows, columns, positive, weights), shown, loss
-        )
+        positives = rows, columns, positive, weights
+        value, *shown = _loss_of_impressions(logits, positives, shown, loss)
     if targets.positive_log_q is not None:
         positive = positive - targets.positive_log_q[own].to(dtype)
     total, log_total = _exponentials(logits, masked, factors, targets.log_q, dtype)

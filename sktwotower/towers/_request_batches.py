@@ -52,8 +52,7 @@ class Requests(Movable):
 
     def apply(self, in_context, users):
         """Return the vectors (n, d) of the requests, given those of users (b, d)."""
-        if self.owners is not None:
-            users = users.index_select(0, self.owners)
+        users = users if self.owners is None else users.index_select(0, self.owners)
         if len(self.asking) == 0:
             return users
         asked = in_context(users.index_select(0, self.asking), self.rows)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._autograd import ascend, embedding_rows, weighted_sum
+from ._autograd import COALESCED, ascend, embedding_rows, weighted_sum
 from ._devices import Movable, is_on
 
 # Compute the gradient of touched rows only if they are at most this share of a table,
@@ -86,9 +86,7 @@ class SparseRows(Movable):
         """Return a sparse COO tensor (n, p), which ``torch.nn.Linear`` accepts."""
         places = torch.stack([self.row_numbers(), self.indices])
         shape = len(self), self.n_columns
-        return torch.sparse_coo_tensor(
-            places, self.values, shape, is_coalesced=True, check_invariants=False
-        )
+        return torch.sparse_coo_tensor(places, self.values, shape, **COALESCED)
 
     @functools.cached_property
     def is_identity(self):

@@ -55,9 +55,8 @@ def spectrum_of(chosen, size, seed):
     left, right = (sparse.diags(np.maximum(n, 1e-12) ** -0.5) for n in (users, items))
     normalized = sparse.csr_matrix(left @ chosen @ right, dtype=np.float32)
     if current_group() is None:
-        _, values, vectors = randomized_svd(
-            normalized, size, n_iter=2, random_state=seed, flip_sign=False
-        )
+        how = {"n_iter": 2, "random_state": seed, "flip_sign": False}
+        _, values, vectors = randomized_svd(normalized, size, **how)
     else:
         values, vectors = _of_all(normalized, size, seed)
     vectors[values < SMALLEST * values[0]] = 0

@@ -148,16 +148,13 @@ class FittedStages(Fitted):
         """
         k = min(k, self.n_items)
         n_ranked = 0 if self.weight == 0 else min(self.n_candidates, self.n_items)
-        own, n_found = past.first, max(k, n_ranked)
-        scores, indices = self.retriever._fitted.search(
-            of_retriever(query), own, n_found, serving, excluded, allowed
-        )
+        asked = past.first, max(k, n_ranked), serving, excluded, allowed
+        scores, indices = self.retriever._fitted.search(of_retriever(query), *asked)
         if self.weight == 0:
             return scores, indices
         for block in slices(len(query), USER_BLOCK):
-            scores[block], indices[block] = self._ranked(
-                query[block], past[block], scores[block], indices[block]
-            )
+            part = query[block], past[block], scores[block], indices[block]
+            scores[block], indices[block] = self._ranked(*part)
         return scores[:, :k], indices[:, :k]
 
     def candidates(self, query, past, exclude_seen):

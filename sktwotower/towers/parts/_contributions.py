@@ -127,9 +127,8 @@ def contributions_of_towers(part, pair):
         item_slope = asked.detach() / (length * lengths[1])
         of_context = (asked - user_vector) * user_slope * lengths[0]
         whole = towers[0] * user_slope + towers[1] * item_slope + of_context
-    of_user, of_item, of_past, of_context = _gradient_times_input(
-        whole.sum(), (user, item, past, context)
-    )
+    inputs = user, item, past, context
+    of_user, of_item, of_past, of_context = _gradient_times_input(whole.sum(), inputs)
     history = np.zeros(len(pair.past.last))
     np.add.at(history, places[past.row_numbers().cpu().numpy()], of_past)
     of_tower = float((vectors[0] * user_slope).sum())

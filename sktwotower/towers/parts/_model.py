@@ -8,7 +8,6 @@ import copy
 
 import numpy as np
 import torch
-from torch import nn
 
 from sktwotower._records import Check, list_of, number, record, require
 from sktwotower.runtime._model_arrays import JoinedParts, ModelArrays
@@ -25,7 +24,7 @@ def _is_part(value, place):
 
 
 @record
-class Model(JoinedParts, nn.Module):
+class Model(JoinedParts, torch.nn.Module):
     r"""Parts whose scores are added.
 
     Parameters
@@ -62,7 +61,7 @@ class Model(JoinedParts, nn.Module):
 
     def __init__(self, parts, shares, fades=None):
         super().__init__()
-        self.parts = nn.ModuleList(parts)
+        self.parts = torch.nn.ModuleList(parts)
         self.shares = list(shares)
         self.fades = [1.0] * len(self.shares) if fades is None else list(fades)
         seeing = [part for part in self.parts if part.past is not None]

@@ -118,9 +118,8 @@ class TwoTowers(Part):
         context = None
         if n_context is not None:
             context = ContextLayer(n_context, widths[0], recipe.normalize, sparse_grad)
-        return cls(
-            user_tower, item_tower, history, recipe.normalize, matmul_dtype, context
-        )
+        how = recipe.normalize, matmul_dtype, context
+        return cls(user_tower, item_tower, history, *how)
 
     @classmethod
     def _of_stored(cls, moments, **parts):
