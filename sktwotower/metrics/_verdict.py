@@ -83,9 +83,8 @@ def verdict_of(report):
     if word == "level" and ends[2] - ends[1] > figure / 5:
         word = "unclear"
     higher = others.loc[others[metric] > figure, metric].sort_values(ascending=False)
-    return Verdict(
-        word, model, other, metric, *ends, higher=tuple(higher.index), n_users=n_users
-    )
+    how = {"higher": tuple(higher.index), "n_users": n_users}
+    return Verdict(word, model, other, metric, *ends, **how)
 
 
 def number(value, sign="", digits=4):

@@ -288,7 +288,11 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
             tables = _tables(fitted, request, k, serving, hidden, rules)
             return write_parquet(tables, path)
         request.check_size(k)
-        found = lists_of(fitted, request, k, serving, hidden, rules)
+        if request.past is None or rules.reorder:
+            found = lists_of(fitted, request, k, serving, hidden, rules)
+        else:
+            how = serving, request.excluded(hidden), request.allowed
+            found = fitted.search(request.users, request.past, k, *how)
         library = library_for(self, fitted, X, history, candidates, exclude)
         return ranked_table(fitted, library, request.users.ids, *found)
 

@@ -73,14 +73,9 @@ def weighted_sum(table, rows, dtype=None):
 
 def _bag_sum(table, rows):
     """Return weighted sums of table rows, (n, width)."""
-    return functional.embedding_bag(
-        rows.indices,
-        table,
-        rows.offsets,
-        mode="sum",
-        per_sample_weights=rows.values.to(table.dtype),
-        include_last_offset=True,
-    )
+    how = {"mode": "sum", "per_sample_weights": rows.values.to(table.dtype)}
+    how["include_last_offset"] = True
+    return functional.embedding_bag(rows.indices, table, rows.offsets, **how)
 
 
 def padded(matrix, dtype):

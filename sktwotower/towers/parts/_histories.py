@@ -177,13 +177,10 @@ class RecentHistory(StoredModule, nn.Module):
         totals = torch.segment_reduce(weights, "sum", offsets=bag.offsets)
         # all users with their first weights, then all of them with their second ones
         starts = torch.arange(weights.shape[1], device=weights.device) * n_events
-        sums = functional.embedding_bag(
-            bag.indices.repeat(weights.shape[1]),
-            self.items(item_rows),
-            (starts[:, None] + bag.offsets[:-1]).flatten(),
-            mode="sum",
-            per_sample_weights=weights.T.flatten(),
-        )
+        offsets = (starts[:, None] + bag.offsets[:-1]).flatten()
+        items = bag.indices.repeat(weights.shape[1])
+        how = {"mode": "sum", "per_sample_weights": weights.T.flatten()}
+        sums = functional.embedding_bag(items, self.items(item_rows), offsets, **how)
         sums = sums.view(len(starts), len(bag), sums.shape[1]).transpose(0, 1)
         totals = totals.clamp_min(arrays.MIN_WEIGHT)
         norms = totals.sqrt() if self.hidden is None else totals
