@@ -220,8 +220,7 @@ def ratings_to_events(X, y, at_least: Any = 4) -> tuple[Any, np.ndarray]:
     if not top >= at_least:
         got = f"Got {at_least!r}; the default is 4. Pass at_least="
         raise ValueError(f"at_least must be a level of y, up to {top}. {got}.")
-    rewards = np.where(ratings >= at_least, 1, 0.01)  # by benchmarks/bench_ratings.py
-    return X, rewards
+    return X, np.where(ratings >= at_least, 1, 0.01)  # by benchmarks/bench_ratings.py
 
 
 def interactions_from_matrix(

@@ -290,8 +290,7 @@ class Entities(Described):
         values = frame[self.id_column]
         codes = self.codes(values, f"column {self.label!r} of {name}")
         wanted = self.columns[1:]
-        own = self.features if events else wanted
-        given = [c for c in own if c in frame.columns]
+        given = [c for c in (self.features if events else wanted) if c in frame.columns]
         if not given:
             if not events and (codes < 0).any():
                 others = [c for c in frame.columns if c != self.id_column]

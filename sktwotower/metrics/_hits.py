@@ -153,8 +153,7 @@ def _objects(ids, with_dates):
 
 def recall(hits, n_relevant, k, truncated=False):
     """Hits over relevant items, weighted or not, (n_users,)."""
-    most = np.minimum(k, n_relevant) if truncated else n_relevant
-    return hits.sum(axis=1) / most
+    return hits.sum(axis=1) / (np.minimum(k, n_relevant) if truncated else n_relevant)
 
 
 def precision(hits, n_relevant, k):
@@ -281,5 +280,4 @@ def standard_error(values, owners=None):
         return np.full(values.shape[1:], np.nan)[()]
     sums = np.zeros((n_owners, *values.shape[1:]))
     np.add.at(sums, codes, values - values.mean(axis=0))
-    variance = (sums**2).sum(axis=0) * n_owners / (n_owners - 1)
-    return np.sqrt(variance) / len(values)
+    return np.sqrt((sums**2).sum(axis=0) * n_owners / (n_owners - 1)) / len(values)

@@ -179,8 +179,7 @@ def _recipes(recipe, fitted, call):
     """Return the recipe of each part, with the choices of fit."""
     weight = fitted.net.criterion__impression_weight
     batch = RECENT_BATCH if fitted.history_kind == "recent" else PARTIAL_BATCH
-    known = {"batch_size": batch, "impression_weight": weight}
-    recipe = with_values(recipe, known)
+    recipe = with_values(recipe, {"batch_size": batch, "impression_weight": weight})
     if recipe.history is not None and fitted.history_kind is not None:
         recipe = recipe._replace(history=fitted.history_kind)
     recipe = _showing(recipe) if call.events.positives.nnz <= MAX_FEW else recipe

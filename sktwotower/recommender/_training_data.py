@@ -70,8 +70,7 @@ def _pair_sets(recipe, events, validates, rng):
     how = {"impressions": impressions, "contexts": contexts}
     if in_order is None:
         how["user_power"] = user_power(events)
-    training = TrainingSet(*rows, fitted, history=past, **how)
-    return training, validation, fitted, held
+    return TrainingSet(*rows, fitted, history=past, **how), validation, fitted, held
 
 
 def _sequence_sets(recipe, events, validates, rng):

@@ -175,8 +175,7 @@ class Fitted:
     def _choosers(self):
         """Unit columns of ``seen``: who chose each item, CSC (n_users + 1, n_items)."""
         columns = self.seen.tocsc()
-        counts = np.maximum(np.diff(columns.indptr), 1)
-        return columns @ sparse.diags(counts**-0.5)
+        return columns @ sparse.diags(np.maximum(np.diff(columns.indptr), 1) ** -0.5)
 
     def cosines(self, positions):
         """Return what ``Rules.lists`` asks for, of items at positions (m,).

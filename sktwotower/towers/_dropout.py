@@ -170,8 +170,7 @@ def features_worth(chosen, rows):
     if chosen.nnz < MIN_EVENTS or not has_shared_columns(rows):
         return 1.0
     auc = profile_auc(chosen, rows[:, np.flatnonzero(~id_columns(rows))])
-    share = np.clip((auc - LOW) / (HIGH - LOW), 0, 1)
-    return float(MIN_WORTH ** (1 - share))
+    return float(MIN_WORTH ** (1 - np.clip((auc - LOW) / (HIGH - LOW), 0, 1)))
 
 
 def has_shared_columns(rows):

@@ -184,5 +184,4 @@ class RecentHistory(StoredModule, nn.Module):
         sums = sums.view(len(starts), len(bag), sums.shape[1]).transpose(0, 1)
         totals = totals.clamp_min(arrays.MIN_WEIGHT)
         norms = totals.sqrt() if self.hidden is None else totals
-        sums = (sums / norms[..., None]).flatten(1)
-        return self._output(sums.double())
+        return self._output((sums / norms[..., None]).flatten(1).double())
