@@ -165,9 +165,8 @@ class LevelEncoder(LevelCell, VocabularyEncoder):
         """Raise for a level of fit that comes as another type: it would be unknown."""
         if self.kind == "id" or any(key in self.columns for key in levels):
             return
-        key = levels[0]
-        types = sorted({type(level).__name__ for level in self.columns})
-        if type(key).__name__ not in types and name_of(key) in self.names:
+        if self.is_misread(key := levels[0]):
+            types = sorted({type(level).__name__ for level in self.columns})
             raise TypeError(
                 f"Column {self.name!r} had levels of type {', '.join(types)} in fit. "
                 f"Got {key!r} ({type(key).__name__}), the same level as another type. "

@@ -33,7 +33,7 @@ def date_of(cell):
 
 def is_missing(cell):
     """Return whether a cell is None, NaN or NaT."""
-    if cell is None:
+    if cell is None or type(cell).__name__ == "NAType":  # that of pandas
         return True
     return bool(isinstance(cell, MAY_BE_MISSING) and cell != cell)
 
@@ -145,11 +145,20 @@ class LevelCell(KeyCell):
         last = self.other == len(self.columns) and not self.n_hashed
         require(self.other == -1 or last, place, "levels")
 
+    def is_misread(self, level):
+        """Return whether it is one of fit, of another type: it would be unknown."""
+        if self.kind == "id" or level in self.columns:
+            return False
+        types = {*map(type, self.columns)}
+        return name_of(level) in self.names and type(level) not in types
+
     def entries(self, cell):
         """Return the column of a level, and 1."""
         cell = float(cell) if isinstance(cell, Decimal) else cell
         if isinstance(cell, np.datetime64 | datetime.datetime):
             cell = date_of(cell).astype("datetime64[us]").tolist()
+        if self.is_misread(cell):
+            raise TypeError
         column = self.column_of(cell)
         places = np.array([column] if column >= 0 else [], dtype=int)
         return places, np.ones(len(places))

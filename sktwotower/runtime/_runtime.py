@@ -67,7 +67,7 @@ class Runtime(ServedVectors):
         *,
         history=None,
         context=None,
-        exclude_seen=True,
+        exclude_seen=None,
         candidates=None,
         exclude=None,
         where=None,
@@ -87,8 +87,9 @@ class Runtime(ServedVectors):
             of users to lists. Items unknown to fit are ignored.
         context : dict, default=None
             What is known of the request: context columns to values.
-        exclude_seen : bool, default=True
-            Leave out items that the user chose in fit or in ``history``.
+        exclude_seen : bool, default=None
+            Leave out items that the user chose in fit or in ``history``. None: as the
+            parameter of the model says.
         candidates : list or array, default=None
             Recommend only these items. None: the whole catalog.
         exclude : list or dict, default=None
@@ -140,13 +141,14 @@ class Runtime(ServedVectors):
         if any(rule is not None for rule in (where, max_per, diversity)):
             rules = self.item_table.rules(where, max_per, diversity, n)
         allowed = rules.among(self._allowed(candidates))
+        exclude_seen = self._exclude_seen if exclude_seen is None else exclude_seen
         if not isinstance(exclude_seen, bool | np.bool_):
             raise TypeError(f"exclude_seen must be a bool. Got {exclude_seen!r}.")
         n_items = len(self.item_ids_)
 
         def answer(user, history, exclude):
-            code, past = self._past(user, history)
-            vector = self._vector(code, past, history, context)
+            code, past, added = self._past(user, history)
+            vector = self._vector(code, past, added, context)
             hidden = past if exclude_seen else past[:0]
             if exclude is not None:
                 others = self._items.positions(exclude, "exclude")
@@ -280,8 +282,8 @@ class Runtime(ServedVectors):
                 for each in user
             ]
             return np.array(vectors, dtype=np.float32).reshape(-1, width)
-        code, past = self._past(user, history)
-        return self._vector(code, past, history, context).copy()
+        code, past, added = self._past(user, history)
+        return self._vector(code, past, added, context).copy()
 
     def seen(self, user) -> np.ndarray:
         """Return the items that a user chose in fit.
@@ -311,7 +313,7 @@ class Runtime(ServedVectors):
         >>> runtime.load(path).seen("ann")
         array(['jam', 'tea'], dtype=object)
         """
-        _, past = self._past(user, None)
+        _, past, _ = self._past(user, None)
         return self._state.items.ids[past]
 
     def _allowed(self, candidates):

@@ -19,13 +19,14 @@ class ServedVectors:
     Parameters
     ----------
     state : ServedState
-    fold_in : bool, default=True
-        The parameter of the model.
+    fold_in, exclude_seen : bool, default=True
+        The parameters of the model.
     """
 
-    def __init__(self, state, fold_in=True) -> None:
+    def __init__(self, state, fold_in=True, exclude_seen=True) -> None:
         self._state, self._model = state, state.model
         self._fold_in = state.fold_in if fold_in else None
+        self._exclude_seen = exclude_seen
         vectors = np.ascontiguousarray(state.catalog.vectors)
         vectors.flags.writeable = False
         self.item_embeddings_ = vectors
@@ -36,40 +37,36 @@ class ServedVectors:
         self._kept = Kept()
 
     def _past(self, user, history):
-        """Return the row of a user, and positions (m,) of all past items.
+        """Return the row of a user, and positions of all past items and of added ones.
 
-        The last, empty row is that of unknown users.
+        The last, empty row is that of unknown users. Both are arrays, (m,) and (k,):
+        those added are of a history, which may be None, as far as fit knows them.
         """
         code = self._users.position(user)
         code = len(self._users) if code < 0 else code
         past = self._state.seen.of(code)[0]
         if history is None:
-            return code, past
-        return code, np.union1d(past, self._added(history))
-
-    def _added(self, history):
-        """Return the positions (m,) of the items of a history that fit knows."""
+            return code, past, past[:0]
         added = self._items.positions(history, "history")
-        return added[added >= 0]
+        added = added[added >= 0]
+        return code, np.union1d(past, added), added
 
-    def _vector(self, code, past, history, context):
+    def _vector(self, code, past, added, context):
         """Return the vector (d,) of the user of a row with past items (m,)."""
-        if history is None:
-            vector = self._kept.get(code, lambda code: self._computed(code, past, None))
+        if len(added):
+            vector = self._computed(code, past, added)
         else:
-            vector = self._computed(code, past, history)
+            vector = self._kept.get(code, lambda c: self._computed(c, past, added))
         if context is None:
             return vector
-        return self._asked(code, vector, history, context)
+        return self._asked(code, vector, added, context)
 
-    def _computed(self, code, past, history):
+    def _computed(self, code, past, added):
         state, items, lags = self._state, past, None
         if state.sequences is not None:
             items, lags = state.sequences.lags.of(code)
-            if history is not None:
-                added = self._added(history)
-                items, n = np.concatenate([items, added]), len(added)
-                lags = np.concatenate([lags + n, np.arange(n, 0, -1)])
+            items, n = np.concatenate([items, added]), len(added)
+            lags = np.concatenate([lags + n, np.arange(n, 0, -1, lags.dtype)])
         of_past = PastItems(items, lags, state.items.rows)
         vector = self._model.of_user(Row(*state.users.rows.of(code)), of_past)
         if self._fold_in is None or len(state.seen.of(code)[0]) or not len(past):
@@ -78,14 +75,14 @@ class ServedVectors:
         fold_in = partial(self._fold_in, n_past=np.array([len(past)]))
         return self._model.folded(vector[None], sums, fold_in)[0]
 
-    def _asked(self, code, vector, history, context):
+    def _asked(self, code, vector, added, context):
         """Return the vector (d,) of a request of a user in a context."""
         cells, latest = self._state.context, np.nan
         if cells is None:
             raise ValueError(
                 "context describes the request, but the model has not learnt from any."
             )
-        if self._state.sequences is not None and history is None:
+        if self._state.sequences is not None and not len(added):
             start, stop = self._state.sequences.lags.indptr[code : code + 2]
             latest = self._state.sequences.times[stop - 1] if stop > start else np.nan
         row = Row(*cells.entries(context, float(latest)))

@@ -171,7 +171,7 @@ class ServedState(StoredVectors):
 
 
 def _read_model(specs, reader, place):
-    """Return the fitted state of a `TwoTowerRecommender`, and its ``fold_in``."""
+    """Return the state of a `TwoTowerRecommender`, ``fold_in`` and ``exclude_seen``."""
     given = specs if type(specs) is dict else {}
     params, state = given.get("params"), given.get("state")
     require(type(params) is type(state) is dict, place, "a recommender")
@@ -179,13 +179,14 @@ def _read_model(specs, reader, place):
         OWN_TOWER.read(None, reader, place)
     if "_fitted" not in state:
         raise ValueError("The file holds a model that is not fitted: fit it first.")
+    flags = "fold_in", "exclude_seen"
     # a table is read where it is for the first time
     for name in params:
-        if name in ("users", "items", "fold_in"):
+        if name in ("users", "items", *flags):
             params[name] = reader.read(params[name], f"parameter {name!r}")
     fitted = reader.read(state["_fitted"], f"{place}._fitted")
     instance(ServedState)(fitted, place)
-    return fitted, params.get("fold_in", True) is not False
+    return fitted, *(bool(params.get(flag, True)) for flag in flags)
 
 
 MODEL = "recommender.TwoTowerRecommender"

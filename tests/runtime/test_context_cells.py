@@ -54,10 +54,10 @@ KINDS = {
     "vector": "vector",
 }
 CELLS = {
-    "device": ["phone", "été", "unknown", None, np.nan, np.str_("tablet"), 3],
+    "device": ["phone", "été", "unknown", None, np.nan, np.str_("tablet"), 3, pd.NA],
     "shelf": [2, 2.0, np.int64(3), True, 99, Decimal(1), np.float32(1)],
     "ratio": [0.5, 3, -1e300, np.float32(2.5), np.nan, Decimal("1.25"), True],
-    "age": [33, 33.5, 10**6],
+    "age": [33, 33.5, 10**6, pd.NA],
     "new": [True, False, 1, 0.0, np.bool_(True)],
     "since": [DATE, np.datetime64(DATE), pd.Timestamp(DATE), "2024-02-03", pd.NaT]
     + [DATE.replace(tzinfo=ZONE), "2024-02-03T10:00:00+02:00", DATE.date()],
@@ -144,6 +144,7 @@ def test_all_columns_at_once(both):
         ("vector", ["a", "b", "c"]),
         ("vector", [1.0, np.nan, 2.0]),
         ("device", ["phone"]),
+        ("shelf", "0"),  # a level of fit, as text
     ],
 )
 def test_cells_that_cannot_be_read(column, cell, both):

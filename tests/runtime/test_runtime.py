@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext as no_error
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sktwotower import TwoTowerRecommender, runtime
 from sktwotower._records._format_version import FORMAT_VERSION
 from sktwotower.io import dump
-from tests.builders import random_events, small
+from tests.builders import ordered, random_events, small
 from tests.io.builders import (
     FITS,
     MODELS,
@@ -25,6 +26,7 @@ from tests.io.builders import (
     members_of,
 )
 from tests.io.mutations import DAMAGES, FORGERIES
+from tests.recommender.builders import stirred
 
 TOWERS = [
     "pooled",
@@ -231,6 +233,34 @@ def test_fold_in_is_as_the_parameter_says(fold_in, tmp_path):
     folded = runtime.load(written(model.set_params(fold_in=True), tmp_path))
     differs = np.abs(folded.embed("somebody", history=history) - vector).max() > 1e-4
     assert differs == (not fold_in)
+
+
+@pytest.mark.parametrize("flag", [True, False, np.True_, np.False_])
+def test_flags_are_those_of_the_model(flag, tmp_path):
+    model = small(exclude_seen=flag, fold_in=flag).fit(random_events())
+    other = runtime.load(written(model, tmp_path))
+    assert len(other.recommend("u0")[0]) == (0 if flag else 9)  # who has seen all nine
+    history = model.item_ids_[:4].tolist()
+    for user in ["u0", "u1", "somebody"]:
+        assert_answers(model, other, user)
+        assert_answers(model, other, user, history=history)
+        assert_answers(model, other, user, exclude_seen=not flag)
+
+
+@pytest.mark.parametrize("history", [[], ["nothing"]], ids=["empty", "unknown"])
+def test_the_last_event_is_known_if_a_history_adds_none(history, tmp_path):
+    gaps = np.resize([1, 2, 4, 8, 16, 32], 200).cumsum()
+    X = random_events(n_users=25, n_items=8, density=1.0).assign(when=gaps)
+    model = stirred(ordered(context="when", exclude_seen=False).fit(X))
+    other = runtime.load(written(model, tmp_path))
+    later = {"when": X["when"][X["user"] == "u3"].max() + 3}
+    expected = other.embed("u3", context=later)
+    assert_array_equal(other.embed("u3", history=history, context=later), expected)
+    with pytest.warns(UserWarning, match="changes nothing") if history else no_error():
+        asked = model.embed_users(["u3"], history={"u3": history}, context=later)
+    assert_allclose(asked[0], expected, atol=1e-6)
+    unknown = other.embed("u3", history=["i0"], context=later)
+    assert np.abs(unknown - expected).max() > 0.01
 
 
 @pytest.mark.parametrize("how", [{"vector_dtype": "float16"}, {"vector_dtype": "int8"}])
