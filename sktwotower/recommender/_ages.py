@@ -60,7 +60,7 @@ def in_units(name, half_life, dates=None):
     fits, expected = {
         None: (duration or number, "a Timedelta, a number"),
         True: (duration, "a Timedelta, as times are dates"),
-        False: (number, "a number"),
+        False: (number and not duration, "a number"),  # a timedelta64 is an integer
     }[dates]
     if not fits:
         raise TypeError(

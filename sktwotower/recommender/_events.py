@@ -169,7 +169,7 @@ def aged(table, half_life):
     """Return the events with weights that halve with each half-life of age."""
     if half_life is None:
         return table
-    latest = most(float(table.times.max()))
+    latest = most(float(table.times.max()) if table.n_events else -np.inf)
 
     def weighed(part):
         ages = latest - part.times.astype(float)

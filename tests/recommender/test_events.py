@@ -8,7 +8,8 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._schema import TableSchema, times_of_events
-from sktwotower.recommender._events import after, history_kind, hold_out_latest
+from sktwotower.recommender import _events
+from sktwotower.recommender._events import after, aged, history_kind, hold_out_latest
 from sktwotower.towers._sequence_batches import SequenceBatches, SequenceSet
 
 USERS = np.array([0, 0, 1])
@@ -37,6 +38,15 @@ def kind_of(history, times, users=USERS):
     """Return what a history stands for, for the times of users who chose an item."""
     table = EventTable.of(users, np.zeros(len(users), int), (3, 1), times)
     return history_kind(history, table)
+
+
+def test_a_process_without_events_ages_none(monkeypatch):
+    events = ordered([(0, 0, 1, 1.0), (0, 1, 4, 2.0), (1, 0, 7, 1.0)], (2, 2))
+    assert aged(events, 3).weights.tolist() == [0.25, 1.0, 1.0]
+    monkeypatch.setattr(_events, "most", lambda latest: max(latest, 10.0))
+    assert aged(events, 3).weights.tolist() == [0.125, 0.5, 0.5]  # latest of another
+    none = events.only(np.zeros(0, int))
+    assert len(aged(none, 3).weights) == 0
 
 
 @pytest.mark.parametrize("history", [None, "pooled"])

@@ -127,7 +127,8 @@ def log_ratios(items, times, n_items, half_life, training_half_life):
     See `RecentPopularity`. ``items`` and ``times`` (n_events,): the item and the time
     of each event, in each of several processes.
     """
-    latest, sums = most(float(times.max())), np.zeros((2, n_items))
+    latest = most(float(times.max()) if len(times) else -np.inf)
+    sums = np.zeros((2, n_items))
     for part in slices(len(items), BLOCK):  # they may be larger than memory
         ages = latest - times[part].astype(float)
         for row, each in zip(sums, (half_life, training_half_life), strict=True):

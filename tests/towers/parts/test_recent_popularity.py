@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sktwotower import io, runtime
 from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
-from sktwotower.towers.parts import log_ratios
+from sktwotower.towers.parts import _recent_popularity, log_ratios
 from sktwotower.towers.parts._recent_popularity import RecentPopularity
 from tests.builders import chain, dated, ordered, small
 
@@ -50,6 +50,16 @@ def test_logarithms_by_hand():
     expected = np.log((now + 0.1 / 3) / (old / old.sum() + 0.1 / 3))
     assert_allclose(aged, expected)
     assert_array_equal(log_ratios(items, times, 3, 20.0, 20.0), 0)
+
+
+def test_a_process_may_have_no_events(monkeypatch):
+    others = np.array([[1.5, 1.0, 0.0], [2.0, 1.0, 0.0]])  # as above, in another one
+    monkeypatch.setattr(_recent_popularity, "most", lambda latest: max(latest, 10.0))
+    monkeypatch.setattr(_recent_popularity, "summed", lambda own: own + others)
+    items, times = np.array([0, 0, 1]), np.array([0, 10, 10])
+    expected = log_ratios(items[:0], times[:0], 3, 10.0, np.inf)
+    monkeypatch.undo()
+    assert_allclose(log_ratios(items, times, 3, 10.0, np.inf), expected)
 
 
 def test_they_end_at_four():
@@ -216,6 +226,7 @@ def test_numbers_and_large_catalogs_have_none_by_default(changing, monkeypatch):
         (np.nan, "popularity_half_life must be > 0 and finite. Got nan"),
         ("7D", "popularity_half_life must be a Timedelta, a number,"),
         (pd.Timedelta("7D"), "popularity_half_life must be a number, 'auto' or None"),
+        (np.timedelta64(7), "popularity_half_life must be a number, 'auto' or None"),
     ],
     ids=str,
 )
