@@ -245,8 +245,9 @@ class TwoTowerRecommender(
                 n_items = fitted.n_items + len(more.items) - len(fitted.items)
                 changed = changed[changed < n_items]
                 index, before = IndexRecipe.of(self), fitted.catalog
-                self._fitted = served(more, n_items, index, before, changed)
-                self._fitted.log("partial_fit", time.perf_counter() - start)
+                learnt = served(more, n_items, index, before, changed)
+                learnt.log("partial_fit", time.perf_counter() - start)
+                self._fitted = learnt
         return self
 
     def _recipes(self):

@@ -3,6 +3,7 @@
 import datetime
 import pickle
 import uuid
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -177,6 +178,16 @@ def test_a_failed_call_leaves_the_model_as_it_was(params, X, error, message):
     with pytest.raises(error, match=message):
         model.partial_fit(X)
     assert vars(model) == state or list(vars(model)) == list(state)
+    pd.testing.assert_frame_equal(model.recommend(n_neighbors=4), before)
+
+
+def test_a_log_that_cannot_be_written_leaves_the_model_as_it_was(monkeypatch):
+    model = small().fit(random_events())
+    before, state = model.recommend(n_neighbors=4), model._fitted
+    monkeypatch.setattr(type(state), "log", Mock(side_effect=OSError("disk is full")))
+    with pytest.raises(OSError, match="disk is full"):
+        model.partial_fit(MORE)
+    assert model._fitted is state
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=4), before)
 
 
