@@ -342,8 +342,8 @@ class DaskFrame(Frame):
 def kind_of(X):
     """Return the ``Source`` class of events on disk."""
     if isinstance(X, str | os.PathLike):
-        path = os.fspath(X)  # a URL, or of a folder with folders such as day=1
-        is_for_arrow = "://" in path or any(Path(path).expanduser().rglob("*=*/"))
+        path = os.path.expanduser(X)  # a URL, or of a folder with folders such as day=1
+        is_for_arrow = "://" in path or any(Path(path).rglob("*=*/"))
         return ArrowFiles if is_for_arrow else Files
     kinds = {DASK_FRAME: DaskFrame, LAZY_FRAME: Frame, DATASET: DatasetSource}
     return next(kind for name, kind in kinds.items() if is_of(X, name))

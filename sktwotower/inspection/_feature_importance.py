@@ -86,7 +86,7 @@ def feature_importance(
         If X has no positive event, ``groups`` names unknown columns, or a transformer
         mixes columns and fails if one of them is missing.
     TypeError
-        If ``groups`` is not a dict of lists.
+        If ``groups`` is not a dict of lists, or ``estimator`` is another recommender.
 
     See Also
     --------
@@ -131,6 +131,9 @@ def feature_importance(
 def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
     """Return the table of `feature_importance`, which has its parameters, of pandas."""
     fitted = fitted_of(estimator)
+    if not hasattr(estimator, "embed_users"):
+        got = f"Got {type(estimator).__name__}, which has no towers."
+        raise TypeError(f"estimator must be a TwoTowerRecommender. {got}")
     k = estimator.n_neighbors if n_neighbors is None else n_neighbors
     k = check_count(k, "n_neighbors")
     dropped = _to_drop(fitted, groups)
@@ -317,8 +320,7 @@ def _check_table(entities, query, features):
     """Raise if the query's rows come from another table than that of fit."""
     largest = abs(query.rows).max() if query.rows.nnz else 0.0
     try:
-        again = _transformed(entities, query, features, [])
-        error = abs(query.rows - again).max()
+        error = abs(query.rows - _transformed(entities, query, features, [])).max()
     except ValueError:  # ids of the query may be missing from the table of fit
         error = np.inf
     if error > TOLERANCE * max(1.0, largest):

@@ -166,7 +166,8 @@ def _bins_of_numbers(times, first, freq):
 
     The bins are counted from the time of the first event.
     """
-    if not isinstance(freq, Real) or not 0 < freq < np.inf:
+    is_number = isinstance(freq, Real) and not isinstance(freq, np.timedelta64)
+    if not is_number or not 0 < freq < np.inf:
         expected = "a finite number > 0, as times are numbers"
         raise ValueError(f"freq must be {expected}. Got {freq!r}.")
     return (times[first:] - times[first]) // freq, times[first] - freq
@@ -184,8 +185,7 @@ def _bins_of_dates(times, first, freq):
         bins = edges.searchsorted(times[first:], side="right")
         return bins, np.datetime64(begin - offset)
     bins = (times[first:] - midnight) // length
-    begin = midnight + bins[0] * length
-    return np.asarray(bins), np.datetime64(begin - length)
+    return np.asarray(bins), np.datetime64(midnight + (bins[0] - 1) * length)
 
 
 def _offset(freq):

@@ -10,7 +10,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sktwotower import TowerVectorizer, TwoTowerRecommender
+from sktwotower import EASERecommender, TowerVectorizer, TwoTowerRecommender
+from sktwotower.inspection import feature_importance
 from sktwotower.towers.parts import embed_items, embed_users
 from tests.builders import small
 
@@ -250,6 +251,13 @@ def test_groups_that_are_none_are_refused(planted, groups, error, message):
     model, X = planted
     with pytest.raises(error, match=message):
         model.feature_importance(X, groups=groups)
+
+
+def test_models_without_towers_are_refused(planted):
+    _, X = planted
+    model = EASERecommender().fit(X)
+    with pytest.raises(TypeError, match="be a TwoTowerRecommender. Got EASERecommend"):
+        feature_importance(model, X)
 
 
 def test_bad_arguments_are_refused(planted):

@@ -404,6 +404,7 @@ def test_a_line_for_each_row(capsys):
         ({"n_slices": 2}, "exclude each other"),
         ({"freq": 0}, "freq must be a finite number > 0"),
         ({"freq": "D"}, "as times are numbers. Got 'D'"),
+        ({"freq": np.timedelta64(1, "D")}, "freq must be a finite number > 0"),
         ({"freq": None, "n_slices": 0}, "'n_slices' parameter .* an int in the range"),
         ({"freq": None, "n_slices": 3}, "have 2 different times"),
         ({"scoring": "recal@1"}, "Did you mean 'recall'"),

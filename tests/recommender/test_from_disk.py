@@ -374,6 +374,7 @@ def test_no_files(fitted, tmp_path):
     pattern = f"{tmp_path}/*.parquet"
     refused(fitted, ValueError, "No file matches the pattern", pattern)
     refused(fitted, ValueError, "no file or folder of that name", tmp_path / "none")
+    refused(fitted, ValueError, "no file or folder of that name", "~nobody_at_all/x")
     refused(fitted, ValueError, "FileNotFoundError: none. Check", "mock:///none")
 
 
