@@ -26,6 +26,8 @@ from ._truth import columns_of_fit, fields_of_past, judge
 
 # Above this share, held-out events look like a random split.
 MAX_EARLIER_SHARE = 0.5
+# Above this share, pairs of fit among held-out ones make figures much too high.
+MAX_KNOWN_SHARE = 0.25
 
 
 class EvaluationMixin:
@@ -159,7 +161,8 @@ class EvaluationMixin:
         -----
         UserWarning
             If no user of X is known, and they have no features and no history; if a
-            model that reads times gets a history without them.
+            model that reads times gets a history without them; if over a quarter of the
+            pairs of X were chosen in fit, unless nothing is left out.
 
         See Also
         --------
@@ -217,6 +220,7 @@ class EvaluationMixin:
         _warn_if_not_later(fitted, frame)
         indices = np.empty((len(query), 0), dtype=np.int64)
         if k:
+            _warn_of_what_is_chosen(judged, self.exclude_seen)
             _, indices = fitted.search(query, past, k, self._serving(), judged.seen)
         vectors = fitted.item_vectors
         return HeldOutRanking(indices=indices, item_vectors=vectors, **judged)
@@ -246,6 +250,22 @@ def _warn_of_what_is_unknown(fitted, query, judged, history):
             "history has no times, so its events count as the latest of their users, "
             "at an unknown time. Pass a table of events with the column "
             f"{fitted.schema.time!r}."
+        )
+
+
+def _warn_of_what_is_chosen(judged, exclude_seen):
+    """Warn if lists without the items of fit are judged by such items.
+
+    If users have chosen no others, train is judged, as to compare it with test.
+    """
+    n_pairs = judged.truth.nnz + judged.n_unreachable.sum()
+    share = judged.past.multiply(judged.truth > 0).nnz / n_pairs
+    if exclude_seen and judged.seen.nnz and share > MAX_KNOWN_SHARE:
+        warn(
+            f"{share:.0%} of the pairs of X were chosen in fit, too, so "
+            "figures are too high: recommend leaves such items out. Fit on the train "
+            "side only. Are they repeats? Drop them before the split "
+            "(drop_duplicates), or set exclude_seen=False."
         )
 
 

@@ -514,6 +514,35 @@ def test_new_ids_and_numbers_of_another_width_are_not_reported():
     assert judged.truth.nnz == 2 and judged.past.nnz == 0
 
 
+def pairs(text):
+    return pd.DataFrame([pair.split("-") for pair in text.split()], columns=["u", "i"])
+
+
+KNOWN = "of the pairs of X were chosen in fit, too, so figures are too high"
+
+
+def test_held_out_pairs_of_fit_are_warned_of():
+    model = PopularityRecommender().fit(pairs("a-p a-q b-p b-r b-s"))
+    with pytest.warns(UserWarning, match=f"^67% {KNOWN}.*train side only"):
+        model.score(pairs("a-q b-s b-q"))  # two of three, and b-p is left out
+    with pytest.warns(UserWarning, match=f"^50% {KNOWN}"):
+        retrieval_report(model, pairs("a-q a-x"), k=1)  # x is not in the catalog
+    with pytest.warns(UserWarning, match=f"^100% {KNOWN}"):
+        model.score(pairs("a-q a-q"))  # a repeat counts once
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "held_out",
+    ["a-r a-s b-q a-q", "a-p a-q b-p b-r b-s"],
+    ids=["a quarter", "the train side"],
+)
+def test_few_pairs_of_fit_or_all_are_not_warned_of(held_out):
+    train = pairs("a-p a-q b-p b-r b-s")
+    PopularityRecommender().fit(train).score(pairs(held_out))
+    PopularityRecommender(exclude_seen=False).fit(train).score(pairs("a-q b-s"))
+
+
 @pytest.mark.slow
 def test_estimators_need_not_come_from_here():
     class Bare(BaseEstimator):
