@@ -114,7 +114,7 @@ def session_ids(X, gap, *, time, user_id=None) -> np.ndarray:
     time : str or int
         Column of the times, dates or numbers, a name or a position.
     user_id : str or int, default=None
-        Column of the users, a name or a position. None: the first.
+        Column of the users, a name or a position. None: the first that is not the time.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def session_ids(X, gap, *, time, user_id=None) -> np.ndarray:
     if time is None:
         raise TypeError("time must name the column of the times. Got None instead.")
     X = as_table(X)
-    users, times = codes(X, user_id, 0, "user_id"), times_of(X, time)
+    users, times = codes(X, user_id, 0, "user_id", time), times_of(X, time)
     gap = duration(gap, times)
     order = np.lexsort((times, users))
     starts = np.ones(len(order), dtype=bool)

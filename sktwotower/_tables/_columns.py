@@ -91,6 +91,8 @@ class Columns:
             names = names[::-1] if user == names[1] or item == names[0] else names
         user = names[0] if user is None else user
         item = names[1] if item is None else item
+        for key, name in ((estimator.user_id, user), (estimator.item_id, item)):
+            _warn_of_dates(column(frame, name, None, "X"), key is None)
         if user == item:
             raise ValueError(
                 f"{user!r} would be both the user and the item column. user_id=None "
@@ -217,22 +219,41 @@ def as_table(X):
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def column_position(X, key, default, parameter):
-    """Return the position of a column of X; ``key`` None stands for ``default``."""
+def column_position(X, key, default, parameter, time=None):
+    """Return the position of a column of X; ``key`` None stands for ``default``.
+
+    That is its place among the columns other than the ``time``.
+    """
     names = list(range(X.shape[1]) if isinstance(X, np.ndarray) else X.columns)
     if key is not None:
         return position_of(names, key, parameter)
-    if default >= len(names):
+    taken = None if time is None else position_of(names, time, "time")
+    places = [place for place in range(len(names)) if place != taken]
+    if default >= len(places):
         raise ValueError(
             f"{parameter}=None stands for column number {default + 1} of X, which "
-            f"has {len(names)}. Name the column."
+            f"has {len(places)}. Name the column."
         )
-    return default
+    return places[default]
 
 
-def column(X, key, default, parameter):
+def column(X, key, default, parameter, time=None):
     """Return a column of X as a narwhals Series; ``key`` is a name or a position."""
-    return column_at(X, column_position(X, key, default, parameter))
+    return column_at(X, column_position(X, key, default, parameter, time))
+
+
+def is_date(values):
+    """Return whether a narwhals Series holds dates."""
+    return values.dtype in (nw.Date, nw.Datetime)
+
+
+def _warn_of_dates(values, is_default):
+    """Warn if a column of ids holds dates, and nobody has named it."""
+    if is_default and is_date(values):
+        warn(
+            f"{values.name!r} holds dates, but is taken as a column of ids, by its "
+            "place in X. Name the columns: user_id, item_id and time."
+        )
 
 
 def column_at(X, at):
@@ -266,9 +287,10 @@ def refuse_gaps(name, n_missing, n, where=""):
         )
 
 
-def codes(X, key, default, parameter):
+def codes(X, key, default, parameter, time=None):
     """Return integer codes 0, 1, ... of the ids in a column, (n_events,)."""
-    values = column(X, key, default, parameter)
+    values = column(X, key, default, parameter, time)
+    _warn_of_dates(values, key is None)
     refuse_missing(values, parameter)
     ids = values.to_numpy()
     try:

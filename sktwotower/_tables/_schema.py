@@ -20,7 +20,7 @@ from ._columns import Columns
 from ._messages import shorten
 from ._outcomes import outcomes
 from ._ratings import warn_of_ratings, warn_of_unused_ratings
-from ._times import read_times
+from ._times import read_times, warn_of_a_gap
 
 
 @record
@@ -197,7 +197,9 @@ def times_of_events(frame, name, schema, known=None):
             "new events need their place in the order."
         )
     expected = None if known is None else known.dates
-    times, dates = read_times(frame[name], f"The time column {name!r} of X", expected)
+    called = f"The time column {name!r} of X"
+    times, dates = read_times(frame[name], called, expected)
+    warn_of_a_gap(times, frame[name], called)
     return times, schema.with_time(frame, name, dates)
 
 

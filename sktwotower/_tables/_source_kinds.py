@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ._columns import position_of
 from ._frames import DASK_FRAME, DATASET, LAZY_FRAME, as_frame, is_of
 from ._messages import did_you_mean
 from ._partitions import write_partitions
@@ -125,10 +124,6 @@ class Source:
         The condition is SQL, on the columns by the names of `select`.
         """
         return None
-
-    def position(self, key, parameter):
-        """Return the position of a column, by its name or position."""
-        return position_of(self.empty.columns, key, parameter)
 
 
 def first_line(error):

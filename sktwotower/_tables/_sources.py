@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import joblib
 
+from ._columns import position_of
 from ._frames import DASK_FRAME, as_frame, is_of, is_source
 from ._memory import VARIABLE, memory_of_process
 from ._messages import imported
@@ -95,6 +96,6 @@ def outcome_columns(source, **parameters):
             expected = "the name of a column of X, as X is read from disk"
             got = f"Got {type(name).__name__}."
             raise TypeError(f"{parameter} must be {expected}. {got}")
-        source.position(name, parameter)  # there is such a column
+        position_of(source.empty.columns, name, parameter)  # there is such a column
         found[parameter] = name
     return found

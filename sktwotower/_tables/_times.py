@@ -13,7 +13,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from ._columns import column, column_at, refuse_gaps, refuse_missing
+from ._columns import column, column_at, is_date, refuse_gaps, refuse_missing
 from ._frames import is_missing
 from ._messages import warn
 
@@ -31,22 +31,17 @@ def times_of(X, key, groups=None):
     if values.dtype == nw.Object and _holds_dates(values.to_native()):  # as of SQL
         dates = pd.to_datetime(values.to_native(), utc=True)
         values = nw.from_native(dates, series_only=True)
-    is_date = _is_date(values)
-    if not (is_date or values.dtype.is_numeric()):
+    if not (is_date(values) or values.dtype.is_numeric()):
         raise TypeError(
             f"The time column {values.name!r} of X must hold dates or numbers. Got "
             f"dtype {values.dtype}. For text, try pandas.to_datetime."
         )
     refuse_missing(values, "time")
-    if is_date:
+    if is_date(values):
         return values.to_numpy().astype("datetime64", copy=False)
     # 64 bits: a gap subtracted from uint8 would wrap around
     wide = nw.Int64 if values.dtype.is_integer() else nw.Float64
     return _finite(values.cast(wide).to_numpy(), "time")
-
-
-def _is_date(values):
-    return values.dtype in (nw.Date, nw.Datetime)
 
 
 def _warn_if_unordered(X, groups):
@@ -55,7 +50,7 @@ def _warn_if_unordered(X, groups):
     for at, name in enumerate([] if isinstance(X, np.ndarray) else X.columns):
         values = column_at(X, at)
         named = re.search("time|date", str(name), re.IGNORECASE)
-        if _is_date(values) or (values.dtype.is_numeric() and named):
+        if is_date(values) or (values.dtype.is_numeric() and named):
             like_times.append((str(name), values))
     if len(like_times) != 1 or like_times[0][1].is_null().any():
         return
@@ -142,6 +137,24 @@ def read_times(values, name, expected=None):
             f"{name} holds {kinds[dates]}, but in fit it held {kinds[expected]}."
         )
     return (_nanoseconds if dates else _numbers)(values, name), dates
+
+
+def warn_of_a_gap(times, values, name):
+    """Warn if up to 1 % of times (n,) come long after all others, as wrong dates do.
+
+    That is after a gap longer than the middle 98 % of the times take. ``values`` (n,):
+    what the times were read from; ``name``: what messages call them.
+    """
+    n, ordered = len(times), np.sort(times.astype(float))
+    late = ordered[-(n // 100) - 1 :]
+    gaps = np.diff(late)
+    if len(gaps) and gaps.max() > late[0] - ordered[n // 100] > 0:
+        n_late = len(gaps) - gaps.argmax()
+        warn(
+            f"{name} has a wide gap before its last values: {n_late} of {n} come after "
+            f"it, up to {values.max()}. All others then count as old. Are these times "
+            "wrong? Correct them, or drop the rows."
+        )
 
 
 def known_times(values, name, dates):

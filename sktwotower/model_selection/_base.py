@@ -7,6 +7,7 @@ Output: row positions of train and test, 1-D each, fold by fold.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import signature
+from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
@@ -17,6 +18,9 @@ from sktwotower._tables._frames import DASK_FRAME, is_of, is_source
 from sktwotower._tables._messages import warn
 
 from ._sides_on_disk import count_rows
+
+# What names of columns may be.
+COLUMN = None, str, Integral
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -29,8 +33,8 @@ class InteractionSplit(BaseCrossValidator):
     _parameter_constraints = compat.ParameterConstraints()
 
     n_splits: int = compat.parameter(1, compat.COUNT)
-    user_id: str | int | None = None
-    item_id: str | int | None = None
+    user_id: str | int | None = compat.parameter(None, *COLUMN)
+    item_id: str | int | None = compat.parameter(None, *COLUMN)
 
     def split(self, X, y=None, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the row positions of train and test side, fold by fold.
@@ -93,14 +97,18 @@ class InteractionSplit(BaseCrossValidator):
         X = as_table(X)
         for fold, (train, test) in enumerate(self._sides(X)):
             if self.drop_unseen_users:
-                users = codes(X, self.user_id, 0, "user_id")
+                users = self._codes(X, "user_id", 0)
                 test &= np.isin(users, users[train])
             if self.drop_unseen_items:
-                items = codes(X, self.item_id, 1, "item_id")
+                items = self._codes(X, "item_id", 1)
                 test &= np.isin(items, items[train])
             for side, rows in {"train": train, "test": test}.items():
                 self._check_side(fold, side, rows.any(), len(rows))
             yield np.flatnonzero(train), np.flatnonzero(test)
+
+    def _codes(self, X, side, place):
+        """Return integer codes (n_events,) of the users or of the items."""
+        return codes(X, getattr(self, side), place, side, getattr(self, "time", None))
 
     def _split_on_disk(self, X):
         """Yield train and test side, not yet read, fold by fold."""

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import numpy as np
 
-from sktwotower._tables._columns import refuse_gaps
+from sktwotower._tables._columns import column_position, refuse_gaps
 from sktwotower._tables._frames import LAZY_FRAME, as_frame, is_of
 from sktwotower._tables._sources import opened
 from sktwotower._tables._times import duration, times_of
@@ -34,11 +34,11 @@ def sides_on_disk(splitter, X):
             "have. Name the time column."
         )
     with opened(X) as source:
-        keys = {"time": splitter.time}
-        keys["user_id"] = 0 if splitter.user_id is None else splitter.user_id
-        keys["item_id"] = 1 if splitter.item_id is None else splitter.item_id
-        places = [source.position(key, name) for name, key in keys.items()]
-        time, user, item = source.empty.columns[places]
+        when, (user_id, item_id) = splitter.time, (splitter.user_id, splitter.item_id)
+        time = column_position(source.empty, when, None, "time")
+        user = column_position(source.empty, user_id, 0, "user_id", when)
+        item = column_position(source.empty, item_id, 1, "item_id", when)
+        time, user, item = source.empty.columns[[time, user, item]]
         source.select(t=time)
         bounds = list(_bounds(splitter, source, time))
         whole = _Lazy(X) if is_of(X, LAZY_FRAME) else _Dataset(source.dataset())
@@ -65,8 +65,7 @@ def _bounds(splitter, source, time):
     refuse_gaps(f"The time column {time!r} of X", n_rows - n_known, n_rows)
 
     def times(sql):
-        frame = as_frame(source.query(sql), "X")
-        return times_of(frame.set_axis([time], axis=1), time)
+        return times_of(as_frame(source.query(sql), "X").set_axis([time], axis=1), time)
 
     def time_at(place):
         return times(f"select t from events order by t limit 1 offset {place}")[0]

@@ -13,10 +13,10 @@ import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
 from sktwotower._sklearn_compat import COUNT, SHARE, parameter
-from sktwotower._tables._columns import codes, count
+from sktwotower._tables._columns import count
 from sktwotower._tables._times import duration, times_of
 
-from ._base import InteractionSplit
+from ._base import COLUMN, InteractionSplit
 from ._sides_on_disk import sides_on_disk
 
 
@@ -33,8 +33,7 @@ class _ColdSplit(InteractionSplit):
     random_state: Any = parameter(None, "random_state")
 
     def _sides(self, X):
-        side, place = self._held_out
-        groups = codes(X, getattr(self, side), place, side)
+        groups = self._codes(X, *self._held_out)
         n_ids = groups.max(initial=-1) + 1
         least = self.test_size + 1 if isinstance(self.test_size, Integral) else 2
         if n_ids < least:
@@ -131,10 +130,6 @@ class ColdUserSplit(_ColdSplit):
     drop_unseen_items: bool = parameter(False, "boolean")
 
 
-# What names of columns may be.
-COLUMN = None, str, Integral
-
-
 @dataclass(eq=False, repr=False)
 class LastNSplit(InteractionSplit):
     """Hold out each user's last events.
@@ -151,10 +146,11 @@ class LastNSplit(InteractionSplit):
     n_splits : int, default=1
         Number of folds, >= 1. Each fold tests the rows just before the previous fold's.
     user_id : str or int, default=None
-        Column of the users, a position if X is an array. None: the first.
+        Column of the users, a position if X is an array. None: the first that is not
+        the time.
     item_id : str or int, default=None
-        Column of the items, a position if X is an array. None: the second. Used by
-        `drop_unseen_items`.
+        Column of the items, a position if X is an array. None: the second that is not
+        the time. Used by `drop_unseen_items`.
     time : str or int, default=None
         Column to order by, dates or numbers; ties by row. None: rows are in order, with
         a warning if a column of X that looks like times contradicts that.
@@ -188,15 +184,13 @@ class LastNSplit(InteractionSplit):
 
     n: int | float = parameter(1, COUNT, SHARE)
     _: KW_ONLY
-    user_id: str | int | None = parameter(None, *COLUMN)
-    item_id: str | int | None = parameter(None, *COLUMN)
     time: str | int | None = parameter(None, *COLUMN)
     drop_unseen_users: bool = parameter(False, "boolean")
     drop_unseen_items: bool = parameter(False, "boolean")
 
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""
-        users = codes(X, self.user_id, 0, "user_id")
+        users = self._codes(X, "user_id", 0)
         order = np.lexsort((times_of(X, self.time, users), users))
         sizes = np.bincount(users)
         from_end = np.empty(len(users), dtype=np.int64)
@@ -207,8 +201,7 @@ class LastNSplit(InteractionSplit):
             n_rows = np.floor(self.n * sizes + 1e-9).astype(np.int64)
         for fold in range(self.n_splits):
             end = (fold + 1) * n_rows
-            short = ((n_rows == 0) | (sizes <= end))[users]
-            train = short | (from_end >= end[users])
+            train = ((n_rows == 0) | (sizes <= end))[users] | (from_end >= end[users])
             yield train, ~train & (from_end >= (end - n_rows)[users])
 
 
@@ -228,11 +221,11 @@ class TimeSplit(InteractionSplit):
         Number of folds, >= 1, in the order of time. The test sides follow each other;
         the last one ends with the last row.
     user_id : str or int, default=None
-        Column of the users, a position if X is an array. None: the first. Used by
-        `drop_unseen_users`.
+        Column of the users, a position if X is an array. None: the first that is not
+        the time. Used by `drop_unseen_users`.
     item_id : str or int, default=None
-        Column of the items, a position if X is an array. None: the second. Used by
-        `drop_unseen_items`.
+        Column of the items, a position if X is an array. None: the second that is not
+        the time. Used by `drop_unseen_items`.
     time : str or int, default=None
         Column of the times, dates or numbers, a position if X is an array. None: the
         row's number is its time, with a warning if a column of X that looks like times
@@ -276,8 +269,6 @@ class TimeSplit(InteractionSplit):
 
     test_size: int | float = parameter(0.2, COUNT, SHARE)
     _: KW_ONLY
-    user_id: str | int | None = parameter(None, *COLUMN)
-    item_id: str | int | None = parameter(None, *COLUMN)
     time: str | int | None = parameter(None, *COLUMN)
     gap: Any = parameter(0, Real, datetime.timedelta, np.timedelta64)
     max_train_size: int | float | None = parameter(None, None, COUNT, SHARE)

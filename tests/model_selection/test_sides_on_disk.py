@@ -100,6 +100,17 @@ def test_parameters(params, tmp_path):
     assert_same_splits(splitter, events, sources_of(events, tmp_path)[:1])
 
 
+def test_the_time_before_the_ids(tmp_path):
+    events = make_events(TIMES["dates"])
+    splitter = TimeSplit(0.9, time="when", drop_unseen_users=True)
+    expected = [events.iloc[rows] for rows in next(splitter.split(events))]
+    first = events[["when", "user", "item"]]
+    (path, *_) = sources_of(first, tmp_path)
+    for side, rows in zip(next(splitter.split(path)), expected, strict=True):
+        assert 0 < side.count_rows() == len(rows) < len(events) * 0.9
+    assert_same_splits(splitter, first, [path])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["when", ""])
 def test_names_that_differ_only_in_case_or_are_empty(tmp_path, name):

@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from sktwotower import PopularityRecommender
 from sktwotower._tables._columns import (
     Columns,
     codes_of_rows,
@@ -14,7 +15,7 @@ from sktwotower._tables._columns import (
     position_of,
     select_columns,
 )
-from sktwotower.model_selection import LastNSplit
+from sktwotower.model_selection import LastNSplit, TimeSplit
 from sktwotower.preprocessing import k_core, session_ids
 
 
@@ -154,3 +155,42 @@ def test_codes_of_rows(columns, expected):
 def test_codes_of_no_columns():
     assert codes_of_rows(FRAME, None, "requests") is None
     assert codes_of_rows(FRAME, [], "requests") is None
+
+
+# Columns that nobody has named
+
+SHOP = pd.DataFrame(
+    {
+        "at": pd.to_datetime(["2024-01-02", "2024-01-01", "2024-01-03", "2024-01-01"]),
+        "user": ["ann", "ann", "bob", "bob"],
+        "item": ["tea", "jam", "tea", "ham"],
+    }
+)
+TAKEN = "'at' holds dates, but is taken as a column of ids, by its place in X"
+
+
+@pytest.mark.parametrize("order", [["at", "user", "item"], ["user", "at", "item"]])
+def test_dates_that_are_taken_as_ids_are_warned_of(order):
+    with pytest.warns(UserWarning, match=TAKEN):
+        PopularityRecommender().fit(SHOP[order])
+    with pytest.warns(UserWarning, match=TAKEN):
+        k_core(SHOP[order], 1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_dates_that_are_named_as_ids_are_not():
+    PopularityRecommender(user_id="at", item_id="item").fit(SHOP)
+    PopularityRecommender(time="at").fit(SHOP)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas])
+@pytest.mark.parametrize("order", [["at", "user", "item"], ["user", "at", "item"]])
+def test_the_time_stands_for_no_ids(order, convert):
+    X = convert(SHOP[order])
+    ((train, test),) = LastNSplit(time="at").split(X)
+    assert (train.tolist(), test.tolist()) == ([1, 3], [0, 2])
+    only_known = TimeSplit(2, time="at", drop_unseen_items=True)
+    with pytest.raises(ValueError, match="leaves the test side without rows"):
+        next(only_known.split(X))  # nobody had tea before
+    assert session_ids(X, pd.Timedelta("1D"), time="at").tolist() == [0, 0, 2, 1]

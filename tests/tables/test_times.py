@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from sktwotower._tables._frames import as_frame
-from sktwotower._tables._times import read_times
+from sktwotower._tables._times import read_times, warn_of_a_gap
 
 NAME = "The time column 't' of X"
 TOKYO = "Asia/Tokyo"  # nine hours before UTC, all year
@@ -262,3 +262,40 @@ def test_the_ends_of_the_range_are_read():
     times, _ = read(values)
     assert times[0] < 0 < times[1]
     assert (times.astype("M8[ns]") == values).all()
+
+
+# A gap before the last times
+
+
+def days(*numbers):
+    return pd.Series(pd.Timestamp("2020-01-01") + pd.to_timedelta(numbers, "D"))
+
+
+def check_gap(values):
+    warn_of_a_gap(read_times(values, NAME)[0], values, NAME)
+
+
+def test_a_few_times_after_a_long_gap_are_warned_of():
+    # the middle 98 % of 200 days take 197 of them, and the gap 198 days
+    message = f"^{NAME} has a wide gap .*: 1 of 200 come after it, up to 2021-01-30"
+    with pytest.warns(UserWarning, match=message):
+        check_gap(days(*range(199), 198 + 197))
+    with pytest.warns(UserWarning, match=": 2 of 200 come after it, up to 9000"):
+        check_gap(pd.Series([*range(198), 8000, 9000]))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "values",
+    [
+        days(*range(200)),
+        days(*range(199), 198 + 190),  # a gap that is shorter than the others take
+        days(*range(98), 9000),  # fewer than 100
+        days(*[0] * 199, 9000),  # all others at one time
+        days(-9000, *range(199)),  # before all others
+        days(*range(190), *range(9000, 9010)),  # more than 1 %
+        days(),
+    ],
+)
+def test_other_gaps_are_not(values):
+    check_gap(values)
