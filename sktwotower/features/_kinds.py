@@ -7,6 +7,8 @@ its column, and a text that a person understands, such as "genres: Action".
 """
 
 import re
+from collections import Counter
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from ._key_encoders import LevelEncoder
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 WORD = re.compile(r"\w")
 ID_NAME = re.compile(r"(?i:(^|[\W_])(id|code))$|[a-z](Id|ID|Code)$")
+ALIKE = 0.9  # if so many lists of fractions are equally long, the others are mistakes
 MAX_LEVELS = 50  # integers with more distinct values are quantities
 
 # Of a kind with two classes, the last one is the default.
@@ -94,8 +97,13 @@ def _are_vectors(cells):
     """Return whether cells are sparse rows or lists of floats of one length >= 2."""
     if any(isinstance(cell, SPARSE) for cell in cells):
         return True
-    lengths = {of_values.length_of(cell) for cell in cells}
-    if len(lengths) > 1 or lengths <= {None, 0, 1}:
+    lengths = Counter(map(of_values.length_of, cells))
+    if len(lengths) > 1:  # a few vectors of fractions have a wrong length: an error
+        if max(lengths.values()) < ALIKE * len(cells):
+            return False
+        numbers = chain.from_iterable(filter(of_values.length_of, cells))
+        return any(isinstance(n, float | np.floating) and 0 < n % 1 for n in numbers)
+    if lengths.keys() <= {None, 0, 1}:
         return False
     try:
         # if the first cell holds strings, no array of all cells has to be made

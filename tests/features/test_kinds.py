@@ -59,6 +59,15 @@ def test_kind_is_chosen_by_dtype_and_content(column, kind):
     assert choose(column) == kind
 
 
+@pytest.mark.parametrize("odd", [[], [0.5], [0.5] * 3], ids=len)
+def test_a_vector_of_another_length_is_an_error(odd):
+    vectors = [[0.5, n] for n in range(9)]
+    with pytest.raises(ValueError, match=f"length 2, .* Got one of length {len(odd)}"):
+        TowerVectorizer().fit(pd.DataFrame({"v": [*vectors, odd]}))
+    assert choose([*vectors[1:], odd]) == "list"  # two of nine are more than a tenth
+    assert choose([*[[1.0, n] for n in range(9)], odd[:0]]) == "list"  # no fractions
+
+
 @pytest.mark.parametrize("name", ["id", "author_id", "authorId", "USER_ID", "zip_code"])
 def test_integers_named_as_ids_are_levels(name):
     assert choose([7, 8, 9, 9], name) == "category"
