@@ -51,9 +51,9 @@ class IdTable:
         is_date = isinstance(value, np.datetime64 | datetime.date)
         if is_date and self.ids.dtype.kind == "M":
             value = int(date_of(value).astype("datetime64[ns]").view(np.int64))
-        if self.is_sorted:
-            return self._among_numbers(value)
         try:
+            if self.is_sorted:
+                return self._among_numbers(value)
             return self.places.get(value, -1)
         except TypeError:
             raise TypeError(
@@ -72,7 +72,8 @@ class IdTable:
 
     def positions(self, values, name):
         """Return positions (m,) of ids, a list or an array called ``name``."""
-        if isinstance(values, str | bytes | dict) or not np.iterable(values):
+        is_list = np.iterable(values) and not hasattr(values, "columns")
+        if isinstance(values, str | bytes | dict) or not is_list:
             raise TypeError(f"{name} must be a list of {self.side}s. Got {values!r}.")
         if getattr(values, "dtype", np.dtype(object)).kind in "iu":
             values = values.ravel().tolist()

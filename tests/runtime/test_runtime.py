@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sktwotower import TwoTowerRecommender, runtime
 from sktwotower._records._format_version import FORMAT_VERSION
 from sktwotower.io import dump
+from sktwotower.runtime._id_table import IdTable
 from tests.builders import ordered, random_events, small
 from tests.io.builders import (
     FITS,
@@ -433,6 +434,9 @@ def test_thousands_of_damaged_and_forged_files(tmp_path):
 # Bad input
 
 
+TABLE = pd.DataFrame({"user": ["u1"], "item": ["i1"]})
+
+
 @pytest.mark.parametrize(
     "asked, error, message",
     [
@@ -444,6 +448,8 @@ def test_thousands_of_damaged_and_forged_files(tmp_path):
         ({"n": 2.5}, TypeError, "n must be an integer"),
         ({"history": "i1"}, TypeError, "history must be a list"),
         ({"history": 3}, TypeError, "history must be a list"),
+        ({"history": TABLE}, TypeError, "history must be a list"),
+        ({"user": TABLE}, TypeError, "must be an id"),
         ({"history": [None]}, ValueError, "missing"),
         ({"history": [[1]]}, TypeError, "must be an id"),
         ({"exclude": {"u1": []}}, TypeError, "exclude must be a list"),
@@ -463,6 +469,11 @@ def test_bad_requests(asked, error, message, served):
     with pytest.raises(error, match=message):
         other.recommend(**{"user": "u1", **asked})
     assert len(other.recommend("u1")[0])
+
+
+def test_a_table_is_no_number():
+    with pytest.raises(TypeError, match="A user must be an id"):
+        IdTable(np.array([1, 2]), "user").position(TABLE)
 
 
 def test_documented_answers(served):
