@@ -4,7 +4,7 @@ The logger ``sktwotower`` gets, at level INFO, what fit has read and chosen, and
 epoch. ``logging.basicConfig(level="INFO")`` shows it.
 """
 
-import importlib
+import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,9 @@ def __getattr__(name):
     # torch costs seconds to import; metrics and data sets do without it.
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
+    room = f"{__name__}.{name}"  # as sklearn.metrics
+    if not name.startswith("_") and importlib.util.find_spec(room):
+        return importlib.import_module(room)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -494,6 +494,12 @@ def test_lazy_names_are_the_public_ones():
         sktwotower.TwoTower  # noqa: B018
 
 
+def test_rooms_are_attributes():
+    code = "import sktwotower as s; print(s.metrics.__name__, hasattr(s, 'metric'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["sktwotower.metrics", "False"], done.stderr
+
+
 def test_type_checkers_see_the_lazy_names():
     tree = tree_of("__init__")
     typed = {
