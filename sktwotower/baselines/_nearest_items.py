@@ -71,8 +71,7 @@ class NearestItemsRecommender(SimilarItemsMixin, MatrixRecommender):
             if end - start > self.n_similar:
                 values = together.data[start:end]
                 # stable: keeps the first of equally similar items on any machine
-                far = np.argsort(-values, kind="stable")[self.n_similar :]
-                values[far] = 0
+                values[np.argsort(-values, kind="stable")[self.n_similar :]] = 0
         together.eliminate_zeros()
         return together
 

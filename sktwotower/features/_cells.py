@@ -136,8 +136,7 @@ def factorize(values):
     """
     distinct = defaultdict()
     distinct.default_factory = distinct.__len__
-    codes = np.fromiter(map(distinct.__getitem__, values), dtype=np.intp)
-    return codes, list(distinct)
+    return np.fromiter(map(distinct.__getitem__, values), dtype=np.intp), list(distinct)
 
 
 def is_refused(cell, call):

@@ -272,8 +272,7 @@ class Entities(Described):
             codes = _ids.plain_positions(values.tolist(), self.ids)
             if codes is not None:
                 return np.array(codes, dtype=np.int64)
-        ids = _ids.check_ids(values, name)
-        return _ids.known_positions(ids, self.ids, name, "fit")
+        return _ids.known_positions(_ids.check_ids(values, name), self.ids, name, "fit")
 
     def describe(self, frame, name, events=False):
         """Return ids (n,), positions (n,), feature rows (n, p) and a table of features.

@@ -152,8 +152,7 @@ class NumberEncoder(runtime.NumberCell, ColumnEncoder):
 
     def block(self, cells):
         """Return the clipped robust scores."""
-        scores = _clipped_scores(self.to_floats(cells), *self.scale)
-        return from_dense(scores[:, None])
+        return from_dense(_clipped_scores(self.to_floats(cells), *self.scale)[:, None])
 
 
 def _learn_scale(numbers):

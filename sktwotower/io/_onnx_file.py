@@ -141,6 +141,5 @@ def export_onnx(model, path, *, side="item") -> None:
         vectors = arrays.of_user(rows, past, context)
     about = {"sktwotower": __version__, "side": side}
     n_columns = fitted.catalog.vectors.shape[1]
-    content = graph.finish(vectors, n_columns, f"{side}_tower", about)
     with replaced_file(path) as file:
-        file.write(content)
+        file.write(graph.finish(vectors, n_columns, f"{side}_tower", about))

@@ -39,8 +39,7 @@ def self_information(counts, n_users=None):
             f"n_users must be at least the largest of item_counts, {counts.max():g}, "
             f"which then are users per item. Got {n_users!r}."
         )
-    rarest = counts[counts > 0].min()
-    return -np.log2(np.where(counts > 0, counts, rarest / 2) / total)
+    return -np.log2(np.where(counts > 0, counts, counts[counts > 0].min() / 2) / total)
 
 
 def in_tail(counts, head=0.8):

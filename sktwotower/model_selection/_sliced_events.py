@@ -63,8 +63,7 @@ class SlicedEvents(NamedTuple):
 
     def history(self, start, stop):
         """Return the positive ones of some events as a dataframe."""
-        rows = start + np.flatnonzero(self.is_positive(start, stop))
-        events = _take(self.X, rows)
+        events = _take(self.X, start + np.flatnonzero(self.is_positive(start, stop)))
         return array_as_frame(events, "X") if isinstance(events, np.ndarray) else events
 
 

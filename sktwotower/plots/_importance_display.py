@@ -186,7 +186,8 @@ class FeatureImportanceDisplay(Display):
         style["error_kw"] = {"elinewidth": 1.2, "capsize": 2, "ecolor": ink(ax)}
         self.bars_ = ax.barh(places, lost, **bar_style(kwargs, **style))
         ax.axvline(0, color=ink(ax), linewidth=0.8)
-        ax.set_yticks(places, list(map(_label, table[name], table[side])))
+        names = zip(table[name], table[side], strict=True)
+        ax.set_yticks(places, [c if c == s else f"{c} ({s})" for c, s in names])
         ax.invert_yaxis()
         at, whole = table.attrs.get("n_neighbors"), table.attrs.get(metric.lower())
         lost = f"{metric}{'' if at is None else f'@{at}'} lost"
@@ -205,7 +206,3 @@ class FeatureImportanceDisplay(Display):
         if len(shown) > 1:
             patches = [Patch(color=COLORS[side], label=side) for side in shown]
             self.ax_.legend(handles=patches, frameon=False, alignment="left")
-
-
-def _label(column, side):
-    return column if column == side else f"{column} ({side})"

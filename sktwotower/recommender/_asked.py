@@ -61,8 +61,7 @@ class AskedBefore:
 
 def _rows_of(context, cells):
     """Return the feature row, CSR (1, q), of a context: (name, type, cell) of each."""
-    others = {name: cell for name, _, cell in cells}
-    found = asked_of(context, None, 1, others, "X", ())
+    found = asked_of(context, None, 1, {name: cell for name, _, cell in cells}, "X", ())
     return context.encode(NO_COLUMNS, "X") if found is None else found.rows
 
 

@@ -172,8 +172,7 @@ def aged(table, half_life):
     latest = most(float(table.times.max()) if table.n_events else -np.inf)
 
     def weighed(part):
-        ages = latest - part.times.astype(float)
-        by_age = part.weights * 0.5 ** (ages / half_life)
+        by_age = part.weights * 0.5 ** ((latest - part.times.astype(float)) / half_life)
         # Only proportions count; none may vanish.
         by_age = np.maximum(by_age, np.finfo(np.float32).tiny).astype(np.float32)
         by_age[part.weights == 0] = 0
@@ -199,8 +198,7 @@ def hold_out_latest(table):
         return table, None, None
     kept = table.by_blocks(lambda part: part.events_at(~_is_latest(part)))
     weights = table.column(lambda part: np.where(_is_latest(part), part.weights, 0))
-    validation = table._replace(weights=weights, impressions=None)
-    return kept, validation, held.chosen_pairs()
+    return kept, table._replace(weights=weights, impressions=None), held.chosen_pairs()
 
 
 def _is_latest(table):

@@ -88,8 +88,7 @@ class FoldIn(FoldInArrays):
         shares = np.asarray(counts, dtype=float) * weights
         shares /= shares.sum()
         centred = vectors - shares @ vectors
-        covariance = centred.T @ (centred * shares[:, None])
-        spread, axes = np.linalg.eigh(covariance)
+        spread, axes = np.linalg.eigh(centred.T @ (centred * shares[:, None]))
         self.spread, self.axes = np.maximum(spread, 0), axes.astype(np.float32)
 
     def _without_known(self, vectors):

@@ -100,8 +100,7 @@ def _agree(rows, half, items, repeats):
     n_items = np.count_nonzero(of_all[0] + of_all[1])
     # each term is divided by the sum of two shares of an item: twice their mean
     of_noise = np.sqrt((n_items - 1) * repeats) / 2
-    error = min(np.sqrt((terms**2).sum()), of_noise)
-    return terms.sum() > SIGNIFICANT * error
+    return terms.sum() > SIGNIFICANT * min(np.sqrt((terms**2).sum()), of_noise)
 
 
 def _counts(rows, items, chosen):

@@ -118,8 +118,7 @@ class Describer:
         elif context is None:
             shape = len(pairs.rows), len(self.context.encoders)
             context = np.full(shape, np.nan, np.float32)
-        columns = np.stack([*found.values()], axis=1)
-        matrix = np.hstack([columns, users, items, context])
+        matrix = np.hstack([np.stack([*found.values()], axis=1), users, items, context])
         names = self.users.names, self.items.names, self.context.names("context")
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:
@@ -272,8 +271,7 @@ def _keep_others(columns, before, codes, moved):
     of the rows of ``before``.
     """
     stays = np.flatnonzero(~np.isin(moved, codes))
-    n_columns = columns.numbers.shape[1]
-    columns.numbers[moved[stays]] = before.numbers[stays, :n_columns]
+    columns.numbers[moved[stays]] = before.numbers[stays, : columns.numbers.shape[1]]
 
 
 def _with_rates(columns, shown_to):

@@ -91,8 +91,7 @@ class Candidates(NamedTuple):
 
 def _rows_of_users(features, indices, places):
     """Return the rows of features (n_pairs, n_features) of users at positions (m,)."""
-    rows = np.nonzero(indices >= 0)[0]
-    return features[np.isin(rows, places)].reset_index(drop=True)
+    return features[np.isin(np.nonzero(indices >= 0)[0], places)].reset_index(drop=True)
 
 
 @records.record

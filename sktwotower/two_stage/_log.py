@@ -327,8 +327,7 @@ def entries(matrix, rows, columns, factor=None):
     """
     found = np.empty(len(rows), dtype=matrix.dtype)
     n_columns = (matrix if factor is None else factor).shape[1]
-    step = max(1, DENSE_ENTRIES // n_columns)
-    for block in slices(matrix.shape[0], step):
+    for block in slices(matrix.shape[0], max(1, DENSE_ENTRIES // n_columns)):
         some = rows_of(matrix, block)
         part = slice(*np.searchsorted(rows, [block.start, block.stop]))
         # scipy reads single entries of unsorted rows one after the other, and slowly

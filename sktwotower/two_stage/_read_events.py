@@ -154,5 +154,4 @@ def _latest_of_each_user(users, times, chosen, share):
 
 def _share_known(users, chosen, later):
     """Return the share of the users with later events who have earlier ones, too."""
-    with_later = np.unique(users[chosen & later])
-    return np.isin(with_later, users[chosen & ~later]).mean()
+    return np.isin(np.unique(users[chosen & later]), users[chosen & ~later]).mean()

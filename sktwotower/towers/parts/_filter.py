@@ -214,8 +214,7 @@ def _can_be(recipe, events):
     if own_width <= N_PADS or numbers > MAX_SVD_NUMBERS:
         return False
     ids = id_columns(events.items.rows)
-    only_ids = events.items.rows.nnz == ids.sum()
-    return ids.any() and (only_ids or recipe.id_dropout < 1)
+    return ids.any() and (events.items.rows.nnz == ids.sum() or recipe.id_dropout < 1)
 
 
 def auto_share(per_user, per_item):
@@ -227,6 +226,5 @@ def auto_share(per_user, per_item):
     are, the less of what it keeps is noise. Both numbers were fitted to the best
     validated values of nine data sets.
     """
-    noise = per_user**-0.5 + per_item**-0.5
-    weight = WEIGHT * noise**-POWER
+    weight = WEIGHT * (per_user**-0.5 + per_item**-0.5) ** -POWER
     return weight / (1 + weight)
