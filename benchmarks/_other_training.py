@@ -10,8 +10,8 @@ from unittest import mock
 
 import torch
 
-from sktwotower.recommender import _fit
 from sktwotower.towers import _losses, _sequence_batches
+from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts._two_towers import TwoTowers
 
 # SL@K: the rank at which the loss is cut, and how soft the cut is, in cosines.
@@ -35,7 +35,7 @@ def tables_apart():
 @contextmanager
 def as_if_chosen_again():
     """Train as where users choose items again: as the two above, and with -log p."""
-    with mock.patch.object(_fit, "_learns_once", lambda *args: False):
+    with mock.patch.object(SequenceSet, "chosen_once", lambda self: False):
         yield
 
 
