@@ -88,6 +88,11 @@ def _read_text(path):
     if table.shape[1] and table.iloc[:, -1].isna().all():
         # rows that end with a separator: pandas took the first column for row names
         table = pd.read_csv(path, **how, index_col=False)
+    elif type(table.index) is pd.Index and table.iloc[:, -1:].isna().any(axis=None):
+        raise ValueError(
+            f"some rows have a cell too many. Quote cells with {separator!r}, or name "
+            "all columns."
+        )
     if all(re.fullmatch(NUMBER, name) for name in table.columns):
         raise ValueError("it begins with numbers. Write names of columns above them.")
     twice = [n for n in table if n not in header and re.search(r".\.\d+$", n)]

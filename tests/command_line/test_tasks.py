@@ -239,6 +239,11 @@ def test_names_below_an_empty_line(tmp_path):
     [
         ("plays.xlsx", b"PK", "must be .csv, .* A spreadsheet program saves a sheet"),
         ("u.data", b"196\t242\n186\t302\n", "begins with numbers. Write names of"),
+        (
+            "more.csv",
+            b"user,item,name\na,b,Foo, Inc\nc,d,Bar\n",
+            "Quote cells with ','",
+        ),
         ("two.csv", b"id,id,at\n1,2,3\n", "two columns are called id. Rename one"),
         ("plays.csv.gz", b"who,what\n1,a\n", "cannot be read: Not a gzip"),
         (
