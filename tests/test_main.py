@@ -432,6 +432,7 @@ def test_missing_file_is_named(tmp_path, capsys):
         (["--seed", "-1"], "--seed must be at least 0"),
         (["--recomendations", "x.csv"], "Did you mean --recommendations?"),
         (["plays.csv"], "unknown: plays.csv"),
+        ([__file__], f"Did you mean --data {__file__}?"),
         (["--recommendations", "top.txt"], "top.txt must be a .csv or .parquet file"),
         ([*OWN, "--recommendations", "./x.csv"], "x.csv is to be read, too"),
         (["--recommendations", "a.csv", "--items", "a.csv"], "a.csv is to be read"),

@@ -35,9 +35,6 @@ EVENT_DATE = (
     r"|\d\d?[-/. ](\d\d?|[A-Za-z]{3})[-/. ](19|20)\d\d)([T ,].*)?"
 )
 UNIX_TIME = r"([5-9]\d{8}|[1-4]\d{9})(\d{3}){0,3}(\.\d+)?"
-# Names of columns of ids, such as user_id, CustomerID, item and StockCode.
-USER_NAME = r"(?i)(user|customer|client|member|listener|reader|viewer)[ _]?(id)?"
-ITEM_NAME = r"(?i)(item|product|stock|article|movie|artist|track|book)[ _]?(id|code)?"
 AS_TEXT = "A spreadsheet program saves a sheet as 'CSV UTF-8'."
 MAX_UNLIKE = 0.01  # share of times that may be left out, as they cannot be read
 # What programs write for a number or a date that is missing; among text it is text.

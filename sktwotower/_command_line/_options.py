@@ -77,7 +77,9 @@ def parse(arguments) -> argparse.Namespace:
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         options = [f"--{name.replace('_', '-')}" for name in vars(args)]
+        is_file = not unknown[0].startswith("-") and Path(unknown[0]).exists()
         meant = closest(unknown[0].partition("=")[0], options)
+        meant = f"--data {unknown[0]}" if is_file else meant
         hint = "" if meant is None else f". Did you mean {meant}?"
         parser.error(f"unknown: {unknown[0]}{hint}")
     args.in_order = args.time == "none"

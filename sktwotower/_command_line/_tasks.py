@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._columns import codes_of_rows
+from sktwotower._tables._columns import ITEM_NAME, USER_NAME, codes_of_rows
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._messages import format_ids
 from sktwotower._tables._sources import opened
@@ -204,7 +204,7 @@ def choose_ids(args, columns, dates) -> None:
         return next(filter(re.compile(form).fullmatch, free), None)
 
     if None in (args.user, args.item):
-        ids = args.user or usual(files.USER_NAME), args.item or usual(files.ITEM_NAME)
+        ids = args.user or usual(USER_NAME), args.item or usual(ITEM_NAME)
         rest = (column for column in free if column not in ids)
         args.user, args.item = (column or next(rest, "") for column in ids)
         if not args.item:

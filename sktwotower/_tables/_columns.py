@@ -4,6 +4,7 @@ Input: a table X (n_events, n_columns) of any kind.
 Output: names of columns, columns (n_events,), and integer codes of their ids.
 """
 
+import re
 from collections.abc import Iterable
 from math import ceil
 from numbers import Integral
@@ -15,6 +16,10 @@ import pandas as pd
 from ._frames import as_known, in_native_order, refuse_lazy, refuse_records
 from ._ids import check_ids
 from ._messages import did_you_mean, warn
+
+# Usual names of columns of ids, such as user_id, CustomerID, item and StockCode.
+USER_NAME = r"(?i)(user|customer|client|member|listener|reader|viewer)[ _]?(id)?"
+ITEM_NAME = r"(?i)(item|product|stock|article|movie|artist|track|book)[ _]?(id|code)?"
 
 
 def position_of(names, key, parameter):
@@ -93,6 +98,8 @@ class Columns:
         item = names[1] if item is None else item
         for key, name in ((estimator.user_id, user), (estimator.item_id, item)):
             _warn_of_dates(column(frame, name, None, "X"), key is None)
+        if estimator.user_id is estimator.item_id is None:
+            _warn_of_order(str(user), str(item))
         if user == item:
             raise ValueError(
                 f"{user!r} would be both the user and the item column. user_id=None "
@@ -253,6 +260,15 @@ def _warn_of_dates(values, is_default):
         warn(
             f"{values.name!r} holds dates, but is taken as a column of ids, by its "
             "place in X. Name the columns: user_id, item_id and time."
+        )
+
+
+def _warn_of_order(user, item):
+    """Warn if names say that the first column has the items, the second the users."""
+    if re.fullmatch(ITEM_NAME, user) and re.fullmatch(USER_NAME, item):
+        warn(
+            f"By its place in X, {user!r} is taken as the users and {item!r} as the "
+            f"items. Name them: user_id={item!r}, item_id={user!r}."
         )
 
 

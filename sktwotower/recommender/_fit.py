@@ -37,6 +37,8 @@ from ._processes import own_events, own_generator, with_users
 from ._stream import first_stream
 from ._training_data import training_data
 
+# More events than this: if each is of another user, that is hardly chance.
+MAX_SINGLE = 20
 OTHER_SIZES = (
     "warm_start=True needs the same users, items, features, contexts, tower sizes and "
     "parts of the model (second_share) as the fit before. Fit with warm_start=False to "
@@ -72,6 +74,8 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     recipe = recipe._replace(history=history_kind(recipe.history, table))
     events = Events.of(users, items, table, recipe.history, contexts, schema.dates)
     _log_events(events, table.n_events)
+    if contexts is None:
+        _warn_of_single_events(events, table.n_events)
     _warn_of_features(recipe, events)
     _check_n_items(events, table.n_events)
     _check_negatives(recipe, events)
@@ -98,6 +102,17 @@ def _log_events(events, n_events):
     text = "fit: %d events of %d users and %d items, %d pairs chosen, %d shown"
     pairs = events.positives.nnz, events.impressions.nnz
     logger.info(text, n_events, len(events.users), len(events.items), *pairs)
+
+
+def _warn_of_single_events(events, n_events):
+    """Warn if a side has one event per id, and nothing else is known of its ids."""
+    for side, entities in (("user", events.users), ("item", events.items)):
+        if len(entities) == n_events > MAX_SINGLE and not entities.columns[1:]:
+            warn(
+                f"Each {side} of X has one event, so that the model cannot learn what "
+                f"belongs together. Is {entities.label!r} a row number? Name the "
+                f"{side} column: {side}_id."
+            )
 
 
 def _with_choices(recipe, events, table, dates, rng, saved):

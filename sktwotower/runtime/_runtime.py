@@ -227,7 +227,7 @@ class Runtime(ServedVectors):
         Raises
         ------
         ValueError, TypeError
-            As in `recommend`, or if fit does not know an item.
+            As in `recommend`, if fit does not know an item, or of several users.
 
         Examples
         --------
@@ -242,6 +242,10 @@ class Runtime(ServedVectors):
         """
         codes = self._known(items, "items")
         vector = self.embed(user, history=history, context=context)
+        if vector.ndim > 1:
+            raise TypeError(
+                f"score takes one user. Got {len(vector)}: call it for each."
+            )
         vectors = self._item_vectors(codes)
         return (vectors.astype(float) @ vector.astype(float)).astype(np.float32)
 

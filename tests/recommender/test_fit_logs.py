@@ -3,6 +3,7 @@
 import logging
 import re
 
+import pandas as pd
 import pytest
 
 from tests.builders import chain, ordered, random_events, small
@@ -59,3 +60,23 @@ def test_an_application_that_asks_for_nothing_sees_nothing(capfd):
     assert [type(handler) for handler in handlers] == [logging.NullHandler]
     small().fit(EVENTS)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_a_side_with_one_event_each_is_warned_of(side):
+    other = {"user": "item", "item": "user"}[side]
+    X = pd.DataFrame({side: range(21), other: [0, 1, 2] * 7})[["user", "item"]]
+    message = f"Each {side} of X has one event.* Is '{side}' a row number"
+    with pytest.warns(UserWarning, match=message):
+        small(max_epochs=1).fit(X)
+
+
+@pytest.mark.filterwarnings("error:Each")
+@pytest.mark.parametrize(
+    ("columns", "n"), [([], 20), (["age"], 21), (["hour"], 21)], ids=str
+)
+def test_few_events_features_and_contexts_are_not(columns, n):
+    X = pd.DataFrame({"user": range(n), "item": [0] * 5 + [1] * (n - 5)})
+    X[columns] = 1.0
+    known = {"age": "user_features", "hour": "context"}
+    small(max_epochs=1, **{known[c]: [c] for c in columns}).fit(X)

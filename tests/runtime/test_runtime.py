@@ -154,6 +154,10 @@ def test_vectors_and_scores(name, served):
     scores = other.score(users[0], items)
     alone = model.embed_users([users[0]])[0] @ model.item_embeddings_.T
     assert_allclose(scores, alone, atol=1e-5)
+    with pytest.raises(
+        TypeError, match="score takes one user. Got 2: call it for each"
+    ):
+        other.score(users[:2], items)
     expected = model.similar_items([items[2]], 3)
     ids, scores = other.similar_items(items[2], 3)
     assert ids.tolist() == expected["similar_item"].tolist()

@@ -194,3 +194,18 @@ def test_the_time_stands_for_no_ids(order, convert):
     with pytest.raises(ValueError, match="leaves the test side without rows"):
         next(only_known.split(X))  # nobody had tea before
     assert session_ids(X, pd.Timedelta("1D"), time="at").tolist() == [0, 0, 2, 1]
+
+
+def test_names_that_contradict_their_place_are_warned_of():
+    X = SHOP[["item", "user"]].set_axis(["StockCode", "CustomerID"], axis=1)
+    message = "'StockCode' is taken as the users and 'CustomerID' as the items"
+    with pytest.warns(UserWarning, match=message):
+        PopularityRecommender().fit(X)
+
+
+@pytest.mark.filterwarnings("error")
+def test_named_columns_may_stand_in_any_order():
+    X = SHOP[["item", "user"]]
+    model = PopularityRecommender(user_id="user", item_id="item").fit(X)
+    assert model.item_ids_.tolist() == ["ham", "jam", "tea"]
+    PopularityRecommender(user_id="user").fit(X)  # only one column is left
