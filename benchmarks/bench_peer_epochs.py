@@ -19,9 +19,10 @@ from _common import clock, load, machine, read_results, replaced, write_results
 from _processes import call, interpreter_with
 
 NAME, TRIALS, EPOCHS = "peer_epochs", 20, 50
+# name -> function, the packages it needs, data sets
 SYSTEMS = {
-    "Mult-VAE": ("mult_vae", ("irspack",)),
-    "XSimGCL": ("xsimgcl", ("skrecsys",)),
+    "Mult-VAE": ("mult_vae", ("irspack",), "gowalla"),
+    "XSimGCL": ("xsimgcl", ("skrecsys",), "lastfm,ml-1m"),
 }
 
 
@@ -62,17 +63,17 @@ def xsimgcl(data, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder that holds the data sets")
-    parser.add_argument("--only", default="lastfm,ml-1m,gowalla")
+    parser.add_argument("--only", help="names of data sets, by comma")
     parser.add_argument("--models", default=",".join(SYSTEMS))
     parser.add_argument("--python", action="append", default=[], help="interpreter")
     own, where = parser.parse_args(), machine()
     for name in own.models.split(","):
-        function, needs = SYSTEMS[name]
+        function, needs, usual = SYSTEMS[name]
         python = interpreter_with(needs, (sys.executable, *own.python))
         if python is None:
             print(f"{name}: left out, {' or '.join(needs)} not installed")
             continue
-        for data in own.only.split(","):
+        for data in (own.only or usual).split(","):
             call_of = f"bench_peer_epochs:{function}"
             seconds = call(call_of, python, data=data, folder=own.data)
             row = {"data": data, "system": name, "epoch_cpu_s": seconds}
