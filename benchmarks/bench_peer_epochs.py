@@ -76,7 +76,7 @@ def main():
         for data in (own.only or usual).split(","):
             call_of = f"bench_peer_epochs:{function}"
             seconds = call(call_of, python, data=data, folder=own.data)
-            row = {"data": data, "system": name, "epoch_cpu_s": seconds}
+            row = {"data": data, "system": f"epoch of {name}", "epoch_cpu_s": seconds}
             row["search_h"] = seconds * TRIALS * EPOCHS / 3600
             write_results(NAME, replaced(read_results(NAME), [row | where]))
     print(pd.DataFrame(read_results(NAME))[list(row)].to_string())
