@@ -102,8 +102,10 @@ def _read_text(path):
 def _with_gaps(values):
     """Return text, in which words such as NA are gaps if all else is numbers or dates.
 
-    Otherwise they may be ids or levels: a customer, or the code of Namibia.
+    Otherwise they may be ids or levels: a customer, or the code of Namibia. Spaces
+    around a cell are no part of it.
     """
+    values = values.astype(object).str.strip().replace("", None)
     known = values.where(~values.isin(GAPS))
     rest = known.dropna()
     if len(rest) == values.notna().sum():

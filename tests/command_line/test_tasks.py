@@ -228,6 +228,15 @@ def test_text_that_gzip_compressed(tmp_path):
     assert own_task(parse(["--data", str(path)])).events["what"].tolist() == list("aba")
 
 
+def test_spaces_around_a_cell_are_no_part_of_it(tmp_path):
+    path = tmp_path / "plays.csv"
+    path.write_text("who,what\n17850,tea\n17850 , tea\nann lee, \n")
+    table = read_table(path)
+    assert table["who"].tolist() == ["17850", "17850", "ann lee"]
+    assert table["what"].tolist()[:2] == ["tea", "tea"]
+    assert table["what"].isna().tolist() == [False, False, True]
+
+
 def test_names_below_an_empty_line(tmp_path):
     path = tmp_path / "plays.csv"
     path.write_bytes(b"\nwho;what;score.1\na;x;1\nb;y;2\n")
