@@ -45,7 +45,10 @@ def is_of(X, *classes):
 
 def is_source(X):
     """Return whether X is a path, a pyarrow Dataset, a LazyFrame or of Dask."""
-    return isinstance(X, str | os.PathLike) or is_of(X, DATASET, LAZY_FRAME, DASK_FRAME)
+    if isinstance(X, str | os.PathLike):
+        return True
+    known = isinstance(X, (pd.DataFrame, *PLAIN))
+    return not known and is_of(X, DATASET, LAZY_FRAME, DASK_FRAME)
 
 
 def is_frame(X):

@@ -92,7 +92,8 @@ def read(owner, retriever, X, y, sample_weight):
     times = np.arange(len(frame)) if times is None else times
     users = pd.factorize(check_ids(frame[columns.user], "the users of X"))[0]
     frame = frame.reset_index(drop=True)
-    return ReadEvents(frame, rewards, weights, times, schema.dates, users, columns)
+    outcomes = rewards, weights, times, schema.dates
+    return ReadEvents(frame, *outcomes, users, columns)
 
 
 def later_events(users, times, chosen, dates, cut, share):
