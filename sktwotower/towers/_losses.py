@@ -148,7 +148,8 @@ class SampledSoftmaxLoss(torch.nn.Module):
     Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
     Recommendations, RecSys 2019, equations 3 to 5.
 
-    Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
+    Khrylchenko et al., Correcting the LogQ Correction: Revisiting Sampled Softmax for
+    Large-Scale Retrieval, RecSys 2025.
 
     Zhang and Sabuncu, Generalized Cross Entropy Loss for Training Deep Neural Networks
     with Noisy Labels, NeurIPS 2018.
