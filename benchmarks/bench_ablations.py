@@ -265,8 +265,9 @@ def main():
             print(f"{data}: {change}: {mean:.4f}", flush=True)
     report(rows, changes)
     every = [row | where for row in rows + rows_of_differences(rows)]
-    if own.change is not None:
-        every = [row for row in every if row["change"] != DEFAULTS]
+    if own.change is not None:  # defaults that are written stay
+        known = {row["data"] for row in read_results(name) if row["change"] == DEFAULTS}
+        every = [r for r in every if r["change"] != DEFAULTS or r["data"] not in known]
     if own.change is not None or own.only is not None:
         every = with_written(every, name)
     write_results(name, every)

@@ -145,10 +145,13 @@ def warn_of_a_gap(times, values, name):
     That is after a gap longer than the middle 98 % of the times take. ``values`` (n,):
     what the times were read from; ``name``: what messages call them.
     """
-    n, ordered = len(times), np.sort(times.astype(float))
-    late = ordered[-(n // 100) - 1 :]
+    n, n_few = len(times), len(times) // 100
+    if n_few == 0:
+        return
+    parted = np.partition(times.astype(float), [n_few, n - n_few - 1])
+    late = np.sort(parted[n - n_few - 1 :])
     gaps = np.diff(late)
-    if len(gaps) and gaps.max() > late[0] - ordered[n // 100] > 0:
+    if gaps.max() > late[0] - parted[n_few] > 0:
         n_late = len(gaps) - gaps.argmax()
         warn(
             f"{name} has a wide gap before its last values: {n_late} of {n} come after "

@@ -239,8 +239,10 @@ class Interruption(Callback):
 
     def on_batch_end(self, net, **kwargs):
         """Raise KeyboardInterrupt if a signal has come."""
-        exchange = self.exchange
-        if self.received is not None if exchange is None else exchange.stops:
+        stops = self.received is not None
+        if self.exchange is not None:
+            stops = self.exchange.stops
+        if stops:
             self.is_raised = True
             raise KeyboardInterrupt
 
