@@ -99,6 +99,7 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     gc.freeze()
     gc.enable()
+    gc.set_threshold(20_000)  # and not 700: each search takes a millisecond
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Input: a fitted estimator, or a path.
 Output: a file, or an equal estimator.
 """
 
+import functools
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -203,6 +204,7 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
     return read_model(path, mmap, verify, reader_of)
 
 
+@functools.cache  # each takes milliseconds to find
 def _versions():
     """Return the version of Python, of this package and of the libraries it uses."""
     found = {"python": sys.version.split()[0], "sktwotower": __version__}

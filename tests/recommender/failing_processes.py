@@ -80,7 +80,7 @@ PHASES = {
     "rows at the end": (Exchange, "_whole", 2),
     "users at the end": (_processes, "_gathered", 1),
 }
-PHASES_OF_FOUR = ["first epoch", "users at the end"]
+PHASES_OF_THREE = ["first epoch", "users at the end"]
 
 
 def quick(**params):
@@ -227,9 +227,9 @@ def reads_late(checkpoint):
 
 def dying(folder):
     """Yield the arguments of `begin` where a process is killed, and the exit codes."""
-    for size, rank in ((2, 1), (4, 2)):
-        for phase in PHASES if size == 2 else PHASES_OF_FOUR:
-            who = 0 if phase == "half-life" else rank
+    for size in (2, 3):
+        for phase in PHASES if size == 2 else PHASES_OF_THREE:
+            who = 0 if phase == "half-life" else 1
             checkpoint = f"{folder}/killed {phase} {size}"
             codes = [-signal.SIGKILL if r == who else 0 for r in range(size)]
             scenes = [scene(killed, phase, checkpoint, who, name=f"killed {phase}")]
@@ -248,7 +248,7 @@ def surviving(folder, size):
 
     within = [scene(fails_within, "step", 1, name="fails within step")]
     ends = [scene(goes_on, "half-life", None, name="whole half-life")]
-    if size == 4:
+    if size == 3:
         return [*within, stopped("interrupted"), *ends]
     within += [scene(fails_within, "_recall", 1, name="fails within _recall")]
     ends += [scene(goes_on, "singular vectors", None, name="whole singular vectors")]
@@ -265,7 +265,7 @@ def surviving(folder, size):
 def afterwards(folder, size):
     """Return the scenes that go on where others have ended."""
     pairs = size == 2
-    left = {f"killed {phase}": phase for phase in (PHASES if pairs else PHASES_OF_FOUR)}
+    left = {f"killed {phase}": phase for phase in (PHASES if pairs else PHASES_OF_THREE)}
     left |= dict.fromkeys(SIGNALS if pairs else ["interrupted"], "signal")
     return [
         scene(
@@ -285,8 +285,8 @@ def other_size(folder):
 
 def fails_and_goes_on(folder):
     """Run all scenes."""
-    both = [((surviving(folder, n), folder), {"size": n}, [0] * n) for n in (2, 4)]
+    both = [((surviving(folder, n), folder), {"size": n}, [0] * n) for n in (2, 3)]
     run_all([*dying(folder), *both])
-    for size in (1, 4):
+    for size in (1, 3):
         run([scene(other_size, f"{folder}/interrupted 2")], folder, size)
-    run_all(((afterwards(folder, n), folder), {"size": n}, [0] * n) for n in (2, 4))
+    run_all(((afterwards(folder, n), folder), {"size": n}, [0] * n) for n in (2, 3))

@@ -72,8 +72,8 @@ SETTINGS = {
     "recent": RECENT,
     "recent, context": RECENT | {"context": ["place", "when"]},
 }
-# Four processes of two cores take longer.
-OF_FOUR = ["pooled", "features", "own tower", "adamw", "recent, context"]
+# Three processes on two cores take longer.
+OF_THREE = ["pooled", "features", "own tower", "adamw", "recent, context"]
 
 
 def events(n=500):
@@ -187,7 +187,7 @@ def curves(folder):
     """Fit where several processes must learn what one does."""
     nothing_is_drawn()
     found = {}
-    for name in OF_FOUR if distributed.get_world_size() == 4 else SETTINGS:
+    for name in OF_THREE if distributed.get_world_size() == 3 else SETTINGS:
         fitted = start_of(folder, name).fit(*events())
         found |= {f"{name}/{key}": value for key, value in learnt(fitted).items()}
         if "context" in name:
@@ -491,7 +491,7 @@ def run_all(companies):
 
 def learning(folder):
     """Yield the arguments of `begin` for scenes that learn, and the exit codes."""
-    for size in (1, 2, 4):
+    for size in (1, 2, 3):
         scenes = [scene(curves, folder), scene(more_together, folder), scene(recalls)]
         if size > 1:
             scenes += [scene(defaults), scene(sums), scene(shared, folder)]
@@ -504,7 +504,7 @@ def learns(folder):
     run_all(learning(folder))
     alone = [
         scene(served_alone, folder, size, name=f"served_alone_{size}")
-        for size in (2, 4)
+        for size in (2, 3)
     ]
     run(alone, folder, size=1)
 
