@@ -307,6 +307,8 @@ def codes(X, key, default, parameter, time=None):
     """Return integer codes 0, 1, ... of the ids in a column, (n_events,)."""
     values = column(X, key, default, parameter, time)
     _warn_of_dates(values, key is None)
+    if key is None and time is None and default:  # the first may be the time
+        _warn_of_dates(column(X, None, 0, parameter), True)
     refuse_missing(values, parameter)
     ids = values.to_numpy()
     try:

@@ -265,7 +265,9 @@ def surviving(folder, size):
 def afterwards(folder, size):
     """Return the scenes that go on where others have ended."""
     pairs = size == 2
-    left = {f"killed {phase}": phase for phase in (PHASES if pairs else PHASES_OF_THREE)}
+    left = {
+        f"killed {phase}": phase for phase in (PHASES if pairs else PHASES_OF_THREE)
+    }
     left |= dict.fromkeys(SIGNALS if pairs else ["interrupted"], "signal")
     return [
         scene(

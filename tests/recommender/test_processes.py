@@ -10,7 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.recommender.failing_processes import MOMENTS, PHASES, PHASES_OF_THREE, SIGNALS
+from tests.recommender.failing_processes import (
+    MOMENTS,
+    PHASES,
+    PHASES_OF_THREE,
+    SIGNALS,
+)
 from tests.recommender.processes import MORE_THAN_ONE, OF_THREE, SETTINGS, events
 
 ROOT = Path(__file__).parents[2]

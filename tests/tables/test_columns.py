@@ -15,7 +15,7 @@ from sktwotower._tables._columns import (
     position_of,
     select_columns,
 )
-from sktwotower.model_selection import LastNSplit, TimeSplit
+from sktwotower.model_selection import ColdItemSplit, LastNSplit, TimeSplit
 from sktwotower.preprocessing import k_core, session_ids
 
 
@@ -175,6 +175,8 @@ def test_dates_that_are_taken_as_ids_are_warned_of(order):
         PopularityRecommender().fit(SHOP[order])
     with pytest.warns(UserWarning, match=TAKEN):
         k_core(SHOP[order], 1)
+    with pytest.warns(UserWarning, match=TAKEN):  # also if the users are read as items
+        next(ColdItemSplit(1, random_state=0).split(SHOP[order]))
 
 
 @pytest.mark.filterwarnings("error")
