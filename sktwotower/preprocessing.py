@@ -152,7 +152,7 @@ def session_ids(X, gap, *, time, user_id=None) -> np.ndarray:
         raise TypeError("time must name the column of the times. Got None instead.")
     X = as_table(X)
     users, times = codes(X, user_id, 0, "user_id", time), times_of(X, time)
-    gap = duration(gap, times)
+    gap = duration(gap, times, "gap")
     order = np.lexsort((times, users))
     starts = np.ones(len(order), dtype=bool)
     starts[1:] = np.diff(users[order]) != 0

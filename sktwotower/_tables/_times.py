@@ -64,19 +64,20 @@ def _warn_if_unordered(X, groups):
         )
 
 
-def duration(gap, times):
+def duration(gap, times, name):
     """Return a gap in the type of times (n,), at most their span.
 
-    Raises ``TypeError`` for a gap of another type, ``ValueError`` for one below 0.
+    ``name`` is what messages call it. Raises ``TypeError`` for a gap of another type,
+    ``ValueError`` for one below 0.
     """
     is_date = times.dtype.kind == "M"
     is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
     fits = is_duration if is_date else isinstance(gap, Real) and not is_duration
     if not fits and not (is_date and gap == 0):
         expected = "a Timedelta, as the times are dates" if is_date else "a number"
-        raise TypeError(f"gap must be {expected}. Got {gap!r} instead.")
+        raise TypeError(f"{name} must be {expected}. Got {gap!r} instead.")
     if not gap >= 0 * gap:
-        raise ValueError(f"gap must be a finite duration >= 0. Got {gap!r} instead.")
+        raise ValueError(f"{name} must be a finite duration >= 0. Got {gap!r} instead.")
     if len(times) == 0:
         return gap
     # a longer gap has no other effect, but adding it to a time may overflow

@@ -13,7 +13,7 @@ import numpy as np
 from sktwotower._tables._columns import column_position, refuse_gaps
 from sktwotower._tables._frames import LAZY_FRAME, as_frame, is_of
 from sktwotower._tables._sources import opened
-from sktwotower._tables._times import duration, times_of
+from sktwotower._tables._times import times_of
 
 
 def sides_on_disk(splitter, X):
@@ -76,7 +76,7 @@ def _bounds(splitter, source, time):
         return source.query(sql, bound=bound)["n"][0].as_py()
 
     ends = times("select min(t) from events union all select max(t) from events")
-    yield from splitter._bounds(n_rows, time_at, n_before, duration(splitter.gap, ends))
+    yield from splitter._bounds(n_rows, time_at, n_before, ends)
 
 
 COMPARE = {"after": operator.gt, "start": operator.ge, "before": operator.lt}

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit
 
 from sktwotower._sklearn_compat import COUNT, SHARE, parameter
@@ -18,6 +19,8 @@ from sktwotower._tables._times import duration, times_of
 
 from ._base import COLUMN, InteractionSplit
 from ._sides_on_disk import sides_on_disk
+
+DURATIONS = datetime.timedelta, np.timedelta64
 
 
 @dataclass(eq=False, repr=False)
@@ -214,9 +217,10 @@ class TimeSplit(InteractionSplit):
 
     Parameters
     ----------
-    test_size : int or float, default=0.2
+    test_size : int, float or Timedelta, default=0.2
         Test rows per fold: a number >= 1, or a share in (0.0, 1.0) of all rows, rounded
-        up. A fold has more or fewer where rows of the same time are kept together.
+        up. A fold has more or fewer where rows of the same time are kept together. A
+        Timedelta > 0, if the times are dates: how long the test side of a fold takes.
     n_splits : int, default=1
         Number of folds, >= 1, in the order of time. The test sides follow each other;
         the last one ends with the last row.
@@ -251,6 +255,7 @@ class TimeSplit(InteractionSplit):
     With the times sorted, m test rows per fold and s folds, fold j = 0, ..., s - 1 is
     cut at t_j, the time of the row number (s - j) m from the end: rows with t_j <= time
     < t_{j+1} are tested (t_s is infinite), rows with time < t_j - gap are trained on.
+    With a duration d as ``test_size``, t_j is the last time minus (s - j) d.
 
     Examples
     --------
@@ -260,6 +265,13 @@ class TimeSplit(InteractionSplit):
     >>> X["day"] = [3, 1, 3, 2]
     >>> [(a.tolist(), b.tolist()) for a, b in TimeSplit(0.5, time="day").split(X)]
     [([1, 3], [0, 2])]
+
+    The last two days are tested:
+
+    >>> X["day"] = pd.Timestamp("2026-11-01") + pd.to_timedelta(X["day"], "D")
+    >>> split = TimeSplit(pd.Timedelta("1D"), time="day")
+    >>> [(a.tolist(), b.tolist()) for a, b in split.split(X)]
+    [([1], [0, 2, 3])]
     """
 
     _remedy = (
@@ -267,10 +279,10 @@ class TimeSplit(InteractionSplit):
         "users and items; rows of the same time stay together."
     )
 
-    test_size: int | float = parameter(0.2, COUNT, SHARE)
+    test_size: Any = parameter(0.2, COUNT, SHARE, *DURATIONS)
     _: KW_ONLY
     time: str | int | None = parameter(None, *COLUMN)
-    gap: Any = parameter(0, Real, datetime.timedelta, np.timedelta64)
+    gap: Any = parameter(0, Real, *DURATIONS)
     max_train_size: int | float | None = parameter(None, None, COUNT, SHARE)
     drop_unseen_users: bool = parameter(False, "boolean")
     drop_unseen_items: bool = parameter(False, "boolean")
@@ -283,7 +295,7 @@ class TimeSplit(InteractionSplit):
             len(times),
             ordered.__getitem__,
             lambda moment: np.searchsorted(ordered, moment),
-            duration(self.gap, times),
+            ordered[[0, -1]] if len(ordered) else ordered,
         )
         for after, before, start, end in bounds:
             test, train = times >= start, times < before
@@ -295,7 +307,7 @@ class TimeSplit(InteractionSplit):
 
     _sides_on_disk = sides_on_disk
 
-    def _bounds(self, n_rows, time_at, n_before, gap):
+    def _bounds(self, n_rows, time_at, n_before, ends):
         """Yield the times between which the sides of each fold lie.
 
         Parameters
@@ -306,8 +318,8 @@ class TimeSplit(InteractionSplit):
             Returns the time of the row at a place, rows sorted by time.
         n_before : callable
             Returns the number of rows before a time.
-        gap : number or duration
-            In the type of the times.
+        ends : array of shape (2,)
+            The first and the last time; empty without rows.
 
         Yields
         ------
@@ -318,16 +330,31 @@ class TimeSplit(InteractionSplit):
             Test rows have the first or are later, and are earlier than the second, if
             it is not None.
         """
-        n_test = count(self.test_size, n_rows)
+        gap = duration(self.gap, ends, "gap")
+        cuts = self._cuts(n_rows, time_at, ends)
+        for cut, end in zip(cuts, [*cuts[1:], None], strict=True):
+            after = None
+            if self.max_train_size is not None:
+                first = n_before(cut - gap) - count(self.max_train_size, n_rows)
+                after = time_at(first - 1) if first > 0 else None
+            yield after, cut - gap, cut, end
+
+    def _cuts(self, n_rows, time_at, ends):
+        """Return the first time that each fold may test."""
+        folds = range(self.n_splits, 0, -1)
+        in_time = isinstance(self.test_size, DURATIONS)
+        if in_time and n_rows:
+            size, span = duration(self.test_size, ends, "test_size"), ends[1] - ends[0]
+            if not 0 * span < size <= span // self.n_splits:
+                raise ValueError(
+                    f"{self!r} asks for {self.n_splits} x {self.test_size} of the "
+                    f"{pd.Timedelta(span)} of X, which leaves one side without rows."
+                )
+            return [ends[1] - fold * size for fold in folds]
+        n_test = 0 if in_time else count(self.test_size, n_rows)
         if self.n_splits * n_test >= n_rows:
             raise ValueError(
                 f"{self!r} asks for {self.n_splits} x {n_test} test rows, which leaves "
                 f"none of the {n_rows} rows of X to train on."
             )
-        starts = n_rows - n_test * np.arange(self.n_splits, 0, -1)
-        for start, end in zip(starts, [*starts[1:], None], strict=True):
-            cut, after = time_at(start), None
-            if self.max_train_size is not None:
-                first = n_before(cut - gap) - count(self.max_train_size, n_rows)
-                after = time_at(first - 1) if first > 0 else None
-            yield after, cut - gap, cut, None if end is None else time_at(end)
+        return [time_at(n_rows - fold * n_test) for fold in folds]

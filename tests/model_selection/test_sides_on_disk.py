@@ -100,6 +100,13 @@ def test_parameters(params, tmp_path):
     assert_same_splits(splitter, events, sources_of(events, tmp_path)[:1])
 
 
+@pytest.mark.parametrize("kind", first_fast(["dates", "nanoseconds", "zone", "days"]))
+def test_days_of_a_side(kind, tmp_path):
+    events, size = make_events(TIMES[kind]), pd.Timedelta("9D")
+    splitter = TimeSplit(size, n_splits=2, time="when", gap=pd.Timedelta("2D"))
+    assert_same_splits(splitter, events, sources_of(events, tmp_path))
+
+
 def test_the_time_before_the_ids(tmp_path):
     events = make_events(TIMES["dates"])
     splitter = TimeSplit(0.9, time="when", drop_unseen_users=True)

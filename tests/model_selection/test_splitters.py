@@ -221,6 +221,42 @@ def test_gap_of_a_timedelta_by_hand():
         ]
 
 
+def test_a_test_side_of_some_days_by_hand():
+    X = X_HAND.assign(day=pd.Timestamp("2020-01-01") + pd.to_timedelta(X_HAND.day, "D"))
+    days = X_HAND["day"].to_numpy()
+    for n, n_splits, gap in [(1, 1, 0), (2, 1, 1), (1, 2, 0), (1, 2, 1)]:
+        size, gaps = pd.Timedelta(n, "D"), pd.Timedelta(gap, "D").to_pytimedelta()
+        splitter = TimeSplit(size, n_splits=n_splits, time="day", gap=gaps)
+        cuts = [days.max() - n * fold for fold in range(n_splits, 0, -1)]
+        ends = [*cuts[1:], days.max() + 1]
+        assert as_lists(splitter, X) == [
+            (
+                np.flatnonzero(days < cut - gap).tolist(),
+                np.flatnonzero((days >= cut) & (days < end)).tolist(),
+            )
+            for cut, end in zip(cuts, ends, strict=True)
+        ]
+    assert as_lists(TimeSplit(pd.Timedelta("1D"), time="day"), X) == [
+        ([0, 1, 2, 3, 4], [5, 6, 7])
+    ]
+
+
+@pytest.mark.parametrize("size", ["0D", "-1D", "100D", "1ns"])
+def test_a_duration_that_leaves_a_side_empty(size):
+    days = pd.date_range("2020-01-01", periods=9).astype("datetime64[s]")
+    X = pd.DataFrame({"u": 1, "i": range(9), "t": days})
+    with pytest.raises(ValueError, match="side without rows|duration >= 0"):
+        list(TimeSplit(pd.Timedelta(size), time="t").split(X))
+    with pytest.raises(ValueError, match="asks for 3 x 3 days .* of the 8 days"):
+        list(TimeSplit(pd.Timedelta("3D"), n_splits=3, time="t").split(X))
+    with pytest.raises(ValueError, match="none of the 0 rows of X"):
+        list(TimeSplit(pd.Timedelta("3D"), time="t").split(X[:0]))
+    with pytest.raises(TypeError, match="test_size must be a number. Got Timedelta"):
+        list(TimeSplit(pd.Timedelta("3D"), time="i").split(X))
+    with pytest.raises(TypeError, match="Got Timedelta"):  # numbers of rows
+        list(TimeSplit(pd.Timedelta("3D")).split(X[["u", "i"]]))
+
+
 @pytest.mark.parametrize(("gap", "last"), [("12h", 6), ("24h", 5), ("36h", 5)])
 def test_a_gap_of_a_part_of_a_day_between_dates(gap, last):
     days = [datetime.date(2020, 1, day) for day in range(1, 10)]
