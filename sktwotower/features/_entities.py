@@ -135,9 +135,11 @@ class Entities(Described):
         side = as_frame(self.table, name)
         named = self.label == self.id_column
         if self.label not in side.columns and (named or side.shape[1] == 0):
+            hint = did_you_mean(self.label, side.columns)
+            if getattr(getattr(self.table, "index", None), "name", None) == self.label:
+                hint = f" It is the index: pass {name}.reset_index()."
             raise ValueError(
-                f"{name} has no column {self.label!r}, which holds the ids in X."
-                f"{did_you_mean(self.label, side.columns)}"
+                f"{name} has no column {self.label!r}, which holds the ids in X.{hint}"
             )
         column = self.label if self.label in side.columns else side.columns[0]
         ids = _ids.check_ids(side[column], f"column {column!r} of {name}")

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records._atomic import replaced_file
+from sktwotower._records._model_file import check_path
 from sktwotower._tables._messages import format_ids, imported, not_known
 from sktwotower._tables._output import library_for, table_of
 from sktwotower._tables._sparse import ones_at
@@ -40,8 +41,11 @@ def _names(*names):
 
 
 def check_ending(path):
-    """Raise ``ValueError`` if the name of a file is that of another format."""
-    if path is not None and Path(path).suffix.lower() not in ("", ".parquet", ".pq"):
+    """Raise for what is no path, or if the name of a file is of another format."""
+    if path is None:
+        return
+    check_path(path)
+    if Path(path).suffix.lower() not in ("", ".parquet", ".pq"):
         remedy = "For another format, leave path out and write the table"
         raise ValueError(f"path must end in .parquet or .pq. Got {path!r}. {remedy}.")
 

@@ -110,6 +110,12 @@ def test_searches_share_the_tables_and_pickles_hold_them_once(tables, routing):
         )
 
 
+def test_ids_in_the_index_are_found_there():
+    message = "items has no column 'item'.* It is the index: pass items.reset_index()"
+    with pytest.raises(ValueError, match=message):
+        small(items=ITEMS.set_index("item")).fit(X)
+
+
 def test_a_clone_asks_for_the_same_metadata_as_its_own_consumer():
     with sklearn.config_context(enable_metadata_routing=True):
         model = tagged(items=ITEMS).set_fit_request(sample_weight=True)

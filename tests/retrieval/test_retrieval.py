@@ -380,6 +380,8 @@ def test_a_file_that_is_called_another_format_is_refused(plain, tmp_path, name):
     with pytest.raises(ValueError, match=f"path must end in .parquet or .pq.*{name}"):
         plain.recommend(["of nobody"], 0, path=path)
     assert not path.exists()
+    with pytest.raises(TypeError, match="path must be a str or a path-like.*Got 3"):
+        plain.recommend(["of nobody"], 0, path=3)
 
 
 @pytest.mark.parametrize("name", ["all", "all.pq", "all.PARQUET"])
