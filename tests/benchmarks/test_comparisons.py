@@ -416,8 +416,7 @@ def test_the_protocols_count_the_trials_that_the_budget_cut():
     cut = {key: row for key, row in chosen.items() if row["ended_by"] == "budget"}
     assert f"cut the chosen trial of {len(cut)} of {len(chosen)} searches" in text
     rising = {key for key, row in cut.items() if row["curve"][-1] == max(row["curve"])}
-    assert rising == {("sports-last", "eSASRec")}
-    assert "eSASRec was still rising on Sports" in text
+    assert not rising and "None of these was still rising" in text
 
 
 def test_no_transformer_is_ahead_where_the_guide_says_so():
