@@ -8,14 +8,18 @@ import copy
 from contextlib import contextmanager, nullcontext
 from unittest import mock
 
+import numpy as np
 import torch
 
 from sktwotower.towers import _losses, _sequence_batches
 from sktwotower.towers._sequence_batches import SequenceSet
+from sktwotower.towers.parts import _filter
 from sktwotower.towers.parts._two_towers import TwoTowers
 
 # SL@K: the rank at which the loss is cut, and how soft the cut is, in cosines.
 RANK, SOFTNESS = 20, 0.3
+# The penalty of the filter that is a regression, where no singular value is above 1.
+PENALTY = 0.1
 
 
 @contextmanager
@@ -72,9 +76,40 @@ def weights_at_rank(factors, targets, tile, loss):
     return ((chosen - last[rows]) / SOFTNESS).sigmoid().to(targets.weights.dtype)
 
 
+@contextmanager
+def filter_as_ease():
+    """Let the linear filter be EASE of the same singular vectors.
+
+    With the singular values s, the weights of past items are those of a regression of
+    the normalized events on themselves: V diag(s^2 / (s^2 + penalty)) V^T, of which
+    column j is divided by 1 minus its entry j, so that no item predicts itself.
+    """
+    make, scaled = _filter.linear_filter, _filter._scaled
+
+    def start(cls, plan, training, spectrum):
+        k = cls.n_components(plan.recipe)
+        found = spectrum(k)
+        squares = found.values[:k] ** 2
+        vectors = found.vectors[:, :k] * np.sqrt(squares / (squares + PENALTY))
+        own = (vectors**2).sum(axis=1, keepdims=True)
+
+        def without_own(rows, of_lengths):
+            return scaled(
+                rows / (1 - own) if of_lengths is np.max else rows, of_lengths
+            )
+
+        with mock.patch.object(_filter, "_scaled", without_own):
+            part = make(vectors, found.counts, training.item_rows)
+        return part.to(plan.recipe.device)
+
+    with mock.patch.object(_filter.LinearFilter, "start", classmethod(start)):
+        yield
+
+
 CHANGES = {
     "tables_apart": tables_apart,
     "past_items_as_negatives": past_items_as_negatives,
     "as_if_chosen_again": as_if_chosen_again,
     "cut_at_rank": cut_at_rank,
+    "filter_as_ease": filter_as_ease,
 }

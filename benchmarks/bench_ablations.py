@@ -52,6 +52,7 @@ CHANGES = {
     "a hidden layer of 256": {"hidden_layer_sizes": (256,)},
     "no linear filter": {"second_share": 0},
     "no linear filter, embedding_dim 384": {"second_share": 0, "embedding_dim": 384},
+    "a linear filter as EASE": {"code": "filter_as_ease"},
     "embedding_dim 64": {"embedding_dim": 64},
     "embedding_dim 128": {"embedding_dim": 128},
     "embedding_dim 512": {"embedding_dim": 512},

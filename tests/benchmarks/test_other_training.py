@@ -2,9 +2,12 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -12,6 +15,8 @@ import _other_training  # noqa: E402
 from _other_training import CHANGES  # noqa: E402
 
 from sktwotower.towers._losses import SampledSoftmaxLoss, Targets  # noqa: E402
+from sktwotower.towers._spectrum import Spectrum  # noqa: E402
+from sktwotower.towers.parts._filter import LinearFilter  # noqa: E402
 
 USERS, ITEMS = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
 
@@ -40,7 +45,10 @@ def test_a_loss_cut_at_a_rank_weighs_positives(monkeypatch):
     assert loss_of() == before  # the change ends with its block
 
 
-@pytest.mark.parametrize("name", [name for name in CHANGES if name != "cut_at_rank"])
+OTHERS = {"cut_at_rank", "filter_as_ease"}
+
+
+@pytest.mark.parametrize("name", [name for name in CHANGES if name not in OTHERS])
 def test_a_change_of_training_changes_vectors_inside_its_block_only(name):
     import pandas as pd
 
@@ -59,3 +67,26 @@ def test_a_change_of_training_changes_vectors_inside_its_block_only(name):
     with CHANGES[name]():
         assert vectors() != before
     assert vectors() == before
+
+
+def test_a_filter_as_ease_has_the_weights_of_ease(monkeypatch):
+    rng = np.random.default_rng(0)
+    chosen = rng.random((30, 7)) < 0.4
+    users, items = chosen.sum(axis=1), chosen.sum(axis=0)
+    normalized = chosen / np.sqrt(np.maximum(users, 1))[:, None] / np.sqrt(items)
+    _, values, vectors = np.linalg.svd(normalized, full_matrices=False)
+    monkeypatch.setattr(_other_training, "PENALTY", 0.3)
+    plan = SimpleNamespace(recipe=SimpleNamespace(embedding_dim=9, device="cpu"))
+    rows = SimpleNamespace(item_rows=sparse.identity(7, format="csr"))
+    with CHANGES["filter_as_ease"]():
+        part = LinearFilter.start(
+            plan, rows, lambda k: Spectrum(vectors.T, values, items)
+        )
+    past, item = part.history.weight, part.item_tower.sparse.weight
+    found = (past[:, :7] @ item[:, :7].T).detach().numpy()
+    found *= np.sqrt(items)[:, None] / np.sqrt(items)
+    inverse = np.linalg.inv(normalized.T @ normalized + 0.3 * np.eye(7))
+    expected = -inverse / np.diag(inverse)
+    others = ~np.eye(7, dtype=bool)
+    ratio = found[others] / expected[others]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
