@@ -221,4 +221,4 @@ def _family(kind):
         return "text"
     # True is no 1, which would be equal
     is_number = issubclass(kind, int | float | np.number) and kind is not bool
-    return "number" if is_number else kind.__name__
+    return "number" if is_number else kind.__name__.rstrip("_")  # np.bytes_

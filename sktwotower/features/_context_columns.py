@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records._reading import object_array
-from sktwotower._tables._frames import is_missing
+from sktwotower._tables._frames import array_as_frame, is_missing
 from sktwotower._tables._messages import refuse_misspelled, warn
 from sktwotower.runtime._context_cells import StoredContext
 
@@ -178,7 +178,7 @@ class ContextColumns(Described, StoredContext):
                     "it once: as a column, or as one value for all."
                 )
         cells = {key: object_array([cell]) for key, cell in mapping.items()}
-        return pd.DataFrame(cells, index=[0]).infer_objects()
+        return array_as_frame(cells, "context").reindex([0])
 
     def check_spelling(self, columns, known, name):
         """Raise if a column has almost the name of one of the context.

@@ -16,7 +16,7 @@ from sktwotower._records import array, integer, number, one_of, require
 
 CLIP = 3.0  # robust scores are cut to -3 .. 3, so that outliers do not dominate
 # Types of NaN and NaT; that of pandas is a datetime, too.
-MAY_BE_MISSING = float, np.floating, np.datetime64, np.timedelta64, datetime.datetime
+MAY_BE_MISSING = float, Decimal, np.generic, datetime.datetime
 WORD = re.compile(r"\w+")
 SCALE = tuple[number(), number(above=0)]  # a median and a spread
 
@@ -36,6 +36,19 @@ def is_missing(cell):
     if cell is None or type(cell).__name__ == "NAType":  # that of pandas
         return True
     return bool(isinstance(cell, MAY_BE_MISSING) and cell != cell)
+
+
+def is_unfit(cell):
+    """Return whether a cell can be neither a level nor an id."""
+    is_infinite = isinstance(cell, float | Decimal) and math.isinf(cell)
+    return is_infinite or isinstance(cell, complex | frozenset | range | tuple)
+
+
+def as_text(cell):
+    """Return bytes as text; raise ``ValueError`` for text that is not Unicode."""
+    if isinstance(cell, str):
+        cell.encode()
+    return cell.decode() if isinstance(cell, bytes) else cell
 
 
 class CellEncoder:
@@ -154,10 +167,10 @@ class LevelCell(KeyCell):
 
     def entries(self, cell):
         """Return the column of a level, and 1."""
-        cell = float(cell) if isinstance(cell, Decimal) else cell
+        cell = float(cell) if isinstance(cell, Decimal) else as_text(cell)
         if isinstance(cell, np.datetime64 | datetime.datetime):
             cell = date_of(cell).astype("datetime64[us]").tolist()
-        if self.is_misread(cell):
+        if is_unfit(cell) or self.is_misread(cell):
             raise TypeError
         column = self.column_of(cell)
         places = np.array([column] if column >= 0 else [], dtype=int)
@@ -181,7 +194,7 @@ class TagCell(KeyCell):
         if isinstance(cell, dict):
             keys = [(t, 0.0 if is_missing(w) else float(w)) for t, w in cell.items()]
         elif isinstance(cell, list | tuple | set | frozenset):
-            tags = [t.decode() if isinstance(t, bytes) else t for t in cell]
+            tags = [*map(as_text, cell)]
             keys = [(tag, 1.0) for tag in dict.fromkeys(tags)]
         else:
             raise TypeError
@@ -202,6 +215,7 @@ class WordCell(KeyCell):
 
     def entries(self, cell):
         """Return the columns of the words, and values of norm 1."""
+        cell = as_text(cell)
         if not isinstance(cell, str):
             raise TypeError
         columns, counts = self.summed((word, 1.0) for word in words_of(cell))
@@ -286,8 +300,8 @@ class DatePartCell(CellEncoder):
         """Return all columns, and numbers of the date."""
         date = date_of(cell)
         days = float((date - np.datetime64(0, "s")) / np.timedelta64(1, "D"))
-        day = date.astype("datetime64[D]").tolist()
-        month, weekday = math.tau * (day.month - 1) / 12, math.tau * day.weekday() / 7
+        month, day = (int(date.astype(f"datetime64[{u}]").astype(int)) for u in "MD")
+        month, weekday = math.tau * (month % 12) / 12, math.tau * ((day + 3) % 7) / 7
         numbers = [
             _score(days, self.days_scale),
             _score(math.log1p(max(self.newest - days, 0)), self.age_scale),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sktwotower._records import array, integer, number, require
-from sktwotower._tables._messages import closest
+from sktwotower._tables._messages import closest, shorten
 
 from ._cell_encoders import date_of, is_missing
 
@@ -181,9 +181,9 @@ class ContextCells(StoredContext):
                 own, weights = self.clock.of_one(time, time - latest)
                 columns.append(self.own_width + np.array(own, dtype=int))
                 values.append(np.array(weights))
-        except (TypeError, ValueError, OverflowError):
+        except (ArithmeticError, TypeError, ValueError):
             raise ValueError(
-                f"context has {context[name]!r} for {name!r}, which cannot be read as "
-                f"{kind}, its kind in fit."
+                f"context has {shorten(context[name])} for {name!r}, which cannot be "
+                f"read as {kind}, its kind in fit."
             ) from None
         return np.concatenate(columns), np.concatenate(values).astype(np.float32)

@@ -5,12 +5,16 @@ Output: positions in [0, n), -1 for unknown ids.
 """
 
 import datetime
+from contextlib import suppress
+from decimal import Decimal
 from functools import cached_property
 from numbers import Real
 
 import numpy as np
 
-from ._cell_encoders import date_of, is_missing
+from sktwotower._tables._messages import not_unicode, shorten, warn
+
+from ._cell_encoders import date_of, is_missing, is_unfit
 
 
 class IdTable:
@@ -25,11 +29,8 @@ class IdTable:
     """
 
     def __init__(self, ids, side):
-        self.ids, self.side = ids, side
+        self.ids, self.one = ids, "An item" if side == "item" else "A user"
         self.is_sorted = ids.dtype.kind in "iu" and bool((ids[1:] > ids[:-1]).all())
-
-    def __len__(self):
-        return len(self.ids)
 
     @cached_property
     def places(self):
@@ -44,37 +45,60 @@ class IdTable:
 
         Raise ``ValueError`` for a missing id, ``TypeError`` for what is none.
         """
+        try:
+            key = value if type(value) in (int, str) else self._plain(value)
+            place = self._place(key)
+            if place < 0 and isinstance(key, int | str):
+                self._look_closer(key)
+        except (ArithmeticError, TypeError):
+            must = f"{self.one} must be an id, a number or text."
+            raise TypeError(f"{must} Got {shorten(value)}.") from None
+        except UnicodeEncodeError as error:
+            raise not_unicode(f"The id of {self.one.lower()}", error) from error
+        return place
+
+    def _plain(self, value):
+        """Return an id as the table may have it; None: it is unknown."""
         if isinstance(value, np.generic) and not isinstance(value, np.datetime64):
             value = value.item()
         if is_missing(value):
-            raise ValueError(f"A {self.side} is missing (None or NaN): pass an id.")
+            raise ValueError(f"{self.one} is missing (None or NaN): pass an id.")
+        # ids of fit can be sorted
+        if is_unfit(value) or type(value).__lt__ is object.__lt__:
+            raise TypeError
+        if isinstance(value, Decimal) and value % 1 == 0:
+            value = int(value)
+        if isinstance(value, bool) and self.ids.dtype.kind != "b":
+            return None  # True is no 1, which would be equal
         is_date = isinstance(value, np.datetime64 | datetime.date)
         if is_date and self.ids.dtype.kind == "M":
             value = int(date_of(value).astype("datetime64[ns]").view(np.int64))
-        try:
-            if self.is_sorted:
-                return self._among_numbers(value)
-            return self.places.get(value, -1)
-        except TypeError:
-            raise TypeError(
-                f"A {self.side} must be an id, a number or text. Got {value!r}."
-            ) from None
+        return value
 
-    def _among_numbers(self, value):
+    def _place(self, value):
         ids = self.ids
-        if not isinstance(value, Real) or not len(ids):
-            hash(value)
-            return -1
-        if not ids[0] <= value <= ids[-1] or value != int(value):
+        if not self.is_sorted:
+            return self.places.get(value, -1)
+        hash(value)  # no id if it has none
+        is_number = isinstance(value, Real) and len(ids)
+        if not is_number or not ids[0] <= value <= ids[-1] or value != int(value):
             return -1
         place = int(ids.searchsorted(int(value)))
         return place if ids[place] == value else -1
+
+    def _look_closer(self, value):
+        """Warn of an unknown id that would be known as another type."""
+        to, kind = (int, "a number") if isinstance(value, str) else (str, "text")
+        (value if to is int else "").encode()  # refuses half of a surrogate pair
+        with suppress(ValueError):  # not a number, or one of thousands of digits
+            if self._place(to(value)) >= 0:
+                warn(f"{self.one} is known as {kind}: convert ids to that type.")
 
     def positions(self, values, name):
         """Return positions (m,) of ids, a list or an array called ``name``."""
         is_list = np.iterable(values) and not hasattr(values, "columns")
         if isinstance(values, str | bytes | dict) or not is_list:
-            raise TypeError(f"{name} must be a list of {self.side}s. Got {values!r}.")
+            raise TypeError(f"{name} must be a list of ids. Got {shorten(values)}.")
         if getattr(values, "dtype", np.dtype(object)).kind in "iu":
             values = values.ravel().tolist()
         if self.is_sorted and set(map(type, values)) == {int}:

@@ -12,6 +12,8 @@ import numpy as np
 
 from sktwotower._tables._messages import shorten
 
+from ._cell_encoders import is_missing
+
 # What dates can be compared with.
 DATES = str, datetime.date, np.datetime64
 
@@ -54,7 +56,7 @@ class ItemColumn:
         try:
             for row, cell in enumerate(values.tolist()):
                 for each in listed(cell):
-                    if not _is_missing(each):
+                    if not is_missing(each):
                         rows.append(row)
                         codes.append(self.places.setdefault(each, len(self.places)))
         except (TypeError, ValueError):
@@ -115,7 +117,7 @@ class ItemColumn:
             if getattr(cell, "tzinfo", None) is not None:
                 cell = cell.astimezone(datetime.UTC).replace(tzinfo=None)
             cell = np.datetime64(cell, "us").item()
-        if _is_missing(cell) or (is_interval and isinstance(cell, str)):
+        if is_missing(cell) or (is_interval and isinstance(cell, str)):
             raise ValueError
         return cell
 
@@ -123,7 +125,3 @@ class ItemColumn:
 def _family(kind):
     """Return the class whose objects can be compared with those of a type."""
     return next((base for base in (str, Number) if issubclass(kind, base)), kind)
-
-
-def _is_missing(cell):
-    return cell is None or cell != cell

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sktwotower._tables._messages import check_count
+from sktwotower._tables._messages import check_count, shorten
 
 from ._id_table import IdTable
 from ._one_query import best_of_one
@@ -317,8 +317,7 @@ class Runtime(ServedVectors):
         >>> runtime.load(path).seen("ann")
         array(['jam', 'tea'], dtype=object)
         """
-        _, past, _ = self._past(user, None)
-        return self._state.items.ids[past]
+        return self._state.items.ids[self._past(user, None)[1]]
 
     def _allowed(self, candidates):
         """Return sorted positions (m,) of the candidates; None: all items."""
@@ -357,8 +356,8 @@ def _of(given, user, name):
     if given is None:
         return None
     if not isinstance(given, dict):
-        expected = "a dict of users to lists"
-        raise TypeError(f"{name} of several users must be {expected}. Got {given!r}.")
+        expected = f"a dict of users to lists. Got {shorten(given)}."
+        raise TypeError(f"{name} of several users must be {expected}")
     return given.get(user)
 
 

@@ -43,7 +43,7 @@ class ServedVectors:
         those added are of a history, which may be None, as far as fit knows them.
         """
         code = self._users.position(user)
-        code = len(self._users) if code < 0 else code
+        code = len(self.user_ids_) if code < 0 else code
         past = self._state.seen.of(code)[0]
         if history is None:
             return code, past, past[:0]
@@ -94,12 +94,9 @@ class ServedVectors:
         if max(codes, default=-1) < len(vectors):
             return vectors[codes]
 
-        def vector(code):
-            if code < len(vectors):
-                return vectors[code]
-            return self._model.of_item(Row(*rows.of(code)))
-
-        return np.stack([*map(vector, codes)])
+        of, n = self._model.of_item, len(vectors)
+        found = [vectors[c] if c < n else of(Row(*rows.of(c))) for c in codes]
+        return np.stack(found)
 
     def _known(self, items, name):
         """Return positions (m,) of ids; raise ``ValueError`` for unknown ones."""

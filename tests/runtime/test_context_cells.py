@@ -54,18 +54,27 @@ KINDS = {
     "vector": "vector",
 }
 CELLS = {
-    "device": ["phone", "été", "unknown", None, np.nan, np.str_("tablet"), 3, pd.NA],
+    "device": ["phone", "été", "unknown", None, np.nan, np.str_("tablet"), 3, pd.NA]
+    + [b"phone", np.bytes_("été".encode()), Decimal("NaN")],
     "shelf": [2, 2.0, np.int64(3), True, 99, Decimal(1), np.float32(1)],
     "ratio": [0.5, 3, -1e300, np.float32(2.5), np.nan, Decimal("1.25"), True],
     "age": [33, 33.5, 10**6, pd.NA],
     "new": [True, False, 1, 0.0, np.bool_(True)],
     "since": [DATE, np.datetime64(DATE), pd.Timestamp(DATE), "2024-02-03", pd.NaT]
-    + [DATE.replace(tzinfo=ZONE), "2024-02-03T10:00:00+02:00", DATE.date()],
+    + [DATE.replace(tzinfo=ZONE), "2024-02-03T10:00:00+02:00", DATE.date()]
+    + [np.datetime64("2024-01-31"), np.datetime64("10000-01-01")],
     "spell": [datetime.timedelta(seconds=90), np.timedelta64(2, "h")],
     "tags": [["a"], ["a", "a", "z"], ("b", "c"), {"c"}, {"a": 2.0, "b": 1}, []]
-    + [np.array(["b", "a"]), {"a": 0.0}, {"a": None, "b": -3}, ["q", None]],
+    + [np.array(["b", "a"]), {"a": 0.0}, {"a": None, "b": -3}, ["q", None], [b"a"]],
     "labels": ["x|w", "x | y", "", "none", ["x", "z"]],
-    "words": ["an old RED chair", "Bläu chair chair", "nothing", "", "stuhl stuhl"],
+    "words": [
+        "an old RED chair",
+        "Bläu chair chair",
+        "nothing",
+        "",
+        "stuhl stuhl",
+        b"red",
+    ],
     "vector": [[1.0, 2.0, 3.0], (0, 0, 0), np.array([1, 2, 3])],
 }
 
@@ -152,6 +161,35 @@ def test_cells_that_cannot_be_read(column, cell, both):
         return  # a column of lists may hold text with a delimiter
     with pytest.raises(ValueError, match=f"for '{column}', which cannot be read"):
         both[1].entries({column: cell}, np.nan)
+
+
+@pytest.mark.parametrize(
+    "column, cell",
+    [
+        *[("device", cell) for cell in (np.inf, Decimal("-inf"), 1j, ("phone",))],
+        *[("device", cell) for cell in (frozenset({"phone"}), b"\xff", "\ud800")],
+        *[("shelf", cell) for cell in (-np.inf, (2,), Decimal("sNaN"))],
+        *[("words", cell) for cell in (b"\xff", "\ud800")],
+        ("ratio", Decimal("sNaN")),
+    ],
+)
+def test_cells_that_the_estimator_refuses_too(column, cell, both):
+    context, served = both
+    with pytest.raises((TypeError, ValueError)):
+        context.encode(context.of_mapping({column: cell}), "X")
+    with pytest.raises(ValueError, match=f"for '{column}', which cannot be read"):
+        served.entries({column: cell}, np.nan)
+
+
+def test_text_that_is_not_unicode_is_named(both):
+    with pytest.raises(ValueError, match=r"context holds '\\ud800', which is not Uni"):
+        both[0].of_mapping({"device": "\ud800"})
+
+
+def test_messages_do_not_repeat_long_cells(both):
+    with pytest.raises(ValueError) as error:
+        both[1].entries({"since": "soon" * 1000}, np.nan)
+    assert len(str(error.value)) < 300
 
 
 @pytest.mark.parametrize("n", range(13))

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 import threading
+import warnings
 from contextlib import nullcontext as no_error
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -199,6 +202,91 @@ def test_integers_as_ids(tmp_path):
     candidates = np.array([5, 7, 8])
     assert_answers(model, other, 10, candidates=candidates, exclude_seen=False)
     assert_answers(model, other, 10, history=[6, 99, 7])
+
+
+@pytest.mark.filterwarnings("ignore:A user is known as")
+def test_numbers_of_all_kinds_as_ids(tmp_path):
+    events = pd.DataFrame({"user": [0, 0, 1, 1, 2], "item": [0, 1, 1, 2, 0]})
+    model = small().fit(events)
+    other = runtime.load(written(model, tmp_path))
+    assert other.seen(1).tolist() == [1, 2] and other.seen(0).tolist() == [0, 1]
+    for one in (
+        1.0,
+        np.float32(1),
+        np.uint8(1),
+        Decimal(1),
+        Decimal("1.0"),
+        Fraction(1),
+    ):
+        assert other.seen(one).tolist() == [1, 2]
+        assert model.recommend([one])["item"].tolist() == [0]
+        assert other.recommend(one)[0].tolist() == [0]
+    # equal to 0 and 1 in Python, yet no ids of theirs
+    for unknown in (True, False, np.True_, 1.5, Decimal("1.5"), b"1", "1"):
+        assert other.seen(unknown).tolist() == []
+        assert len(model.recommend([unknown])) == len(other.recommend(unknown)[0]) == 3
+
+
+def test_bytes_as_ids(tmp_path):
+    model = small().fit(pd.DataFrame({"user": [b"a", b"a", b"b"], "item": [*"xyx"]}))
+    other = runtime.load(written(model, tmp_path))
+    for user in (b"a", np.bytes_(b"a")):
+        assert len(model.recommend([user])) == len(other.recommend(user)[0]) == 0
+    assert model.recommend([np.bytes_(b"b")])["item"].tolist() == ["y"]
+
+
+NO_IDS = [np.inf, -np.inf, np.float32("inf"), 1j, "\ud800", frozenset("a"), object()]
+NO_IDS += [int, None, np.nan, pd.NaT, pd.NA, Decimal("nan"), Decimal("sNaN")]
+
+
+@pytest.mark.parametrize("value", NO_IDS, ids=repr)
+@pytest.mark.parametrize("name", ["user", "history", "exclude", "candidates"])
+def test_what_is_no_id_is_refused_as_by_the_estimator(name, value, served):
+    model, other = MODELS["pooled"], served("pooled")
+    user = value if name == "user" else "u1"
+    given = {} if name == "user" else {name: [value]}
+    with pytest.raises((TypeError, ValueError)):
+        model.recommend([user], **given)
+    with pytest.raises((TypeError, ValueError), match=" user | item "):
+        other.recommend(user, **given)
+
+
+def test_several_values_are_no_id(served):
+    for history in ([("i1", "i2")], [range(3)], [["i1"]]):
+        with pytest.raises((TypeError, ValueError)):
+            MODELS["pooled"].recommend(["u1"], history=history)
+        with pytest.raises(TypeError, match="An item must be an id"):
+            served("pooled").recommend("u1", history=history)
+
+
+def test_ids_of_another_type_are_warned_of(served, tmp_path):
+    text = served("pooled")
+    numbers = small().fit(random_events().replace(r"\D", "", regex=True).astype(int))
+    number = runtime.load(written(numbers, tmp_path))
+    with pytest.warns(UserWarning, match="^A user is known as a number: convert ids"):
+        number.recommend("3")
+    with pytest.warns(UserWarning, match="^An item is known as a number"):
+        number.recommend(3, history=["1"])
+    codes = small().fit(random_events().replace(r"\D", "", regex=True))
+    code = runtime.load(written(codes, tmp_path))
+    with pytest.warns(UserWarning, match="^A user is known as text: convert ids"):
+        code.recommend(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for new in ("99", "new", "", 10**30, -1, 99, 10**5000, "9" * 5000):
+            text.recommend(new), number.recommend(new), code.recommend(new)
+
+
+def test_messages_do_not_repeat_long_values(served):
+    long = {f"u{i}": ["i1"] for i in range(1000)}
+    for asked in (
+        {"history": long},
+        {"exclude": long},
+        {"user": ["u1"], "history": [1]},
+    ):
+        with pytest.raises(TypeError) as error:
+            served("pooled").recommend(**{"user": "u1", **asked})
+        assert len(str(error.value)) < 300
 
 
 def test_dates_as_ids(tmp_path):
