@@ -161,5 +161,7 @@ def _state(path):
     try:
         found = os.stat(path)
     except OSError:
-        return 0, 0, 0
-    return found.st_mtime_ns, found.st_ino, found.st_size
+        return 0, 0, 0, False
+    # a file that may be read only later is loaded then
+    readable = os.access(path, os.R_OK)
+    return found.st_mtime_ns, found.st_ino, found.st_size, readable

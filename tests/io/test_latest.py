@@ -67,6 +67,23 @@ def test_a_file_of_the_same_time_is_another_one(path, tmp_path):
         wait_until(lambda: best(latest) == "oil")
 
 
+def test_a_file_that_may_be_read_later_is_loaded_then(path, monkeypatch):
+    allowed, load = [], io.load
+
+    def read(path, **options):
+        if not allowed:  # as for a file of another user
+            raise PermissionError(path)
+        return load(path, **options)
+
+    monkeypatch.setattr(os, "access", lambda path, mode: bool(allowed))
+    with watch(path, load=read) as latest:
+        time.sleep(0.03)  # more looks
+        assert latest.current is None and latest.n_refused == 1
+        allowed.append(True)  # by chmod, which leaves the time of the file
+        wait_until(lambda: latest.current is not None)
+        assert best(latest) == "jam" and latest.n_refused == 1
+
+
 @pytest.mark.parametrize("kind", ["missing", "damaged", "unchecked"])
 def test_a_file_that_cannot_be_served_is_refused_once(path, tmp_path, caplog, kind):
     def check(model):
