@@ -1,6 +1,7 @@
 """Teach a model the events of a day, and publish it unless it has become worse.
 
-Input: a file of ``sktwotower.io.dump``, and the day's events as CSV or Parquet.
+Input: a file of ``sktwotower.io.dump`` with a ``TwoTowerRecommender`` that was fitted
+without ``y`` on a table with column names; the day's events as CSV or Parquet.
 Output: the file replaced in one step; an exit code; log lines.
 
 ``python examples/nightly.py model.sktt day.parquet`` learns the first nine tenths of
@@ -26,7 +27,7 @@ if the model has a ``random_state``.
 
 Exit codes: 0 done (published, an empty day, or a day that was learnt before); 3 the
 copy was worse, nothing was learnt; 65 the events cannot be used; 66 a file is missing;
-74 the model, or the file of a refused day, is damaged: the log says what to do; 75
+74 the model, or the file of a refused day, cannot be used: the log says what to do; 75
 another run is under way, try again later; 1 anything else, such as a full disk.
 """
 
@@ -43,7 +44,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sktwotower import io
+from sktwotower import TwoTowerRecommender, io
 from sktwotower.metrics import recall_at_k
 
 DONE, WORSE, BAD_DATA, NO_INPUT, DAMAGED, TRY_AGAIN = 0, 3, 65, 66, 74, 75
@@ -83,15 +84,32 @@ def read_day(path, model):
     when = column_of(model, "time", None)
     if not pd.api.types.is_numeric_dtype(events[when]):
         events = events.assign(**{when: pd.to_datetime(events[when])})
+        latest = events[when].max()
+        # a day ahead may be another zone
+        if latest > pd.Timestamp.now(latest.tz) + pd.Timedelta(days=1):
+            raise ValueError(
+                f"{path} has an event of {latest}, a time to come: all others would "
+                "count as old. Correct such times, or drop the rows."
+            )
     return events.sort_values(when, kind="stable")
 
 
-def without_forgotten(events, path, model):
-    """Return events except those of users whom the file of the forgotten names."""
+def forgotten_users(path):
+    """Return the ids, as text, that the file of the forgotten names."""
     file = Path(f"{path}.forgotten")
-    forgotten = file.read_text("utf-8").splitlines() if file.exists() else []
-    users = events[column_of(model, "user_id", 0)].astype(str)
-    return events[~users.isin(forgotten)]
+    try:
+        lines = file.read_text("utf-8-sig").splitlines() if file.exists() else []
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} must be text in UTF-8: {error}") from error
+    return {text for line in lines for text in (line, line.strip())}
+
+
+def without_forgotten(events, forgotten, model):
+    """Return events except those of forgotten users, ids as text."""
+    users, known = events[column_of(model, "user_id", 0)], model.user_ids_
+    if known.dtype.kind in "iu" and pd.api.types.is_float_dtype(users):
+        users = users.map("{:.17g}".format)  # 7.0 is the id 7
+    return events[~users.astype(str).isin(forgotten)]
 
 
 def recall(model, held_out, k, history=None):
@@ -175,7 +193,7 @@ def keep(day, path):
     os.replace(part, f"{path}.refused.{number:06}.{kind}")
 
 
-def offered_again(path, day, model):
+def offered_again(path, day, model, forgotten):
     """Return the events of earlier days that the model knows as refused, by file."""
     data, days = day.read_bytes(), {}
     others = [each for each, its in refused(path).items() if its != data]
@@ -184,7 +202,7 @@ def offered_again(path, day, model):
     for each in others[-MAX_REFUSED:]:
         try:
             whole = read_day(each, model)
-            events = without_forgotten(whole, path, model)
+            events = without_forgotten(whole, forgotten, model)
             # refused before or after users were forgotten, and not learnt by a new fit
             if any(with_days(model, e, learn=False) is model for e in (whole, events)):
                 days[each] = events
@@ -226,9 +244,15 @@ def night(given):
     except (OSError, ValueError) as error:
         log.error("%s To go on, put %s.previous in its place.", error, path)
         return DAMAGED
+    fits = isinstance(model, TwoTowerRecommender)
+    if not fits or not hasattr(model, "feature_names_in_"):
+        expected = "a TwoTowerRecommender, fitted on a table with column names"
+        log.error("%s must hold %s. Got %s.", path, expected, type(model).__name__)
+        return DAMAGED
     try:
-        again = offered_again(path, day, model)
-        events = without_forgotten(read_day(day, model), path, model)
+        forgotten = forgotten_users(path)
+        again = offered_again(path, day, model, forgotten)
+        events = without_forgotten(read_day(day, model), forgotten, model)
         if len(events) == 0:
             log.info("%s holds no events", day)
             return DONE
@@ -259,13 +283,17 @@ def main():
     )
     given = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(asctime)s %(name)s %(message)s")
-    with open(f"{given.model}.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.error("another run is under way")
-            return TRY_AGAIN
-        return night(given)
+    try:
+        with open(f"{given.model}.lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.error("another run is under way")
+                return TRY_AGAIN
+            return night(given)
+    except OSError as error:
+        log.error("the run has stopped: %s. Mend that, and run it again.", error)
+        return 1 if given.model.parent.is_dir() else NO_INPUT
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The nightly job of the examples: what it learns, publishes, logs and returns."""
 
+import errno
 import fcntl
 import json
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower import io
+from sktwotower import PopularityRecommender, io
 from tests.builders import chain, ordered, random_events, small
 from tests.examples import nights
 from tests.examples.nights import SCRIPT, later_days
@@ -158,6 +159,34 @@ def test_forgotten_users_are_not_learnt_again(path, run, tmp_path):
     assert code == 0 and "holds no events" in log
 
 
+@pytest.mark.parametrize(
+    "text", [b"13\r\n", b"\xef\xbb\xbf13", b" 13 \n", b"0\n13"], ids=str
+)
+@pytest.mark.parametrize("kind", ["int64", "float64"])
+def test_ids_of_the_forgotten_are_read_as_written(run, tmp_path, text, kind):
+    path, day = tmp_path / "model.sktt", tmp_path / "day.parquet"
+
+    def numbered(events):
+        return events.assign(user=events["user"].str[1:].astype("int64"))
+
+    io.dump(small().fit(numbered(random_events())), path)
+    numbered(new_day()).astype({"user": kind}).to_parquet(day)
+    path.with_name("model.sktt.forgotten").write_bytes(text)
+    assert run(path, day, "--max-loss", "1")[0] == 0
+    users = set(io.load(path).user_ids_)
+    assert 12 in users and 13 not in users
+
+
+def test_a_list_of_the_forgotten_that_cannot_be_read_is_named(path, run, tmp_path):
+    bad, day, _ = later_days(tmp_path, [9, 8, 7])
+    assert run(path, bad, "--max-loss", "-2")[0] == 3
+    written, kept_before = path.read_bytes(), kept(path)
+    path.with_name("model.sktt.forgotten").write_bytes("ü1".encode("utf-16"))
+    code, log = run(path, day, "--max-loss", "1")
+    assert code == 65 and "model.sktt.forgotten must be text in UTF-8" in log
+    assert path.read_bytes() == written and kept(path) == kept_before
+
+
 @pytest.mark.parametrize("damage", [b"", b"\xff\0", b"user,thing\nu1,i1\n", None])
 def test_a_damaged_file_of_a_refused_day_is_named(path, run, tmp_path, damage):
     bad, day, _ = later_days(tmp_path, [9, 8, 7])
@@ -177,7 +206,7 @@ def test_a_damaged_file_of_a_refused_day_is_named(path, run, tmp_path, damage):
 
 def test_times_are_read_and_ordered(run, tmp_path):
     events = chain()
-    events["when"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(events["when"], "h")
+    events["when"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(events["when"], "h")
     path, day = tmp_path / "model.sktt", tmp_path / "day.csv"
     io.dump(ordered(second_share=0).fit(events), path)
     events["when"] += pd.Timedelta(90, "D")
@@ -187,6 +216,13 @@ def test_times_are_read_and_ordered(run, tmp_path):
     assert code == 0, log
     assert f"on the last {len(events) // 10} events" in log
     assert io.load(path).history_kind_ == "recent"
+    # a wrong date is in the last tenth, which the comparison does not learn
+    written = path.read_bytes()
+    events.loc[events.index[0], "when"] = pd.Timestamp("2199-01-01")
+    events.to_csv(day, index=False)
+    code, log = run(path, day, "--max-loss", "1")
+    assert code == 65 and "event of 2199-01-01 00:00:00, a time to come" in log
+    assert path.read_bytes() == written
 
 
 @pytest.mark.parametrize(
@@ -215,6 +251,37 @@ def test_a_damaged_model_is_an_error(path, run, tmp_path):
     new_day().to_csv(tmp_path / "day.csv", index=False)
     code, log = run(path, tmp_path / "day.csv")
     assert code == 74 and "not a valid zip file" in log and "model.sktt.previous" in log
+
+
+@pytest.mark.parametrize(
+    ("model", "X"),
+    [(PopularityRecommender(), random_events()), (small(), random_events().to_numpy())],
+    ids=["another recommender", "no column names"],
+)
+def test_models_that_it_cannot_teach_are_named(run, tmp_path, model, X):
+    path, day = tmp_path / "model.sktt", tmp_path / "day.csv"
+    io.dump(model.fit(X), path)
+    new_day().to_csv(day, index=False)
+    code, log = run(path, day)
+    assert code == 74 and "a TwoTowerRecommender, fitted on a table with column" in log
+
+
+def test_a_folder_that_is_missing_or_full_is_named(path, run, tmp_path, monkeypatch):
+    day, written = tmp_path / "day.csv", path.read_bytes()
+    new_day().to_csv(day, index=False)
+    code, log = run(tmp_path / "no" / "model.sktt", day)
+    assert code == 66 and "No such file" in log
+
+    def sync(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", sync)
+        code, log = run(path, day, "--max-loss", "1")
+    assert code == 1 and "No space left on device" in log and "run it again" in log
+    assert path.read_bytes() == written
+    assert run(path, day, "--max-loss", "1")[0] == 0
+    assert path.read_bytes() != written
 
 
 def test_a_scheduler_that_starts_it_twice_gets_an_exit_code_and_a_line(path, tmp_path):
