@@ -8,6 +8,10 @@ It needs numpy, and neither torch nor scikit-learn. Run ``pip install
 serve another model, ``dump`` it to the same path. Put a proxy in front, which limits
 rates and connections, and asks again when a process dies. ``/metrics`` are those of the
 process that answers.
+
+JSON has no tuples: in ``where``, ``{"from": 5, "to": 10}`` is an interval, and a list
+names values. A field that is not known, and ids of another type than in fit, are
+refused: they would change nothing, or everybody would get the list of strangers.
 """
 
 import argparse
@@ -21,10 +25,10 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import uvicorn
-from fastapi import Body, FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import Field, StrictInt
+from pydantic import BaseModel, Field, StrictInt
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sktwotower import io, runtime
@@ -33,7 +37,8 @@ MAX_BYTES = 200_000
 Id = StrictInt | Annotated[str, Field(max_length=200)]
 Ids = Annotated[list[Id], Field(max_length=1000)]
 Columns = Annotated[dict[str, Any], Field(max_length=20)]
-K = Annotated[StrictInt, Field(ge=1, le=100), Body()]
+K = Annotated[StrictInt, Field(ge=1, le=100)]
+MAX_DETAIL = 400  # characters of a message, which may repeat what was sent
 PATHS = "/recommend", "/similar", "/health", "/metrics"  # others are counted together
 counts = Counter()
 latest = io.LatestModel(
@@ -47,6 +52,7 @@ latest = io.LatestModel(
 async def lifespan(app):
     logging.basicConfig(level=logging.INFO)
     warnings.simplefilter("ignore")  # each would be written, and kept, for ever
+    warnings.filterwarnings("error", "An? (user|item) is known as")
     with latest:
         yield
 
@@ -85,7 +91,7 @@ async def limit_and_count(request: Request, call_next):
 async def refuse(request: Request, error: RequestValidationError):
     """Say what is wrong, without the values that were sent."""
     wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-    return JSONResponse({"detail": "; ".join(wrong)}, 422)
+    return JSONResponse({"detail": "; ".join(wrong)[:MAX_DETAIL]}, 422)
 
 
 def answer(ask):
@@ -95,33 +101,53 @@ def answer(ask):
         raise HTTPException(503, "No model could be loaded yet.", {"Retry-After": "1"})
     try:
         ids, scores = ask(served.model)
-    except (TypeError, ValueError) as error:
-        raise HTTPException(400, str(error)) from error
+    except (TypeError, ValueError, UserWarning) as error:
+        raise HTTPException(400, str(error)[:MAX_DETAIL]) from error
     items = ids.tolist() if ids.dtype.kind in "iuf" else [str(each) for each in ids]
     answer = {"version": served.version, "items": items, "scores": scores.tolist()}
     return JSONResponse(answer)
 
 
+class Wish(BaseModel, extra="forbid"):
+    """What `/recommend` takes."""
+
+    user: Id
+    k: K = 10
+    history: Ids | None = None
+    exclude: Ids | None = None
+    context: Columns | None = None
+    where: Columns | None = None
+    max_per: Columns | None = None
+    diversity: float | None = None
+
+
+class SimilarWish(BaseModel, extra="forbid"):
+    """What `/similar` takes."""
+
+    item: Id
+    k: K = 10
+
+
+def rule_of(given):
+    """Return a rule of ``where``; a dict of "from" and "to" is an interval."""
+    if isinstance(given, dict) and given and given.keys() <= {"from", "to"}:
+        return given.get("from"), given.get("to")
+    return given
+
+
 # A request takes a fraction of a millisecond: threads would only wait for one another.
 @app.post("/recommend")
-async def recommend(
-    user: Annotated[Id, Body()],
-    k: K = 10,
-    history: Annotated[Ids | None, Body()] = None,
-    exclude: Annotated[Ids | None, Body()] = None,
-    context: Annotated[Columns | None, Body()] = None,
-    where: Annotated[Columns | None, Body()] = None,
-    max_per: Annotated[Columns | None, Body()] = None,
-    diversity: Annotated[float | None, Body()] = None,
-):
-    asked = {"history": history, "exclude": exclude, "context": context}
-    asked |= {"where": where, "max_per": max_per, "diversity": diversity}
-    return answer(lambda model: model.recommend(user, k, **asked))
+async def recommend(wish: Wish):
+    asked = dict(wish)
+    user, k, where = (asked.pop(name) for name in ("user", "k", "where"))
+    if where is not None:
+        where = {name: rule_of(rule) for name, rule in where.items()}
+    return answer(lambda model: model.recommend(user, k, where=where, **asked))
 
 
 @app.post("/similar")
-async def similar(item: Annotated[Id, Body()], k: K = 10):
-    return answer(lambda model: model.similar_items(item, k))
+async def similar(wish: SimilarWish):
+    return answer(lambda model: model.similar_items(wish.item, wish.k))
 
 
 @app.get("/health")

@@ -1,10 +1,12 @@
 """The service of the examples: limits, messages, and a swap of models under load."""
 
+import asyncio
 import json
 import os
 import re
 import signal
 import socket
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -144,6 +146,17 @@ def test_two_thousand_requests_of_estimator_runtime_and_service(client, models):
         ("/recommend", {"user": "u1", "where": [1]}, 422, "where"),
         ("/similar", {"item": "no"}, 400, "The item 'no' is not known from fit"),
         ("/nothing", {}, 404, "Not Found"),
+        ("/recommend", {"user": "u1", "n": 3}, 422, "body.n: Extra inputs are not"),
+        ("/recommend", {"user": "u1", "candidates": ["i1"]}, 422, "body.candidates"),
+        ("/similar", {"item": "i1", "user": "u1"}, 422, "body.user: Extra inputs"),
+        ("/recommend", {"user": "u1", "x" * 3000: 1}, 422, "body.xxx"),
+        (
+            "/recommend",
+            {"user": "u1", "where": {"x" * 3000: 1}},
+            400,
+            "where or max_per",
+        ),
+        ("/recommend", {"user": "u1", "where": {"item": {}}}, 400, r"where\['item'\]"),
     ],
 )
 def test_bad_requests_are_refused_with_a_reason(client, path, body, status, message):
@@ -168,6 +181,47 @@ def test_ids_that_json_does_not_have_are_answered_as_text(monkeypatch, tmp_path)
     answer = json.loads(service.answer(lambda model: model.recommend(2)).body)
     assert answer["version"] == 7 and len(answer["scores"]) == 1
     assert answer["items"][0].startswith("2024-01-02")
+
+
+def test_types_of_ids_and_intervals(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import service
+
+    X = pd.DataFrame({"user": [1, 1, 2], "item": [10, 20, 10]})
+    items = pd.DataFrame({"item": [10, 20, 30], "price": [1.0, 2.0, 3.0]})
+    model = TwoTowerRecommender(items=items, embedding_dim=4, max_epochs=1).fit(X)
+    io.dump(model, tmp_path / "model")
+    latest = io.LatestModel(tmp_path / "model", load=runtime.load)
+    monkeypatch.setattr(service, "latest", latest)
+
+    async def ask(**wish):
+        async with service.lifespan(service.app):
+            try:
+                answer = await service.recommend(service.Wish(**wish))
+            except service.HTTPException as error:
+                return error.status_code, error.detail
+        return sorted(json.loads(answer.body)["items"])
+
+    def asked(**wish):
+        with warnings.catch_warnings():
+            return asyncio.run(ask(**wish))
+
+    assert asked(user=2) == [20, 30] and asked(user=3) == asked(user="x") == [
+        10,
+        20,
+        30,
+    ]
+    assert asked(user="2") == (
+        400,
+        "A user is known as a number: convert ids to that type.",
+    )
+    status, detail = asked(user=2, history=[10, "20"])
+    assert status == 400 and detail.startswith("An item is known as a number")
+    # a list names values, and JSON has no tuples
+    assert asked(user=3, where={"price": [1, 3]}) == [10, 30]
+    assert asked(user=3, where={"price": {"from": 1, "to": 2}}) == [10, 20]
+    assert asked(user=3, where={"price": {"from": 2}}) == [20, 30]
+    assert asked(user=3, where={"price": {"to": None}}) == [10, 20, 30]
 
 
 def answer_to(port, *lines):
