@@ -348,7 +348,7 @@ class Runtime(ServedVectors):
 
 
 def _are_several(user):
-    return isinstance(user, list | tuple | np.ndarray)
+    return isinstance(user, list | tuple | np.ndarray) and getattr(user, "ndim", 1) > 0
 
 
 def _of(given, user, name):

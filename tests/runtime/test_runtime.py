@@ -535,6 +535,8 @@ TABLE = pd.DataFrame({"user": ["u1"], "item": ["i1"]})
         ({"user": None}, ValueError, "missing"),
         ({"user": float("nan")}, ValueError, "missing"),
         ({"user": {}}, TypeError, "must be an id"),
+        ({"user": np.array("u1")}, TypeError, "A user must be an id"),
+        ({"user": np.array([["u1"]])}, TypeError, "A user must be an id"),
         ({"n": 0}, ValueError, "n must be an integer >= 1"),
         ({"n": True}, TypeError, "n must be an integer"),
         ({"n": 2.5}, TypeError, "n must be an integer"),
