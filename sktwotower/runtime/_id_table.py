@@ -80,11 +80,13 @@ class IdTable:
         if not self.is_sorted:
             return self.places.get(value, -1)
         hash(value)  # no id if it has none
-        is_number = isinstance(value, Real) and len(ids)
-        if not is_number or not ids[0] <= value <= ids[-1] or value != int(value):
+        if not isinstance(value, Real) or not len(ids):
             return -1
-        place = int(ids.searchsorted(int(value)))
-        return place if ids[place] == value else -1
+        if not int(ids[0]) <= value <= int(ids[-1]) or value != int(value):
+            return -1
+        # in the type of ids: numpy compares other integers with unsigned ones as floats
+        place = int(ids.searchsorted(ids.dtype.type(int(value))))
+        return place if int(ids[place]) == value else -1
 
     def _look_closer(self, value):
         """Warn of an unknown id that would be known as another type."""
@@ -100,10 +102,11 @@ class IdTable:
         if isinstance(values, str | bytes | dict) or not is_list:
             raise TypeError(f"{name} must be a list of ids. Got {shorten(values)}.")
         if getattr(values, "dtype", np.dtype(object)).kind in "iu":
-            values = values.ravel().tolist()
+            values = np.ravel(values).tolist()  # also of a Series
         if self.is_sorted and set(map(type, values)) == {int}:
             wanted = np.array(values)
-            if wanted.dtype.kind == "i":  # none is too large
+            # none is too large, and numpy does not compare them as floats
+            if wanted.dtype.kind == "i" and self.ids.dtype != np.uint64:
                 places = self.ids.searchsorted(wanted)
                 found = self.ids.take(places, mode="clip") == wanted
                 return np.where(found, places, -1)

@@ -636,3 +636,28 @@ def test_what_it_returns_can_be_changed_by_the_caller(served):
     ids, scores = other.recommend("u1")
     ids[:], scores[:] = "x", 0
     assert "x" not in other.recommend("u1")[0]
+
+
+@pytest.mark.parametrize("shift", [0, 2**60, 2**63])
+def test_unsigned_ids_of_64_bits_are_told_apart(shift):
+    ids = np.array([0, 1, 2, 5], np.uint64) + np.uint64(shift)
+    table, wanted = IdTable(ids, "user"), [shift + place for place in range(6)]
+    expected = [0, 1, 2, -1, -1, 3]
+    assert [table.position(each) for each in wanted] == expected
+    assert table.positions(wanted, "users").tolist() == expected
+    assert table.positions(np.array(wanted, np.uint64), "users").tolist() == expected
+    assert table.position(-1) == table.position(2**64) == -1
+
+
+@pytest.mark.parametrize("ids", [[1, 2], [2, 1], [1.0, 2.5]])
+def test_true_is_not_the_id_1(ids):
+    table = IdTable(np.array(ids), "user")
+    assert table.position(1) >= 0
+    assert table.position(True) == table.position(np.True_) == -1
+    assert table.positions([True, 2], "users").tolist()[0] == -1
+    assert IdTable(np.array([False, True]), "user").position(True) == 1
+
+
+def test_a_series_of_integers_names_ids():
+    table = IdTable(np.array([1, 2, 3]), "item")
+    assert table.positions(pd.Series([3, 5, 1]), "candidates").tolist() == [2, -1, 0]
