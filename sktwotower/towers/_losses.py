@@ -224,7 +224,8 @@ class _TiledSoftmax(torch.autograd.Function):
         factors = _Factors.of(users, items, loss)
         targets = _normalized(targets, total.dtype)
         step = max(1, loss.tile_size // max(1, len(factors.items)))
-        for rows in slices(len(users), step):
+        # one tile without users has gradients, too: zeros
+        for rows in slices(len(users), step) or [slice(0, 0)]:
             value, grad, per_row, shown = _loss_of_tile(factors, targets, rows, loss)
             total += value
             if not any(ctx.needs_input_grad):

@@ -339,6 +339,16 @@ def test_batch_without_positives_is_zero():
     assert loss.item() == 0 and users.grad.abs().sum() == 0
 
 
+@pytest.mark.parametrize("n_items", [0, 3])
+def test_a_batch_without_users_has_gradients_of_zero(n_items):
+    users = torch.empty(0, 3, requires_grad=True)
+    items = torch.ones(n_items, 3, requires_grad=True)
+    loss = SampledSoftmaxLoss()(users, items, make_targets([]))
+    (2 * loss).backward()
+    assert loss.item() == 0
+    assert users.grad.shape == (0, 3) and items.grad.tolist() == n_items * [[0, 0, 0]]
+
+
 def test_weight_two_equals_a_positive_given_twice():
     users, items, _ = random_problem(0)
     double = make_targets([[0, 4], [1]], [2.0, 1.0, 1.0])
