@@ -118,12 +118,17 @@ def _key(where):
         if callable(where):
             key = weakref.ref(where)
         else:
-            key = tuple((name, type(r), *listed(r)) for name, r in where.items())
+            key = tuple((name, type(r), *_cells(r)) for name, r in where.items())
         hash(key)
     except TypeError:  # no hash, or no weak reference
         return None
     is_long = not callable(where) and sum(map(len, key)) > MAX_KEPT_VALUES
     return None if is_long else key
+
+
+def _cells(rule):
+    """Return the values of a rule, each with what tells equal hours of clocks apart."""
+    return ((each, getattr(each, "fold", 0)) for each in listed(rule))
 
 
 def _checked(diversity):

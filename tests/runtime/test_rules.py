@@ -4,8 +4,10 @@ import gc
 import pickle
 import threading
 import weakref
+from datetime import datetime
 from types import SimpleNamespace
 from unittest.mock import patch
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -272,6 +274,16 @@ def test_answers_are_kept_and_their_types_tell_rules_apart():
         before = mask.call_count
         qualifying(table, {"price": [*range(1001)]})  # too long to be kept
         assert mask.call_count == before + 1
+
+
+def test_the_answer_for_an_hour_is_not_that_for_the_same_hour_after_it():
+    # in Berlin 02:30 came twice, at 00:30 and at 01:30 UTC
+    times = np.array(["2024-10-27T00:45", "2024-10-27T01:45"], dtype="M8[us]")
+    table = table_of(item=np.arange(2), time=times)
+    twice = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    for _ in range(2):
+        assert qualifying(table, {"time": (twice, None)}) == [0, 1]
+        assert qualifying(table, {"time": (twice.replace(fold=1), None)}) == [1]
 
 
 def test_a_function_is_called_once_and_not_kept_alive():
