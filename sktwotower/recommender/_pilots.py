@@ -56,11 +56,11 @@ KEPT_NET_PARAMS = "iterator_train__correction", "iterator_train__feature_dropout
 
 
 def pilot(recipe, events, seed, of_popularity):
-    """Return a function of a half-life that returns the NDCG of each user, arrays (n,).
+    """Return a function of a half-life, or None if too few users can be judged.
 
-    The first one is that of a short fit on a part of the users, judged on the latest
-    tenth of the events; the others are the same with recent popularity, for each of
-    its half-lives ``of_popularity``. None: too few users can be judged.
+    It returns a list of arrays (n,), the NDCG of each user on the latest tenth of the
+    events. The first one is that of a short fit on a part of the users; the others are
+    the same with recent popularity, for each of its half-lives ``of_popularity``.
     """
     users = users_of_events(np.diff(events.ordered.offsets), seed, MAX_EVENTS)
     user_rows, item_rows = events.users.rows[users], events.items.rows[:-1]
@@ -71,6 +71,7 @@ def pilot(recipe, events, seed, of_popularity):
     judged = np.flatnonzero(np.diff(truth.indptr))
     if len(judged) < MIN_USERS:
         return None
+    truth, past = truth[judged], past[judged]
     # the weight may be "auto"; three epochs find the same difference, and where baskets
     # are large the usual dropout finds more of it
     more = {"max_epochs": 1, "dropout": recipe.dropout}
@@ -82,27 +83,41 @@ def pilot(recipe, events, seed, of_popularity):
         with net.seeded(seed, recipe.device):
             n_user, n_item = user_rows.shape[1], item_rows.shape[1]
             part = main_kind(recipe).build(recipe, n_user, n_item)
-            trained = net.train(recipe, part, net.TrainingData(data), seed)
-        if trained.interrupted_:  # nothing is learnt yet that could be kept
-            raise KeyboardInterrupt
-        items = embed_items(trained.module_, item_rows)
-        lags = events.lags()[judged]
-        users = embed_users(trained.module_, user_rows[judged], lags, item_rows)
-        users, scores = with_column(users, 1.0), [np.zeros(len(items))]
+            data = net.TrainingData(data)
+            module = _module_of(net.train(recipe, part, data, seed))
+        items, lags = embed_items(module, item_rows), events.lags()[judged]
+        users = embed_users(module, user_rows[judged], lags, item_rows)
+        users, scores = _with_column(users, 1.0), [np.zeros(len(items))]
         for each in of_popularity:
             ages = each, half_life or np.inf
             ratios = log_ratios(events.items, events.times, len(items), *ages)
             scores.append(recipe.temperature * ratios)
-        return [of_lists(users, with_column(items, each)) for each in scores]
-
-    def with_column(vectors, column):
-        return np.insert(vectors, vectors.shape[1], column, axis=1)
-
-    def of_lists(users, items):
-        _, found = top_k(users, items, min(K, len(items)), past[judged])
-        return ndcg_at_k(truth[judged], found, K, per_user=True)
+        raised = (_with_column(items, each) for each in scores)
+        return [_ndcg(users, each, truth, past) for each in raised]
 
     return ndcg
+
+
+def _module_of(trained):
+    """Return the module of a net after a short fit; pass on an interruption."""
+    if trained.interrupted_:  # nothing is learnt yet that could be kept
+        raise KeyboardInterrupt
+    return trained.module_
+
+
+def _with_column(vectors, column):
+    """Return vectors (n, d + 1) whose last numbers are a column (n,), or a number."""
+    return np.insert(vectors, vectors.shape[1], column, axis=1)
+
+
+def _ndcg(users, items, truth, past, allowed=None):
+    """Return the NDCG (n,) of the lists of users, given vectors of both sides.
+
+    ``truth`` and ``past``: CSR (n, n_items), what is to be found and what is left out.
+    ``allowed``: positions of the items that lists may hold; None: all.
+    """
+    _, found = top_k(users, items, min(K, len(items)), past, allowed)
+    return ndcg_at_k(truth, found, K, per_user=True)
 
 
 def shortened(recipe, **changes):
@@ -172,8 +187,7 @@ def cold_item_weight(recipe, events, table, fit, counts):
 
     def ndcg(weight):
         factors = np.where(cold, weight, 1).astype(items.dtype)
-        _, found = top_k(users, items * factors[:, None], K, past, allowed)
-        return ndcg_at_k(truth, found, K, per_user=True)
+        return _ndcg(users, items * factors[:, None], truth, past, allowed)
 
     values = [ndcg(weight) for weight in COLD_WEIGHTS]
     best, means = best_of(values)
@@ -196,11 +210,11 @@ def best_of(values):
 def _held_out(table, seed):
     """Return the events of some users before those held out, and the latter."""
     table = table.only(users_of_events(np.diff(table.offsets), seed, MAX_EVENTS))
-    late = _latest_tenth(table, np.random.RandomState(seed))
+    late = _are_late(table, np.random.RandomState(seed))
     return table.events_at(~late), table.events_at(late)
 
 
-def _latest_tenth(table, rng):
+def _are_late(table, rng):
     """Return which rows are the latest tenth, or a random one without an order."""
     times = table.times
     if times is not None and (times != times[0]).any():
@@ -228,10 +242,8 @@ def _vectors(recipe, events, table, fit, users):
     length = {} if recipe.history == "recent" else POOLED
     recipe = shortened(recipe, **length, **kept)
     events = Events.of(events.users, events.items, table, recipe.history)
-    trained = fit(resolved(recipe, events), events, np.random.RandomState(0))
-    if trained.interrupted_:  # nothing is learnt yet that could be kept
-        raise KeyboardInterrupt
-    module, item_rows, past = trained.module_, events.items.rows[:-1], None
+    module = _module_of(fit(resolved(recipe, events), events, np.random.RandomState(0)))
+    item_rows, past = events.items.rows[:-1], None
     if module.past is not None:
         in_order = events.ordered
         past = (events.positives if in_order is None else in_order.lags())[users]

@@ -162,10 +162,10 @@ def test_rows_that_are_held_out():
     rng = np.random.RandomState(0)
     X, y = shown()
     times = X["time"].to_numpy()
-    late = _pilots._latest_tenth(rows_of(X, y, times), rng)
+    late = _pilots._are_late(rows_of(X, y, times), rng)
     assert_array_equal(late, rows_of(X, y, times).times > 0.9 * (len(X) - 1))
     for unordered in (None, np.zeros(len(X))):
-        drawn = _pilots._latest_tenth(rows_of(X, y, unordered), rng)
+        drawn = _pilots._are_late(rows_of(X, y, unordered), rng)
         assert 0.05 < drawn.mean() < 0.15
 
 
@@ -176,7 +176,7 @@ def test_rows_that_are_held_out():
 def test_rows_at_few_times_are_held_out(times, held_out):
     # a month of the latest rows, or almost all rows at the first time
     rows = EventTable(1, np.array([0, len(times)]), np.array(times), np.array(times))
-    late = _pilots._latest_tenth(rows, np.random.RandomState(0))
+    late = _pilots._are_late(rows, np.random.RandomState(0))
     assert late.astype(int).tolist() == held_out
 
 
