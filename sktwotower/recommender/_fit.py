@@ -237,30 +237,37 @@ def _train(plans, before, rng, saved):
     nets, parts, shares = [], [], []
     for number, plan in enumerate(plans):
         ready = not any(net.interrupted_ for net in nets)
-        if plan.kind.is_trained:
+        if plan.kind.is_trained:  # others are computed from the data of the part before
             seed = rng.randint(np.iinfo(np.int32).max)
-            recipe, data = training_data(plan.recipe, plan.events, own_generator(rng))
-            divided = _divided(plan.events) if ready else None  # all rows: not trained
-            plan = plan._replace(recipe=recipe, divisions=divided)
-            spectrum = SharedSpectrum(data.training.positives, n_components, seed)
-            if olds is None and isinstance(data.training, SequenceSet):
-                # then past items are no negatives, and tables of items are tied
-                data.training.hides_past = data.training.chosen_once()
+            plan, data = _with_data(plan, rng, ready, starts_anew=olds is None)
+            training = data.training
+            spectrum = SharedSpectrum(training.positives, n_components, seed)
         # no two processes draw the same
         with seeded(seed + ready * rank(), plan.recipe.device):
-            part = plan.kind.start(plan, data.training, spectrum)
-            if plan.kind.is_trained:
-                if olds is not None:
-                    _take_weights_by_id(plan, part, olds[len(parts)], before)
-                if ready:
-                    checkpoint = saved.part(number)
-                    with part.tied() if data.training.hides_past else nullcontext():
-                        net = train(plan.recipe, part, data, seed, saved=checkpoint)
-                    nets.append(net)
+            part = plan.kind.start(plan, training, spectrum)
+            if plan.kind.is_trained and olds is not None:
+                _take_weights_by_id(plan, part, olds[number], before)
+            if plan.kind.is_trained and ready:
+                kept = saved.part(number)
+                with part.tied() if training.hides_past else nullcontext():
+                    nets.append(train(plan.recipe, part, data, seed, saved=kept))
         parts.append(part)
         shares.append(plan.share if ready or not plan.kind.is_trained else 0.0)
     shares[0] = 1 - sum(shares[1:])
     return joined(nets, Model(parts, shares))
+
+
+def _with_data(plan, rng, ready, starts_anew):
+    """Return a ``Plan`` that is ready to be trained, and its ``TrainingData``.
+
+    ``ready``: whether it is trained. Otherwise it has all rows of tables.
+    """
+    recipe, data = training_data(plan.recipe, plan.events, own_generator(rng))
+    if starts_anew and isinstance(data.training, SequenceSet):
+        # then past items are no negatives, and tables of items are tied
+        data.training.hides_past = data.training.chosen_once()
+    divided = _divided(plan.events) if ready else None
+    return plan._replace(recipe=recipe, divisions=divided), data
 
 
 def _divided(events):
