@@ -239,7 +239,7 @@ def check_net_params(net_params):
 
 def _net_params(recipe, part, data, seed):
     """Return the net's arguments; those in ``net_params`` take precedence."""
-    optimizer = optimizer_class(recipe.optimizer)
+    given = recipe.net_params or {}
     batches = SequenceBatches if recipe.history == "recent" else UserBatches
     split = None if data.validation is None else predefined_split(data.validation)
     params = {
@@ -247,7 +247,6 @@ def _net_params(recipe, part, data, seed):
         "criterion": SampledSoftmaxLoss,
         "criterion__temperature": recipe.temperature,
         "criterion__impression_weight": recipe.impression_weight,
-        "optimizer": optimizer,
         "iterator_train__shuffle": True,
         "iterator_train__history_dropout": recipe.dropout,
         "iterator_train__id_dropout": recipe.id_dropout,
@@ -261,8 +260,21 @@ def _net_params(recipe, part, data, seed):
         params[name] = batches
         params[f"{name}__candidate_sampling"] = recipe.candidate_sampling
         params[f"{name}__device"] = recipe.device
-    given = recipe.net_params or {}
-    accepted = inspect.signature(optimizer).parameters
+    if recipe.verbose < 2:
+        params["callbacks__print_log"] = None
+    if not {"module", "criterion"} & given.keys():
+        params["criterion__unit_vectors"] = recipe.normalize
+        params["criterion__robustness"] = ROBUSTNESS * part.is_tied
+    params |= _optimizer_params(recipe, part, given) | _batch_params(given) | given
+    if current_group() is not None:
+        _share_batches(params, recipe, data, current_group())
+    return params
+
+
+def _optimizer_params(recipe, part, given):
+    """Return the optimizer and its parameters; ``given``: what ``net_params`` has."""
+    optimizer = optimizer_class(recipe.optimizer)
+    params, accepted = {"optimizer": optimizer}, inspect.signature(optimizer).parameters
     if "weight_decay" in accepted:
         params["optimizer__weight_decay"] = recipe.weight_decay
     if optimizer is RowwiseAdam:
@@ -270,25 +282,17 @@ def _net_params(recipe, part, data, seed):
         params["optimizer__param_groups"] = [(n, {"rowwise": True}) for n in names]
     if "fused" in accepted and "optimizer__foreach" not in given:
         params["optimizer__fused"] = True  # several times faster on a CPU too
-    if recipe.verbose < 2:
-        params["callbacks__print_log"] = None
-    if not {"module", "criterion"} & given.keys():
-        params["criterion__unit_vectors"] = recipe.normalize
-        params["criterion__robustness"] = ROBUSTNESS * part.is_tied
-    params |= _batch_params(given) | given
-    if current_group() is not None:
-        if looks_at_gradients(recipe.callbacks):
-            raise ValueError(
-                "callbacks that read gradients (on_grad_computed) need those of all "
-                "rows, and each of several processes has its own. Train in one, or "
-                "leave them out."
-            )
-        _share_batches(params, data, current_group())
     return params
 
 
-def _share_batches(params, data, group):
+def _share_batches(params, recipe, data, group):
     """Let each process make batches of its own users, in place."""
+    if looks_at_gradients(recipe.callbacks):
+        raise ValueError(
+            "callbacks that read gradients (on_grad_computed) need those of all rows, "
+            "and each of several processes has its own. Train in one, or leave them "
+            "out."
+        )
     if not issubclass(params["iterator_train"], UserBatches):
         raise ValueError(
             "Several processes train on the batches of this package only. Got "
