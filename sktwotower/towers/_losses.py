@@ -311,29 +311,29 @@ def _loss_of_tile(factors, targets, tile, loss):
     hidden = _within(targets.hidden, targets.hidden_rows, tile)
     if hidden is not None:
         masked = torch.cat([places, hidden[0] * width + hidden[1]])
-    value, shown = 0.0, _within(targets.impressions, targets.shown_rows, tile)
-    if shown is not None:
+    impressions = _within(targets.impressions, targets.shown_rows, tile)
+    value, shown_grad = 0.0, None
+    if impressions is not None:
         flat.index_fill_(0, masked, -torch.inf)
         positives = rows, columns, positive, weights
-        value, *shown = _loss_of_impressions(logits, positives, shown, loss)
+        value, *shown_grad = _loss_of_impressions(logits, positives, impressions, loss)
     if targets.positive_log_q is not None:
         positive = positive - targets.positive_log_q[own].to(dtype)
     total, log_total = _exponentials(logits, masked, factors, targets.log_q, dtype)
     excess = log_total.index_select(0, rows) - positive
-    losses = functional.softplus(excess)
+    losses, slopes = functional.softplus(excess), weights
     if loss.robustness:
         power = (-loss.robustness * losses).exp()
-        losses = (1 - power) / loss.robustness
+        losses, slopes = (1 - power) / loss.robustness, weights * power
     value = value + (weights * losses).sum()
-    weights = weights * power if loss.robustness else weights
-    positive_grad = weights * excess.sigmoid()
+    positive_grad = slopes * excess.sigmoid()
     per_row = total.new_zeros(len(total)).index_add_(0, rows, positive_grad)
     tiny = torch.finfo(dtype).tiny
     # Positives have an exponential of zero. Accumulate, as one can be given twice.
     share = positive_grad / per_row.clamp_min(tiny).index_select(0, rows)
     share.mul_(total.index_select(0, rows)).neg_()
     flat.put_(places, share.to(flat.dtype), accumulate=True)
-    return value, logits, per_row / total.clamp_min(tiny), shown
+    return value, logits, per_row / total.clamp_min(tiny), shown_grad
 
 
 def _exponentials(logits, masked, factors, log_q, dtype):
