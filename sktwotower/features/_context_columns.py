@@ -180,15 +180,17 @@ class ContextColumns(Described, StoredContext):
         cells = {key: object_array([cell]) for key, cell in mapping.items()}
         return array_as_frame(cells, "context").reindex([0])
 
-    def check_spelling(self, columns, known, name):
-        """Raise if a column has almost the name of one of the context.
+    def columns_among(self, columns, known, name):
+        """Return the columns of the context that a request has, a list.
 
-        ``columns``: those of a request. ``known``: further names that it may have.
-        ``name``: what errors call the request.
+        Raise if another one has almost the name of such a column. ``columns``: those of
+        the request. ``known``: further names that it may have. ``name``: what errors
+        call the request.
         """
         own = self.all_columns
         others = [c for c in columns if c not in known and c not in own]
         refuse_misspelled(others, own, "context column", name)
+        return [column for column in own if column in columns]
 
     def feature_names(self):
         """Return the name of each feature column, a list, or None if there are none."""

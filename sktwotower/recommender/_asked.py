@@ -81,11 +81,10 @@ def asked_of(context, frame, n, given, name, known):
     ``context``: a ``RequestContext``. ``known``: columns that a table may have as well.
     The other parameters are those of `Fitted.asked`.
     """
-    columns = []
+    table, columns = NO_COLUMNS, []
     if frame is not None:
-        context.check_spelling(frame.columns, known, name)
-        columns = [c for c in context.all_columns if c in frame.columns]
-    table = NO_COLUMNS if frame is None else frame[columns]
+        columns = context.columns_among(frame.columns, known, name)
+        table = frame[columns]
     if given is not None:
         given = context.of_mapping(given, columns, name)
         if not columns:

@@ -214,10 +214,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         known += [] if self.schema.names is None else list(self.schema.names)
         found, cells = None, given if frame is None else None
         if frame is not None and n == 1 and given is None:
-            self.context.check_spelling(frame.columns, known, name)
-            columns = [c for c in self.context.all_columns if c in frame.columns]
+            columns = self.context.columns_among(frame.columns, known, name)
             cells = {column: frame[column].iloc[0] for column in columns} or None
-        if cells is not None:
+        if cells is not None:  # one context, of all requests
             found = self.asked_before.get(self.context, cells, n)
         return found or asked_of(self.context, frame, n, given, name, known)
 
