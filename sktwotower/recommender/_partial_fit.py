@@ -150,13 +150,13 @@ def _read_call(tables, fitted, frame, rewards, weights):
     changed = {"users": users, "items": items, "seen": seen, "sequences": sequences}
     if contexts is not None:
         inputs["context"] = places, contexts.width
-        who = _who(fitted.context_users, places, contexts.used_by(table))
+        who = _context_users(fitted.context_users, places, contexts.used_by(table))
         changed |= {"context": contexts.context, "context_users": who}
-    fitted = replace(fitted, **changed)
-    return _Call(events, before, fitted, order, inputs, known), described
+    learning = replace(fitted, **changed)
+    return _Call(events, before, learning, order, inputs, known), described
 
 
-def _who(before, places, used):
+def _context_users(before, places, used):
     """Return who used which features of contexts, before and in further events, CSR.
 
     ``before``: CSR (n_users + 1, p) with columns at ``places`` among those of ``used``.
@@ -276,21 +276,22 @@ def _training_set(recipe, call, stream):
 
     ``stream``: the ``ItemStream`` that goes on with each batch.
     """
-    users, items, positives, shown, in_order, contexts, of_pairs = call.events
-    rows = without_last_row(users.rows), without_last_row(items.rows)
+    events, seen = call.events, call.after.seen
+    rows = without_last_row(events.users.rows), without_last_row(events.items.rows)
     if recipe.history == "recent":
+        in_order = events.ordered
         if not recipe.takes_impressions:
             in_order = in_order._replace(impressions=None)
-        training = SequenceSet(*rows, in_order, recipe.max_history, contexts)
+        training = SequenceSet(*rows, in_order, recipe.max_history, events.contexts)
     else:
-        past = call.after.seen if recipe.history is not None else None
-        shown = shown if shown.nnz and recipe.takes_impressions else None
-        how = {"history": past, "impressions": shown, "contexts": of_pairs}
-        training = TrainingSet(*rows, positives, known=call.before, **how)
+        counts = events.impressions.nnz and recipe.takes_impressions
+        how = {"impressions": events.impressions if counts else None}
+        how["history"] = None if recipe.history is None else seen
+        how |= {"known": call.before, "contexts": events.of_pairs}
+        training = TrainingSet(*rows, events.positives, **how)
     training.users = _in_order(training, call.order, recipe)
     training.stream, training.earlier = stream, [call.before]
-    chosen, shown = call.after.seen, call.events.impressions
-    active = have_entries(chosen, axis=0) | have_entries(shown, axis=0)
+    active = have_entries(seen, axis=0) | have_entries(events.impressions, axis=0)
     # negatives are items with an event
     training.pool = None if active.all() else np.flatnonzero(active)
     return training

@@ -54,23 +54,22 @@ def _pair_sets(recipe, events, validates, rng):
 
     The last ones are those of ``ValidationRecall``. What is not there is None.
     """
-    users, items, fitted, impressions, in_order, _, contexts = events
-    held = validation = None
-    if validates and in_order is None:
-        fitted, held = hold_out(fitted, recipe.validation_fraction, rng)
+    kept, held, validation = events.positives, None, None
+    if validates and events.ordered is None:
+        kept, held = hold_out(kept, recipe.validation_fraction, rng)
     elif validates:
-        kept, _, held = hold_out_latest(in_order)
-        fitted = kept.pairs()
-    rows = users.rows[:-1], items.rows[:-1]
-    past = fitted if recipe.history is not None else None
+        before, _, held = hold_out_latest(events.ordered)
+        kept = before.pairs()
+    rows, contexts = (events.users.rows[:-1], events.items.rows[:-1]), events.of_pairs
+    past = None if recipe.history is None else kept
     if held is not None:
-        validation = TrainingSet(*rows, held, history=past, known=fitted)
+        validation = TrainingSet(*rows, held, history=past, known=kept)
         contexts = None if contexts is None else contexts.without(held)
-    impressions = impressions if _shows(recipe, events) else None
+    impressions = events.impressions if _shows(recipe, events) else None
     how = {"impressions": impressions, "contexts": contexts}
-    if in_order is None:
+    if events.ordered is None:
         how["user_power"] = user_power(events)
-    return TrainingSet(*rows, fitted, history=past, **how), validation, fitted, held
+    return TrainingSet(*rows, kept, history=past, **how), validation, kept, held
 
 
 def _sequence_sets(recipe, events, validates, rng):
