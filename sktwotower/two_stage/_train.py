@@ -151,13 +151,13 @@ def _with_ranker(recipe, describer, cut, columns):
     gains = gains_by_weight(table.indices, by_others, table.truth, recipe.n_neighbors)
     later = None
     if choose_weight(gains) > 0:
-        later = judge_later(recipe, cut, (table, describer), columns)
+        later = judge_later(recipe, cut, table, describer, columns)
     weight = choose_weight(gains, later)
     if weight == 0 and later is not None and cut.kind == "time":
         _warn_of_no_lasting_gain(recipe, gains, later)
     frame = _frame_of(describer, table) if recipe.keep_training_table else None
-    found = {"gains": gains, "later_gains": later, "table": frame, "held_out": held_out}
-    training = Training(cut.kind, weight, n_positive, recall, **found)
+    kept = {"gains": gains, "later_gains": later, "table": frame, "held_out": held_out}
+    training = Training(cut.kind, weight, n_positive, recall, **kept)
     return Ranked(training, describer, table.rows().fit(recipe))
 
 
@@ -182,7 +182,7 @@ def _warn_of_no_lasting_gain(recipe, gains, later):
     )
 
 
-def judge_later(recipe, cut, found, columns):
+def judge_later(recipe, cut, table, before, columns):
     """Return what each weight gains in the second half of what came after the cut.
 
     A ranker that learns from the first half orders the candidates of the second one,
@@ -194,12 +194,13 @@ def judge_later(recipe, cut, found, columns):
     ----------
     recipe : StageRecipe
     cut : Cut
-    found : pair of Candidates and Describer
-        Candidates with features, labelled by all events after the cut.
+    table : Candidates
+        With features, labelled by all events after the cut.
+    before : Describer
+        That of the events before the cut.
     columns : ShownColumns
     """
     early, late, _ = cut.later.cut(cut.kind, HALF)
-    table, before = found
     chosen_early = _with_events(cut.first, early)[0]._fitted.seen
     table = table.labelled_by(chosen_early[table.query.codes])
     if len(table.query) < MIN_USERS:
