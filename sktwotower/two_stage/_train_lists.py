@@ -70,32 +70,27 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
     sizes = np.bincount(later.users)
     sampled = users_of_events(sizes, rng, max(MAX_ROWS, sizes.max()))
     kept = np.flatnonzero(np.isin(later.users, sampled))
-    later, learnt = later.part(kept), tables[0].iloc[kept]
-    groups = pd.factorize(later.frame[columns.lists])[0]
-    stale = rng.random(groups.max() + 1)[groups] < STALE
-    learnt = learnt.mask(np.repeat(stale[:, None], learnt.shape[1], 1), tables[1])
+    later = later.part(kept)
+    learnt = _partly_stale(tables, kept, later.frame[columns.lists], rng)
     how = describer, recipe.n_candidates, columns, row_columns
     rows, shown, describer = labelled_rows(*how, later, learnt, recipe.features)
-    kept = kept[shown.order]
+    kept, places = kept[shown.order], describer.log.places
+    tables = [table.iloc[kept] for table in tables]
+    lists = _Lists.of(rows, shown, columns, places)
+    stage = lists.orders(recipe, tables, late[kept], rng)
+    stage |= {"ranker": rows.fit(recipe), "first": lists.first, "counts": counts}
+    return of_lists.ListStage(**stage, places=places, rows=row_columns), describer
+
+
+def _partly_stale(tables, kept, lists, rng):
+    """Return the features that count of rows ``kept`` (n,), those of some lists stale.
+
+    ``tables``: as of `_counted`. ``lists`` (n,): the list of each row.
+    """
     as_of, frozen = (table.iloc[kept] for table in tables)
-    lists, late = _Lists.of(rows, shown, columns, describer.log.places), late[kept]
-    gains = later_gains = None
-    if late.any():
-        early = rows.part(~late).fit(recipe).scores
-        order, later_gains = lists.choose(frozen, early, late)
-        updated, others = lists.choose(as_of, early, late)
-        later_gains = later_gains.join(others.iloc[:, 1:].add_suffix("_updated"))
-    else:
-        folds = (rng.permutation(shown.users.max() + 1) % N_FOLDS)[shown.users]
-
-        def by_others(features):
-            return scores_by_others(recipe, rows, folds, features)[0]
-
-        order, gains = lists.choose(as_of, by_others, ~late)
-        updated = order
-    stage = order, updated, rows.fit(recipe), lists.first, counts
-    kept = describer.log.places, row_columns, gains, later_gains
-    return of_lists.ListStage(*stage, *kept), describer
+    groups = pd.factorize(lists)[0]
+    stale = rng.random(groups.max() + 1)[groups] < STALE
+    return as_of.mask(np.repeat(stale[:, None], as_of.shape[1], 1), frozen)
 
 
 class _Lists(NamedTuple):
@@ -132,6 +127,30 @@ class _Lists(NamedTuple):
         lowest = np.min(shown.scores, initial=0.0, where=~unknown) - 1
         own = np.where(unknown, lowest, shown.scores)
         return cls(rows, shown.users, own, weights, first)
+
+    def orders(self, recipe, tables, late, rng):
+        """Return which orders pay, and by how much: fields of a ``ListStage``, a dict.
+
+        ``tables``: features that count, as of `_counted`. ``late`` (n_rows,): which
+        rows judge what is learnt from the others. Without any, rankers that were fitted
+        on other users are judged on all rows.
+        """
+        as_of, frozen = tables
+        if late.any():
+            early = self.rows.part(~late).fit(recipe).scores
+            order, gains = self.choose(frozen, early, late)
+            updated, others = self.choose(as_of, early, late)
+            gains = gains.join(others.iloc[:, 1:].add_suffix("_updated"))
+            found = {"gains": None, "later_gains": gains}
+            return found | {"order": order, "updated": updated}
+        folds = (rng.permutation(self.users.max() + 1) % N_FOLDS)[self.users]
+
+        def by_others(features):
+            return scores_by_others(recipe, self.rows, folds, features)[0]
+
+        order, gains = self.choose(as_of, by_others, ~late)
+        found = {"gains": gains, "later_gains": None}
+        return found | {"order": order, "updated": order}
 
     def choose(self, counted, scores_of, judged):
         """Return a ``ListOrder``, and the gain of each of ``ORDERS``, a DataFrame.
