@@ -153,16 +153,14 @@ class EventTable(NamedTuple):
 
     def by_blocks(self, change):
         """Return the table of what ``change`` returns for each block of users."""
-        sizes, columns, on_disk = [], {}, self.on_disk
+        sizes, columns = [], {}
         for part in map(change, self.blocks()):
             sizes.append(np.diff(part.offsets))
-            for name in COLUMNS:
-                values = getattr(part, name)
+            given = {name: getattr(part, name) for name in COLUMNS}
+            for name, values in given.items():
                 if values is not None:
                     if name not in columns:
-                        is_matrix, n_items = sparse.issparse(values), self.n_items
-                        growing = _sparse.Rows(on_disk, n_items) if is_matrix else None
-                        columns[name] = growing or _sparse.Column(on_disk)
+                        columns[name] = _sparse.growing(self.on_disk, values)
                     columns[name].append(values)
         found = dict.fromkeys(COLUMNS) | {n: c.finish() for n, c in columns.items()}
         offsets = np.append(0, np.cumsum(np.concatenate(sizes)))

@@ -210,6 +210,11 @@ class Rows:
         return sparse.csr_matrix(arrays, shape=(len(offsets) - 1, self.n_columns))
 
 
+def growing(on_disk, first):
+    """Return what parts such as the ``first`` one are added to, empty."""
+    return Rows(on_disk, first.shape[1]) if sparse.issparse(first) else Column(on_disk)
+
+
 def by_chunks(function, array, *others):
     """Return ``function`` of arrays (n,), element by element, an array (n,).
 
