@@ -50,16 +50,15 @@ class SequenceSet(TrainingSet):
         windows, start = [], 0
         chosen, weights = Rows(table.on_disk, table.n_items), []
         for part in table.blocks():
-            windows.append(_windows(part, max_history))
-            matrix, used = _targets_from(part, windows[-1][0])
+            own = _windows(part, max_history)
+            matrix, used = _targets_from(part, own[0])
             chosen.append(matrix)
             weights.append((used.sum(dtype=float), np.count_nonzero(used)))
-            windows[-1] = windows[-1] + start
+            windows.append(start + own)
             start += part.n_events
         self.starts, self.stops = np.concatenate(windows, axis=1)
-        total, n_targets = np.sum(weights, axis=0)
-        self.mean_weight = total / max(1, n_targets)
-        self.n_targets = n_targets
+        total, self.n_targets = np.sum(weights, axis=0)
+        self.mean_weight = total / max(1, self.n_targets)
         chosen, rows = chosen.finish(), (user_rows, item_rows)
         super().__init__(*rows, chosen, history=chosen, impressions=table.impressions)
         self.lengths = self.stops - self.starts
@@ -134,15 +133,15 @@ class SequenceBatches(UserBatches):
     def _batch(self, users):
         """Return the ``Batch`` and the ``Targets`` of an array of user positions."""
         data, table = self.dataset, self.dataset.table
+        n_items, seen = table.n_items, None
         events, real = self._events(users)
         places = np.flatnonzero(real & (table.weights[events] > 0))
         predicted = events.ravel()[places]
         chosen = table.items[predicted]
         shown = None if data.impressions is None else data.impressions[predicted]
-        positives = data.positives[users]
-        candidates, log_q = self.sampler.draw(positives, shown, self.rng)
+        candidates, log_q = self.sampler.draw(data.positives[users], shown, self.rng)
         kept = real & (self.rng.random(real.shape) >= self.history_dropout)
-        past = distinct(table.items[events[kept]], positives.shape[1])
+        past = distinct(table.items[events[kept]], n_items)
         rows, item_rows = self._rows_of_items(candidates, past)
         history_items, items = self._past_items(rows, past, events, kept)
         user_rows = SparseRows.from_csr(self.user_dropout.draw(users, self.rng))
@@ -152,11 +151,10 @@ class SequenceBatches(UserBatches):
         windows = Windows(*map(torch.from_numpy, arrays))
         requests = data.requests(predicted, self.rng)
         parts = table.weights[predicted], chosen, np.arange(len(chosen) + 1)
-        each = sparse.csr_matrix(parts, shape=(len(chosen), positives.shape[1]))
-        past = None
+        each = sparse.csr_matrix(parts, shape=(len(chosen), n_items))
         if data.hides_past:
-            past = _seen(table.items[events], kept, ends, positives.shape[1])
-        targets = self._targets(past, each, shown, candidates, log_q, len(users))
+            seen = _seen(table.items[events], kept, ends, n_items)
+        targets = self._targets(seen, each, shown, candidates, log_q, len(users))
         targets.total_weight = data.mean_weight * len(chosen)
         return Batch(user_rows, item_rows, history_items, windows, requests), targets
 
