@@ -161,15 +161,14 @@ def _of_another_type(ids, known):
     """
     if same_kind(ids, known):
         return False
-    numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, known)]
-    return numeric == [False, False] or known_as_text(ids, known)
+    is_number = pd.api.types.is_numeric_dtype
+    return not (is_number(ids) or is_number(known)) or known_as_text(ids, known)
 
 
 def known_as_text(ids, known):
     """Return whether ids of another type look the same as known ones."""
-    # comparing all of them as text costs too much where the types agree
-    numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, known)]
-    if numeric[0] == numeric[1]:
+    is_number = pd.api.types.is_numeric_dtype
+    if is_number(ids) == is_number(known):  # to compare all as text costs too much
         return False
     return bool(known.map(str).isin(ids.map(str)).any())
 
