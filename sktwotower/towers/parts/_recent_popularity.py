@@ -91,19 +91,15 @@ class RecentPopularity(TwoTowers):
             for parameter in part.parameters():
                 parameter.zero_()
             part.user_tower.bias[0] = part.item_tower.bias[1] = 1.0
-        part._learn(events, events.ordered)
+        part.learn_more(events, events.ordered)
         return part.to(recipe.device)
 
     def learn_more(self, events, past):
-        """Compute popularity anew, as of the latest of all events."""
-        self._learn(events, past)
-
-    def _learn(self, events, table):
-        """Let items have the popularity of the events of a table, in place."""
+        """Compute popularity anew, as of the latest of all events ``past``."""
         rows = events.items.rows[:-1]
         ages = self.half_life, self.training_half_life or np.inf
-        known = table.items, table.times, rows.shape[0]
-        shares = log_ratios(*known, *ages) / MAX_LOG_RATIO
+        ratios = log_ratios(past.items, past.times, rows.shape[0], *ages)
+        shares = ratios / MAX_LOG_RATIO
         vectors = np.column_stack([shares, np.sqrt(1 - shares**2) - 1])
         with torch.no_grad():
             self.item_tower.sparse.weight.zero_()
