@@ -127,11 +127,13 @@ def _chosen(recipe, events, seed):
     if ndcg is None:
         return None, None
     own = in_units("half_life", recipe.half_life)
-    tried = {each: ndcg(each) for each in ((None, found) if own == "auto" else (own,))}
-    half_life = max(tried, key=lambda each: tried[each][0].mean())
-    small = events.ordered.n_items <= MAX_EXACT_ITEMS  # all vectors move each night
+    choices = (None, found) if own == "auto" else (own,)
+    tried = {each: ndcg(each) for each in choices}
+    half_life = max(choices, key=lambda each: tried[each][0].mean())
+    if events.ordered.n_items > MAX_EXACT_ITEMS:  # all vectors would move each night
+        return half_life, None
     best, _ = best_of(tried[half_life])
-    return half_life, [None, *popular][best * small]
+    return half_life, [None, *popular][best]
 
 
 def popularity_half_life(table):

@@ -183,7 +183,8 @@ class Fitted:
         Without vectors of items, they are those of the columns of ``seen``.
         """
         columns = self._choosers[:, positions]
-        return (columns.T @ columns).toarray().__getitem__
+        products = (columns.T @ columns).toarray()
+        return lambda place: products[place]
 
     def asked(self, frame, n, given=None, name="X"):
         """Return what n requests ``Asked``, or None if no context is known.
