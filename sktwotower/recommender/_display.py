@@ -140,8 +140,8 @@ def _tower_in_words(estimator, side):
         width = estimator.embedding_dim
     if side == "user" and estimator.history is not None:
         row += " + mean of past items"
-    layers = [getattr(estimator, f"{side}_tower")]
-    layers = [*estimator.hidden_layer_sizes, width] if layers == [None] else layers
+    given = getattr(estimator, f"{side}_tower")
+    layers = [*estimator.hidden_layer_sizes, width] if given is None else [given]
     layers += ["unit length"] if estimator.normalize else []
     return " → ".join(map(str, [row, *layers]))
 

@@ -82,12 +82,12 @@ def _digest_of_contexts(events):
 
 def digest(*values):
     """Return a hash of nested tuples and dicts of arrays, matrices, ids and tensors."""
-    digest = hashlib.blake2b(digest_size=16)
-    _update(digest, values)
-    return digest.hexdigest()
+    hasher = hashlib.blake2b(digest_size=16)
+    _update(hasher, values)
+    return hasher.hexdigest()
 
 
-def _update(digest, value):
+def _update(hasher, value):
     if isinstance(value, pd.Index):
         value = pd.util.hash_pandas_object(value, index=False).to_numpy()
     if sparse.issparse(value):
@@ -97,18 +97,18 @@ def _update(digest, value):
     if hasattr(value, "detach"):
         value = value.detach().cpu().double().numpy()
     if isinstance(value, np.ndarray):
-        digest.update(f"{value.dtype.kind}{value.shape}".encode())
+        hasher.update(f"{value.dtype.kind}{value.shape}".encode())
         flat = value.reshape(-1)
         # the width of integers depends on the size of other arrays
         kind = np.int64 if value.dtype.kind in "iu" else value.dtype
         for chunk in slices(len(flat), CHUNK):  # it may be larger than memory
             part = flat[chunk].astype(kind, copy=False)
-            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
+            hasher.update(np.ascontiguousarray(part).view(np.uint8).data)
     elif isinstance(value, list | tuple):
         for part in value:
-            _update(digest, part)
+            _update(hasher, part)
     else:
-        digest.update(repr(value).encode())
+        hasher.update(repr(value).encode())
 
 
 def _described(value):

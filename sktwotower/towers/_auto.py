@@ -105,7 +105,7 @@ def with_values(recipe, values):
 
 
 def resolved(recipe, events):
-    """Return the recipe with values, by name, where it says "auto"."""
+    """Return the recipe with all values of "auto" that follow from ``Events``."""
     recipe = values_of_kind(recipe, events)
     sampling, temperature = recipe.candidate_sampling, recipe.temperature
     if sampling == "auto":
