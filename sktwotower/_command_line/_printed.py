@@ -77,11 +77,11 @@ def still_falls(losses) -> bool:
     return not before or min(before) - last > 0.05 * (before[0] - last)
 
 
-def show_recommendations(model, task, n_users=3) -> None:
+def show_recommendations(model, task) -> None:
     """Print recommendations for a few users, and items like the most popular one."""
     train = task.examples(model).drop_duplicates([task.user, task.item], keep="last")
     sizes = train[task.user].value_counts()
-    chosen = typical_users(sizes, n_users)
+    chosen = typical_users(sizes)
     requests = task.requests(chosen)
     top = model.recommend(chosen if requests is None else requests, n_neighbors=10)
     for user in chosen:

@@ -132,7 +132,7 @@ def _as_numbers(values, name, expected, remedy):
         raise ValueError(f"{name} must be numeric {expected}. {got}") from None
 
 
-def _event_weights(sample_weight, n_events, may_be_empty=False):
+def _event_weights(sample_weight, n_events, may_be_empty):
     """Return weights as float64 (n_events,).
 
     ``may_be_empty``: whether all of them may be 0.

@@ -60,7 +60,7 @@ def _imported(name, extra):
     )
 
 
-def held_in_memory(X, y=None, sample_weight=None, schema=None):
+def held_in_memory(X, y, sample_weight, schema):
     """Return a table, rewards and weights in memory of events that lie on disk.
 
     ``y`` and ``sample_weight`` are then names of columns. ``schema``: that of fit;
@@ -70,11 +70,9 @@ def held_in_memory(X, y=None, sample_weight=None, schema=None):
         return X, y, sample_weight
     with opened(X) as source:
         outcomes = outcome_columns(source, y=y, sample_weight=sample_weight)
-        named = None if schema is None else schema.names
-        names = source.empty.columns.drop(list(outcomes.values())).tolist()
-        names = [name for name in names if named is None or name in named]
-        if schema is not None:
-            source.refuse_durations(name for name in schema.context if name in names)
+        names, known = source.empty.columns.drop(list(outcomes.values())), schema.names
+        names = [name for name in names if known is None or name in known]
+        source.refuse_durations(name for name in schema.context if name in names)
         chosen = enumerate([*names, *outcomes.values()])
         source.select(**{f"c{i}": name for i, name in chosen})
         frame = as_frame(source.query("select * from events"), "X")

@@ -230,7 +230,7 @@ class RequestContext(ContextColumns):
         timed = self.clock.rows(times, gaps)
         return sparse.hstack([own, timed], format="csr", dtype=np.float32)
 
-    def row_of_one(self, own, times=None, gaps=None):
+    def row_of_one(self, own, times, gaps):
         """Return columns and values, (m,) each, of what `rows` returns for one row."""
         if times is None or self.clock is None:
             return own.indices, own.data

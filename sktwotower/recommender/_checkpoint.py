@@ -29,7 +29,7 @@ PROCESSES = "number of processes"
 UNEXPECTED = ArithmeticError, AttributeError, LookupError, TypeError, RuntimeError
 
 
-def saved_state(folder, recipe, events, before=None):
+def saved_state(folder, recipe, events, before):
     """Return the ``Checkpoint`` of a fit.
 
     ``folder``: the parameter ``checkpoint``. ``before``: the module whose weights

@@ -229,7 +229,7 @@ def rows_of_table(side, features, values, added, reasons=None):
     return pd.DataFrame(table | {"reason": pd.Series(reasons, dtype=object)})
 
 
-def rows_of_past(ids, values, added, names, lags=None):
+def rows_of_past(ids, values, added, names, lags):
     """Return rows of the table of past items; ``lags`` None: their order is not known.
 
     ``values`` (n_past,): their weights.

@@ -175,7 +175,7 @@ def one_known(entities, X):
     return None if codes is None or codes[0] < 0 else codes[0]
 
 
-def read_users(fitted, X, name, context=None):
+def read_users(fitted, X, name, context):
     """Return the ``Query`` for users, with what is known of their context.
 
     ``X`` and ``name`` as in `read_query`; ``context``: of all users, see `recommend`.
@@ -253,7 +253,7 @@ def as_ids(values):
     return _frames.list_as_array(values)
 
 
-def candidate_positions(candidates, query, fitted, unknown="error", rules=NO_RULES):
+def candidate_positions(candidates, query, fitted, unknown, rules):
     """Return the ``allowed`` of a ``Request``; None: all that qualify by the ``Rules``.
 
     One list of ids becomes sorted positions (m,). A list for each user (a mapping, a

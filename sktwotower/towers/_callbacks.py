@@ -44,7 +44,7 @@ def _kinds(callbacks):
     return [c if isinstance(c, type) else type(c) for c in _instances(callbacks)]
 
 
-def own_callbacks(recipe, data, net, schedule=True):
+def own_callbacks(recipe, data, net, schedule):
     """Return the callbacks that a ``Recipe`` configures, with names.
 
     ``data``: the ``TrainingData``. Without ``schedule`` the learning rate is constant.

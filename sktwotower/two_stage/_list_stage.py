@@ -189,7 +189,7 @@ def list_features(describer, n_candidates, shown, frame, row_columns, own=None):
     return table.join(numbers), describer
 
 
-def with_counts(features, counted, first=None):
+def with_counts(features, counted, first):
     """Return features with those that count, in place of others of the same name.
 
     ``first``: the position that all items are given. None: that of the features.

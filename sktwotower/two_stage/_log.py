@@ -243,7 +243,7 @@ class Log:
         return StagedPast(self.sequences.rows(query.codes, added), last, past)
 
 
-def build_log(retriever, events, by_user, repeats, positions, earlier=None):
+def build_log(retriever, events, by_user, repeats, positions, earlier):
     """Return the ``Log`` of the events that a retriever was fitted on.
 
     ``events``: `ReadEvents`. ``by_user``: as in ``Clock``. ``repeats``: as in ``Log``.
