@@ -225,8 +225,8 @@ class UserBatches:
         """Return the ``Batch`` and the ``Targets`` of an array of user positions."""
         data = self.dataset
         positives = data.positives[users]
-        impressions = None if data.impressions is None else data.impressions[users]
-        candidates, log_q = self.sampler.draw(positives, impressions, self.rng)
+        shown = None if data.impressions is None else data.impressions[users]
+        candidates, log_q = self.sampler.draw(positives, shown, self.rng)
         past = history_items = history = None
         if data.history is not None:
             past = positives if data.history is data.positives else data.history[users]
@@ -243,15 +243,14 @@ class UserBatches:
         batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
         n_users, contexts = len(users), data.contexts
         if contexts is not None:
-            batch.requests, owners, positives, impressions = contexts.add(
-                users, positives, impressions, self.rng
-            )
+            found = contexts.add(users, positives, shown, self.rng)
+            batch.requests, owners, positives, shown = found
             users = users[owners]
         weights = np.repeat(self.user_weights[users], np.diff(positives.indptr))
         positives.data *= weights.astype(positives.dtype)
         known = None if data.known is None else data.known[users]
-        drawn = candidates, log_q
-        return batch, self._targets(known, positives, impressions, *drawn, n_users)
+        targets = self._targets(known, positives, shown, candidates, log_q, n_users)
+        return batch, targets
 
     def _rows_of_items(self, candidates, past):
         """Return the items' rows as CSR, and those of the candidates as SparseRows.
