@@ -266,8 +266,8 @@ def candidate_positions(candidates, query, fitted, unknown, rules):
     if candidates is None:
         return rules.qualifying
     owners, values = None, candidates
-    pairs = isinstance(candidates, np.ndarray) and candidates.ndim == 2
-    if _frames.is_frame(candidates) or isinstance(candidates, Mapping) or pairs:
+    are_rows = isinstance(candidates, np.ndarray) and candidates.ndim == 2
+    if are_rows or isinstance(candidates, Mapping) or _frames.is_frame(candidates):
         owners, values = _history.pairs_of(candidates, query, fitted, "candidates")
     values = as_ids(values)
     if values is None or values.ndim != 1:
@@ -288,9 +288,19 @@ def candidate_positions(candidates, query, fitted, unknown, rules):
         lost |= ~among(codes, rules.qualifying)
     if owners is None:
         return np.unique(codes[~lost])
+    return _allowed_by_user(owners, codes, ~lost, query, fitted.n_items)
+
+
+def _allowed_by_user(owners, codes, kept, query, n_items):
+    """Return ones for the candidates of each user of a query, CSR (n, n_items).
+
+    ``owners``, an Index, and ``codes`` (m,): user and position of each candidate, of
+    which some are ``kept``. Warn if none is of a user of the query.
+    """
     known = owners.unique()
-    shape = len(known) + 1, fitted.n_items
-    matrix = _sparse.ones_at(known.get_indexer(owners)[~lost], codes[~lost], shape)
+    places = known.get_indexer(owners)[kept]
+    # the last one has no candidates: -1 stands for it
+    matrix = _sparse.ones_at(places, codes[kept], (len(known) + 1, n_items))
     asked = known.get_indexer(check_ids(query.ids, "X"))
     if len(known) and len(asked) and (asked < 0).all():
         warn(
