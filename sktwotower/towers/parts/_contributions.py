@@ -103,14 +103,7 @@ def contributions_of_towers(part, pair):
     linear tower would add up to zero.
     """
     part.eval()
-    device = next(part.parameters()).device
-    context = pair.context
-    if context is None:
-        context = sparse.csr_matrix((1, 0), dtype=np.float32)
-    user, item, context = (
-        SparseRows.from_csr(rows).to(device).with_gradient()
-        for rows in (pair.user_rows, pair.item_rows, context)
-    )
+    user, item, context = _inputs(pair, next(part.parameters()).device)
     with torch.enable_grad():
         pooled, past, places = _past(part.history, pair.past, user)
         towers = part.user_tower(user, pooled).double(), part.item_tower(item).double()
@@ -144,6 +137,15 @@ def contributions_of_towers(part, pair):
         fold_in=(of_user_vector - of_tower) / 2,
         context=of_context,
     )
+
+
+def _inputs(pair, device):
+    """Return the feature rows of user, item and context, with gradients, a list."""
+    context = pair.context
+    if context is None:
+        context = sparse.csr_matrix((1, 0), dtype=np.float32)
+    rows = pair.user_rows, pair.item_rows, context
+    return [SparseRows.from_csr(each).to(device).with_gradient() for each in rows]
 
 
 def _past(history, past, user):
