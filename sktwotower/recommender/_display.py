@@ -138,8 +138,9 @@ def _tower_in_words(estimator, side):
         width = fitted.catalog.vectors.shape[1]
     if estimator.embedding_dim != "auto":
         width = estimator.embedding_dim
-    if side == "user" and estimator.history is not None:
-        row += " + mean of past items"
+    past = estimator.history if fitted is None else fitted.history_kind
+    if side == "user" and past is not None:
+        row += f" + {'sums' if past == 'recent' else 'mean'} of past items"
     given = getattr(estimator, f"{side}_tower")
     layers = [*estimator.hidden_layer_sizes, width] if given is None else [given]
     layers += ["unit length"] if estimator.normalize else []

@@ -308,6 +308,13 @@ def test_a_grid_over_the_last_step_and_what_it_recommends(X):
     assert framed.columns == [f"twotowerrecommender{i}" for i in range(8)]
 
 
+def test_the_diagram_says_how_past_items_are_read():
+    expected = {"recent": " + sums of past items", "pooled": " + mean of past items"}
+    for history, past in (expected | {None: ""}).items():
+        text = TwoTowerRecommender(history=history)._repr_html_()
+        assert f"feature row{past} → 256 → unit length" in text
+
+
 @pytest.mark.slow
 def test_the_diagram_shows_both_towers_and_their_transformers(X, items):
     of_items = make_pipeline(TowerVectorizer(kinds={"tag": "category"}))
