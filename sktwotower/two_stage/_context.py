@@ -152,14 +152,14 @@ def learn_context(frame, selection, columns, parameter="context"):
 
 
 def _columns_of_request(frame, columns, dates):
-    """Return the columns of a request, a DataFrame; dates as hour and day of week."""
+    """Return the columns of a request, a DataFrame; dates as hour and weekday, UTC."""
     table = {}
     for column in (column for column in columns if column in frame.columns):
         values = frame[column]
         if column not in dates:
             table[column] = values
             continue
-        values = pd.to_datetime(values)
+        values = pd.to_datetime(values, utc=True)
         table[f"{column}_hour"] = values.dt.hour + values.dt.minute / 60
         table[f"{column}_weekday"] = values.dt.day_of_week
     return pd.DataFrame(table, index=frame.index)

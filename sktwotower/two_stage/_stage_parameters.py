@@ -101,7 +101,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     context : str, list, slice, mask or callable, default=None
         Columns of X that describe the request, such as the hour, the place or the
         device, selected as in `sklearn.compose.ColumnTransformer`: numbers, at most 255
-        levels, or dates, of which the hour and the day of the week count. The ranker
+        levels, or dates, of which the hour and the weekday (UTC) count. The ranker
         reads them, and the retriever those of its own ``context``, in fit as well as in
         requests: candidates of training are those of each user's first later event.
         Requests may lack them. Held-out events are judged by request: each user with
@@ -132,7 +132,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     row_features : str, list, slice, mask or callable, default=None
         Columns of X that belong to the row of a list, such as the price of the day or
         the age of the item, selected as ``context`` is: numbers, at most 255 levels, or
-        dates, of which the hour and the day of the week count. Needs ``lists``. The
+        dates, of which the hour and the weekday (UTC) count. Needs ``lists``. The
         ranker of lists reads them, and `predict` requires them; requests without lists,
         such as `recommend`, do not. None: none.
     Retrieval

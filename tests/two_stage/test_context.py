@@ -15,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sktwotower import EASERecommender, PopularityRecommender, io
 from sktwotower.metrics import make_retrieval_scorer, recall_at_k, retrieval_report
+from sktwotower.two_stage._context import learn_context
 from tests.builders import small
 
 from .builders import stages, tastes
@@ -372,3 +373,14 @@ def test_users_are_forgotten_with_their_context(both):
     again = pickle.loads(pickle.dumps(model))
     got = again.recommend(["u003", "u005"], 4, context={"place": "work"})
     assert_array_equal(got["item"], expected["item"])
+
+
+def test_the_hour_of_a_moment_does_not_depend_on_the_zone_it_is_written_in():
+    moment = pd.Timestamp("2024-06-02 01:30", tz="Europe/Berlin")
+    in_utc = moment.tz_convert("UTC")
+    frames = [pd.DataFrame({"when": [t]}) for t in (moment, in_utc)]
+    frames.append(pd.DataFrame({"when": [in_utc.tz_localize(None)]}))
+    frames.append(pd.DataFrame({"when": pd.Series([moment, in_utc], dtype=object)}))
+    fitted = learn_context(frames[0], ["when"], None)
+    for frame in frames:  # on Saturday at half past eleven
+        assert fitted.encode(frame).tolist() == len(frame) * [[23.5, 5]]
