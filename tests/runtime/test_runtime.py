@@ -239,7 +239,7 @@ NO_IDS = [np.inf, -np.inf, np.float32("inf"), 1j, "\ud800", frozenset("a"), obje
 NO_IDS += [int, None, np.nan, pd.NaT, pd.NA, Decimal("nan"), Decimal("sNaN")]
 
 
-@pytest.mark.parametrize("value", NO_IDS, ids=repr)
+@pytest.mark.parametrize("value", NO_IDS, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("name", ["user", "history", "exclude", "candidates"])
 def test_what_is_no_id_is_refused_as_by_the_estimator(name, value, served):
     model, other = MODELS["pooled"], served("pooled")
