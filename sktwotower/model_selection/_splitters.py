@@ -279,7 +279,9 @@ class TimeSplit(InteractionSplit):
         "users and items; rows of the same time stay together."
     )
 
-    test_size: Any = parameter(0.2, COUNT, SHARE, *DURATIONS)
+    test_size: int | float | datetime.timedelta | np.timedelta64 = parameter(
+        0.2, COUNT, SHARE, *DURATIONS
+    )
     _: KW_ONLY
     time: str | int | None = parameter(None, *COLUMN)
     gap: Any = parameter(0, Real, *DURATIONS)

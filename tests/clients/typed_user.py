@@ -71,6 +71,7 @@ def constructors() -> list[Any]:
         NNDescentNeighbors(20, epsilon=0.2, random_state=np.random.RandomState(0)),
         StreamingFrequency(0.1, n_buckets=100),
         TimeSplit(100, time="time", gap=pd.Timedelta("1D")),
+        TimeSplit(pd.Timedelta("7D"), time="time"),
         LastNSplit(0.5, n_splits=2),
         ColdItemSplit(10, random_state=0),
         make_retrieval_scorer(["recall@5", "ndcg@5"]),
