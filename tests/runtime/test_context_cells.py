@@ -53,6 +53,9 @@ KINDS = {
     "words": "text",
     "vector": "vector",
 }
+PANDAS_3 = pytest.mark.skipif(
+    pd.__version__ < "3", reason="pandas 2 stores any str as it is"
+)
 CELLS = {
     "device": ["phone", "été", "unknown", None, np.nan, np.str_("tablet"), 3, pd.NA]
     + [b"phone", np.bytes_("été".encode()), Decimal("NaN")],
@@ -62,7 +65,9 @@ CELLS = {
     "new": [True, False, 1, 0.0, np.bool_(True)],
     "since": [DATE, np.datetime64(DATE), pd.Timestamp(DATE), "2024-02-03", pd.NaT]
     + [DATE.replace(tzinfo=ZONE), "2024-02-03T10:00:00+02:00", DATE.date()]
-    + [np.datetime64("2024-01-31"), np.datetime64("10000-01-01")],
+    + [np.datetime64("2024-01-31")]
+    # pandas 2 reads 1677 to 2262 only
+    + [np.datetime64("10000-01-01")] * (pd.__version__ > "3"),
     "spell": [datetime.timedelta(seconds=90), np.timedelta64(2, "h")],
     "tags": [["a"], ["a", "a", "z"], ("b", "c"), {"c"}, {"a": 2.0, "b": 1}, []]
     + [np.array(["b", "a"]), {"a": 0.0}, {"a": None, "b": -3}, ["q", None], [b"a"]],
@@ -167,10 +172,11 @@ def test_cells_that_cannot_be_read(column, cell, both):
     "column, cell",
     [
         *[("device", cell) for cell in (np.inf, Decimal("-inf"), 1j, ("phone",))],
-        *[("device", cell) for cell in (frozenset({"phone"}), b"\xff", "\ud800")],
+        *[("device", cell) for cell in (frozenset({"phone"}), b"\xff")],
         *[("shelf", cell) for cell in (-np.inf, (2,), Decimal("sNaN"))],
-        *[("words", cell) for cell in (b"\xff", "\ud800")],
-        ("ratio", Decimal("sNaN")),
+        *[("words", b"\xff"), ("ratio", Decimal("sNaN"))],
+        pytest.param("device", "\ud800", marks=PANDAS_3),
+        pytest.param("words", "\ud800", marks=PANDAS_3),
     ],
 )
 def test_cells_that_the_estimator_refuses_too(column, cell, both):
@@ -181,6 +187,7 @@ def test_cells_that_the_estimator_refuses_too(column, cell, both):
         served.entries({column: cell}, np.nan)
 
 
+@PANDAS_3
 def test_text_that_is_not_unicode_is_named(both):
     with pytest.raises(ValueError, match=r"context holds '\\ud800', which is not Uni"):
         both[0].of_mapping({"device": "\ud800"})
