@@ -255,7 +255,8 @@ class TimeSplit(InteractionSplit):
     With the times sorted, m test rows per fold and s folds, fold j = 0, ..., s - 1 is
     cut at t_j, the time of the row number (s - j) m from the end: rows with t_j <= time
     < t_{j+1} are tested (t_s is infinite), rows with time < t_j - gap are trained on.
-    With a duration d as ``test_size``, t_j is the last time minus (s - j) d.
+    With a duration d as ``test_size`` and the last time t, t_j is the first time later
+    than t - (s - j) d.
 
     Examples
     --------
@@ -269,7 +270,7 @@ class TimeSplit(InteractionSplit):
     The last two days are tested:
 
     >>> X["day"] = pd.Timestamp("2026-11-01") + pd.to_timedelta(X["day"], "D")
-    >>> split = TimeSplit(pd.Timedelta("1D"), time="day")
+    >>> split = TimeSplit(pd.Timedelta("2D"), time="day")
     >>> [(a.tolist(), b.tolist()) for a, b in split.split(X)]
     [([1], [0, 2, 3])]
     """
@@ -333,7 +334,7 @@ class TimeSplit(InteractionSplit):
             it is not None.
         """
         gap = duration(self.gap, ends, "gap")
-        cuts = self._cuts(n_rows, time_at, ends)
+        cuts = self._cuts(n_rows, time_at, n_before, ends)
         for cut, end in zip(cuts, [*cuts[1:], None], strict=True):
             after = None
             if self.max_train_size is not None:
@@ -341,18 +342,21 @@ class TimeSplit(InteractionSplit):
                 after = time_at(first - 1) if first > 0 else None
             yield after, cut - gap, cut, end
 
-    def _cuts(self, n_rows, time_at, ends):
+    def _cuts(self, n_rows, time_at, n_before, ends):
         """Return the first time that each fold may test."""
         folds = range(self.n_splits, 0, -1)
         in_time = isinstance(self.test_size, DURATIONS)
         if in_time and n_rows:
             size, span = duration(self.test_size, ends, "test_size"), ends[1] - ends[0]
-            if not 0 * span < size <= span // self.n_splits:
+            longest = pd.Timedelta(span // self.n_splits)
+            if size <= 0 * size or pd.Timedelta(self.test_size) > longest:
                 raise ValueError(
                     f"{self!r} asks for {self.n_splits} x {self.test_size} of the "
                     f"{pd.Timedelta(span)} of X, which leaves one side without rows."
                 )
-            return [ends[1] - fold * size for fold in folds]
+            # later than that by a unit of the times, at least
+            latest = ends[1] + np.timedelta64(1, np.datetime_data(ends.dtype)[0])
+            return [time_at(n_before(latest - fold * size)) for fold in folds]
         n_test = 0 if in_time else count(self.test_size, n_rows)
         if self.n_splits * n_test >= n_rows:
             raise ValueError(

@@ -223,29 +223,28 @@ def test_gap_of_a_timedelta_by_hand():
 
 def test_a_test_side_of_some_days_by_hand():
     X = X_HAND.assign(day=pd.Timestamp("2020-01-01") + pd.to_timedelta(X_HAND.day, "D"))
-    days = X_HAND["day"].to_numpy()
-    for n, n_splits, gap in [(1, 1, 0), (2, 1, 1), (1, 2, 0), (1, 2, 1)]:
+    days = X_HAND["day"].to_numpy()  # 1 to 5
+    for n, n_splits, gap in [(1, 1, 0), (2, 1, 1), (1, 2, 0), (2, 2, 0), (1, 3, 1)]:
         size, gaps = pd.Timedelta(n, "D"), pd.Timedelta(gap, "D").to_pytimedelta()
         splitter = TimeSplit(size, n_splits=n_splits, time="day", gap=gaps)
-        cuts = [days.max() - n * fold for fold in range(n_splits, 0, -1)]
-        ends = [*cuts[1:], days.max() + 1]
+        firsts = [6 - n * fold for fold in range(n_splits, 0, -1)]
         assert as_lists(splitter, X) == [
             (
-                np.flatnonzero(days < cut - gap).tolist(),
-                np.flatnonzero((days >= cut) & (days < end)).tolist(),
+                np.flatnonzero(days < first - gap).tolist(),
+                np.flatnonzero((days >= first) & (days < first + n)).tolist(),
             )
-            for cut, end in zip(cuts, ends, strict=True)
+            for first in firsts
         ]
-    assert as_lists(TimeSplit(pd.Timedelta("1D"), time="day"), X) == [
-        ([0, 1, 2, 3, 4], [5, 6, 7])
-    ]
+    for size, expected in {"1D": [7], "2D": [5, 6, 7], "47h": [5, 6, 7]}.items():
+        ((train, test),) = as_lists(TimeSplit(pd.Timedelta(size), time="day"), X)
+        assert test == expected and train == list(range(expected[0]))
 
 
 @pytest.mark.parametrize("size", ["0D", "-1D", "100D", "1ns"])
 def test_a_duration_that_leaves_a_side_empty(size):
     days = pd.date_range("2020-01-01", periods=9).astype("datetime64[s]")
     X = pd.DataFrame({"u": 1, "i": range(9), "t": days})
-    with pytest.raises(ValueError, match="side without rows|duration >= 0"):
+    with pytest.raises(ValueError, match="one side without rows|duration >= 0"):
         list(TimeSplit(pd.Timedelta(size), time="t").split(X))
     with pytest.raises(ValueError, match="asks for 3 x 3 days .* of the 8 days"):
         list(TimeSplit(pd.Timedelta("3D"), n_splits=3, time="t").split(X))
