@@ -90,10 +90,12 @@ class IdTable:
 
     def _look_closer(self, value):
         """Warn of an unknown id that would be known as another type."""
-        to, kind = (int, "a number") if isinstance(value, str) else (str, "text")
-        (value if to is int else "").encode()  # refuses half of a surrogate pair
+        kind = "a number" if isinstance(value, str) else "text"
+        if isinstance(value, str):
+            value.encode()  # refuses half of a surrogate pair
         with suppress(ValueError):  # not a number, or one of thousands of digits
-            if self._place(to(value)) >= 0:
+            other = int(value) if isinstance(value, str) else str(value)
+            if self._place(other) >= 0:
                 warn(f"{self.one} is known as {kind}: convert ids to that type.")
 
     def positions(self, values, name):
