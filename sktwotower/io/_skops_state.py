@@ -4,6 +4,8 @@ Input: a recommender, or its bytes and the types in it that skops does not trust
 Output: the other one of both.
 """
 
+import sys
+from operator import attrgetter
 from pathlib import Path
 from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
@@ -13,6 +15,9 @@ from sktwotower._records._values import Reader
 
 from ._persist import dump, load
 from ._skops import untrusted_types
+
+# What the loss of a user is in files.
+NAMED_LOSS = "towers.NamedLoss"
 
 
 def to_state(model):
@@ -25,7 +30,30 @@ def to_state(model):
         dump(model, path)
         with ReadFile(path, False, False) as file:
             names = untrusted_types(Reader(file))
-        return {"file": path.read_bytes(), "types": [*map(resolve_name, names)]}
+            losses = _losses_in(file.meta)
+        types = [*map(resolve_name, names), *losses]
+        return {"file": path.read_bytes(), "types": types}
+
+
+def _losses_in(spec):
+    """Return the classes of the losses of the user that JSON names, each once.
+
+    Nothing is imported: what is not there, the model has not got, either.
+    """
+    found, waiting = {}, [spec]
+    while waiting:
+        spec = waiting.pop()
+        if isinstance(spec, list):
+            waiting += spec
+        elif isinstance(spec, dict) and spec.get("type") == NAMED_LOSS:
+            module, qualname = spec["parts"]["module"], spec["parts"]["qualname"]
+            try:
+                found[module, qualname] = attrgetter(qualname)(sys.modules[module])
+            except (KeyError, AttributeError):
+                continue
+        elif isinstance(spec, dict):
+            waiting += spec.values()
+    return [*found.values()]
 
 
 def from_state(state):

@@ -10,12 +10,15 @@ from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import sparse
 
 from sktwotower import __version__
 from sktwotower._tables._sparse import slices
 
 LIBRARIES = "torch", "numpy", "skorch"
+# What classes of these have is known by the version.
+VERSIONED = {"builtins", "sktwotower", *LIBRARIES}
 # Parameters without an effect on what is learnt.
 IGNORED = {"verbose"}
 # What differs between processes that train together: each has its own users.
@@ -119,7 +122,7 @@ def _described(value):
     if isinstance(value, dict):
         return f"{{{', '.join(f'{k!r}: {_described(v)}' for k, v in value.items())}}}"
     if isinstance(value, type) or inspect.isroutine(value):
-        return f"{value.__module__}.{value.__qualname__}"
+        return f"{value.__module__}.{value.__qualname__}{_code_of(value)}"
     name = type(value).__qualname__
     if hasattr(value, "state_dict"):
         return name + _weights(value)
@@ -127,6 +130,40 @@ def _described(value):
         return name + _described(_parameters(value))
     text = repr(value)
     return name if " at 0x" in text else text
+
+
+def _code_of(value):
+    """Return a digest of the code of a module's class of the user; "" for others.
+
+    Its name stays the same when a cell of a notebook defines it anew.
+    """
+    if not isinstance(value, type) or not issubclass(value, torch.nn.Module):
+        return ""
+    parts = []
+    for base in value.__mro__:
+        if base.__module__.partition(".")[0] in VERSIONED:
+            continue
+        for name, member in sorted(vars(base).items()):
+            member = getattr(member, "fget", getattr(member, "__func__", member))
+            code = getattr(member, "__code__", None)
+            if code is not None:
+                defaults = member.__defaults__, member.__kwdefaults__
+                parts.append((name, _instructions(code), _described(defaults)))
+            elif not name.startswith("__"):
+                parts.append((name, _described(member)))
+    return f"({digest(parts)})" if parts else ""
+
+
+def _instructions(code):
+    """Return what a code object does, as nested tuples; no line numbers."""
+    constants = []
+    for each in code.co_consts:
+        if hasattr(each, "co_code"):
+            each = _instructions(each)
+        elif isinstance(each, frozenset):  # its order is another in each process
+            each = sorted(map(repr, each))
+        constants.append(each)
+    return code.co_code.hex(), code.co_names, constants
 
 
 def _parameters(callback):

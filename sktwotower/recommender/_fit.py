@@ -20,6 +20,7 @@ from sktwotower.features._transformers import in_cache, warn_of_large_columns
 from sktwotower.neighbors._catalog_index import MAX_EXACT_ITEMS
 from sktwotower.towers._auto import resolved, values_of_kind
 from sktwotower.towers._division import divisions
+from sktwotower.towers._given_loss import check_goes_on, check_loss
 from sktwotower.towers._group import rank, summed
 from sktwotower.towers._net import check_net_params, joined, seeded, train
 from sktwotower.towers._optimizer import optimizer_class
@@ -68,6 +69,9 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         Without what requests need, see `served`.
     """
     check_values(recipe)
+    before = before if recipe.warm_start else None
+    if before is not None:
+        check_goes_on(before.net, recipe)
     if tables.memory is not None:  # what is wrong with it is said before X is read
         in_cache(tables.memory)
     schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
@@ -79,7 +83,6 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     _warn_of_features(recipe, events)
     _check_n_items(events, table.n_events)
     _check_negatives(recipe, events)
-    before = before if recipe.warm_start else None
     start = None if before is None else before.model
     saved = saved_state(checkpoint, recipe, events, start)
     rng = saved.random_state(recipe.random_state)
@@ -171,6 +174,7 @@ def check_values(recipe):
     for name in NAMES:
         in_units(name, getattr(recipe, name))
     check_net_params(recipe.net_params or {})
+    check_loss(recipe)
     try:
         torch.zeros(1, device=recipe.device).item()  # "meta" has no values
     except (RuntimeError, AssertionError) as error:

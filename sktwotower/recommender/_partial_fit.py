@@ -19,6 +19,7 @@ from sktwotower.towers._auto import values_of_kind, with_values
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation, schedules
 from sktwotower.towers._gaps import ItemStream
+from sktwotower.towers._given_loss import check_goes_on
 from sktwotower.towers._group import alone
 from sktwotower.towers._net import TrainingData, joined, seeded, train, with_model
 from sktwotower.towers._sequence_batches import SequenceSet
@@ -67,6 +68,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         Positions of the items whose vectors may be others than before.
     """
     check_values(recipe)
+    check_goes_on(fitted.net, recipe)
     _check_as_in_fit(tables, fitted)
     X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
     frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)

@@ -15,6 +15,7 @@ from sktwotower.metrics._ranked_lists import RankedLists
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
 from sktwotower.towers._auto import resolved
+from sktwotower.towers._given_loss import parameters_of
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import embed_items, embed_users, log_ratios, main_kind
 
@@ -123,10 +124,13 @@ def _ndcg(users, items, truth, past, allowed=None):
 def shortened(recipe, **changes):
     """Return the recipe of a short fit. It hides and corrects what the long one does.
 
+    It also has the loss of the user, if there is one.
+
     ``changes``: parameters with other values.
     """
     given = recipe.net_params or {}
     kept = {name: given[name] for name in KEPT_NET_PARAMS if name in given}
+    kept |= parameters_of(given)
     return recipe._replace(**SIZE | {"net_params": kept} | changes)
 
 

@@ -1,10 +1,11 @@
-"""The parameters that files hold in part: folders of a machine, and what compiles.
+"""The parameters that files hold in part: folders, what compiles, a loss of the user.
 
 Input: a parameter, or what JSON holds in its place.
 Output: the other one.
 """
 
 from sktwotower._records import Codec, cannot_write, one_of
+from sktwotower.towers._given_loss import NamedLoss, loaded_loss
 
 
 def _write_none(value, writer, place):
@@ -23,13 +24,23 @@ def _refuse_folder(value, writer, place):
 
 
 def _write_params(value, writer, place):
-    """Return what JSON holds for the parameters that start no compiler."""
-    return writer.write(_not_compiled(value), place)
+    """Return what JSON holds for the parameters that start no compiler.
+
+    Of a loss of the user it is the name.
+    """
+    params = _not_compiled(value)
+    if isinstance(params, dict) and isinstance(params.get("criterion"), type):
+        params = params | {"criterion": NamedLoss.of(params["criterion"])}
+    return writer.write(params, place)
 
 
 def _read_params(spec, reader, place):
-    """Return the parameters that start no compiler."""
-    return _not_compiled(reader.read(spec, place))
+    """Return the parameters that start no compiler, with the loss if it is trusted."""
+    params = _not_compiled(reader.read(spec, place))
+    if isinstance(params, dict) and isinstance(params.get("criterion"), NamedLoss):
+        loss = loaded_loss(params["criterion"], reader.trusted)
+        params = params | {"criterion": loss}
+    return params
 
 
 def _not_compiled(params):
@@ -39,7 +50,8 @@ def _not_compiled(params):
 
 
 # ``checkpoint``, a folder of one machine, becomes None. ``memory`` is a folder of
-# pickles, which no file may name. ``net_params`` lack what starts a compiler.
+# pickles, which no file may name. ``net_params`` lack what starts a compiler, and hold
+# the name of a loss.
 CHECKPOINT = Codec(_read_none, _write_none)
 MEMORY = Codec(_read_none, _refuse_folder)
 NET_PARAMS = Codec(_read_params, _write_params)

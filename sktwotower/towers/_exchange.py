@@ -67,7 +67,9 @@ class Exchange:
 
     def __init__(self, group, net, interruption):
         self.group, self.net, self.interruption = group, net, interruption
-        self.device, wanted = group.device, net.criterion_.matmul_dtype
+        self.device = group.device
+        # a loss of the user need not have it
+        wanted = getattr(net.criterion_, "matmul_dtype", None)
         short = has_bfloat16_products() if wanted is None else wanted == torch.bfloat16
         # what the products that follow are computed in
         self.dtype = torch.bfloat16 if short else torch.float32

@@ -23,6 +23,7 @@ from ._ahead import ahead, pays
 from ._batches import TrainingSet, UserBatches
 from ._callbacks import Interruption, looks_at_gradients, own_callbacks
 from ._exchange import GOES_ON, Exchange, Shares
+from ._given_loss import is_given, try_loss
 from ._group import current_group, is_first
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam, moments_of, optimizer_class, set_moments
@@ -162,6 +163,8 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
     """
     recipe = recipe if is_first() else recipe._replace(verbose=0)
     net = TwoTowerNet(**_net_params(recipe, part, data, seed))
+    if is_given(net.criterion):
+        try_loss(net, data.training, part.width)
     ours = own_callbacks(recipe, data, net, schedule)
     saver = None if saved is None else Saver(saved)
     interruption = Interruption(terminable=saver is not None)

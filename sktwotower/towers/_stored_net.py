@@ -9,10 +9,11 @@ from contextlib import suppress
 
 import torch
 
-from sktwotower._records import Codec, instance, list_of, require
+from sktwotower._records import Codec, instance, list_of, number, require
 from sktwotower._records._checks import boolean, cannot_write, refusing, text, values_of
 
 from ._batches import UserBatches
+from ._given_loss import PREFIX, NamedLoss, check_made, is_given, loaded_loss
 from ._losses import SampledSoftmaxLoss
 from ._net import TwoTowerNet
 from ._optimizer import optimizer_class
@@ -33,8 +34,11 @@ def _write_net(net, writer, place):
     params = net.get_params(deep=False)
     settings = {name: params[name] for name in filter(SETTINGS.fullmatch, params)}
     rows = [plain(dict(row)) for row in net.history]
+    given = {}
+    if is_given(net.criterion):
+        given["loss"] = _write_loss(net, settings, writer, f"{place}.loss")
     settings.pop("criterion__matmul_dtype", None)
-    return {
+    return given | {
         "model": writer.write(net.module_, f"{place}.model"),
         "settings": writer.write(settings, f"{place}.settings"),
         "optimizer": _optimizer_name(net.optimizer, f"{place}.optimizer"),
@@ -43,9 +47,28 @@ def _write_net(net, writer, place):
     }
 
 
+def _write_loss(net, settings, writer, place):
+    """Return what JSON holds for a loss of the user, besides its temperature.
+
+    Its parameters are taken out of the ``settings``, in place: a process that serves
+    reads only the temperature of those.
+    """
+    names = [name for name in settings if name.startswith(PREFIX)]
+    params = {name: settings.pop(name) for name in names}
+    settings["criterion__temperature"] = float(net.criterion_.temperature)
+    return {
+        "name": writer.write(NamedLoss.of(net.criterion), f"{place}.name"),
+        "params": writer.write(params, f"{place}.params"),
+    }
+
+
 def _read_net(spec, reader, place):
     """Return the net that JSON holds, on the device of the estimator."""
-    names = "model", "settings", "optimizer", "history", "interrupted"
+    names = ["model", "settings", "optimizer", "history", "interrupted"]
+    loss, params = SampledSoftmaxLoss, {}
+    if type(spec) is dict and "loss" in spec:
+        spec = dict(spec)
+        loss, params = _read_loss(spec.pop("loss"), reader, f"{place}.loss")
     found = values_of(spec, names, place, "a net")
     model, settings, optimizer, rows, interrupted = found
     model = instance(Model).read(model, reader, f"{place}.model")
@@ -54,12 +77,25 @@ def _read_net(spec, reader, place):
     for name in settings:
         text(name, f"{place}.settings")
         require(SETTINGS.fullmatch(name), f"{place}.settings", f"without {name}")
+    if is_given(loss):
+        number(above=0)(settings.get("criterion__temperature"), f"{place}.temperature")
     device = reader.owner.device
     check_device(device)
-    net = _new_net(model, settings, optimizer, device, place)
+    net = _new_net(model, settings, optimizer, device, place, loss, params)
     net.history.extend(rows)
     net.interrupted_ = boolean(interrupted, f"{place}.interrupted")
     return net
+
+
+def _read_loss(spec, reader, place):
+    """Return the loss of the user, a class or its name, and its parameters."""
+    name, params = values_of(spec, ["name", "params"], place, "a loss")
+    named = instance(NamedLoss).read(name, reader, f"{place}.name")
+    params = instance(dict).read(params, reader, f"{place}.params")
+    for each in params:
+        fits = text(each, place).startswith(PREFIX) and SETTINGS.fullmatch(each)
+        require(fits, f"{place}.params", f"without {each}")
+    return loaded_loss(named, reader.trusted), params
 
 
 def check_device(device):
@@ -83,14 +119,21 @@ def _optimizer_name(optimizer, place):
     raise cannot_write(optimizer, place)
 
 
-def _new_net(model, settings, optimizer, device, place):
-    """Return a net with a trained model."""
-    settings = settings | {"criterion__matmul_dtype": model.first.matmul_dtype}
+def _new_net(model, settings, optimizer, device, place, loss, params):
+    """Return a net with a trained model.
+
+    ``params``: those of a ``loss`` of the user.
+    """
+    temperature = settings.get("criterion__temperature")
+    if is_given(loss):
+        settings = settings | params
+    else:
+        settings = settings | {"criterion__matmul_dtype": model.first.matmul_dtype}
     batches = SequenceBatches if model.past == "recent" else UserBatches
     with refusing(place, "a net with other settings"):
         net = TwoTowerNet(
             model,
-            criterion=SampledSoftmaxLoss,
+            criterion=loss,
             optimizer=optimizer_class(text(optimizer, place)),
             iterator_train=batches,
             iterator_valid=batches,
@@ -99,7 +142,29 @@ def _new_net(model, settings, optimizer, device, place):
             device=device,
             **settings,
         )
-        return net.initialize_trained()
+        if not is_given(loss):
+            return net.initialize_trained()
+    return _with_given_loss(net, temperature)
+
+
+def _with_given_loss(net, temperature):
+    """Return an initialized net whose loss is one of the user.
+
+    ``temperature``: that at the end of training.
+    """
+    try:
+        net.initialize_trained()
+    except Exception as error:  # of the user's code
+        raise ValueError(
+            f"The loss {NamedLoss.of(net.criterion).name} cannot be made with the "
+            f"parameters in the file: {type(error).__name__}: {error}. Load the file "
+            "without naming it in trusted=; then set net_params."
+        ) from error
+    if isinstance(net.criterion, NamedLoss):
+        net.criterion_.temperature = temperature
+    else:
+        check_made(net.criterion_)
+    return net
 
 
 def _write_optimizer(value, writer, place):

@@ -34,12 +34,14 @@ from sktwotower.towers._division import Division
 from sktwotower.towers._exchange import Exchange, Share
 from sktwotower.towers._group import alone, current_group
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
+from tests import losses
 from tests.builders import small
 
 N_USERS, N_ITEMS = 41, 60
 MINUTE = datetime.timedelta(minutes=1)
 # Sums differ by rounding only: bfloat16 would round to 1e-3.
-EXACT = {"criterion__matmul_dtype": torch.float32, "iterator_train__feature_dropout": 0}
+EXACT_BATCHES = {"iterator_train__feature_dropout": 0}
+EXACT = EXACT_BATCHES | {"criterion__matmul_dtype": torch.float32}
 # One batch of all users, who see all items, and nothing is hidden.
 SAME = {
     **{"batch_size": 400, "max_epochs": 3, "candidate_sampling": "full"},
@@ -67,13 +69,14 @@ SETTINGS = {
     "features": {"user_features": ["country"], "item_features": ["color"]},
     "hidden layers": {"hidden_layer_sizes": (8,)},
     "own tower": {"user_tower": Own},
+    "own loss": {"net_params": EXACT_BATCHES | {"criterion": losses.ExactLoss}},
     "adamw": {"optimizer": "adamw"},
     "context": {"context": "place"},
     "recent": RECENT,
     "recent, context": RECENT | {"context": ["place", "when"]},
 }
 # Three processes on two cores take longer.
-OF_THREE = ["pooled", "features", "own tower", "adamw", "recent, context"]
+OF_THREE = ["pooled", "features", "own tower", "own loss", "adamw", "recent, context"]
 
 
 def events(n=500):
@@ -206,6 +209,14 @@ def defaults():
     X, y = events()
     fitted.partial_fit(X[:50], y[:50])
     return learnt(fitted)
+
+
+def own_losses():
+    """Fit with a loss of the user, and with one that does not add up."""
+    divided = {"net_params": {"criterion": losses.MeanOfBatch}}
+    found = error_of(lambda: model(max_epochs=1, **divided).fit(*events()))
+    own = {"net_params": {"criterion": losses.MarginLoss}}
+    return found | learnt(model(max_epochs=1, **own).fit(*events()))
 
 
 def served(fitted, users):
@@ -495,6 +506,7 @@ def learning(folder):
         scenes = [scene(curves, folder), scene(more_together, folder), scene(recalls)]
         if size > 1:
             scenes += [scene(defaults), scene(sums), scene(shared, folder)]
+            scenes += [scene(own_losses)]
         yield (scenes, folder), {"size": size}, [0] * size
 
 

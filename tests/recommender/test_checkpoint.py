@@ -15,7 +15,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from sktwotower import io
 from sktwotower.recommender import _checkpoint, _fit
 from sktwotower.recommender._checkpoint import Checkpoint
-from tests.builders import batched, first_fast, ordered, random_events
+from sktwotower.recommender._fingerprint import _described
+from sktwotower.towers._recipe import Recipe
+from tests import losses
+from tests.builders import batched, first_fast, ordered, random_events, small
 from tests.two_stage.builders import follows, stages
 
 X = random_events(n_users=30)
@@ -72,6 +75,7 @@ RECIPES = {
     "two pairs": {"time": "when", "hidden_layer_sizes": (6,)},
     "stops early": {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 9},
     "adamw": {"optimizer": "adamw", "history": None},
+    "own loss": {"net_params": {"criterion": losses.MarginLoss}},
     "callbacks": {
         "optimizer": torch.optim.SGD,
         "callbacks": [
@@ -218,6 +222,11 @@ def unfinished(after_one_epoch, tmp_path):
         ({"lr": 0.02}, {}, r"differ in: lr \(0.01 there, 0.02 here\)\. Repeat"),
         ({"max_epochs": 4, "random_state": 1}, {}, "max_epochs .3.* random_state .0"),
         ({"user_tower": torch.nn.LazyLinear(8)}, {}, r"user_tower \(None there, Lazy"),
+        (
+            {"net_params": {"criterion": losses.MarginLoss}},
+            {},
+            r"net_params \(None there, .*MarginLoss",
+        ),
         ({}, {"y": 1 - Y}, "differ in: the chosen pairs .*; the pairs that were shown"),
         ({}, {"X": X.replace("i3", "i10")}, "differ in: the ids of items"),
         ({"time": "when"}, {}, "history .'pooled' there, 'recent' here.; the order of"),
@@ -262,6 +271,53 @@ def test_another_format_is_refused(unfinished, monkeypatch):
     monkeypatch.setattr(_checkpoint, "FORMAT_VERSION", 2)
     with pytest.raises(ValueError, match=r"format of the checkpoint \(1 there, 2 her"):
         batched(checkpoint=unfinished).fit(X, Y)
+
+
+def of_notebook(code):
+    """Return the class ``Loss`` that a cell of a notebook defines."""
+    names = {"MarginLoss": losses.MarginLoss, "__name__": "__main__"}
+    exec(code, names)
+    return names["Loss"]
+
+
+CELL = """
+class Loss(MarginLoss):
+    scale = 2
+    def forward(self, users, items, targets, power=1):
+        return self.scale * super().forward(users, items, targets) ** power
+"""
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        "class Loss(MarginLoss): pass",
+        CELL.replace("scale = 2", "scale = 3"),
+        CELL.replace("power=1", "power=3"),
+        CELL.replace("** power", "* power"),
+        CELL.replace("(MarginLoss)", "(MarginLoss.__base__)"),
+    ],
+)
+def test_a_loss_that_was_written_anew_is_another_one(now):
+    recipe = Recipe.of(small(net_params={"criterion": of_notebook(CELL)}))
+    other = Recipe.of(small(net_params={"criterion": of_notebook(now)}))
+    same = Recipe.of(small(net_params={"criterion": of_notebook("\n# one\n" + CELL)}))
+    described = [_described(each.net_params) for each in (recipe, other, same)]
+    assert described[0] == described[2] != described[1]
+    assert all("__main__.Loss" in each for each in described)
+
+
+def test_a_fit_with_a_loss_that_was_written_anew_does_not_go_on(tmp_path, monkeypatch):
+    def fit(code):
+        own = {"net_params": {"criterion": of_notebook(code)}}
+        batched(checkpoint=tmp_path, **own).fit(X, Y)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_after_writes(patch, 2)
+        fit(CELL)
+    with pytest.raises(ValueError, match="differ in: net_params .*__main__.Loss"):
+        fit(CELL.replace("scale = 2", "scale = 3"))
+    fit(CELL)
 
 
 @pytest.mark.slow

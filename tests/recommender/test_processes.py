@@ -85,6 +85,17 @@ def test_and_contexts_say_the_same(name, scenes):
         np.testing.assert_allclose(*both, rtol=0, atol=1e-5)
 
 
+def test_a_loss_of_the_user_must_add_up(scenes):
+    for size in (2, 3):
+        found = all_of(scenes, "own_losses", size)
+        for each in found:
+            assert each["error"] == "ValueError"
+            assert "must divide the sum over users by targets.total" in str(
+                each["message"]
+            )
+            np.testing.assert_array_equal(each["items"], found[0]["items"])
+
+
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize(
     "name", ["curves", "defaults", "more_together", "whole half-life"]
