@@ -72,7 +72,9 @@ def dump(model, path, *, vector_dtype="float32") -> None:
 
     Notes
     -----
-    Towers of the user are written as their weights; `load` needs their class. Side
+    Towers of the user are written as their weights; `load` needs their class. Of a loss
+    in ``net_params`` its name and parameters are written; `load` imports it if it is
+    trusted. Side
     tables come back as pandas frames, with rows numbered from 0. An index of another
     package is written without what it has learnt, and fitted again by `load`. Of the
     optimizer only moments of the default one are kept, with which `partial_fit` goes
@@ -120,8 +122,10 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
         The file.
     trusted : sequence of str or type, default=()
         Types that skops does not trust by itself, such as
-        ``"mypackage.MyTransformer"``, but that may be made. Name only what you know:
-        code of these types runs.
+        ``"mypackage.MyTransformer"``, but that may be made, and the loss of a model
+        that was fitted with ``net_params={"criterion": MyLoss}``. Without its loss a
+        model answers requests, and does not learn. Name only what you know: code of
+        these types runs.
     towers : dict, default=None
         ``{"user_tower": ..., "item_tower": ...}``: what was given to the estimator as
         towers of your own, modules or functions that make them. They get the weights
@@ -140,7 +144,7 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
     -------
     model : estimator
         Returns the same answers as the one that was written, and can be trained
-        further.
+        further, unless its loss is one of the user and not ``trusted``.
 
     Raises
     ------

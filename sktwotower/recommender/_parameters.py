@@ -186,8 +186,13 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         "negatives", "all" or None. ``iterator_train__feature_dropout`` (0.5) is the
         share of features, except ids, that training hides. With
         ``iterator_train__user_power`` p, a user of n events counts n ** p. Without it,
-        p is 3/4 where users have chosen 3 % of the items, else 1. None: no further
-        arguments.
+        p is 3/4 where users have chosen 3 % of the items, else 1. ``criterion`` is a
+        loss of your own: a class of `torch.nn.Module` whose constructor accepts
+        ``temperature`` and ``impression_weight``, which keeps the first one as an
+        attribute, and whose ``forward(users, items, targets)`` returns a tensor of
+        shape (). Its parameters are ``criterion__name``. "A loss of your own" in the
+        page "Formulas" of the guide describes the targets; all is checked before the
+        first epoch. None: no further arguments.
     Retrieval
         How the nearest items are found, and which are left out.
     neighbors : {"auto", "exact", "nndescent"} or estimator, default="auto"
@@ -212,7 +217,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         give the same result.
     warm_start : bool, default=False
         Start from the weights of the last fit, by id, and train ``max_epochs`` more.
-        Users, items and features must be the same, in any order.
+        Users, items and features must be the same, in any order. After a fit with a
+        loss of your own, ``net_params`` must name one.
     checkpoint : str or path-like, default=None
         Folder that keeps the state of `fit` after each epoch. After a kill, the same
         call goes on from there. Other data, parameters or versions are refused. One fit

@@ -185,14 +185,16 @@ class TwoTowerRecommender(
         Raises
         ------
         ValueError, TypeError
-            As in `fit`, and ValueError if a side table lacks a new id, or a tower
-            cannot take new ids.
+            As in `fit`, and ValueError if a side table lacks a new id, a tower cannot
+            take new ids, or the model was trained with a loss of your own that
+            ``net_params`` does not name or that `sktwotower.io.load` did not get.
 
         Warns
         -----
         UserWarning
             If X holds the same rows as one of the latest 64 calls, in any order: they
-            count twice.
+            count twice. If the model was trained with another loss than that of
+            ``net_params``.
 
         Notes
         -----

@@ -81,7 +81,8 @@ def _read_net(spec, reader, place):
         number(above=0)(settings.get("criterion__temperature"), f"{place}.temperature")
     device = reader.owner.device
     check_device(device)
-    net = _new_net(model, settings, optimizer, device, place, loss, params)
+    given = {"loss": loss, "params": params}
+    net = _new_net(model, settings, optimizer, device, place, **given)
     net.history.extend(rows)
     net.interrupted_ = boolean(interrupted, f"{place}.interrupted")
     return net
@@ -119,7 +120,7 @@ def _optimizer_name(optimizer, place):
     raise cannot_write(optimizer, place)
 
 
-def _new_net(model, settings, optimizer, device, place, loss, params):
+def _new_net(model, settings, optimizer, device, place, *, loss, params):
     """Return a net with a trained model.
 
     ``params``: those of a ``loss`` of the user.

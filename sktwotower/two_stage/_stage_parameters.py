@@ -186,7 +186,9 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         For each ``order`` the ``roc_auc`` within lists of the second half of the later
         events, of a ranker that was trained on the first half, the ``gain`` over the
         retriever and its ``standard_error``; and the same as ``..._updated``, if counts
-        go on up to each row. None: without ``lists``, or ``list_gains_`` is there.
+        go on up to each row. None: without ``lists``, or ``list_gains_`` is there. A
+        warning says how many users have lists on both sides if they are too few, and
+        the log if times are no dates or the cut is none in time.
     list_gains_ : DataFrame or None
         The first of these figures within lists of users on whom the ranker was not
         trained. None: without ``lists``, or with ``list_gains_later_``, for which
@@ -240,7 +242,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     events reaches the features that a ranker is trained on.
 
     With ``lists``, the mean area under the ROC curve of lists decides on their order.
-    The click rate orders them if it gains more than a standard error over the
+    The click rate orders them if it gains more than two standard errors over the
     retriever, and the ranker if it gains more than that over the better one of both. If
     the cut is one in time, a ranker that was trained on the first half of the later
     lists orders the second half, with counts up to its beginning: so `predict` is used

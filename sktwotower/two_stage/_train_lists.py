@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._event_table import users_of_events
-from sktwotower._tables._messages import warn
+from sktwotower._tables._messages import logger, warn
 
 from . import _list_stage as of_lists
 from ._log import NANOSECONDS_PER_DAY
@@ -169,7 +169,8 @@ class _Lists(NamedTuple):
         best, gains = "retriever", []
         for name in of_lists.ORDERS:
             gain, error = _mean(areas[name] - areas[best], totals, owners)
-            best = name if gain > error else best
+            if gain > of_lists.MIN_ERRORS * error:
+                best = name
             figures = _mean(areas[name] - areas["retriever"], totals, owners)
             gains.append((name, areas[name].sum() / totals.sum(), *figures))
         columns = ["order", "roc_auc", "gain", "standard_error"]
@@ -237,16 +238,35 @@ def _late_rows(columns, cut, later):
     """Return which later rows judge what is learnt from the others, bool (n_rows,).
 
     There are none if they were not cut off in time, or if too few users are on one of
-    both sides.
+    both sides; then a warning or a log record says so.
     """
-    late = np.zeros(len(later.frame), bool)
+    nobody = np.zeros(len(later.frame), bool)
     if cut.kind != "time" or not later.dates:
-        return late
+        times = "dates" if later.dates else "no dates"
+        logger.info(
+            "fit: list_gains_later_ is None, as lists of other users judge the orders "
+            "(list_gains_): later lists judge if times are dates and cut_ is 'time', "
+            "and there are %s and cut_ is %r",
+            times,
+            cut.kind,
+        )
+        return nobody
     late = latest(later.times, columns.mixed(later), HALF)
     if late.all():  # few times
         late = later.times > later.times.min()
-    n_users = min(count_users(later.part(part), columns) for part in (late, ~late))
-    return late & (n_users >= MIN_USERS)
+    n_before = count_users(later.part(~late), columns)
+    n_after = count_users(later.part(late), columns)
+    if min(n_before, n_after) >= MIN_USERS:
+        return late
+    warn(
+        "list_gains_later_ is None: too few users have later lists to judge orders. "
+        f"What is after the cut{cut.where} has two halves, which both need lists with "
+        f"y > 0 and y = 0 of {MIN_USERS} users. The earlier half has those of "
+        f"{n_before}, the later one those of {n_after}. So lists of other users of the "
+        "same time judge, which promise too much: see list_gains_. Raise later_size, "
+        "or pass more lists."
+    )
+    return nobody
 
 
 def _warn_of_new_items(cut, before, later, column):

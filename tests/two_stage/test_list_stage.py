@@ -228,7 +228,7 @@ def test_places_are_known_in_training_and_equal_in_requests():
 @pytest.mark.slow
 def test_with_places_the_order_is_that_of_the_items():
     # the worst items are shown first, where four of five choices are made
-    events = shown(n_users=200, slope=1.5, swapped=0.8)
+    events = shown(n_users=400, slope=1.5, swapped=0.8, seed=1)
     with_places = ranked(events, columns=["place"], position="place")
     without = ranked(events)
     found = quality_of(with_places)
