@@ -296,7 +296,7 @@ def test_warm_start_with_two_columns_of_one_name():
         ({"net_params": {"callbacks": []}}, "callbacks="),
         ({"net_params": {"device": "cpu"}}, "Pass device as device="),
         ({"net_params": {1: 2}}, "names of arguments. Got 1"),
-        ({"net_params": {"criterion": "x"}}, "arguments of skorch.NeuralNet. Got"),
+        ({"net_params": {"criterion": "x"}}, "a class .* torch.nn.Module.* 'x'"),
         ({"net_params": {"lr": "a"}}, "'lr' parameter of net_params must be a float"),
         ({"net_params": {"batch_size": 0}}, "'batch_size' .* must be an int in the"),
         ({"net_params": {"optimizer": "Adam"}}, "'optimizer' .* must be a callable"),
