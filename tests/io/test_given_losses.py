@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sktwotower import TwoStageRecommender, io, runtime
 from sktwotower.io import dump, load
 from sktwotower.towers import SampledSoftmaxLoss
-from tests.builders import ordered, small
+from tests.builders import first_fast, ordered, small
 from tests.losses import MarginLoss
 
 from .builders import (
@@ -68,7 +68,9 @@ def test_a_loss_that_is_not_trusted_is_named_and_nothing_is_learnt(model, path):
         read.partial_fit(EVENTS)
 
 
-@pytest.mark.parametrize("trusted", [[NAME], [MarginLoss], ["other.Type", NAME]])
+@pytest.mark.parametrize(
+    "trusted", first_fast([([NAME],), ([MarginLoss],), (["other.Type", NAME],)])
+)
 def test_a_trusted_loss_is_taken_back(trusted, model, path):
     read = again(model, path, load_params={"trusted": trusted})
     assert read.net_params == PARAMS
@@ -78,6 +80,7 @@ def test_a_trusted_loss_is_taken_back(trusted, model, path):
     assert_same_answers(expected, read.partial_fit(EVENTS))
 
 
+@pytest.mark.slow
 def test_the_loss_can_be_set_after_loading(model, path):
     read = again(again(model, path), path)  # the name stays in a file of a file
     read.set_params(net_params={**read.net_params, "criterion": MarginLoss})
@@ -87,6 +90,7 @@ def test_the_loss_can_be_set_after_loading(model, path):
     assert_same_answers(expected, trusting)
 
 
+@pytest.mark.slow
 def test_a_file_of_a_file_has_the_same_loss(model, path):
     read = again(again(model, path), path, load_params={"trusted": [NAME]})
     expected = copy.copy(model).partial_fit(EVENTS)
@@ -120,6 +124,7 @@ def test_two_pairs_of_towers_and_two_stages_keep_the_loss(path):
         read.partial_fit(new)
 
 
+@pytest.mark.slow
 def test_the_loss_of_the_package_needs_no_trust(path):
     model = small(net_params={"criterion": SampledSoftmaxLoss}).fit(EVENTS)
     read = again(model, path)
@@ -165,6 +170,7 @@ class Mine(MarginLoss):
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_unless_it_is_trusted(path, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "of_the_user.py").write_text(MODULE)
@@ -268,6 +274,7 @@ def test_a_pickle_of_a_model_without_its_loss_does_not_learn(model, path):
     refuses_to_learn(read)
 
 
+@pytest.mark.slow
 def test_skops_asks_for_the_loss(model, path):
     skops_io = pytest.importorskip("skops.io")
     skops_io.dump(model, path)

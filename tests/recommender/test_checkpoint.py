@@ -307,6 +307,7 @@ def test_a_loss_that_was_written_anew_is_another_one(now):
     assert all("__main__.Loss" in each for each in described)
 
 
+@pytest.mark.slow
 def test_a_fit_with_a_loss_that_was_written_anew_does_not_go_on(tmp_path, monkeypatch):
     def fit(code):
         own = {"net_params": {"criterion": of_notebook(code)}}

@@ -14,7 +14,7 @@ from sktwotower.recommender._pilots import shortened
 from sktwotower.towers import SampledSoftmaxLoss, _given_loss
 from sktwotower.towers._recipe import Recipe
 from tests import losses
-from tests.builders import batched, dated, first_fast, ordered, random_events, small
+from tests.builders import batched, dated, ordered, random_events, small
 from tests.losses import MarginLoss
 
 EVENTS = random_events()
@@ -136,7 +136,8 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", first_fast(KINDS))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_to_try_a_loss_changes_nothing(kind):
     events = dated(EVENTS.assign(when=np.arange(len(EVENTS)) % 20))
     vectors = []

@@ -9,7 +9,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower.two_stage._ranker import LabelledRows
 from sktwotower.two_stage._train_lists import _Lists
-from tests.builders import first_fast
 
 from .builders import shown, stages
 
@@ -39,7 +38,8 @@ def of_prices(seed):
     return events.assign(price=prices, y=y.astype(float))
 
 
-@pytest.mark.parametrize("seed", first_fast(range(6)))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
 def test_noise_is_ordered_by_the_retriever(seed):
     model = ranked(coins(seed))
     assert model.list_order_ == "retriever"
@@ -47,7 +47,8 @@ def test_noise_is_ordered_by_the_retriever(seed):
     assert (gains["gain"] <= 2 * gains["standard_error"]).all()
 
 
-@pytest.mark.parametrize("seed", first_fast(range(3)))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
 def test_what_prices_foretell_is_ordered_by_the_ranker(seed):
     model = ranked(of_prices(seed), ["price"], row_features=["price"])
     assert model.list_order_ == "ranker"
@@ -77,6 +78,7 @@ def test_scores_that_say_nothing_are_chosen_in_one_of_twenty_cases():
 # Who judges
 
 
+@pytest.mark.slow
 def test_too_few_users_on_one_side_are_counted():
     events = shown(n_users=40, n_lists=3)
     few = shown(n_users=12, n_lists=5, seed=1)  # all on the last day
@@ -97,6 +99,7 @@ def test_too_few_users_on_one_side_are_counted():
     assert model.list_gains_["order"].tolist() == ["retriever", "click_rate", "ranker"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change, params, said",
     [
@@ -115,6 +118,7 @@ def test_the_log_says_why_later_lists_do_not_judge(change, params, said, caplog)
     assert said in caplog.text and "list_gains_later_ is None" in caplog.text
 
 
+@pytest.mark.slow
 def test_nothing_is_said_if_later_lists_judge(caplog):
     with caplog.at_level(logging.INFO, logger="sktwotower"):
         model = ranked(coins(0))
