@@ -13,6 +13,7 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._messages import warn
+from sktwotower._tables._sequences import starts
 from sktwotower._tables._sparse import by_chunks, have_entries, with_empty_row
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers._group import most, summed
@@ -57,6 +58,17 @@ class Events(NamedTuple):
         of_pairs = contexts.of_pairs(table) if by_pair else None
         pairs = table.pairs(), table.pairs(chosen=False)
         return cls(users, items, *pairs, in_order, contexts, of_pairs)
+
+    def with_new_targets(self):
+        """Return events that are learnt only where a user chooses an item first.
+
+        Events in order that choose an item again get the weight 0: they stay in the
+        past of later events, but a list that leaves out seen items cannot hold them.
+        """
+        if self.ordered is None:
+            return self
+        weights = self.ordered.column(_weights_of_first)
+        return self._replace(ordered=self.ordered._replace(weights=weights))
 
     def active_items(self):
         """Return the positions (m,) of the items with at least one event."""
@@ -135,6 +147,14 @@ def history_kind(history, table):
             "history='pooled' was used."
         )
     return "pooled"
+
+
+def _weights_of_first(table):
+    """Return the weights (n_events,), 0 where a user has chosen the item before."""
+    by_pair = np.lexsort((table.items, table.users))  # stable: the first event is first
+    is_first = np.zeros(table.n_events, dtype=bool)
+    is_first[by_pair] = starts(table.users[by_pair], table.items[by_pair])
+    return np.where(is_first, table.weights, 0).astype(np.float32)
 
 
 def after(before, table):

@@ -77,6 +77,8 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
     recipe = recipe._replace(history=history_kind(recipe.history, table))
     events = Events.of(users, items, table, recipe.history, contexts, schema.dates)
+    if recipe.exclude_seen:
+        events = events.with_new_targets()
     _log_events(events, table.n_events)
     if contexts is None:
         _warn_of_single_events(events, table.n_events)
@@ -268,8 +270,8 @@ def _with_data(plan, rng, ready, starts_anew):
     """
     recipe, data = training_data(plan.recipe, plan.events, own_generator(rng))
     if starts_anew and isinstance(data.training, SequenceSet):
-        # then past items are no negatives, and tables of items are tied
-        data.training.hides_past = data.training.chosen_once()
+        # past items are no negatives, and tables of items are tied
+        data.training.hides_past = True
     divided = _divided(plan.events) if ready else None
     return plan._replace(recipe=recipe, divisions=divided), data
 

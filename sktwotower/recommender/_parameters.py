@@ -203,7 +203,10 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     n_neighbors : int, default=10
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
-        Never recommend items that the user chose in fit.
+        Never recommend items that the user chose in fit. With a recent history, `fit`
+        and `partial_fit` then learn to predict first choices only: an item that a user
+        chooses again counts as past. False: repeated choices are predicted as well. Set
+        it before `fit` if people choose the same things again.
     Running
         Device, threads, seed and output.
     device : str, default="cpu"

@@ -73,7 +73,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
     frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
     check_events(len(frame))
-    call, described = _read_call(tables, fitted, frame, rewards, weights)
+    call, described = _read_call(recipe, tables, fitted, frame, rewards, weights)
     events = call.events
     check_same(recipe, events, fitted.model)
     if len(frame) == 0 and call.after.seen.shape == fitted.seen.shape:
@@ -121,7 +121,7 @@ class _Call(NamedTuple):
     known: np.ndarray
 
 
-def _read_call(tables, fitted, frame, rewards, weights):
+def _read_call(recipe, tables, fitted, frame, rewards, weights):
     """Return a ``_Call``, and the positions of items with other features than before.
 
     ``rewards`` and ``weights``: those of the rows of ``frame``, (n_events,).
@@ -145,6 +145,8 @@ def _read_call(tables, fitted, frame, rewards, weights):
         known = are_known(fitted.sequences, user_codes, item_codes, times)
         events = events._replace(ordered=after(fitted.sequences, table))
         sequences = fitted.sequences.replaced(events.ordered)
+        if recipe.exclude_seen:
+            events = events.with_new_targets()
     seen = seen_matrix((events.positives + before).tocsr())
     seen.sort_indices()
     order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]

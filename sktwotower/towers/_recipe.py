@@ -82,7 +82,7 @@ class RecommenderParameters:
     net_params: dict | None = of_training(None, dict, None)
     neighbors: Any = parameter("auto", recipes=("index",))
     n_neighbors: int = parameter(10, COUNT, recipes=("training", "index"))
-    exclude_seen: bool = parameter(True, "boolean")
+    exclude_seen: bool = of_training(True, "boolean")
     device: str = of_training("cpu", str)
     n_jobs: int | None = parameter(None, *N_JOBS)
     random_state: Any = of_training(None, "random_state")

@@ -14,7 +14,6 @@ from ._batches import Batch, TrainingSet, UserBatches
 from ._candidates import distinct, places_in
 from ._decays import Windows
 from ._dropout import entries_of
-from ._group import summed
 from ._request_batches import Requests, some_hidden
 from ._sparse_rows import SparseRows
 
@@ -63,11 +62,6 @@ class SequenceSet(TrainingSet):
         super().__init__(*rows, chosen, history=chosen, impressions=table.impressions)
         self.lengths = self.stops - self.starts
         self.users = self.users[np.argsort(-self.lengths[self.users], kind="stable")]
-
-    def chosen_once(self):
-        """Return whether nobody has chosen an item again, in all processes together."""
-        n_targets, n_pairs = summed(np.array([self.n_targets, self.positives.nnz]))
-        return n_targets == n_pairs
 
     def groups(self, batch_size):
         """Return a slice of ``users``, the longest sequences first, for each batch."""

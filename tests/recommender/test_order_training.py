@@ -82,7 +82,7 @@ def test_other_histories_do_not_use_the_order(history):
 @pytest.mark.slow
 def test_events_before_the_latest_of_max_history_have_no_effect():
     # all users have 8 events
-    one_pair = {"second_share": 0}
+    one_pair = {"second_share": 0, "exclude_seen": False}
     whole = ordered(max_history=8, **one_pair).fit(X)
     same = ordered(**one_pair).fit(X)
     assert_array_equal(same.item_embeddings_, whole.item_embeddings_)
@@ -425,7 +425,7 @@ def test_what_is_only_shown_is_no_order():
         assert ordered().fit(events, y).history_kind_ == "pooled"
 
 
-def test_items_are_tied_only_where_nobody_chooses_one_again(monkeypatch):
+def test_items_are_tied_in_a_fit_that_starts_anew(monkeypatch):
     fitted_tied = []
     train = _fit.train
 
@@ -434,12 +434,60 @@ def test_items_are_tied_only_where_nobody_chooses_one_again(monkeypatch):
         return train(recipe, part, data, *args, **params)
 
     monkeypatch.setattr(_fit, "train", spy)
-    once = X.drop_duplicates(["user", "item"])
-    repeated = pd.concat([once, once.head(1).assign(when=once["when"].max() + 1)])
-    model = ordered(second_share=0).fit(once)
+    model = ordered(second_share=0).fit(X)
     assert fitted_tied == [(True, True)]
-    ordered(second_share=0).fit(repeated)
+    model.set_params(warm_start=True).fit(X)
     assert fitted_tied[1:] == [(False, False)]
-    model.set_params(warm_start=True).fit(once)
-    assert fitted_tied[2:] == [(False, False)]
     assert not model.net_.module_.first.is_tied
+
+
+ONCE = X.drop_duplicates(["user", "item"])
+ONE_PAIR = {"second_share": 0, "popularity_half_life": None}
+
+
+def choosing_again(when):
+    """Return the events with the first choice of a user once more, at a time."""
+    again = ONCE.head(1).assign(when=when)
+    return pd.concat([ONCE, again]).sort_values("when", kind="stable")
+
+
+@pytest.mark.slow
+def test_what_a_user_chooses_again_is_past_but_no_target():
+    model = ordered(**ONE_PAIR).fit(ONCE)
+    last = ONCE["when"].max() + 1
+    # nothing comes after it, so that it is in nobody's past
+    at_the_end = ordered(**ONE_PAIR).fit(choosing_again(last))
+    assert_array_equal(at_the_end.item_embeddings_, model.item_embeddings_)
+    in_the_middle = ordered(**ONE_PAIR).fit(choosing_again(1.5))
+    assert differ(in_the_middle, model)
+    # lists may hold it, so that it is learnt
+    allowed = ordered(**ONE_PAIR, exclude_seen=False).fit(choosing_again(last))
+    assert differ(allowed, model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_one_repeated_event_is_no_other_model(exclude_seen):
+    many = chain(n_users=150, noise=0.3).drop_duplicates(["user", "item"])
+    again = pd.concat([many, many.head(1).assign(when=1.5)])
+    models = [
+        ordered(max_epochs=6, exclude_seen=exclude_seen).fit(events)
+        for events in (many, again.sort_values("when", kind="stable"))
+    ]
+    scores = [model.predict(many[["user", "item"]]) for model in models]
+    # .937 if past items were negatives from the first repeat on
+    assert np.corrcoef(scores)[0, 1] > 0.97
+
+
+@pytest.mark.slow
+def test_further_events_that_repeat_a_choice_are_no_targets():
+    day = ONCE.head(5).assign(when=ONCE["when"].max() + 1)
+    for exclude_seen in (True, False):
+        model = ordered(**ONE_PAIR, exclude_seen=exclude_seen).fit(ONCE)
+        before = model.item_embeddings_.copy()
+        model.partial_fit(day)
+        assert (model.item_embeddings_ == before).all() == exclude_seen
+        # they are in the past of what comes next
+        past = model.embed_users(day["user"][:1])
+        model.partial_fit(day.assign(when=day["when"] + 1))
+        assert (model.embed_users(day["user"][:1]) != past).any()
