@@ -14,10 +14,13 @@ import pandas as pd
 
 from sktwotower._tables._times import known_times
 from sktwotower.retrieval._fitted_state import Asked
+from sktwotower.runtime._kept import size_of
 
 # Number of contexts whose feature rows are kept: encoding one takes as long as a
 # request without context.
 MAX_KEPT = 1000
+# Contexts whose columns take more bytes are encoded each time.
+MAX_KEPT_BYTES = 4096
 # What one request says that names no column of the context.
 NO_COLUMNS = pd.DataFrame(index=range(1))
 # Types of cells that are kept: if two are equal, nothing tells them apart. Equal tuples
@@ -55,6 +58,8 @@ class AskedBefore:
         if not all(isinstance(cell, PLAIN) for cell in others.values()):
             return None
         cells = tuple((name, type(cell), cell) for name, cell in others.items())
+        if size_of(cells) > MAX_KEPT_BYTES:
+            return None
         asked = Asked(self._rows(context, cells), times)
         return asked if n == 1 else asked[np.zeros(n, dtype=int)]
 

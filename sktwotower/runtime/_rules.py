@@ -5,6 +5,7 @@ Output: positions (q,) of the items that qualify; lists (n, k) that keep to the 
 """
 
 import numbers
+import types
 import weakref
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from ._item_columns import ItemColumn, listed
 from ._kept import Kept
 from ._one_query import among
 
-# Longer rules are computed each time.
+# Rules of more values are computed each time; ``Kept`` limits how long these may be.
 MAX_KEPT_VALUES = 1000
 # What the answer to a rule counts at least: at most 4,096 are kept.
 MIN_BYTES = 2**14
@@ -110,25 +111,40 @@ class ItemTable:
 
 
 def _key(where):
-    """Return by what the answer to a rule is kept; None: it is computed each time.
-
-    Functions are not kept alive.
-    """
+    """Return by what the answer to a rule is kept; None: it is computed each time."""
     try:
-        if callable(where):
-            key = weakref.ref(where)
-        else:
-            key = tuple((name, type(r), *_cells(r)) for name, r in where.items())
+        key = _key_of_function(where) if callable(where) else _key_of_columns(where)
         hash(key)
     except TypeError:  # no hash, or no weak reference
         return None
-    is_long = not callable(where) and sum(map(len, key)) > MAX_KEPT_VALUES
-    return None if is_long else key
+    return key
 
 
-def _cells(rule):
-    """Return the values of a rule, each with what tells equal hours of clocks apart."""
-    return ((each, getattr(each, "fold", 0)) for each in listed(rule))
+def _key_of_function(where):
+    """Return the key of a function whose answer is to be kept; None for others.
+
+    What a function reads may change from one request to the next, so that its answer
+    is kept only if its attribute ``keep_answer`` is True.
+    """
+    if getattr(where, "keep_answer", False) is not True:
+        return None
+    is_method = isinstance(where, types.MethodType)  # a new object each time
+    reference = weakref.WeakMethod(where) if is_method else weakref.ref(where)
+    return type(where), reference  # a callable object is not equal to its method
+
+
+def _key_of_columns(where):
+    """Return the columns of a rule with their values; None if there are too many."""
+    key, n_values = [], 0
+    for name, rule in where.items():
+        cells = tuple(listed(rule))
+        n_values += len(cells)
+        if n_values > MAX_KEPT_VALUES:
+            return None
+        # equal hours of clocks that are set back differ in this
+        folds = tuple(getattr(cell, "fold", 0) for cell in cells)
+        key.append((name, type(rule), cells, folds if any(folds) else ()))
+    return tuple(key)
 
 
 def _checked(diversity):

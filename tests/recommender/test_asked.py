@@ -69,6 +69,14 @@ def test_only_the_latest_are_kept(monkeypatch):
     assert kept._rows.cache_info()[:2] == (2, 4)
 
 
+def test_long_texts_are_not_kept():
+    context, kept = Context(), AskedBefore()
+    assert get(kept, context, {"c": "a" * 1000}) is not None
+    for letter in "abc":
+        assert kept.get(context, {"c": letter * 10_000}, 1) is None
+    assert kept._rows.cache_info().currsize == 1
+
+
 @pytest.mark.parametrize("year", [1, 9999])
 def test_a_time_out_of_range_needs_a_closer_look(year):
     given = {"asked": datetime(year, 1, 1)}

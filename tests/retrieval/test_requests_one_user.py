@@ -226,11 +226,11 @@ def test_kept_vectors_are_in_no_file(tmp_path):
 
 
 def test_the_oldest_vectors_make_room():
-    vectors, computed = Kept(max_bytes=24), []
+    vectors, computed = Kept(max_bytes=3000, min_bytes=1000), []
 
     def compute(code):
         computed.append(code)
-        return np.full(2, code, dtype=np.float32)  # 8 bytes
+        return np.full(2, code, dtype=np.float32)  # counts 1,000 bytes
 
     for code in (0, 1, 2, 0, 3, 1, 0):
         assert vectors.get(code, compute).tolist() == [code, code]
@@ -249,7 +249,7 @@ def test_kept_vectors_cannot_be_changed():
 def test_threads_get_the_answers_of_one_thread():
     model = fitted("plain")
     expected = answers(model)
-    model._fitted.user_vectors.__init__(max_bytes=5 * 8 * 4)  # room for five users
+    model._fitted.user_vectors.__init__(max_bytes=5000, min_bytes=1000)  # of five
     users, wrong = model.user_ids_.tolist(), []
 
     def ask(seed):

@@ -1,8 +1,10 @@
 """Rules of a list: which items qualify, how many are alike, how much they differ."""
 
+import functools
 import gc
 import pickle
 import threading
+import tracemalloc
 import weakref
 from datetime import datetime
 from types import SimpleNamespace
@@ -286,25 +288,63 @@ def test_the_answer_for_an_hour_is_not_that_for_the_same_hour_after_it():
         assert qualifying(table, {"time": (twice.replace(fold=1), None)}) == [1]
 
 
-def test_a_function_is_called_once_and_not_kept_alive():
+def test_a_function_answers_anew_in_each_request():
+    table, in_stock = table_of(), {0, 1}
+
+    def is_in_stock(items):
+        return np.isin(items["item"], [*in_stock])
+
+    class Stock:
+        def is_there(self, items):
+            return is_in_stock(items)
+
+        __call__ = is_there
+
+    stock = Stock()
+    functions = is_in_stock, functools.partial(is_in_stock), stock, stock.is_there
+    for function in functions:
+        in_stock |= {0, 1}
+        assert qualifying(table, function) == [0, 1]
+        in_stock -= {0}
+        assert qualifying(table, function) == [1]
+
+
+def test_the_answer_of_a_function_is_kept_if_it_says_so():
     table, calls = table_of(), []
 
     def cheap(items):
         calls.append(items)
         return items["price"] < 3
 
-    for _ in range(3):
-        assert qualifying(table, cheap) == [0, 1]
-    assert len(calls) == 1
-    alive = weakref.ref(cheap)
-    del cheap
+    class Cheap:
+        keep_answer = True
+
+        def __call__(self, items):
+            return cheap(items)
+
+        def method(self, items):
+            return cheap(items)
+
+        method.keep_answer = True
+
+    cheap.keep_answer = True
+    rule = Cheap()
+    for n_calls, function in enumerate((cheap, rule, rule.method), start=1):
+        for _ in range(3):
+            assert qualifying(table, function) == [0, 1]
+        assert len(calls) == n_calls
+    assert qualifying(table, rule.method) == [0, 1] and len(calls) == 3
+    # it is not kept alive
+    alive = weakref.ref(cheap), weakref.ref(rule)
+    del cheap, rule, function
     gc.collect()
-    assert alive() is None
+    assert alive[1]() is None
 
 
 def test_functions_without_hash_are_called_each_time():
     class Cheap:
         __hash__ = None
+        keep_answer = True
         calls = 0
 
         def __call__(self, items):
@@ -344,12 +384,63 @@ def test_threads_share_the_answers():
 
 
 def test_kept_arrays_are_limited_in_size_and_number():
-    kept = Kept(max_bytes=100, min_bytes=30)
+    kept = Kept(max_bytes=3000, min_bytes=1000)
     for key in range(4):
         assert kept.get(key, lambda key: np.full(1, key)).tolist() == [key]
-    assert len(kept) == 3 and kept.n_bytes == 90
-    kept.get("large", lambda _: np.zeros(50))
-    assert len(kept) == 1 and kept.n_bytes == 400
+    assert len(kept) == 3 and kept.n_bytes == 3000
+    kept.get("large", lambda _: np.zeros(500))
+    assert len(kept) == 1 and 4000 < kept.n_bytes < 5000
     assert kept.get(3, lambda _: np.ones(0)).tolist() == []
     again = pickle.loads(pickle.dumps(kept))
-    assert (len(again), again.max_bytes, again.min_bytes) == (0, 100, 30)
+    assert (len(again), again.max_bytes, again.min_bytes) == (0, 3000, 1000)
+    assert again.max_key_bytes == kept.max_key_bytes
+
+
+def test_keys_count_and_those_that_are_too_long_are_not_kept():
+    kept, computed = Kept(max_bytes=10_000, max_key_bytes=2000), []
+
+    def compute(key):
+        computed.append(key)
+        return np.zeros(1)
+
+    for letter in "abcdefgh":
+        kept.get(("name", (letter * 1500,)), compute)
+    assert 4 <= len(kept) <= 6 and 6000 < kept.n_bytes <= 10_000
+    long, computed[:] = ("name", ("x" * 1000, "y" * 1000)), []
+    for _ in range(2):
+        assert kept.get(long, compute).tolist() == [0]
+    assert computed == [long, long] and long not in kept._arrays
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "n_values, length",
+    [(1, 5), (1, 60_000), (1, 200_000), (30, 190), (250, 190), (900, 3), (900, 190)],
+)
+def test_rules_of_all_sizes_take_no_more_than_the_limit(n_values, length):
+    table = table_of()
+    assert qualifying(table, {"color": "red"}) == [0, 1]
+    # a 32nd of the limit, and of 4,096 rules
+    table._qualifying.max_bytes = limit = 2 * 1024**2
+    tracemalloc.start()
+    try:
+        for number in range(128):
+            texts = [f"{number}-{i}-".ljust(length, "x") for i in range(n_values)]
+            assert qualifying(table, {"color": [*texts, "red"]}) == [0, 1]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1.1 * limit
+    assert len(table._qualifying) <= 128
+
+
+def test_what_kept_arrays_count_is_what_they_take():
+    kept, n = Kept(), 2000
+    tracemalloc.start()
+    try:
+        for key in range(10**6, 10**6 + n):
+            kept.get(key, lambda key: np.full(8, key, dtype=np.float32))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1.1 * kept.n_bytes < 2 * taken
