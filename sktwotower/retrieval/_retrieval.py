@@ -136,9 +136,10 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
             qualify; a cell that is a list qualifies by any of its values. Dates may be
             text, such as "2024-05-31"; those with a time zone are compared as UTC. Or a
             function, which gets the item table, one row for each of ``item_ids_``, and
-            returns booleans (n_items,). The answer is kept as long as the catalog, and
-            the function: it is called again after `set_catalog`, and so is a new
-            function. None: all items.
+            returns booleans (n_items,). It is called in each request, as what it reads
+            may have changed. A function with the attribute ``keep_answer = True`` is
+            called once for each catalog: its answer must depend on the item table only.
+            None: all items.
         max_per : dict, default=None
             How many items of a list may have the same value: a dict of columns of the
             item table to numbers >= 1. The best ones are kept. Items whose value is

@@ -98,7 +98,8 @@ class Runtime(ServedVectors):
         where : dict or callable, default=None
             Recommend only items that qualify by the item table, as
             `TwoTowerRecommender.recommend` says. A function gets a dict of columns to
-            arrays (n_items,), in which a missing value is None, NaN or NaT.
+            arrays (n_items,), in which a missing value is None, NaN or NaT, and is
+            called in each request unless its attribute ``keep_answer`` is True.
         max_per : dict, default=None
             How many items of a list may have the same value, by column.
         diversity : float, default=None

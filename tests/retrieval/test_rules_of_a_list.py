@@ -18,6 +18,7 @@ from sktwotower import (
     TwoStageRecommender,
     TwoTowerRecommender,
     io,
+    runtime,
 )
 from sktwotower.recommender._fitted import FittedTowers
 from tests.builders import first_fast, random_events, small
@@ -353,6 +354,22 @@ def test_a_function_gets_the_items_in_order_and_cannot_change_them():
     )
     table["price"] = 0.0
     assert asked_table(model)["price"].max() == 8
+
+
+def test_a_function_that_reads_what_changes_answers_of_now(tmp_path):
+    model, in_stock = fitted("exact"), set(ITEMS[:3])
+
+    def is_in_stock(table):
+        return [item in in_stock for item in table["item"]]
+
+    io.dump(model, tmp_path / "model.sktt")
+    served = runtime.load(tmp_path / "model.sktt")
+    for sold in (None, ITEMS[1]):
+        in_stock.discard(sold)
+        top = model.recommend(["u1"], 3, where=is_in_stock, exclude_seen=False)
+        ids, _ = served.recommend("u1", 3, where=is_in_stock, exclude_seen=False)
+        assert {*top["item"]} == {*ids} == in_stock
+    assert len(in_stock) == 2
 
 
 def test_a_function_gets_a_table_of_the_library_of_the_users():
