@@ -133,8 +133,10 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
     mmap : bool, default=False
         Map arrays of floats into memory instead of reading them: vectors are read when
         they are needed, and processes share them. What is written to them stays in the
-        process. The file must not be changed in place meanwhile; `dump` replaces it.
-        Vectors of a smaller ``vector_dtype`` are not mapped: they become float32.
+        process. Never write into a file that is mapped, and do not copy another one
+        over it (cp, scp, rsync --inplace): answers would be those of neither model, and
+        the process would end by SIGBUS. `dump` and mv replace it. Vectors of a smaller
+        ``vector_dtype`` are not mapped: they become float32.
     verify : bool, default=True
         Check the checksums of all arrays, and that item vectors are finite. False:
         only those of arrays of integers and of all that is not an array. With ``mmap``,

@@ -21,8 +21,11 @@ def load(path, mmap=False, verify=True) -> Runtime:
     path : str or path-like
         The file.
     mmap : bool, default=False
-        Map arrays of floats into memory instead of reading them, as
-        `sktwotower.io.load` does.
+        Map arrays of floats into memory instead of reading them, so that processes
+        share them. Never write into a file that is mapped, and do not copy another one
+        over it (cp, scp, rsync --inplace): answers would be those of neither model, and
+        the process would end by SIGBUS. Replace it by `sktwotower.io.dump` or by mv, or
+        serve it by `sktwotower.io.LatestModel`, which maps a copy.
     verify : bool, default=True
         Check the checksums of all arrays, and that item vectors are finite. False: only
         those of arrays of integers and of all that is not an array.
@@ -45,6 +48,7 @@ def load(path, mmap=False, verify=True) -> Runtime:
     See Also
     --------
     sktwotower.io.load : Reads the estimator itself.
+    sktwotower.io.LatestModel : Loads the file again when it is another one.
 
     Examples
     --------

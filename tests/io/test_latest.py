@@ -1,13 +1,17 @@
 """A model that is replaced while it is served."""
 
+import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender, io, runtime
+from sktwotower.datasets import make_interactions
 
 FIRST = PopularityRecommender().fit([["ann", "tea"], ["bob", "jam"], ["bob", "tea"]])
 SECOND = PopularityRecommender().fit([["ann", "tea"], ["bob", "oil"], ["bob", "tea"]])
@@ -177,16 +181,188 @@ def test_arguments_are_passed_to_load(path, monkeypatch):
         "sktwotower.io._persist.load", lambda path, **how: passed.append(how)
     )
     how = {"trusted": ["a.B"], "towers": {"user_tower": 1}, "mmap": False}
-    for given in {}, how | {"verify": True}:
+    for given in {}, how | {"verify": False}:
         with io.LatestModel(path, **given):
             pass
     assert passed == [
-        {"trusted": (), "towers": None, "mmap": True, "verify": False},
-        how | {"verify": True},
+        {"trusted": (), "towers": None, "mmap": False, "verify": True},
+        how | {"verify": False},
     ]
+
+
+@pytest.mark.parametrize("mmap", ["yes", None, 1])
+def test_mmap_is_auto_or_a_bool(path, mmap):
+    with pytest.raises(ValueError, match='mmap must be "auto", True or False. Got'):
+        io.LatestModel(path, mmap=mmap)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), "1", None])
 def test_the_time_between_two_looks_must_be_positive(path, seconds):
     with pytest.raises(ValueError, match="seconds must be a number > 0. Got"):
         io.LatestModel(path, seconds=seconds)
+
+
+# Files that are written in place
+
+
+def rewrite(path, data):
+    """Write bytes into a file, as cp does, and return their state of before."""
+    before = path.stat()
+    path.write_bytes(data)
+    return before
+
+
+@pytest.fixture
+def looks(path):
+    """Return a `LatestModel` that looks when its ``_look`` is called, and attempts."""
+    attempts = []
+
+    def load(path, **options):
+        attempts.append(path)
+        return io.load(path, **options)
+
+    with io.LatestModel(path, seconds=float("inf"), load=load) as latest:
+        latest.seconds = 0.5  # its thread has begun to wait
+        yield latest, attempts
+
+
+def second_file(tmp_path):
+    io.dump(SECOND, tmp_path / "second.sktt")
+    return (tmp_path / "second.sktt").read_bytes()
+
+
+def test_a_file_is_not_loaded_while_it_changes(path, tmp_path, looks, caplog):
+    latest, attempts = looks
+    data = second_file(tmp_path)
+    for length in range(100, 1000, 100):
+        path.write_bytes(data[:length])
+        latest._look()
+    # the first look cannot know that more is to come; all others wait
+    assert len(attempts) == 2 and latest.n_refused == 0 and best(latest) == "jam"
+    latest._look()
+    assert len(attempts) == 3 and latest.n_refused == 1 and best(latest) == "jam"
+    version = latest.current.version
+    assert f"cannot be served: version {version} is still served" in caplog.text
+    path.write_bytes(data)
+    latest._look()
+    assert best(latest) == "jam"
+    latest._look()
+    assert best(latest) == "oil" and latest.n_refused == 1
+    assert latest.current.version == path.stat().st_mtime_ns
+
+
+def test_a_file_that_fails_is_tried_again_ever_later(path, tmp_path, looks):
+    latest, attempts = looks
+    path.write_bytes(second_file(tmp_path)[:900])
+    for n_attempts in (2, 3, 4, 4, 5, 5, 5, 5, 6, *[6] * 7, 7):
+        latest._look()
+        assert len(attempts) == n_attempts
+    assert latest.n_refused == 1
+
+
+def test_a_file_of_the_same_time_and_size_is_another_one(path, tmp_path, looks):
+    latest, _ = looks
+    data = second_file(tmp_path)
+    assert len(data) == path.stat().st_size
+    before = rewrite(path, data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    latest._look()
+    assert best(latest) == "oil"
+
+
+def test_a_whole_file_under_the_checksum_of_another_one_is_not_served(
+    path, tmp_path, looks
+):
+    latest, _ = looks
+    data = second_file(tmp_path)
+    path.write_bytes(path.read_bytes()[:-64] + data[-64:])
+    for _ in range(3):
+        latest._look()
+    assert best(latest) == "jam" and latest.n_refused == 1
+    io.dump(FIRST, path)
+    latest._look()
+    latest._look()
+    assert latest.current.version == path.stat().st_mtime_ns
+
+
+WITHOUT_A_SIGNAL = """
+import json, sys, threading, time
+from pathlib import Path
+import numpy as np
+from sktwotower import io, runtime
+
+folder, mmap = Path(sys.argv[1]), json.loads(sys.argv[2])
+files = [folder / "a.sktt", folder / "b.sktt"]
+models = [runtime.load(file) for file in files]
+users = models[0].user_ids_.tolist()
+right = [[model.recommend(user, 5) for user in users] for model in models]
+path = folder / "served.sktt"
+served, names, wrong = set(), {}, 0
+
+
+def is_right(name, place, ids, scores):
+    expected = right[name][place]
+    return ids.tolist() == expected[0].tolist() and np.allclose(scores, expected[1])
+
+
+def write(name, mode, steps, end=1.0):
+    data = files[name].read_bytes()
+    data = data[: int(len(data) * end)]
+    with open(path, mode, buffering=0) as file:
+        file.truncate(len(data) if mode == "r+b" else 0)
+        for start in range(0, len(data), len(data) // steps + 1):
+            file.write(data[start : start + len(data) // steps + 1])
+            time.sleep(0.03)  # several looks
+
+
+def publish():
+    for turn in range(6):
+        name = 1 - turn % 2
+        if turn in (2, 3):
+            write(name, "wb", 2, end=0.7)  # ends before its end
+        write(name, ("wb", "r+b")[turn // 2 % 2], (3, 1)[turn // 4])
+        names[path.stat().st_mtime_ns] = name
+        deadline = time.monotonic() + 60
+        while (path.stat().st_mtime_ns, name) not in served:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
+path.write_bytes(files[0].read_bytes())
+names[path.stat().st_mtime_ns] = 0
+how = {} if mmap is None else {"mmap": mmap}
+with io.LatestModel(path, seconds=0.005, load=runtime.load, **how) as latest:
+    writer = threading.Thread(target=publish)
+    writer.start()
+    place = 0
+    while writer.is_alive():
+        place = (place + 1) % len(users)
+        model, version = latest.current
+        ids, scores = model.recommend(users[place], 5)
+        matches = [name for name in (0, 1) if is_right(name, place, ids, scores)]
+        wrong += len(matches) != 1
+        served.add((version, *matches))
+print(json.dumps([wrong, sorted(served), sorted(names.items())]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mmap", ["default", "mapped"])
+def test_files_that_are_written_in_place_next_to_requests(tmp_path, mmap):
+    X = make_interactions(30, 200, random_state=0).data
+    for seed, name in enumerate(("a.sktt", "b.sktt")):
+        model = TwoTowerRecommender(max_epochs=1, random_state=seed)
+        io.dump(model.fit(X), tmp_path / name)
+    arguments = [str(tmp_path), "true" if mmap == "mapped" else "null"]
+    (tmp_path / "temporary").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_SIGNAL, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+    )
+    assert done.returncode == 0, done.stderr
+    wrong, served, names = json.loads(done.stdout)
+    assert wrong == 0
+    assert served == names and len(names) == 7
+    assert not any(file.is_file() for file in (tmp_path / "temporary").rglob("*"))

@@ -334,11 +334,20 @@ def test_the_answer_of_a_function_is_kept_if_it_says_so():
             assert qualifying(table, function) == [0, 1]
         assert len(calls) == n_calls
     assert qualifying(table, rule.method) == [0, 1] and len(calls) == 3
-    # it is not kept alive
-    alive = weakref.ref(cheap), weakref.ref(rule)
-    del cheap, rule, function
+
+
+def test_a_function_is_not_kept_alive():
+    table = table_of()
+
+    def cheap(items):
+        return items["price"] < 3
+
+    cheap.keep_answer = True
+    assert qualifying(table, cheap) == [0, 1]
+    alive = weakref.ref(cheap)
+    del cheap
     gc.collect()
-    assert alive[1]() is None
+    assert alive() is None and len(table._qualifying) == 1
 
 
 def test_functions_without_hash_are_called_each_time():
