@@ -4,14 +4,21 @@ Input: the path of a file of a ``TwoTowerRecommender`` that ``io.dump`` has writ
 Output: ``/recommend``, ``/similar``, ``/health`` and ``/metrics``.
 
 It needs numpy, and neither torch nor scikit-learn. Run ``pip install
-'sktwotower[serve]'``, then ``python examples/service.py model.sktt --workers 2``. To
-serve another model, ``dump`` it to the same path. Put a proxy in front, which limits
-rates and connections, and asks again when a process dies. ``/metrics`` are those of the
-process that answers.
+'sktwotower[serve]'``, then ``python examples/service.py model.sktt --workers 2``. Put a
+proxy in front, which limits rates and connections, and asks again when a process dies.
+``/metrics`` are those of the process that answers.
 
-JSON has no tuples: in ``where``, ``{"from": 5, "to": 10}`` is an interval, and a list
-names values. A field that is not known, and ids of another type than in fit, are
-refused: they would change nothing, or everybody would get the list of strangers.
+To serve another model, ``dump`` it to the same path, or copy its file there (cp, scp,
+rsync). Only a whole file is served: until it has passed its checksums, the model before
+answers. Each process reads a file of up to 64 MiB into its memory. Of a larger one all
+processes map one copy in the temporary folder, which must have room for two; the
+environment variable ``TMPDIR`` names another.
+
+JSON has no tuples: in ``where``, ``{"from": 5, "to": 10}`` is an interval, and
+``{"in": [5, 10]}`` names values; a list, which could be either, is refused. So are
+fields that are not known, and an id that fit knows only as another type, such as 7 for
+"7". All other ids that fit does not know are those of new users, who get the list of
+strangers, and of new items: the answer says how many of ``history`` are unknown.
 """
 
 import argparse
@@ -28,7 +35,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sktwotower import io, runtime
@@ -94,18 +101,38 @@ async def refuse(request: Request, error: RequestValidationError):
     return JSONResponse({"detail": "; ".join(wrong)[:MAX_DETAIL]}, 422)
 
 
-def answer(ask):
+def answer(ask, history=None):
     """Return the ranked items that the model of now answers, best first."""
     served = latest.current
     if served is None:
         raise HTTPException(503, "No model could be loaded yet.", {"Retry-After": "1"})
     try:
         ids, scores = ask(served.model)
+        known = served.model.knows_items(history or [])
     except (TypeError, ValueError, UserWarning) as error:
         raise HTTPException(400, str(error)[:MAX_DETAIL]) from error
     items = ids.tolist() if ids.dtype.kind in "iuf" else [str(each) for each in ids]
     answer = {"version": served.version, "items": items, "scores": scores.tolist()}
+    if history is not None:
+        answer["unknown_in_history"] = int((~known).sum())
     return JSONResponse(answer)
+
+
+def rule_of(given):
+    """Return a rule of ``where`` as Python has it: a value, a list or a tuple."""
+    if not isinstance(given, list | dict):
+        return given
+    names = set(given) if isinstance(given, dict) else set()
+    if names == {"in"} and isinstance(given["in"], list):
+        return given["in"]
+    if names and names <= {"from", "to"}:
+        return given.get("from"), given.get("to")
+    raise ValueError('pass a value, {"in": [values]} or {"from": low, "to": high}')
+
+
+Rules = Annotated[
+    dict[str, Annotated[Any, AfterValidator(rule_of)]], Field(max_length=20)
+]
 
 
 class Wish(BaseModel, extra="forbid"):
@@ -115,10 +142,12 @@ class Wish(BaseModel, extra="forbid"):
     k: K = 10
     history: Ids | None = None
     exclude: Ids | None = None
+    exclude_seen: StrictBool | None = None
+    candidates: Ids | None = None
     context: Columns | None = None
-    where: Columns | None = None
+    where: Rules | None = None
     max_per: Columns | None = None
-    diversity: float | None = None
+    diversity: Annotated[float, Field(strict=True)] | None = None
 
 
 class SimilarWish(BaseModel, extra="forbid"):
@@ -128,21 +157,12 @@ class SimilarWish(BaseModel, extra="forbid"):
     k: K = 10
 
 
-def rule_of(given):
-    """Return a rule of ``where``; a dict of "from" and "to" is an interval."""
-    if isinstance(given, dict) and given and given.keys() <= {"from", "to"}:
-        return given.get("from"), given.get("to")
-    return given
-
-
 # A request takes a fraction of a millisecond: threads would only wait for one another.
 @app.post("/recommend")
 async def recommend(wish: Wish):
     asked = dict(wish)
-    user, k, where = (asked.pop(name) for name in ("user", "k", "where"))
-    if where is not None:
-        where = {name: rule_of(rule) for name, rule in where.items()}
-    return answer(lambda model: model.recommend(user, k, where=where, **asked))
+    user, k = asked.pop("user"), asked.pop("k")
+    return answer(lambda model: model.recommend(user, k, **asked), wish.history)
 
 
 @app.post("/similar")

@@ -84,7 +84,7 @@ class Runtime(ServedVectors):
             Number of items, >= 1.
         history : list or dict, default=None
             Items that the user chose after fit, oldest first. For several users, a dict
-            of users to lists. Items unknown to fit are ignored.
+            of users to lists. Items unknown to fit are ignored: `knows_items`.
         context : dict, default=None
             What is known of the request: context columns to values.
         exclude_seen : bool, default=None
@@ -319,6 +319,36 @@ class Runtime(ServedVectors):
         array(['jam', 'tea'], dtype=object)
         """
         return self._state.items.ids[self._past(user, None)[1]]
+
+    def knows_items(self, items) -> np.ndarray:
+        """Return which items fit knows: others of a ``history`` are ignored.
+
+        Parameters
+        ----------
+        items : list or array of m ids
+
+        Returns
+        -------
+        known : ndarray of shape (m,), bool
+            True also for items that left the catalog.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `recommend`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sktwotower import TwoTowerRecommender, io, runtime
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
+        >>> path = Path(tempfile.mkdtemp()) / "model.sktt"
+        >>> io.dump(TwoTowerRecommender(random_state=0).fit(X), path)
+        >>> runtime.load(path).knows_items(["tea", "gold"])
+        array([ True, False])
+        """
+        return self._items.positions(items, "items") >= 0
 
     def _allowed(self, candidates):
         """Return sorted positions (m,) of the candidates; None: all items."""

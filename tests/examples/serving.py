@@ -74,6 +74,17 @@ class Service:
         self.names[copy.stat().st_mtime_ns] = name  # a renamed file keeps it
         os.replace(copy, self.path)
 
+    def write_in_place(self, path, name, n_steps=1, pause=0.0, share=1.0):
+        """Write a share of a file into the one that is served, as cp and scp do."""
+        data = Path(path).read_bytes()
+        data = data[: int(share * len(data))]
+        step = -(-len(data) // n_steps)
+        with open(self.path, "wb", buffering=0) as file:
+            for start in range(0, len(data), step):
+                time.sleep(pause)
+                file.write(data[start : start + step])
+        self.names[self.path.stat().st_mtime_ns] = name
+
     def start(self):
         environment = {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
         with open(self.log, "w") as log:
@@ -170,6 +181,7 @@ class Crowd:
         self.service, self.wishes, self.expected = service, wishes, expected
         self.pause = pause
         self.counts, self.wrong, self.going = Counter(), [], True
+        self.unnamed = []  # a file was served before the test could note its time
         self.threads = [
             threading.Thread(target=self.send, args=(seed,)) for seed in range(n)
         ]
@@ -190,7 +202,9 @@ class Crowd:
             if status == 200:
                 name = self.service.names.get(answer["version"])
                 self.counts[name] += 1
-                if name is None or not self.is_right(name, which, answer):
+                if name is None:
+                    self.unnamed.append((which, answer))
+                elif not self.is_right(name, which, answer):
                     self.wrong.append((name, self.wishes[which], answer))
             elif status != 503:
                 self.wrong.append((status, self.wishes[which], answer))
@@ -212,3 +226,7 @@ class Crowd:
         self.going = False
         for thread in self.threads:
             thread.join()
+        for which, answer in self.unnamed:
+            name = self.service.names.get(answer["version"])
+            if name is None or not self.is_right(name, which, answer):
+                self.wrong.append((name, self.wishes[which], answer))

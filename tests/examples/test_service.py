@@ -49,10 +49,19 @@ def wishes_of(model):
             ("/recommend", {"user": user, "k": 30, "history": history}),
             ("/recommend", {"user": "new", "history": history}),
             ("/recommend", {"user": user, "exclude": history, "diversity": 0.3}),
-            ("/recommend", {"user": user, "where": {"item": history}}),
+            ("/recommend", {"user": user, "where": {"item": {"in": history}}}),
+            ("/recommend", {"user": user, "candidates": history}),
+            ("/recommend", {"user": user, "exclude_seen": False}),
             ("/similar", {"item": history[0], "k": 3}),
         ]
     return wishes
+
+
+def where_of(body):
+    """Return ``where`` of a request of JSON as Python has it."""
+    if "where" not in body:
+        return {}
+    return {"where": {name: rule["in"] for name, rule in body["where"].items()}}
 
 
 def right_answer(model, path, body):
@@ -60,7 +69,8 @@ def right_answer(model, path, body):
     if path == "/similar":
         table = model.similar_items([body["item"]], k)
     else:
-        asked = {n: body.get(n) for n in ("history", "where", "diversity")}
+        names = "history", "diversity", "candidates", "exclude_seen"
+        asked = {name: body.get(name) for name in names} | where_of(body)
         exclude = {body["user"]: body["exclude"]} if "exclude" in body else None
         table = model.recommend([body["user"]], k, exclude=exclude, **asked)
     return table.iloc[:, 1].tolist(), table["score"].tolist()
@@ -99,7 +109,7 @@ def number(client, name):
 
 def test_answers_are_those_of_the_model(client, models):
     model = io.load(models["first"])
-    for path, body in wishes_of(model)[:8]:
+    for path, body in wishes_of(model)[:16]:
         status, answer = client.ask(path, body)
         items, scores = right_answer(model, path, body)
         assert status == 200
@@ -114,16 +124,21 @@ def test_two_thousand_requests_of_estimator_runtime_and_service(client, models):
     for _ in range(2000):
         user, k = users[rng.integers(len(users))], int(rng.integers(1, 30))
         items = rng.choice(model.item_ids_, 6, replace=False).tolist()
-        asked = [{}, {"history": items}, {"diversity": 0.5}, {"where": {"item": items}}]
+        where = {"where": {"item": {"in": items}}}
+        asked = [{}, {"history": items}, {"diversity": 0.5}, where]
         body = {"user": user, "k": k} | asked[rng.integers(4)]
         status, answer = client.ask("/recommend", body)
         expected, scores = right_answer(model, "/recommend", body)
         assert status == 200 and answer["items"] == expected
         np.testing.assert_allclose(answer["scores"], scores, atol=1e-5)
-        asked = {n: body[n] for n in body if n not in ("user", "k")}
+        asked = {n: body[n] for n in body if n not in ("user", "k")} | where_of(body)
         ids, found = served.recommend(user, k, **asked)
         assert ids.tolist() == expected
         np.testing.assert_allclose(found, scores, atol=1e-5)
+
+
+REFUSED = "sktwotower_refused_files_total"
+FORMS = r'where.item: .*pass a value, {"in": \[values\]} or {"from": low, "to": high}'
 
 
 @pytest.mark.parametrize(
@@ -147,7 +162,19 @@ def test_two_thousand_requests_of_estimator_runtime_and_service(client, models):
         ("/similar", {"item": "no"}, 400, "The item 'no' is not known from fit"),
         ("/nothing", {}, 404, "Not Found"),
         ("/recommend", {"user": "u1", "n": 3}, 422, "body.n: Extra inputs are not"),
-        ("/recommend", {"user": "u1", "candidates": ["i1"]}, 422, "body.candidates"),
+        ("/recommend", {"user": "u1", "candidates": ["no"]}, 400, "1 of candidates"),
+        ("/recommend", {"user": "u1", "candidates": "i1"}, 422, "body.candidates"),
+        (
+            "/recommend",
+            {"user": "u1", "candidates": ["i1"] * 1001},
+            422,
+            "at most 1000",
+        ),
+        ("/recommend", {"user": "u1", "exclude_seen": "no"}, 422, "exclude_seen.*bool"),
+        ("/recommend", {"user": "u1", "exclude_seen": 0}, 422, "exclude_seen.*bool"),
+        ("/recommend", {"user": "u1", "diversity": True}, 422, "diversity.*number"),
+        ("/recommend", {"user": "u1", "diversity": "0.5"}, 422, "diversity.*number"),
+        ("/recommend", {"user": "u1", "diversity": [0.5]}, 422, "diversity.*number"),
         ("/similar", {"item": "i1", "user": "u1"}, 422, "body.user: Extra inputs"),
         ("/recommend", {"user": "u1", "x" * 3000: 1}, 422, "body.xxx"),
         (
@@ -156,7 +183,29 @@ def test_two_thousand_requests_of_estimator_runtime_and_service(client, models):
             400,
             "where or max_per",
         ),
-        ("/recommend", {"user": "u1", "where": {"item": {}}}, 400, r"where\['item'\]"),
+        *(
+            ("/recommend", {"user": "u1", "where": {"item": rule}}, 422, FORMS)
+            for rule in (
+                {},
+                ["i1", "i2"],
+                [],
+                {"in": "i1"},
+                {"in": ["i1"], "from": 1},
+                {"to": 1, "until": 2},
+            )
+        ),
+        (
+            "/recommend",
+            {"user": "u1", "where": {"item": {"in": [["i1"]]}}},
+            400,
+            r"where\['item'\]",
+        ),
+        (
+            "/recommend",
+            {"user": "u1", "where": {"item": {"from": ["i1"]}}},
+            400,
+            r"where\['item'\]",
+        ),
     ],
 )
 def test_bad_requests_are_refused_with_a_reason(client, path, body, status, message):
@@ -217,11 +266,33 @@ def test_types_of_ids_and_intervals(monkeypatch, tmp_path):
     )
     status, detail = asked(user=2, history=[10, "20"])
     assert status == 400 and detail.startswith("An item is known as a number")
-    # a list names values, and JSON has no tuples
-    assert asked(user=3, where={"price": [1, 3]}) == [10, 30]
-    assert asked(user=3, where={"price": {"from": 1, "to": 2}}) == [10, 20]
+    # JSON has no tuples, and a list could be values or an interval
+    with pytest.raises(ValueError, match="pass a value"):
+        asked(user=3, where={"price": [1, 3]})
+    assert asked(user=3, where={"price": {"in": [1, 3]}}) == [10, 30]
+    assert asked(user=3, where={"price": {"from": 1, "to": 3}}) == [10, 20, 30]
     assert asked(user=3, where={"price": {"from": 2}}) == [20, 30]
     assert asked(user=3, where={"price": {"to": None}}) == [10, 20, 30]
+    assert asked(user=3, where={"price": 2}) == [20]
+    assert asked(user=3, diversity=1) == [10, 20, 30]
+
+
+def test_unknown_items_of_a_history_are_counted(client, models):
+    model = io.load(models["first"])
+    user, items = model.user_ids_[0], model.item_ids_[:2].tolist()
+    for history, n_unknown in ((items, 0), ([*items, "x", "y", "x"], 3), ([], 0)):
+        status, answer = client.ask("/recommend", {"user": user, "history": history})
+        assert (status, answer["unknown_in_history"]) == (200, n_unknown)
+    _, answer = client.ask("/recommend", {"user": user})
+    assert "unknown_in_history" not in answer
+
+
+def test_an_id_that_fit_knows_as_no_type_is_that_of_a_new_user(client):
+    # all users are text such as "u1"; where one is "7", 7 is refused: see above
+    (_, expected), *others = [
+        client.ask("/recommend", {"user": user, "k": 3}) for user in ("new", 1, "1")
+    ]
+    assert others == [(200, expected)] * 2
 
 
 def answer_to(port, *lines):
@@ -265,7 +336,7 @@ def test_without_a_model_the_service_is_unavailable(served):
 def test_a_damaged_file_does_not_replace_the_one_that_is_served(
     served, client, models, tmp_path
 ):
-    damaged, name = tmp_path / "damaged", "sktwotower_refused_files_total"
+    damaged, name = tmp_path / "damaged", REFUSED
     damaged.write_bytes(models["first"].read_bytes()[:5000])
     before = number(client, name)
     served.service.publish(damaged, "damaged")
@@ -327,3 +398,31 @@ def test_models_are_swapped_and_a_worker_killed_under_load(
         # only requests that the killed worker had, or had accepted, get no answer
         assert counts["broken"] <= 20
         assert memory[-1] < memory[0] + 15
+
+
+def test_files_are_copied_in_place_next_to_requests(models, tmp_path):
+    loaded = {name: io.load(path) for name, path in models.items()}
+    wishes = wishes_of(loaded["first"])[:24]
+    expected = {
+        name: [right_answer(model, *wish) for wish in wishes]
+        for name, model in loaded.items()
+    }
+    with running(tmp_path, models["first"], n_workers=2) as service:
+        workers = service.wait()
+        crowd = Crowd(service, wishes, expected, 0.03)
+        try:
+            service.write_in_place(models["second"], "second")
+            crowd.wait_for("second", 50)
+            # several looks see a part of it
+            service.write_in_place(models["first"], "first", n_steps=3, pause=0.6)
+            crowd.wait_for("first", 50)
+            service.write_in_place(models["second"], "a part", share=0.7)
+            wait_until(lambda: number(Client(service.port), REFUSED))
+            crowd.wait_for("first", 50)
+            service.write_in_place(models["second"], "second", n_steps=2, pause=0.1)
+            crowd.wait_for("second", 50)
+        finally:
+            crowd.stop()
+        assert crowd.wrong == []
+        assert {*crowd.counts} <= {200, "first", "second", None}
+        assert service.wait() == workers  # none was replaced after a signal
