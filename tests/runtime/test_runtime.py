@@ -314,6 +314,10 @@ def test_items_that_have_left_the_catalog(tmp_path):
     assert other.similar_items(gone, 3)[0].tolist() == expected
     with pytest.raises(ValueError, match="candidates.*not in the catalog"):
         other.recommend("u1", candidates=[gone])
+    assert other.knows_items([gone, "no", "i1"]).tolist() == [True, False, True]
+    assert other.knows_items([]).shape == (0,)
+    with pytest.raises(TypeError, match="items must be a list of ids"):
+        other.knows_items("i1")
 
 
 @pytest.mark.parametrize("fold_in", [True, False])
