@@ -181,10 +181,11 @@ def test_an_event_counts_once_in_each_context(tmp_path):
 
 
 def test_contexts_that_are_lists_count_once(tmp_path):
-    frame = pd.DataFrame({"u": 1, "i": [3, 3, 3], "tags": [["a"], ["a"], ["b"]]})
+    frame = pd.DataFrame({"u": [1, 1, 1, 2], "i": 3})
+    frame["tags"] = [["a"], ["a"], ["b"], ["a"]]
     frame.to_parquet(tmp_path / "x.parquet")
     own = ["--data", str(tmp_path / "x.parquet"), "--user", "u", "--item", "i"]
-    assert len(own_task(parse([*own, "--context", "tags"])).events) == 2
+    assert len(own_task(parse([*own, "--context", "tags"])).events) == 3
 
 
 @pytest.mark.slow

@@ -25,8 +25,8 @@ DATE = r"\d{4}-\d\d-\d\d([T ].*)?"
 TIME_NAME = (
     r"(?i:time)|(?<![A-Za-z])((?i:date|ts)(?![a-z])|(?i:at)$)|[a-z](Date|At)(?![a-z])"
 )
-# Columns that no ids are in: numbers of rows, and dates in any form.
-NO_IDS = r"Unnamed: .*|(?i:date|time|datetime|timestamp)"
+# Names of dates in any form.
+DATE_NAME = r"(?i:date|time|datetime|timestamp)"
 # Dates that are not those of events.
 OTHER_DATE = r"(?i)birth|born|dob|expir|release"
 # Dates with a year of four digits; seconds from 1985 to 2128, or thousandths and so on.
@@ -41,8 +41,11 @@ MAX_UNLIKE = 0.01  # share of times that may be left out, as they cannot be read
 GAPS = "NA", "N/A", "#N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"
 
 
-def read_table(path, option="--data") -> pd.DataFrame:
-    """Read a CSV, TSV or Parquet file, or text that gzip has compressed."""
+def read_table(path, option="--data", encoding=None) -> pd.DataFrame:
+    """Read a CSV, TSV or Parquet file, or text that gzip has compressed.
+
+    ``encoding``: that of text, such as cp1252. None: UTF-8.
+    """
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if not path.is_file():
         raise ValueError(f"{option}: the file {path} does not exist.")
@@ -51,17 +54,23 @@ def read_table(path, option="--data") -> pd.DataFrame:
     if path.stat().st_size == 0:
         raise ValueError(f"{option}: the file {path} is empty.")
     with step(f"Reading {path}"):
-        return _read(path, option, kind)
+        return _read(path, option, kind, encoding or "utf-8")
 
 
-def _read(path, option, kind):
+def _read(path, option, kind, encoding):
     try:
-        return _read_parquet(path) if kind in (".parquet", ".pq") else _read_text(path)
+        if kind in (".parquet", ".pq"):
+            return _read_parquet(path)
+        return _read_text(path, encoding)
     except ImportError:
         raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
     except UnicodeDecodeError as error:
         place = f"from byte {error.start} on"
-        raise ValueError(f"{option}: {path} is not UTF-8 {place}. {AS_TEXT}") from None
+        remedy = f"{AS_TEXT} Or name its encoding: --encoding {_likely(path)}."
+        if encoding != "utf-8":
+            remedy = f"Without --encoding {encoding} it is read as UTF-8."
+        name = "UTF-8" if encoding == "utf-8" else encoding
+        raise ValueError(f"{option}: {path} is not {name} {place}. {remedy}") from None
     except (ValueError, OSError, EOFError) as error:  # of pandas and of gzip
         reason = str(error).rpartition("C error: ")[2].strip()
         raise ValueError(f"{option}: {path} cannot be read: {reason}") from None
@@ -74,13 +83,30 @@ def _read_parquet(path):
     return table.reset_index(named).rename(columns=str)
 
 
-def _read_text(path):
+def _likely(path):
+    """Return a likely encoding of a file that is not UTF-8."""
+    with _opener(path)(path, "rb") as file:
+        begin = file.read(1 << 16)
+    if begin.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        begin.decode("cp1252")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "cp1252"
+
+
+def _opener(path):
+    return gzip.open if path.suffix.lower() == ".gz" else open
+
+
+def _read_text(path, encoding):
     """Read a file of text, all cells as text: ids such as 00141 keep their zeros."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rt", encoding="utf-8", newline="") as file:
+    with _opener(path)(path, "rt", encoding=encoding, newline="") as file:
         header = next((line for line in file if line.strip()), "")
     separator = max(",;\t|", key=header.count)
     how = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""]}
+    how["encoding"] = encoding
     table = pd.read_csv(path, **how)
     if table.shape[1] and table.iloc[:, -1].isna().all():
         # rows that end with a separator: pandas took the first column for row names
@@ -248,11 +274,11 @@ def check_column(table, column, option, path):
         raise ValueError(f"{option}: {path} has no column {column!r}, but {own}.{hint}")
 
 
-def read_side_table(path, column, option) -> pd.DataFrame | None:
+def read_side_table(path, column, option, encoding=None) -> pd.DataFrame | None:
     """Return one row of features for each id, the last of several; None for None."""
     if path is None:
         return None
-    table = read_table(path, option)
+    table = read_table(path, option, encoding)
     check_column(table, column, option, path)
     table = table.dropna(subset=[column])
     table[column] = read_ids(table[column])

@@ -5,6 +5,7 @@ Output: checked options.
 """
 
 import argparse
+import codecs
 from itertools import combinations
 from pathlib import Path
 
@@ -20,6 +21,25 @@ def names(text) -> list[str]:
     return columns
 
 
+def encoding(text) -> str:
+    """Return the name of an encoding of text, if Python knows it."""
+    try:
+        if codecs.lookup(text)._is_text_encoding:
+            return text
+    except LookupError:
+        pass
+    raise argparse.ArgumentTypeError(
+        f"expected an encoding such as cp1252, latin-1 or utf-16, got {text!r}"
+    )
+
+
+def way_to_split(text) -> str:
+    """Return which events are held out, "time" or "last"."""
+    if text not in ("time", "last"):
+        raise argparse.ArgumentTypeError(f"expected time or last, got {text!r}")
+    return text
+
+
 # What stands above and below the list of options.
 HELP = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
 ABOVE, BELOW = HELP.split("\n...\n")
@@ -32,6 +52,14 @@ OF_OWN_DATA = [
     ("--time-format", None, None, "FORMAT", "of dates, as in pandas.to_datetime"),
     ("--context", names, (), "COL,...", "columns of the event that a request has, too"),
     ("--item-name", None, None, "COL", "column with names, of --data or --items"),
+    (
+        "--split",
+        way_to_split,
+        None,
+        "WAY",
+        "time or last: which are held out, see above",
+    ),
+    ("--encoding", encoding, None, "NAME", "of text that is not UTF-8, such as cp1252"),
     ("--users", Path, None, "FILE", "table of features of the users, with their ids"),
     ("--items", Path, None, "FILE", "table of features of the items, with their ids"),
 ]
@@ -101,10 +129,13 @@ def parse(arguments) -> argparse.Namespace:
         if top.resolve() in [Path(path).resolve() for path in read]:
             parser.error(f"--recommendations: {top} is to be read, too")
     others = args.in_order, args.time_format, args.users, args.items
+    others = *others, args.split, args.encoding
     if args.data is None and any([*named, *others]):
         parser.error("options of your own data need a --data file, which is missing")
     if args.time is None and args.time_format is not None:
         parser.error("--time-format is the format of --time, which is missing")
+    if args.in_order and args.split == "time":
+        parser.error("--split time needs times, and --time none takes none")
     for (first, column), (second, same) in combinations(named, 2):
         may = second == "--item-name" or (first, second) == ("--time", "--context")
         if column == same and not may:

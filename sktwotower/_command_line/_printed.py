@@ -6,6 +6,7 @@ Output: text.
 
 from ._models import RANKED
 from ._steps import BOLD, GREEN, RED, YELLOW, styled
+from ._tasks import SPLIT_LAST
 
 COLUMNS = ["recall@20", "ndcg@20", "coverage@20"]
 MORE_EVENTS = "Collect more events of users who return: best sellers suffice so far."
@@ -59,6 +60,8 @@ def show_next_steps(args, task, report, losses) -> None:
         if args.epochs is not None and still_falls(losses):
             steps.append(f"Leave out --epochs {args.epochs}, which may be too few.")
         elif verdict.word == "unclear":
+            if task.offers_last:
+                steps.append(SPLIT_LAST)
             steps.append("Collect events of more users, for a clear result.")
         elif "popularity" in verdict.other:
             steps.append(MORE_EVENTS)

@@ -6,7 +6,6 @@ Output: events, their side tables, and how to hold some of them out.
 
 import glob
 import os
-import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._columns import ITEM_NAME, USER_NAME, codes_of_rows
+from sktwotower._tables._columns import codes_of_rows
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._messages import format_ids
 from sktwotower._tables._sources import opened
@@ -22,13 +21,16 @@ from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
 from . import _files as files
+from ._ids import DiskValues, TableValues, check_users, choose_ids, said_of_few
 from ._options import own_columns
 
 # Codes among the shipped purchases that are not goods.
 NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
-ONE_EACH = " Each user has one event. Is --user the right column?"
+ONE_EACH = " Each {side} has one event. Is --{side} the right column?"
 AT_RANDOM = "Rows were held out at random: do not trust small leads."
+AHEAD_OF_TIME = "The models know later events of other users, as they would not in use."
 FEW_COME_BACK = "Few users come back, or many items are new."
+SPLIT_LAST = "To judge more users by their own last events: --split last."
 # Held-out events of those on disk are read into memory: a fifth of all, or so many.
 MAX_TEST_ROWS = 1_000_000
 # Number of users of events on disk, drawn at random, from which examples are chosen.
@@ -51,6 +53,8 @@ class Task:
     # of a user's items, which are shown; "": they have no order
     which: str = "the last "
     caution: str = ""  # what to say next to the verdict
+    # whether the last events of each user are held out, and not the last of all
+    by_user: bool = False
 
     def known(self) -> dict:
         """Return parameters of a splitter, so that held-out ids are known."""
@@ -59,33 +63,57 @@ class Task:
 
     def split(self) -> tuple[pd.DataFrame, pd.DataFrame, str]:
         """Return events to learn from, events held out, and how they were chosen."""
-        if self.time is not None:
+        if self.cuts_time:
             splitter = TimeSplit(test_size=0.2, time=self.time, **self.known())
             how = f"the last 20 % by {self.time}"
         else:
             # a fifth of fewer than five rows, rounded down, is none
             few = self.events[self.user].value_counts().max() < 5
-            splitter = LastNSplit(n=1 if few else 0.2, **self.known())
+            n = 1 if few else 0.2
+            splitter = LastNSplit(n=n, time=self.time, **self.known())
             how = f"{self.which}{'one' if few else '20 %'} of each {self.user}'s rows"
             how += "" if self.which else ", at random"
+            how += "" if self.time is None else f" by {self.time}"
         try:
             train, test = next(splitter.split(self.events))
         except ValueError as error:
-            n_events, n_users = len(self.events), self.events[self.user].nunique()
-            other = "other" if self.time is None else "earlier"
-            raise ValueError(
-                f"No events can be held out ({how}): their {self.user} and {self.item} "
-                f"must occur in {other} events. Events: {n_events:,}, users: "
-                f"{n_users:,}, items: {self.events[self.item].nunique():,}."
-                f"{'' if n_users < n_events else ONE_EACH}"
-            ) from error
+            raise ValueError(self._why_not(how)) from error
         return self.events.iloc[train], self.events.iloc[test], how
+
+    @property
+    def cuts_time(self) -> bool:
+        """Whether what is held out comes after a point in time, the same for all."""
+        return self.time is not None and not self.by_user
+
+    @property
+    def offers_last(self) -> bool:
+        """Whether the last events of each user could be held out instead."""
+        return self.cuts_time
+
+    def _why_not(self, how) -> str:
+        """Return why no event can be held out, and what may be done."""
+        n_events = len(self.events)
+        n_users, n_items = (self.events[c].nunique() for c in (self.user, self.item))
+        other = "earlier" if self.cuts_time else "other"
+        hint = said_of_few(self.user, TableValues(self.events))
+        if n_users == n_events:
+            hint += ONE_EACH.format(side="user")
+        elif n_items == n_events:
+            hint += ONE_EACH.format(side="item")
+        elif self.offers_last:
+            hint += f" {SPLIT_LAST}"
+        return (
+            f"No events can be held out ({how}): their {self.user} and {self.item} "
+            f"must occur in {other} events. Events: {n_events:,}, users: "
+            f"{n_users:,}, items: {n_items:,}.{hint}"
+        )
 
     def summary(self, train, test, how) -> str:
         """Return what there is to learn from, and what is held out."""
         n_users, n_items = (train[ids].nunique() for ids in (self.user, self.item))
         learnt = f"{len(train):,} events of {n_users:,} users and {n_items:,} items"
-        return _summary(learnt, how, len(self.events) - len(train), len(test))
+        n_held_out = len(self.events) - len(train)
+        return _summary(learnt, how, n_held_out, len(test), self.offers_last)
 
     def examples(self, model) -> pd.DataFrame:
         """Return the events of the users to recommend to, the latest last."""
@@ -116,6 +144,7 @@ class DiskTask(Task):
 
     n_events: int = 0
     which: str = ""
+    offers_last = False
 
     def split(self):
         """Return events to learn from, events held out, and how they were chosen."""
@@ -128,7 +157,8 @@ class DiskTask(Task):
     def summary(self, train, test, how):
         """Return what there is to learn from, and what is held out."""
         n = train.count_rows()
-        return _summary(f"{n:,} events on disk", how, self.n_events - n, len(test))
+        n_held_out = self.n_events - n
+        return _summary(f"{n:,} events on disk", how, n_held_out, len(test))
 
     def examples(self, model):
         """Return the events of some users as a table."""
@@ -140,12 +170,14 @@ class DiskTask(Task):
         """Return None: examples are without context, as of `examples`."""
 
 
-def _summary(learnt, how, n_held_out, n_used):
+def _summary(learnt, how, n_held_out, n_used, offers_last=False):
     text = (
         f"The models learn from {learnt}. {n_held_out:,} events are held out: {how}. "
         f"Of these, {n_used:,} are judged: their user and their item are known."
     )
-    return text if n_used > n_held_out / 2 else f"{text} {FEW_COME_BACK}"
+    if n_used > n_held_out / 2:
+        return text
+    return f"{text} {FEW_COME_BACK}{f' {SPLIT_LAST}' if offers_last else ''}"
 
 
 def shipped_task() -> Task:
@@ -166,14 +198,20 @@ def own_task(args) -> Task:
     path, several = args.data, "://" in args.data or glob.has_magic(args.data)
     on_disk = os.path.isdir(path) or (several and not os.path.isfile(path))
     if on_disk:
+        if args.split == "last":
+            raise ValueError(f"--split last needs one file, but {path} is several.")
         with opened(path) as source:
             events = source.empty
+            dates = columns_of_times(events)
+            choose_ids(args, events.columns, dates, DiskValues(source))
     else:
-        events = files.read_table(Path(path))
-    dates = [column for column in events if files.are_times(events[column], column)]
-    choose_ids(args, events.columns, dates)
-    users = files.read_side_table(args.users, args.user, "--users")
-    items = files.read_side_table(args.items, args.item, "--items")
+        events = files.read_table(Path(path), encoding=args.encoding)
+        dates, values = columns_of_times(events), TableValues(events)
+        lists = [column for column in events if values.holds_lists(column)]
+        choose_ids(args, events.columns, [*dates, *lists], values)
+    how = {"encoding": args.encoding}
+    users = files.read_side_table(args.users, args.user, "--users", **how)
+    items = files.read_side_table(args.items, args.item, "--items", **how)
     for option, column in own_columns(args, () if items is None else items):
         files.check_column(events, column, option, path)
     if files.are_times(events[args.user], ""):
@@ -190,27 +228,9 @@ def own_task(args) -> Task:
     return memory_task(args, events, users, items)
 
 
-def choose_ids(args, columns, dates) -> None:
-    """Take columns without another option as --user and --item, and print them.
-
-    They are those with a usual name, or else the first. Not those of ``dates``, and
-    not those whose names say that they have no ids.
-    """
-    taken = {column for _, column in own_columns(args)}.union(dates)
-    taken |= {c for c in columns if re.fullmatch(files.NO_IDS, c)}
-    free = [column for column in columns if column not in taken]
-
-    def usual(form):
-        return next(filter(re.compile(form).fullmatch, free), None)
-
-    if None in (args.user, args.item):
-        ids = args.user or usual(USER_NAME), args.item or usual(ITEM_NAME)
-        rest = (column for column in free if column not in ids)
-        args.user, args.item = (column or next(rest, "") for column in ids)
-        if not args.item:
-            raise ValueError(f"--data: {args.data} has no second column for --item.")
-        taken = shlex.join(["--user", args.user, "--item", args.item])
-        print(f"These columns are taken: {taken}.")
+def columns_of_times(events) -> list:
+    """Return the columns that hold dates, or Unix times."""
+    return [column for column in events if files.are_times(events[column], column)]
 
 
 def choose_time(args, events, dates) -> None:
@@ -254,11 +274,18 @@ def memory_task(args, events, users, items) -> Task:
     events = events[~pd.Series(repeated, events.index).duplicated()]
     if events.empty:
         raise ValueError(f"--data: {path} has no row with {' and '.join(columns)}.")
+    check_users(args, args.user, TableValues(events))
+    if few := said_of_few(args.user, TableValues(events)):
+        print(few.strip())
     within = f", each once in a context of {', '.join(args.context)}"
     what = f"distinct pairs of {args.user} and {args.item}"
     n_pairs = len(events.drop_duplicates(pair))
     print(f"{path}: {n_pairs:,} {what}{within if args.context else ''}.")
     others = {"users": users, "items": items, "names": names, "context": args.context}
+    if args.split == "time" and args.time is None:
+        raise ValueError("--split time needs a column of times: --time COL.")
+    if args.split == "last" and args.time is not None:
+        others |= {"by_user": True, "caution": AHEAD_OF_TIME}
     if args.time is None:
         how, missed = "taken as in order of time", args.time_option or "times"
         if is_sorted(events, *pair):
@@ -289,6 +316,7 @@ def disk_task(args, users, items) -> DiskTask:
         raise ValueError(f"--data: {path} is several files, which need --time COL.")
     of_items = () if items is None else items
     with opened(path) as source:
+        check_users(args, args.user, DiskValues(source))
         own_name = item if named is None or named in of_items else named
         source.select(i=item, t=args.time, n=own_name)
         counted = source.query("select count(*) as n from events")["n"][0].as_py()

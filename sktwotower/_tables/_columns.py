@@ -4,7 +4,6 @@ Input: a table X (n_events, n_columns) of any kind.
 Output: names of columns, columns (n_events,), and integer codes of their ids.
 """
 
-import re
 from collections.abc import Iterable
 from math import ceil
 from numbers import Integral
@@ -16,10 +15,7 @@ import pandas as pd
 from ._frames import as_known, in_native_order, refuse_lazy, refuse_records
 from ._ids import check_ids
 from ._messages import did_you_mean, warn
-
-# Usual names of columns of ids, such as user_id, CustomerID, item and StockCode.
-USER_NAME = r"(?i)(user|customer|client|member|listener|reader|viewer)[ _]?(id)?"
-ITEM_NAME = r"(?i)(item|product|stock|article|movie|artist|track|book)[ _]?(id|code)?"
+from ._usual_names import rank_of_item_name, rank_of_user_name
 
 
 def position_of(names, key, parameter):
@@ -265,7 +261,7 @@ def _warn_of_dates(values, is_default):
 
 def _warn_of_order(user, item):
     """Warn if names say that the first column has the items, the second the users."""
-    if re.fullmatch(ITEM_NAME, user) and re.fullmatch(USER_NAME, item):
+    if rank_of_item_name(user) is not None and rank_of_user_name(item) is not None:
         warn(
             f"By its place in X, {user!r} is taken as the users and {item!r} as the "
             f"items. Name them: user_id={item!r}, item_id={user!r}."

@@ -74,11 +74,15 @@ def test_epochs_are_too_few_only_while_the_loss_falls(
 ):
     verdict = SimpleNamespace(word=word, other=other)
     task, report = SimpleNamespace(time=1, items=1), SimpleNamespace()
+    task.offers_last = False
     report.verdict = lambda: verdict
     args = SimpleNamespace(epochs=500, data="x", in_order=False)
     show_next_steps(args, task, report, losses)
     _, line = capsys.readouterr().out.splitlines()
     assert line.startswith(said)
+    task.offers_last = True  # where the cut in time leaves few users
+    show_next_steps(args, task, report, losses)
+    assert ("- To judge more users" in capsys.readouterr().out) == (word == "unclear")
 
 
 def test_nobody_is_asked_for_a_time_who_has_refused_it(capsys):
