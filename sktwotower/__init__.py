@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for editors, which do not run __getattr__
     from .baselines import (
         ClickRateRecommender,
+        ContentRecommender,
         EASERecommender,
         ItemKNNRecommender,
         PopularityRecommender,
@@ -27,6 +28,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 __version__ = "0.1.0"
 __all__ = [
     "ClickRateRecommender",
+    "ContentRecommender",
     "EASERecommender",
     "ItemKNNRecommender",
     "PopularityRecommender",
@@ -40,6 +42,7 @@ __all__ = [
 
 _LAZY = {
     "ClickRateRecommender": "sktwotower.baselines",
+    "ContentRecommender": "sktwotower.baselines",
     "EASERecommender": "sktwotower.baselines",
     "ItemKNNRecommender": "sktwotower.baselines",
     "PopularityRecommender": "sktwotower.baselines",

@@ -21,7 +21,13 @@ from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
 from . import _files as files
-from ._ids import DiskValues, TableValues, check_users, choose_ids, said_of_few
+from ._chosen_columns import (
+    DiskValues,
+    TableValues,
+    check_users,
+    choose_ids,
+    said_of_few,
+)
 from ._options import own_columns
 
 # Codes among the shipped purchases that are not goods.

@@ -13,11 +13,9 @@ from scipy import sparse
 from sktwotower._records import Check, array, csr, frozen, positions, require
 from sktwotower._tables._sparse import rows_of, slices
 from sktwotower.metrics._groups import first_unseen
+from sktwotower.retrieval._dense_scores import BLOCK_SIZE, best_of, hide
 from sktwotower.retrieval._explained_score import rows_of_past, rows_of_table
 from sktwotower.retrieval._fitted_state import Fitted
-
-# Scores held at once: 16 MiB of float32.
-BLOCK_SIZE = 1 << 22
 
 
 class ItemScores:
@@ -131,18 +129,39 @@ class FittedMatrix(Fitted):
         """Return scores and positions (n, k) of the items most similar to others."""
         return self._rank(self.model.similarities, itself, k, itself)
 
-    def _rank(self, score, past, k, excluded, allowed=None):
-        """Return scores and positions (n, k) of the best items for past items."""
-        n, n_items = past.shape
+    def scores_of_pairs(self, past, place, items):
+        """Return the scores (n_pairs,) of pairs of users and items.
+
+        ``past``: CSR (n, n_items), what scores are computed from; ``place`` (n_pairs,):
+        the user of each pair; ``items``: a ``Query`` of n_pairs items.
+        """
+        scores = np.full(len(items), self.model.of_unknown, dtype=np.float32)
+        for block in blocks_of_rows(*past.shape):
+            asked = (place >= block.start) & (place < block.stop) & (items.codes >= 0)
+            found = self.model.scores(rows_of(past, block))
+            scores[asked] = found[place[asked] - block.start, items.codes[asked]]
+        return scores
+
+    def _rank(self, score, given, k, excluded, allowed=None):
+        """Return scores and positions (n, k) of the best items of the catalog.
+
+        ``score(part)`` returns the scores (b, n_items) of some rows of ``given``, CSR
+        (n, m).
+        """
+        n, n_items = given.shape[0], self.n_items
         k = min(k, n_items)
         scores = np.empty((n, k), dtype=np.float32)
         indices = np.empty((n, k), dtype=np.int64)
-        for block in blocks_of_rows(n, n_items):
-            found = score(rows_of(past, block))
-            _hide(found, rows_of(excluded, block), rows_of(allowed, block))
-            best, places = _first(found[:, self.popular_first], k)
+        # items that have left the catalog are last in order of position
+        in_order = self.popular_first[self.popular_first < n_items]
+        if excluded is not None and excluded.shape[1] > n_items:
+            excluded = excluded[:, :n_items]
+        for block in blocks_of_rows(n, max(n_items, given.shape[1])):
+            found = score(rows_of(given, block))
+            hide(found, rows_of(excluded, block), rows_of(allowed, block))
+            best, places = best_of(found[:, in_order], k)
             scores[block] = best
-            places = self.popular_first[places]
+            places = in_order[places]
             indices[block] = np.where(np.isneginf(best), -1, places)
         return scores, indices
 
@@ -171,28 +190,3 @@ def positive(scores):
     """Set scores <= 0 (items that are not similar) to -inf."""
     scores[scores <= 0] = -np.inf
     return scores
-
-
-def _hide(scores, excluded, allowed):
-    """Set the scores (n, n_items) of items that must not be returned to -inf."""
-    if excluded is not None:
-        scores[excluded.nonzero()] = -np.inf
-    if allowed is not None:
-        hidden, of_each = np.ones(scores.shape, dtype=bool), sparse.issparse(allowed)
-        hidden[allowed.nonzero() if of_each else np.s_[:, allowed]] = False
-        scores[hidden] = -np.inf
-
-
-def _first(scores, k):
-    """Return the k largest scores of each row (n, n_items) and their positions (n, k).
-
-    The first of equal scores are kept; ``argpartition`` would take any of them.
-    """
-    kth = np.partition(scores, -k, axis=1)[:, -k, None]
-    above, equal = scores > kth, scores == kth
-    room = k - above.sum(axis=1, keepdims=True)
-    above |= equal & (equal.cumsum(axis=1, dtype=np.int32) <= room)
-    places = above.nonzero()[1].reshape(len(scores), k)
-    best = np.take_along_axis(scores, places, 1)
-    order = np.argsort(-best, axis=1, kind="stable")
-    return np.take_along_axis(best, order, 1), np.take_along_axis(places, order, 1)

@@ -20,14 +20,14 @@ from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower._tables._running_counts import RunningCounts
 from sktwotower._tables._schema import read_further, read_in_memory, read_table
 from sktwotower._tables._sequences import Sequences
-from sktwotower._tables._sparse import ones_at, rows_of
+from sktwotower._tables._sparse import ones_at
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-from ._fitted_matrix import FittedMatrix, blocks_of_rows, popular_first
+from ._fitted_matrix import FittedMatrix, popular_first
 
 
 class CodedEvents(NamedTuple):
@@ -123,10 +123,21 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         self._check_parameters()
         read = read_in_memory(type(self).__name__, self, X, y, sample_weight)
         frame, columns, outcomes, schema = read
-        named = ("user", "item"), (columns.user, columns.item), columns.labels
-        sides = [_fit_side(*side, frame) for side in zip(*named, strict=True)]
+        sides = self._fit_sides(frame, columns)
         self._fitted = self._fit_events(schema, sides, outcomes)
         return self
+
+    def _fit_sides(self, frame, columns):
+        """Return the ``Entities`` of users and items, and each row's position."""
+        named = ("user", "item"), (columns.user, columns.item), columns.labels
+        return [_fit_side(*side, frame) for side in zip(*named, strict=True)]
+
+    def _grown_sides(self, before, frame):
+        """Return what `grown_side` does, of users and of items.
+
+        ``before``: the fitted state that further events are added to.
+        """
+        return grown_side(before.users, frame), grown_side(before.items, frame)
 
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from further events: the result is that of `fit` on all of them.
@@ -187,12 +198,17 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         earlier = before.events(self._replays_times)
         if earlier is None:
             self._refuse_unkept()
-        users, items = (_grown_side(s, frame) for s in (before.users, before.items))
+        users, items = self._grown_sides(before, frame)
         earlier = users[2][earlier[0]], items[2][earlier[1]], earlier[2]
         counted = before.model.counts and before.model.counts.renumbered(items[2])
         known, sides = (earlier, counted), (users[:2], items[:2])
-        self._fitted = self._fit_events(before.schema, sides, outcomes, *known)
+        state = self._fit_events(before.schema, sides, outcomes, *known)
+        self._fitted = self._in_catalog(state, before)
         return self
+
+    def _in_catalog(self, state, before):
+        """Return a new state without the items that ``before`` does not recommend."""
+        return state
 
     @property
     def _replays_times(self):
@@ -240,8 +256,15 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
             in_order = table.in_order().sequences()
         amounts = np.column_stack([weights, weights * chosen])
         own = item_codes, times, schema.dates, amounts, counted, in_order
-        model = self._learn(seen[:-1], CodedEvents(*own))
-        in_order = in_order if model.reads_lags else None
+        return self._state(schema, users, items, seen, CodedEvents(*own))
+
+    def _state(self, schema, users, items, seen, events):
+        """Return the fitted state of all events.
+
+        ``seen``: CSR (n_users + 1, n_items); ``events``: ``CodedEvents``.
+        """
+        model = self._learn(seen[:-1], events)
+        in_order = events.in_order if model.reads_lags else None
         how = {"model": model, "popular_first": popular_first(seen)}
         return FittedMatrix(schema, users, items, seen, in_order, **how)
 
@@ -300,12 +323,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         _, first, place = np.unique(keys, return_index=True, return_inverse=True)
         distinct = Query(users.ids[first], users.codes[first], users.rows[first])
         past = past_of(fitted, distinct, history).input
-        scores = np.full(len(frame), of_unknown, dtype=np.float32)
-        for block in blocks_of_rows(len(distinct), fitted.n_items):
-            asked = (place >= block.start) & (place < block.stop) & (items.codes >= 0)
-            found = fitted.model.scores(rows_of(past, block))
-            scores[asked] = found[place[asked] - block.start, items.codes[asked]]
-        return scores
+        return fitted.scores_of_pairs(past, place, items)
 
 
 @record
@@ -327,7 +345,7 @@ def _fit_side(side, key, label, frame):
     return fit_entities(side, key, label, [], None, **how)
 
 
-def _grown_side(known, frame):
+def grown_side(known, frame):
     """Return ``Entities`` with the ids of further events, as fit would sort them all.
 
     Also return the positions of the events, (n_events,), and of those known, (n,).

@@ -16,10 +16,12 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower._tables._ids import same_kind
 from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._schema import read_table
 
+from ._comparable import CONTENT, ranked_by_content
 from ._groups import popular_items
 from ._places import check_vectors
 from ._ranking import keys_of
@@ -33,16 +35,26 @@ REMEDY = (
 
 
 def rank_models(
-    estimator, X, y, k, *, baselines=None, name=None, item_vectors=None, **asked
+    estimator,
+    X,
+    y,
+    k,
+    *,
+    baselines=None,
+    name=None,
+    item_vectors=None,
+    with_content=False,
+    **asked,
 ):
     """Rank for the users of held-out events, by the estimator and by its baselines.
 
     Return the estimator's `HeldOutRanking`, and the ranked positions (n_users, k) of
-    each model by name: the estimator, popularity, then `baselines`. All are positions
-    in the estimator's `item_ids_`. k is at most the size of the catalog. ``asked``:
-    parameters of ``rank_held_out``. All are asked for the same ``requests``; None:
-    those that the context of any model tells apart. ``item_vectors``: those of the
-    `HeldOutRanking`, or a table by id; None: the estimator's.
+    each model by name: the estimator, popularity, if ``with_content`` what
+    `ranked_by_content` returns, unless None, then `baselines`. All are positions in the
+    estimator's `item_ids_`. k is at most the size of the catalog. ``asked``: parameters
+    of ``rank_held_out``. All are asked for the same ``requests``; None: those that the
+    context of any model tells apart. ``item_vectors``: those of the `HeldOutRanking`,
+    or a table by id; None: the estimator's.
     """
     seed = asked.get("random_state")
     if not isinstance(seed, Integral):
@@ -65,6 +77,11 @@ def rank_models(
         ranking = replace(ranking, item_vectors=vectors)
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
+    by_content = None
+    if with_content:
+        by_content = ranked_by_content(recommender, ranking, others, k)
+    if by_content is not None:
+        models[CONTENT] = by_content
     params |= {"X": X, "y": y, "n_neighbors": k}
     for label, baseline in others.items():
         if is_frame(baseline) or isinstance(baseline, Mapping):
@@ -163,7 +180,7 @@ def _ranked(name, baseline, recommender, ranking, *, X, y, **params):
             "columns, or set max_users=None."
         )
     # the last entry is where the padding -1 points to
-    positions = np.append(_positions(name, recommender, other.item_ids_), -1)
+    positions = np.append(_positions(name, recommender, other.item_ids_, True), -1)
     return positions[theirs.indices[rows]]
 
 
@@ -196,8 +213,12 @@ def _given(name, given, recommender, ranking, k):
     return indices
 
 
-def _positions(name, recommender, items):
-    """Return the positions of items in the recommender's catalog, -1 for others."""
+def _positions(name, recommender, items, may_all_be_others=False):
+    """Return the positions of items in the recommender's catalog, -1 for others.
+
+    ``may_all_be_others``: whether none may be there, if their type is that of the
+    catalog, which may hold new items only.
+    """
     catalog, items = pd.Index(recommender.item_ids_), pd.Index(items)
     try:
         positions = catalog.get_indexer(items)
@@ -205,7 +226,8 @@ def _positions(name, recommender, items):
         raise TypeError(
             f"{name!r} must rank ids of items. Got {format_ids(items, 2)}: {error}."
         ) from error
-    if len(items) and (positions < 0).all():
+    may_all_be_others = may_all_be_others and same_kind(items, catalog)
+    if len(items) and (positions < 0).all() and not may_all_be_others:
         raise ValueError(
             f"None of the items of {name!r} is in the catalog of the estimator: "
             f"it holds {format_ids(items, 2)}, the catalog {format_ids(catalog, 2)}. "

@@ -25,7 +25,9 @@ from ._truth import sample_of
 def compare_within_lists(
     estimator, X, y, ks, lists, *, baselines, max_users, random_state, history
 ):
-    """Return figures by (group, model), and what was left out by reason.
+    """Return figures by (group, model), what was left out by reason, and who is lost.
+
+    The third value is a dict of group to names of models whose scores are all the same.
 
     The parameters are those of `retrieval_report`; ``ks`` is a list.
     """
@@ -42,13 +44,16 @@ def compare_within_lists(
     if len(sample) < len(judged):
         left_out["users not sampled"] = len(judged) - len(sample)
     shown = shown[shown["user"].isin(judged[sample])]
-    rows = {}
+    rows, lost = {}, {}
     for group, part in _groups(shown):
-        ranked = {}
+        ranked, constant = {}, []
         for model, values in scores.items():
+            if np.ptp(values[part.index]) == 0:
+                constant.append(model)
             ranked[model] = RankedLists(part["y"], values[part.index], part["list"])
         first = next(iter(ranked.values()))
         if first.has_choice().any():
+            lost |= {group: tuple(constant)} if constant else {}
             owners = check_one_user(first, part["user"])
             for model, lists_of_model in ranked.items():
                 rows[group, model] = _row(lists_of_model, first, owners, ks)
@@ -56,7 +61,7 @@ def compare_within_lists(
                 if prob is not None:
                     error = expected_calibration_error(part["y"], prob)
                 rows[group, model]["expected_calibration_error"] = error
-    return rows, left_out
+    return rows, left_out, lost
 
 
 def _read(estimator, X, y, lists, baselines, history):

@@ -18,7 +18,13 @@ from sktwotower._tables._output import in_library
 
 from ._groups import OF_ALL_LISTS, OF_LISTS
 from ._hits import ERRORS_IN_INTERVAL
-from ._verdict import Verdict, number, verdict_of
+from ._verdict import (
+    Verdict,
+    models_without_scores,
+    number,
+    said_of_models_without_scores,
+    verdict_of,
+)
 
 # The columns that say how large a group is.
 SIZES = "users", "requests", "lists", "events"
@@ -88,8 +94,9 @@ class Report(pd.DataFrame):
             'other', 'metric', 'difference', 'lower', 'upper', 'higher' and 'n_users';
             ``str()`` makes it text. It is "unclear" if the users are too few to tell:
             the interval covers zero and is wider than a fifth of the figure. 'higher'
-            are the names of all models with a higher figure. None if there is no other
-            model, or a single user.
+            are the names of all models with a higher figure. It is also "unclear" with
+            fewer than 30 users. None if there is no other model that can score what is
+            to be found: popularity cannot, where all of it is new.
 
         Raises
         ------
@@ -117,7 +124,8 @@ class Report(pd.DataFrame):
 
 def _as_text(frame):
     """Return the verdict, all tables and the notes for a terminal."""
-    verdict = textwrap.fill(str(verdict_of(frame) or ""), WIDTH)
+    said = [str(verdict_of(frame) or ""), said_of_models_without_scores(frame)]
+    verdict = textwrap.fill(" ".join(filter(None, said)), WIDTH)
     tables = [_text(frame, layout) for layout in _layouts(frame)]
     notes = "\n".join(textwrap.fill(note, WIDTH) for note in _notes(frame))
     return "\n\n".join([verdict, *tables, notes]).lstrip("\n")
@@ -126,23 +134,29 @@ def _as_text(frame):
 def _as_html(frame):
     """Return the verdict and bars of its figure; below them all else, folded."""
     layouts, verdict = [*_layouts(frame)], verdict_of(frame)
+    lost = said_of_models_without_scores(frame)
     found = [layout for layout in layouts if layout.with_interval][-1]
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         word="" if verdict is None else verdict.word,
-        verdict=escape(str(verdict or "")),
+        verdict=escape(" ".join(filter(None, [str(verdict or ""), lost]))),
         bars=_bars(_groups(frame, found), found.with_interval[1]),
         tables="".join(_html(frame, layout) for layout in layouts),
         notes="".join(f"<li>{escape(note)}</li>" for note in _notes(frame)),
     )
 
 
-def _cells(row, layout, first):
-    """Yield column and text of the cells of a row, in the order of the titles."""
+def _cells(row, layout, first, is_lost):
+    """Yield column and text of the cells of a row, in the order of the titles.
+
+    ``is_lost``: whether the model can score nothing of what is to be found.
+    """
     for name in layout.with_interval:
         less = f"{name} diff"
         difference = number(row[less], "+") + _margin(row[f"{less} se"])
         yield name, number(row[name]) + _margin(row[f"{name} se"])
+        if is_lost:
+            difference = "n/a"
         yield less, "" if first else difference
     for name in layout.plain:
         yield name, number(row[name], digits=2 if name.startswith("novelty") else 3)
@@ -175,8 +189,10 @@ def _text(frame, layout):
     lines = [line("", layout.titles())]
     for group, size, rows in _groups(frame, layout):
         lines.append(f"{group}: {size}")
+        lost = models_without_scores(frame, group)
         for place, (name, row) in enumerate(rows.iterrows()):
-            cells = [text for _, text in _cells(row, layout, first=place == 0)]
+            shown = _cells(row, layout, place == 0, name in lost)
+            cells = [text for _, text in shown]
             lines.append(line(name, cells))
     return "\n".join(lines)
 
@@ -189,10 +205,11 @@ def _html(frame, layout):
     for group, size, rows in _groups(frame, layout):
         head, span = f"<b>{escape(group)}</b> <small>{size}</small>", len(titles) + 1
         lines.append(f"<tr class='group'><th colspan='{span}'>{head}</th></tr>")
+        lost = models_without_scores(frame, group)
         best = rows[[*layout.with_interval, *layout.plain]].max()
         for place, (name, row) in enumerate(rows.iterrows()):
             cells = ""
-            for column, text in _cells(row, layout, first=place == 0):
+            for column, text in _cells(row, layout, place == 0, name in lost):
                 is_best = layout.with_interval and row[column] == best.get(column)
                 text = text.replace("±", "<wbr>±")  # on a phone in two lines
                 cells += f"<td><b>{text}</b></td>" if is_best else f"<td>{text}</td>"
@@ -238,6 +255,10 @@ def _notes(frame):
     row = "request" if "requests" in frame.columns else row
     split = frame.attrs.get("split")
     notes = [split, f"± 95 % interval; difference from {first}, {row} by {row}."]
+    if frame.attrs.get("cannot_score"):
+        notes.append(
+            "n/a: a model that can score none of what is to be found in the group."
+        )
     if row != "user":
         notes.append(f"The mean over {row}s; those of one user count as one cluster.")
     if row == "list":

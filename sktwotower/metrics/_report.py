@@ -10,7 +10,8 @@ import pandas as pd
 from sktwotower._tables._frames import library_of
 from sktwotower._tables._messages import check_count, one_call
 
-from ._compared import rank_models
+from ._comparable import without_scores
+from ._compared import named, rank_models
 from ._groups import GroupRanking, everyone, groups_of, popular_items, recent_users
 from ._list_report import compare_within_lists
 from ._rendering import Report
@@ -101,16 +102,18 @@ def retrieval_report(
         (nan without any, and both where no item has an event). At the end the numbers
         of 'users', of 'requests' if rows are requests, and of 'events' that count. Its
         `attrs` hold the number of 'events_not_in_catalog', what was 'left_out' of X, a
-        dict of reason to number, and 'best_sellers', a sentence if the best sellers of
-        the last 30 days come within the standard error of the estimator's recall, else
-        "". It needs the dates of the events of fit, which the estimator keeps if their
-        order counts. Set ``attrs["split"]`` to a sentence on how X was held out, and
-        the report shows it. It prints, and shows in a notebook, with 95 % intervals
-        (1.96 standard errors). Its method ``verdict()`` returns whether `estimator` is
-        "ahead" of the other models, "level" or "behind", by 'ndcg@k' of the largest k,
-        beyond the 95 % interval of the difference, or "unclear" with too few users. It
-        is of pandas; its method ``to_frame()`` returns a table with the columns 'group'
-        and 'model' in the library of X, such as polars.
+        dict of reason to number, 'cannot_score', a dict of group to the names of models
+        that can score none of the items to be found there, and 'best_sellers', a
+        sentence if the best sellers of the last 30 days come within the standard error
+        of the estimator's recall, else "". It needs the dates of the events of fit,
+        which the estimator keeps if their order counts. Set ``attrs["split"]`` to a
+        sentence on how X was held out, and the report shows it. It prints, and shows in
+        a notebook, with 95 % intervals (1.96 standard errors). Its method ``verdict()``
+        returns whether `estimator` is "ahead" of the other models, "level" or "behind",
+        by 'ndcg@k' of the largest k, beyond the 95 % interval of the difference, or
+        "unclear" with too few users. It is None if no other model can score what is to
+        be found. The report is of pandas; its method ``to_frame()`` returns a table
+        with the columns 'group' and 'model' in the library of X, such as polars.
         With `lists` the shape is (n_groups * n_models, 4 * n_k + 12): 'roc_auc',
         'ndcg@k' per k and 'mrr', each with 'roc_auc se' (lists of one user count as one
         cluster), 'roc_auc diff' (list by list) and 'roc_auc diff se'; then the numbers
@@ -162,9 +165,19 @@ def retrieval_report(
 
     Empty groups are not shown. Model 'popularity' ranks by the number of training
     events, ties by position in the catalog, and leaves out what the estimator leaves
-    out. All models are judged by the truth, groups and counts of `estimator`; an item
-    of a baseline that is not in its catalog is a miss. If the interval of a difference
-    does not contain 0, the difference is unlikely to be chance; differences of the same
+    out. Where no item to be found has an event in fit, popularity can score none of
+    them, and neither can models that know only who chose what. The report says so, and
+    its verdict does not compare with them.
+
+    Model 'content' is added if the estimator has features of items, and items without
+    events make up a tenth of the events to be found. It ranks by the products of an
+    item's features, those of the estimator, with the sum of those of the user's past
+    items, as `ContentRecommender` does; pass one as a baseline to choose how features
+    are encoded, and 'content' is not added.
+
+    All models are judged by the truth, groups and counts of `estimator`; an item of a
+    baseline that is not in its catalog is a miss. If the interval of a difference does
+    not contain 0, the difference is unlikely to be chance; differences of the same
     users vary less than the figures themselves. Among many models and groups some will
     differ by chance.
 
@@ -245,18 +258,25 @@ def retrieval_report(
     params = {"max_users": max_users, "random_state": random_state}
     params |= {"baselines": baselines, "history": history}
     if lists is not None:
-        rows, left_out = compare_within_lists(estimator, X, y, ks, lists, **params)
+        found = compare_within_lists(estimator, X, y, ks, lists, **params)
+        rows, left_out, lost = found
         attrs = {"k": tuple(ks), "lists": lists, "left_out": left_out}
+        attrs["cannot_score"] = lost
         return _as_frame(rows, attrs, library_of(X))
     params |= {"requests": requests, "item_vectors": item_vectors}
+    params["with_content"] = True
     ranking, models = one_call(rank_models, estimator, X, y, max(ks), **params)
-    rows = {}
+    first = next(iter(models))
+    fitted = {first: estimator} | named(baselines, {first, "popularity"})
+    rows, lost = {}, {}
     for group in groups_of(ranking):
+        lost[group.name] = without_scores(group.truth, fitted, ranking.item_counts)
         judged = {m: GroupRanking(ranking, group, found) for m, found in models.items()}
         first = next(iter(judged.values()))
         rows |= {(group.name, m): each.row(ks, first) for m, each in judged.items()}
     attrs = {"k": tuple(ks), "events_not_in_catalog": int(ranking.n_unreachable.sum())}
     attrs["left_out"] = ranking.left_out
+    attrs["cannot_score"] = {group: names for group, names in lost.items() if names}
     (_, name), own = next(iter(rows.items()))
     recent = recent_users(recommender_in(estimator))
     attrs["best_sellers"] = _best_sellers(ranking, recent, max(ks), name, own)

@@ -10,6 +10,9 @@ import pandas as pd
 
 from ._hits import ERRORS_IN_INTERVAL
 
+# With fewer users an interval of 1.96 standard errors says little.
+MIN_USERS = 30
+
 
 class Verdict(NamedTuple):
     """How a model compares with the best of the others; ``str()`` says it in words.
@@ -18,14 +21,15 @@ class Verdict(NamedTuple):
     ----------
     word : {"ahead", "level", "unclear", "behind"}
         "level" if the interval of the difference covers zero, and "unclear" if it is
-        also wider than a fifth of the figure of `model`.
+        also wider than a fifth of the figure of `model`. "unclear" as well with fewer
+        than 30 users.
     model, other : str
         Names of the model, and of the one that it is compared with.
     metric : str
         Such as 'ndcg@20'.
     difference, lower, upper : float
         Mean of the differences, user by user, > 0 if `model` is better, with the ends
-        of its 95 % interval.
+        of its 95 % interval; nan for a single user.
     higher : tuple of str
         Names of all others with a higher figure, the highest first.
     n_users : int
@@ -51,8 +55,11 @@ class Verdict(NamedTuple):
             return f"{model} is {than} {other} {words}."
         first = f"{model} is level with {other}"
         if self.word == "unclear":
-            first = f"{self.n_users:,} users are too few to tell {model} from {other}"
+            users = "1 user is" if self.n_users == 1 else f"{self.n_users:,} users are"
+            first = f"{users} too few to tell {model} from {other}"
         words = f"{number(self.difference, '+')} {metric} is within noise ({ends})."
+        if self.n_users < MIN_USERS:
+            words = f"a verdict needs {MIN_USERS}."
         higher = f" {metric} is higher for {', '.join(self.higher)}."
         return f"{first}: {words}{higher if self.higher else ''}"
 
@@ -62,29 +69,64 @@ def verdict_of(report):
 
     It is behind if any other model is better beyond noise, ahead if all are worse
     beyond noise, and level or unclear otherwise. Of the others that make it so, the
-    highest mean is named. None without another model, or without intervals, as of a
-    single user.
+    highest mean is named. Models that cannot score what is to be found do not count.
+    None if there are no others, or the first model is one of them, and if there are no
+    intervals.
     """
     metric = f"ndcg@{max(report.attrs['k'])}"
     rows = pd.DataFrame(report).loc["all"]
     model, others = rows.index[0], rows.iloc[1:]
     if rows[f"{metric} diff"].iloc[0]:  # of another model than all differ from
         raise KeyError("its model in the first row")
+    lost = models_without_scores(report)
+    others = others.drop(index=[name for name in lost if name in others.index])
     difference = -others[f"{metric} diff"]
     half = ERRORS_IN_INTERVAL * others[f"{metric} diff se"]
     lower, upper = difference - half, difference + half
-    if others.empty or half.isna().any():
+    figure, n_users = rows[metric].iloc[0], int(rows["users"].iloc[0])
+    if others.empty or model in lost or (half.isna().any() and n_users > 1):
         return None
     found = {"behind": upper < 0, "level": lower <= 0, "ahead": lower > 0}
+    if n_users < MIN_USERS:
+        found = {"unclear": others[metric].notna()}
     word = next(word for word, models in found.items() if models.any())
     other = others.loc[found[word], metric].idxmax()
     ends = [float(of[other]) for of in (difference, lower, upper)]
-    figure, n_users = rows[metric].iloc[0], int(rows["users"].iloc[0])
     if word == "level" and ends[2] - ends[1] > figure / 5:
         word = "unclear"
     higher = others.loc[others[metric] > figure, metric].sort_values(ascending=False)
     how = {"higher": tuple(higher.index), "n_users": n_users}
     return Verdict(word, model, other, metric, *ends, **how)
+
+
+def models_without_scores(report, group="all"):
+    """Return the names of models that can score nothing of a group, a tuple."""
+    return report.attrs.get("cannot_score", {}).get(group, ())
+
+
+def said_of_models_without_scores(report):
+    """Return a sentence on the models that cannot be compared with, or ""."""
+    lost = models_without_scores(report)
+    if not lost:
+        return ""
+    why = f"which know{'s' if len(lost) == 1 else ''} none of the items to be found"
+    if "lists" in report.attrs:
+        why = f"which score{'s' if len(lost) == 1 else ''} all rows alike"
+    said = f"{_listed(lost)}, {why}."
+    rows = pd.DataFrame(report).loc["all"]
+    model, others = rows.index[0], rows.index[1:]
+    if model in lost:
+        return f"There is no verdict on {said}"
+    if set(others) <= set(lost):
+        return (
+            f"There is nothing to compare with, except {said} Pass a baseline that "
+            "reads features of items, such as a ContentRecommender."
+        )
+    return f"Not compared with {said}"
+
+
+def _listed(names):
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def number(value, sign="", digits=4):

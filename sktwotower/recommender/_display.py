@@ -6,30 +6,18 @@ Output: clones that share the tables, a repr with their shapes, and an HTML diag
 
 from typing import NamedTuple, Self
 
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from sktwotower._sklearn_compat import copy_configuration, drawn_as, visual_block_of
+from sktwotower._sklearn_compat import drawn_as, visual_block_of
 from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower.features import TowerVectorizer
+from sktwotower.features._side_tables import SideTablesMixin
 from sktwotower.towers._auto import WIDTH
 
-TABLES = "users", "items"
 
-
-class ShownEstimator(RecommenderStateMixin, BaseEstimator):
-    """An estimator whose side tables are shared by clones and shown by their shape."""
-
-    def __sklearn_clone__(self):
-        """Return a clone that shares the side tables, so that a search copies none."""
-        params = self.get_params(deep=False)
-        tables = {name: params.pop(name) for name in TABLES if name in params}
-        params = {name: clone(value, safe=False) for name, value in params.items()}
-        copied = type(self)(**params | tables)
-        # metadata requests refer to their estimator, and so to its tables
-        shared = {id(table): table for table in tables.values()}
-        copy_configuration(self, copied, {id(self): copied} | shared)
-        return copied
+class ShownEstimator(SideTablesMixin, RecommenderStateMixin, BaseEstimator):
+    """An estimator with side tables, which is drawn as a diagram in notebooks."""
 
     def set_params(self, **params) -> Self:
         """Set parameters, also those of an estimator among them: ``neighbors__n_jobs``.
@@ -67,18 +55,6 @@ class ShownEstimator(RecommenderStateMixin, BaseEstimator):
                 raise ValueError(f"{name} is a parameter of an estimator, but {found}")
         return super().set_params(**params)
 
-    def __repr__(self, N_CHAR_MAX=700):
-        """Show the parameters that are not defaults; of side tables only the shape."""
-        params = self.get_params(deep=False)
-        copied = type(self)(**params | _shapes(params))
-        return BaseEstimator.__repr__(copied, N_CHAR_MAX)
-
-    def _get_params_html(self, *args, **kwargs):
-        """Show the parameters in a notebook; of side tables only the shape."""
-        params = super()._get_params_html(*args, **kwargs)
-        params.update(_shapes(params))
-        return params
-
     def _sk_visual_block_(self):
         """Return a diagram: each side's transformer above its tower, then the score.
 
@@ -100,16 +76,6 @@ class ShownEstimator(RecommenderStateMixin, BaseEstimator):
         text = f"dot product of the user vector and the item vector{is_cosine}"
         steps = [("vectors", BothTowers(columns)), ("score", drawn_as("Score", text))]
         return visual_block_of(Pipeline(steps))
-
-
-def _shapes(params):
-    given = {name: params.get(name) for name in TABLES}
-    return {n: drawn_as("Table", _shape(t)) for n, t in given.items() if t is not None}
-
-
-def _shape(table):
-    n_rows, n_columns = getattr(table, "shape", ("?", "?"))
-    return f"<{type(table).__name__} of {n_rows} rows, {n_columns} columns>"
 
 
 def _steps(transformer, name, drawn):

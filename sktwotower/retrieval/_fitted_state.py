@@ -110,6 +110,8 @@ class Fitted:
 
     # Whether features describe items that fit has not seen.
     scores_new_items = False
+    # Whether items count by their features only, and not by who chose them.
+    is_content = False
     # Vectors (n_items, d) of the catalog, of models that have any.
     item_vectors = None
     # Share of showings (n_items,) that ended in a choice; None if not known.

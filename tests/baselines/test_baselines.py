@@ -25,6 +25,7 @@ from sktwotower.baselines import _fitted_matrix
 from sktwotower.baselines._ease import seconds_of_ease
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
+from sktwotower.retrieval._dense_scores import best_of
 from tests.docstrings import entries, sections
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender, RP3betaRecommender]
@@ -157,7 +158,7 @@ def test_equal_scores_are_ordered_by_popularity():
     scores = rng.integers(0, 3, (40, 30)).astype(np.float32)
     scores[scores == 0] = -np.inf
     for k in (1, 7, 30):
-        best, places = _fitted_matrix._first(scores, k)
+        best, places = best_of(scores, k)
         expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         assert_array_equal(places, expected)
         assert_array_equal(best, np.take_along_axis(scores, expected, 1))

@@ -85,8 +85,41 @@ def test_the_verdict_in_words():
 def test_without_another_model_or_an_interval_there_is_none():
     assert verdict_of(report()) is None
     assert verdict_of(report(a=(0.1, np.nan))) is None
+
+
+@pytest.mark.parametrize("n_users", [1, 2, 14, 29, 30])
+@pytest.mark.parametrize("difference", [(-0.3, 0.001), (0.0, 0.0), (0.3, 0.001)])
+def test_few_users_are_too_few_for_any_verdict(n_users, difference):
+    table = report(EASE=difference, knn=(-0.31, 0.001))
+    table["users"] = n_users
+    verdict = verdict_of(table)
+    assert verdict.other == "EASE" and verdict.n_users == n_users
+    words = {-0.3: "ahead", 0.0: "level", 0.3: "behind"}
+    assert verdict.word == ("unclear" if n_users < 30 else words[difference[0]])
+    if n_users == 2:
+        higher = " NDCG@5 is higher for EASE." if difference[0] > 0 else ""
+        assert str(verdict) == (
+            f"2 users are too few to tell mine from EASE: a verdict needs 30.{higher}"
+        )
+
+
+def test_one_user_is_too_few():
     model = FixedRanking().fit(TRAIN)
-    assert retrieval_report(model, spelt("a:s"), k=1).verdict() is None
+    found = retrieval_report(model, spelt("a:s"), k=1)
+    verdict = found.verdict()
+    assert verdict.word == "unclear" and verdict.n_users == 1
+    assert np.isnan(verdict.lower) and np.isnan(verdict.upper)
+    said = "1 user is too few to tell FixedRanking from popularity: a verdict needs 30."
+    assert str(verdict) == said and said in " ".join(repr(found).split())
+
+
+def test_two_users_who_are_served_alike_are_not_level():
+    # both find everything: a difference of 0 in an interval without width
+    model = FixedRanking(reverse=True).fit(TRAIN)
+    found = retrieval_report(model, TEST[:2], k=4)
+    assert found.loc["all", "users"].iloc[0] <= 2
+    assert found.verdict().word == "unclear"
+    assert "level" not in repr(found)
 
 
 @pytest.fixture(scope="module")

@@ -127,8 +127,8 @@ def test_what_was_taken_by_place_is_said_to_be_a_guess(
     ("header", "message"),
     [
         ("session_id:order item:item", "no column for --user. Not taken: 'session_id' "
-         "is named like a number of rows, orders or sessions. If each visit counts as a "
-         "user: --user session_id."),
+         "is named like a number of rows, orders or sessions. If each visit counts as "
+         "a user: --user session_id."),
         ("listener:user price:price", "no column for --item. Not taken: 'price' is "
          "named like an amount. If there is one, name it: --item COL."),
         ("user:user item:row", "no column for --item. Not taken: 'item' has another "
