@@ -7,6 +7,7 @@ Output: scores (n_users, n_cold) of the items unseen in fit.
 import sys
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 
@@ -51,24 +52,15 @@ class Setting:
         )
 
 
-def content_profile(setting):
-    """Score by the sum of the feature rows of what the user chose."""
-    profiles = setting.seen @ setting.features
-    return (profiles @ setting.features[setting.cold].T).toarray()
+def content(setting, n_similar=None):
+    """Ours: by the profile of a user's past items, or by the nearest of these."""
+    from _content import fit_content, scores_of  # other interpreters may lack ours
 
-
-def content_knn(setting, n_neighbors=50):
-    """Score by the similarity to the nearest past items, by their features."""
-    similar = (
-        setting.features[setting.cold] @ setting.features[setting.warm].T
-    ).tocsr()
-    for start, end in zip(similar.indptr, similar.indptr[1:], strict=False):
-        if end - start > n_neighbors:
-            values = similar.data[start:end]
-            far = np.argpartition(-values, n_neighbors)[n_neighbors:]
-            values[far] = 0
-    similar.eliminate_zeros()
-    return (setting.seen[:, setting.warm] @ similar.T).toarray()
+    users, items = setting.seen.nonzero()
+    events = pd.DataFrame({"user": users, "item": items})
+    ids = np.arange(setting.seen.shape[1])
+    model = fit_content(events, ids, setting.features, n_similar)
+    return scores_of(model, np.arange(setting.seen.shape[0]), setting.cold)
 
 
 def lightfm(setting, no_components=64, epochs=30, item_alpha=0.0):
@@ -108,11 +100,8 @@ def irspack_ials(setting, n_components=128, alpha0=0.1, reg=0.003, of_features=1
 
 
 SCORERS = {
-    "content profile": (content_profile, [{}]),
-    "item-kNN over features": (
-        content_knn,
-        [{"n_neighbors": k} for k in (20, 50, 200)],
-    ),
+    "content profile": (content, [{}]),
+    "item-kNN over features": (content, [{"n_similar": k} for k in (20, 50, 200)]),
     "LightFM with features": (
         lightfm,
         [{"epochs": e, "item_alpha": a} for e in (10, 30) for a in (0.0, 1e-6)],

@@ -21,6 +21,7 @@ import pandas as pd
 from _articles import K, articles, figures, means, rows_of_words, table_of
 from _baselines import _ones
 from _common import PAIR, _read, clock
+from _content import fit_content, scores_of
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 
@@ -110,8 +111,10 @@ def rows_of_coldrec(name, own):
     events, tables, contents = load(name, own.data)
     tasks, items = Tasks(events), tables["items"]
 
+    content = fit_content(tasks.train, tasks.items, contents)
+
     def profile(users):
-        return (tasks.matrix(tasks.train, users) @ contents @ contents.T).toarray()
+        return scores_of(content, users, tasks.items)
 
     for task, found in tasks.figures(profile):
         yield {"system": "content profile", "task": task} | found

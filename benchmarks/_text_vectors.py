@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from _articles import articles, rows_of_words, table_of
-from _baselines import _ones
 from _common import PAIR, _online_retail, _read
-from scipy import sparse
+from _content import fit_content, scores_of
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -148,14 +147,8 @@ def profile_scores(part, items, rows):
 
     ``rows``: an array or a sparse matrix (n_items, d).
     """
-    ids = items["item"].to_numpy()
-    users = np.unique(part.train["user"])
-    places = np.searchsorted(users, part.train["user"])
-    columns = np.searchsorted(ids, part.train["item"])
-    past = _ones(places, columns, (len(users), len(ids)))
-    past = past[np.searchsorted(users, part.users)]
-    scores = (past @ rows) @ rows[np.searchsorted(ids, part.cold)].T
-    return scores.toarray() if sparse.issparse(scores) else scores
+    model = fit_content(part.train, items["item"].to_numpy(), rows)
+    return scores_of(model, part.users, part.cold)
 
 
 def rows_of_profiles(parts, data, own):

@@ -303,6 +303,18 @@ def test_a_ranker_that_pays_is_a_baseline(capsys):
     assert said in capsys.readouterr().out
 
 
+def test_with_a_table_of_items_their_contents_are_a_baseline():
+    events = pd.DataFrame({"u": [1, 1, 2, 2], "i": list("abcd")})
+    items = pd.DataFrame({"i": list("abcd"), "kind": list("xxyy")})
+    task = Task("", events, "u", "i", items=items)
+    baselines = fit_baselines(task, events)
+    assert list(baselines) == ["item-kNN", "content", "EASE"]
+    content = baselines["content"]
+    assert content.items is items
+    asked = pd.DataFrame({"u": [1, 1], "i": ["a", "c"]})
+    assert content.predict(asked).tolist() == [2, 0]
+
+
 def test_without_a_span_of_time_nothing_is_recent():
     events = pd.DataFrame({"u": [1, 2, 1], "i": list("aab"), "t": [7, 7, 7]})
     for time in ("t", None):

@@ -8,7 +8,7 @@ import math
 import warnings
 
 from sktwotower import EASERecommender, ItemKNNRecommender, TwoStageRecommender
-from sktwotower.baselines import PopularityRecommender
+from sktwotower.baselines import ContentRecommender, PopularityRecommender
 from sktwotower.baselines._ease import seconds_of_ease
 
 from ._steps import step
@@ -44,6 +44,10 @@ def fit_baselines(task, train, seconds=math.inf, seed=0) -> dict:
         baselines["recent popularity"] = popularity.fit(train)
     with step("Fitting item-kNN"):
         baselines["item-kNN"] = ItemKNNRecommender(**columns).fit(train)
+    if task.items is not None:
+        with step("Fitting content"):
+            content = ContentRecommender(task.items, **columns)
+            baselines["content"] = content.fit(train)
     ease = EASERecommender(max_items=None, **columns)
     n_items = train[task.item].nunique()
     try:

@@ -4,6 +4,8 @@ Input: a fitted recommender, its report, and events.
 Output: text.
 """
 
+from sktwotower.metrics._verdict import said_of_models_without_scores
+
 from ._models import RANKED
 from ._steps import BOLD, GREEN, RED, YELLOW, styled
 from ._tasks import SPLIT_LAST
@@ -27,6 +29,7 @@ def meaning(report) -> str:
 def show_quality(model, report) -> None:
     """Print the figures of the model and of the baselines, and what they mean."""
     sentence, verdict = meaning(report), report.verdict()
+    lost = said_of_models_without_scores(report)
     note = report.attrs["best_sellers"]
     report = report.loc["all"]
     sizes = f"{report['users'].iloc[0]:,.0f} users"
@@ -47,6 +50,8 @@ def show_quality(model, report) -> None:
         print(f"{RANKED} is {call}. It knows no new items.")
     if verdict is not None:
         print("\n" + styled(str(verdict), COLORS[verdict.word]))
+    if lost:
+        print("\n" + styled(lost, YELLOW))
 
 
 def show_next_steps(args, task, report, losses) -> None:

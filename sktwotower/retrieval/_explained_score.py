@@ -42,7 +42,8 @@ def explain(
         columns. An unknown user is described by these and by ``history``.
     item : id, or dataframe of one row
         The item, likewise; with ``names`` also its name, if no other item has it.
-        `TwoTowerRecommender` takes items unknown to fit, if they have features.
+        `TwoTowerRecommender` and `ContentRecommender` take items unknown to fit, if
+        they have features.
     history : dataframe, dict, list or None, default=None
         Events of this user that fit has not seen, as in `recommend`.
     names : str, dict or Series, default=None
@@ -109,7 +110,8 @@ def explain(
 
     **Baselines.** The score of item j is a sum over past items i, of :math:`B_{ij}` for
     `EASERecommender` and of :math:`w_i s_{ji}` for `ItemKNNRecommender` and
-    `RP3betaRecommender`; these are the contributions. Nothing of the user counts in
+    `RP3betaRecommender`; these are the contributions. Of `ContentRecommender` they are
+    the similarities of the features. Nothing of the user counts in
     popularity and in click rates: the score is one row "(bias)".
 
     **Two stages.** The first rows explain the ranker's score, the others that of the

@@ -13,6 +13,7 @@ import pandas as pd
 
 from sktwotower import (
     ClickRateRecommender,
+    ContentRecommender,
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
@@ -63,6 +64,7 @@ def constructors() -> list[Any]:
         TwoTowerRecommender(optimizer="sgd", **best),
         TwoStageRecommender(TwoTowerRecommender(), n_candidates=50, time="time"),
         TowerVectorizer(kinds={"a": "id"}, min_frequency=0.01, n_hashed=1000),
+        ContentRecommender(pd.DataFrame(), 50, normalize=False),
         EASERecommender(100, max_memory=1e9),
         ItemKNNRecommender(50, decay=0.9),
         RP3betaRecommender(50, beta=0.3),

@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower import (
     ClickRateRecommender,
+    ContentRecommender,
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
@@ -103,6 +104,8 @@ def estimators(X):
             small(item_features=["color"]), tree, **stages
         ),
         "EASE": EASERecommender(),
+        "content": ContentRecommender(items, n_similar=3),
+        "content profile": ContentRecommender(items),
         "item-kNN": ItemKNNRecommender(),
         "item-kNN in order": ItemKNNRecommender(time="when", decay=0.9),
         "walk": RP3betaRecommender(n_similar=5),

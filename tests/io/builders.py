@@ -14,6 +14,7 @@ import pandas as pd
 
 from sktwotower import (
     ClickRateRecommender,
+    ContentRecommender,
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
@@ -91,6 +92,7 @@ FITS = {
     "click rate": lambda: ClickRateRecommender().fit(
         EVENTS, np.arange(len(EVENTS)) % 2
     ),
+    "content": lambda: ContentRecommender(products(), 4).fit(EVENTS),
     "ease": lambda: EASERecommender(l2=1).fit(EVENTS),
     "item-knn": lambda: ItemKNNRecommender(decay=2.0, time="when").fit(IN_ORDER),
     "walk": lambda: RP3betaRecommender(alpha=1, time="when").fit(IN_ORDER),
