@@ -4,7 +4,7 @@ Input: past items, CSR (n, n_items), and feature rows of items, CSR (m, q).
 Output: scores and positions (n, k) of the best items; scores of pairs (n_pairs,).
 """
 
-from dataclasses import replace
+from dataclasses import field, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,14 @@ from scipy import sparse
 
 from sktwotower._records import csr, frozen, integer, require
 from sktwotower._tables._memory import check_memory
-from sktwotower._tables._sparse import column_counts, ones_at, rows_of, with_empty_row
+from sktwotower._tables._sparse import (
+    QUERY_BLOCK,
+    column_counts,
+    ones_at,
+    rows_of,
+    slices,
+    with_empty_row,
+)
 from sktwotower.retrieval._explained_score import rows_of_past
 from sktwotower.retrieval._item_contents import profile_scores, unit_rows
 
@@ -50,6 +57,12 @@ class Contents(ItemScores):
     has_unit_length: bool
     n_similar: integer(1) | None
     nearest: csr("n_catalog n_items", is_finite=True) | None
+    # the same by rows of past items, CSR (n_items, n_catalog), or None
+    added: sparse.csr_matrix | None = field(init=False)
+
+    def __post_init__(self):
+        added = None if self.nearest is None else self.nearest.T.tocsr()
+        object.__setattr__(self, "added", added)
 
     def _check_stored(self, place):
         fits = (self.n_similar is None) == (self.nearest is None)
@@ -96,8 +109,13 @@ class Contents(ItemScores):
     def scores(self, past):
         """Return scores (n, n_catalog) of users with past items (n, n_items)."""
         if self.nearest is not None:
-            return (past @ self.nearest.T).toarray()
-        return profile_scores(past, self.vectors, self.vectors[: self.n_catalog])
+            return (past @ self.added).toarray()
+        return profile_scores(past, self.vectors, self.catalog)
+
+    @property
+    def catalog(self):
+        """The vectors of the items that can be recommended, CSR (n_catalog, p)."""
+        return rows_of(self.vectors, slice(0, self.n_catalog))
 
     def weights_of(self, vectors, counts, itself):
         """Return what each past item adds to the score of some items.
@@ -139,7 +157,7 @@ class FittedContent(FittedMatrix):
     def search_similar(self, query, k, itself, serving):
         """Return scores and positions (n, k) of the items most similar to others."""
         vectors = self.model.vectors_of(query.rows)
-        catalog = self.model.vectors[: self.n_items]
+        catalog = self.model.catalog
 
         def score(part):
             return positive((part @ catalog.T).toarray())
@@ -152,12 +170,21 @@ class FittedContent(FittedMatrix):
         ``past``: CSR (n, n_items); ``place`` (n_pairs,): the user of each pair;
         ``items``: a ``Query`` of n_pairs items, also of new ones with features.
         """
-        scores, counts = np.zeros(len(items), np.float32), column_counts(self.seen)
-        vectors = self.model.vectors_of(items.rows)
-        for block in blocks_of_rows(len(items), len(self.items)):
-            weights = self.model.weights_of(vectors[block], counts, items.codes[block])
-            chosen = rows_of(past, place[block])
-            scores[block] = np.asarray(chosen.multiply(weights).sum(axis=1)).ravel()
+        model, codes = self.model, items.codes
+        vectors = model.vectors_of(items.rows)
+        if model.nearest is None:
+            profiles = (past @ model.vectors).tocsr()
+            return _products(profiles, vectors, place)
+        scores = np.zeros(len(items), dtype=np.float32)
+        listed = (codes >= 0) & (codes < self.n_items)
+        weights = model.nearest[codes[listed]]
+        scores[listed] = _products(past, weights, place[listed])
+        counts = column_counts(self.seen)
+        others = np.flatnonzero(~listed)
+        for part in blocks_of_rows(len(others), len(self.items)):
+            rows = others[part]
+            weights = model.nearest_of(vectors[rows], counts, codes[rows])
+            scores[rows] = _products(past, weights, place[rows])
         return scores
 
     def explained(self, owner, chosen, past, names, estimator):
@@ -212,3 +239,15 @@ class FittedContent(FittedMatrix):
             model=Contents.of(model.vectors_of(rows), *how),
             popular_first=popular_first(seen),
         )
+
+
+def _products(rows, others, place):
+    """Return the product of row ``place[i]`` and of row i of others, (n,), float32.
+
+    ``rows``: CSR (m, p); ``others``: CSR (n, p).
+    """
+    found = np.zeros(others.shape[0], dtype=np.float32)
+    for block in slices(len(found), QUERY_BLOCK):
+        both = rows[place[block]].multiply(others[block])
+        found[block] = np.asarray(both.sum(axis=1)).ravel()
+    return found
