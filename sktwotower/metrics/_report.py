@@ -111,9 +111,10 @@ def retrieval_report(
         a notebook, with 95 % intervals (1.96 standard errors). Its method ``verdict()``
         returns whether `estimator` is "ahead" of the other models, "level" or "behind",
         by 'ndcg@k' of the largest k, beyond the 95 % interval of the difference, or
-        "unclear" with too few users. It is None if no other model can score what is to
-        be found. The report is of pandas; its method ``to_frame()`` returns a table
-        with the columns 'group' and 'model' in the library of X, such as polars.
+        "unclear" with too few users. Where popularity and all baselines know none of
+        the items to be found, it is None. The report is of pandas; its method
+        ``to_frame()`` returns a table with the columns 'group' and 'model' in the
+        library of X, such as polars.
         With `lists` the shape is (n_groups * n_models, 4 * n_k + 12): 'roc_auc',
         'ndcg@k' per k and 'mrr', each with 'roc_auc se' (lists of one user count as one
         cluster), 'roc_auc diff' (list by list) and 'roc_auc diff se'; then the numbers
