@@ -138,7 +138,7 @@ def choose_ids(args, columns, dates, values) -> None:
     item = ids[1] = item or by_place("--item")
     for option, column in (("--user", user), ("--item", item)):
         if column is None:
-            few = "" if user is None else said_of_few(user, values)
+            few = said_of_few(user, values) if user in columns else ""
             raise ValueError(_without(args, option, flaws) + few)
     args.user, args.item = user, item
     print(f"These columns are taken: {shlex.join(['--user', user, '--item', item])}.")

@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self
 
 import pandas as pd
+from sklearn.base import clone
 
 from sktwotower._records import record
 from sktwotower._sklearn_compat import COUNT, parameter
@@ -173,8 +174,7 @@ class ContentRecommender(SimilarItemsMixin, _OfContent):
             transformer = TowerVectorizer()
         if isinstance(transformer, TowerVectorizer):
             kinds = {column: "drop"} | (transformer.kinds or {})
-            params = transformer.get_params(deep=False) | {"kinds": kinds}
-            transformer = TowerVectorizer(**params)
+            transformer = clone(transformer).set_params(kinds=kinds)
         if table is None:
             warn(
                 "items=None: nothing describes the items, so that all scores are 0 and "

@@ -143,6 +143,12 @@ def test_a_column_that_is_missing(tmp_path, header, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("header", ["user:user item:item", "user:user price:price"])
+def test_a_column_that_is_named_wrongly(tmp_path, header):
+    with pytest.raises(ValueError, match="has no column"):
+        task_of(tmp_path, table_of(header), "--user", "usr")
+
+
 def test_what_is_named_is_taken(tmp_path):
     table = table_of("session_id:order item:item")
     assert task_of(tmp_path, table, "--user", "session_id").user == "session_id"
