@@ -52,7 +52,7 @@ def test_a_column_name_that_occurs_twice():
         (readers()[["user"]], "1 feature"),
         (readers().iloc[:0], r"0 sample\(s\)"),
         (np.empty((0, 2)), r"0 sample\(s\)"),
-        (["ann", "bob"], "Expected 2D array"),
+        (["ann", "bob"], "Got one column"),
         ("ann", "Expected 2D array|dataframe"),
         (
             np.ma.array([[1, 2], [3, 4]], mask=[[0, 0], [0, 1]]),

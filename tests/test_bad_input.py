@@ -88,7 +88,7 @@ def test_questions_before_fit(method):
         (readers().rename(columns={"age": "Age"}), "feature names should match"),
         (readers().iloc[:0], r"0 sample\(s\)"),
         (readers()[["user"]].to_numpy(), "X has 1 features?, but .* expecting 3"),
-        (["ann"], "Expected 2D array"),
+        (["ann"], "Got one column"),
     ],
 )
 def test_tables_with_other_columns_than_in_fit(model, method, X, message):

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from decimal import InvalidOperation
+from numbers import Number
 
 import narwhals as nw
 import numpy as np
@@ -18,6 +19,8 @@ from sktwotower._records._reading import object_array
 
 from ._messages import not_unicode
 
+# Of files of events.
+ENDINGS = ".parquet", ".pq"
 LEVELS = nw.Categorical, nw.Enum
 NESTED = nw.List, nw.Array, nw.Struct
 WIDE = nw.Int128, nw.UInt128  # numpy has no such integers
@@ -44,11 +47,30 @@ def is_of(X, *classes):
 
 
 def is_source(X):
-    """Return whether X is a path, a pyarrow Dataset, a LazyFrame or of Dask."""
-    if isinstance(X, str | os.PathLike):
+    """Return whether X is a path, paths, a pyarrow Dataset, a LazyFrame or of Dask."""
+    if isinstance(X, str | os.PathLike) or are_paths(X):
         return True
     known = isinstance(X, (pd.DataFrame, *PLAIN))
     return not known and is_of(X, DATASET, LAZY_FRAME, DASK_FRAME)
+
+
+def are_paths(X):
+    """Return whether X is a list of paths of Parquet files.
+
+    No table is a list of texts; some of these must look like paths.
+    """
+    if not isinstance(X, list | tuple) or len(X) == 0:
+        return False
+    if not all(isinstance(entry, str | os.PathLike) for entry in X):
+        return False
+    return any(map(_looks_like_a_path, X))
+
+
+def _looks_like_a_path(entry):
+    text = os.fspath(entry)
+    if isinstance(entry, os.PathLike) or "://" in text:
+        return True
+    return text.lower().endswith(ENDINGS) or os.path.exists(os.path.expanduser(text))
 
 
 def is_frame(X):
@@ -148,6 +170,16 @@ def refuse_records(X):
         return
     got = f"records of {fields}" if fields else f"{type(first).__name__} objects"
     raise TypeError(f"X must be a dataframe or array of rows. Got {got}. {remedy}")
+
+
+def is_column(X):
+    """Return whether X is a Series, a one-dimensional array or a list of cells."""
+    if isinstance(X, np.ndarray | pd.Series | pd.Index):
+        return X.ndim == 1 and getattr(X.dtype, "names", None) is None
+    if isinstance(X, list | tuple):
+        cells = str, bytes, Number, np.generic
+        return len(X) > 0 and all(isinstance(entry, cells) for entry in X)
+    return nw.dependencies.is_into_series(X) or is_of(X, DASK_SERIES)
 
 
 def library_of(*given, default=PANDAS):

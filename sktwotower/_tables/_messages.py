@@ -9,11 +9,12 @@ import reprlib
 import sys
 import warnings
 from contextvars import ContextVar, copy_context
-from difflib import get_close_matches
 from importlib import import_module
 from numbers import Integral
 
 import numpy as np
+
+from ._spelling import are_alike, closest
 
 logger = logging.getLogger("sktwotower")
 
@@ -75,16 +76,18 @@ def shorten(value):
     return _short.repr(value)
 
 
-def closest(name, known, cutoff=0.6):
-    """Return the most similar of known names, or None; ``cutoff`` as in difflib."""
-    close = get_close_matches(str(name), map(str, known), n=1, cutoff=cutoff)
-    return close[0] if close else None
+def refuse_misspelled(columns, known, what, table, only_alike=False):
+    """Raise if a column of a table has almost the name of ``what`` fit has known.
 
-
-def refuse_misspelled(columns, known, what, table):
-    """Raise if a column of a table has almost the name of ``what`` fit has known."""
+    ``columns``: those that mean nothing to fit. ``known``: names of fit; only those
+    that the table lacks can be meant. ``only_alike``: look for names that differ in
+    case, blanks, ``_``, ``-`` or look-alike letters, not for similar ones.
+    """
     for column in columns:
-        close = closest(column, known, cutoff=0.7)
+        if only_alike:
+            close = next((name for name in known if are_alike(column, name)), None)
+        else:
+            close = closest(column, known, cutoff=0.7)
         if close is not None:
             raise ValueError(
                 f"{table} has a column {column!r}, which is not a {what} of fit. "

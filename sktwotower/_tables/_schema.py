@@ -17,7 +17,7 @@ from sktwotower._records import array, integer, list_of, one_of, record, require
 
 from . import _frames
 from ._columns import Columns
-from ._messages import shorten
+from ._messages import closest, shorten
 from ._outcomes import outcomes
 from ._ratings import warn_of_ratings, warn_of_unused_ratings
 from ._times import read_times, warn_of_a_gap
@@ -75,12 +75,18 @@ class TableSchema(NamedTuple):
             return X
         if _frames.is_frame(X):
             return self._with_empty(_frames.as_frame(X, "X"), optional)
-        if self.time is None:
+        if self.time is None or not self.lacks_time(X):
             return X
         array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
-        if array.ndim != 2 or array.shape[1] != self.n_columns - 1:
-            return X
         return np.insert(array.astype(object), self.time_place, np.nan, axis=1)
+
+    def lacks_time(self, X):
+        """Return whether a table without names lacks exactly one column, the time."""
+        if _frames.is_frame(X):
+            n_columns = _frames.as_frame(X, "X").shape[1]
+            return self.names is None and n_columns == self.n_columns - 1
+        array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
+        return array.ndim == 2 and array.shape[1] == self.n_columns - 1
 
     def _with_empty(self, frame, optional):
         if self.names is None:
@@ -122,6 +128,7 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
         _check_size(frame, first, may_be_empty)
     else:
         _refuse_source(X)
+        _refuse_one_column(X)
         if isinstance(X, list | tuple):
             no_rows = may_be_empty and len(X) == 0
             X = np.empty((0, schema.n_columns)) if no_rows else _rows(X)
@@ -224,9 +231,25 @@ def checked_frame(checker, X, reset, n_rows, n_columns=1):
 
 def _refuse_source(X):
     if _frames.is_source(X):
-        what = repr(os.fspath(X)) if isinstance(X, str | os.PathLike) else "a Dataset"
+        what = "a Dataset"
+        if isinstance(X, str | os.PathLike):
+            what = repr(os.fspath(X))
+        elif isinstance(X, list | tuple):
+            what = "a list of paths"
         remedy = "Load it first, as with pandas.read_parquet or Dataset.to_table()."
         raise TypeError(f"X is {what}, but a table in memory is needed here. {remedy}")
+
+
+def _refuse_one_column(X):
+    """Raise ``ValueError`` for a column in place of a table: fit(users, items)."""
+    if not _frames.is_column(X):
+        return
+    raise ValueError(
+        f"X must be a table of events, with a user column and an item column. Got one "
+        f"column ({type(X).__name__}). Put both columns into X, as in "
+        'pandas.DataFrame({"user": users, "item": items}): the argument after X, y, is '
+        "for rewards. Reshape your data with X.reshape(1, -1) if it is a single row."
+    )
 
 
 def _rows(X):
@@ -256,8 +279,12 @@ def _check_columns(checker, frame, schema):
         if schema is None or schema.names is None:
             raise
         known = shorten(list(schema.names))
+        missing = [name for name in schema.names if name not in frame.columns]
+        unseen = [name for name in frame.columns if name not in {*schema.names}]
+        misspelt = [(name, closest(name, missing, cutoff=0.7)) for name in unseen]
+        hints = [f" Did you mean {m!r} by {name!r}?" for name, m in misspelt if m]
         raise ValueError(
-            f"{str(error).rstrip()}\nX of fit had the columns {known}. "
+            f"{str(error).rstrip()}\nX of fit had the columns {known}.{''.join(hints)} "
             "Fit on those that later tables have as well: the ids, a time, features."
         ) from None
 

@@ -16,13 +16,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from ._frames import DASK_FRAME, DATASET, LAZY_FRAME, as_frame, is_of
-from ._messages import did_you_mean
+from ._frames import (
+    DASK_FRAME,
+    DATASET,
+    ENDINGS,
+    LAZY_FRAME,
+    are_paths,
+    as_frame,
+    is_of,
+)
+from ._messages import did_you_mean, shorten
 from ._partitions import write_partitions
 
 # Number of rows of a batch that is read from a query.
 BATCH = 1_000_000
-ENDINGS = ".parquet", ".pq"
 
 
 def _quoted(text):
@@ -133,11 +140,19 @@ def first_line(error):
 
 
 class Files(Source):
-    """Parquet files: a file, the files in a folder, or those that match a pattern."""
+    """Parquet files: a file, the files in a folder, or those that match a pattern.
+
+    Or a list of these, one after the other.
+    """
 
     def __init__(self, X, connection, folder):
-        self.called = f"X={os.fspath(X)!r}"
-        self.paths = _paths(os.fspath(X))
+        if isinstance(X, list | tuple):
+            texts = [os.fspath(entry) for entry in X]
+            self.called = f"X={shorten(texts)}"
+            self.paths = _paths_of_list(texts)
+        else:
+            self.called = f"X={os.fspath(X)!r}"
+            self.paths = _paths(os.fspath(X))
         super().__init__(X, connection, folder)
 
     def empty_table(self):
@@ -208,8 +223,35 @@ def _schema(parquet, path):
         ) from None
 
 
-def _paths(path):
-    """Return the sorted Parquet files of a path or a pattern."""
+def _paths_of_list(texts):
+    """Return the Parquet files of paths and patterns, in the order of the list."""
+    paths = []
+    for text in texts:
+        if _is_for_arrow(text):
+            raise ValueError(
+                f"X is a list with {text!r}, a URL or a folder whose folders stand for "
+                "columns (day=1). A list may hold files, folders and patterns of this "
+                "machine; pass this one on its own, or all as a pyarrow Dataset."
+            )
+        paths += _paths(text, f"{text!r} in the list X")
+    seen = set()
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in seen:
+            raise ValueError(
+                f"X is a list of paths that name the file {path!r} twice, so that its "
+                "events would count twice. Name it once."
+            )
+        seen.add(real)
+    return paths
+
+
+def _paths(path, called=None):
+    """Return the sorted Parquet files of a path or a pattern.
+
+    ``called``: what errors call it. None: "X=..."
+    """
+    called = called or f"X={path!r}"
     path = os.path.expanduser(path)
     if os.path.isdir(path):
         return _files_in(Path(path))
@@ -217,12 +259,12 @@ def _paths(path):
         return [path]
     if not glob.has_magic(path):
         raise ValueError(
-            f"X={path!r} is not a table, and there is no file or folder of that name. "
+            f"{called} is not a table, and there is no file or folder of that name. "
             "Pass events as a dataframe or an array, or a path of Parquet files."
         )
     paths = sorted(p for p in glob.glob(path, recursive=True) if os.path.isfile(p))
     if not paths:
-        raise ValueError(f"No file matches the pattern X={path!r}.")
+        raise ValueError(f"No file matches the pattern {called}.")
     return paths
 
 
@@ -336,9 +378,15 @@ class DaskFrame(Frame):
 
 def kind_of(X):
     """Return the ``Source`` class of events on disk."""
+    if are_paths(X):
+        return Files
     if isinstance(X, str | os.PathLike):
-        path = os.path.expanduser(X)  # a URL, or of a folder with folders such as day=1
-        is_for_arrow = "://" in path or any(Path(path).rglob("*=*/"))
-        return ArrowFiles if is_for_arrow else Files
+        return ArrowFiles if _is_for_arrow(X) else Files
     kinds = {DASK_FRAME: DaskFrame, LAZY_FRAME: Frame, DATASET: DatasetSource}
     return next(kind for name, kind in kinds.items() if is_of(X, name))
+
+
+def _is_for_arrow(path):
+    """Return whether a path is a URL, or has folders such as day=1."""
+    path = os.path.expanduser(path)
+    return "://" in path or any(Path(path).rglob("*=*/"))

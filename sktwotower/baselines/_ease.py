@@ -11,6 +11,7 @@ import scipy.linalg
 
 from sktwotower._records import array, frozen, record
 from sktwotower._sklearn_compat import COUNT, POSITIVE, parameter
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
@@ -31,6 +32,7 @@ def seconds_of_ease(n_items):
 
 
 @record
+@hinted
 @dataclass(eq=False, repr=False)
 class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend by a linear map of a user's past items, in closed form (EASE).

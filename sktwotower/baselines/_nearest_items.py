@@ -12,6 +12,7 @@ from scipy import sparse
 
 from sktwotower import _sklearn_compat as compat
 from sktwotower._records import csr, frozen, number, record
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
@@ -77,6 +78,7 @@ class NearestItemsRecommender(SimilarItemsMixin, MatrixRecommender):
 
 
 @record
+@hinted
 @dataclass(eq=False, repr=False)
 class ItemKNNRecommender(NearestItemsRecommender):
     r"""Recommend items that are chosen by the same users as a user's past ones.
@@ -189,6 +191,7 @@ class ItemKNNRecommender(NearestItemsRecommender):
 
 
 @record
+@hinted
 @dataclass(eq=False, repr=False)
 class RP3betaRecommender(NearestItemsRecommender):
     r"""Recommend where a random walk from a user ends after three steps (RP3beta).

@@ -12,6 +12,7 @@ import numpy as np
 
 from sktwotower._records import array, frozen, positions, record, share
 from sktwotower._sklearn_compat import NOT_NEGATIVE, parameter
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._running_counts import RunningCounts, smoothed_rates
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import ones_at
@@ -25,6 +26,7 @@ MIN_SMOOTHING = 1e-200
 
 
 @record
+@hinted
 @dataclass(kw_only=True, eq=False, repr=False)
 class PopularityRecommender(MatrixRecommender):
     """Recommend the most popular items, the same ones to all users.
@@ -109,6 +111,7 @@ class PopularityRecommender(MatrixRecommender):
 
 
 @record
+@hinted
 @dataclass(eq=False, repr=False)
 class ClickRateRecommender(MatrixRecommender):
     r"""Recommend the items that are chosen most often when they are shown.

@@ -221,6 +221,11 @@ class WordEncoder(WordCell, BagEncoder):
         matrix.data = (1 + np.log(matrix.data)) * self.idf[matrix.indices]
         return matrix
 
+    def in_words(self, place, value):
+        """Return the word in quotes, or that it is one of those that share a column."""
+        text = super().in_words(place, value)
+        return f'"{text}"' if place < len(self.columns) else text
+
     def _split(self, cells, lengths):
         """Yield the list of words of each cell, and write its length to ``lengths``."""
         for place, cell in enumerate(cells):

@@ -183,14 +183,15 @@ class ContextColumns(Described, StoredContext):
     def columns_among(self, columns, known, name):
         """Return the columns of the context that a request has, a list.
 
-        Raise if another one has almost the name of such a column. ``columns``: those of
-        the request. ``known``: further names that it may have. ``name``: what errors
-        call the request.
+        Raise if another one has almost the name of such a column that it lacks.
+        ``columns``: those of the request. ``known``: further names that it may have.
+        ``name``: what errors call the request.
         """
-        own = self.all_columns
-        others = [c for c in columns if c not in known and c not in own]
-        refuse_misspelled(others, own, "context column", name)
-        return [column for column in own if column in columns]
+        given = [column for column in self.all_columns if column in columns]
+        lacking = [column for column in self.all_columns if column not in columns]
+        others = [c for c in columns if c not in known and c not in given]
+        refuse_misspelled(others, lacking, "context column", name)
+        return given
 
     def feature_names(self):
         """Return the name of each feature column, a list, or None if there are none."""

@@ -276,12 +276,13 @@ class Entities(Described):
                 return np.array(codes, dtype=np.int64)
         return _ids.known_positions(_ids.check_ids(values, name), self.ids, name, "fit")
 
-    def describe(self, frame, name, events=False):
+    def describe(self, frame, name, events=False, known=()):
         """Return ids (n,), positions (n,), feature rows (n, p) and a table of features.
 
         It is None if the frame has no features: then rows are those of fit, otherwise
         they are computed. In a table of events (``events``), only columns that fit took
-        from X are used; features that the side table lacks are missing.
+        from X are used; features that the side table lacks are missing. ``known``:
+        further names of fit, which are not misspelt features.
         """
         if self.id_column not in frame.columns:
             raise ValueError(
@@ -293,9 +294,11 @@ class Entities(Described):
         wanted = self.columns[1:]
         given = [c for c in (self.features if events else wanted) if c in frame.columns]
         if not given:
-            if not events and (codes < 0).any():
-                others = [c for c in frame.columns if c != self.id_column]
-                refuse_misspelled(others, wanted, "feature", name)
+            if not events:
+                own = {self.id_column, *known}
+                others = [c for c in frame.columns if c not in own]
+                all_known = bool((codes >= 0).all())
+                refuse_misspelled(others, wanted, "feature", name, all_known)
             return values.to_numpy(), codes, take_rows(self.rows, codes), None
         table = frame.reset_index(drop=True)
         in_side_table = events or (self.table is not None and (codes >= 0).all())

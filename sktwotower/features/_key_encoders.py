@@ -19,6 +19,9 @@ from sktwotower.runtime._cell_encoders import KeyCell, LevelCell, name_of
 from ._cells import LISTS, SPARSE, infinite_error
 from ._value_encoders import ColumnEncoder, one_hot
 
+# What a column says that keys without one of their own share.
+RARE = "a rare or a new one"
+
 
 class VocabularyEncoder(KeyCell, ColumnEncoder):
     """Encode keys (levels, tags, words): one column for each key that fit has kept."""
@@ -42,6 +45,10 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
                     number = murmurhash3_32(name_of(keys[unknown]), positive=True)
                     places[unknown] = len(self.columns) + number % self.n_hashed
         return places
+
+    def in_words(self, place, value):
+        """Return the key, or that it is one of those that share a column."""
+        return self.names[place] if place < len(self.columns) else RARE
 
     def further_keys(self, keys, counts):
         """Return those of a list of keys that get a column, too: the frequent ones.

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._messages import did_you_mean
-from sktwotower.runtime._cell_encoders import CLIP
 
 from . import _value_encoders as of_values
 from ._bag_encoders import TagEncoder, WordEncoder, find_delimiter
@@ -32,9 +31,6 @@ CLASSES = LevelEncoder, of_values.BinEncoder, of_values.NumberEncoder
 CLASSES += of_values.BooleanEncoder, of_values.DatePartEncoder
 CLASSES += TagEncoder, WordEncoder, of_values.VectorEncoder
 ENCODERS = {kind: each for each in CLASSES for kind in each.kinds}
-
-PARTS_OF_DATES = {"age": "how long ago", "month": "time of the year"}
-PARTS_OF_DATES |= {"weekday": "day of the week"}
 
 
 def make_encoder(name, kind, settings):
@@ -178,60 +174,6 @@ def features_in_words(vectorizer, columns, values):
     for column, value in zip(columns[:n_own], values[:n_own], strict=True):
         block = np.searchsorted(starts, column, side="right") - 1
         encoder, place = encoders[block], column - starts[block]
-        found.append((encoder.name, f"{encoder.name}: {_text(encoder, place, value)}"))
+        text = encoder.feature_in_words(place, value)
+        found.append((encoder.name, f"{encoder.name}: {text}"))
     return found
-
-
-def _text(encoder, place, value):
-    """Return what a value in one of the columns of an encoder means."""
-    if encoder.marks_missing and place == len(encoder.names) - 1:
-        return "missing"
-    if isinstance(encoder, of_values.BinEncoder):
-        return _bin(encoder.edges, place)
-    if encoder.kind == "boolean":
-        return "yes" if value > 0 else "no"
-    if encoder.kind == "datetime":
-        return _date(encoder, place, value)
-    if encoder.kind == "number":
-        return _unscaled(value, encoder.scale, _short, ("or less", "or more"))
-    if encoder.kind == "vector":
-        return f"entry {place} of the vector"
-    if place >= len(encoder.columns):
-        return "a rare or a new one"
-    name = encoder.names[place]
-    return f'"{name}"' if encoder.kind == "text" else name
-
-
-def _date(encoder, place, value):
-    part = encoder.names[place].partition("_")[0]
-    if part in PARTS_OF_DATES:
-        return PARTS_OF_DATES[part]
-    return _unscaled(2 * value, encoder.days_scale, _day, ("or earlier", "or later"))
-
-
-def _bin(edges, place):
-    """Return the limits of a bin."""
-    if len(edges) == 0:
-        return "any number"
-    if place == 0:
-        return f"less than {_short(edges[0])}"
-    if place == len(edges):
-        return f"{_short(edges[-1])} or more"
-    return f"{_short(edges[place - 1])} to {_short(edges[place])}"
-
-
-def _unscaled(score, scale, write, ends):
-    """Return the number, or date, of a clipped robust score."""
-    text = write(score * scale[1] + scale[0])
-    return text if abs(score) < CLIP else f"{text} {ends[int(score > 0)]}"
-
-
-def _short(number):
-    return f"{number:.6g}"
-
-
-def _day(days):
-    try:
-        return str(np.datetime64(round(days * 24), "h").astype("M8[D]"))
-    except OverflowError:
-        return "a date"

@@ -20,6 +20,11 @@ from sktwotower.runtime import _cell_encoders as runtime
 from ._cells import SPARSE, factorize, infinite_error, is_refused
 
 N_BINS = 10
+PARTS_OF_DATES = {
+    "age": "how long ago",
+    "month": "time of the year",
+    "weekday": "day of the week",
+}
 
 
 @record
@@ -64,6 +69,22 @@ class ColumnEncoder(runtime.CellEncoder):
         mark = sparse.csr_matrix(missing[:, None], dtype=np.float32)
         return sparse.hstack([block, mark], format="csr")
 
+    def feature_in_words(self, place, value):
+        """Return what a value in one of the columns means, for a person.
+
+        ``place``: the position of the column among ``names``.
+        """
+        if self.marks_missing and place == len(self.names) - 1:
+            return "missing"
+        return self.in_words(place, value)
+
+    def in_words(self, place, value):
+        """Return what a value means in a column that is not that of missing cells.
+
+        Here its name and the value; classes that know what it stands for say that.
+        """
+        return f"{self.names[place]} {_short(value)}".strip()
+
     def unsuitable_error(self, cell):
         """Return the error for a cell that does not suit the kind."""
         cell = cell.item() if isinstance(cell, np.generic) else cell
@@ -96,6 +117,16 @@ class ColumnEncoder(runtime.CellEncoder):
         if not np.isfinite(numbers).all():
             raise infinite_error(self.name, f" of kind {self.kind!r}")
         return numbers
+
+
+def _short(number):
+    return f"{number:.6g}"
+
+
+def _unscaled(score, scale, write, ends):
+    """Return the number, or date, of a clipped robust score, as text."""
+    text = write(score * scale[1] + scale[0])
+    return text if abs(score) < runtime.CLIP else f"{text} {ends[int(score > 0)]}"
 
 
 def from_rows(data, indices, n_nonzero, width):
@@ -154,6 +185,10 @@ class NumberEncoder(runtime.NumberCell, ColumnEncoder):
         """Return the clipped robust scores."""
         return from_dense(_clipped_scores(self.to_floats(cells), *self.scale)[:, None])
 
+    def in_words(self, place, value):
+        """Return the number."""
+        return _unscaled(value, self.scale, _short, ("or less", "or more"))
+
 
 def _learn_scale(numbers):
     """Return the median and the spread of numbers (n,).
@@ -195,6 +230,16 @@ class BinEncoder(runtime.BinCell, ColumnEncoder):
         bins = np.searchsorted(self.edges, self.to_floats(cells), side="right")
         return one_hot(bins, len(self.edges) + 1)
 
+    def in_words(self, place, value):
+        """Return the limits of the bin."""
+        if len(self.edges) == 0:
+            return "any number"
+        if place == 0:
+            return f"less than {_short(self.edges[0])}"
+        if place == len(self.edges):
+            return f"{_short(self.edges[-1])} or more"
+        return f"{_short(self.edges[place - 1])} to {_short(self.edges[place])}"
+
 
 @record
 class BooleanEncoder(runtime.BooleanCell, ColumnEncoder):
@@ -214,6 +259,10 @@ class BooleanEncoder(runtime.BooleanCell, ColumnEncoder):
         if wrong.any():
             raise self.unsuitable_error(cells[wrong][0])
         return from_dense(2 * flags[:, None] - 1)
+
+    def in_words(self, place, value):
+        """Return "yes" or "no"."""
+        return "yes" if value > 0 else "no"
 
 
 @record
@@ -247,6 +296,13 @@ class DatePartEncoder(runtime.DatePartCell, ColumnEncoder):
         ]
         return from_dense(np.column_stack(numbers) / 2)  # four parts of norm about 1
 
+    def in_words(self, place, value):
+        """Return the day, or what the number is of."""
+        part = self.names[place].partition("_")[0]
+        if part in PARTS_OF_DATES:
+            return PARTS_OF_DATES[part]
+        return _unscaled(2 * value, self.days_scale, _day, ("or earlier", "or later"))
+
     def _to_ages(self, days):
         """Return the logarithm of one plus the days until the newest date of fit."""
         return np.log1p(np.maximum(self.newest - days, 0))
@@ -275,6 +331,13 @@ class DatePartEncoder(runtime.DatePartCell, ColumnEncoder):
                 raise self.unsuitable_error(cells[place])
             moments[place] = alone.to_numpy()[0]
         return pd.DatetimeIndex(moments)
+
+
+def _day(days):
+    try:
+        return str(np.datetime64(round(days * 24), "h").astype("M8[D]"))
+    except OverflowError:
+        return "a date"
 
 
 def _parsed_or_nat(cells):
@@ -315,6 +378,10 @@ class VectorEncoder(runtime.VectorCell, ColumnEncoder):
                 "whole cell be missing (None)."
             )
         return scale_rows(vectors)
+
+    def in_words(self, place, value):
+        """Return which number of the vector it is."""
+        return f"entry {place} of the vector"
 
     def _check_lengths(self, cells):
         """Raise unless all cells are vectors of the length in fit."""

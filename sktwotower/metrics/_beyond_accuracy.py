@@ -259,7 +259,8 @@ def intra_list_diversity_at_k(y_pred, item_vectors, k=10) -> float:
     ----------
     y_pred : array of shape (n_users, >= k), or list of n_users lists
         Ranked ids of each user, best first; -1 and None are empty places. An id given
-        twice is at distance 0 from itself.
+        twice is at distance 0 from itself, and at distance 1 if its vector has only
+        zeros.
     item_vectors : array or sparse matrix of shape (n_items, d), or DataFrame
         A vector for each item: ``item_embeddings_`` of a recommender, or any features,
         such as ones for the genres of a film. `y_pred` then holds positions in it. Of
@@ -289,7 +290,7 @@ def intra_list_diversity_at_k(y_pred, item_vectors, k=10) -> float:
     -----
     ild = mean over users of ``sum over pairs {i, j} of T_u of (1 - cos(v_i, v_j)) /
     (m (m - 1) / 2)``, where T_u are the m items in the first k of user u's ranking and
-    v their vectors. The cosine with a vector of zeros is 0. It takes time in proportion
+    v their vectors. The cosine with a vector of zeros is 0, also if both are. It takes time in proportion
     to the number of items, not of pairs: the cosines of all pairs are the square of
     the sum of the vectors of length one, less their number, divided by two.
 

@@ -83,7 +83,9 @@ def expected_calibration_error(
     """
     positive, probabilities = outcomes_and_probabilities(y_true, y_prob)
     weights = check_weights(sample_weight, np.ones(len(positive), dtype=bool), "row")
-    edges = np.linspace(0, 1, check_count(n_bins, "n_bins") + 1)[1:-1]
+    n_bins = check_count(n_bins, "n_bins")
+    # b / B as Python divides them: linspace is below some, which have the next bin then
+    edges = np.arange(1, n_bins) / n_bins
     bins = np.searchsorted(edges, probabilities)
     gaps = np.bincount(bins, weights * (positive - probabilities))
     return float(np.abs(gaps).sum() / weights.sum())

@@ -162,19 +162,38 @@ def columns_of_fit(estimator, X):
     """Return a dataframe without columns that fit has not seen, other X as they are.
 
     If a column is missing that is needed, nothing is left out: the error names both.
+    Raise if a column of the context is missing: held-out events have all of them.
     """
     names = getattr(estimator, "feature_names_in_", None)
+    fitted = vars(estimator).get("_fitted")
+    schema = getattr(fitted, "schema", None)
+    context = getattr(fitted, "context_columns", ())
     if names is None or not is_frame(X):
+        # of nameless columns only the time may be missing
+        if schema is not None and schema.time in context and schema.lacks_time(X):
+            raise ValueError(_without_context(schema.time, "fill its place with nan"))
         return X
     frame = as_frame(X, "X")
     further = [name for name in frame.columns if name not in {*names}]
-    schema = getattr(vars(estimator).get("_fitted"), "schema", None)
     optional = set() if schema is None else {schema.time, *schema.context}
-    missing = {*names}.difference(frame.columns)
-    if not further or not missing <= optional:
+    missing = [name for name in names if name not in frame.columns]
+    if not {*missing} <= optional:
         return X
     refuse_misspelled(further, missing, "column", "X")
-    return frame.drop(columns=further)
+    lost = [name for name in missing if name in context]
+    if lost:
+        remedy = f"X.assign(**{{{lost[0]!r}: None}}), in pandas"
+        raise ValueError(_without_context(lost[0], remedy))
+    return frame.drop(columns=further) if further else X
+
+
+def _without_context(name, remedy):
+    return (
+        f"X lacks the context column {name!r} of fit. Held-out events have it: without "
+        "it, they are not judged in the requests that were made. Pass the column. To "
+        "score the model as if it were unknown, set it to missing: "
+        f"{remedy}."
+    )
 
 
 def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **sample):

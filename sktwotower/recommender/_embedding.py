@@ -7,6 +7,7 @@ Output: vectors (n, d), of the users for events.
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._frames import is_source
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
@@ -21,6 +22,7 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     The estimator keeps its fitted state as ``_fitted``, a value of `FittedTowers`.
     """
 
+    @hinted
     def embed_users(self, users, history=None, context=None) -> np.ndarray:
         """Return user vectors.
 

@@ -210,8 +210,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """Return what n requests ``Asked``; see `Fitted.asked`."""
         if self.context is None or (frame is None and given is None):
             return super().asked(frame, n, given, name)
-        known = [*self.users.features, *self.users.side_features, self.users.id_column]
-        known += [] if self.schema.names is None else list(self.schema.names)
+        known = self.known_columns
         found, cells = None, given if frame is None else None
         if frame is not None and n == 1 and given is None:
             columns = self.context.columns_among(frame.columns, known, name)

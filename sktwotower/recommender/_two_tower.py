@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from sktwotower._records import record
+from sktwotower._tables._arguments import hinted
 from sktwotower.inspection import feature_importance
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.neighbors._catalog_index import check_index
@@ -33,6 +34,7 @@ from ._stored_parameters import CHECKPOINT, MEMORY, NET_PARAMS
 
 
 @record
+@hinted
 class TwoTowerRecommender(
     RetrievalMixin,
     SimilarItemsMixin,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import format_ids, shorten
 from sktwotower._tables._output import in_library, library_for
 
@@ -28,6 +29,7 @@ WORDS = {
 }
 
 
+@hinted
 def explain(
     estimator, user, item, history=None, *, names=None, context=None
 ) -> pd.DataFrame:

@@ -6,6 +6,7 @@ Output: its ``Fitted`` value (ids, feature rows, seen matrix), and read-only att
 
 import functools
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -124,6 +125,7 @@ class Fitted:
     def __getstate__(self):
         """Return what is pickled: not the ids that were asked for, which are kept."""
         kept = {"user_ids", "item_ids", "item_table", "_arrays", "_choosers"}
+        kept.add("known_columns")
         return {n: value for n, value in vars(self).items() if n not in kept}
 
     def _check_stored(self, place):
@@ -187,6 +189,13 @@ class Fitted:
         columns = self._choosers[:, positions]
         products = (columns.T @ columns).toarray()
         return lambda place: products[place]
+
+    @functools.cached_property
+    def known_columns(self):
+        """Names that a table of requests may have without being misspelt, a set."""
+        of_users = self.users.features, self.users.side_features, [self.users.id_column]
+        of_fit = [] if self.schema.names is None else self.schema.names
+        return {*chain(*of_users, of_fit)}
 
     def asked(self, frame, n, given=None, name="X"):
         """Return what n requests ``Asked``, or None if no context is known.

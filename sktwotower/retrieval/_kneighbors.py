@@ -9,6 +9,7 @@ from typing import Literal, overload
 import numpy as np
 from scipy import sparse
 
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import check_count
 from sktwotower.runtime._rules import NO_RULES
 
@@ -35,6 +36,7 @@ class KNeighborsMixin:
     def kneighbors(
         self, X=None, n_neighbors=None, *, return_distance: Literal[False]
     ) -> np.ndarray: ...
+    @hinted
     def kneighbors(
         self, X=None, n_neighbors=None, return_distance=True
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -94,6 +96,7 @@ class KNeighborsMixin:
         found = lists_of(fitted, request, k, self._serving(), self.exclude_seen)
         return 1 - found[0], found[1]
 
+    @hinted
     def kneighbors_graph(
         self, X=None, n_neighbors=None, mode="connectivity"
     ) -> sparse.csr_matrix:

@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack, overload
 import pandas as pd
 
 from sktwotower._sklearn_compat import without_output
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._frames import DASK_FRAME, DASK_SERIES, PANDAS, is_of
 from sktwotower._tables._messages import check_flag
 from sktwotower._tables._output import library_for
@@ -73,6 +74,7 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
     def recommend(
         self, X=None, n_neighbors=None, *, path: str | PathLike, **rest: Unpack[_Rest]
     ) -> None: ...
+    @hinted
     def recommend(
         self,
         X=None,

@@ -14,6 +14,7 @@ import pandas as pd
 
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._model_file import check_path
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import format_ids, imported, not_known
 from sktwotower._tables._output import library_for, table_of
 from sktwotower._tables._sparse import ones_at
@@ -101,6 +102,7 @@ class SimilarItemsMixin:
     n_items).
     """
 
+    @hinted
     def similar_items(self, items, n_neighbors=None) -> pd.DataFrame:
         """Find the items that are most similar to given items.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import check_count, shorten
 
 from ._id_table import IdTable
@@ -60,6 +61,7 @@ class Runtime(ServedVectors):
         """The ``ItemTable`` of the catalog, which keeps answers to rules."""
         return _item_table_of(self._state.items, len(self.item_ids_))
 
+    @hinted
     def recommend(
         self,
         user,
@@ -166,6 +168,7 @@ class Runtime(ServedVectors):
         ]
         return [ids for ids, _ in found], [scores for _, scores in found]
 
+    @hinted
     def similar_items(self, item, n=10) -> tuple[np.ndarray, np.ndarray]:
         """Return the items most similar to an item.
 
@@ -210,6 +213,7 @@ class Runtime(ServedVectors):
         hidden = np.array([code] if code < n_items else [], dtype=np.int64)
         return self._best(vector, check_count(n, "n"), hidden, None, NO_RULES)
 
+    @hinted
     def score(self, user, items, *, history=None, context=None) -> np.ndarray:
         """Return the scores of items for a user.
 
@@ -250,6 +254,7 @@ class Runtime(ServedVectors):
         vectors = self._item_vectors(codes)
         return (vectors.astype(float) @ vector.astype(float)).astype(np.float32)
 
+    @hinted
     def embed(self, user, *, history=None, context=None) -> np.ndarray:
         """Return the vector of a user, or of several.
 

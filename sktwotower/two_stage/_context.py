@@ -103,11 +103,14 @@ def asked_of(fitted, context, frame, n, given, name):
     are those of `Fitted.asked`.
     """
     columns = [*dict.fromkeys([*fitted.context_columns, *context.columns])]
+    both = RequestContext(columns, None, None)
+    if frame is not None:
+        both.columns_among(frame.columns, fitted.known_columns, name)
     if given is None or not columns:
         first = fitted.asked(frame, n, given, name)
     else:
         known = [] if frame is None else frame.columns
-        given = RequestContext(columns, None, None).of_mapping(given, known, name)
+        given = both.of_mapping(given, known, name)
         own = [column for column in given.columns if column in fitted.context_columns]
         own = {column: given[column].iloc[0] for column in own}
         first = fitted.asked(frame, n, own or None, name)

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
 from sktwotower._records import record
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import one_call
 from sktwotower._tables._schema import read_table
 from sktwotower.features._after_fit import forget_rows
@@ -38,6 +39,7 @@ def _has_lists(estimator):
 
 
 @record
+@hinted
 class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameters):
     __doc__ = TwoStageParameters.__doc__
 

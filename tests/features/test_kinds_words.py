@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from sktwotower import TowerVectorizer
-from sktwotower.features._kinds import features_in_words
+from sktwotower.features._kinds import ENCODERS, features_in_words
+from sktwotower.features._value_encoders import ColumnEncoder, from_dense
+from tests.builders import small
 
 TABLE = pd.DataFrame(
     {
@@ -92,3 +94,35 @@ def test_each_feature_has_words(vectorizer):
         for name in [encoder.name] * len(encoder.names)
     ]
     assert all(text.startswith(f"{name}: ") for name, text in found)
+
+
+class CycleEncoder(ColumnEncoder):
+    """Hours as two numbers: a kind that the package does not know."""
+
+    expects = "numbers"
+    kinds = ("cycle",)
+    n_names = 2
+
+    def learn(self, cells):
+        """Name both numbers."""
+        self.names = ["sin", "cos"]
+        self.block(cells)
+
+    def block(self, cells):
+        """Return the angle of each hour."""
+        angles = 2 * np.pi * self.to_floats(cells) / 24
+        return from_dense(np.column_stack([np.sin(angles), np.cos(angles)]))
+
+
+def test_a_kind_of_a_user_is_explained(monkeypatch):
+    monkeypatch.setitem(ENCODERS, "cycle", CycleEncoder)
+    items = pd.DataFrame({"item": ["tea", "jam"], "hour": [3, 12]})
+    vectorizer = TowerVectorizer(kinds={"hour": "cycle"})
+    X = [["ann", "tea"], ["bob", "jam"], ["ann", "jam"]]
+    model = small(items=items, item_transformer=vectorizer).fit(X)
+    why = model.explain("ann", "tea")
+    assert {"hour_sin", "hour_cos"} <= {*why["feature"]}
+    vectorizer = TowerVectorizer(kinds={"hour": "cycle"}).fit(items[["hour"]])
+    encoded = vectorizer.transform(items[["hour"]].iloc[:1])
+    found = features_in_words(vectorizer, encoded.indices, encoded.data)
+    assert [text for _, text in found] == ["hour: sin 0.707107", "hour: cos 0.707107"]

@@ -99,6 +99,14 @@ def test_bad_vectors_are_named(y_pred, vectors, message):
         intra_list_diversity_at_k(y_pred, vectors)
 
 
+def test_an_item_given_twice():
+    vectors = [[3.0, 4.0], [0.0, 0.0]]
+    assert intra_list_diversity_at_k([[0, 0]], vectors) == pytest.approx(0, abs=1e-6)
+    # the cosine with a vector of zeros is 0, also with itself
+    assert intra_list_diversity_at_k([[1, 1]], vectors) == 1
+    assert intra_list_diversity_at_k([[0, 1]], vectors) == 1
+
+
 def test_gini_by_hand():
     assert gini_at_k([["a", "b"], ["b", "a"]], n_items=2) == 0
     assert gini_at_k([["a"], ["a"], ["a"]], n_items=5) == 1

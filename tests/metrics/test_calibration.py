@@ -35,6 +35,16 @@ def test_a_slow_reference(n_bins):
     assert expected_calibration_error(chosen, prob, n_bins) == pytest.approx(error)
 
 
+@pytest.mark.parametrize("n_bins", [*range(2, 21), 49, 100])
+def test_an_edge_is_in_the_bin_below_it(n_bins):
+    for place in range(1, n_bins):
+        edge, above = place / n_bins, (place + 0.5) / n_bins
+        # in one bin both gaps would cancel out in part: one is positive, one negative
+        error = ((1 - edge) + above) / 2
+        found = expected_calibration_error([1, 0], [edge, above], n_bins)
+        assert found == pytest.approx(error)
+
+
 def test_known_probabilities_have_a_small_error():
     rng = np.random.default_rng(0)
     prob = rng.uniform(size=50_000)

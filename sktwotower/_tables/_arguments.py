@@ -1,0 +1,114 @@
+"""What was meant by an argument that a function does not have.
+
+Input: a call with keyword arguments.
+Output: its result; a ``TypeError`` that names the argument that was probably meant.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TypeVar
+
+from ._messages import did_you_mean
+from ._spelling import are_alike
+
+Function = TypeVar("Function", bound=Callable)
+
+# Names that other libraries have for the same, ours first. Of several groups with a
+# name, the first one counts of which the function has an argument.
+SYNONYMS = (
+    ("n_similar", "k", "top_k", "max_neighbors", "neighborhood", "n_neighbours"),
+    ("n", "n_neighbors", "k", "top_k", "top_n", "n_top", "n_items", "num_items")
+    + ("n_recommendations", "n_recs", "limit", "size", "count"),
+    ("max_epochs", "epochs", "n_epochs", "num_epochs", "epoch", "iterations")
+    + ("n_iter", "max_iter", "num_iterations", "n_iterations"),
+    ("embedding_dim", "n_factors", "factors", "num_factors", "n_components")
+    + ("no_components", "dim", "dims", "n_dims", "dimension", "dimensions", "rank")
+    + ("embedding_size", "emb_dim", "emb_size", "latent_dim", "vector_size"),
+    ("lr", "learning_rate", "eta", "step_size"),
+    ("random_state", "seed", "random_seed", "rng"),
+    ("similarity", "normalize", "metric", "distance", "cosine"),
+    ("l2", "weight_decay", "reg", "regularization", "lambda_", "reg_lambda", "lam"),
+    ("hidden_layer_sizes", "layers", "hidden_layers", "hidden_dims", "hidden_units")
+    + ("hidden_sizes", "mlp"),
+    ("batch_size", "bs", "batch"),
+    ("n_jobs", "num_threads", "n_threads", "threads", "workers", "num_workers"),
+    ("verbose", "show_progress", "progress", "progress_bar"),
+    ("device", "gpu", "cuda", "use_gpu", "accelerator"),
+    ("candidate_sampling", "negatives", "n_negatives", "num_negatives", "sampler")
+    + ("negative_sampling", "neg_ratio"),
+    ("n_iter_no_change", "patience"),
+    ("validation_fraction", "validation_split", "val_split", "val_size"),
+    ("max_history", "max_len", "max_length", "seq_len", "session_max_len")
+    + ("sequence_length",),
+    ("checkpoint", "checkpoint_dir", "checkpoint_path", "save_dir"),
+    ("user_id", "user", "user_col", "user_column", "uid"),
+    ("item_id", "item", "item_col", "item_column", "iid"),
+    ("time", "timestamp", "time_col", "timestamp_col", "date", "datetime", "ts"),
+    ("exclude_seen", "filter_seen", "filter_viewed", "remove_seen", "exclude_known")
+    + ("filter_already_liked_items", "exclude_viewed", "exclude_interacted"),
+    ("exclude", "blacklist", "exclude_items", "banned", "without"),
+    ("candidates", "whitelist", "items_to_recommend", "allowed", "among", "items"),
+    ("where", "filter", "filters", "condition", "query"),
+    ("history", "basket", "session", "past", "interactions", "user_items"),
+    ("X", "user", "users", "user_ids", "user_id"),
+)
+
+
+def hinted(function: Function) -> Function:
+    """Make errors about unknown keyword arguments say which one was probably meant.
+
+    Decorates a function, a method or a class, the arguments of whose constructor are
+    meant. The signature stays that of the function.
+    """
+    if isinstance(function, type):
+        function.__init__ = hinted(function.__init__)
+        return function
+
+    @functools.wraps(function)
+    def call(*arguments, **named):
+        try:
+            return function(*arguments, **named)
+        except TypeError:
+            unknown = _unknown_argument(function, named)
+            if unknown is None:
+                raise  # of the function itself
+            message = _message(function, arguments, unknown)
+        raise TypeError(message)
+
+    return call
+
+
+def _unknown_argument(function, named):
+    """Return the first name that is no argument of a function, or None."""
+    parameters = inspect.signature(function).parameters
+    if any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    ):
+        return None
+    return next((name for name in named if name not in parameters), None)
+
+
+def _message(function, arguments, unknown):
+    """Return the message about an unknown argument, as Python's, with a hint."""
+    names = list(inspect.signature(function).parameters)
+    called = function.__name__
+    if names[0] == "self":
+        names = names[1:]
+        owner = type(arguments[0]).__name__
+        called = owner if called == "__init__" else f"{owner}.{called}"
+    meant = _synonym(unknown, names)
+    hint = did_you_mean(unknown, names, "Arguments")
+    if meant is not None:
+        hint = f" Did you mean {meant!r}?"
+    return f"{called}() got an unexpected keyword argument {unknown!r}.{hint}"
+
+
+def _synonym(unknown, names):
+    """Return which of the names of arguments means the same as ``unknown``, or None."""
+    for group in SYNONYMS:
+        if any(are_alike(unknown, name) for name in group):
+            for name in group:
+                if name in names:
+                    return name
+    return None
