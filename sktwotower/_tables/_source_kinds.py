@@ -27,6 +27,7 @@ from ._frames import (
 )
 from ._messages import did_you_mean, shorten
 from ._partitions import write_partitions
+from ._temporary import full_error, says_full
 
 # Number of rows of a batch that is read from a query.
 BATCH = 1_000_000
@@ -118,6 +119,8 @@ class Source:
         except (MemoryError, duckdb.OutOfMemoryException):
             raise
         except Exception as error:
+            if says_full(error):  # reading needs no space, but the copies do
+                raise full_error() from None
             reading = isinstance(error, (duckdb.Error, pyarrow.ArrowException, OSError))
             if not reading and (isinstance(error, ValueError) or not self.runs_code):
                 raise

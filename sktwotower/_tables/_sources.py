@@ -16,6 +16,7 @@ from ._frames import DASK_FRAME, as_frame, is_of, is_source
 from ._memory import VARIABLE, memory_of_process
 from ._messages import imported
 from ._source_kinds import first_line, kind_of
+from ._temporary import full_error, says_full, temporary_files
 
 # DuckDB sorts and groups within this share of the memory that this process may use, and
 # beyond it on disk; each of its threads needs some of it.
@@ -33,7 +34,9 @@ def opened(X, together=None):
     duckdb, _ = (_imported(name, extra) for name in ("duckdb", "pyarrow"))
     available = memory_of_process()
     memory = 3e9 if math.isinf(available) else available * MEMORY_SHARE  # Windows
-    with tempfile.TemporaryDirectory(prefix="sktwotower_") as folder:
+    with temporary_files():
+        temporary = tempfile.TemporaryDirectory(prefix="sktwotower_")
+    with temporary as folder:
         n_threads = min(joblib.cpu_count(), math.ceil(memory / BYTES_OF_THREAD))
         config = {"memory_limit": f"{memory:.0f}B", "temp_directory": folder}
         config["threads"] = n_threads
@@ -44,11 +47,13 @@ def opened(X, together=None):
                 source.together = together or (lambda make: make())
                 yield source
         except (MemoryError, duckdb.OutOfMemoryException) as error:
+            if says_full(error):
+                raise full_error() from None
             raise ValueError(
                 f"Reading X needs more memory than the {available / 1e9:.3g} GB that "
                 f"this process may use ({first_line(error)}). If there is more, raise "
                 f"the environment variable {VARIABLE}; if {tempfile.gettempdir()} is "
-                "full, set TMPDIR."
+                "full, set the environment variable TMPDIR to another folder."
             ) from None
 
 

@@ -13,6 +13,7 @@ from scipy import sparse
 from sktwotower._records._reading import BLOCK, column_counts
 
 from ._messages import progress_bar
+from ._temporary import temporary_files
 
 TINY = np.finfo(np.float32).tiny
 MAX_INT32 = np.iinfo(np.int32).max
@@ -154,7 +155,10 @@ class Column:
     def __init__(self, on_disk, dtype=None):
         self.dtype = None if dtype is None else np.dtype(dtype)
         self.arrays, self.length = [], 0
-        self.file = tempfile.TemporaryFile() if on_disk else None
+        self.file = None
+        if on_disk:
+            with temporary_files():
+                self.file = tempfile.TemporaryFile()
 
     def append(self, part):
         """Add an array (m,)."""
@@ -164,12 +168,13 @@ class Column:
         if self.file is None:
             self.arrays.append(part)
         else:
-            self.file.write(part.view(np.uint8))
+            with temporary_files():
+                self.file.write(part.view(np.uint8))
 
     def finish(self):
         """Return the array (n,), read-only on disk."""
         if self.file is not None:
-            with self.file:  # the map keeps it
+            with temporary_files(), self.file:  # the map keeps it
                 if self.length:
                     self.file.flush()
                     mapped = np.memmap(self.file, self.dtype, "r", shape=(self.length,))

@@ -290,9 +290,10 @@ def intra_list_diversity_at_k(y_pred, item_vectors, k=10) -> float:
     -----
     ild = mean over users of ``sum over pairs {i, j} of T_u of (1 - cos(v_i, v_j)) /
     (m (m - 1) / 2)``, where T_u are the m items in the first k of user u's ranking and
-    v their vectors. The cosine with a vector of zeros is 0, also if both are. It takes time in proportion
-    to the number of items, not of pairs: the cosines of all pairs are the square of
-    the sum of the vectors of length one, less their number, divided by two.
+    v their vectors. The cosine with a vector of zeros is 0, also that of two of them.
+    It takes time in proportion to the number of items, not of pairs: the cosines of all
+    pairs are the square of the sum of the vectors of length one, less their number,
+    divided by two.
 
     Denominator: the number of pairs of a list, then the number of users.
 

@@ -202,12 +202,12 @@ def read_query(entities, X, name, schema):
 
 def _parsed(entities, X, name, schema):
     """Return X as a table with names, or None if it is none, and its ``Query``."""
-    known = () if schema.names is None else schema.names
     if X is None:
         codes = np.arange(len(entities.ids))
         return None, Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
     if _frames.is_frame(X):
         frame = _frames.with_names(_frames.as_frame(X, name))
+        known = () if schema.names is None else schema.names
         return frame, Query(*entities.describe(frame, name, known=known))
     values = as_ids(X)
     if values is None:
@@ -225,7 +225,7 @@ def _parsed(entities, X, name, schema):
             f"{schema.n_columns} columns of fit. Got shape {values.shape}."
         )
     frame = _history.array_with_names(values, name, schema)
-    return frame, Query(*entities.describe(frame, name, known=known))
+    return frame, Query(*entities.describe(frame, name, known=frame.columns))
 
 
 def to_forget(entities, X, name, schema):
