@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import generate_invalid_param_val, make_constraint
 from torch import nn
 
-from sktwotower import TwoStageRecommender, TwoTowerRecommender
+from sktwotower import EASERecommender, TwoStageRecommender, TwoTowerRecommender
 from sktwotower._tables import _memory
 from sktwotower.neighbors import NNDescentNeighbors
 from tests.builders import Rows, readers, small
@@ -64,6 +64,19 @@ def test_a_column_name_that_occurs_twice():
 def test_tables_that_hold_no_events(X, message):
     with pytest.raises((ValueError, TypeError), match=message):
         small().fit(X)
+
+
+@pytest.mark.parametrize("as_column", [pd.Series, np.asarray, list, "polars"])
+@pytest.mark.parametrize(
+    "model", [small(), EASERecommender(), TwoStageRecommender(EASERecommender())]
+)
+def test_users_and_items_as_two_columns(model, as_column):
+    if as_column == "polars":
+        as_column = pytest.importorskip("polars").Series
+    users, items = as_column(["ann", "bob"]), as_column(["tea", "jam"])
+    expected = r"Got one column \((Series|ndarray|list)\). Put both columns into X"
+    with pytest.raises(ValueError, match=expected):
+        model.fit(users, items)
 
 
 # Ids
@@ -195,7 +208,7 @@ def test_weights(weight, message):
 
 @pytest.mark.parametrize("kind", [TwoTowerRecommender, TwoStageRecommender])
 def test_a_misspelt_parameter_names_the_class(kind):
-    message = rf"^{kind.__name__}.__init__\(\) got an unexpected .*'embeding_dim'"
+    message = rf"^{kind.__name__}.__init__\(\) got an unexpected .*'embeding_dim'\."
     with pytest.raises(TypeError, match=message):
         kind(embeding_dim=1)
 

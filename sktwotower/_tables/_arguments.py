@@ -95,8 +95,7 @@ def _message(function, arguments, unknown):
     called = function.__name__
     if names[0] == "self":
         names = names[1:]
-        owner = type(arguments[0]).__name__
-        called = owner if called == "__init__" else f"{owner}.{called}"
+        called = f"{type(arguments[0]).__name__}.{called}"
     meant = _synonym(unknown, names)
     hint = did_you_mean(unknown, names, "Arguments")
     if meant is not None:

@@ -19,6 +19,7 @@ from sktwotower.metrics import HeldOutRanking
 from sktwotower.metrics._groups import GroupRanking, everyone
 from sktwotower.metrics._held_out import read_held_out
 from sktwotower.metrics._hits import table_of_losses
+from sktwotower.metrics._truth import columns_of_fit
 from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.retrieval._fitted_state import fitted_of
@@ -137,7 +138,8 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
     k = estimator.n_neighbors if n_neighbors is None else n_neighbors
     k = check_count(k, "n_neighbors")
     dropped = _to_drop(fitted, groups)
-    frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
+    given = columns_of_fit(estimator, X)
+    frame, _ = read_table(type(estimator).__name__, given, fitted.schema)
     sample["exclude_seen"] = estimator.exclude_seen
     held_out = read_held_out(fitted, frame, y, **sample)
     features = frame.iloc[held_out[-1].last_rows][fitted.users.features]

@@ -175,7 +175,9 @@ def columns_of_fit(estimator, X):
         return X
     frame = as_frame(X, "X")
     further = [name for name in frame.columns if name not in {*names}]
-    optional = set() if schema is None else {schema.time, *schema.context}
+    optional = {*context}
+    if schema is not None:
+        optional |= {schema.time, *schema.context}
     missing = [name for name in names if name not in frame.columns]
     if not {*missing} <= optional:
         return X

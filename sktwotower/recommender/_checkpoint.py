@@ -5,6 +5,7 @@ Output: choices and states of training that an earlier process has made; an erro
 processes that train one model together differ.
 """
 
+import errno
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -129,6 +130,12 @@ class Checkpoint:
         """Replace the file of a name, if there is a folder."""
         if self.given is None:
             return
+        if not self.folder.is_dir():
+            message = (
+                f"checkpoint={self.given!r} has been removed during fit. Call fit "
+                "again: it starts from the beginning"
+            )
+            raise FileNotFoundError(errno.ENOENT, message, str(self.folder))
         remedy = (
             ". What it held before is still there. Free space or name another folder, "
             "and call fit again"
@@ -178,8 +185,9 @@ class Checkpoint:
         try:
             yield
         except OSError as error:
-            message = f"checkpoint={self.given!r} {problem}: {error.strerror}{remedy}"
-            raise OSError(error.errno, message, str(path)) from error
+            reason = error.strerror or str(error)
+            message = f"checkpoint={self.given!r} {problem}: {reason}{remedy}"
+            raise OSError(error.errno or errno.EIO, message, str(path)) from error
 
     def _path(self, name):
         return self.folder / (name + SUFFIX)

@@ -28,6 +28,7 @@ from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
 from ._fitted import FittedTowers
+from ._folder_lock import used_alone
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
 from ._stored_parameters import CHECKPOINT, MEMORY, NET_PARAMS
@@ -82,8 +83,9 @@ class TwoTowerRecommender(
         X : dataframe or array-like of shape (n_events, n_columns), or events on disk
             One row per event: a user, an item, perhaps features of both. Events on disk
             may be larger than memory: a path of Parquet files (a file, a folder, a
-            pattern, ``"events/*.parquet"``, or a URL, ``"s3://bucket/events"``), a
-            pyarrow Dataset, a polars LazyFrame or a Dask dataframe; see the notes.
+            pattern, ``"events/*.parquet"``, or a URL, ``"s3://bucket/events"``), a list
+            of files, folders and patterns, a pyarrow Dataset, a polars LazyFrame or a
+            Dask dataframe; see the notes.
         y : array-like of shape (n_events,) or str, default=None
             Outcome of each event: > 0 is its reward, 0 means shown and not chosen.
             None: all events are positive, with reward 1. With events on disk, the name
@@ -111,7 +113,8 @@ class TwoTowerRecommender(
             If ids are of mixed types, a tower is not a torch module, or ``callbacks``,
             a half-life or ``neighbors`` is of another type.
         OSError
-            If ``checkpoint`` cannot be read or written.
+            If ``checkpoint`` cannot be read or written, or another fit uses it; or if
+            the temporary folder is full, to which events on disk are copied.
         ImportError
             If there are events on disk, but DuckDB or pyarrow is not installed.
 
@@ -140,15 +143,15 @@ class TwoTowerRecommender(
         """
         self._validate_params()
         start = time.perf_counter()
-        with threads(self.n_jobs):
+        with used_alone(self.checkpoint), threads(self.n_jobs):
             before = vars(self).get("_fitted")
             events = X, y, sample_weight
             learnt = learn(*self._recipes(), *events, before, self.checkpoint)
             fitted = served(learnt, len(learnt.items), IndexRecipe.of(self))
             fitted.log("fit", time.perf_counter() - start)
-        self._fitted = fitted
-        if self.checkpoint is not None and not self.interrupted_:
-            remove_checkpoint(self.checkpoint)
+            self._fitted = fitted
+            if self.checkpoint is not None and not self.interrupted_:
+                remove_checkpoint(self.checkpoint)
         return self
 
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:

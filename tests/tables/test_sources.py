@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sktwotower import PopularityRecommender
 from sktwotower._tables import _memory, _source_kinds
 from sktwotower._tables._sources import opened
 from sktwotower.model_selection import TimeSplit
@@ -64,6 +65,47 @@ def in_memory(folder):
     except ValueError:
         pytest.skip("this pyarrow opens no file systems of fsspec")
     return "fsspec+memory://shop"
+
+
+# Lists of paths
+
+
+def test_a_list_of_paths(folder):
+    a, b = folder / "a.parquet", folder / "b.parquet"
+    for paths in ([a, b], (str(a), b), [str(folder / "a*"), b], [str(folder)]):
+        assert_is_events(paths)
+    found = rows([b, a], "item", "time")  # in the order of the list
+    expected = pd.concat([EVENTS[70:], EVENTS[:70]])[["item", "time"]]
+    pd.testing.assert_frame_equal(
+        found, expected.reset_index(drop=True), check_dtype=False
+    )
+
+
+@pytest.mark.slow
+def test_fit_score_and_split_take_a_list_of_paths(folder):
+    paths = [folder / "a.parquet", str(folder / "b.parquet")]
+    model, found = (small(time="time").fit(X) for X in (EVENTS, paths))
+    np.testing.assert_array_equal(found.item_embeddings_, model.item_embeddings_)
+    assert found.score(paths) == model.score(EVENTS)
+    train, test = next(TimeSplit(time="time").split(paths))
+    expected = next(TimeSplit(time="time").split(EVENTS))
+    assert [train.count_rows(), test.count_rows()] == list(map(len, expected))
+
+
+def test_lists_that_are_no_paths_of_events(folder):
+    a = str(folder / "a.parquet")
+    for paths, message in [
+        ([a, a], "name the file '.*a.parquet' twice"),
+        ([a, folder], "name the file '.*a.parquet' twice"),
+        ([a, "none.parquet"], "'none.parquet' in the list X is not a table, and there"),
+        ([a, str(folder / "z*.pq")], "No file matches the pattern '.*' in the list X"),
+        ([a, "s3://shop/b.parquet"], "with 's3://shop/b.parquet', a URL or a folder"),
+        (["ann", "bob"], r"Got one column \(list\). Put both columns into X"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            small().fit(paths)
+    with pytest.raises(TypeError, match="X is a list of paths, but a table in memory"):
+        PopularityRecommender().fit([a])
 
 
 # URLs

@@ -1,0 +1,172 @@
+"""One fit at a time in a folder of a checkpoint."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from skorch.callbacks import Callback
+
+from sktwotower.recommender import _folder_lock
+from sktwotower.recommender._folder_lock import NAME, FolderLock, used_alone
+from tests.builders import random_events, small
+
+X = random_events()
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows")
+
+
+class Second(Callback):
+    """Call another fit with the same folder after each epoch."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def initialize(self):
+        """Forget the errors of another fit."""
+        self.errors = []
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        """Keep the error of the other fit."""
+        try:
+            small(checkpoint=self.folder).fit("not even read")
+        except OSError as error:
+            self.errors.append(error)
+
+
+def test_a_second_fit_is_refused_before_it_reads_anything(tmp_path):
+    folder = tmp_path / "state"
+    second = Second(folder)
+    model = small(checkpoint=folder, max_epochs=2, callbacks=[second]).fit(X)
+    assert len(second.errors) == len(model.history_) == 2
+    for error in second.errors:
+        assert error.errno == errno.EBUSY and error.filename == str(folder)
+        assert f"is in use by another fit, process {os.getpid()} of" in str(error)
+        assert "Wait until it has ended, or name another folder" in str(error)
+    assert not folder.exists()
+    expected = small(max_epochs=2).fit(X)
+    assert (model.item_embeddings_ == expected.item_embeddings_).all()
+
+
+def test_a_fit_that_fails_gives_the_folder_back(tmp_path):
+    folder = tmp_path / "state"
+    with pytest.raises(ValueError, match="none.parquet"):
+        small(checkpoint=folder).fit("none.parquet")
+    assert not folder.exists()
+    small(checkpoint=folder).fit(X)
+    (tmp_path / "notes.txt").write_text("mine")
+    small(checkpoint=tmp_path).fit(X)
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_without_a_folder_nothing_is_locked():
+    with used_alone(None):
+        assert not _folder_lock._held
+
+
+def test_what_a_killed_fit_has_left_is_no_lock(tmp_path):
+    (tmp_path / NAME).write_text("process 1 of another machine")
+    with used_alone(tmp_path):
+        assert f"process {os.getpid()} of" in (tmp_path / NAME).read_text()
+        with pytest.raises(OSError, match="in use"):
+            FolderLock(tmp_path).take()
+    assert not (tmp_path / NAME).exists()
+
+
+@pytest.mark.skipif(_folder_lock.fcntl is None, reason="Windows keeps open files")
+def test_a_lock_on_a_file_that_was_removed_counts_for_nothing(tmp_path, monkeypatch):
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+    opened = first._opened
+
+    def opened_and_removed():
+        file = opened()
+        if not removed:  # as a fit does that ends between opening and locking
+            removed.append((tmp_path / NAME).unlink())
+        return file
+
+    removed = []
+    monkeypatch.setattr(first, "_opened", opened_and_removed)
+    first.take()
+    assert removed and (tmp_path / NAME).exists()
+    with pytest.raises(OSError, match="in use"):
+        second.take()
+    # somebody has removed the file: the one of the next fit is not touched
+    (tmp_path / NAME).unlink()
+    second.take()
+    first.release()
+    with pytest.raises(OSError, match="in use"):
+        FolderLock(tmp_path).take()
+    second.release()
+    assert not tmp_path.exists()
+
+
+@pytest.mark.skipif(_folder_lock.fcntl is None, reason="needs fcntl")
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
+    def refuse(file, flags):
+        raise OSError(number, "No locks available")
+
+    monkeypatch.setattr(_folder_lock.fcntl, "flock", refuse)
+    with pytest.warns(UserWarning, match="is on a file system without locks"):
+        small(checkpoint=tmp_path / "state").fit(X)
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    message = "checkpoint=.* must be a folder that can be written"
+    for folder in (tmp_path / "file", tmp_path / "file" / "state"):
+        with pytest.raises(OSError, match=message):
+            small(checkpoint=folder).fit(X)
+
+
+def test_a_folder_that_is_removed_during_fit(tmp_path):
+    folder = tmp_path / "state"
+
+    class Removes(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+
+    model = small(checkpoint=folder, max_epochs=2, callbacks=[Removes()])
+    with pytest.raises(
+        FileNotFoundError, match="has been removed during fit. Call fit"
+    ):
+        model.fit(X)
+
+
+HOLDS = """
+import os, sys, time
+from sktwotower.recommender._folder_lock import FolderLock
+
+FolderLock(sys.argv[1]).take()
+if not os.fork():
+    print("taken", flush=True)
+time.sleep(60)
+"""
+
+
+@needs_fork
+@pytest.mark.slow
+def test_the_lock_of_a_killed_process_ends_with_it(tmp_path):
+    """Also if processes live on that it has forked."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLDS), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert holder.stdout.readline() == b"taken\n"
+        with pytest.raises(OSError, match=f"in use by .*, process {holder.pid} of"):
+            FolderLock(tmp_path).take()
+        holder.kill()
+        holder.wait()
+        with used_alone(tmp_path):
+            assert (tmp_path / NAME).exists()
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)  # the forked process is in the group
+        holder.stdout.close()
