@@ -17,7 +17,7 @@ Function = TypeVar("Function", bound=Callable)
 # Names that other libraries have for the same, ours first. Of several groups with a
 # name, the first one counts of which the function has an argument.
 SYNONYMS = (
-    ("n_similar", "k", "top_k", "max_neighbors", "neighborhood", "n_neighbours"),
+    ("n_similar", "k", "top_k", "max_neighbors", "neighborhood"),
     ("n", "n_neighbors", "k", "top_k", "top_n", "n_top", "n_items", "num_items")
     + ("n_recommendations", "n_recs", "limit", "size", "count"),
     ("max_epochs", "epochs", "n_epochs", "num_epochs", "epoch", "iterations")

@@ -42,8 +42,8 @@ class EvaluationMixin:
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns), or events on disk
-            Events with the columns of fit. Events on disk, as in
-            `TwoTowerRecommender.fit`, are read into memory.
+            Events with the columns of fit, also those of a ``context``. Events on disk,
+            as in `TwoTowerRecommender.fit`, are read into memory.
         y : array-like of shape (n_events,) or str, default=None
             As in `fit`; only events with y > 0 are to be found.
         sample_weight : array-like of shape (n_events,) or str, default=None
@@ -76,7 +76,8 @@ class EvaluationMixin:
 
         A model with ``context`` ranks once for each distinct request, a user with a
         context, and is judged by the events of that request: the mean is over requests.
-        `rank_held_out` returns them.
+        `rank_held_out` returns them. To score as if a column of the context were
+        unknown, set it to missing: ``X.assign(hour=None)``.
 
         ``make_retrieval_scorer("recall", k=n_neighbors)`` returns the same figure.
 
@@ -152,7 +153,7 @@ class EvaluationMixin:
             If fit has not been called.
         ValueError
             If X has no positive event, `n_neighbors` or `max_users` is too small, or X
-            lacks a column of `requests`.
+            lacks a column of `requests` or of the ``context``.
         TypeError
             If `n_neighbors` or `max_users` is not an integer, or a column of `requests`
             holds lists.

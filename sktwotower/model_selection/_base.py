@@ -43,8 +43,8 @@ class InteractionSplit(BaseCrossValidator):
         ----------
         X : DataFrame or array of shape (n_events, n_columns)
             Interaction table, one row per event. `TimeSplit` also takes events on disk:
-            a path of Parquet files (a file, a folder, a pattern or a URL), a pyarrow
-            Dataset or a polars LazyFrame.
+            a path of Parquet files (a file, a folder, a pattern or a URL), a list of
+            paths, a pyarrow Dataset or a polars LazyFrame.
         y : object, default=None
             Ignored.
         groups : object, default=None

@@ -101,7 +101,7 @@ class FolderLock:
             self._remove()
 
     def close(self):
-        """Give the file back. The lock ends if no other process has got the file."""
+        """Close the file. The lock ends if no other process has the file open."""
         with suppress(OSError):  # what was written may not fit
             self.file.close()
         self.file = None
@@ -166,7 +166,7 @@ def _is_at(file, path):
 
 
 def _after_fork():
-    """Give back the files of the parent, so that its locks end when it does."""
+    """Close the files of the parent, so that its locks end when it does."""
     for lock in _held:
         lock.close()
     _held.clear()

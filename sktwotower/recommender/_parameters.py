@@ -224,8 +224,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         loss of your own, ``net_params`` must name one.
     checkpoint : str or path-like, default=None
         Folder that keeps the state of `fit` after each epoch. After a kill, the same
-        call goes on from there. Other data, parameters or versions are refused. One fit
-        at a time may use a folder. None: nothing is kept.
+        call goes on from there. Other data, parameters or versions are refused, and so
+        is a second fit while the first one uses the folder. None: nothing is kept.
     gather_users : bool, default=True
         What each of several processes has after `fit`, as those of torchrun: a model of
         all users, or one of the users that it has trained on, with all items.
