@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import inspect
 import re
 import sys
 from dataclasses import replace
@@ -74,7 +75,7 @@ def quick(monkeypatch, small_shop, tmp_path):
 
     monkeypatch.setattr(datasets, "load_online_retail", load)
     monkeypatch.setattr(_fit_stages, "default_ranker", few_trees)
-    defaults = TwoTowerRecommender.__init__.__kwdefaults__
+    defaults = inspect.unwrap(TwoTowerRecommender.__init__).__kwdefaults__
     monkeypatch.setitem(defaults, "max_epochs", 1)
     monkeypatch.setitem(defaults, "embedding_dim", 8)
     monkeypatch.setitem(defaults, "neighbors", "exact")
