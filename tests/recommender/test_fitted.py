@@ -375,7 +375,10 @@ def test_a_small_share_holds_one_pair_out():
 
 
 def frames_to_the_product(call):
-    """Return the names of the package's functions on the way to the first torch.mm."""
+    """Return the names of the package's functions on the way to the first torch.mm.
+
+    Without the one around `recommend` that only explains unknown arguments.
+    """
     stacks, product = [], torch.mm
 
     def watched(*args, **kwargs):
@@ -387,8 +390,11 @@ def frames_to_the_product(call):
         call()
     finally:
         torch.mm = product
+    frames = [(f.filename.replace("\\", "/"), f.name) for f in stacks[-1]]
     return [
-        f.name for f in stacks[-1] if "/sktwotower/" in f.filename.replace("\\", "/")
+        name
+        for path, name in frames
+        if "/sktwotower/" in path and not path.endswith("/_tables/_arguments.py")
     ]
 
 
