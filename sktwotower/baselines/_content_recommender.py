@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from sktwotower._records import record
 from sktwotower._sklearn_compat import COUNT, parameter
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
 from sktwotower._tables._sparse import column_counts
@@ -38,6 +39,7 @@ class _OfContent(SideTablesMixin, MatrixRecommender):
 
 
 @record
+@hinted
 @dataclass(eq=False, repr=False)
 class ContentRecommender(SimilarItemsMixin, _OfContent):
     r"""Recommend items that are like a user's past ones, by their words and tags.
