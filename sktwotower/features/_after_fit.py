@@ -55,8 +55,7 @@ def grown(entities, frame, table):
     known = entities.ids.append(as_type_of(new, entities.ids, label))
     updated = replace(entities, table=table)
     if entities.table is not None and table is not None and table is not entities.table:
-        own = entities.own[entities.features] if entities.features else None
-        updated = replace(updated, own=own)  # without what the table says anew
+        updated = entities.with_side_table(table)
         listed = updated.side_table().index
         listed = listed[positions_of(listed, known) < 0]
         known = known.append(as_type_of(listed, known, f"{entities.side}s"))

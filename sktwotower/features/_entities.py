@@ -209,15 +209,7 @@ class Entities(Described):
 
         ``own``: their features of X, (n, n_features).
         """
-        ids, side = self.ids[changed], self.side_table()
-        if side is not None:
-            self._check_missing(ids[~ids.isin(side.index)])
-            lost = [c for c in self.side_features if c not in side.columns]
-            if lost:
-                raise ValueError(
-                    f"{self.side}s lacks the column {lost[0]!r}, which it had in fit."
-                    f"{did_you_mean(lost[0], side.columns)}"
-                )
+        ids, side = self.ids[changed], self._side_rows(changed)
         table = self._assemble(ids, own, side)
         transformer, places, width = with_keys(self, table)
         own, source = self.own, np.arange(len(self.ids))
@@ -226,6 +218,63 @@ class Entities(Described):
             own = rows_of_tables(source, own, table)
         grown = replace(self, transformer=transformer, width=width, own=own)
         return grown, places, grown.transform(table)
+
+    def _side_rows(self, positions):
+        """Return what the side table says of entities at positions, by id, or None.
+
+        Features that were given after fit (`set_catalog`) count instead.
+        """
+        side = self._checked_side_table()
+        if side is None:
+            return None
+        ids, columns = self.ids[positions], list(self.side_features)
+        is_given = np.zeros(len(ids), dtype=bool)
+        if self._has_given_features():
+            is_given = positions < len(self.own)
+        others = ids[~is_given]
+        self._check_missing(others[~others.isin(side.index)])
+        rows = side.loc[others, columns]
+        if is_given.any():
+            given = self.own.iloc[positions[is_given]][columns]
+            given = given.set_axis(ids[is_given], axis="index")
+            rows = given if len(others) == 0 else pd.concat([rows, given])
+        return rows
+
+    def _has_given_features(self):
+        """Return whether features of the side table were given after fit."""
+        if self.own is None or not self.side_features:
+            return False
+        return set(self.side_features) <= set(self.own.columns)
+
+    def _checked_side_table(self):
+        """Return the side table's features, by id, with all columns of fit, or None."""
+        side = self.side_table()
+        if side is not None:
+            lost = [c for c in self.side_features if c not in side.columns]
+            if lost:
+                raise ValueError(
+                    f"{self.side}s lacks the column {lost[0]!r}, which it had in fit."
+                    f"{did_you_mean(lost[0], side.columns)}"
+                )
+        return side
+
+    def with_side_table(self, table):
+        """Return entities with another side table, whose rows count from now on.
+
+        Of entities that it lacks, features that were given after fit stay.
+        """
+        updated = replace(self, table=table)
+        if not self._has_given_features():
+            return updated
+        features = self.own[self.features]
+        side = updated._checked_side_table()
+        is_listed = self.ids.isin(side.index)
+        if is_listed.all():
+            return replace(updated, own=features if self.features else None)
+        listed = self._assemble(self.ids[is_listed], features[is_listed], side)
+        source = np.arange(len(self.ids))
+        source[is_listed] = len(self.ids) + np.arange(is_listed.sum())
+        return replace(updated, own=rows_of_tables(source, self.own, listed))
 
     def describe_without(self, ids, own, columns):
         """Return feature rows (n, p) with all cells of some columns missing.

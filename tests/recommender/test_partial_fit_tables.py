@@ -114,3 +114,46 @@ def test_side_tables_that_do_not_fit_are_refused(table, error, message):
 def test_a_table_that_fit_did_not_have_adds_nothing():
     model = small().fit(random_events())
     assert "n1" not in model.set_params(items=LONGER).partial_fit(NOTHING).item_ids_
+
+
+def catalog_with(*rows):
+    """Return a model whose catalog has the side table and new rows, of fit or not."""
+    model = small(items=SIDE).fit(random_events())
+    table = pd.concat([SIDE, pd.DataFrame(rows, columns=["item", "kind"])])
+    return model.set_catalog(table.drop_duplicates("item", keep="last"))
+
+
+def test_an_item_that_set_catalog_brought_is_known_to_partial_fit(tmp_path):
+    event = pd.DataFrame({"user": ["u1"], "item": ["n1"]})
+    # the same features as in a side table that has the row as well
+    expected = small(items=SIDE).fit(random_events())
+    expected.set_params(items=pd.concat([SIDE, NEW[:1]])).partial_fit(event)
+    model = catalog_with(("n1", "b"))
+    io.dump(model, tmp_path / "model.sktt")
+    for each in (model, io.load(tmp_path / "model.sktt")):
+        each.partial_fit(event)
+        assert "item_n1" in each.item_transformer_.get_feature_names_out()
+        np.testing.assert_allclose(
+            each.item_embeddings_, expected.item_embeddings_, atol=1e-6
+        )
+    with pytest.raises(ValueError, match="missing from items: 'n2'"):
+        model.partial_fit(event.assign(item="n2"))
+
+
+@pytest.mark.slow
+def test_features_given_to_set_catalog_stay_unless_a_newer_table_has_the_item():
+    event = pd.DataFrame({"user": ["u1", "u2"], "item": ["n1", "n2"]})
+
+    def kinds(model):
+        rows = model._fitted.items.rows[:-1].toarray()
+        names = model.item_transformer_.get_feature_names_out()
+        columns = np.flatnonzero(np.char.startswith(names.astype(str), "kind_"))
+        kinds = np.array([name[-1] for name in names[columns]])
+        said = [kinds[row.astype(bool)].tolist() for row in rows[:, columns]]
+        return dict(zip(model.item_ids_, said, strict=True))
+
+    model = catalog_with(("i0", "c"), ("n1", "b"), ("n2", "b"))
+    newer = pd.concat([SIDE, pd.DataFrame({"item": ["n2"], "kind": ["a"]})])
+    model.set_params(items=newer).partial_fit(event)
+    assert kinds(model)["n1"] == ["b"] and kinds(model)["n2"] == ["a"]
+    assert kinds(model)["i0"] == ["c"]  # no event of it: its row is not read again
