@@ -22,8 +22,19 @@ from sktwotower import io
 from tests.builders import random_events, small
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "nightly.py"
-# The events of each day, and the recall that may be lost: -2 refuses any model.
-NIGHTS = [(9, 1), (8, -2), (7, 1), (6, -2), (5, -2), (4, 1), (3, 1)]
+# The number of events of each day, options and the exit code. With a --max-loss of -2
+# any model is worse. Without --accept such a day is too small, and waits for the next.
+GOOD, WORSE, SMALL = "--accept --max-loss 1", "--accept --max-loss -2", "--max-loss 1"
+NIGHTS = [
+    (9, GOOD, 0),
+    (8, WORSE, 3),
+    (7, GOOD, 0),
+    (6, SMALL, 5),
+    (5, GOOD, 0),
+    (4, WORSE, 3),
+    (3, SMALL, 5),
+]
+STOPPED = range(5)  # nights that are stopped before each of their effects
 EFFECTS = {"open", "os.link", "os.rename", "os.remove", "fcntl.flock"}
 
 
@@ -32,6 +43,13 @@ def nightly():
     spec = importlib.util.spec_from_file_location("nightly", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def with_short_memory():
+    """Return the script as a module that holds two days back."""
+    module = nightly()
+    module.MAX_HELD_BACK = 2
     return module
 
 
@@ -68,8 +86,8 @@ class Nights:
     """The states of a folder before and after each night that nothing disturbs."""
 
     def __init__(self, folder, n_nights):
-        self.folder, self.main = folder, nightly().main
-        self.days = later_days(folder, [size for size, _ in NIGHTS])
+        self.folder, self.main = folder, with_short_memory().main
+        self.days = later_days(folder, [size for size, _, _ in NIGHTS])
         self.wrong = {}
         before = folder / "before0"
         before.mkdir()
@@ -87,11 +105,11 @@ class Nights:
 
     def start(self, night, folder, at_effect=None):
         """Start one night; a function may be called before each effect on files."""
-        limit = NIGHTS[night][1]
+        options = NIGHTS[night][1].split()
         path, day = folder / "model.sktt", self.days[night]
 
         def work():
-            sys.argv = ["nightly.py", str(path), str(day), "--max-loss", str(limit)]
+            sys.argv = ["nightly.py", str(path), str(day), *options]
             time.time = lambda: 0.0  # files hold how long epochs took
             if at_effect is not None:
                 before_effects(at_effect, str(self.folder))
@@ -161,12 +179,12 @@ def before_effects(call, folder):
 
 
 def at_each_effect(folder):
-    """Return the nights, the number of stops and what differed, for both exit codes.
+    """Return the nights, the number of stops and what differed, for all exit codes.
 
     A run that is stopped before an effect leaves what is in the folder then.
     """
-    nights, n_stops, wrong = Nights(folder, 3), 0, []
-    for night in (1, 2):
+    nights, n_stops, wrong = Nights(folder, len(STOPPED)), 0, []
+    for night in STOPPED:
         disturbed, stops = nights.copy_of(night), folder / f"stops{night}"
         stops.mkdir()
 
