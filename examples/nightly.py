@@ -571,11 +571,11 @@ class Days:
             return cls(digest)
         try:
             days = cls(**json.loads(file.read_text("utf-8")))
-            befores = [day["before"] for day in days.days]
+            digests = [day["before"] for day in days.days]
         except (KeyError, OSError, TypeError, ValueError) as error:
             raise Damaged(f"{file} is damaged, delete it: {error}") from error
-        if days.model != digest and digest in befores:  # somebody went back
-            days.days = days.days[: befores.index(digest)]
+        if days.model != digest and digest in digests:  # somebody went back
+            days.days = days.days[: digests.index(digest)]
         elif days.model != digest:
             log.info("%s is another model: no days are held back from it", path)
             days.base, days.small = None, []
