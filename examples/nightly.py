@@ -547,6 +547,12 @@ def write(data, path):
         os.fsync(file.fileno())
 
 
+def as_json(events):
+    """Return a table as JSON text that names the types of its columns."""
+    options = {"orient": "table", "index": False, "date_unit": "ns"}
+    return events.to_json(double_precision=15, **options)
+
+
 class Days:
     """The latest days that the model was given: the file ``model.sktt.days``.
 
@@ -583,10 +589,22 @@ class Days:
         days.model = digest
         return days
 
-    def held_back(self):
-        """Return the events of each day that is held back from the base."""
-        texts = [day["events"] for day in self.days if day["events"] is not None]
-        return [pd.read_json(memory.StringIO(each), orient="table") for each in texts]
+    def held_back(self, model, forgotten):
+        """Return the events of each day that is held back from the base.
+
+        Those of forgotten users and items are dropped, from the file as well.
+        """
+        tables = []
+        for day in self.days:
+            if day["events"] is not None:
+                text = memory.StringIO(day["events"])
+                events = pd.read_json(text, orient="table")
+                left = forgotten.left(events, model)
+                if len(left) < len(events):
+                    day["events"] = as_json(left) if len(left) else None
+                if len(left):
+                    tables.append(left)
+        return tables
 
     def with_small(self, name):
         """Return these days and the name of a file that waits."""
@@ -684,13 +702,12 @@ def keep(day, path):
 
 
 def as_held_back(events, model):
-    """Return a day's events of some of its users, as JSON."""
+    """Return a day's events of some of its users, as JSON text."""
     users = events[column_of(model, "user_id", 0)]
     drawn = users.drop_duplicates()
     if len(drawn) > MAX_HELD_BACK_USERS:
         drawn = drawn.sample(MAX_HELD_BACK_USERS, random_state=0)
-    written = {"orient": "table", "index": False, "date_unit": "ns"}
-    return events[users.isin(drawn)].to_json(double_precision=15, **written)
+    return as_json(events[users.isin(drawn)])
 
 
 class Night:
@@ -707,8 +724,7 @@ class Night:
         self.events = events[~gone]
         self.times = None if times is None else times[~gone]
         self.weekday = weekday_of(given.day, self.times)
-        earlier = [self.forgotten.left(e, self.model) for e in self.days.held_back()]
-        self.held_back = [each for each in earlier if len(each)]
+        self.held_back = self.days.held_back(self.model, self.forgotten)
         if gone.any():
             log.info("left out: %d events of forgotten users and items", gone.sum())
 
@@ -762,7 +778,10 @@ class Night:
             warnings.simplefilter("ignore")  # figures say what is strange
             figures = figures_of(self.model, events, self.times)
         figures |= repeats(self.model, self.events, self.times, self.held_back)
-        log.info("%s", ", ".join(f"{name} {its:.4g}" for name, its in figures.items()))
+        said = [
+            f"{name} {its:.4g}" for name, its in figures.items() if "time" not in name
+        ]
+        log.info("%s", ", ".join(said))
         if self.given.accept:
             return DONE, figures
         usual = Usual(self.days.days, self.weekday)

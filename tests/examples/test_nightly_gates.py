@@ -247,6 +247,15 @@ def test_what_is_kept_next_to_the_model_is_bounded(shop, nightly, monkeypatch):
     assert len({row["customer"] for row in events[-1]}) == 5
 
 
+def test_forgotten_users_are_dropped_from_what_is_held_back(shop):
+    file = shop.folder / "model.sktt.days"
+    user = int(day_of(N_DAYS - 1)["customer"].iloc[0])
+    assert f'customer\\":{user},' in file.read_text()
+    (shop.folder / "model.sktt.forgotten").write_text(f"{user}\n")
+    assert shop.night(day_of(N_DAYS))[0] == 0
+    assert f'customer\\":{user},' not in file.read_text()
+
+
 def test_a_damaged_file_of_days_is_named(shop):
     file = shop.folder / "model.sktt.days"
     for damage in (b"", b"\xff", b"[]", b'{"model": 1, "days": [3]}'):
