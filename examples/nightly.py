@@ -241,7 +241,7 @@ def known_to_tables(events, model):
 # days before, and a tenth. FIRST are their limits in the first nights.
 
 SMALLER = {"events": 0.55, "events per user": 0.7, "span of times": 0.7}
-LOW = {"popular items": 0.7, "agreement": 0.7, "agreement with the past": 0.4}
+LOW = {"popular items": 0.7, "agreement": 0.75, "agreement with the past": 0.4}
 HIGH = {
     "new users": "users that the model does not know",
     "new items": "events of items that the model does not know",
@@ -312,7 +312,11 @@ def agreements(model, events):
     if len(drawn) > MAX_COMPARED_USERS:
         drawn = drawn.sample(MAX_COMPARED_USERS, random_state=0)
     events = events[events[user].isin(drawn)]
-    figures = {"agreement": 0.0, "standard error": 0.0, "agreement with the past": 0.0}
+    figures = {
+        "agreement": 0.0,
+        "error of agreement": 0.0,
+        "agreement with the past": 0.0,
+    }
     parts = []
 
     # what the model knows of a user, and what the user chose
@@ -337,7 +341,7 @@ def agreements(model, events):
                 "weight": (both["weight"] ** 2).groupby(both.index).sum() ** 0.5,
             }
         )
-        figures["agreement"], figures["standard error"] = weighted_mean(both)
+        figures["agreement"], figures["error of agreement"] = weighted_mean(both)
     return figures
 
 
@@ -402,16 +406,21 @@ class Usual:
         self.is_new_weekday = weekday is not None and not self.of_weekday
 
     def median(self, name, value):
-        """Return the median of a figure that is nearest to the value.
+        """Return what a figure usually is: of recent days, or of the same weekday.
 
-        That of recent days, or that of the same weekday. None: no day has the figure.
+        That which is nearer to the value. None: no day has the figure.
         """
-        medians = []
-        for days in (self.days[-RECENT_DAYS:], self.of_weekday):
-            values = [figures[name] for figures in days if name in figures]
-            if values:
-                medians.append(float(np.median(values)))
-        return min(medians, key=lambda each: abs(each - value), default=None)
+        recent = [day[name] for day in self.days[-RECENT_DAYS:] if name in day]
+        if not recent:
+            return None
+        usual = float(np.median(recent))
+        of_weekday = [day[name] for day in self.of_weekday if name in day]
+        if not of_weekday:
+            return usual
+        # one day of the weekday says half of what is usual on it, two say two thirds
+        share = len(of_weekday) / (len(of_weekday) + 1)
+        on_weekday = share * float(np.median(of_weekday)) + (1 - share) * usual
+        return min(usual, on_weekday, key=lambda each: abs(each - value))
 
     def fallen(self, figures, limits):
         """Return a sentence for each figure under its share of the usual one."""
@@ -419,7 +428,8 @@ class Usual:
         for name, limit in limits.items():
             if name in figures:
                 usual = self.median(name, figures[name])
-                if usual is not None and figures[name] < limit * usual:
+                at_most = figures[name] + figures.get(f"error of {name}", 0)
+                if usual is not None and at_most < limit * usual:
                     sentences.append(f"{name}: {figures[name]:.4g}, usual: {usual:.4g}")
         return sentences
 
@@ -452,7 +462,7 @@ class Usual:
             if figures["events"] > LARGER * usual:
                 sentences.append(f"events: {figures['events']}, usual: {usual:.4g}")
             return sentences + self.fallen(figures, LOW)
-        errors = MIN_ERRORS * figures["standard error"]
+        errors = MIN_ERRORS * figures["error of agreement"]
         if figures["agreement"] <= errors or figures["agreement with the past"] < 0:
             sentences.append(
                 "who chose what looks as if drawn at random: the scores of the model "
