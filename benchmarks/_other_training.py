@@ -40,8 +40,9 @@ def tables_apart():
 def as_if_chosen_again():
     """Train with both changes above, and with -log p."""
     never = property(lambda self: False, lambda self, value: None)
-    with mock.patch.object(SequenceSet, "hides_past", never, create=True):
-        yield
+    with past_items_as_negatives():
+        with mock.patch.object(SequenceSet, "ties_items", never):
+            yield
 
 
 @contextmanager

@@ -14,7 +14,12 @@ from scipy import sparse
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sequences import starts
-from sktwotower._tables._sparse import by_chunks, have_entries, with_empty_row
+from sktwotower._tables._sparse import (
+    by_chunks,
+    have_entries,
+    pair_matrix,
+    with_empty_row,
+)
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers._group import most, summed
 from sktwotower.towers._recipe import recipe_of
@@ -58,17 +63,6 @@ class Events(NamedTuple):
         of_pairs = contexts.of_pairs(table) if by_pair else None
         pairs = table.pairs(), table.pairs(chosen=False)
         return cls(users, items, *pairs, in_order, contexts, of_pairs)
-
-    def with_new_targets(self):
-        """Return events that are learnt only where a user chooses an item first.
-
-        Events in order that choose an item again get the weight 0: they stay in the
-        past of later events, but a list that leaves out seen items cannot hold them.
-        """
-        if self.ordered is None:
-            return self
-        weights = self.ordered.column(_weights_of_first)
-        return self._replace(ordered=self.ordered._replace(weights=weights))
 
     def active_items(self):
         """Return the positions (m,) of the items with at least one event."""
@@ -149,12 +143,36 @@ def history_kind(history, table):
     return "pooled"
 
 
-def _weights_of_first(table):
-    """Return the weights (n_events,), 0 where a user has chosen the item before."""
-    by_pair = np.lexsort((table.items, table.users))  # stable: the first event is first
+def only_new_targets(table):
+    """Return a table in order of which only first choices are to be predicted.
+
+    An event that chooses an item again gets the weight 0: it stays in the past of later
+    events, but a list that leaves out seen items cannot hold it. Impressions next to it
+    are those of the user's next first choice or, if there is none, of the last one.
+    """
+    return table.by_blocks(_only_new_targets)
+
+
+def _only_new_targets(table):
+    """Return what `only_new_targets` does, for a table in memory."""
+    users = table.users
+    by_pair = np.lexsort((table.items, users))  # stable: the first event comes first
     is_first = np.zeros(table.n_events, dtype=bool)
-    is_first[by_pair] = starts(table.users[by_pair], table.items[by_pair])
-    return np.where(is_first, table.weights, 0).astype(np.float32)
+    is_first[by_pair] = starts(users[by_pair], table.items[by_pair])
+    weights = np.where(is_first, table.weights, 0).astype(np.float32)
+    if table.impressions is None or is_first.all():
+        return table._replace(weights=weights)
+
+    events = np.arange(table.n_events)
+    next_first = np.where(is_first, events, table.n_events - 1)
+    next_first = np.minimum.accumulate(next_first[::-1])[::-1]
+    last_first = np.maximum.accumulate(np.where(is_first, events, 0))
+    is_own = is_first[next_first] & (users[next_first] == users)
+    targets = np.where(is_own, next_first, last_first)
+    shown = table.impressions.tocoo()
+    places = targets[shown.row], shown.col
+    impressions = pair_matrix(*places, shown.data, shown.shape)
+    return table._replace(weights=weights, impressions=impressions)
 
 
 def after(before, table):

@@ -77,8 +77,6 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
     recipe = recipe._replace(history=history_kind(recipe.history, table))
     events = Events.of(users, items, table, recipe.history, contexts, schema.dates)
-    if recipe.exclude_seen:
-        events = events.with_new_targets()
     _log_events(events, table.n_events)
     if contexts is None:
         _warn_of_single_events(events, table.n_events)
@@ -255,7 +253,7 @@ def _train(plans, before, rng, saved):
                 _take_weights_by_id(plan, part, olds[number], before)
             if plan.kind.is_trained and ready:
                 kept = saved.part(number)
-                with part.tied() if training.hides_past else nullcontext():
+                with part.tied() if training.ties_items else nullcontext():
                     nets.append(train(plan.recipe, part, data, seed, saved=kept))
         parts.append(part)
         shares.append(plan.share if ready or not plan.kind.is_trained else 0.0)
@@ -270,8 +268,9 @@ def _with_data(plan, rng, ready, starts_anew):
     """
     recipe, data = training_data(plan.recipe, plan.events, own_generator(rng))
     if starts_anew and isinstance(data.training, SequenceSet):
-        # past items are no negatives, and tables of items are tied
-        data.training.hides_past = True
+        data.training.ties_items = True
+        # lists that leave out seen items need not rank them
+        data.training.hides_past = recipe.exclude_seen
     divided = _divided(plan.events) if ready else None
     return plan._replace(recipe=recipe, divisions=divided), data
 

@@ -27,7 +27,7 @@ from sktwotower.towers.parts import lengths, moved_items
 
 from ._asked import times_of_requests
 from ._contexts import further_contexts
-from ._events import Events, after, are_known, seen_matrix
+from ._events import Events, after, are_known, only_new_targets, seen_matrix
 from ._fit import check_values
 from ._fitted import FittedTowers
 from ._processes import check_events, check_same, random_state_of
@@ -73,7 +73,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
     frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
     check_events(len(frame))
-    call, described = _read_call(recipe, tables, fitted, frame, rewards, weights)
+    call, described = _read_call(tables, fitted, frame, rewards, weights)
     events = call.events
     check_same(recipe, events, fitted.model)
     if len(frame) == 0 and call.after.seen.shape == fitted.seen.shape:
@@ -121,7 +121,7 @@ class _Call(NamedTuple):
     known: np.ndarray
 
 
-def _read_call(recipe, tables, fitted, frame, rewards, weights):
+def _read_call(tables, fitted, frame, rewards, weights):
     """Return a ``_Call``, and the positions of items with other features than before.
 
     ``rewards`` and ``weights``: those of the rows of ``frame``, (n_events,).
@@ -145,8 +145,6 @@ def _read_call(recipe, tables, fitted, frame, rewards, weights):
         known = are_known(fitted.sequences, user_codes, item_codes, times)
         events = events._replace(ordered=after(fitted.sequences, table))
         sequences = fitted.sequences.replaced(events.ordered)
-        if recipe.exclude_seen:
-            events = events.with_new_targets()
     seen = seen_matrix((events.positives + before).tocsr())
     seen.sort_indices()
     order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]
@@ -286,6 +284,8 @@ def _training_set(recipe, call, stream):
         in_order = events.ordered
         if not recipe.takes_impressions:
             in_order = in_order._replace(impressions=None)
+        if recipe.exclude_seen:
+            in_order = only_new_targets(in_order)
         training = SequenceSet(*rows, in_order, recipe.max_history, events.contexts)
     else:
         counts = events.impressions.nnz and recipe.takes_impressions

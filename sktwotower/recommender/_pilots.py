@@ -19,7 +19,7 @@ from sktwotower.towers._given_loss import parameters_of
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import embed_items, embed_users, log_ratios, main_kind
 
-from ._events import Events, aged
+from ._events import Events, aged, only_new_targets
 
 # A pilot is fitted on as many users as have this many events, chosen at random.
 MAX_EVENTS = 250_000
@@ -67,6 +67,8 @@ def pilot(recipe, events, seed, of_popularity):
     user_rows, item_rows = events.users.rows[users], events.items.rows[:-1]
     table = events.ordered._replace(impressions=None).of_users(users)
     before, truth = latest_tenth(table)
+    if recipe.exclude_seen:
+        before = only_new_targets(before)
     past = before.chosen_pairs()
     truth = _to_find(truth, past, column_counts(past) > 0)
     judged = np.flatnonzero(np.diff(truth.indptr))

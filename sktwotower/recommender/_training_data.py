@@ -20,7 +20,7 @@ from sktwotower.towers._group import current_group, summed
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
 
-from ._events import hold_out_latest
+from ._events import hold_out_latest, only_new_targets
 
 # With this many users the standard error of recall is below 0.01.
 MAX_USERS = 2000
@@ -77,6 +77,8 @@ def _sequence_sets(recipe, events, validates, rng):
     in_order, latest, held = events.ordered, None, None
     if not _shows(recipe, events):
         in_order = in_order._replace(impressions=None)
+    if recipe.exclude_seen:
+        in_order = only_new_targets(in_order)
     if validates:
         in_order, latest, held = hold_out_latest(in_order)
     rows = events.users.rows[:-1], events.items.rows[:-1]

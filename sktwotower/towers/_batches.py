@@ -52,9 +52,14 @@ class TrainingSet(Dataset):
     user_power : float, default=1.0
         In the loss a user of n pairs counts n ** user_power times their mean reward, in
         [0, 1].
+
+    Attributes
+    ----------
+    ties_items : bool
+        Whether towers with a recent history are trained ``tied``. False at first.
     """
 
-    hides_past = False
+    ties_items = False
 
     user_rows: sparse.csr_matrix
     item_rows: sparse.csr_matrix

@@ -41,6 +41,8 @@ class SequenceSet(TrainingSet):
         Whether past items that a prediction sees are no negatives. False at first.
     """
 
+    hides_past = False
+
     def __init__(self, user_rows, item_rows, table, max_history, contexts=None):
         self.table = table
         self.contexts_of_events = contexts

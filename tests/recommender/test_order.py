@@ -64,8 +64,8 @@ def test_a_planted_order_is_found_only_by_a_recent_history(back):
     shares = {}
     for history in ("recent", "pooled"):
         model = ordered(
-            history=history, second_share=0, embedding_dim=32, batch_size=16
-        ).set_params(max_epochs=10 * back, lr=[0.03, 0.05][back - 1])
+            history=history, second_share=0, embedding_dim=32, exclude_seen=False
+        ).set_params(batch_size=16, max_epochs=10 * back, lr=[0.03, 0.05][back - 1])
         model.fit(events)
         shares[history] = [
             share_found(model, dict.fromkeys(known, []), known),

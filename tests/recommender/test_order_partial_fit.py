@@ -229,7 +229,8 @@ def test_a_catalog_of_new_items_from_a_table():
 def test_further_events_of_all_users_teach_the_order():
     events = chain(60, 12, noise=0.3)
     early = events["when"] < 4
-    model = ordered(embedding_dim=32, batch_size=16, lr=0.03).fit(events[early])
+    params = {"embedding_dim": 32, "batch_size": 16, "exclude_seen": False}
+    model = ordered(**params, lr=0.01).fit(events[early])
     new = {f"new{i}": [f"i{i:02}"] for i in range(12)}
     planted = [follower(item) for (item,) in new.values()]
 

@@ -78,7 +78,7 @@ def test_the_share_moves_the_score_from_one_pair_to_the_other():
 
 
 def test_partial_fit_trains_both_pairs():
-    model = ordered().fit(X)
+    model = ordered(exclude_seen=False).fit(X)
     before = [part.item_tower.sparse.weight.clone() for part in parts_of(model)]
     model.set_params(second_share=0.9).partial_fit(X.iloc[:40].assign(when=1000))
     assert kinds_of(model) == TWO and model.second_share_ == 0.1

@@ -300,6 +300,7 @@ def test_ids_are_hidden_as_often_as_in_fit(time):
     # features say nothing of who chooses what: ids are hidden rarely
     side = pd.DataFrame({"item": range(n_items), "color": np.arange(n_items) % 4})
     params = {"items": side, "time": time, "second_share": 0.0, "history": "auto"}
+    params["exclude_seen"] = False
     model, seen = ordered(**params).fit(events), []
 
     def watched(id_dropout, n_events, worth):
@@ -359,6 +360,7 @@ def test_two_events_are_learnt(time, seeds, are_alike):
     history = "pooled" if time is None else "recent"
     params = {"user_features": ["land"], "second_share": 0.0, "history": history}
     params["embedding_dim"] = 8 if time is None or are_alike else 16
+    params["exclude_seen"] = False
     model = ordered(items=KINDS, time=time, **params).fit(events)
     for seed in seeds:
         after = copy.copy(model).set_params(random_state=seed).partial_fit(TWO)

@@ -59,7 +59,7 @@ def start_weights(kind, plan, training, spectrum):
         if recipe.id_dropout == 1:
             vectors[_has_shared_columns(rows)] = 0
         # those of the past are taken away while both tables are tied
-        own = vectors * (2 if training.hides_past else 1)
+        own = vectors * (2 if training.ties_items else 1)
         add_to_ids(part.item_tower.sparse, rows, own, owned["item"])
         add_to_ids(table, rows, vectors, owned["item"])
         if recipe.history != "recent":
