@@ -1,3 +1,4 @@
+import inspect
 import math
 import pickle
 import re
@@ -346,9 +347,9 @@ FIGURES = set(metrics.__all__) - {"HeldOutRanking", "held_out_truth"}
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_docstrings_state_denominator_and_who_is_left_out(name):
-    text = getattr(metrics, name).__doc__
-    assert "\n    Denominator: " in text
-    assert re.search(r"\n    (Users|Lists|Rows) left out: ", text)
+    text = inspect.getdoc(getattr(metrics, name))
+    assert "\nDenominator: " in text
+    assert re.search(r"\n(Users|Lists|Rows) left out: ", text)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Searches: halving, threads of workers, and the cache of transformed tables."""
 
+import inspect
 import os
 import re
 import warnings
@@ -123,9 +124,10 @@ def test_the_search_space_holds_parameters_and_their_defaults():
 def test_the_values_of_the_search_space_are_those_that_texts_show():
     guide = Path(__file__).parents[2] / "docs" / "guide" / "tune.md"
     shown = " ".join(guide.read_text(encoding="utf-8").split())
+    documented = inspect.getdoc(search_space)
     for name in ("embedding_dim", "max_epochs"):
         values = ", ".join(map(str, search_space(8)[name]))
-        assert re.search(rf"^ *{name} +{values}  ", search_space.__doc__, re.M)
+        assert re.search(rf"^ *{name} +{values}  ", documented, re.MULTILINE)
         assert f"| `{name}` | {values} | " in shown
 
 
