@@ -1,0 +1,278 @@
+"""Which Pythons are declared, and that .ci/run runs the tests with each of them."""
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BASH = shutil.which("bash")
+needs_bash = pytest.mark.skipif(BASH is None, reason="needs bash")
+
+
+def read(path):
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def setup(monkeypatch):
+    """Return what setup.py hands to ``setup``."""
+    given = {}
+    monkeypatch.setattr("setuptools.setup", lambda **arguments: given.update(arguments))
+    runpy.run_path(str(ROOT / "setup.py"))
+    return given
+
+
+@pytest.fixture
+def declared(setup):
+    """Return the versions of the classifiers, such as "3.11", the oldest first."""
+    found = re.findall(r"Python :: (3\.\d+)", "\n".join(setup["classifiers"]))
+    return sorted(found, key=minor)
+
+
+def minor(version):
+    return int(version.removeprefix("3."))
+
+
+def test_the_declared_pythons_are_consecutive(setup, declared):
+    oldest, newest = minor(declared[0]), minor(declared[-1])
+    assert declared == [f"3.{number}" for number in range(oldest, newest + 1)]
+    assert setup["python_requires"] == f">={declared[0]}"
+
+
+def test_pages_name_the_declared_pythons(declared):
+    readme = read("README.md")
+    assert f"![Python {declared[0]} to {declared[-1]}]" in readme
+    assert f"/badge/python-{declared[0]}_to_{declared[-1]}-" in readme
+    listed = ", ".join(declared[:-1]) + f" and {declared[-1]}"
+    assert f"looks for Python {listed} on `PATH`" in read("CONTRIBUTING.md")
+    for text in (readme, read("docs/guide/start.md")):
+        assert re.findall(r"Python (3\.\d+) or later", text) == [declared[0]]
+
+
+def test_the_linter_knows_the_oldest_python(declared):
+    target = re.search(r'^target-version = "py3(\d+)"$', read("pyproject.toml"), re.M)
+    assert f"3.{target[1]}" == declared[0]
+
+
+def test_the_workflow_tests_each_declared_python(declared):
+    workflow = read(".github/workflows/tests.yml")
+    rows = re.findall(r'- \{ python: "(.+?)", versions: (\w+)', workflow)
+    newest = [python for python, versions in rows if versions == "newest"]
+    lowest = [python for python, versions in rows if versions == "lowest"]
+    assert newest == declared
+    assert lowest == [declared[0]]
+
+
+def test_other_jobs_and_images_have_a_declared_python(declared):
+    found = []
+    for path in (".github/workflows/tests.yml", ".github/workflows/site.yml"):
+        found += re.findall(r'python-version: "(.+)"', read(path))
+    found += re.findall(r"^FROM python:(3\.\d+)", read("examples/Dockerfile"), re.M)
+    assert len(found) == 3 and set(found) <= set(declared)
+
+
+def test_ci_knows_the_declared_pythons(declared):
+    line = re.search(r"^DECLARED_PYTHONS=\((.+)\)$", read(".ci/pythons.sh"), re.M)
+    assert line[1].split() == declared
+
+
+def write_script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!{BASH}\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+def add_python(folder, version):
+    """Write what runs as a Python does that prints its path."""
+    write_script(folder / f"python{version}", 'echo "$0"')
+
+
+def plan(folder):
+    """Return what .ci/run would do if PATH had this folder only."""
+    script = "set -euo pipefail; . .ci/pythons.sh; find_pythons; print_plan"
+    env = {"PATH": str(folder)}
+    return subprocess.run(
+        [BASH, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+
+
+@needs_bash
+def test_the_oldest_and_the_newest_python_run_the_readmes_command(tmp_path):
+    for version in ("3.11", "3.12", "3.13"):
+        add_python(tmp_path, version)
+    assert plan(tmp_path).stdout.splitlines() == [
+        f"Python 3.11 ({tmp_path}/python3.11): README's second command",
+        f"Python 3.12 ({tmp_path}/python3.12): the fast tests",
+        f"Python 3.13 ({tmp_path}/python3.13): README's second command",
+    ]
+
+
+@needs_bash
+def test_pyenv_has_a_python_whose_shim_fails(tmp_path):
+    add_python(tmp_path, "3.11")
+    for version in ("3.12", "3.13"):
+        write_script(tmp_path / f"python{version}", "exit 127")
+    write_script(tmp_path / "pyenv", f'[ "$1" = root ] && echo "{tmp_path}/its root"')
+    of_pyenv = tmp_path / "its root" / "versions" / "3.13.2" / "bin"
+    add_python(of_pyenv, "3.13")
+    assert plan(tmp_path).stdout.splitlines() == [
+        "Python 3.12 is missing: nothing is tested with it.",
+        f"Python 3.11 ({tmp_path}/python3.11): README's second command",
+        f"Python 3.13 ({of_pyenv}/python3.13): README's second command",
+    ]
+
+
+@needs_bash
+def test_one_python_or_none(tmp_path):
+    none = plan(tmp_path)
+    assert none.returncode == 1
+    assert "None of Python 3.11 3.12 3.13 is on PATH or among pyenv's" in none.stderr
+    add_python(tmp_path, "3.12")
+    assert plan(tmp_path).stdout.splitlines() == [
+        "Python 3.11 is missing: nothing is tested with it.",
+        "Python 3.13 is missing: nothing is tested with it.",
+        f"Python 3.12 ({tmp_path}/python3.12): README's second command",
+        "The machine has one of the declared Pythons only: all is run with it.",
+    ]
+
+
+@needs_bash
+@pytest.mark.parametrize("user", [0, 1000])
+@pytest.mark.parametrize("network", [True, False])
+def test_only_root_installs_the_newest_python_if_it_can(tmp_path, user, network):
+    folder = tmp_path / "bin"
+    add_python(folder, "3.11")
+    add_python(tmp_path / "archive", "3.13")
+    move = f"{shutil.which('mv')} {tmp_path}/archive/python3.13 {folder}"
+    install = f'[[ "$*" == *" install python3.13 python3.13-venv" ]] && {move}'
+    write_script(folder / "apt-get", install if network else "exit 100")
+    write_script(folder / "id", f"echo {user}")
+    write_script(folder / "timeout", 'shift\n"$@"')
+    done = plan(folder)
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    if user == 0 and network:
+        assert last == f"Python 3.13 ({folder}/python3.13): README's second command"
+    else:
+        assert "Python 3.13 is missing: nothing is tested with it." in done.stdout
+        assert last.startswith("The machine has one of the declared Pythons only")
+
+
+# What a program of an environment does here: it notes how it was called.
+PROGRAM = """
+name=$(basename "$0")
+echo "$(cat "$VIRTUAL_ENV/python") $name $*" >>"$TOOLS/calls"
+if [ "$name" = "$FAILS" ]; then
+    exit 3
+elif [ "$name" = sktwotower ]; then
+    mkdir sktwotower_output
+    echo 1 | tee sktwotower_output/model.sktt >sktwotower_output/report.png
+fi
+"""
+PROGRAMS = [
+    "codespell",
+    "jupyter",
+    "pip",
+    "pytest",
+    "python",
+    "ruff",
+    "sktwotower",
+    "sphinx-build",
+]
+# What a Python does here: it prints its path, or makes an environment.
+PYTHON = """
+if [ "$1 $2" = "-m venv" ]; then
+    mkdir -p "$3/bin"
+    cp "$TOOLS"/programs/* "$3/bin"
+    basename "$0" >"$3/python"
+    echo "export VIRTUAL_ENV=$3" >"$3/bin/activate"
+    cat "$TOOLS/activate" >>"$3/bin/activate"
+elif [ "$1" = - ]; then
+    echo "$0"
+fi
+"""
+ACTIVATE = """
+PATH_BEFORE=$PATH
+PATH=$VIRTUAL_ENV/bin:$PATH
+deactivate() {
+    PATH=$PATH_BEFORE
+    unset VIRTUAL_ENV
+}
+"""
+
+
+@pytest.fixture
+def run_ci(tmp_path):
+    """Return a function that runs .ci/run where no Python and no program is real."""
+    for name in PROGRAMS:
+        write_script(tmp_path / "programs" / name, PROGRAM)
+    for version in ("3.11", "3.12", "3.13"):
+        write_script(tmp_path / "bin" / f"python{version}", PYTHON)
+    (tmp_path / "activate").write_text(ACTIVATE)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+
+    def run(fails=""):
+        env = {
+            "FAILS": fails,
+            "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
+            "TMPDIR": str(temporary),
+            "TOOLS": str(tmp_path),
+        }
+        done = subprocess.run(
+            [BASH, ".ci/run"], cwd=ROOT, env=env, capture_output=True, text=True
+        )
+        assert list(temporary.iterdir()) == []  # no environment is left
+        return done, (tmp_path / "calls").read_text().splitlines()
+
+    return run
+
+
+def calls_of(python, calls):
+    """Return the calls in environments of a Python."""
+    start = f"{python} "
+    return [call.removeprefix(start) for call in calls if call.startswith(start)]
+
+
+@needs_bash
+@pytest.mark.slow
+def test_ci_runs_the_readmes_command_on_the_oldest_and_the_newest(run_ci):
+    done, calls = run_ci()
+    assert done.returncode == 0, done.stderr
+    command = re.search(r"^pip install .* && pytest$", read("README.md"), re.M)
+    install, test = command[0].replace("'", "").split(" && ")
+    oldest = calls_of("python3.11", calls)
+    place = oldest.index(install)
+    assert "ruff check ." in oldest[:place]
+    assert oldest[place + 1] == f"{test} "
+    assert calls_of("python3.12", calls) == [
+        "pip install -q .[test]",
+        "pytest -m not slow",
+    ]
+    assert calls_of("python3.13", calls) == [install, f"{test} "]
+    for part in ("the notebooks", "Python 3.13: README's second command"):
+        assert re.search(rf"^ +\d+ s  {part}$", done.stdout, re.M)
+    assert "Failed" not in done.stdout
+
+
+@needs_bash
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "part"),
+    [
+        ("ruff", "linters"),
+        ("pytest", "Python 3.11: README's second command"),
+        ("jupyter", "the notebooks"),
+        ("sphinx-build", "the documentation"),
+    ],
+)
+def test_ci_ends_with_the_first_part_that_fails(run_ci, program, part):
+    done, calls = run_ci(fails=program)
+    assert done.returncode != 0
+    assert done.stdout.splitlines()[-1] == f"Failed: {part}"
+    assert f" {program} " in calls[-1]
