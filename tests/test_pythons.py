@@ -184,16 +184,24 @@ PROGRAMS = [
     "sktwotower",
     "sphinx-build",
 ]
-# What a Python does here: it prints its path, or makes an environment.
+# What a Python does here: it prints its path, or makes an environment. The one that is
+# called $LACKS_PIP has neither ensurepip nor pip; that of others is noted.
 PYTHON = """
-if [ "$1 $2" = "-m venv" ]; then
-    mkdir -p "$3/bin"
-    cp "$TOOLS"/programs/* "$3/bin"
-    basename "$0" >"$3/python"
-    echo "export VIRTUAL_ENV=$3" >"$3/bin/activate"
-    cat "$TOOLS/activate" >>"$3/bin/activate"
-elif [ "$1" = - ]; then
+name=$(basename "$0")
+folder=${!#}
+if [ "$1" = - ]; then
     echo "$0"
+elif [ "$1 $2" = "-m venv" ]; then
+    mkdir -p "$folder/bin"
+    cp "$TOOLS"/programs/* "$folder/bin"
+    echo "$name" >"$folder/python"
+    echo "export VIRTUAL_ENV=$folder" >"$folder/bin/activate"
+    cat "$TOOLS/activate" >>"$folder/bin/activate"
+elif [ "$name" = "$LACKS_PIP" ]; then
+    exit 1
+elif [ "$1 $2 $3" = "-m pip --python" ]; then
+    served=$(cat "$(dirname "$4")/../python")
+    echo "$name for $served: ${*:5}" >>"$TOOLS/calls"
 fi
 """
 ACTIVATE = """
@@ -217,9 +225,10 @@ def run_ci(tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
 
-    def run(fails=""):
+    def run(fails="", lacks_pip=""):
         env = {
             "FAILS": fails,
+            "LACKS_PIP": lacks_pip,
             "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
             "TMPDIR": str(temporary),
             "TOOLS": str(tmp_path),
@@ -276,3 +285,12 @@ def test_ci_ends_with_the_first_part_that_fails(run_ci, program, part):
     assert done.returncode != 0
     assert done.stdout.splitlines()[-1] == f"Failed: {part}"
     assert f" {program} " in calls[-1]
+
+
+@needs_bash
+@pytest.mark.slow
+def test_a_python_without_ensurepip_gets_pip_from_another(run_ci):
+    done, calls = run_ci(lacks_pip="python3.13")
+    assert done.returncode == 0, done.stderr
+    place = calls.index("python3.11 for python3.13: install -q pip")
+    assert calls[place + 1] == "python3.13 pip install .[test]"
