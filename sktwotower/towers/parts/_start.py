@@ -31,6 +31,12 @@ FEW_EVENTS, MIN_WIDTH, SHARED_COLUMN_RATE = 60, 256, 0.03
 # Multiplies all random initial weights if the catalog is large: the vectors of its many
 # rare items hardly move, so long random ones would be recommended at random.
 LARGE_CATALOG_SCALE = 0.1
+# In a short fit, shared columns start from a regression on singular vectors. A column is
+# believed half if its squares add up to RIDGE, as those of a tag of ten items. After
+# three steps the result is that of many; RIDGE_BLOCK numbers of all vectors are
+# regressed at once, to save memory.
+RIDGE, RIDGE_STEPS, RIDGE_BLOCK = 10.0, 3, 64
+TINY = 1e-30
 # Most numbers in the vectors of users and items: the decomposition keeps a few copies.
 MAX_SVD_NUMBERS = 100_000_000
 
@@ -50,20 +56,7 @@ def start_weights(kind, plan, training, spectrum):
         part.context.scale = scale_of(n_steps)
         part.context.shares = events.contexts.shares
     if _can_start_from_svd(part, training):
-        rows, table = training.item_rows, part.history.table
-        vectors = spectrum(table.weight.shape[1]).start(table.weight.shape[1])
-        if recipe.normalize:
-            # a step turns longer vectors by less: in fewer steps more of them is kept
-            usual = auto.values_of_kind(recipe._replace(max_epochs="auto"), events)
-            vectors *= max(1, usual.max_epochs / recipe.max_epochs) ** 0.5
-        if recipe.id_dropout == 1:
-            vectors[_has_shared_columns(rows)] = 0
-        # those of the past are taken away while both tables are tied
-        own = vectors * (2 if training.ties_items else 1)
-        add_to_ids(part.item_tower.sparse, rows, own, owned["item"])
-        add_to_ids(table, rows, vectors, owned["item"])
-        if recipe.history != "recent":
-            _start_shared(part, training, vectors, owned["item"])
+        _start_from_svd(part, recipe, events, training, spectrum, owned["item"])
     return part
 
 
@@ -156,6 +149,94 @@ def _can_start_from_svd(part, training):
         and sum(chosen.shape) * width <= MAX_SVD_NUMBERS
         and id_columns(training.item_rows).any()
     )
+
+
+def _start_from_svd(part, recipe, events, training, spectrum, owned):
+    """Let ids of items, in the past and as candidates, start from singular vectors.
+
+    ``spectrum`` returns a ``Spectrum`` for a width; ``owned``: the columns of the item
+    side that this process holds.
+    """
+    rows, table = training.item_rows, part.history.table
+    width = table.weight.shape[1]
+    vectors = spectrum(width).start(width)
+    shortness = _shortness(recipe, events)
+    # A step turns longer vectors by less: in fewer steps more of them is kept.
+    vectors *= shortness**0.5
+    # Those of the past are taken away while both tables are tied.
+    item_vectors = vectors * (2 if training.ties_items else 1)
+
+    # The longer the vectors of ids, the less do shared columns learn next to them, and
+    # new items have nothing else. What the missing epochs would have taught them is
+    # taken from the vectors of ids, so that items start at the same place.
+    is_shared = ~id_columns(rows)
+    id_vectors = item_vectors
+    if shortness > 1 and 0 < is_shared.sum() * width <= MAX_SVD_NUMBERS:
+        shared_weights = _predicting(rows, item_vectors) * (1 - 1 / shortness)
+        predicted = rows[:, np.flatnonzero(is_shared)] @ shared_weights
+        id_vectors = item_vectors - predicted
+        _add_to_columns(part.item_tower.sparse, is_shared, shared_weights, owned)
+
+    if recipe.id_dropout == 1:
+        is_hidden = _has_shared_columns(rows)
+        vectors[is_hidden] = 0
+        id_vectors[is_hidden] = 0
+    add_to_ids(part.item_tower.sparse, rows, id_vectors, owned)
+    add_to_ids(table, rows, vectors, owned)
+    if recipe.history != "recent":
+        _start_shared(part, training, vectors, owned)
+
+
+def _shortness(recipe, events):
+    """Return how many times as many epochs are usual, at least 1.
+
+    It is 1 without ``normalize``: lengths of vectors then say something.
+    """
+    if not recipe.normalize:
+        return 1.0
+    usual = auto.values_of_kind(recipe._replace(max_epochs="auto"), events)
+    return max(1.0, usual.max_epochs / recipe.max_epochs)
+
+
+def _predicting(rows, vectors):
+    """Return weights (m, width) of shared columns that predict vectors of items.
+
+    ``rows``, CSR (n, p), have m columns that are no ids; ``vectors`` (n, width). It is
+    a ridge regression on items that have a vector, those with events, by a few steps
+    of conjugate gradients.
+    """
+    has_vector = vectors.any(axis=1)
+    columns = np.flatnonzero(~id_columns(rows))
+    features = sparse.csr_matrix(rows[np.flatnonzero(has_vector)][:, columns])
+    targets, transposed = vectors[has_vector], features.T.tocsr()
+    weights = np.zeros((len(columns), vectors.shape[1]), dtype=np.float32)
+    for start in range(0, vectors.shape[1], RIDGE_BLOCK):
+        block = slice(start, start + RIDGE_BLOCK)
+        weights[:, block] = _ridge(features, transposed, targets[:, block])
+    return weights
+
+
+def _ridge(features, transposed, targets):
+    """Return weights (m, d) for features, CSR (n, m), and targets (n, d).
+
+    ``transposed``: the features as CSR (m, n). Conjugate gradients, preconditioned by
+    the diagonal.
+    """
+    squares = np.asarray(features.multiply(features).sum(axis=0)).reshape(-1, 1)
+    diagonal = squares.astype(np.float32) + RIDGE
+    weights = np.zeros((features.shape[1], targets.shape[1]), dtype=np.float32)
+    residual = transposed @ targets
+    direction = residual / diagonal
+    energy = (residual * direction).sum(axis=0)
+    for _ in range(RIDGE_STEPS):
+        image = transposed @ (features @ direction) + RIDGE * direction
+        step = energy / np.maximum((direction * image).sum(axis=0), TINY)
+        weights += step * direction
+        residual = residual - step * image
+        scaled = residual / diagonal
+        energy, energy_before = (residual * scaled).sum(axis=0), energy
+        direction = scaled + energy / np.maximum(energy_before, TINY) * direction
+    return weights
 
 
 def _start_shared(part, training, vectors, owned):
