@@ -5,22 +5,31 @@ Output: a fitted index with ``kneighbors``, and its recall; a ``Catalog``.
 """
 
 import copy
+import time
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 
 from sktwotower._records import number, record, require, vectors
-from sktwotower._tables._messages import warn
+from sktwotower._tables._messages import logger, warn
 
 from ._exact import ExactNeighbors, recall_of
 from ._graph import NNDescentNeighbors
+from ._graph_for_many import MAX_EXACT_ITEMS
 from ._top_k import top_k
 
 OURS = ExactNeighbors, NNDescentNeighbors
 NAMES = "auto", "exact", "nndescent"
-# "auto" searches exactly up to this many items.
-MAX_EXACT_ITEMS = 200_000
+# What is logged of an index.
+EXACT_SEARCH = (
+    "no index of %d items was built: each request compares its user with all of them. "
+    "For a service, neighbors='nndescent' builds a graph, which takes minutes"
+)
+BUILT_INDEX = (
+    "the neighbor index of %d items took %.1f s to build. It serves single requests; "
+    "neighbors='auto' builds none here"
+)
 # Warn if the recall of an index is lower.
 MIN_RECALL = 0.95
 
@@ -94,9 +103,7 @@ def check_width(index, items):
         )
 
 
-def build_index(
-    neighbors, vectors, normalize=True, sample=None, k=10, before=None, changed=None
-):
+def build_index(neighbors, vectors, sample=None, k=10, before=None, changed=None):
     """Return an index fitted on vectors (n_items, d), and its recall.
 
     ``sample()`` returns queries (n, d) on which the recall of k items is measured. It
@@ -105,21 +112,27 @@ def build_index(
     that is possible and cheaper. ``changed``: positions (m,) of the items that are new
     or have another vector than in that index; None: to be found.
     """
-    new = _new_index(neighbors, len(vectors), normalize)
+    new = _new_index(neighbors)
     if before is not None and isinstance(before[0], NNDescentNeighbors):
         old, recall = before
         if isinstance(new, type(old)) and old.get_params() == new.get_params():
             index = old.updated(vectors, changed)
             if index is not None:  # what its graph lacks is searched exactly
                 return index, recall
+    start = time.perf_counter()
     index = new.fit(vectors)
-    if isinstance(index, ExactNeighbors) or sample is None:
+    if isinstance(index, ExactNeighbors):
+        if len(vectors) > MAX_EXACT_ITEMS:
+            logger.info(EXACT_SEARCH, len(vectors))
+        return index, 1.0
+    if sample is None:
         return index, 1.0
     queries, k = sample(), min(k, len(vectors))
     if hasattr(index, "tune_search_width"):
         recall = index.tune_search_width(queries, k)
     else:
         recall = recall_of(index, queries, top_k(queries, vectors, k)[1])
+    logger.info(BUILT_INDEX, len(vectors), time.perf_counter() - start)
     if recall < MIN_RECALL:
         warn(
             f"The neighbor index finds {recall:.1%} of the true {k} nearest items of "
@@ -129,16 +142,13 @@ def build_index(
     return index, recall
 
 
-def searches_exactly(neighbors, n_items, normalize):
-    """Return whether the index of so many items finds all nearest ones."""
-    return isinstance(_new_index(neighbors, n_items, normalize), ExactNeighbors)
+def searches_exactly(neighbors):
+    """Return whether the index finds all nearest items."""
+    return isinstance(_new_index(neighbors), ExactNeighbors)
 
 
-def _new_index(neighbors, n_items, normalize):
+def _new_index(neighbors):
     """Return an index that is not fitted yet."""
     if not isinstance(neighbors, str):
         return clone(neighbors)
-    is_large = normalize and n_items > MAX_EXACT_ITEMS
-    if neighbors == "nndescent" or (neighbors == "auto" and is_large):
-        return NNDescentNeighbors()
-    return ExactNeighbors()
+    return NNDescentNeighbors() if neighbors == "nndescent" else ExactNeighbors()

@@ -28,6 +28,8 @@ LEAF_SIZE = 60
 MAX_CHANGED_SHARE = 1 / 8
 # Build a graph only above this many times n_graph_neighbors items.
 MIN_GRAPH_RATIO = 10
+# Lengths of vectors that differ by less are the same.
+MAX_LENGTH_RATIO = 1.001
 # What parameters may be.
 SEED = compat.Interval(Integral, 0, None, closed="left")
 
@@ -257,6 +259,12 @@ def _changed(before, now):
     return np.flatnonzero(differ)
 
 
+def have_same_length(vectors):
+    """Return whether vectors (n, d) are finite and as long as each other."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    return bool(lengths.max() <= MAX_LENGTH_RATIO * lengths.min())  # False with nan
+
+
 def _squared_length(vectors):
     """Return the squared length that all vectors (n, d) have, or raise ValueError."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
@@ -265,7 +273,7 @@ def _squared_length(vectors):
         found = f"the one at position {position} is not"
         remedy = "Check the features of that item and the training loss."
         raise ValueError(f"Item vectors must be finite, but {found}. {remedy}")
-    if len(lengths) and lengths.max() > 1.001 * lengths.min():
+    if len(lengths) and lengths.max() > MAX_LENGTH_RATIO * lengths.min():
         raise ValueError(
             "Item vectors must have the same length, or the nearest have not the "
             f"largest dot products. Got lengths from {lengths.min():.4g} to "

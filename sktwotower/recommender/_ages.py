@@ -13,7 +13,6 @@ import pandas as pd
 
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import warn
-from sktwotower.neighbors._catalog_index import MAX_EXACT_ITEMS
 from sktwotower.towers.parts import raises_items
 
 from ._events import aged
@@ -130,8 +129,6 @@ def _chosen(recipe, events, seed):
     choices = (None, found) if own == "auto" else (own,)
     tried = {each: ndcg(each) for each in choices}
     half_life = max(choices, key=lambda each: tried[each][0].mean())
-    if events.ordered.n_items > MAX_EXACT_ITEMS:  # all vectors would move each night
-        return half_life, None
     best, _ = best_of(tried[half_life])
     return half_life, [None, *popular][best]
 

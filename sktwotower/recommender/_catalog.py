@@ -17,16 +17,13 @@ from sktwotower.features import _after_fit as after_fit
 from sktwotower.features._entities import rows_of_tables
 from sktwotower.neighbors import _catalog_index as indexes
 from sktwotower.neighbors._threads import threads
-from sktwotower.retrieval._fitted_state import Serving, fitted_of
-from sktwotower.retrieval._requests import Query, read_query, to_forget
+from sktwotower.retrieval._fitted_state import fitted_of
+from sktwotower.retrieval._requests import read_query, to_forget
 from sktwotower.towers._net import with_model
 from sktwotower.towers._recipe import recipe_of
 from sktwotower.towers.parts import embed_items
 
 from ._fold_in import fold_in_of
-
-# Number of users for whom the recall of an index is measured.
-MAX_SAMPLED_USERS = 500
 
 
 class CatalogMixin:
@@ -174,12 +171,11 @@ def served(fitted, n_items, index, before=None, changed=None):
     positions (m,) of the items that are not in it, or may have another vector there;
     the others are at the same positions. None: all are computed.
     """
-    exact = indexes.searches_exactly(index.neighbors, n_items, fitted.model.normalize)
+    exact = indexes.searches_exactly(index.neighbors)
     if fitted.cold_item_weight < 1 and not exact:
         warn(
             f"cold_item_weight={fitted.cold_item_weight} needs exact search. Until the "
-            "next fit, all items count alike: neighbors is neither 'exact' nor 'auto' "
-            "with up to 200,000 items."
+            "next fit, all items count alike: neighbors is neither 'auto' nor 'exact'."
         )
         fitted, changed = replace(fitted, cold_item_weight=1.0), None
     vectors = _item_vectors(fitted, n_items, before, changed)
@@ -207,17 +203,10 @@ def _item_vectors(fitted, n_items, before, changed):
 
 
 def _indexed(fitted, vectors, index, before, changed):
-    def sample():
-        users, rng = fitted.users, np.random.default_rng(0)
-        n = min(len(users), MAX_SAMPLED_USERS)
-        rows = np.sort(rng.choice(len(users), n, replace=False))
-        query = Query(fitted.user_ids[rows], rows, users.rows[rows])
-        return fitted.without_context(query, fitted.past(query), Serving(fold_in=False))
-
-    how = {"normalize": fitted.model.normalize, "k": index.n_neighbors}
+    how = {"sample": fitted.sampled_vectors, "k": index.n_neighbors}
     if before is not None:
         how |= {"before": (before.index, before.index_recall), "changed": changed}
-    found = indexes.build_index(index.neighbors, vectors, sample=sample, **how)
+    found = indexes.build_index(index.neighbors, vectors, **how)
     return indexes.Catalog(vectors, *found)
 
 

@@ -17,7 +17,6 @@ from sktwotower._tables._messages import logger, warn
 from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import column_counts, have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
-from sktwotower.neighbors._catalog_index import MAX_EXACT_ITEMS
 from sktwotower.towers._auto import resolved, values_of_kind
 from sktwotower.towers._division import divisions
 from sktwotower.towers._given_loss import check_goes_on, check_loss
@@ -139,7 +138,7 @@ def _with_choices(recipe, events, table, dates, rng, saved):
     if recipe.cold_item_weight == "auto":
         counts = summed(column_counts(events.positives))
         recipe = recipe._replace(cold_item_weight=1.0)
-        if np.mean(counts == 0) >= MIN_COLD_SHARE and len(counts) <= MAX_EXACT_ITEMS:
+        if np.mean(counts == 0) >= MIN_COLD_SHARE:
             make = partial(cold_item_weight, recipe, events, table, _train_one, counts)
             recipe = recipe._replace(cold_item_weight=choice("cold_item_weight", make))
     return recipe, events

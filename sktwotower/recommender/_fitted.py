@@ -18,10 +18,13 @@ from sktwotower.features._after_fit import unused_columns
 from sktwotower.features._request_context import RequestContext
 from sktwotower.inspection._explanation import explained
 from sktwotower.neighbors._catalog_index import Catalog
+from sktwotower.neighbors._exact import ExactNeighbors
+from sktwotower.neighbors._graph_for_many import GraphForMany
 from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import columns_of
-from sktwotower.retrieval._fitted_state import Fitted
+from sktwotower.retrieval._fitted_state import Fitted, Serving
+from sktwotower.retrieval._requests import Query
 from sktwotower.runtime._kept import Kept
 from sktwotower.runtime._rules import cosines_of
 from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
@@ -33,6 +36,9 @@ from ._asked import AskedBefore, asked_of
 from ._fold_in import FoldIn
 from ._stream import Stream
 from ._tower_vectors import TowerVectors
+
+# Number of users for whom the recall of an index is measured.
+MAX_SAMPLED_USERS = 500
 
 
 @frozen
@@ -70,6 +76,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         Vectors of known users that were asked for. Each state begins without any.
     asked_before : AskedBefore
         Contexts that were asked in, likewise.
+    graph_for_many : GraphForMany
+        The graph that searches for very many users pay for, likewise.
     """
 
     half_life: object
@@ -82,6 +90,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     context_users: csr("n_users+1 p", empty_last=True) | None = None
     user_vectors: Kept = field(init=False, default_factory=Kept)
     asked_before: AskedBefore = field(init=False, default_factory=AskedBefore)
+    graph_for_many: GraphForMany = field(init=False, default_factory=GraphForMany)
 
     def _stored_parts(self):
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -254,7 +263,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             excluded = excluded[:, : self.n_items]
         scores = np.full((len(query), k), -np.inf, dtype=np.float32)
         indices = np.full((len(query), k), -1, dtype=np.int64)
-        index, items = self.catalog.index, self.catalog.vectors
+        n_users = max(len(query), serving.n_users)
+        index = self._index_for(n_users, k, serving, allowed)
+        items = self.catalog.vectors
         with threads(serving.n_jobs):
             for block in blocks(len(query), bool(serving.verbose)):
                 vectors = self.embed_users(query[block], past[block], serving)
@@ -262,6 +273,33 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
                 found = retrieve(index, vectors, items, k, hidden, shown)
                 scores[block], indices[block] = found
         return scores, indices
+
+    def _index_for(self, n_queries, k, serving, allowed=None):
+        """Return the index that a search of so many queries for k items pays for.
+
+        ``allowed``: as in `search`.
+        """
+        catalog = self.catalog
+        is_free = serving.builds_graphs and isinstance(catalog.index, ExactNeighbors)
+        if not is_free or allowed is not None:
+            return catalog.index
+        if not GraphForMany.pays(n_queries, len(catalog.vectors), k):
+            return catalog.index
+        sample = self.sampled_vectors
+        return self.graph_for_many.index(catalog.vectors, k, sample) or catalog.index
+
+    def sampled_vectors(self):
+        """Return vectors (n, d) of users of fit, on which a recall is measured."""
+        rng, n_users = np.random.default_rng(0), len(self.users)
+        n = min(n_users, MAX_SAMPLED_USERS)
+        rows = np.sort(rng.choice(n_users, n, replace=False))
+        query = Query(self.user_ids[rows], rows, self.users.rows[rows])
+        return self.without_context(query, self.past(query), Serving(fold_in=False))
+
+    @property
+    def index_recall(self):
+        """Lowest recall of the searches, by the index or by a graph for many users."""
+        return min(self.catalog.index_recall, self.graph_for_many.recall)
 
     def search_known(self, request, k, serving, exclude_seen):
         """Return what ``search`` does for a ``Request`` of one known user, faster."""
@@ -310,5 +348,6 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """
         with threads(serving.n_jobs):
             vectors, items = self.embed_items(query), self.catalog.vectors
-            scores, indices = retrieve(self.catalog.index, vectors, items, k, itself)
+            index = self._index_for(len(query), k, serving)
+            scores, indices = retrieve(index, vectors, items, k, itself)
         return scores.astype(np.float32), indices

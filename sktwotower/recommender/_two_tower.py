@@ -62,7 +62,7 @@ class TwoTowerRecommender(
     item_transformer_ = fitted_attribute("items.transformer")
     item_embeddings_ = fitted_attribute("catalog.vectors")
     neighbors_ = fitted_attribute("catalog.index")
-    index_recall_ = fitted_attribute("catalog.index_recall")
+    index_recall_ = fitted_attribute("index_recall")
     net_ = fitted_attribute("net")
     history_ = fitted_attribute("epochs")
     candidate_sampling_ = fitted_attribute("net.iterator_train__candidate_sampling")
@@ -263,7 +263,8 @@ class TwoTowerRecommender(
         return type(self).__name__, TableRecipe.of(self), Recipe.of(self)
 
     def _serving(self):
-        return Serving(self.n_jobs, self.verbose, self.fold_in)
+        is_auto = isinstance(self.neighbors, str) and self.neighbors == "auto"
+        return Serving(self.n_jobs, self.verbose, self.fold_in, is_auto)
 
     def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.

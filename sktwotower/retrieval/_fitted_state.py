@@ -27,11 +27,17 @@ from sktwotower.runtime._rules import ItemTable
 
 
 class Serving(NamedTuple):
-    """Parameters of the estimator that are read at the time of a request."""
+    """Parameters of the estimator that are read at the time of a request.
+
+    ``builds_graphs``: whether a search may build a graph if that pays. ``n_users``: how
+    many users the whole request has, where it is searched part by part.
+    """
 
     n_jobs: int | None = None
     verbose: int = 0
     fold_in: bool = True
+    builds_graphs: bool = False
+    n_users: int = 0
 
 
 class Past(NamedTuple):

@@ -166,6 +166,7 @@ def lists_of(fitted, request, k, serving, hidden, rules=NO_RULES):
         return fitted.search(part.users, part.past, width, *how)
 
     n = len(request)
+    serving = serving._replace(n_users=max(n, serving.n_users))
     if not rules.reorder:
         return search(slice(0, n), k)
     return rules.lists(search, n, k, fitted.n_items, fitted.cosines)

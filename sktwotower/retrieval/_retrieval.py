@@ -302,6 +302,7 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
 
 def _tables(fitted, request, k, serving, hidden, rules):
     """Yield a table of recommendations for each block of the users of a request."""
+    serving = serving._replace(n_users=len(request))
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
         found = lists_of(fitted, part, k, serving, hidden, rules)

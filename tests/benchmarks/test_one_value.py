@@ -62,7 +62,7 @@ def test_another_value_is_found():
 def test_the_values_are_those_of_the_package_and_its_data():
     from sktwotower import EASERecommender
     from sktwotower.datasets import load_online_retail
-    from sktwotower.neighbors._catalog_index import MAX_EXACT_ITEMS
+    from sktwotower.neighbors._graph_for_many import MAX_EXACT_ITEMS
 
     known = {each["name"]: each["value"] for each in KNOWN["quantity"]}
     lines = load_online_retail().data.drop_duplicates(["customer", "product"])

@@ -1,3 +1,4 @@
+import logging
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
@@ -168,13 +169,18 @@ def test_a_search_over_parameters_of_an_index():
     assert search.best_estimator_.neighbors_.target_recall == best
 
 
-def test_auto_takes_a_graph_for_large_catalogs():
-    items = unit_vectors(50)
-    with patch.object(_catalog_index, "MAX_EXACT_ITEMS", 49):
-        assert isinstance(build_index("auto", items)[0], NNDescentNeighbors)
-        exact, _ = build_index("auto", items, normalize=False)
-    assert isinstance(exact, ExactNeighbors)
+def test_auto_builds_no_graph_of_its_own_and_says_what_does(caplog):
+    caplog.set_level(logging.INFO, logger="sktwotower")
+    items, queries = unit_vectors(50), unit_vectors(5, seed=1)
     assert isinstance(build_index("auto", items)[0], ExactNeighbors)
+    assert caplog.text == ""
+    with patch.object(_catalog_index, "MAX_EXACT_ITEMS", 49):
+        assert isinstance(build_index("auto", items)[0], ExactNeighbors)
+        assert "no index of 50 items was built" in caplog.text
+        index, _ = build_index("nndescent", items, sample=lambda: queries)
+    assert isinstance(index, NNDescentNeighbors)
+    assert "the neighbor index of 50 items took" in caplog.text
+    assert "neighbors='auto' builds none here" in caplog.text
 
 
 def test_there_are_no_more_threads_than_processors(monkeypatch):

@@ -31,9 +31,9 @@ FEW_EVENTS, MIN_WIDTH, SHARED_COLUMN_RATE = 60, 256, 0.03
 # Multiplies all random initial weights if the catalog is large: the vectors of its many
 # rare items hardly move, so long random ones would be recommended at random.
 LARGE_CATALOG_SCALE = 0.1
-# In a short fit, shared columns start from a regression on singular vectors. A column is
-# believed half if its squares add up to RIDGE, as those of a tag of ten items. After
-# three steps the result is that of many; RIDGE_BLOCK numbers of all vectors are
+# In a short fit, shared columns start from a regression on singular vectors. A column
+# is believed half if its squares add up to RIDGE, as those of a tag of ten items. After
+# three steps the result is that of many. RIDGE_BLOCK numbers of all vectors are
 # regressed at once, to save memory.
 RIDGE, RIDGE_STEPS, RIDGE_BLOCK = 10.0, 3, 64
 TINY = 1e-30

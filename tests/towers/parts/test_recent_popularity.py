@@ -212,11 +212,8 @@ class _Table:
         self.n_events, self.n_items = len(self.items), sequences.lags.shape[1]
 
 
-def test_numbers_and_large_catalogs_have_none_by_default(changing, monkeypatch):
+def test_numbers_have_none_by_default():
     assert ordered().fit(X).popularity_half_life_ is None
-    monkeypatch.setattr(_pilots, "MIN_USERS", 50)
-    monkeypatch.setattr("sktwotower.recommender._ages.MAX_EXACT_ITEMS", 20)
-    assert ordered(max_epochs=1).fit(changing).popularity_half_life_ is None
 
 
 @pytest.mark.parametrize(
