@@ -7,7 +7,7 @@ values that follow the kind of model, and one of the others, between two comment
 import re
 from pathlib import Path
 
-from sktwotower.neighbors import _catalog_index
+from sktwotower.neighbors import _graph_for_many as many
 from sktwotower.recommender import _partial_fit, _pilots
 from sktwotower.towers import _auto
 from sktwotower.towers.parts import _filter
@@ -90,8 +90,7 @@ def rows_of_others():
         [
             "popularity_half_life",
             "none, or the half-life of the popularity of items, or half of it, if a "
-            "short fit is better beyond its standard error. Times must be dates. It is "
-            f"none above {_catalog_index.MAX_EXACT_ITEMS:,} items",
+            "short fit is better beyond its standard error. Times must be dates",
             "popularity_half_life_",
         ],
         [
@@ -117,8 +116,7 @@ def rows_of_others():
             f"the best of {cold} in a short fit. A higher one of them is taken if it "
             f"has {_pilots.ENOUGH:.0%} of the gain. It is 1 if fewer than "
             f"{_pilots.MIN_COLD_SHARE:.0%} of the items are cold, or the gain is below "
-            f"{_pilots.MIN_COLD_GAIN:.0%}. It is also 1 above "
-            f"{_catalog_index.MAX_EXACT_ITEMS:,} items",
+            f"{_pilots.MIN_COLD_GAIN:.0%}",
             "cold_item_weight_",
         ],
         ["max_epochs", "the table above", "len(history_)"],
@@ -131,8 +129,9 @@ def rows_of_others():
         ["dropout", "the table above", "net_.iterator_train__history_dropout"],
         [
             "neighbors",
-            f'"exact" up to {_catalog_index.MAX_EXACT_ITEMS:,} items and without '
-            '`normalize`, else "nndescent"',
+            '"exact"; above '
+            f"{many.MAX_EXACT_ITEMS:,} items a call for {many.MIN_QUERIES:,} users or "
+            "more builds a graph",
             "neighbors_",
         ],
     ]

@@ -40,7 +40,7 @@ class CatalogMixin:
         the users who chose them, and can be added again; `forget_items` gives back
         their memory. A graph is kept if all old items come first, in the same order,
         and at most an eighth of all are new: these are searched exactly. Otherwise the
-        index is rebuilt, or updated if it holds 200,000 items or more.
+        index is rebuilt.
 
         Parameters
         ----------

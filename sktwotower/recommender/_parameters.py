@@ -199,7 +199,10 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Search for the nearest items: exact, by a graph, or by an estimator with ``fit``
         and ``kneighbors``. `sktwotower.neighbors.NNDescentNeighbors` has parameters of
         the graph. What it finds is scored exactly. A change takes effect at the next
-        `fit`, `partial_fit` or `set_catalog`. "auto": see the table in the guide.
+        `fit`, `partial_fit` or `set_catalog`. "nndescent": these calls build the graph,
+        which takes minutes for a million items, and files and pickles hold it. "auto":
+        search is exact; only a call for 200,000 users or more, among more than 200,000
+        items, first builds a graph, which belongs to this process, in no file.
     n_neighbors : int, default=10
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
@@ -267,7 +270,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         The fitted neighbor index.
     index_recall_ : float
         Share of the true ``n_neighbors`` nearest items that the index finds, measured
-        on 500 users of fit (1 for exact search). Below 0.95 there is a warning.
+        on 500 users of fit (1 for exact search). Below 0.95 there is a warning. If
+        "auto" has built a graph for many users, it is at least 0.98.
     n_features_in_ : int
         Number of columns of X in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
