@@ -18,13 +18,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from _quick import is_quick, results_folder
 
 from sktwotower import __version__
 from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results"
 PACKAGES = ["numpy", "scipy", "pandas", "scikit-learn", "torch", "skorch", "implicit"]
 PACKAGES += ["rectools-lightfm", "rectools", "tensorflow-recommenders", "irspack"]
 PACKAGES += ["faiss-cpu", "hnswlib", "pynndescent", "skrecsys", "jax", "dm-haiku"]
@@ -64,11 +64,23 @@ def _citeulike(folder):
     return saved[saved.groupby("item")["item"].transform("size") >= 5]
 
 
+def shop():
+    """Return the shop that the package ships; with ``--quick`` a small part of it."""
+    whole = load_online_retail()
+    if not is_quick():
+        return whole
+    data = whole.data
+    data = data[data["product"].isin(data["product"].value_counts().index[:200])]
+    customers = data["customer"].value_counts().index[100:220]
+    data = data[data["customer"].isin(customers)].reset_index(drop=True)
+    whole.data = whole.frame = data
+    whole.target = data["quantity"].copy()
+    return whole
+
+
 def _online_retail(folder):
     """Keep a customer's first purchase of a product; the package ships the lines."""
-    lines = load_online_retail().data.rename(
-        columns={"customer": "user", "product": "item"}
-    )
+    lines = shop().data.rename(columns={"customer": "user", "product": "item"})
     return lines.drop_duplicates(PAIR)
 
 
@@ -325,7 +337,7 @@ def versions():
 
 def read_results(name):
     """Return what ``write_results`` wrote, an empty list without a file."""
-    path = RESULTS / f"{name}.jsonl"
+    path = results_folder() / f"{name}.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
 
@@ -337,7 +349,9 @@ def replaced(rows, measured):
 
 
 def write_results(name, rows):
-    """Write one JSON object per line to ``results/<name>.jsonl``, in place of it."""
-    RESULTS.mkdir(exist_ok=True)
+    """Write one JSON object per line to ``results/<name>.jsonl``, in place of it.
+
+    With ``--quick`` they go to a temporary folder.
+    """
     lines = [json.dumps(row, default=float) for row in rows]
-    (RESULTS / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    (results_folder() / f"{name}.jsonl").write_text("\n".join(lines) + "\n")

@@ -5,11 +5,8 @@ Output: ``results/per_user/NAME.npz`` with one float16 array per system, or per 
 and figure; intervals.
 """
 
-from pathlib import Path
-
 import numpy as np
-
-FOLDER = Path(__file__).parent / "results" / "per_user"
+from _quick import results_folder
 
 
 def keep(name, figures):
@@ -17,13 +14,14 @@ def keep(name, figures):
     n_users = {len(values) for values in figures.values()}
     before = {k: v for k, v in read(name).items() if {len(v)} == n_users}
     arrays = before | {k: np.asarray(v, dtype=np.float16) for k, v in figures.items()}
-    FOLDER.mkdir(exist_ok=True)
-    np.savez_compressed(FOLDER / f"{name}.npz", **arrays)
+    folder = results_folder() / "per_user"
+    folder.mkdir(exist_ok=True)
+    np.savez_compressed(folder / f"{name}.npz", **arrays)
 
 
 def read(name, folder=None):
     """Return what was kept, a dict of float64 arrays; empty if there is nothing."""
-    path = (folder or FOLDER) / f"{name}.npz"
+    path = (folder or results_folder() / "per_user") / f"{name}.npz"
     if not path.exists():
         return {}
     with np.load(path) as arrays:

@@ -15,6 +15,8 @@ LIGHTGCN = "https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master/
 S3REC = "https://raw.githubusercontent.com/RUCAIBox/CIKM2020-S3Rec/master/data"
 CITEULIKE = "https://raw.githubusercontent.com/js05212/citeulike-t/master"
 IDS = ["user_id", "item_id"]
+KUAIRAND_LOGS = ["log_standard_4_08_to_4_21_pure.csv"]
+KUAIRAND_LOGS += ["log_standard_4_22_to_5_08_pure.csv"]
 
 
 def _text(files, name, encoding="utf-8"):
@@ -200,13 +202,15 @@ def citeulike(files):
 
 def kuairand(files):
     """Until 24 April: history; from 25 April: val; from 1 May on: test."""
-    logs = ["log_standard_4_08_to_4_21_pure.csv", "log_standard_4_22_to_5_08_pure.csv"]
     names = {"video_id": "item_id"}
-    log = pd.concat([_csv(files, name) for name in logs], ignore_index=True)
+    log = pd.concat([_csv(files, name) for name in KUAIRAND_LOGS], ignore_index=True)
     log = log.rename(columns=names)
     log = log.sort_values(["user_id", "time_ms"], kind="stable")
     early = log["date"] <= 20220424
-    history = log[early].assign(pos=log[early].groupby("user_id").cumcount())
+    by_user = log[early].groupby("user_id")
+    history = log[early].assign(
+        pos=by_user.cumcount(), last_time_ms=by_user["time_ms"].transform("max")
+    )
     history = history.rename(columns={"long_view": "long_watch", "is_like": "like"})
     shown = log[~early].assign(
         timestamp=log["time_ms"] // 1000,
@@ -214,9 +218,10 @@ def kuairand(files):
     )
     items = _csv(files, "video_features_basic_pure.csv").rename(columns=names)
     counts = _csv(files, "video_features_statistic_pure.csv").rename(columns=names)
+    kept = ["user_id", "pos", "item_id", "long_watch", "like", "last_time_ms"]
     return {
         "interactions": shown,
-        "train_history": history[["user_id", "pos", "item_id", "long_watch", "like"]],
+        "train_history": history[kept],
         "items": items.merge(counts, on="item_id", how="left"),
         "users": _csv(files, "user_features_pure.csv"),
     }

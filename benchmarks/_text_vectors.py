@@ -13,16 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from _articles import articles, rows_of_words, table_of
-from _common import PAIR, _online_retail, _read
+from _common import PAIR, _online_retail, _read, shop
 from _content import fit_content, scores_of
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, normalize
 
 from sktwotower import TowerVectorizer
-from sktwotower.datasets import load_online_retail
 
 N_NUMBERS = 384  # of the small models of sentence-transformers
 WORDS, LARGE = "words", "words, default size"
@@ -51,7 +49,7 @@ def described_articles(folder):
 
 def described_products(folder):
     """Return products of Online Retail with a description in capital letters."""
-    items = load_online_retail().products.sort_values("product")
+    items = shop().products.sort_values("product")
     items = items.rename(columns={"product": "item", "description": "words"})
     return Described(_online_retail(folder)[PAIR], items.reset_index(drop=True))
 
@@ -106,10 +104,14 @@ ON_TEST = WORDS, LARGE, VECTORS, WHITENED, BOTH, BOTH_WHITENED, BOTH_LARGE
 
 
 def stand_in(words, known):
-    """Return vectors (n, 384) of texts, fitted on those that are ``known`` (n,)."""
-    svd = TruncatedSVD(N_NUMBERS, random_state=0)
-    steps = make_pipeline(TfidfVectorizer(sublinear_tf=True, min_df=2), svd)
-    return steps.fit(words[known]).transform(words)
+    """Return vectors (n, 384) of texts, fitted on those that are ``known`` (n,).
+
+    Of fewer words than that, vectors have a number for each but one.
+    """
+    tfidf = TfidfVectorizer(sublinear_tf=True, min_df=2).fit(words[known])
+    n_numbers = min(N_NUMBERS, len(tfidf.vocabulary_) - 1)
+    svd = TruncatedSVD(n_numbers, random_state=0).fit(tfidf.transform(words[known]))
+    return svd.transform(tfidf.transform(words))
 
 
 def read_vectors(file, items):
@@ -127,7 +129,11 @@ def source_of(items, known, own):
 
 
 def whitened(vectors, known, n_numbers=N_NUMBERS):
-    """Return vectors (n, n_numbers) whose numbers are not correlated if ``known``."""
+    """Return vectors (n, n_numbers) whose numbers are not correlated if ``known``.
+
+    They are fewer where the vectors, or those that are known, are fewer.
+    """
+    n_numbers = min(n_numbers, *vectors[known].shape)
     pca = PCA(n_numbers, whiten=True, random_state=0).fit(vectors[known])
     return pca.transform(vectors)
 

@@ -50,6 +50,7 @@ from _cold import NEEDS, SCORERS
 from _coldrec import rows_of_coldrec
 from _common import PAIR, _ml_1m, clock, machine, read_results, write_results
 from _processes import interpreter_with, peak_memory
+from _quick import assert_claims, parse_options
 from _text_vectors import (
     BOTH,
     BOTH_WHITENED,
@@ -410,7 +411,7 @@ def parse():
     parser.add_argument("--vectors", help="file of vectors of items, made by encode.py")
     parser.add_argument("--vectors-name", default="a language model")
     parser.add_argument("--python", action="append", default=[], help="interpreters")
-    own = parser.parse_args()
+    own = parse_options(parser)
     own.only = own.only.split(",")
     if unknown := set(own.only) - set(PARTS):
         parser.error(f"--only knows {list(PARTS)}, not {sorted(unknown)}")
@@ -437,7 +438,7 @@ def main():
             rows = [row for row in kept if row["system"] not in anew] + rows
         write_results(f"cold_start_{part}", rows)
         wrong += [claim for claim, holds in claims.items() if not holds]
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 if __name__ == "__main__":

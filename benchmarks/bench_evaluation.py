@@ -15,6 +15,7 @@ import argparse
 
 import numpy as np
 from _common import PAIR, _read, clock, load, machine, write_results
+from _quick import assert_claims, parse_options
 from sklearn.model_selection import GridSearchCV
 
 from sktwotower import EASERecommender, ItemKNNRecommender, TwoTowerRecommender
@@ -83,8 +84,8 @@ def searching(folder, n_jobs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of the data sets")
-    own = parser.parse_args()
+    parser.add_argument("--data", help="folder of the data sets")
+    own = parse_options(parser, needs_data=True)
     where = machine()
     rows = [judging(own.data)]
     print(rows[0], flush=True)
@@ -96,9 +97,15 @@ def main():
         found.append(figures)
     write_results("evaluation", [row | where for row in rows])
     judged, *searches = rows
-    assert judged["metrics_s"] < MAX_SECONDS, judged["metrics_s"]
-    assert judged["metrics_s"] < 2 * judged["epoch_s"], judged
-    assert all(row["search_s"] < MAX_SECONDS_OF_SEARCH for row in searches), searches
+    claims = {
+        f"metrics take less than {MAX_SECONDS} s": judged["metrics_s"] < MAX_SECONDS,
+        "metrics take less than two epochs": judged["metrics_s"]
+        < 2 * judged["epoch_s"],
+        f"a search takes less than {MAX_SECONDS_OF_SEARCH} s": all(
+            row["search_s"] < MAX_SECONDS_OF_SEARCH for row in searches
+        ),
+    }
+    assert_claims([claim for claim, holds in claims.items() if not holds])
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from _common import PAIR, _read, clock, machine, read_results, replaced, write_results
 from _per_user import gain
+from _quick import assert_claims, parse_options
 from bench_cold_start import K_OF_FEW, cut_rows, judge, table_of
 from bench_impressions import load as load_kuairand
 
@@ -204,12 +205,12 @@ def contradictions(name, rows):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of the data sets")
+    parser.add_argument("--data", help="folder of the data sets")
     parser.add_argument("--only", help="names, by comma")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tuning", action="store_true", help="leave test untouched")
     parser.add_argument("--importance", action="store_true", help="compare with refits")
-    own = parser.parse_args()
+    own = parse_options(parser, needs_data=True)
     names = IMPORTANCE_OF if own.importance else list(SETS)
     own.only = names if own.only is None else own.only.split(",")
     if unknown := set(own.only) - set(SETS):
@@ -232,7 +233,7 @@ def main():
         if not own.tuning:
             rows = [row | where for row in rows]
             write_results(file, replaced(read_results(file), rows))
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 if __name__ == "__main__":

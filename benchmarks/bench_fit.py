@@ -27,6 +27,7 @@ import pandas as pd
 import torch
 from _common import PAIR, clock, load, machine, write_results
 from _curves import curve, printed
+from _quick import assert_claims, parse_options
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
@@ -215,10 +216,9 @@ def write_curves(names, folder, where):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder that holds ml-1m")
-    parser.add_argument("--quick", action="store_true", help="one round, not written")
     parser.add_argument("--float32", action="store_true", help="no bfloat16")
     parser.add_argument("--curves", help="names of data sets, by comma")
-    arguments = parser.parse_args()
+    arguments = parse_options(parser)
     where, rounds = machine(), 1 if arguments.quick else 5
     if arguments.curves:
         return write_curves(arguments.curves.split(","), arguments.data, where)
@@ -235,12 +235,11 @@ def main():
     imports = {each: seconds_to_import(each, rounds) for each in IMPORTS}
     for statement, seconds in imports.items():
         print(f"{seconds:6.2f} s  {statement}")
-    if not arguments.quick:
-        write_results(
-            f"fit_{kind}{threads}", [row | where for row in rows] + [imports | where]
-        )
+    write_results(
+        f"fit_{kind}{threads}", [row | where for row in rows] + [imports | where]
+    )
     wrong = failures(rows, imports, arguments.float32)
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 if __name__ == "__main__":

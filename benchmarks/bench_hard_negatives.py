@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from _common import clock, load, machine, write_results
 from _processes import call
+from _quick import parse_options
 from _systems import judge
 from bench_quality import TUNED_BY
 from skorch.callbacks import Callback
@@ -78,7 +79,8 @@ def ranked_items(module, data, step=4096):
         users = embed_users(module, data.user_rows[rows], past, data.item_rows)
         scores = users @ items.T
         scores[data.positives[rows].nonzero()] = -np.inf
-        top = np.argpartition(-scores, LAST_RANK, axis=1)[:, :LAST_RANK]
+        last = min(LAST_RANK, scores.shape[1] - 1)
+        top = np.argpartition(-scores, last, axis=1)[:, :last]
         order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1)
         top = np.take_along_axis(top, order, axis=1)
         ranked.append(top[:, FIRST_RANK:].astype(np.int32))
@@ -120,14 +122,14 @@ def measure(data, folder, params, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="one folder per data set")
+    parser.add_argument("--data", help="one folder per data set")
     parser.add_argument("--only", default="lastfm,gowalla")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--hard", type=int, default=8, help="hard items of a user")
     parser.add_argument("--candidates", type=int, default=512, help="uniform ones")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--width", type=int, default=64)
-    own, where, rows = parser.parse_args(), machine(), []
+    own, where, rows = parse_options(parser, needs_data=True), machine(), []
     sizes = {"max_epochs": own.epochs, "embedding_dim": own.width}
     for data in own.only.split(","):
         for name, params in cases(own.hard, own.candidates).items():

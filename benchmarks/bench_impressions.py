@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _common import PAIR, clock, machine, write_results
+from _quick import assert_claims, parse_options
 from torch.nn.functional import softplus
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender
@@ -217,9 +218,9 @@ def failures(table):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of the data sets")
+    parser.add_argument("--data", help="folder of the data sets")
     parser.add_argument("--seeds", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = parse_options(parser, needs_data=True)
     where, data = machine(), load(arguments.data)
     rows = baselines(data)
     for seed in range(arguments.seeds):
@@ -234,7 +235,7 @@ def main():
         np.round(by_system[columns].std().max(), 4).to_dict(),
     )
     write_results("impressions", [row | where for row in rows])
-    assert not (wrong := failures(table)), "\n".join(wrong)
+    assert_claims(failures(table))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from _common import clock, machine, read_results, replaced, write_results
 from _news import make_news
+from _quick import assert_claims, parse_options
 from bench_two_stage import PAIR_COLUMNS, kuairand
 
 from sktwotower import ClickRateRecommender, PopularityRecommender, TwoStageRecommender
@@ -169,13 +170,13 @@ def main():
     parser.add_argument("--data", help="folder with kuairand-pure-std")
     parser.add_argument("--only", default=",".join(DATA), help="names, by comma")
     parser.add_argument("--seeds", type=int, default=3)
-    own = parser.parse_args()
+    own = parse_options(parser)
     wrong = []
     for name in own.only.split(","):
         rows, figures = run(name, own)
         write_results("lists", replaced(read_results("lists"), rows))
         wrong += failures(name, figures)
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ from _common import (
 from _next_baselines import MarkovChain, NextItemRidge
 from _per_user import keep, named
 from _processes import call, interpreter_with
+from _quick import assert_claims, parse_options
 from _search import Trial, beyond_the_edges
 from _sequence_trials import NAMES as TRANSFORMERS
 from _systems import OURS, judge
@@ -311,7 +312,7 @@ def parse():
         "--tuning-minutes", type=float, default=10, help="a transformer"
     )
     parser.add_argument("--python", action="append", default=[], help="interpreter")
-    own = parser.parse_args()
+    own = parse_options(parser)
     own.python = (sys.executable, *own.python)
     own.written = own.max_epochs is None
     own.only = own.only.split(",")
@@ -337,7 +338,7 @@ def main():
             wrong += failures(run) if {OURS, IN_TIME} <= set(run.figures) else []
             write_results("next", replaced(read_results("next"), rows))
             keep_users(run)
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 if __name__ == "__main__":

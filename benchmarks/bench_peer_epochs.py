@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from _common import clock, load, machine, read_results, replaced, write_results
 from _processes import call, interpreter_with
+from _quick import parse_options
 
 NAME, TRIALS, EPOCHS = "peer_epochs", 20, 50
 # name -> function, the packages it needs, data sets
@@ -62,11 +63,11 @@ def xsimgcl(data, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder that holds the data sets")
+    parser.add_argument("--data", help="folder that holds the data sets")
     parser.add_argument("--only", help="names of data sets, by comma")
     parser.add_argument("--models", default=",".join(SYSTEMS))
     parser.add_argument("--python", action="append", default=[], help="interpreter")
-    own, where = parser.parse_args(), machine()
+    own, where = parse_options(parser, needs_data=True), machine()
     for name in own.models.split(","):
         function, needs, usual = SYSTEMS[name]
         python = interpreter_with(needs, (sys.executable, *own.python))

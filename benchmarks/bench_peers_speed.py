@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from _common import clock, load, machine, write_results
 from _processes import call, interpreter_with, peak_memory
+from _quick import assert_claims, parse_options
 
 # name -> function, the packages it needs, batch sizes, the least of ours / it
 SYSTEMS = {
@@ -141,12 +142,12 @@ def _row(n_positives, epochs, seconds, memory):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder that holds the data set")
+    parser.add_argument("--data", help="folder that holds the data set")
     parser.add_argument("--only", default="ml-1m", help="ml-1m or ml-100k")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=3, help="after the first")
     parser.add_argument("--python", action="append", default=[], help="interpreter")
-    own, where, rows = parser.parse_args(), machine(), []
+    own, where, rows = parse_options(parser, needs_data=True), machine(), []
     sizes = {"width": own.width, "epochs": own.epochs}
     for name, (function, needs, batch_sizes, _) in SYSTEMS.items():
         python = interpreter_with(needs, (sys.executable, *own.python))
@@ -168,7 +169,7 @@ def main():
     print(pd.DataFrame(rows).to_string(float_format="{:,.2f}".format))
     write_results(f"peers_speed_{own.only}", [row | where for row in rows])
     wrong = failures(rows)
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 def failures(rows):

@@ -1,9 +1,8 @@
 """Do default settings rank a whole catalog better than tuned baselines do?
 
 Call ``python benchmarks/bench_quality.py --data DIR [--only NAMES] [--seeds 3]`` with
-DIR holding one folder of parquet files per data set; ``--only online-retail`` and
-``--quick`` (few systems, few epochs, nothing tuned, nothing written, under a minute)
-need no DIR. Every system but popularity and ours is tuned by a random search of
+DIR holding one folder of parquet files per data set; ``--only online-retail`` needs
+no DIR. Every system but popularity and ours is tuned by a random search of
 ``--trials`` trials, the first its defaults, on a part of train that is cut off as test
 is; a search begins no trial after ``--tuning-seconds`` of the processor. Where the best
 is at the edge of the space, further trials go past it, until that gains less than 1 %.
@@ -38,6 +37,7 @@ import pandas as pd
 from _common import PROTOCOLS, load, machine, read_results, replaced, write_results
 from _per_user import against_the_best, keep, read
 from _processes import call, interpreter_with
+from _quick import assert_claims, parse_options
 from _search import TRIALS, is_settled
 from _systems import OURS, SYSTEMS, TUNED
 
@@ -86,7 +86,6 @@ FLOORS = {
     "sports-random": {},
     "citeulike-random": {},
 }
-QUICK = ("popularity", "item-kNN", "EASE", OURS)
 
 
 class Run:
@@ -125,7 +124,6 @@ class Run:
             params = dict(searched.get("params", {}))
             if name.startswith(OURS):
                 params["random_state"] = seed
-                params |= {"max_epochs": 5} if self.arguments.quick else {}
             row, figures = self._call("measure", name, python, params=params)
             by_seed.append(pd.DataFrame(figures))
             self.rows.append(searched | row | summary(by_seed[-1]))
@@ -146,7 +144,7 @@ class Run:
         may go on with.
         """
         own, earlier = self.arguments, None
-        if own.quick or not SYSTEMS[name].space:
+        if not SYSTEMS[name].space:
             return {}
         if own.trials == 0 or own.go_on:
             written = read_results(f"quality_{self.data}")
@@ -224,7 +222,7 @@ def line(figures, ours, metric):
 
 def failures(run):
     """Name what contradicts the published figures or stays below a floor."""
-    wrong, floors = [], {} if run.arguments.quick else dict(FLOORS[run.data])
+    wrong, floors = [], dict(FLOORS[run.data])
     if "popularity" in run.figures:
         found = run.figures["popularity"].mean()
         wrong += [
@@ -256,13 +254,12 @@ def parse():
     parser.add_argument("--tuning-seconds", type=float, default=600)
     parser.add_argument("--tune-ours", action="store_true")
     parser.add_argument("--python", action="append", default=[], help="interpreter")
-    parser.add_argument("--quick", action="store_true")
-    own = parser.parse_args()
+    own = parse_options(parser)
     own.python = (sys.executable, *own.python)
-    own.written, own.some = not own.quick, own.systems is not None
+    own.some = own.systems is not None
+    own.trials = 1 if own.quick else own.trials
     own.systems = systems(own)
-    own.only = ["online-retail"] if own.quick else own.only.split(",")
-    own.seeds = 1 if own.quick else own.seeds
+    own.only = own.only.split(",")
     for option, known in (("only", PROTOCOLS), ("systems", SYSTEMS)):
         if unknown := set(getattr(own, option)) - set(known):
             parser.error(f"--{option} knows {list(known)}, not {sorted(unknown)}")
@@ -275,8 +272,7 @@ def systems(own):
     """Return the names of the systems that the options ask for."""
     if own.systems is not None:
         return own.systems.split(",")
-    names = QUICK if own.quick else SYSTEMS
-    return [name for name in names if name != TUNED or own.tune_ours]
+    return [name for name in SYSTEMS if name != TUNED or own.tune_ours]
 
 
 def with_difference(data, rows):
@@ -305,15 +301,14 @@ def main():
         run = Run(data, arguments).go()
         report(run)
         wrong += failures(run)
-        if arguments.written:
-            rows = [{"data": data} | row | where for row in run.rows]
-            if arguments.some:  # the others stay as they are
-                rows = replaced(read_results(f"quality_{data}"), rows)
-            rows = [row | {"shown": is_settled(row)} for row in rows]
-            figure = TUNED_BY[data]
-            keep(f"quality_{data}", {k: v[figure] for k, v in run.figures.items()})
-            write_results(f"quality_{data}", with_difference(data, rows))
-    assert not wrong, "\n".join(wrong)
+        rows = [{"data": data} | row | where for row in run.rows]
+        if arguments.some:  # the others stay as they are
+            rows = replaced(read_results(f"quality_{data}"), rows)
+        rows = [row | {"shown": is_settled(row)} for row in rows]
+        figure = TUNED_BY[data]
+        keep(f"quality_{data}", {k: v[figure] for k, v in run.figures.items()})
+        write_results(f"quality_{data}", with_difference(data, rows))
+    assert_claims(wrong)
 
 
 if __name__ == "__main__":

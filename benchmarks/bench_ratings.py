@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from _common import PAIR, _read, clock, machine, write_results
 from _per_user import gain
+from _quick import assert_claims, parse_options
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import ndcg_at_k, recall_at_k
@@ -87,9 +88,9 @@ def measure(train, test, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of the data sets")
+    parser.add_argument("--data", help="folder of the data sets")
     parser.add_argument("--seeds", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = parse_options(parser, needs_data=True)
     where, rows, wrong = machine(), [], []
     for name in DATA:
         train, test = load(arguments.data, name)
@@ -111,7 +112,7 @@ def main():
     figures = ["ndcg@10", "recall@10", "disliked", "fit_s"]
     print(table[figures].mean().round(4).to_string())
     write_results("ratings", [row | where for row in rows])
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 if __name__ == "__main__":

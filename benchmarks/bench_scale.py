@@ -7,7 +7,7 @@ repeats of a pair count once. A fifth of the events of a sample of users is held
 Every case runs in a fresh process, so that its peak of resident memory, with libraries
 and events, is its own. Then a curve: the same number of users and events over ever more
 items. What training costs are skorch's seconds of an epoch; what comes before and after
-it in fit is ``prepare_s``. ``--quick`` is everything at a hundredth.
+it in fit is ``prepare_s``. ``--quick`` is everything at a thousandth.
 
 ``--disk`` is another question: is what does not fit into memory read and batched as
 fast as what does? It takes numbers of events, which are written to ``--folder`` and
@@ -27,6 +27,7 @@ import pandas as pd
 from _baselines import Baseline
 from _common import PAIR, clock, machine, write_results
 from _processes import call, peak_memory
+from _quick import assert_claims, parse_options
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender, metrics
 
@@ -186,7 +187,7 @@ def from_disk(own, where):
             rows.append(row | where)
     write_results(f"scale_from_disk_{own.history}", rows)
     wrong = failures_from_disk(pd.DataFrame(rows))
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 def failures_from_disk(rows):
@@ -225,15 +226,15 @@ def parse():
     parser.add_argument(
         "--history", default="pooled", choices=["pooled", "recent"], help="from disk"
     )
-    parser.add_argument("--quick", action="store_true", help="not written")
-    own = parser.parse_args()
+    own = parse_options(parser)
     own.curve = [int(n) for n in own.curve.split(",") if n]
     own.disk = [int(n) for n in own.disk.split(",") if n]
     if own.quick:
         for name in ("users", "items", "events"):
-            setattr(own, name, getattr(own, name) // 100)
+            setattr(own, name, getattr(own, name) // 1000)
         own.judged = min(own.judged, own.users // 10)
-        own.curve = [n // 100 for n in own.curve]
+        own.curve = [n // 1000 for n in own.curve][:2]
+        own.epochs = 1
     return own
 
 
@@ -267,7 +268,7 @@ def main():
             f"scale_threads_{where['threads']}", [r | where for r in [row, *curve]]
         )
         wrong = failures(row, curve or [row])
-        assert not wrong, "\n".join(wrong)
+        assert_claims(wrong)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _common import PAIR, RESULTS, clock, load, machine, write_results
+from _common import PAIR, clock, load, machine, write_results
+from _quick import assert_claims, parse_options, results_folder
 from joblib import Parallel, delayed
 from sklearn.decomposition import TruncatedSVD
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -193,7 +194,7 @@ def main():
     parser.add_argument("--data", help="folder with one folder per data set")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, by comma")
     parser.add_argument("--draws", type=int, default=3)
-    own = parser.parse_args()
+    own = parse_options(parser)
     wrong = []
     for part in own.only.split(","):
         before = machine()
@@ -205,9 +206,8 @@ def main():
             print(mean.drop(columns="draw").to_string())
         write_results(f"search_{part}", rows)
         wrong += failures(part, rows)
-    if wrong:
-        raise SystemExit("\n".join(wrong))
-    print(f"\nas promised; rows in {RESULTS}")
+    assert_claims(wrong)
+    print(f"\nrows in {results_folder()}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import argparse
 import numpy as np
 import pandas as pd
 from _common import PROTOCOLS, load, machine, write_results
+from _quick import parse_options
 
 MIN_EVENTS = 50
 N_DRAWS = 20
@@ -59,7 +60,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with one folder per data set")
     parser.add_argument("--only", default=",".join(PROTOCOLS), help="names, by comma")
-    own = parser.parse_args()
+    own = parse_options(parser)
     rows = [measure(name, own.data) for name in own.only.split(",")]
     print(pd.DataFrame(rows).round(3).to_string(index=False))
     if own.only == parser.get_default("only"):

@@ -28,10 +28,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import EVENT, clock, machine, read_results, replaced, write_results
+from _common import EVENT, clock, machine, read_results, replaced, shop, write_results
+from _quick import assert_claims, parse_options
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.datasets import load_online_retail
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import prequential_validate
 
@@ -52,11 +52,11 @@ EVENTS_PER_UPDATE = 500
 
 def online_retail():
     """Return first purchases by time, and the descriptions of the products."""
-    shop = load_online_retail()
-    events = shop.data.rename(columns={"customer": "user", "product": "item"})
+    purchases = shop()
+    events = purchases.data.rename(columns={"customer": "user", "product": "item"})
     events = events.drop_duplicates(EVENT[:2])[EVENT]
     events = events.sort_values("time", kind="stable")
-    return events, shop.products.rename(columns={"product": "item"})
+    return events, purchases.products.rename(columns={"product": "item"})
 
 
 def kuairand(folder):
@@ -272,7 +272,7 @@ def parse():
     for name, values in known.items():
         parser.add_argument(f"--{name}", default=",".join(values), help="by comma")
     parser.add_argument("--seeds", type=int, default=3)
-    own = parser.parse_args()
+    own = parse_options(parser)
     for name, values in known.items():
         setattr(own, name, getattr(own, name).split(","))
         if unknown := set(getattr(own, name)) - set(values):
@@ -305,7 +305,7 @@ def main():
     figures = means.mean(numeric_only=True).dropna(axis=1, how="all")
     print(figures.drop(columns=["seed", "cores", "load_before"]).to_string())
     wrong = failures(measured)
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 if __name__ == "__main__":

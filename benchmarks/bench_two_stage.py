@@ -47,6 +47,7 @@ from _common import (
     write_results,
 )
 from _per_user import keep, named
+from _quick import assert_claims, parse_options
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sktwotower import (
@@ -287,7 +288,7 @@ def parse():
     parser.add_argument("--only", default=",".join(DATA), help="names, by comma")
     parser.add_argument("--retrievers", default=",".join(RETRIEVERS))
     parser.add_argument("--seeds", type=int, default=3)
-    own = parser.parse_args()
+    own = parse_options(parser)
     own.only, own.retrievers = own.only.split(","), own.retrievers.split(",")
     for option, known in (("only", DATA), ("retrievers", RETRIEVERS)):
         if unknown := set(getattr(own, option)) - set(known):
@@ -334,7 +335,7 @@ def main():
                 wrong.append(f"{data}, {name}: AUC is not above the click rate's")
             if name == "shuffled" and any(row["blend"] for row in rows):
                 wrong.append(f"{data}: shuffled labels got a weight")
-    assert not wrong, "\n".join(wrong)
+    assert_claims(wrong)
 
 
 if __name__ == "__main__":

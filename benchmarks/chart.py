@@ -392,7 +392,7 @@ def _short(value):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--check", "--quick", action="store_true", help="write nothing")
     own = parser.parse_args()
     found = figures()
     for name, how in PICTURES.items():

@@ -13,6 +13,7 @@ It takes half a minute for 3,665 descriptions.
 import argparse
 
 import numpy as np
+from _quick import parse_options, results_folder
 from _text_vectors import described_films, described_products
 
 SETS = {"products": described_products, "titles": described_films}
@@ -29,15 +30,31 @@ def load_model(name):
     return SentenceTransformer(name)
 
 
+class LetterCounts:
+    """What ``--quick`` takes for a language model, whose weights would be fetched."""
+
+    def encode(self, texts):
+        """Return how often each letter is in each text, (n, 26)."""
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        return np.array(
+            [[text.lower().count(each) for each in letters] for text in texts]
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("set", choices=SETS)
+    parser.add_argument("set", choices=SETS, nargs="?", default="products")
     parser.add_argument("--model", default="all-MiniLM-L6-v2")
-    parser.add_argument("--out", required=True, help="file to write, .npz")
+    parser.add_argument("--out", help="file to write, .npz")
     parser.add_argument("--data", help="folder with one folder per data set")
-    own = parser.parse_args()
+    own = parse_options(parser)
+    if own.quick:
+        own.out = own.out or str(results_folder() / "vectors.npz")
+    elif own.out is None:
+        parser.error("--out FILE is needed: the file to write")
     items = SETS[own.set](own.data).items
-    vectors = load_model(own.model).encode(items["words"].tolist())
+    model = LetterCounts() if own.quick else load_model(own.model)
+    vectors = model.encode(items["words"].tolist())
     np.savez(own.out, item=np.array(items["item"].tolist()), vector=vectors)
     print(f"{vectors.shape[0]} vectors of {vectors.shape[1]} numbers in {own.out}")
 

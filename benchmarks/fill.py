@@ -280,7 +280,7 @@ def stale(results=RESULTS):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--check", "--quick", action="store_true", help="write nothing")
     parser.add_argument("--stale", action="store_true")
     own = parser.parse_args()
     if own.stale:

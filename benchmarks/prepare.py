@@ -24,6 +24,7 @@ import zipfile
 from pathlib import Path
 
 import _online_retail
+from _quick import parse_options
 from _sources import SOURCES
 
 
@@ -94,12 +95,15 @@ def prepare(name, data, folder=None):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=[*SOURCES, "all"])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("name", choices=[*SOURCES, "all"], nargs="?", default="all")
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--from", dest="folder", type=Path)
     parser.add_argument("--ship", action="store_true")
     parser.add_argument("--out", type=Path, default=_online_retail.PACKAGE_DATA)
-    own = parser.parse_args()
+    own = parse_options(parser, needs_data=True)
+    if own.quick:  # its tables are made of texts in the layouts of the sources
+        print(*sorted(Path(own.data).glob("*/*.parquet")), sep="\n")
+        return
     if own.ship:
         _online_retail.pack_files(own.data, own.out)
         return

@@ -10,6 +10,7 @@ import inspect
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sktwotower import (
@@ -22,7 +23,7 @@ from sktwotower import (
 from sktwotower._command_line._tasks import Task
 from sktwotower._command_line._written import cards
 from sktwotower.datasets import load_online_retail
-from sktwotower.metrics import retrieval_report
+from sktwotower.metrics import precision_at_k, retrieval_report
 from sktwotower.model_selection import TimeSplit
 from sktwotower.plots import RecallByPopularityDisplay, RecallCurveDisplay
 
@@ -30,7 +31,7 @@ STORED = Path(__file__).with_name("landing.json")
 
 
 def reported():
-    """Return the report, three customers as cards, and two displays."""
+    """Return the report, three customers as cards, how chosen, and two displays."""
     shop = load_online_retail()
     X = shop.data[["customer", "product", "time"]]
     X = X.drop_duplicates(["customer", "product"])
@@ -52,11 +53,33 @@ def reported():
     )
     names = shop.products.set_index("product")["description"].str.capitalize()
     task = Task("", X, "customer", "product", "time", names=names)
+    chosen, said = customers_by_hits(model, test)
     displays = [
         of.from_estimator(model, test, baselines=baselines)
         for of in (RecallCurveDisplay, RecallByPopularityDisplay)
     ]
-    return report, cards(model, task, train, test), displays
+    return report, cards(model, task, train, test, chosen), said, displays
+
+
+def customers_by_hits(model, test):
+    """Return three customers of test, and a sentence that says how they were chosen.
+
+    If all are sorted by the number of right products among their first ten, these are
+    in the middle of each third: so hits are shown about as often as they occur.
+    """
+    ranking = model.rank_held_out(test, n_neighbors=10)
+    shares = precision_at_k(ranking.truth, ranking.indices, 10, per_user=True)
+    hits = np.rint(10 * shares).astype(int)
+    # the order of customers with as many hits is drawn
+    drawn = np.random.default_rng(0).permutation(len(hits))
+    in_order = drawn[np.argsort(hits[drawn], kind="stable")]
+    places = [len(hits) // 6, len(hits) // 2, 5 * len(hits) // 6]
+    said = (
+        f"Of {len(hits):,} lists of ten, {(hits > 0).mean():.0%} have a ✓ or more, and "
+        f"a list has {hits.mean():.1f} on average. By their number of ✓, these "
+        "customers are in the middle of each third."
+    )
+    return ranking.users[in_order[places]].tolist(), said
 
 
 def parameters_of(display):
@@ -70,17 +93,18 @@ def parameters_of(display):
 
 def main():
     """Store the report with the code that has made it."""
-    report, of_customers, displays = reported()
+    report, of_customers, said, displays = reported()
     figures = report.round(6)
     tables = {type(display).__name__: parameters_of(display) for display in displays}
     stored = {
         "version": __version__,
-        "code": inspect.getsource(reported),
+        "code": "\n\n".join(map(inspect.getsource, (reported, customers_by_hits))),
         "index": [*figures.index],
         "columns": [*figures.columns],
         "figures": figures.to_numpy().tolist(),
         "attrs": report.attrs,
         "cards": of_customers,
+        "said": said,
         "displays": tables,
     }
     STORED.write_text(json.dumps(stored) + "\n", encoding="utf-8")

@@ -1,7 +1,9 @@
 """Run the code of pages of the guide, and write what it prints into them.
 
-Call: ``python docs/outputs.py docs/guide/start.md``. The blocks of a page share their
-names, in a folder of their own. A block that prints is followed by its output::
+Call: ``python docs/outputs.py docs/guide/start.md``; with ``--check`` nothing is
+written, and what a page shows is compared with what its code prints now. The blocks of
+a page share their names, in a folder of their own. A block that prints is followed by
+its output::
 
     ```python
     print(1 + 1)
@@ -23,17 +25,33 @@ follow one another)::
     <!-- in tests: n_iter=20 -> n_iter=2 -->
 
     <!-- in tests: the output differs -->
+
+    <!-- in tests: the output is of one run -->
+
+Tests cannot wait for the fits of a page. So a page is run a second time, on fewer
+purchases, with one epoch and vectors of eight numbers, and what it prints then is
+written to ``printed/NAME.json``, with a checksum of what the page shows. The tests run
+the page in the same way. They fail if a line or a figure of that differs, as the page
+may then differ as well; and if someone has edited what the page shows.
+
+Two outputs agree if they have as many lines, each with the same text, whole numbers
+among it, and if figures, which are numbers with a decimal point or an exponent, are
+`is_close`. Lines of a table may have changed places if their last figures are close.
+An output "of one run" has times or sizes; only its lines are counted.
 """
 
+import argparse
 import contextlib
+import hashlib
 import io
+import json
 import os
 import re
-import sys
 import tempfile
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 BLOCK = re.compile(
     r"(?P<comments>(?:^[ ]*<!-- (?:not run|run last|in tests): [^\n]* -->\n\n)*)"
@@ -42,6 +60,14 @@ BLOCK = re.compile(
     r"(?(head)(?P<output>(?:(?![ ]*```)[^\n]*\n)+)(?P=indent)```(?:\n|\Z))",
     re.MULTILINE,
 )
+FIGURE = re.compile(
+    r"(?<![\w.])-?(?:\d[\d,]*)?(?:\.\d+(?:e[-+]?\d+)?|\d\.?e[-+]?\d+)(?![\w.]*\w)"
+)
+# Other processors and versions round differently, and a fit adds that up. A share of
+# the figure, or this much where figures are small, and one unit of the last digit.
+RELATIVE, ABSOLUTE = 0.03, 0.005
+PRINTED = Path(__file__).parent / "printed"
+CUSTOMERS = [12347, 12782, 13904]  # the pages name them
 
 
 @dataclass(frozen=True)
@@ -54,7 +80,8 @@ class Block:
     not_run: str | None
     last: bool  # run after all others, and by the tests only
     replaced: tuple
-    differs: bool  # in tests, also in its first line or the number of lines
+    differs: bool  # in tests, also in the number of lines
+    varies: bool  # from run to run: only its lines are counted
 
 
 def block_of(match):
@@ -74,6 +101,7 @@ def block_of(match):
             if kind == "in tests" and " -> " in text
         ),
         differs=("in tests", "the output differs") in said,
+        varies=("in tests", "the output is of one run") in said,
     )
 
 
@@ -115,15 +143,185 @@ def written(text, page="page"):
     return BLOCK.sub(run, text).rstrip("\n") + "\n"
 
 
-def main():
-    """Rewrite the pages that are named, each run in an empty folder."""
-    for page in [Path(name).resolve() for name in sys.argv[1:]]:
-        before = Path.cwd()
-        with tempfile.TemporaryDirectory() as folder:
-            os.chdir(folder)
-            text = written(page.read_text("utf-8"), page.name)
+def is_close(shown, printed):
+    """Return whether two figures, as texts, may be of the same code."""
+    digits = len(re.sub("e.*", "", shown).partition(".")[2])
+    unit = 0 if "e" in shown else 10.0**-digits
+    shown, printed = (float(text.replace(",", "")) for text in (shown, printed))
+    room = max(RELATIVE * abs(shown), ABSOLUTE) + unit
+    return abs(shown - printed) <= room * (1 + 1e-9)
+
+
+def same_line(shown, printed):
+    """Return whether two lines have the same text and figures that are close."""
+    texts = [" ".join(FIGURE.sub("#", line).split()) for line in (shown, printed)]
+    if texts[0] != texts[1]:
+        return False
+    return all(map(is_close, FIGURE.findall(shown), FIGURE.findall(printed)))
+
+
+def without_place(line):
+    """Return a line without the small whole numbers that say its place in a table."""
+    return re.sub(r"(?<![\w.])\d{1,2}(?![\w.])", "", line)
+
+
+def are_tied(one, other):
+    """Return whether the last figures of two lines are close."""
+    last = [FIGURE.findall(line)[-1:] for line in (one, other)]
+    return all(last) and is_close(last[0][0], last[1][0])
+
+
+def differences(shown, printed):
+    """Return what differs between two outputs, a list of texts; empty if they agree."""
+    shown, printed = (text.splitlines() for text in (shown, printed))
+    if len(shown) != len(printed):
+        return [f"{len(shown)} lines are shown, {len(printed)} are printed"]
+    wrong, left = [], dict(enumerate(printed))
+    for place, line in enumerate(shown):
+        if place in left and same_line(line, left[place]):
+            del left[place]
+            continue
+        tied = [
+            other
+            for other, text in left.items()
+            if other != place
+            and are_tied(printed[place], text)
+            and same_line(without_place(line), without_place(text))
+        ]
+        if tied:
+            del left[tied[0]]
+        else:
+            wrong.append(f"shown:   {line}\nprinted: {printed[place]}")
+    return wrong
+
+
+def fewer(shop):
+    """Return the shop with fewer products and customers, CUSTOMERS among them."""
+    data = shop.data
+    data = data[data["product"].isin(data["product"].value_counts().index[:400])]
+    customers = data["customer"].value_counts().index[100:250]
+    data = data[data["customer"].isin(customers.union(CUSTOMERS))]
+    shop.data = shop.frame = data.reset_index(drop=True)
+    shop.target = shop.data["quantity"].copy()
+    return shop
+
+
+@contextlib.contextmanager
+def small():
+    """Let the shop be small, and models that are given no sizes, in the block."""
+    from sklearn.utils import Bunch
+
+    from sktwotower import TwoTowerRecommender, datasets
+    from sktwotower.two_stage import _fit_stages
+    from sktwotower.two_stage._ranker import default_ranker
+
+    whole = fewer(datasets.load_online_retail())
+
+    def load(return_X_y=False, **options):
+        shop = Bunch(**whole)
+        return (shop.data, shop.target) if return_X_y else shop
+
+    def few_trees(random_state):
+        return default_ranker(random_state).set_params(max_iter=10)
+
+    sizes = {"max_epochs": 1, "embedding_dim": 8, "neighbors": "exact"}
+    defaults = TwoTowerRecommender.__init__.__kwdefaults__
+    with (
+        patch.object(datasets, "load_online_retail", load),
+        patch.object(_fit_stages, "default_ranker", few_trees),
+        patch.dict(defaults, sizes),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def empty_folder():
+    """Work in an empty folder in the block."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
             os.chdir(before)
-        page.write_text(text, "utf-8")
+
+
+def printed_small(text, page="page"):
+    """Return what each block of a page prints on few data, None for one not run."""
+    names = {"__name__": "__main__"}
+    found = blocks(text)
+    outputs = dict.fromkeys(range(len(found)))
+    with small(), empty_folder():
+        for place in sorted(outputs, key=lambda place: found[place].last):
+            block = found[place]
+            if block.not_run:
+                continue
+            code = block.code
+            for long, short in block.replaced:
+                if long not in code:
+                    raise ValueError(f"{page}, line {block.line}: no {long!r}")
+                code = code.replace(long, short)
+            outputs[place] = printed(replace(block, code=code), names, page)
+    return [outputs[place] for place in range(len(found))]
+
+
+def checksum(text):
+    """Return a text that changes with the code and the outputs of a page."""
+    shown = [[block.code, block.output] for block in blocks(text)]
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
+
+
+def stored(page):
+    """Return where the outputs on few data of a page are, as a path."""
+    return PRINTED / f"{page.stem}.json"
+
+
+def store(page, text):
+    """Run a page on few data, and store what it prints with the page's checksum."""
+    outputs = printed_small(text, page.name)
+    record = {
+        "shown": checksum(text),
+        "small": [None if each is None else each.splitlines() for each in outputs],
+    }
+    PRINTED.mkdir(exist_ok=True)
+    stored(page).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def compared(text, anew, page):
+    """Return how the outputs of a page differ from those of the page run anew."""
+    return [
+        f"{page}, line {old.line}:\n{difference}"
+        for old, new in zip(blocks(text), blocks(anew), strict=True)
+        if old.output is not None and not old.varies
+        for difference in differences(old.output, new.output)
+    ]
+
+
+def main():
+    """Rewrite the pages that are named, or say what would change."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pages", nargs="+", type=Path)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--small", action="store_true", help="only on few data")
+    own = parser.parse_args()
+    wrong = []
+    for page in [path.resolve() for path in own.pages]:
+        text = anew = page.read_text("utf-8")
+        if not own.small:
+            with empty_folder():
+                anew = written(text, page.name)
+            found = compared(text, anew, page.name)
+            print(
+                f"{page.name}: {len(found)} differences", *found, sep="\n", flush=True
+            )
+            wrong += found
+        if not own.check:
+            page.write_text(anew, "utf-8")
+            store(page, anew)
+    if own.check and wrong:
+        raise SystemExit(
+            f"{len(wrong)} differences: call docs/outputs.py with the pages"
+        )
 
 
 if __name__ == "__main__":

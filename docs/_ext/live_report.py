@@ -20,7 +20,8 @@ PAGE = "index"
 STORED = Path(__file__).parents[1] / "landing.json"
 ROW = re.compile(r"\d+\s+(\S.*?)\s+(-?\d+\.\d+)")
 CARDS = (
-    "<h3>Three of these customers</h3><div class='customers'>{cards}</div>"
+    "<h3>Three of these customers</h3><p>{said}</p>"
+    "<div class='customers'>{cards}</div>"
     "<details><summary>The code</summary><pre>{code}</pre></details>"
 )
 
@@ -42,7 +43,8 @@ class LiveReport(Directive):
         """Return them as HTML."""
         self.state.document.settings.env.note_dependency(str(STORED))
         report, stored = stored_report()
-        more = CARDS.format(cards=stored["cards"], code=escape(stored["code"]))
+        said, code = escape(stored["said"]), escape(stored["code"])
+        more = CARDS.format(cards=stored["cards"], said=said, code=code)
         return [nodes.raw("", report._repr_html_() + more, format="html")]
 
 

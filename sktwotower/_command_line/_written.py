@@ -101,15 +101,21 @@ def page(model, task, train, test, report, picture) -> str:
     )
 
 
-def cards(model, task, train, test) -> str:
-    """Return a card for each of three typical users of the held-out events."""
+def cards(model, task, train, test, chosen=None) -> str:
+    """Return a card for each of three typical users of the held-out events.
+
+    ``chosen``: the users to take instead of the typical ones.
+    """
     user, users = task.user, pd.unique(test[task.user])[:MANY]
+    if chosen is not None:
+        users = chosen
     # events on disk are not read again; the model knows them without their order
     known = train if isinstance(train, pd.DataFrame) else model.seen_items(users)
     known = as_frame(known, "known")
     known = known[known[user].isin(users)]
     known = known.drop_duplicates([user, task.item], keep="last")
-    chosen = typical_users(known[user].value_counts())
+    if chosen is None:
+        chosen = typical_users(known[user].value_counts())
     later = test[test[user].isin(chosen)]
     asked = later.drop_duplicates(user)[[user, *task.context]]
     tables = known, model.recommend(asked, n_neighbors=10), later

@@ -32,7 +32,7 @@ def row(tmp_path, monkeypatch):
     other = {"data": "other", "system": "ridge", "ndcg@10": 0.9}
     lines = "\n".join(map(json.dumps, [*rows, other]))
     (tmp_path / "quality_d.jsonl").write_text(lines + "\n")
-    monkeypatch.setattr(_per_user, "FOLDER", tmp_path / "per_user")
+    monkeypatch.setattr(_per_user, "results_folder", lambda: tmp_path)
     # of each user .09 more, give or take .1: half the interval is 1.96 * .1005 / 10
     more = A_THIRD + 0.09 + np.repeat([0.1, -0.1], 50)
     _per_user.keep("quality_d", {"EASE": A_THIRD, chart.OURS: more})

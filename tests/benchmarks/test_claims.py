@@ -43,7 +43,7 @@ def written(folder, rows):
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     written(tmp_path, rows())
-    monkeypatch.setattr(_per_user, "FOLDER", tmp_path / "per_user")
+    monkeypatch.setattr(_per_user, "results_folder", lambda: tmp_path)
     _per_user.keep("made", USERS)
     return tmp_path
 

@@ -208,6 +208,7 @@ def test_kuairand_is_cut_by_date(made, tmp_path):
     history = tables["train_history"]
     assert history[["pos", "item_id"]].to_numpy().tolist() == [[0, 8], [1, 7], [2, 9]]
     assert history["long_watch"].tolist() == [0, 1, 1]
+    assert history["last_time_ms"].tolist() == [3000, 3000, 3000]
     assert tables["interactions"]["split"].tolist() == ["val", "test"]
     assert tables["items"].columns.tolist() == ["item_id", "tag", "show_cnt"]
     found = _common.load_ordered("kuairand", tmp_path)
