@@ -112,7 +112,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     own, where = parse_options(parser), machine()
-    seeds, change = range(own.seeds), 1000 if own.quick else CHANGE
+    seeds, change = range(own.seeds), 300 if own.quick else CHANGE
     table = pd.DataFrame([row for seed in seeds for row in measured(seed, change)])
     table = table.groupby(["part", "rate", "n_hashes", "n_places", "step"])["error"]
     table = table.mean().reset_index()

@@ -50,7 +50,7 @@ from _limits import (
     point_of,
     usual_of,
 )
-from _quick import assert_claims, parse_options
+from _quick import assert_claims, is_quick, parse_options
 from _systems import OURS, judge
 
 from sktwotower import TwoTowerRecommender
@@ -74,13 +74,15 @@ def params_of(curve, value):
 
 def points(data, curves):
     """Return (curve, value) of all values, the usual ones first, as (None, None)."""
-    others = [
-        (curve, value)
+    others = {
+        curve: [value for value in values if value != usual_of(data, curve)]
         for curve, values in CURVES[data].items()
-        for value in values
-        if curve in curves and value != usual_of(data, curve)
-    ]
-    return [(None, None), *others]
+        if curve in curves
+    }
+    if is_quick():
+        others = {curve: values[:1] for curve, values in others.items()}
+    pairs = [(curve, value) for curve, values in others.items() for value in values]
+    return [(None, None), *pairs]
 
 
 def events_of(data, folder):
