@@ -17,13 +17,12 @@ better than any fit of ours as short as that, at any time from 5 s on.
 """
 
 import argparse
-from importlib.util import find_spec
 from itertools import product
 
 import pandas as pd
 from _common import PROTOCOLS, machine, read_results, write_results
 from _processes import call
-from _quick import assert_claims, parse_options
+from _quick import assert_claims, is_left_out, parse_options
 from _systems import OURS
 
 EPOCHS = [3, 5, 8, 12, 20, 30]
@@ -113,8 +112,7 @@ def main():
     parser.add_argument("--curve", action="store_true", help="fits of many lengths")
     own, where = parse_options(parser, needs_data=True), machine()
     case = {"data": own.only, "folder": own.data}
-    if own.quick and find_spec("implicit") is None:
-        print("left out, implicit not installed")
+    if is_left_out("iALS"):
         return
     if own.curve:
         write_curve(own, case, where)

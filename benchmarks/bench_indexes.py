@@ -26,7 +26,7 @@ import pandas as pd
 from _common import ROOT, clock, load, machine, write_results
 from _indexes import made_vectors
 from _processes import call
-from _quick import assert_claims, parse_options
+from _quick import assert_claims, is_left_out, parse_options
 from bench_scale import make_events
 
 from sktwotower import TwoTowerRecommender
@@ -150,7 +150,9 @@ def main():
             case = {"width": width, "n_items": n_items, "folder": own.data}
             call("bench_indexes:learn", data=data, file=file, **case)
             found = [
-                call("bench_indexes:measure", name=name, file=file) for name in INDEXES
+                call("bench_indexes:measure", name=name, file=file)
+                for name in INDEXES
+                if not is_left_out(name)
             ]
         found = [{"vectors": data} | row for row in pays_from(found)]
         print(pd.DataFrame(found).to_string(index=False), "\n", flush=True)

@@ -80,7 +80,8 @@ def main():
             row = {"data": data, "system": f"epoch of {name}", "epoch_cpu_s": seconds}
             row["search_h"] = seconds * TRIALS * EPOCHS / 3600
             write_results(NAME, replaced(read_results(NAME), [row | where]))
-    print(pd.DataFrame(read_results(NAME))[list(row)].to_string())
+    shown = ["data", "system", "epoch_cpu_s", "search_h"]
+    print(pd.DataFrame(read_results(NAME), columns=shown).to_string())
 
 
 if __name__ == "__main__":

@@ -28,14 +28,13 @@ import argparse
 import copy
 import time
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import faiss
 import numpy as np
 import pandas as pd
 from _common import load, machine, read_results, replaced, shop, write_results
-from _quick import assert_claims, parse_options
+from _quick import assert_claims, is_left_out, parse_options
 from _services import folder_mb, installed_mb, requests_per_second, sizes_of
 from bench_scale import make_events
 
@@ -245,8 +244,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     options = parse_options(parser)
     faiss.omp_set_num_threads(1)
-    if options.quick and find_spec("implicit") is None:
-        print("service: left out, implicit not installed")
+    if is_left_out("iALS"):  # the service of implicit
         options.only = [part for part in options.only if part != "service"]
     for measured in parts(options.only, 2_000 if options.quick else 100_000):
         table = pd.DataFrame(measured)
