@@ -150,6 +150,7 @@ def measure(folder, n_events, history, in_memory, n_batches, width):
         user_id="user",
         item_id="item",
         embedding_dim=width,
+        max_epochs=100,  # the clock ends the fit before
         candidate_sampling="mixed",
         callbacks=[clock],
         neighbors="exact",

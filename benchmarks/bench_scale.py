@@ -234,7 +234,7 @@ def parse():
             setattr(own, name, getattr(own, name) // 1000)
         own.judged = min(own.judged, own.users // 10)
         own.curve = [n // 1000 for n in own.curve][:2]
-        own.epochs = 1
+        own.epochs, own.batches = 1, 2
     return own
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _common import PAIR, clock, load, machine, write_results
-from _quick import assert_claims, parse_options, results_folder
+from _quick import assert_claims, is_quick, parse_options, results_folder
 from joblib import Parallel, delayed
 from sklearn.decomposition import TruncatedSVD
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -42,7 +42,16 @@ from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
 
 N_CANDIDATES, EPOCHS, TOLERANCE = 27, 27, 0.002
+QUICK = 9  # candidates, and epochs, with --quick
 NDCG = make_retrieval_scorer("ndcg", k=10)
+
+
+def n_candidates():
+    return QUICK if is_quick() else N_CANDIDATES
+
+
+def n_epochs():
+    return QUICK if is_quick() else EPOCHS
 
 
 def halving(own):
@@ -61,14 +70,14 @@ def halving(own):
 
 def _drawn(space, seed):
     """Draw candidates, the defaults the first, each as a grid of one."""
-    drawn = ParameterSampler(space, N_CANDIDATES - 1, random_state=seed)
+    drawn = ParameterSampler(space, n_candidates() - 1, random_state=seed)
     return [{}] + [{name: [value] for name, value in each.items()} for each in drawn]
 
 
 def _searched(events, X, cv, candidates):
-    model = TwoTowerRecommender(max_epochs=EPOCHS, random_state=0)
+    model = TwoTowerRecommender(max_epochs=n_epochs(), random_state=0)
     common = {"cv": cv, "scoring": NDCG, "refit": False}
-    budget = {"resource": "max_epochs", "min_resources": 3, "max_resources": EPOCHS}
+    budget = {"resource": "max_epochs", "min_resources": 3, "max_resources": n_epochs()}
     searches = {
         "all candidates, 27 epochs": GridSearchCV(model, candidates, **common),
         "halving": HalvingGridSearchCV(
@@ -86,7 +95,9 @@ def _searched(events, X, cv, candidates):
         # a search without refit has no best candidate where refit is a callable
         at = _best(search.cv_results_)
         params = search.cv_results_["params"][at]
-        chosen = TwoTowerRecommender(random_state=0, **params | {"max_epochs": EPOCHS})
+        chosen = TwoTowerRecommender(
+            random_state=0, **params | {"max_epochs": n_epochs()}
+        )
         validation = scores[_key(params)]
         yield {
             "search": name,
@@ -111,8 +122,8 @@ def _best(results):
 
 def _epochs(search):
     """Return how many epochs a search has trained in all."""
-    rungs = getattr(search, "n_resources_", [EPOCHS])
-    numbers = getattr(search, "n_candidates_", [N_CANDIDATES])
+    rungs = getattr(search, "n_resources_", [n_epochs()])
+    numbers = getattr(search, "n_candidates_", [n_candidates()])
     return int(np.dot(rungs, numbers))
 
 
@@ -195,6 +206,7 @@ def main():
     parser.add_argument("--only", default=",".join(PARTS), help="parts, by comma")
     parser.add_argument("--draws", type=int, default=3)
     own = parse_options(parser)
+    own.draws = 1 if own.quick else own.draws
     wrong = []
     for part in own.only.split(","):
         before = machine()
