@@ -49,11 +49,17 @@ def begin():
 
 
 def shorten_fits():
-    """Let recommenders that are given no other sizes have one epoch and few numbers."""
-    from sktwotower import TwoTowerRecommender  # here, as torch takes a second
+    """Let models that are given no sizes have one epoch, few numbers and few trees."""
+    # here, as torch takes a second
+    from sktwotower import TwoTowerRecommender
+    from sktwotower.two_stage import _fit_stages
+    from sktwotower.two_stage._ranker import default_ranker
 
     defaults = TwoTowerRecommender.__init__.__kwdefaults__
     defaults |= {"max_epochs": 1, "embedding_dim": 8}
+    _fit_stages.default_ranker = lambda random_state: default_ranker(
+        random_state
+    ).set_params(max_iter=10)
 
 
 def parse_options(parser, *, needs_data=False):

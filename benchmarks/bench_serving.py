@@ -10,7 +10,7 @@ searched exactly with 64 and with 256 (*wide*) numbers each, and over a graph (6
 requests take turns, one after the other, so that other jobs on the machine slow down
 all of them alike; CPU time of the thread, median and 99th percentile.
 A *first* request computes the user's vector, later ones find it kept. ``--quick``:
-2,000 items instead of 100,000.
+500 items instead of 100,000.
 
 *service*: answers per second, and CPU time of the processes per answer, of a FastAPI
 service in one and in two processes around ours, implicit and faiss. Its users come in
@@ -34,7 +34,7 @@ import faiss
 import numpy as np
 import pandas as pd
 from _common import load, machine, read_results, replaced, shop, write_results
-from _quick import assert_claims, is_left_out, parse_options
+from _quick import assert_claims, is_left_out, is_quick, parse_options
 from _services import folder_mb, installed_mb, requests_per_second, sizes_of
 from bench_scale import make_events
 
@@ -127,7 +127,8 @@ def requests_of(model, hand):
 
 def measure(model, hand):
     """Return seconds of CPU of each request by name, arrays (n,)."""
-    users = np.random.default_rng(1).choice(model.user_ids_, N_USERS).tolist()
+    n_users = 30 if is_quick() else N_USERS
+    users = np.random.default_rng(1).choice(model.user_ids_, n_users).tolist()
     asked, seconds = requests_of(model, hand), {}
 
     def timed(name, user):
@@ -246,7 +247,7 @@ def main():
     faiss.omp_set_num_threads(1)
     if is_left_out("iALS"):  # the service of implicit
         options.only = [part for part in options.only if part != "service"]
-    for measured in parts(options.only, 2_000 if options.quick else 100_000):
+    for measured in parts(options.only, 500 if options.quick else 100_000):
         table = pd.DataFrame(measured)
         print(table.to_string(index=False, float_format="{:,.3f}".format), flush=True)
         rows = [row | machine() for row in measured]

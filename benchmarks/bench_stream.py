@@ -277,6 +277,8 @@ def parse():
         setattr(own, name, getattr(own, name).split(","))
         if unknown := set(getattr(own, name)) - set(values):
             parser.error(f"--{name} knows {values}, not {sorted(unknown)}")
+    if own.quick:
+        own.models = own.models[:2]
     if own.data is None and own.only != ["online-retail"]:
         parser.error("--data is needed for all but --only online-retail")
     return own

@@ -213,8 +213,12 @@ def test_lines_change_places_only_if_their_figures_are_close():
     close, far = "0.815", "0.771"
     assert not outputs.differences(first.format(close), other.format(close))
     assert len(outputs.differences(first.format(far), other.format(far))) == 2
-    # a product that was not on the page does not pass as a tie
+    # a product that was not on the page is a tie only at the end of the list
     assert outputs.differences(first.format(close), first.replace("BLUE", "TEAL"))
+    cut = "0  RED MUG  0.820\n1  BLUE MUG  {}\n2  {}  {}"
+    shown = cut.format(close, "TEA SPOON", "0.811")
+    assert not outputs.differences(shown, cut.format(close, "CAKE TIN", "0.806"))
+    assert outputs.differences(shown, cut.format(close, "CAKE TIN", "0.700"))
 
 
 @pytest.mark.parametrize(
