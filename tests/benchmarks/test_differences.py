@@ -61,7 +61,7 @@ def users_of(**figures):
 
 
 def test_a_call_for_some_models_keeps_the_users_of_the_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(_per_user, "FOLDER", tmp_path)
+    monkeypatch.setattr(_per_user, "results_folder", lambda: tmp_path)
     bench_next.keep_users(users_of(EASE=[0.5, 0], ridge=[1, 0]))
     bench_next.keep_users(users_of(ridge=[0, 0.25]))
     kept = _per_user.read("next_made-last")
