@@ -13,7 +13,7 @@ import pandas as pd
 from _sources import KUAIRAND_LOGS, SOURCES
 
 # A fifth of a fifth of the items is withheld by some scripts, which rank 20 of them.
-N_USERS, N_ITEMS, EVENTS_PER_USER, N_GROUPS = 120, 160, 28, 4
+N_USERS, N_ITEMS, EVENTS_PER_USER, N_GROUPS, N_WORDS = 120, 160, 28, 4, 300
 GENRES = ["unknown", "Action", "Comedy", "Drama"]
 WORDS = ["tea", "rose", "clock", "garden", "paper", "lamp", "ribbon", "cake"]
 DAY = 86_400
@@ -157,7 +157,12 @@ def citeulike(events):
         [len(items), *(item - 1 for item in items)]
         for _, *items in lists_by_user(events)
     ]
-    bags = [[2, f"{n % N_GROUPS}:3", f"{n % len(WORDS)}:1"] for n in range(N_ITEMS)]
+    words = [*WORDS, *(f"word{n}" for n in range(N_WORDS - len(WORDS)))]
+    bags = []
+    for item in range(N_ITEMS):
+        others = {(7 * item + 11 * n) % N_WORDS for n in range(15)}
+        counts = dict.fromkeys(others, 1) | {item % N_GROUPS: 3}
+        bags.append([len(counts), *(f"{word}:{n}" for word, n in counts.items())])
     of_tags = [
         [N_ITEMS // N_GROUPS, *range(group, N_ITEMS, N_GROUPS)]
         for group in range(N_GROUPS)
@@ -165,7 +170,7 @@ def citeulike(events):
     return {
         "users.dat": lines(users, " "),
         "mult.dat": lines(bags, " "),
-        "vocabulary.dat": lines([[word] for word in WORDS], " "),
+        "vocabulary.dat": lines([[word] for word in words], " "),
         "tags.dat": lines([[f"tag{n}"] for n in range(N_GROUPS)], " "),
         "tag-item.dat": lines(of_tags, " "),
     }

@@ -7,6 +7,7 @@ environment.
 """
 
 import atexit
+import inspect
 import os
 import shutil
 import tempfile
@@ -55,7 +56,7 @@ def shorten_fits():
     from sktwotower.two_stage import _fit_stages
     from sktwotower.two_stage._ranker import default_ranker
 
-    defaults = TwoTowerRecommender.__init__.__kwdefaults__
+    defaults = inspect.unwrap(TwoTowerRecommender.__init__).__kwdefaults__
     defaults |= {"max_epochs": 1, "embedding_dim": 8}
     _fit_stages.default_ranker = lambda random_state: default_ranker(
         random_state

@@ -44,6 +44,7 @@ An output "of one run" has times or sizes; only its lines are counted.
 import argparse
 import contextlib
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -240,7 +241,7 @@ def small():
         return default_ranker(random_state).set_params(max_iter=10)
 
     sizes = {"max_epochs": 1, "embedding_dim": 8, "neighbors": "exact"}
-    defaults = TwoTowerRecommender.__init__.__kwdefaults__
+    defaults = inspect.unwrap(TwoTowerRecommender.__init__).__kwdefaults__
     with (
         patch.object(datasets, "load_online_retail", load),
         patch.object(_fit_stages, "default_ranker", few_trees),
