@@ -19,7 +19,7 @@ from sklearn.base import clone
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.io import dump, load
-from sktwotower.neighbors import NNDescentNeighbors, _search
+from sktwotower.neighbors import NNDescentNeighbors, _graph_for_many, _search
 from sktwotower.neighbors._catalog_index import build_index
 from sktwotower.neighbors._exact import recall_of
 from sktwotower.neighbors._graph_search import EPSILONS, LEAF_BUDGETS
@@ -282,6 +282,21 @@ def test_a_recommender_over_a_graph(events):
     mine, theirs = (m.recommend(n_neighbors=5) for m in (model, exact))
     same = mine.merge(theirs, on=["user", "item"])
     assert len(mine) == len(theirs) and len(same) > 0.98 * len(theirs)
+
+
+def test_many_users_are_searched_on_a_graph_that_finds_nearly_all(monkeypatch):
+    model, _ = many(neighbors="exact")
+    _, exact = model.kneighbors()
+    monkeypatch.setattr(_graph_for_many, "MAX_EXACT_ITEMS", 399)
+    monkeypatch.setattr(_graph_for_many, "MIN_QUERIES", len(model.user_ids_))
+    model.set_params(neighbors="auto")
+    _, found = model.kneighbors()
+    graph = model._fitted.graph_for_many._graph
+    assert graph.graph_ is not None and len(graph.vectors_) == 400
+    shared = [len({*a} & {*b}) for a, b in zip(found, exact, strict=True)]
+    assert model.index_recall_ >= 0.98 and np.mean(shared) >= 0.98 * exact.shape[1]
+    _, few = model.kneighbors(model.user_ids_[:-1])
+    np.testing.assert_array_equal(few, exact[:-1])
 
 
 def test_a_graph_takes_changed_items_without_a_rebuild(tmp_path):

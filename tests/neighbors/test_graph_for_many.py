@@ -6,6 +6,7 @@ exactly and compiles nothing.
 
 import logging
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -137,6 +138,28 @@ def test_neither_pickles_nor_files_nor_clones_hold_it(built, tmp_path):
         assert isinstance(other.neighbors_, ExactNeighbors)
         pd.testing.assert_frame_equal(other.recommend(USERS), expected)
         assert len(built) == number  # each builds its own
+
+
+def test_requests_of_one_user_do_not_wait_for_the_build(built, monkeypatch):
+    model = small().fit(X)
+    expected = model.recommend(USERS[:1])
+    began, may_end = threading.Event(), threading.Event()
+    fit = NNDescentNeighbors.fit
+
+    def slow(index, X, y=None):
+        began.set()
+        assert may_end.wait(60)
+        return fit(index, X, y)
+
+    monkeypatch.setattr(NNDescentNeighbors, "fit", slow)
+    with ThreadPoolExecutor(1) as pool:
+        many = pool.submit(model.recommend, USERS)
+        assert began.wait(60)
+        pd.testing.assert_frame_equal(model.recommend(USERS[:1]), expected)
+        assert not many.done()
+        may_end.set()
+        many.result()
+    assert len(built) == 1
 
 
 def test_exact_is_exact(built):

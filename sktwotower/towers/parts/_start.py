@@ -168,14 +168,20 @@ def _start_from_svd(part, recipe, events, training, spectrum, owned):
 
     # The longer the vectors of ids, the less do shared columns learn next to them, and
     # new items have nothing else. What the missing epochs would have taught them is
-    # taken from the vectors of ids, so that items start at the same place.
-    is_shared = ~id_columns(rows)
+    # taken from the vectors of ids, so that items start at the same place. More of it
+    # is kept as well, by shorter steps.
+    is_shared = have_entries(rows, axis=0) & ~id_columns(rows)
     id_vectors = item_vectors
     if shortness > 1 and 0 < is_shared.sum() * width <= MAX_SVD_NUMBERS:
-        shared_weights = _predicting(rows, item_vectors) * (1 - 1 / shortness)
-        predicted = rows[:, np.flatnonzero(is_shared)] @ shared_weights
+        shared = sparse.csr_matrix(rows[:, np.flatnonzero(is_shared)])
+        shared_weights = _predicting(shared, item_vectors) * (1 - 1 / shortness)
+        predicted = shared @ shared_weights
+        predicted[~item_vectors.any(axis=1)] = 0  # items without events stay there
         id_vectors = item_vectors - predicted
-        _add_to_columns(part.item_tower.sparse, is_shared, shared_weights, owned)
+        layer = part.item_tower.sparse
+        _add_to_columns(layer, is_shared, shared_weights, owned)
+        rates = np.where(is_shared, shortness**-0.5, 1.0)
+        layer.weight.rates = torch.tensor(rates[owned])
 
     if recipe.id_dropout == 1:
         is_hidden = _has_shared_columns(rows)
@@ -198,18 +204,17 @@ def _shortness(recipe, events):
     return max(1.0, usual.max_epochs / recipe.max_epochs)
 
 
-def _predicting(rows, vectors):
-    """Return weights (m, width) of shared columns that predict vectors of items.
+def _predicting(features, vectors):
+    """Return weights (m, width) of features that predict the vectors of items.
 
-    ``rows``, CSR (n, p), have m columns that are no ids; ``vectors`` (n, width). It is
-    a ridge regression on items that have a vector, those with events, by a few steps
-    of conjugate gradients.
+    ``features``, CSR (n, m), and ``vectors`` (n, width) are those of items. It is a
+    ridge regression on those that have a vector other than zero, by a few steps of
+    conjugate gradients.
     """
     has_vector = vectors.any(axis=1)
-    columns = np.flatnonzero(~id_columns(rows))
-    features = sparse.csr_matrix(rows[np.flatnonzero(has_vector)][:, columns])
+    features = features[np.flatnonzero(has_vector)]
     targets, transposed = vectors[has_vector], features.T.tocsr()
-    weights = np.zeros((len(columns), vectors.shape[1]), dtype=np.float32)
+    weights = np.zeros((features.shape[1], vectors.shape[1]), dtype=np.float32)
     for start in range(0, vectors.shape[1], RIDGE_BLOCK):
         block = slice(start, start + RIDGE_BLOCK)
         weights[:, block] = _ridge(features, transposed, targets[:, block])

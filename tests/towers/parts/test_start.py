@@ -69,18 +69,17 @@ def test_tags_of_a_short_fit_predict_the_vectors_of_items():
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(9, 3)).astype(np.float32)
     vectors[8] = 0
-    tags = np.repeat(np.eye(2), [4, 5], axis=0)
-    rows = sparse.csr_matrix(np.hstack([np.eye(9), tags]), dtype=np.float32)
+    tags = sparse.csr_matrix(np.repeat(np.eye(2), [4, 5], axis=0), dtype=np.float32)
     expected = [vectors[:4].sum(axis=0) / 14, vectors[4:8].sum(axis=0) / 14]
-    np.testing.assert_allclose(_start._predicting(rows, vectors), expected, rtol=1e-5)
+    np.testing.assert_allclose(_start._predicting(tags, vectors), expected, rtol=1e-5)
 
 
 def test_the_regression_is_that_of_scikit_learn():
     rng = np.random.default_rng(0)
     words = (rng.random((500, 40)) < 0.1).astype(np.float32)
     vectors = (words @ rng.normal(size=(40, 70)) + rng.normal(size=(500, 70))) / 10
-    rows = sparse.csr_matrix(np.hstack([np.eye(500), words]), dtype=np.float32)
-    found = words @ _start._predicting(rows, vectors.astype(np.float32))
+    weights = _start._predicting(sparse.csr_matrix(words), vectors.astype(np.float32))
+    found = words @ weights
     ridge = Ridge(alpha=_start.RIDGE, fit_intercept=False).fit(words, vectors)
     expected = ridge.predict(words)
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
