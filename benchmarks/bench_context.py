@@ -195,8 +195,6 @@ def compare(name, folder, seeds):
                 blank = run.test.copy()
                 for column in data.context:
                     blank[column] = blank[column].mask(blank[column].notna())
-                if "time" in data.context:  # judged as before, asked without the time
-                    blank = blank.drop(columns="time")
                 unknown, _ = figures(run.model, blank)
                 found.setdefault(UNKNOWN, []).append((unknown, run.cpu))
                 request = request or request_ms(run.model, data)
