@@ -42,7 +42,7 @@ def without_scores(truth, models, item_counts):
     if len(wanted) == 0:
         return ()
     found = [] if np.asarray(item_counts)[wanted].any() else ["popularity"]
-    first = next(iter(models.values()))
+    first = recommender_in(next(iter(models.values())))
     ids = np.asarray(first.item_ids_)[wanted]
     for name, model in models.items():
         model = recommender_in(model)
