@@ -42,7 +42,10 @@ def without_scores(truth, models, item_counts):
     if len(wanted) == 0:
         return ()
     found = [] if np.asarray(item_counts)[wanted].any() else ["popularity"]
-    first = recommender_in(next(iter(models.values())))
+    subject = next(iter(models.values()))
+    first = recommender_in(subject)
+    if first is None:
+        first = subject
     ids = np.asarray(first.item_ids_)[wanted]
     for name, model in models.items():
         model = recommender_in(model)

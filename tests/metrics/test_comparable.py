@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import GridSearchCV, KFold
 
 from sktwotower import (
     ContentRecommender,
@@ -196,3 +197,11 @@ def test_within_lists_the_same_score_for_all_is_no_order(films, model):
     mixed = pd.concat([shown, X[::3].assign(y=0)])
     report = retrieval_report(model, mixed[columns], mixed["y"], k=5, lists="user")
     assert report.attrs["cannot_score"] == {} and report.verdict() is not None
+
+
+def test_a_search_is_compared_like_the_recommender_that_it_has_chosen(films):
+    table, X, later = films
+    cv = KFold(2, shuffle=True, random_state=0)
+    search = GridSearchCV(ContentRecommender(table), {}, cv=cv).fit(X)
+    report = retrieval_report(search, later)
+    assert report.attrs["cannot_score"]["all"] == ("popularity",)
