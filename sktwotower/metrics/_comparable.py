@@ -63,9 +63,7 @@ def _can_score(model, ids):
     fitted = getattr(model, "_fitted", None)
     if fitted is None:  # of another library
         return True
-    stage = getattr(fitted, "retriever", None)  # whose candidates are ordered
-    by = fitted if stage is None else stage._fitted
-    if by.scores_new_items and by.items.has_features:
+    if fitted.scores_by_features:
         return True
     return bool(column_counts(fitted.seen)[places].any())
 

@@ -196,6 +196,11 @@ class Fitted:
         products = (columns.T @ columns).toarray()
         return lambda place: products[place]
 
+    @property
+    def scores_by_features(self):
+        """Whether items without events are scored, by what is known of them."""
+        return self.scores_new_items and self.items.has_features
+
     @functools.cached_property
     def known_columns(self):
         """Names that a table of requests may have without being misspelt, a set."""
