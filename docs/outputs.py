@@ -38,7 +38,7 @@ Two outputs agree if they have as many lines, each with the same text, whole num
 among it, and if figures, which are numbers with a decimal point or an exponent, are
 `is_close`. Lines of a table may have changed places if their last figures are close;
 so may one line have with what is not shown, if its figure is close to the last one.
-An output "of one run" has times or sizes; only its lines are counted.
+Figures of an output "of one run", such as seconds, are not compared.
 """
 
 import argparse
@@ -83,7 +83,7 @@ class Block:
     last: bool  # run after all others, and by the tests only
     replaced: tuple
     differs: bool  # in tests, also in the number of lines
-    varies: bool  # from run to run: only its lines are counted
+    varies: bool  # from run to run: its figures are not compared
 
 
 def block_of(match):
@@ -183,8 +183,13 @@ def ends_as_table(lines):
     )
 
 
-def differences(shown, printed):
-    """Return what differs between two outputs, a list of texts; empty if they agree."""
+def differences(shown, printed, varies=False):
+    """Return what differs between two outputs, a list of texts; empty if they agree.
+
+    ``varies``: whether figures may be any.
+    """
+    if varies:
+        shown, printed = (FIGURE.sub("#", text) for text in (shown, printed))
     shown, printed = (text.splitlines() for text in (shown, printed))
     if len(shown) != len(printed):
         return [f"{len(shown)} lines are shown, {len(printed)} are printed"]
@@ -309,8 +314,8 @@ def compared(text, anew, page):
     return [
         f"{page}, line {old.line}:\n{difference}"
         for old, new in zip(blocks(text), blocks(anew), strict=True)
-        if old.output is not None and not old.varies
-        for difference in differences(old.output, new.output)
+        if old.output is not None
+        for difference in differences(old.output, new.output, old.varies)
     ]
 
 
