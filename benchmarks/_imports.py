@@ -14,7 +14,7 @@ MODULES = {
     "scikit-learn": "sklearn.base",
     "torch": "torch",
     "skorch": "skorch",
-    "sktwotower": "sktwotower.io._kinds_recommender",
+    "sktwotower": "sktwotower.recommender",
 }
 
 
