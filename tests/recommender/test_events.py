@@ -346,3 +346,19 @@ def test_the_last_basket_is_held_out_with_its_contexts():
     assert kept.contexts.tolist() == [1, 3]
     assert validation.contexts.tolist() == [1, 2, 3, 4]
     assert held.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
+
+
+def test_only_first_choices_are_targets_and_keep_what_was_shown():
+    # user 0 chooses 2, 1, 2 again, 0; user 1 chooses 1, and 1 again
+    users = np.array([0, 0, 0, 0, 1, 1])
+    items = np.array([2, 1, 2, 0, 1, 1])
+    times = np.arange(6)
+    weights = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    table = EventTable.of(users, items, (2, 4), times, weights, np.ones(6)).in_order()
+    # item 3 is shown next to each event, with the weights 1 to 6
+    shown = sparse.csr_matrix((np.arange(1.0, 7.0), (times, np.full(6, 3))), (6, 4))
+    found = _events.only_new_targets(table._replace(impressions=shown))
+    assert found.weights.tolist() == [1, 2, 0, 4, 5, 0]
+    # that of the repeat goes to the next first choice, or to the user's last one
+    assert found.impressions.toarray()[:, 3].tolist() == [1, 2, 0, 3 + 4, 5 + 6, 0]
+    assert found.items.tolist() == items.tolist()
