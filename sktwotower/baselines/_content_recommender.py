@@ -14,14 +14,14 @@ from sktwotower._records import record
 from sktwotower._sklearn_compat import COUNT, parameter
 from sktwotower._tables._arguments import hinted
 from sktwotower._tables._ids import as_type_of, check_ids
-from sktwotower._tables._messages import format_ids, not_known, warn
+from sktwotower._tables._messages import not_known, warn
 from sktwotower._tables._sparse import column_counts
 from sktwotower.features._entities import fit_entities
 from sktwotower.features._side_tables import SideTablesMixin
 from sktwotower.features._tower_vectorizer import TowerVectorizer
 from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._item_contents import unit_rows
-from sktwotower.retrieval._requests import read_query
+from sktwotower.retrieval._requests import catalog_ids, read_query
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
 from ._fitted_content import Contents, FittedContent
@@ -327,13 +327,7 @@ class ContentRecommender(SimilarItemsMixin, _OfContent):
         """
         fitted = fitted_of(self)
         query = read_query(fitted.items, items, "items", fitted.schema)
-        ids = check_ids(query.ids, "items")
-        if len(ids) == 0:
-            raise ValueError("items is empty: a catalog needs at least one item.")
-        repeated = ids[ids.duplicated()].unique()
-        if len(repeated):
-            found = f"{len(repeated)} are duplicated: {format_ids(repeated)}"
-            raise ValueError(f"items must hold each id once, but {found}.")
+        ids = catalog_ids(query)
         unknown = ids[query.codes < 0]
         if len(unknown) and query.described is None:
             raise ValueError(

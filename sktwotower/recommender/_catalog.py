@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from sktwotower._tables._ids import as_type_of, check_ids
+from sktwotower._tables._ids import as_type_of
 from sktwotower._tables._messages import format_ids, not_known, warn
 from sktwotower._tables._sequences import as_rows
 from sktwotower.features import _after_fit as after_fit
@@ -18,7 +18,7 @@ from sktwotower.features._entities import rows_of_tables
 from sktwotower.neighbors import _catalog_index as indexes
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import fitted_of
-from sktwotower.retrieval._requests import read_query, to_forget
+from sktwotower.retrieval._requests import catalog_ids, read_query, to_forget
 from sktwotower.towers._net import with_model
 from sktwotower.towers._recipe import recipe_of
 from sktwotower.towers.parts import embed_items
@@ -216,7 +216,7 @@ def _with_catalog(fitted, items):
     ``items``: as in `TwoTowerRecommender.set_catalog`.
     """
     query = read_query(fitted.items, items, "items", fitted.schema)
-    ids = check_ids(query.ids, "items")
+    ids = catalog_ids(query)
     _check_items(ids, query)
     known, is_new = fitted.items.ids, query.codes < 0
     # as those of fit, such as 1 for 1.0
@@ -293,13 +293,7 @@ def _with_columns(matrix, places, n_columns):
 
 
 def _check_items(ids, query):
-    """Raise if there are no items, ids repeat, or unknown items have no features."""
-    if len(ids) == 0:
-        raise ValueError("items is empty: a catalog needs at least one item.")
-    repeated = ids[ids.duplicated()].unique()
-    if len(repeated):
-        found = f"{len(repeated)} are duplicated: {format_ids(repeated)}"
-        raise ValueError(f"items must hold each id once, but {found}.")
+    """Raise if unknown items come without a table; warn if it says nothing of them."""
     unknown = ids[query.lacks_information()]
     if len(unknown) and query.described is not None:
         warn(

@@ -228,6 +228,21 @@ def _parsed(entities, X, name, schema):
     return frame, Query(*entities.describe(frame, name, known=frame.columns))
 
 
+def catalog_ids(query):
+    """Return the checked ids (n,) of a ``Query`` of items that become the catalog.
+
+    Raise ``ValueError`` if there are none, or one is repeated.
+    """
+    ids = check_ids(query.ids, "items")
+    if len(ids) == 0:
+        raise ValueError("items is empty: a catalog needs at least one item.")
+    repeated = ids[ids.duplicated()].unique()
+    if len(repeated):
+        found = f"{len(repeated)} are duplicated: {format_ids(repeated)}"
+        raise ValueError(f"items must hold each id once, but {found}.")
+    return ids
+
+
 def to_forget(entities, X, name, schema):
     """Return which of the known users or items X names, bool (n_known,).
 
