@@ -106,6 +106,15 @@ class OnnxPast:
 
         return self.bags.sums(self.item_rows @ table, 1, weigh).astype(float)
 
+    def taken_by_size(self, table):
+        """Return the columns (n, 1) of the rows of a table for the numbers of items.
+
+        Users with more items than the table has rows get the last one.
+        """
+        sizes = self.bags.ends - self.bags.starts
+        places = np.minimum(sizes, len(table) - 1)
+        return [self.graph("Gather", column, places).column() for column in table.T]
+
     def sums(self, table, max_history, n_sums, weigh):
         """Return weighted sums (n, n_sums * width) of the vectors of the latest items.
 

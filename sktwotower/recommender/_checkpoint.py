@@ -54,7 +54,8 @@ class Checkpoint:
 
     ``start.checkpoint`` holds the random state and what short fits have chosen,
     ``towers-0.checkpoint`` the first pair of towers and ``towers-1.checkpoint`` the
-    second, both after their last finished epoch. Each file is replaced as a whole.
+    second, both after their last finished epoch; ``seen-0-0.checkpoint`` what the first
+    pair said of requests of process 0. Each file is replaced as a whole.
 
     Of several processes the first one keeps what all have in common, and each its share
     of the towers.
@@ -122,6 +123,17 @@ class Checkpoint:
     def part(self, number):
         """Return what keeps the training of one pair of towers, or None."""
         return None if self.given is None else _Part(self, f"towers-{number}")
+
+    def keep_seen(self, number, seen):
+        """Keep what a part said of requests before its last epochs, a dict of arrays.
+
+        Of several processes each has its own.
+        """
+        self.write(f"seen-{number}-{rank()}", seen)
+
+    def seen(self, number):
+        """Return what `keep_seen` has kept, or None."""
+        return None if self.given is None else self.read(f"seen-{number}-{rank()}")
 
     def _write_start(self):
         self.write(START, {"random_state": self.state, "choices": self.choices})
@@ -230,7 +242,7 @@ def remove_checkpoint(folder):
     """Remove the files of a checkpoint, and the folder if nothing else is in it."""
     folder, group = Path(folder), current_group()
     towers = "towers-?" if group is None else f"towers-?-{group.rank}-*"
-    for name in (towers, START):
+    for name in (towers, f"seen-?-{rank()}", START):
         for path in folder.glob(name + SUFFIX):
             path.unlink(missing_ok=True)
     with suppress(OSError):  # it holds other files

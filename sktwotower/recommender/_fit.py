@@ -17,7 +17,7 @@ from sktwotower._tables._messages import logger, warn
 from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import column_counts, have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
-from sktwotower.towers._auto import resolved, values_of_kind
+from sktwotower.towers._auto import values_of_kind
 from sktwotower.towers._division import divisions
 from sktwotower.towers._given_loss import check_goes_on, check_loss
 from sktwotower.towers._group import rank, summed
@@ -25,17 +25,27 @@ from sktwotower.towers._net import check_net_params, joined, seeded, train
 from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._recipe import MAX_SIZE
 from sktwotower.towers._sequence_batches import SequenceSet
-from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plans_of
+from sktwotower.towers.parts import (
+    Model,
+    Plan,
+    SharedSpectrum,
+    main_kind,
+    plans_of,
+    with_kept_back,
+)
 
-from ._ages import NAMES, as_duration, in_units, warn_of_no_ages, with_ages
+from ._ages import NAMES, as_duration, in_units, popularity_to_weigh, with_ages
 from ._checkpoint import Checkpoint, saved_state
 from ._events import Events, history_kind, read_sides, seen_matrix
-from ._fitted import FittedTowers
+from ._fitted import FittedTowers, Judged
 from ._from_disk import read_from_disk
+from ._judge import Judge
+from ._kept_back import keep_back
+from ._latest import learn_latest
 from ._pilots import MIN_COLD_SHARE, cold_item_weight, impression_weight
 from ._processes import own_events, own_generator, with_users
 from ._stream import first_stream
-from ._training_data import training_data
+from ._training_data import data_without, training_data, validates
 
 # More events than this: if each is of another user, that is hardly chance.
 MAX_SINGLE = 20
@@ -85,7 +95,8 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     start = None if before is None else before.model
     saved = saved_state(checkpoint, recipe, events, start)
     rng = saved.random_state(recipe.random_state)
-    recipe, events = _with_choices(recipe, events, table, schema.dates, rng, saved)
+    recipe, events = with_ages(recipe, events, schema.dates)
+    recipe = _with_choices(recipe, events, table, rng, saved)
     half_life = as_duration(recipe.half_life, schema.dates)
     known = {"half_life": half_life, "cold_item_weight": recipe.cold_item_weight}
     if contexts is not None:
@@ -93,7 +104,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         known["context_users"] = events.contexts.used_by(table)
     del table  # it may fill memory or disk, and training does not need it
     in_order = None if events.ordered is None else events.ordered.sequences()
-    net = _train(plans_of(recipe, events), before, rng, saved)
+    net, known["judged"] = _train(recipe, events, before, rng, saved)
     seen, known["stream"] = seen_matrix(events.positives), first_stream(events)
     learnt = FittedTowers(schema, users, items, seen, in_order, net=net, **known)
     return with_users(learnt, recipe.gather_users)
@@ -117,20 +128,9 @@ def _warn_of_single_events(events, n_events):
             )
 
 
-def _with_choices(recipe, events, table, dates, rng, saved):
-    """Return the recipe, and the events with weights, that short fits have chosen.
-
-    Half-lives are in units of the times, or None. ``dates``: as of `with_ages`;
-    ``saved``: a ``Checkpoint``.
-    """
-    half_lives, choice = [None, None], saved.choice
-    if events.ordered is None:
-        warn_of_no_ages(recipe)
-    else:
-        seed = rng.randint(np.iinfo(np.int32).max)
-        tried = resolved(recipe, events)
-        events, half_lives = with_ages(tried, events, dates, seed, choice)
-    recipe = recipe._replace(**dict(zip(NAMES, half_lives, strict=True)))
+def _with_choices(recipe, events, table, rng, saved):
+    """Return the recipe with what short fits have chosen; ``saved``: a ``Checkpoint``."""
+    choice = saved.choice
     if recipe.impression_weight == "auto":
         seed = rng.randint(np.iinfo(np.int32).max)
         make = partial(impression_weight, recipe, events, table, _train_one, seed)
@@ -141,7 +141,7 @@ def _with_choices(recipe, events, table, dates, rng, saved):
         if np.mean(counts == 0) >= MIN_COLD_SHARE:
             make = partial(cold_item_weight, recipe, events, table, _train_one, counts)
             recipe = recipe._replace(cold_item_weight=choice("cold_item_weight", make))
-    return recipe, events
+    return recipe
 
 
 def _read(owner, tables, X, y, sample_weight):
@@ -225,15 +225,49 @@ def _check_negatives(recipe, events):
 def _train_one(recipe, events, rng):
     """Return the trained net of one part, whose recipe is resolved."""
     plan = Plan(main_kind(recipe), 1.0, recipe, events)
-    return _train([plan], None, rng, Checkpoint())
+    parts, shares, nets = _trained_parts([plan], None, rng, Checkpoint(), None)
+    return joined(nets, Model(parts, shares))
 
 
-def _train(plans, before, rng, saved):
-    """Return the trained net of a model of planned parts, whose module is a ``Model``.
+def _train(recipe, events, before, rng, saved):
+    """Return the trained net of a model, whose module is a ``Model``, and figures of it.
 
     ``before``: ``FittedTowers`` whose weights training starts from, or None. ``saved``:
-    a ``Checkpoint``. After an interruption other parts are not trained, and have no
-    share.
+    a ``Checkpoint``. The figures are those of `Judge.model`, or None.
+    """
+    kept = None
+    if before is None and _weighs(recipe):
+        kept = keep_back(recipe, events, np.random.RandomState(0))
+    recipe = popularity_to_weigh(recipe, kept)
+    plans, judge = plans_of(recipe, events), None
+    if kept is None:
+        logger.info(
+            "fit: no events are kept back, so that parts have the usual weights"
+        )
+    else:
+        text = "fit: %d users are asked for %s events, which are kept back at first"
+        logger.info(text, summed(len(kept.users)), kept.asked)
+        plans = with_kept_back(plans, recipe, kept.before, kept.known)
+        judge = Judge(kept, plans, recipe.exclude_seen, saved)
+    parts, shares, nets = _trained_parts(plans, before, rng, saved, judge)
+    if judge is None or any(net.interrupted_ for net in nets):
+        used = [number for number, share in enumerate(shares) if share]
+        parts, shares = [parts[n] for n in used], [shares[n] for n in used]
+        return joined(nets, Model(parts, shares)), None
+    model, figures = judge.model(parts, shares)
+    return joined(nets, model), Judged(**figures)
+
+
+def _weighs(recipe):
+    """Return whether weights of parts are learnt: nobody has set them."""
+    return recipe.second_share == "auto" and recipe.normalize and not validates(recipe)
+
+
+def _trained_parts(plans, before, rng, saved, judge):
+    """Return the parts of planned ones, their shares, and the nets of trained ones.
+
+    ``judge``: a ``Judge``, or None. The other parameters are those of `_train`. After
+    an interruption other parts are not trained, and have no share.
     """
     olds = None if before is None else _given(plans, before)
     n_components = max(plan.n_components for plan in plans)
@@ -244,7 +278,13 @@ def _train(plans, before, rng, saved):
             seed = rng.randint(np.iinfo(np.int32).max)
             plan, data = _with_data(plan, rng, ready, starts_anew=olds is None)
             training = data.training
+            if judge is not None:
+                data = data._replace(look=judge.look_of(number, seed))
             spectrum = SharedSpectrum(training.positives, n_components, seed)
+        elif judge is not None and plan.n_components:
+            judge.see_computed(number, training, spectrum)
+            positives = data.complete.positives
+            spectrum = SharedSpectrum(positives, n_components, seed)
         # no two processes draw the same
         with seeded(seed + ready * rank(), plan.recipe.device):
             part = plan.kind.start(plan, training, spectrum)
@@ -254,10 +294,12 @@ def _train(plans, before, rng, saved):
                 kept = saved.part(number)
                 with part.tied() if training.ties_items else nullcontext():
                     nets.append(train(plan.recipe, part, data, seed, saved=kept))
+                if judge is not None and judge.has_seen(number) and judge.rate:
+                    learn_latest(plan, part, judge.kept.start, judge.rate, seed)
         parts.append(part)
         shares.append(plan.share if ready or not plan.kind.is_trained else 0.0)
     shares[0] = 1 - sum(shares[1:])
-    return joined(nets, Model(parts, shares))
+    return parts, shares, nets
 
 
 def _with_data(plan, rng, ready, starts_anew):
@@ -265,11 +307,17 @@ def _with_data(plan, rng, ready, starts_anew):
 
     ``ready``: whether it is trained. Otherwise it has all rows of tables.
     """
-    recipe, data = training_data(plan.recipe, plan.events, own_generator(rng))
-    if starts_anew and isinstance(data.training, SequenceSet):
-        data.training.ties_items = True
-        # lists that leave out seen items need not rank them
-        data.training.hides_past = recipe.exclude_seen
+    generator = own_generator(rng)
+    if plan.before is None:
+        recipe, data = training_data(plan.recipe, plan.events, generator)
+    else:
+        recipe = plan.recipe
+        data = data_without(recipe, plan.events, plan.before, generator)
+    for training in (data.training, data.complete):
+        if starts_anew and isinstance(training, SequenceSet):
+            training.ties_items = True
+            # lists that leave out seen items need not rank them
+            training.hides_past = recipe.exclude_seen
     divided = _divided(plan.events) if ready else None
     return plan._replace(recipe=recipe, divisions=divided), data
 

@@ -9,9 +9,10 @@ from operator import attrgetter
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
-from sktwotower._records import csr, frozen, number, require
+from sktwotower._records import csr, frozen, integer, list_of, number, require
 from sktwotower._tables._messages import logger
 from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.features._after_fit import unused_columns
@@ -26,6 +27,7 @@ from sktwotower.neighbors._top_k import columns_of
 from sktwotower.retrieval._fitted_state import Fitted, Serving
 from sktwotower.retrieval._requests import Query
 from sktwotower.runtime._kept import Kept
+from sktwotower.runtime._model_arrays import KNOTS
 from sktwotower.runtime._rules import cosines_of
 from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
@@ -39,6 +41,25 @@ from ._tower_vectors import TowerVectors
 
 # Number of users for whom the recall of an index is measured.
 MAX_SAMPLED_USERS = 500
+
+
+@frozen
+class Judged:
+    """How good lists were for events that towers had not learnt yet.
+
+    Parameters
+    ----------
+    recall, ndcg : float
+        Means over users, of lists of ten.
+    n_users : int
+    gains : list of float
+        By how much NDCG@20 falls without each part of the model.
+    """
+
+    recall: number(0)
+    ndcg: number(0)
+    n_users: integer(1)
+    gains: list_of(number())
 
 
 @frozen
@@ -69,6 +90,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         How the context of a request becomes a feature row. None: there is none.
     context_users : CSR matrix of shape (n_users + 1, p), default=None
         Ones where a user's events have a feature of the context; the last row is empty.
+    judged : Judged, default=None
+        How good lists were for events that were kept back. None: none were.
 
     Attributes
     ----------
@@ -88,6 +111,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     fold_in: FoldIn | None = None
     context: RequestContext | None = None
     context_users: csr("n_users+1 p", empty_last=True) | None = None
+    judged: Judged | None = None
+    _added_fields = {"judged": None}
     user_vectors: Kept = field(init=False, default_factory=Kept)
     asked_before: AskedBefore = field(init=False, default_factory=AskedBefore)
     graph_for_many: GraphForMany = field(init=False, default_factory=GraphForMany)
@@ -143,14 +168,48 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def second_share(self):
         """Share of the second part in the score, apart from recent popularity."""
         pairs = zip(self.model.shares_now, self.model.parts, strict=True)
-        first, *others = [share for share, part in pairs if part.half_life is None]
+        first, *others = [share for share, part in pairs if not part.is_signed]
         return sum(others) / (first + sum(others))
 
     @property
     def popularity_half_life(self):
-        """Half-life of recent popularity, as those of `FittedTowers`."""
-        found = [part.half_life for part in self.model.parts]
-        return as_duration(next(filter(None, found), None), self.schema.dates)
+        """Half-life of recent popularity with the largest share, or None."""
+        pairs = zip(self.model.shares_now, self.model.parts, strict=True)
+        known = [(share, part.half_life) for share, part in pairs if part.half_life]
+        _, half_life = max(known, default=(0, None))
+        return as_duration(half_life, self.schema.dates)
+
+    @property
+    def validation_score(self):
+        """Figures of ``judged``, a dict; None if no events were kept back."""
+        if self.judged is None:
+            return None
+        judged = self.judged
+        scores = {"recall@10": judged.recall, "ndcg@10": judged.ndcg}
+        return scores | {"n_users": judged.n_users}
+
+    @property
+    def weights(self):
+        """Share of each part in the score, by the number of past items, a DataFrame."""
+        model = self.model
+        sizes = [0] if model.by_past is None else KNOTS
+        scores = model.scales_of(np.array(sizes)) * model.scales_of_items
+        scores = scores / np.abs(scores).sum(axis=1, keepdims=True)
+        index = [self._name_of(part) for part in model.parts]
+        if model.by_past is None:
+            return pd.DataFrame(scores.T, index=index, columns=["all users"])
+        columns = [f"{size} past items" for size in sizes]
+        columns[-1] = f"{sizes[-1]} or more"
+        table = pd.DataFrame(scores.T, index=index, columns=columns)
+        gains = None if self.judged is None else self.judged.gains
+        return table if gains is None else table.assign(**{"ndcg@20 added": gains})
+
+    def _name_of(self, part):
+        """Return what a part is, in words."""
+        name = part.in_words
+        if part.half_life is not None:
+            name += f", half-life {as_duration(part.half_life, self.schema.dates)}"
+        return name
 
     @property
     def epochs(self):
@@ -174,6 +233,10 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             *(f"{k} {last[k]:.4f}" for k in shown),
             f"index {type(catalog.index).__name__}",
         ]
+        if self.judged is not None:
+            scores = self.validation_score
+            text = "kept-back recall@10 {recall@10:.4f}, ndcg@10 {ndcg@10:.4f}"
+            figures.append(text.format_map(scores))
         recall, text = catalog.index_recall, ", ".join(figures)
         logger.info("%s took %.1f s: %s with recall %.3f", call, seconds, text, recall)
 

@@ -26,16 +26,34 @@ from ._events import hold_out_latest, only_new_targets
 MAX_USERS = 2000
 
 
+def validates(recipe):
+    """Return whether some events are held out for validation."""
+    return recipe.early_stopping or monitors_validation(recipe.callbacks)
+
+
+def data_without(recipe, events, before, rng):
+    """Return ``TrainingData`` that lack some events until the last epochs.
+
+    ``before``: the ``Events`` without them.
+    """
+    divided = _sequence_sets if recipe.history == "recent" else _pair_sets
+    training, *_ = divided(recipe, before, False, rng)
+    complete, *_ = divided(recipe, events, False, rng)
+    active = events.active_items()
+    if len(active) < len(events.items):
+        training, complete = training.with_items(active), complete.with_items(active)
+    return net.TrainingData(training, complete=complete)
+
+
 def training_data(recipe, events, rng):
     """Return the recipe and ``TrainingData``, with validation if it is needed."""
-    monitored = monitors_validation(recipe.callbacks)
-    validates = recipe.early_stopping or monitored
     divided = _sequence_sets if recipe.history == "recent" else _pair_sets
-    training, validation, past, held = divided(recipe, events, validates, rng)
+    training, validation, past, held = divided(recipe, events, validates(recipe), rng)
     evaluate = None
     if held is not None:
         evaluate = ValidationRecall(recipe, events, past, held, rng)
-    elif validates:
+    elif validates(recipe):
+        monitored = monitors_validation(recipe.callbacks)
         recipe = _without_validation(recipe, monitored)
     active = events.active_items()
     if len(active) < len(events.items):

@@ -74,6 +74,8 @@ class TwoTowerRecommender(
     half_life_ = fitted_attribute("half_life", may_be_none=True)
     popularity_half_life_ = fitted_attribute("popularity_half_life", may_be_none=True)
     interrupted_ = fitted_attribute("net.interrupted_")
+    validation_score_ = fitted_attribute("validation_score", may_be_none=True)
+    weights_ = fitted_attribute("weights")
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn both towers from events.

@@ -4,7 +4,6 @@ Input: a feature ``Row``, ``PastItems``, the ``Row`` of a context.
 Output: vectors (d,), float32; with the inputs of an ONNX file, operators of it.
 """
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise, starmap
@@ -24,8 +23,36 @@ EVENTS_OF_TOWER = 100.0
 BLOCK = 256  # users that are moved together
 
 
+# Weights of parts follow the number of a user's past items. They are learnt for these
+# numbers; between two of them they change in proportion to the logarithm.
+KNOTS = np.array([0, 1, 3, 10, 30])
+
+
+def knot_shares(n_past):
+    """Return how much each of `KNOTS` counts for users with so many past items (n,).
+
+    Returns
+    -------
+    float64 array of shape (n, n_knots)
+        Rows add up to 1.
+
+    Examples
+    --------
+    >>> from sktwotower.runtime._model_arrays import knot_shares
+    >>> knot_shares([0, 2, 99]).round(2).tolist()
+    [[1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.42, 0.58, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]]
+    """
+    places, knots = np.log1p(n_past), np.log1p(KNOTS)
+    columns = [np.interp(places, knots, one) for one in np.eye(len(KNOTS))]
+    return np.stack(columns, axis=1)
+
+
 class JoinedParts:
-    """How the vectors of parts are joined: ``parts`` with ``shares`` and ``fades``."""
+    """How the vectors of parts are joined: ``parts`` with ``shares`` and ``fades``.
+
+    ``by_past``: factors (n_knots, n_parts) of the vectors of users, for each number of
+    past items in `KNOTS`; None: 1 for all.
+    """
 
     @property
     def first(self):
@@ -33,28 +60,40 @@ class JoinedParts:
         return self.parts[0]
 
     @property
-    def shares_now(self):
-        """Share of each part in the score, with ``fades``."""
-        return self._weights(1)
-
-    @property
     def sees_context(self):
         """Whether the context of a request changes vectors of users."""
         return any(part.context is not None for part in self.parts)
 
-    def _weights(self, power):
-        """Return the shares times a power of ``fades``, their sum 1."""
-        faded = [f**power * s for f, s in zip(self.fades, self.shares, strict=True)]
-        return [each / sum(faded) for each in faded]
+    @property
+    def shares_now(self):
+        """Share of each part in the score of users with the longest pasts."""
+        sizes = np.abs(self.scales_of_users[-1] * self.scales_of_items)
+        return (sizes / sizes.sum()).tolist()
 
-    def scales(self, side):
-        """Return the factors of the vectors of all parts, of "user" or "item"."""
-        return [math.sqrt(each) for each in self._weights(2 if side == "user" else 0)]
+    @property
+    def scales_of_items(self):
+        """Factors (n_parts,) of the vectors that parts give items."""
+        return np.sqrt(self.shares)
 
-    def factors(self):
-        """Return the factor of the score of each part in that of the model."""
-        sides = zip(self._weights(2), self._weights(0), strict=True)
-        return [math.sqrt(user * item) for user, item in sides]
+    @cached_property
+    def scales_of_users(self):
+        """Factors (n_sizes, n_parts) of the vectors that parts give users.
+
+        The row is the number of past items; the last one is also that of more items.
+        The squares of a row add up to 1, so that vectors keep the length 1.
+        """
+        sizes = np.arange(KNOTS[-1] + 1 if self.by_past is not None else 1)
+        factors = np.array(self.fades) * self.scales_of_items
+        if self.by_past is None:
+            factors = np.tile(factors, (len(sizes), 1))
+        else:
+            factors = factors * (knot_shares(sizes) @ self.by_past)
+        lengths = np.sqrt((factors**2).sum(axis=1, keepdims=True))
+        return factors / np.maximum(lengths, 1e-12)
+
+    def scales_of(self, n_past):
+        """Return the factors (n, n_parts) of users with so many past items (n,)."""
+        return self.scales_of_users[np.minimum(n_past, len(self.scales_of_users) - 1)]
 
     def folded(self, vectors, sums, fold_in):
         """Return user vectors (n, d) of which the first part is folded in.
@@ -65,9 +104,22 @@ class JoinedParts:
         if len(self.parts) == 1:
             return fold_in(vectors, sums)
         width = self.first.width
-        of_users, of_items = (self.scales(side)[0] for side in ("user", "item"))
-        moved = fold_in(vectors[:, :width] / of_users, sums[:, :width] / of_items)
-        return np.hstack([moved * of_users, vectors[:, width:]]).astype(np.float32)
+        # parts that fold in give vectors of length 1
+        lengths = np.linalg.norm(vectors[:, :width], axis=1, keepdims=True)
+        lengths = np.maximum(lengths, 1e-12)
+        sums = sums[:, :width] / self.scales_of_items[0]
+        moved = fold_in(vectors[:, :width] / lengths, sums)
+        return np.hstack([moved * lengths, vectors[:, width:]]).astype(np.float32)
+
+    def _check_weights(self, place):
+        """Raise ``ValueError`` unless shares and factors are those of the parts."""
+        require(abs(sum(self.shares) - 1) < 1e-6, f"{place}.shares", "shares of 1")
+        fits = all(0 < fade <= 1 for fade in self.fades)
+        require(fits, f"{place}.fades", "factors in (0, 1]")
+        if self.by_past is not None:
+            fits = (np.abs(self.by_past).sum(axis=1) > 0).all()
+            fits = fits and len(self.by_past) == len(KNOTS)
+            require(fits, f"{place}.by_past", "factors for each number of past items")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,42 +195,56 @@ class ModelArrays(JoinedParts):
     parts: list_of(PairArrays, "n_parts")
     shares: list_of(number(0), "n_parts")
     fades: list_of(number(0), "n_parts")
+    by_past: array("float64", "n_knots n_parts", is_finite=True) | None
+
+    _added_fields = {"by_past": None}
 
     def _check_stored(self, place):
         require(len(self.parts), place, "at least one part")
+        self._check_weights(place)
 
     @cached_property
-    def _user_scales(self):
-        return self.scales("user")
-
-    @cached_property
-    def _pieces(self):
+    def _places(self):
+        """The part of a vector that each part gives, a list of slices."""
         ends = accumulate((part.width for part in self.parts), initial=0)
-        places = starmap(slice, pairwise(ends))
-        return [*zip(self.parts, places, self._user_scales, strict=True)]
+        return [*starmap(slice, pairwise(ends))]
 
     def of_user(self, row, past, context=None):
-        """Return the vector (d,) of a user, whose context is unknown if None."""
-        found = [part.of_user(row, past, context) for part in self.parts]
-        return self._joined(found, self._user_scales)
+        """Return the vector (d,) of a user, whose context is unknown if None.
+
+        ``row`` may be the rows of several users, of an ONNX file.
+        """
+        vectors = [part.of_user(row, past, context) for part in self.parts]
+        scales = self.scales_of_users[-1]
+        if past is not None:
+            scales = past.taken_by_size(self.scales_of_users)
+        return self._joined(vectors, scales)
 
     def of_item(self, row):
         """Return the vector (d,) of an item."""
-        found = [part.of_item(row) for part in self.parts]
-        return self._joined(found, self.scales("item"))
+        vectors = [part.of_item(row) for part in self.parts]
+        return self._joined(vectors, self.scales_of_items)
 
-    def _joined(self, found, scales):
-        if len(found) > 1:
-            found = [v * s for v, s in zip(found, scales, strict=True)]
-        return np.concatenate(found, axis=-1).astype(np.float32)
+    def _joined(self, vectors, scales):
+        """Return vectors, one after the other; ``scales``: an array (n_parts,) or list."""
+        if len(vectors) > 1:
+            vectors = [v * s for v, s in zip(vectors, scales, strict=True)]
+        return np.concatenate(vectors, axis=-1).astype(np.float32)
 
     def in_context(self, user, row):
         """Return the vector (d,) of a request of a user (d,) in a context."""
         if not len(row.columns):
             return user
         asked = user.astype(float)
-        for part, place, scale in self._pieces:
-            if part.context is not None and scale:
+        for number, place in enumerate(self._places):
+            part = self.parts[number]
+            if part.context is None:
+                continue
+            if self.by_past is None:
+                scale = self.scales_of_users[0, number]
+            else:  # parts give vectors of length 1
+                scale = np.linalg.norm(asked[place])
+            if scale:
                 asked[place] = part.context.asked(asked[place] / scale, row) * scale
         return asked.astype(np.float32)
 

@@ -93,6 +93,10 @@ class PastItems(NamedTuple):
         weights = (weigh(lags)[:, places] * values).astype(np.float32)
         return (weights @ table[columns]).ravel().astype(float)
 
+    def taken_by_size(self, table):
+        """Return the row of a table for the number of items, or the last row."""
+        return table[min(len(self.items), len(table) - 1)]
+
     def _entries(self, items):
         """Return columns and values of the rows of items, and the place of each."""
         rows = self.item_rows

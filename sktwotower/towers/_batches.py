@@ -98,6 +98,10 @@ class TrainingSet(Dataset):
             return summed(sum(map(column_counts, known)))
         return sum(np.diff(matrix.indptr) for matrix in known)
 
+    def become(self, other):
+        """Take the events of another set of the same users and items, in place."""
+        vars(self).update(vars(other))
+
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
         same = self.history is self.positives

@@ -15,6 +15,9 @@ from skorch.utils import noop
 
 from sktwotower._tables._messages import logger, progress_bar
 
+# Share of the epochs in which events that were kept back are learnt, too.
+LAST_EPOCHS = 0.25
+
 
 def monitors_validation(callbacks):
     """Return whether any callback monitors a validation figure."""
@@ -53,12 +56,14 @@ def own_callbacks(recipe, data, net, schedule):
     if data.evaluate is not None:
         own.append(("valid_recall", _ValidationRecall(data.evaluate)))
     own.append(("log", _EpochLog()))
+    if data.complete is not None:
+        own.append(("last_epochs", _LastEpochs(data)))
     waits = data.training.impressions is not None
     if waits:
-        begin = _ImpressionStart(data.training, recipe.impression_start, net.max_epochs)
+        begin = _ImpressionStart(data, recipe.impression_start, net.max_epochs)
         own.append(("impressions", begin))
     if schedule and not schedules(recipe.callbacks):
-        own.append(("one_cycle", _one_cycle(net, data.training)))
+        own.append(("one_cycle", _one_cycle(net, data)))
     if recipe.early_stopping:
         own.append(("stop_on_recall", _StopOnRecall(recipe, waits)))
     if recipe.verbose == 1:
@@ -66,8 +71,8 @@ def own_callbacks(recipe, data, net, schedule):
     return own
 
 
-def _one_cycle(net, training):
-    steps = max(1, net.max_epochs * training.n_batches(net.batch_size))
+def _one_cycle(net, data):
+    steps = max(1, data.n_steps(net.max_epochs, net.batch_size))
     # The momentum goes down as the rate goes up, unless the user has set it.
     known = {"momentum", "betas"} & set(inspect.signature(net.optimizer).parameters)
     given = {name for name in known if hasattr(net, f"optimizer__{name}")}
@@ -147,17 +152,48 @@ class _ValidationRecall(Callback):
         net.history.record("valid_recall_best", recall > max(before, default=-1))
 
 
+def n_first_epochs(n_epochs):
+    """Return after how many epochs events that were kept back join."""
+    return n_epochs - max(1, round(LAST_EPOCHS * n_epochs))
+
+
+class _LastEpochs(Callback):
+    """Look at the towers before the last epochs, in which all events are learnt."""
+
+    def __init__(self, data):
+        self.look, self.complete = data.look, data.complete
+
+    def on_epoch_begin(self, net, dataset_train, **kwargs):
+        n_first = n_first_epochs(net.max_epochs)
+        n_done = len(net.history) - 1  # the last row is the epoch that begins
+        if n_done == n_first:
+            net.module_.eval()
+            self.look(net.module_, net.exchange_)
+        if n_done >= n_first:
+            dataset_train.become(self.complete)
+
+
 class _ImpressionStart(Callback):
     """Let impressions join after a ``share`` of the epochs."""
 
-    def __init__(self, training, share, n_epochs):
-        self.impressions, training.impressions = training.impressions, None
+    def __init__(self, data, share, n_epochs):
+        self.impressions, data.training.impressions = data.training.impressions, None
+        self.of_complete, self.n_first = None, n_epochs
+        if data.complete is not None:
+            self.of_complete = data.complete.impressions
+            self.n_first = n_first_epochs(n_epochs)
+            data.complete.impressions = None
         # No later than the last epoch, otherwise impressions would never be used.
         self.start = min(round(share * n_epochs), n_epochs - 1)
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
-        if len(net.history) > self.start:  # the last row is the epoch that begins
-            dataset_train.impressions = self.impressions
+        n_done = len(net.history) - 1  # the last row is the epoch that begins
+        if n_done < self.start:
+            return
+        impressions = self.impressions
+        if n_done >= self.n_first:
+            impressions = self.of_complete
+        dataset_train.impressions = impressions
 
 
 class _StopOnRecall(EarlyStopping):

@@ -21,7 +21,7 @@ from sktwotower._tables._messages import warn
 
 from ._ahead import ahead, pays
 from ._batches import TrainingSet, UserBatches
-from ._callbacks import Interruption, looks_at_gradients, own_callbacks
+from ._callbacks import Interruption, looks_at_gradients, n_first_epochs, own_callbacks
 from ._exchange import GOES_ON, Exchange, Shares
 from ._given_loss import is_given, try_loss
 from ._group import current_group, is_first
@@ -145,12 +145,25 @@ class TrainingData(NamedTuple):
     """The data that a net is trained on, and validated on if there is validation.
 
     After each epoch, ``validation`` is used for the validation loss, and
-    ``evaluate(module, exchange)`` returns the validation recall.
+    ``evaluate(module, exchange)`` returns the validation recall. Before the last epochs
+    ``look(module, exchange)`` is called, and ``complete``, of the same users and items,
+    takes the place of ``training``. None: neither happens.
     """
 
     training: TrainingSet
     validation: TrainingSet | None = None
     evaluate: Callable | None = None
+    complete: TrainingSet | None = None
+    look: Callable | None = None
+
+    def n_steps(self, n_epochs, batch_size):
+        """Return the number of batches of all epochs."""
+        n_batches = self.training.n_batches(batch_size)
+        if self.complete is None:
+            return n_epochs * n_batches
+        n_first = n_first_epochs(n_epochs)
+        n_of_complete = self.complete.n_batches(batch_size)
+        return n_first * n_batches + (n_epochs - n_first) * n_of_complete
 
 
 def train(recipe, part, data, seed, schedule=True, saved=None):

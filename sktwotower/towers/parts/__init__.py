@@ -10,6 +10,14 @@ from ._contributions import Contributions, Pair, PastOfOne
 from ._given_tower import TowerParameter
 from ._model import Model, moved_items
 from ._part import Part
-from ._plan import KINDS, Plan, SharedSpectrum, lengths, main_kind, plans_of
+from ._plan import (
+    KINDS,
+    Plan,
+    SharedSpectrum,
+    lengths,
+    main_kind,
+    plans_of,
+    with_kept_back,
+)
 from ._recent_popularity import log_ratios, raises_items
 from ._vectors import Users, distinct_ones, embed_items, embed_users, in_context

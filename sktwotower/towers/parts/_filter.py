@@ -88,7 +88,7 @@ class LinearFilter(TwoTowers):
     item_tower: instance(Tower)
     history: instance(PooledHistory)
 
-    is_trained = False
+    in_words, is_trained = "linear filter", False
     # Its tables are computed, so that their size does not follow from a recipe.
     grown = Part.grown
 

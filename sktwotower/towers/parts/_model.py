@@ -9,7 +9,7 @@ import copy
 import numpy as np
 import torch
 
-from sktwotower._records import Check, list_of, number, record, require
+from sktwotower._records import Check, array, list_of, number, record, require
 from sktwotower.runtime._model_arrays import JoinedParts, ModelArrays
 
 from ._given_tower import GivenTower
@@ -34,6 +34,9 @@ class Model(JoinedParts, torch.nn.Module):
         Share of each part in the score, >= 0; they add up to 1.
     fades : list of float, default=None
         Factor of what each part says of users, in (0, 1]. None: 1 for all.
+    by_past : array of shape (n_knots, n_parts), default=None
+        Further factors, for users with the numbers of past items in ``KNOTS``; of other
+        numbers they are interpolated. None: 1 for all.
 
     Attributes
     ----------
@@ -48,22 +51,26 @@ class Model(JoinedParts, torch.nn.Module):
     -----
     With the share :math:`s_k` of part k and its vectors :math:`u_k` and :math:`v_k`,
     the vector of an item consists of all :math:`\sqrt{s_k} \, v_k`, that of a user of
-    all :math:`f_k \sqrt{s_k} \, u_k`, divided by the length that they have for unit
+    all :math:`f_k b_k \sqrt{s_k} \, u_k`, divided by the length that they have for unit
     vectors. So the dot product of two vectors is in proportion to the sum of all
-    :math:`f_k s_k` times the score of part k. ``fades`` leave the vectors of items as
-    they are.
+    :math:`f_k b_k s_k` times the score of part k. The factors :math:`f_k` of ``fades``
+    and :math:`b_k` of ``by_past`` leave the vectors of items as they are.
     """
 
     # What files hold of it
     parts: list_of(Check(_is_part), "n_parts")
     shares: list_of(number(0), "n_parts")
     fades: list_of(number(0), "n_parts")
+    by_past: array("float64", "n_knots n_parts", is_finite=True) | None
 
-    def __init__(self, parts, shares, fades=None):
+    _added_fields = {"by_past": None}
+
+    def __init__(self, parts, shares, fades=None, by_past=None):
         super().__init__()
         self.parts = torch.nn.ModuleList(parts)
         self.shares = list(shares)
         self.fades = [1.0] * len(self.shares) if fades is None else list(fades)
+        self.by_past = by_past
         seeing = [part for part in self.parts if part.past is not None]
         kinds = {part.past for part in seeing}
         self.past = "recent" if "recent" in kinds else max(kinds, default=None)
@@ -72,19 +79,18 @@ class Model(JoinedParts, torch.nn.Module):
         self.normalize = self.parts[0].normalize
 
     def _stored_parts(self):
-        return {"parts": list(self.parts), "shares": self.shares, "fades": self.fades}
+        stored = {"parts": list(self.parts), "shares": self.shares}
+        return stored | {"fades": self.fades, "by_past": self.by_past}
 
     @classmethod
-    def _of_stored(cls, parts, shares, fades):
+    def _of_stored(cls, parts, shares, fades, by_past):
         require(len(parts), "the parts of a model", "at least one")
-        return cls(parts, shares, fades).eval()
+        return cls(parts, shares, fades, by_past).eval()
 
     def _check_stored(self, place):
         trained = len(self.parts) and self.first.is_trained
         require(trained, place, "a trained part first")
-        require(abs(sum(self.shares) - 1) < 1e-6, f"{place}.shares", "shares of 1")
-        fits = all(0 < fade <= 1 for fade in self.fades)
-        require(fits, f"{place}.fades", "factors in (0, 1]")
+        self._check_weights(place)
         alike = len({part.normalize for part in self.parts}) == 1
         require(alike, place, "vectors of one kind")
 
@@ -107,18 +113,17 @@ class Model(JoinedParts, torch.nn.Module):
 
     def embed_items(self, rows):
         """Map feature rows (n, q) of items to vectors (n, d)."""
-        return self._joined([part.embed_items(rows) for part in self.parts], "item")
+        vectors = [part.embed_items(rows) for part in self.parts]
+        return _joined(vectors, self.scales_of_items)
 
     def embed_users(self, users):
         """Map ``Users`` to vectors (n, d)."""
-        return self._joined([part.embed_users(users) for part in self.parts], "user")
-
-    def _joined(self, vectors, side):
-        """Return vectors (n, d) of "user" or "item", given those of all parts."""
-        if len(vectors) == 1:
-            return vectors[0]
-        scaled = zip(vectors, self.scales(side), strict=True)
-        return torch.cat([vector * scale for vector, scale in scaled], 1)
+        vectors = [part.embed_users(users) for part in self.parts]
+        n_past = np.zeros(len(users.rows), dtype=np.int64)
+        if users.past is not None:
+            n_past = np.diff(users.past.indptr)
+        scales = torch.from_numpy(self.scales_of(n_past))
+        return _joined(vectors, scales.to(vectors[0].device).T[..., None])
 
     def in_context(self, users, rows):
         """Map vectors (n, d) of users to those of requests.
@@ -126,10 +131,21 @@ class Model(JoinedParts, torch.nn.Module):
         ``rows``: feature rows (n, p) of their contexts, ``SparseRows``.
         """
         widths = [part.width for part in self.parts]
-        scales = self.scales("user")
-        pieces = zip(self.parts, scales, users.split(widths, 1), strict=True)
-        asked = [part.in_context(u / (s or 1.0), rows) for part, s, u in pieces]
-        return self._joined(asked, "user")
+        asked = []
+        for number, piece in enumerate(users.split(widths, 1)):
+            part = self.parts[number]
+            if part.context is not None:
+                scale = self._scale_of_piece(number, piece)
+                piece = part.in_context(piece / scale, rows) * scale
+            asked.append(piece)
+        return torch.cat(asked, 1)
+
+    def _scale_of_piece(self, number, piece):
+        """Return the factor of what a part has given, a piece (n, d) of vectors."""
+        if self.by_past is None:
+            return self.scales_of_users[0, number] or 1.0
+        # weights are learnt only of parts that give vectors of length 1
+        return piece.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
     @property
     def is_plain(self):
@@ -141,17 +157,20 @@ class Model(JoinedParts, torch.nn.Module):
     def arrays(self):
         """Return the ``ModelArrays`` of the same weights."""
         parts = [part.arrays() for part in self.parts]
-        return ModelArrays(parts, self.shares, self.fades)
+        return ModelArrays(parts, self.shares, self.fades, self.by_past)
 
     def contributions(self, pair):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
-        vectors = [None] * len(self.parts)
-        if pair.user_vector is not None:  # others than the first are not folded in
-            vectors[0] = pair.user_vector[: self.first.width] / self.scales("user")[0]
+        of_user = self.scales_of(np.array([len(pair.past.last)]))[0]
         total = None
-        for part, factor, own in zip(self.parts, self.factors(), vectors, strict=True):
-            found = part.contributions(pair._replace(user_vector=own)).times(factor)
-            total = found if total is None else total.plus(found)
+        for number, part in enumerate(self.parts):
+            vector = None
+            if number == 0 and pair.user_vector is not None:
+                # others than the first are not folded in
+                vector = pair.user_vector[: self.first.width] / of_user[0]
+            factor = of_user[number] * self.scales_of_items[number]
+            added = part.contributions(pair._replace(user_vector=vector)).times(factor)
+            total = added if total is None else total.plus(added)
         return total
 
     def after(self, parts, share_of_new):
@@ -161,7 +180,7 @@ class Model(JoinedParts, torch.nn.Module):
         """
         pairs = zip(self.fades, self.parts, strict=True)
         fades = [max(fade / p.fading(share_of_new), MIN_FADE) for fade, p in pairs]
-        return Model(parts, self.shares, fades).eval()
+        return Model(parts, self.shares, fades, self.by_past).eval()
 
     def without(self, side, left, unused, rows):
         """Return a model without some columns of a side; see `Part.drop`."""
@@ -172,6 +191,14 @@ class Model(JoinedParts, torch.nn.Module):
             for part in model.parts:
                 part.drop(side, left, unused, rows)
         return model
+
+
+def _joined(vectors, scales):
+    """Return vectors (n, d), given those of all parts and the factors of each."""
+    if len(vectors) == 1:
+        return vectors[0]
+    scaled = [vector * s for vector, s in zip(vectors, scales, strict=True)]
+    return torch.cat(scaled, 1)
 
 
 def moved_items(before, now, rows, places):

@@ -23,6 +23,10 @@ class Part(nn.Module):
     is_trained : bool
         Whether it learns by gradients: ``forward`` then maps a ``Batch`` to vectors
         (b, d) and (c, d). Otherwise `start` computes it from the events.
+    in_words : str
+        What it is, in tables of weights.
+    is_signed : bool
+        Whether its weight in the score may be below zero.
     divisions : dict or None
         The ``Division`` of each side, if this process holds some rows of its tables.
     past : {"pooled", "recent"} or None
@@ -42,7 +46,9 @@ class Part(nn.Module):
         no popularity of its own.
     """
 
+    in_words = "part"
     is_trained = False
+    is_signed = False
     divisions = None
     past = None
     max_history = None

@@ -14,7 +14,7 @@ from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._spectrum import spectrum_of
 
 from ._filter import LinearFilter
-from ._recent_popularity import RecentPopularity
+from ._recent_popularity import OverallPopularity, RecentPopularity, raises_items
 from ._start import sizes_of
 from ._trained import GivenTowers, PooledTowers, RecentTowers
 from ._two_towers import COPIES, check_size
@@ -26,6 +26,8 @@ KINDS = [GivenTowers, RecentTowers, PooledTowers, LinearFilter, RecentPopularity
 class Plan(NamedTuple):
     """A part to be made: its kind, its share in the score, and what it is made from.
 
+    ``before``: the events without those that are learnt last, and ``known``: what is
+    known when requests ask for these; None: all events are learnt alike.
     ``divisions``: which process holds which rows of tables, or None; see `divisions`.
     """
 
@@ -34,6 +36,8 @@ class Plan(NamedTuple):
     recipe: Recipe
     events: object
     divisions: dict | None = None
+    before: object = None
+    known: object = None
 
     @property
     def n_components(self):
@@ -44,6 +48,13 @@ class Plan(NamedTuple):
     def n_weights(self):
         """Least number of its weights."""
         return self.kind.count_weights(self.recipe, self.events)
+
+
+def with_kept_back(plans, recipe, before, known):
+    """Return plans of which some ``Events`` are learnt last; see `Plan`."""
+    of_before, of_known = plans_of(recipe, before), plans_of(recipe, known)
+    together = zip(plans, of_before, of_known, strict=True)
+    return [p._replace(before=b.events, known=k.events) for p, b, k in together]
 
 
 def main_kind(recipe):
@@ -65,7 +76,24 @@ def plans_of(recipe, events):
     for kind, share, length in zip(kinds[1:], shares, others, strict=True):
         prepared, seen = kind.prepared(recipe._replace(embedding_dim=length), events)
         plans.append(Plan(kind, share, prepared, seen))
+    plans += _popularity_plans(recipe, events)
     _check_size(plans)
+    return plans
+
+
+def _popularity_plans(recipe, events):
+    """Return the ``Plan`` of each half-life of popularity whose weight is learnt.
+
+    One is endless. Their shares are 0 until then.
+    """
+    half_lives = recipe.popularity_half_life
+    if not isinstance(half_lives, tuple) or not raises_items(recipe, events):
+        return []
+    recipe = recipe._replace(embedding_dim=2)
+    plans = [Plan(OverallPopularity, 0.0, recipe, events)]
+    for half_life in half_lives:
+        recent = recipe._replace(popularity_half_life=half_life)
+        plans.append(Plan(RecentPopularity, 0.0, recent, events))
     return plans
 
 

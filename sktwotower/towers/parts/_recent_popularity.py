@@ -20,6 +20,8 @@ from ._two_towers import TwoTowers
 
 # An item is raised or lowered by this logarithm at most: 55 times as many events.
 MAX_LOG_RATIO = 4.0
+# The same for popularity whatever the time: 3,000 times as many events as the mean item.
+MAX_LOG_COUNT = 8.0
 # Events that each item has from the start, in shares of the mean of all items.
 PRIOR = 0.1
 
@@ -54,7 +56,8 @@ class RecentPopularity(TwoTowers):
     half_life: number(above=0)
     training_half_life: number(above=0) | None
 
-    is_trained = False
+    in_words = "recent popularity"
+    is_trained, is_signed = False, True
     # Its tables are computed, so that their size does not follow from a recipe.
     grown = Part.grown
 
@@ -65,7 +68,10 @@ class RecentPopularity(TwoTowers):
     @classmethod
     def share(cls, recipe, events, kinds):
         """Return its share, if there is a half-life: the order of events is known."""
-        if recipe.popularity_half_life is None or not raises_items(recipe, events):
+        half_life = recipe.popularity_half_life
+        if isinstance(half_life, tuple):  # its weights are learnt
+            return 0.0
+        if half_life is None or not raises_items(recipe, events):
             return 0.0
         weight = MAX_LOG_RATIO * auto.resolved(recipe, events).temperature
         return weight / (1 + weight)
@@ -86,22 +92,38 @@ class RecentPopularity(TwoTowers):
         recipe, events = plan.recipe, plan.events
         sides = {"user_tower": events.users, "item_tower": events.items}
         towers = {name: Tower(side.rows.shape[1], 2) for name, side in sides.items()}
-        part = cls(recipe.popularity_half_life, recipe.half_life, **towers).eval()
+        part = cls._of_recipe(recipe, towers).eval()
         with torch.no_grad():
             for parameter in part.parameters():
                 parameter.zero_()
-            part.user_tower.bias[0] = part.item_tower.bias[1] = 1.0
-        part.learn_more(events, events.ordered)
+            part.user_tower.bias[0] = 1.0
+        part._start_items(events)
         return part.to(recipe.device)
+
+    @classmethod
+    def _of_recipe(cls, recipe, towers):
+        return cls(recipe.popularity_half_life, recipe.half_life, **towers)
+
+    def _start_items(self, events):
+        """Compute popularity for the events of fit."""
+        self.learn_more(events, events.ordered)
 
     def learn_more(self, events, past):
         """Compute popularity anew, as of the latest of all events ``past``."""
         rows = events.items.rows[:-1]
         ages = self.half_life, self.training_half_life or np.inf
         ratios = log_ratios(past.items, past.times, rows.shape[0], *ages)
-        shares = ratios / MAX_LOG_RATIO
-        vectors = np.column_stack([shares, np.sqrt(1 - shares**2) - 1])
+        self._set_items(rows, ratios / MAX_LOG_RATIO)
+
+    def _set_items(self, rows, scores, of_new=0.0):
+        """Let items have scores (n_items,), between -1 and 1, for all users.
+
+        ``of_new``: the score of an item without an id known to fit.
+        """
+        bias = np.array([of_new, np.sqrt(1 - of_new**2)])
+        vectors = np.column_stack([scores, np.sqrt(1 - scores**2)]) - bias
         with torch.no_grad():
+            self.item_tower.bias.copy_(torch.from_numpy(bias))
             self.item_tower.sparse.weight.zero_()
         add_to_ids(self.item_tower.sparse, rows, vectors)
 
@@ -110,6 +132,41 @@ class RecentPopularity(TwoTowers):
         fits = self.item_tower.is_linear and self.normalize and self.width == 2
         fits = fits and self.history is None
         require(fits, place, "linear towers with two numbers")
+
+
+@record
+class OverallPopularity(RecentPopularity):
+    r"""A pair of linear towers that say how popular an item is, whatever the time.
+
+    Notes
+    -----
+    In the place of :math:`b_i` of `RecentPopularity`, item i of n has :math:`\log(n p_i) /
+    8`, between -1 and 1; :math:`p_i` is in proportion to the weights of its events plus a
+    tenth of the mean of all items. An item without events has the lowest one.
+    """
+
+    half_life: instance(type(None))
+
+    in_words = "overall popularity"
+
+    @classmethod
+    def _of_recipe(cls, recipe, towers):
+        return cls(None, None, **towers)
+
+    def _start_items(self, events):
+        """Compute popularity for the events of fit."""
+        counts = summed(np.asarray(events.positives.sum(axis=0)).ravel())
+        shares = counts / counts.sum() + PRIOR / len(counts)
+        logs = np.log(np.append(shares, PRIOR / len(counts)) / shares.mean())
+        scores = np.clip(logs / MAX_LOG_COUNT, -1, 1)
+        self._set_items(events.items.rows[:-1], scores[:-1], of_new=scores[-1])
+
+    def learn_more(self, events, past):
+        """Keep the popularity of fit."""
+
+    def changed_columns(self, before, places, n_columns):
+        """Return that none of the columns has changed."""
+        return np.zeros(n_columns, dtype=bool)
 
 
 def raises_items(recipe, events):

@@ -18,6 +18,8 @@ class GivenTowers(TwoTowers):
     The parameters are those of `TwoTowers`.
     """
 
+    in_words = "your towers"
+
     @classmethod
     def is_main(cls, recipe):
         """Return whether it can be the first part of a model."""
@@ -30,6 +32,8 @@ class RecentTowers(TwoTowers):
 
     The parameters are those of `TwoTowers`.
     """
+
+    in_words = "towers, recent history"
 
     @classmethod
     def is_main(cls, recipe):
@@ -44,6 +48,8 @@ class PooledTowers(TwoTowers):
     Next to `RecentTowers` they have a quarter of the vectors. The parameters are those
     of `TwoTowers`.
     """
+
+    in_words = "towers, pooled history"
 
     @classmethod
     def is_main(cls, recipe):

@@ -176,8 +176,13 @@ class TwoTowers(Part):
         own.weight.data -= table.weight.data
         self.is_tied = True
         yield
-        del self.is_tied  # that of the class is False
-        own.weight.data += table.weight.data
+        self.untie()
+
+    def untie(self):
+        """Let items have vectors of their own again, the same ones, in place."""
+        if self.is_tied:
+            del self.is_tied  # that of the class is False
+            self.item_tower.sparse.weight.data += self.history.table.weight.data
 
     def embed_users(self, users):
         """Map ``Users`` to vectors (n, d)."""

@@ -1,0 +1,146 @@
+"""Sees the parts of a model before they have learnt what was kept back.
+
+Input: ``KeptBack``, and each part while it is trained.
+Output: how far the latest events may move the model, and the weights of its parts.
+"""
+
+import numpy as np
+
+from sktwotower.towers._group import current_group
+from sktwotower.towers.parts import Model
+
+from ._kept_requests import requests_of
+from ._latest import RATES, learn_latest, untied_copy
+from ._weighing import PartToWeigh, furthest_of, gains_of_parts, scores_of, weigh
+
+# A part that counts less than this share of all is left out.
+MIN_SHARE = 1e-4
+
+
+class Judge:
+    """Learns weights of parts from requests that none of them has learnt.
+
+    Parameters
+    ----------
+    kept : KeptBack
+    plans : list of Plan
+        With ``before`` and ``known``.
+    exclude_seen : bool
+        Whether lists leave out what users have chosen.
+    saved : Checkpoint
+        Keeps what it has seen.
+
+    Attributes
+    ----------
+    rate : float or None
+        Learning rate of the last pass, over the latest events, relative to that of fit.
+        None: not chosen yet.
+    """
+
+    def __init__(self, kept, plans, exclude_seen, saved):
+        self.kept, self.plans, self.saved = kept, plans, saved
+        self.requests = requests_of(kept, exclude_seen, np.random.RandomState(0))
+        self.item_rows = plans[0].events.items.rows[:-1]
+        self.vectors = {}
+        # which events come next is only known of the latest ones; several processes
+        # would have to train together within an epoch
+        moves = kept.asked == "latest" and current_group() is None
+        self.rate = None if moves else 0.0
+        for number, plan in enumerate(plans):
+            if not plan.kind.is_trained and not plan.n_components:
+                self.see_computed(number, None, None)
+
+    def see_computed(self, number, training, spectrum):
+        """Compute a part of what is known when requests come, and see it."""
+        plan = self.plans[number]
+        part = plan.kind.start(plan._replace(events=plan.known), training, spectrum)
+        self.vectors[number] = self.requests.embedded(part, self.item_rows)
+
+    def look_of(self, number, seed):
+        """Return a function that sees a part in training, see ``TrainingData.look``."""
+
+        def look(part, exchange):
+            if exchange is None:
+                self._see_trained(number, part, seed)
+            else:
+                with exchange.fetched(self._columns(exchange.layers)):
+                    self._see_trained(number, part, seed)
+            users, items = self.vectors[number]
+            seen = {"users": users, "items": items, "rate": self.rate}
+            self.saved.keep_seen(number, seen)
+
+        return look
+
+    def has_seen(self, number):
+        """Return whether a part was seen, perhaps by a fit that was interrupted."""
+        if number not in self.vectors:
+            seen = self.saved.seen(number)
+            if seen is not None:
+                self.vectors[number] = seen["users"], seen["items"]
+                self.rate = seen["rate"]
+        return number in self.vectors
+
+    def _columns(self, layers):
+        """Return the columns of tables that are needed, by the name of the layer."""
+        of_items = np.unique(self.item_rows.indices).astype(np.int64)
+        of_users = np.unique(self.requests.rows.indices).astype(np.int64)
+        by_owner = {"user_tower": of_users, "item_tower": of_items, "history": of_items}
+        owners = {name: name.partition(".")[0] for name in layers}
+        return {n: by_owner[owner] for n, owner in owners.items() if owner in by_owner}
+
+    def _see_trained(self, number, part, seed):
+        if self.rate is None:
+            self._choose_rate(number, part, seed)
+        else:
+            moved = self._moved(number, part, self.rate, seed)
+            self.vectors[number] = self.requests.embedded(moved, self.item_rows)
+
+    def _choose_rate(self, number, part, seed):
+        """Choose how far the latest events may move a part, next to computed ones."""
+        others = [self._to_weigh(n, 0.0) for n in self.vectors]
+        vectors, tried = [], []
+        for rate in RATES:
+            moved = self._moved(number, part, rate, seed)
+            self.vectors[number] = self.requests.embedded(moved, self.item_rows)
+            vectors.append(self.vectors[number])
+            tried.append(self._weighing([self._to_weigh(number, 1.0), *others]))
+        chosen = furthest_of(tried)
+        self.rate, self.vectors[number] = RATES[chosen], vectors[chosen]
+
+    def _moved(self, number, part, rate, seed):
+        """Return a part that has learnt the latest events which do not judge."""
+        if not rate:
+            return part
+        plan = self.plans[number]
+        part = untied_copy(part)
+        known = plan._replace(events=plan.known)
+        learn_latest(known, part, self.kept.start, rate, seed)
+        return part
+
+    def _to_weigh(self, number, share):
+        users, items = self.vectors[number]
+        return PartToWeigh(users, items, share, self.plans[number].kind.is_signed)
+
+    def _weighing(self, parts):
+        temperature = self.plans[0].recipe.temperature
+        return weigh(parts, temperature, self.requests, np.random.RandomState(0))
+
+    def model(self, parts, shares):
+        """Return a ``Model`` of parts with learnt weights, and figures of it.
+
+        ``shares`` (n_parts,): those that hold if nothing else is better.
+        """
+        to_weigh = [self._to_weigh(n, share) for n, share in enumerate(shares)]
+        weighing = self._weighing(to_weigh)
+        figures = scores_of(weighing, self.requests)
+        gains = gains_of_parts(to_weigh, weighing, self.requests)
+        sizes = np.abs(weighing.weights).mean(axis=0)
+        is_left = sizes > MIN_SHARE * sizes.sum()
+        is_left[0] = True  # the net is that of the first part
+        left = np.flatnonzero(is_left)
+        shares = np.maximum(sizes[left], MIN_SHARE * sizes.sum())
+        shares /= shares.sum()
+        by_past = weighing.weights[:, left] / shares
+        model = Model([parts[n] for n in left], shares.tolist(), by_past=by_past)
+        figures |= {"gains": gains[left].tolist(), "rate": self.rate}
+        return model, figures

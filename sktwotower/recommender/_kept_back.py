@@ -1,0 +1,180 @@
+"""Events that towers learn last: until then they are requests that judge the model.
+
+Input: a ``Recipe`` and ``Events``.
+Output: ``KeptBack``: the events before, and what users choose after them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sktwotower.towers._dropout import entries_of
+from sktwotower.towers._group import summed
+
+from ._events import Events, only_new_targets
+
+# At most this share of the events, and the events of this number of users, are kept
+# back: with 2,500 users the standard error of a recall is below 0.01.
+MAX_SHARE, MAX_USERS = 0.05, 2500
+# With fewer users to judge by, nothing is kept back.
+MIN_USERS = 100
+# Of a user without times, this share of the pairs.
+SHARE_OF_USER = 0.2
+# If this share of the latest events is of users who were there before, they come back.
+MIN_RETURNING = 0.5
+# This share of the latest events is learnt to see how far a step may go.
+FIRST_SHARE = 0.5
+
+
+class KeptBack(NamedTuple):
+    """Events that are not learnt at first, and requests that they answer.
+
+    Parameters
+    ----------
+    asked : {"latest", "last", "random"}
+        Which events they are: the latest of all, the last of some users, or any.
+    before : Events
+        All other events.
+    known : Events
+        What is known when the requests come. It is more than ``before`` if the latest
+        events are kept back: then only the later half of them judges.
+    start : float or None
+        Time of the first event that is kept back, if they are the latest.
+    users : int array of shape (m,)
+        Sorted positions of the users who ask.
+    past : CSR matrix of shape (m, n_items)
+        What each of them has chosen before: lags if the order is known, else ones.
+    truth : CSR matrix of shape (m, n_items)
+        Ones for what each of them chooses.
+    """
+
+    asked: str
+    before: Events
+    known: Events
+    start: float | None
+    users: np.ndarray
+    past: sparse.csr_matrix
+    truth: sparse.csr_matrix
+
+
+def keep_back(recipe, events, rng):
+    """Return the ``KeptBack`` of events, or None if there are too few of them."""
+    if events.ordered is None:
+        kept = _random_pairs(events, rng)
+    else:
+        kept = _events_in_order(recipe, events, rng)
+    if summed(len(kept.users)) < MIN_USERS:
+        return None
+    return kept
+
+
+def _events_in_order(recipe, events, rng):
+    """Return the ``KeptBack`` of events in the order of time."""
+    table = events.ordered
+    targets = only_new_targets(table) if recipe.exclude_seen else table
+    is_target = targets.column(lambda part: part.weights > 0)
+    start = _start_of_latest(table)
+    if start is None:
+        asked = "last"
+        is_kept = _last_of_some(targets, is_target, rng)
+        before = known = _with_table(events, table.events_at(~is_kept))
+        judges = is_kept
+    else:
+        asked = "latest"
+        times = table.times.astype(float)
+        is_kept = times >= start
+        before = _with_table(events, table.events_at(~is_kept))
+        middle = np.quantile(times[is_kept], FIRST_SHARE)
+        judges = times > middle
+        known = _with_table(events, table.events_at(~judges))
+    truth = table.events_at(judges & is_target).chosen_pairs()
+    truth = truth - truth.multiply(known.positives.sign())
+    truth.eliminate_zeros()
+    has_past = np.diff(known.positives.indptr) > 0
+    users = np.flatnonzero((np.diff(truth.indptr) > 0) & has_past)
+    past = known.ordered.lags()[users]
+    return KeptBack(asked, before, known, start, users, past, truth[users])
+
+
+def _with_table(events, table):
+    """Return ``Events`` with those of another ``EventTable`` in order."""
+    return events._replace(ordered=table, positives=table.pairs())
+
+
+def _start_of_latest(table):
+    """Return the time from which on events are kept back; None: the last of each user.
+
+    The latest events are meant if users come back: most of these events are of users
+    who were there long before.
+    """
+    if table.n_events == 0:
+        return None
+    times = table.times.astype(float)
+    order = np.argsort(-times, kind="stable")
+    users = table.users[order]
+    is_new = np.zeros(len(users), dtype=bool)
+    is_new[np.unique(users, return_index=True)[1]] = True
+    n_kept = int(MAX_SHARE * len(users))
+    n_kept = min(n_kept, int(np.searchsorted(np.cumsum(is_new), MAX_USERS)))
+    if n_kept < 2:
+        return None
+    start, end = times[order[n_kept - 1]], times[order[0]]
+    has_events = np.diff(table.offsets) > 0
+    first = np.full(table.n_users, np.inf)
+    first[has_events] = times[table.offsets[:-1][has_events]]
+    long_before = start - (end - start)
+    returning = np.mean(first[users[:n_kept]] < long_before)
+    return start if returning >= MIN_RETURNING else None
+
+
+def _last_of_some(table, is_target, rng):
+    """Return which events (n_events,) are in the last basket of some users."""
+    sizes = np.diff(table.offsets)
+    active = sizes > 0
+    starts = table.offsets[:-1][active]
+    first = table.times[starts]
+    last = table.times[starts + sizes[active] - 1]
+    is_last = table.times == np.repeat(last, sizes[active])
+    is_last &= np.repeat(first != last, sizes[active])
+    n_last = np.bincount(table.users[is_last & is_target], minlength=len(sizes))
+    chosen = _some(n_last, table.n_events, rng)
+    return is_last & chosen[table.users]
+
+
+def _some(n_kept, n_events, rng):
+    """Return which users (n_users,) ask, given how many events each would keep back.
+
+    At most half of those who can, and together at most five percent of the events.
+    """
+    able = np.flatnonzero(n_kept)
+    import os
+
+    able = rng.permutation(able)[
+        : min(int(os.environ.get("MAXU", MAX_USERS)), (len(able) + 1) // 2)
+    ]
+    able = able[np.cumsum(n_kept[able]) <= MAX_SHARE * n_events]
+    chosen = np.zeros(len(n_kept), dtype=bool)
+    chosen[able] = True
+    return chosen
+
+
+def _random_pairs(events, rng):
+    """Return the ``KeptBack`` of pairs whose order is not known."""
+    positives = events.positives
+    sizes = np.diff(positives.indptr)
+    n_kept = np.floor(SHARE_OF_USER * sizes).astype(int)
+    chosen = _some(n_kept, positives.nnz, rng)
+    users = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((rng.uniform(size=len(users)), users))
+    place = np.arange(len(users)) - positives.indptr[users]
+    is_kept = np.zeros(len(users), dtype=bool)
+    is_kept[order] = chosen[users] & (place < n_kept[users])
+    before, later = entries_of(positives, ~is_kept), entries_of(positives, is_kept)
+    of_pairs = events.of_pairs
+    if of_pairs is not None:
+        of_pairs = of_pairs.without(later)
+    events = events._replace(positives=before, of_pairs=of_pairs)
+    users = np.flatnonzero(chosen)
+    past, truth = before[users].sign(), later[users].sign()
+    return KeptBack("random", events, events, None, users, past, truth)

@@ -1,0 +1,100 @@
+"""Requests that events answer which the model has not learnt yet.
+
+Input: ``KeptBack``.
+Output: ``KeptRequests``: of the users as they are, and as if they were new.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sktwotower.towers._dropout import entries_of, id_columns
+from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
+
+# Numbers of past items that new users are given, and how many such users there are.
+NEW_SIZES = 0, 1, 3, 10
+N_NEW = 250
+
+
+class KeptRequests(NamedTuple):
+    """Requests of n users whose next choices are known.
+
+    Parameters
+    ----------
+    rows : CSR matrix of shape (n, p)
+        Feature rows of users; those of new ones have no id.
+    past : CSR matrix of shape (n, n_items)
+        Past items that the model is told: lags if they are in order, else ones.
+    hidden : CSR matrix of shape (n, n_items)
+        Nonzero: items that a list must not hold.
+    truth : CSR matrix of shape (n, n_items)
+        Ones for what is chosen.
+    n_known : int
+        The first ones are of users as they are.
+    """
+
+    rows: sparse.csr_matrix
+    past: sparse.csr_matrix
+    hidden: sparse.csr_matrix
+    truth: sparse.csr_matrix
+    n_known: int
+
+    @property
+    def n_past(self):
+        """Number of past items (n,) of each request."""
+        return np.diff(self.past.indptr)
+
+    def known(self):
+        """Return those of users as they are."""
+        n = self.n_known
+        return KeptRequests(
+            self.rows[:n], self.past[:n], self.hidden[:n], self.truth[:n], n
+        )
+
+    def embedded(self, part, item_rows):
+        """Return the vectors (n, d) and (n_items, d) that a part gives them and items."""
+        past = None
+        if part.past == "recent":
+            past = self.past
+        elif part.past is not None:
+            past = distinct_ones(self.past)
+        users = embed_users(part, self.rows, past, item_rows)
+        return users, embed_items(part, item_rows)
+
+
+def requests_of(kept, exclude_seen, rng):
+    """Return the ``KeptRequests`` of ``KeptBack``.
+
+    Where the order is known, some users are asked for again as if they were new, with
+    none or a few of their latest items. Otherwise fold-in would change what parts say
+    of new users, so that only those without items are asked for.
+    """
+    users = kept.known.users
+    rows = users.rows[kept.users]
+    hidden = distinct_ones(kept.past)
+    if not exclude_seen:
+        hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
+    known = KeptRequests(rows, kept.past, hidden, kept.truth, rows.shape[0])
+    is_id = id_columns(users.rows)
+    in_order = kept.known.ordered is not None
+    together = [known]
+    for size in NEW_SIZES if in_order else NEW_SIZES[:1]:
+        able = np.flatnonzero(known.n_past > size)
+        some = np.sort(rng.permutation(able)[:N_NEW])
+        together.append(_as_new(known, some, size, is_id))
+    stacked = [
+        sparse.vstack(matrices, format="csr")
+        for matrices in zip(*(each[:4] for each in together), strict=True)
+    ]
+    return KeptRequests(*stacked, known.n_known)
+
+
+def _as_new(known, some, size, is_id):
+    """Return requests at positions (n,) without ids, and with the last items only."""
+    rows = known.rows[some]
+    rows = entries_of(rows, ~is_id[rows.indices])
+    past = known.past[some]
+    ends = np.repeat(past.indptr[1:], np.diff(past.indptr))
+    past = entries_of(past, np.arange(past.nnz) >= ends - size)
+    return KeptRequests(rows, past, known.hidden[some], known.truth[some], 0)
