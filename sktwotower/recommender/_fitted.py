@@ -54,12 +54,15 @@ class Judged:
     n_users : int
     gains : list of float
         By how much NDCG@20 falls without each part of the model.
+    rate : float
+        Learning rate of the last pass, over the latest events, relative to that of fit.
     """
 
     recall: number(0)
     ndcg: number(0)
     n_users: integer(1)
     gains: list_of(number())
+    rate: number(0)
 
 
 @frozen
@@ -237,6 +240,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             scores = self.validation_score
             text = "kept-back recall@10 {recall@10:.4f}, ndcg@10 {ndcg@10:.4f}"
             figures.append(text.format_map(scores))
+            figures.append(f"rate of the latest events {self.judged.rate}")
         recall, text = catalog.index_recall, ", ".join(figures)
         logger.info("%s took %.1f s: %s with recall %.3f", call, seconds, text, recall)
 

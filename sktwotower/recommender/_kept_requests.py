@@ -53,7 +53,7 @@ class KeptRequests(NamedTuple):
         )
 
     def embedded(self, part, item_rows):
-        """Return the vectors (n, d) and (n_items, d) that a part gives them and items."""
+        """Return the vectors that a part gives them (n, d) and all items (n_items, d)."""
         past = None
         if part.past == "recent":
             past = self.past

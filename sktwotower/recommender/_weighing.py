@@ -110,6 +110,22 @@ def best_of(tried):
     return tried[best] if mean_of_all(gains[best]) > _error(gains[best]) else tried[0]
 
 
+def furthest_of(tried):
+    """Return the position of the last ``Weighing`` that is about as good as the best.
+
+    About means: within half a standard error of the difference. The first one, of no
+    step at all, is returned unless a later one is better.
+    """
+    means = [mean_of_all(each.ndcg) for each in tried]
+    best = tried[int(np.argmax(means))]
+    furthest = 0
+    for place, each in enumerate(tried):
+        loss = best.ndcg - each.ndcg
+        if means[place] > means[0] and mean_of_all(loss) <= _error(loss) / 2:
+            furthest = place
+    return furthest
+
+
 def mean_of_all(values):
     """Return the mean of values (n,), of those of all processes together."""
     return float(summed(np.sum(values)) / max(1, summed(len(values))))
@@ -135,7 +151,7 @@ def scores_of(weighing, requests):
 
 
 def gains_of_parts(parts, weighing, requests):
-    """Return by how much the NDCG of known users falls without each part, (n_parts,)."""
+    """Return by how much the NDCG of known users falls without each part."""
     known = requests.known()
     found = []
     for number in range(len(parts)):
