@@ -11,8 +11,9 @@ from typing import Annotated
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records import csr, frozen, number, require
+from sktwotower._records import csr, frozen, number, one_of, require
 from sktwotower._tables._messages import logger
+from sktwotower._tables._reward_scale import SCALES
 from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.features._after_fit import unused_columns
 from sktwotower.features._request_context import RequestContext
@@ -69,6 +70,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         How the context of a request becomes a feature row. None: there is none.
     context_users : CSR matrix of shape (n_users + 1, p), default=None
         Ones where a user's events have a feature of the context; the last row is empty.
+    reward_scale : str, default=None
+        The scale of rewards, as of `on_scale`.
 
     Attributes
     ----------
@@ -88,9 +91,13 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     fold_in: FoldIn | None = None
     context: RequestContext | None = None
     context_users: csr("n_users+1 p", empty_last=True) | None = None
+    reward_scale: one_of(None, *SCALES) = None
     user_vectors: Kept = field(init=False, default_factory=Kept)
     asked_before: AskedBefore = field(init=False, default_factory=AskedBefore)
     graph_for_many: GraphForMany = field(init=False, default_factory=GraphForMany)
+
+    # What it is in files that were written before it existed
+    _stored_later = {"reward_scale": None}  # noqa: RUF012
 
     def _stored_parts(self):
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -169,6 +176,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             f"temperature {self.temperature:.3g}, half-life {self.half_life}",
             f"half-life of popularity {self.popularity_half_life}",
             f"impression weight {net.criterion__impression_weight}",
+            f"scale of rewards {self.reward_scale}",
             f"cold item weight {self.cold_item_weight}",
             f"{len(epochs)} epochs",
             *(f"{k} {last[k]:.4f}" for k in shown),

@@ -123,7 +123,7 @@ def test_a_fit_from_disk_equals_one_in_memory(events, folder, outcomes, params):
 def test_the_weight_of_impressions_is_chosen_from_disk_as_in_memory(
     events, folder, monkeypatch
 ):
-    monkeypatch.setattr("sktwotower.recommender._pilots.MIN_USERS", 5)
+    monkeypatch.setattr("sktwotower.recommender._impression_choice.MIN_USERS", 5)
     params = {"impression_weight": "auto", "time": "time"}
     model = small(**params).fit(events.drop(columns="stars"), events["stars"])
     other = small(**params).fit(folder, "stars")

@@ -6,7 +6,8 @@ from scipy import sparse
 from sktwotower._tables._event_table import EventTable, users_of_events
 from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
-from sktwotower.recommender._pilots import _to_find, latest_tenth, shortened
+from sktwotower.recommender._pilots import latest_tenth
+from sktwotower.recommender._short_fit import shortened, to_find
 from sktwotower.towers import RowwiseAdam
 from sktwotower.towers._recipe import Recipe
 from tests.builders import ordered as recommender
@@ -29,7 +30,7 @@ def test_the_latest_tenth_by_hand():
 def test_known_pairs_and_unknown_items_are_not_to_be_found():
     past = events_of([(0, 0, 0), (1, 1, 0)], (2, 4)).chosen_pairs()
     truth = sparse.csr_matrix(np.array([[1, 1, 0, 1], [0, 1, 0, 0]], np.float32))
-    found = _to_find(truth, past, np.array([True, True, False, False]))
+    found = to_find(truth, past, np.array([True, True, False, False]))
     assert found.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
 
 

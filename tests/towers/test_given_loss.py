@@ -10,7 +10,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from sktwotower.recommender._pilots import shortened
+from sktwotower.recommender._short_fit import shortened
 from sktwotower.towers import SampledSoftmaxLoss, _given_loss
 from sktwotower.towers._recipe import Recipe
 from tests import losses
