@@ -16,8 +16,8 @@ that is "candidates alone". With ``impression_goal="shown"`` the AUC decides.
 
 Failure: popularity's recall is not that of the protocol; candidates, then impressions
 do not beat the AUC of candidates only, or not the recall of impressions only and 1.5
-times popularity's; joining from the start reaches a recall as high; with what was shown as a
-feature of the users too, recall falls behind candidates only; or the weight that
+times popularity's; joining from the start reaches a recall as high; with what was shown
+as a feature of the users too, recall falls behind candidates only; or the weight that
 validation chooses does not beat the AUC of candidates only.
 """
 

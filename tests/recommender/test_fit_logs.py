@@ -31,7 +31,8 @@ def test_fit_logs_sizes_epochs_and_choices(records):
         r"fit took \d+\.\d s: 12 users, 9 items, history pooled, candidates \w+, "
         r"temperature [\d.]+, half-life None, "
         r"half-life of popularity None, impression weight [\d.]+, "
-        r"scale of rewards None, cold item weight 1\.0, 2 epochs, train_loss \d+\.\d{4}, "
+        r"scale of rewards None, cold item weight 1\.0, "
+        r"2 epochs, train_loss \d+\.\d{4}, "
         r"index ExactNeighbors with recall 1\.000",
     ]
     assert len(lines) == len(patterns)
