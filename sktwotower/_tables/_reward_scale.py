@@ -54,7 +54,8 @@ class Sums(NamedTuple):
 
 def warn_of_heavy_tail(rewards):
     """Warn if a few of the positive rewards (n,) outweigh all others."""
-    rewards = np.asarray(rewards)[np.asarray(rewards) > 0]
+    rewards = np.asarray(rewards, dtype=np.float64)
+    rewards = rewards[rewards > 0] / rewards.max(initial=0)  # no square overflows
     n_rows, n_effective = len(rewards), effective_number(rewards)
     if n_rows < MIN_ROWS or n_effective >= MIN_EFFECTIVE_SHARE * n_rows:
         return

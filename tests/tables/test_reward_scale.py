@@ -58,6 +58,12 @@ def test_no_tail_is_no_warning(rewards):
         warn_of_heavy_tail(rewards)
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1e300])
+def test_only_proportions_count(factor):
+    with pytest.warns(UserWarning, match="carry 91% of the reward: 1,000 rows"):
+        warn_of_heavy_tail(factor * tail(1000, 10, 1000.0))
+
+
 def test_rows_that_were_only_shown_belong_to_no_tail():
     # 10 of 1,000 chosen rows; the zeros do not change the figures
     rewards = np.append(tail(1000, 10, 1000.0), np.zeros(50_000))
