@@ -17,8 +17,7 @@ from sktwotower.recommender import _checkpoint, _fit
 from sktwotower.recommender._checkpoint import Checkpoint
 from sktwotower.recommender._fingerprint import _described
 from sktwotower.towers._recipe import Recipe
-from tests import losses
-from tests import builders
+from tests import builders, losses
 from tests.builders import first_fast, ordered, random_events, small
 from tests.two_stage.builders import follows, stages
 
