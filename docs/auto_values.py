@@ -111,13 +111,17 @@ def rows_of_others():
             f"the best of {weights} in short fits. They are judged by "
             '`impression_goal`. With "catalog" it is 0 unless the NDCG of held-out '
             f"choices rises by {_impression_choice.MIN_GAIN:.0%} and beyond its "
-            "standard error",
+            'standard error. With "shown" and fewer than '
+            f"{_impression_choice.MIN_USERS} users to judge by it is "
+            f"{_impression_choice.USUAL_WEIGHT:g}",
             "impression_weight_",
         ],
         [
             "reward_scale",
             "as they are, or the best of log1p and sqrt in short fits, if it is better "
-            "beyond its standard error (the default is none)",
+            "beyond its standard error. With fewer than "
+            f"{_impression_choice.MIN_USERS} users to judge by it is log1p if the rows "
+            "are worth fewer equal ones than a tenth of them (the default is none)",
             "reward_scale_",
         ],
         [

@@ -52,13 +52,27 @@ class Sums(NamedTuple):
         return self.total**2 / self.squares if self.squares else 0.0
 
 
+def has_heavy_tail(rewards):
+    """Return whether a few of the positive rewards (n,) outweigh all others."""
+    rewards = _positive(rewards)
+    n_rows = len(rewards)
+    return (
+        n_rows >= MIN_ROWS and effective_number(rewards) < MIN_EFFECTIVE_SHARE * n_rows
+    )
+
+
+def _positive(rewards):
+    """Return the positive ones, divided by the largest, so that no square overflows."""
+    rewards = np.asarray(rewards, dtype=np.float64)
+    return rewards[rewards > 0] / rewards.max(initial=0)
+
+
 def warn_of_heavy_tail(rewards):
     """Warn if a few of the positive rewards (n,) outweigh all others."""
-    rewards = np.asarray(rewards, dtype=np.float64)
-    rewards = rewards[rewards > 0] / rewards.max(initial=0)  # no square overflows
-    n_rows, n_effective = len(rewards), effective_number(rewards)
-    if n_rows < MIN_ROWS or n_effective >= MIN_EFFECTIVE_SHARE * n_rows:
+    if not has_heavy_tail(rewards):
         return
+    rewards = _positive(rewards)
+    n_rows, n_effective = len(rewards), effective_number(rewards)
     n_tail = max(1, int(TAIL * n_rows))
     tail = np.partition(rewards, n_rows - n_tail)[-n_tail:]
     share = tail.sum() / rewards.sum()

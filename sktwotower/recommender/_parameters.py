@@ -143,7 +143,7 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Transformation of ``y`` before it is multiplied by ``sample_weight``. "log1p":
         log(1 + y), "sqrt": its square root. Both keep a few large amounts from
         outweighing all others. "auto": the one that ranks held-out events best in short
-        fits. `partial_fit` uses that of fit. None: ``y`` counts as it is, so that a
+        fits, see the table in the guide. `partial_fit` uses that of fit. None: ``y`` counts as it is, so that a
         reward of 2 has the same effect as two rows.
     impression_weight : float or "auto", default="auto"
         Weight of the loss of impressions, >= 0. A higher value orders shown items
@@ -153,8 +153,10 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     impression_goal : {"catalog", "shown"}, default="catalog"
         What ``impression_weight="auto"`` is to improve. "catalog": lists of the best
         items of the whole catalog, judged by the NDCG of held-out choices; the weight
-        is 0 unless impressions raise it beyond noise. "shown": the order of the items
-        that were shown to a user, judged by the area under the ROC curve.
+        is 0 unless impressions raise it beyond noise, or if fewer than 500 users can be
+        judged. "shown": the order of the items
+        that were shown to a user, judged by the area under the ROC curve; the weight is
+        5 if fewer than 500 users can be judged.
     impression_start : float, default=0.5
         Share of training before impressions join, in [0, 1]. 1: they never join.
     Cold items

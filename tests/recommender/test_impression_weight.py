@@ -71,9 +71,9 @@ def test_the_same_seed_chooses_the_same(few_users):
 
 
 @pytest.mark.slow
-def test_with_too_few_users_they_are_left_out():
+def test_with_too_few_users_to_judge_they_have_the_usual_weight():
     X, y = shown()
-    assert small(**AUTO).fit(X, y).impression_weight_ == 0
+    assert small(**AUTO).fit(X, y).impression_weight_ == 5
 
 
 def test_a_number_is_used_as_it_is(events):

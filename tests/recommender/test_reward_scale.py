@@ -123,6 +123,13 @@ def test_a_few_huge_amounts_that_say_nothing_are_scaled_down(monkeypatch):
     assert model.reward_scale_ == "log1p"
 
 
+def test_with_too_few_users_to_judge_only_a_heavy_tail_is_scaled():
+    X, y = heavy()
+    assert small(reward_scale="auto").fit(X, y).reward_scale_ == "log1p"
+    assert small(reward_scale="auto").fit(X, np.minimum(y, 5)).reward_scale_ is None
+    assert small(reward_scale="auto").fit(X).reward_scale_ is None
+
+
 # The warning
 
 
