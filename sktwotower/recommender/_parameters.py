@@ -143,8 +143,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Transformation of ``y`` before it is multiplied by ``sample_weight``. "log1p":
         log(1 + y), "sqrt": its square root. Both keep a few large amounts from
         outweighing all others. "auto": the one that ranks held-out events best in short
-        fits, see the table in the guide. `partial_fit` uses that of fit. None: ``y`` counts as it is, so that a
-        reward of 2 has the same effect as two rows.
+        fits, see the table in the guide. `partial_fit` uses that of fit. None: ``y``
+        counts as it is, so that a reward of 2 has the same effect as two rows.
     impression_weight : float or "auto", default="auto"
         Weight of the loss of impressions, >= 0. A higher value orders shown items
         better, and mostly finds fewer in the whole catalog. 0: impressions only put
