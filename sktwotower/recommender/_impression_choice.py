@@ -23,7 +23,7 @@ USUAL_WEIGHT = 5.0
 # For lists of the whole catalog fewer events are enough: impressions seldom help there,
 # and what they are worth is not paid for with more than a tenth of a long fit.
 CATALOG_EVENTS = 100_000
-CATALOG_FIT = {"max_epochs": 10, "dropout": 0.5, "candidate_sampling": "auto"}
+CATALOG_FIT = {"max_epochs": 6, "dropout": 0.5, "candidate_sampling": "auto"}
 # A small gain is worth no risk: a model without impressions has a linear filter.
 MIN_GAIN = 0.02
 # Scales of rewards: the first one is used unless another one is better beyond noise.
