@@ -149,7 +149,7 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Weight of the loss of impressions, >= 0. A higher value orders shown items
         better, and mostly finds fewer in the whole catalog. 0: impressions only put
         their item into the catalog. "auto": the value that is best on held-out events
-        for the ``impression_goal``, see the table in the guide.
+        for the ``impression_goal``, see the table in the guide. `partial_fit` keeps it.
     impression_goal : {"catalog", "shown"}, default="catalog"
         What ``impression_weight="auto"`` is to improve. "catalog": lists of the best
         items of the whole catalog, judged by the NDCG of held-out choices; the weight
