@@ -62,6 +62,7 @@ from _text_vectors import (
     rows_of_vectors,
 )
 from _word_starts import rows_of_changes
+from bench_impressions import WEIGHT
 from bench_impressions import load as load_kuairand
 from bench_ratings import HIGH
 from bench_ratings import load as load_ratings
@@ -272,10 +273,11 @@ def of_ease(train, history, test):
 def kuairand(own):
     """Side tables of many columns, rows split by time."""
     data, rows = load_kuairand(own.data), []
-    tables = {"users": data.users, "items": data.items}
+    tables, shown = {"users": data.users, "items": data.items}, {}
+    shown["impression_weight"] = WEIGHT
     for name, given in (("features on", tables), ("features off", {})):
         for seed in range(own.seeds):
-            model = TwoTowerRecommender(random_state=seed, **given)
+            model = TwoTowerRecommender(random_state=seed, **given | shown)
             with clock() as watch:
                 model.fit(data.train[PAIR], data.train["y"])
             ranking = model.rank_held_out(data.to_find, n_neighbors=K)

@@ -25,6 +25,7 @@ from _common import PAIR, _read, clock, machine, read_results, replaced, write_r
 from _per_user import gain
 from _quick import assert_claims, parse_options
 from bench_cold_start import K_OF_FEW, cut_rows, judge, table_of
+from bench_impressions import WEIGHT
 from bench_impressions import load as load_kuairand
 
 from sktwotower import TwoTowerRecommender
@@ -92,7 +93,8 @@ def load(name, folder, tuning=False):
 
 def fitted(train, y, seed, **tables):
     """Return a model with default settings, and the seconds of its fit."""
-    model = TwoTowerRecommender(random_state=seed, **tables)
+    shown = {} if y is None else {"impression_weight": WEIGHT}
+    model = TwoTowerRecommender(random_state=seed, **tables, **shown)
     with clock() as watch:
         model.fit(train, y)
     return model, watch.seconds

@@ -11,10 +11,13 @@ it will be shown *and* watched, popularity of what is shown included. Several sy
 show what is lost of one for the other. "Impressions alone" learns user and item vectors
 from the contrast of positives with impressions, without candidates.
 
-Failure: popularity's recall is not that of the protocol; the default does not beat the
-AUC of candidates only, or not the recall of impressions only and 1.5 times
-popularity's; joining from the start reaches a recall as high; with what was shown as a
-feature of the users too, recall falls behind candidates only; or the weight that
+By default no impression counts here, since validation finds no gain for the catalog:
+that is "candidates alone". With ``impression_goal="shown"`` the AUC decides.
+
+Failure: popularity's recall is not that of the protocol; candidates, then impressions
+do not beat the AUC of candidates only, or not the recall of impressions only and 1.5
+times popularity's; joining from the start reaches a recall as high; with what was shown
+as a feature of the users too, recall falls behind candidates only; or the weight that
 validation chooses does not beat the AUC of candidates only.
 """
 
@@ -34,8 +37,10 @@ from sktwotower.metrics import recall_at_k
 from sktwotower.towers._losses import SampledSoftmaxLoss
 
 K = 20
+# Of impressions, in this script and in those that import it
+WEIGHT = 5.0
 # Chosen on the last 70 % of the validation period: enough to be level with more.
-PARAMS = {"embedding_dim": 64, "max_epochs": 10}
+PARAMS = {"embedding_dim": 64, "max_epochs": 10, "impression_weight": WEIGHT}
 # The item table's counts (likes, plays ...) are made of the days to be foretold.
 ITEM_COLUMNS = [
     "author_id",
@@ -50,9 +55,9 @@ ITEM_COLUMNS = [
 ]
 POPULARITY_RECALL = 0.080
 CANDIDATES, ALONE = "candidates alone", "impressions alone"
-FROM_START, DEFAULT = "both from the start", "candidates, then impressions (default)"
+FROM_START, LATER = "both from the start", "candidates, then impressions"
 WITH_SHOWN = "the same, shown items as a user feature"
-AUTO = "impression_weight='auto'"
+AUTO = "impression_goal='shown'"
 
 
 def load(folder):
@@ -165,9 +170,9 @@ def systems(data):
         CANDIDATES: without,
         ALONE: start | alone,
         FROM_START: start,
-        DEFAULT: {},
+        LATER: {},
         "impression_weight=20": {"impression_weight": 20.0},
-        AUTO: {"impression_weight": "auto"},
+        AUTO: {"impression_weight": "auto", "impression_goal": "shown"},
         WITH_SHOWN: {"users": with_shown(data)},
         CANDIDATES + ", side tables": tables | without,
         "impression_weight=20, side tables": tables | {"impression_weight": 20.0},
@@ -199,15 +204,13 @@ def failures(table):
             found["popularity"] - POPULARITY_RECALL
         )
         < 0.001,
-        "the default beats candidates alone by AUC": auc[DEFAULT]
-        > auc[CANDIDATES] + 0.02,
-        "the default beats impressions alone by recall": found[DEFAULT]
-        > 2 * found[ALONE],
-        "the default finds 1.5 times what popularity does": found[DEFAULT]
+        "impressions beat candidates alone by AUC": auc[LATER] > auc[CANDIDATES] + 0.02,
+        "both beat impressions alone by recall": found[LATER] > 2 * found[ALONE],
+        "both find 1.5 times what popularity does": found[LATER]
         > 1.5 * found["popularity"],
-        "candidates first beats both from the start by recall": found[DEFAULT]
+        "candidates first beats both from the start by recall": found[LATER]
         > found[FROM_START] + spread,
-        "and is level by AUC": auc[DEFAULT] > auc[FROM_START] - 0.005,
+        "and is level by AUC": auc[LATER] > auc[FROM_START] - 0.005,
         "the chosen weight beats candidates alone by AUC": auc[AUTO]
         > auc[CANDIDATES] + 0.02,
         "shown items as a feature: recall of candidates alone": found[WITH_SHOWN]

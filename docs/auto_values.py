@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from sktwotower.neighbors import _graph_for_many as many
-from sktwotower.recommender import _partial_fit, _pilots
+from sktwotower.recommender import _impression_choice, _partial_fit, _pilots
 from sktwotower.towers import _auto
 from sktwotower.towers.parts import _filter
 from sktwotower.towers.parts._start import MIN_SVD_EVENTS
@@ -76,7 +76,7 @@ def rows_of_others():
     wide = _auto.WIDTH + _auto.FILTER_WIDTH
     weights, cold = (
         ", ".join(f"{weight:g}" for weight in values)
-        for values in (_pilots.WEIGHTS, _pilots.COLD_WEIGHTS)
+        for values in (_impression_choice.WEIGHTS, _pilots.COLD_WEIGHTS)
     )
     return [
         ["history", '"recent" with `time`, else "pooled"', "history_kind_"],
@@ -108,8 +108,21 @@ def rows_of_others():
         ],
         [
             "impression_weight",
-            f"the best of {weights} in short fits (the default is a number)",
+            f"the best of {weights} in short fits. They are judged by "
+            '`impression_goal`. With "catalog" it is 0 unless the NDCG of held-out '
+            f"choices rises by {_impression_choice.MIN_GAIN:.0%} and beyond its "
+            'standard error. With "shown" and fewer than '
+            f"{_impression_choice.MIN_USERS} users to judge by it is "
+            f"{_impression_choice.USUAL_WEIGHT:g}",
             "impression_weight_",
+        ],
+        [
+            "reward_scale",
+            "as they are, or the best of log1p and sqrt in short fits, if it is better "
+            "beyond its standard error. With fewer than "
+            f"{_impression_choice.MIN_USERS} users to judge by it is log1p if the rows "
+            "are worth fewer equal ones than a tenth of them (the default is none)",
+            "reward_scale_",
         ],
         [
             "cold_item_weight",

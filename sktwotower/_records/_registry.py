@@ -138,8 +138,8 @@ def record_kind(cls):
     a dict, ``_of_stored(**parts)``, which makes an object of them, and
     ``_check_stored(place)``, which raises ``ValueError`` for values, read from a file,
     that do not fit together. ``_stored_as`` is another class that has the annotations
-    and the checks, such as one that does without torch. ``_added_fields`` holds the
-    values, as in JSON, of fields that files of earlier versions lack, by name.
+    and the checks, such as one that does without torch. ``_stored_later`` holds what
+    fields are, as JSON, in files that were written before they existed.
     """
     stored_as = getattr(cls, "_stored_as", cls)
     parts = fields_of(stored_as)
@@ -198,8 +198,9 @@ class Kind:
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
-        if type(specs) is dict:
-            specs = getattr(self.stored_as or self.cls, "_added_fields", {}) | specs
+        later = getattr(self.cls, "_stored_later", None)
+        if later is not None and type(specs) is dict:
+            specs = later | specs
         values = values_of(specs, self.parts, place, f"a {self.name}")
         parts = {}
         for (name, part), value in zip(self.parts.items(), values, strict=True):

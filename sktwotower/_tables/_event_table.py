@@ -12,12 +12,13 @@ from scipy import sparse
 from sktwotower._records._reading import places_of
 
 from . import _sparse
+from ._reward_scale import Sums, on_scale
 from ._sequences import Sequences, as_rows, lags_of, starts
 
 # Odd numbers whose multiples, modulo 2 ** 64, look random.
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
 # What each event has: arrays (n_events,), and CSR matrices with a row per event.
-COLUMNS = "items", "times", "weights", "chosen", "contexts", "impressions"
+COLUMNS = "items times weights chosen contexts impressions rewards".split()
 
 
 class EventTable(NamedTuple):
@@ -43,6 +44,8 @@ class EventTable(NamedTuple):
         context. None: nothing is known of contexts, except times.
     impressions : CSR matrix of shape (n_events, n_items) or None, default=None
         Weights of what was shown and not chosen next to each event; see `in_order`.
+    rewards : float64 array of shape (n_events,) or None, default=None
+        Rewards without weights, until `rescaled`. None: their scale is final.
     """
 
     n_items: int
@@ -53,15 +56,25 @@ class EventTable(NamedTuple):
     chosen: np.ndarray | None = None
     contexts: np.ndarray | None = None
     impressions: sparse.csr_matrix | None = None
+    rewards: np.ndarray | None = None
 
     @classmethod
     def of(
-        cls, users, items, shape, times=None, rewards=None, weights=None, contexts=None
+        cls,
+        users,
+        items,
+        shape,
+        times=None,
+        rewards=None,
+        weights=None,
+        contexts=None,
+        keeps_rewards=False,
     ):
         """Return the table of events (n,) in any order; ``shape``: (n_users, n_items).
 
         Without times, the events of a user stay in their order. ``rewards``: > 0 where
-        an item was chosen. The heaviest of equal events comes last.
+        an item was chosen. The heaviest of equal events comes last. ``keeps_rewards``:
+        whether they will be ``rescaled``.
         """
         chosen = None
         if rewards is not None:
@@ -80,6 +93,8 @@ class EventTable(NamedTuple):
         if contexts is not None:
             contexts = contexts.astype(np.int32, copy=False)
         table = cls(shape[1], None, items, times, weights, chosen, contexts=contexts)
+        if keeps_rewards:
+            table = table._replace(rewards=rewards)
         return table._at(by_user.data, by_user.indptr.astype(np.int64))
 
     @property
@@ -141,6 +156,20 @@ class EventTable(NamedTuple):
         chosen = self.by_blocks(lambda part: part.events_at(part.chosen))
         return chosen._replace(chosen=None)
 
+    def rescaled(self, scale):
+        """Return the events with their rewards on a scale, as of `on_scale`."""
+        if self.rewards is None or scale is None:
+            return self._replace(rewards=None)
+
+        def weigh(part):
+            if part.chosen is None:
+                return part.weights / part.rewards * on_scale(part.rewards, scale)
+            rewards = np.where(part.chosen, part.rewards, 1.0)
+            scaled = part.weights / rewards * on_scale(rewards, scale)
+            return np.where(part.chosen, scaled, part.weights)
+
+        return self._replace(weights=self.column(weigh), rewards=None)
+
     def with_items(self, items):
         """Return the same events, of items at sorted positions (m,) that have them."""
         places = _sparse.by_chunks(
@@ -197,6 +226,17 @@ class EventTable(NamedTuple):
     def gains(self):
         """The weights, also if all are 1."""
         return np.ones(self.n_events) if self.weights is None else self.weights
+
+    def effective_number(self):
+        """Return how many equal events the weights of what was chosen are worth.
+
+        It is (sum w) ** 2 / sum(w ** 2), as of `Sums`.
+        """
+        found = Sums()
+        for part in self.blocks():
+            gains = part.gains if part.chosen is None else part.gains[part.chosen]
+            found = Sums(*map(sum, zip(found, Sums.of(gains), strict=True)))
+        return found.effective_number
 
     def in_order(self):
         """Return what was chosen, with impressions at the user's next event.

@@ -71,11 +71,11 @@ def search_space(n_parameters=3, *, prefix="", drop: Any = ()) -> dict[str, Any]
     ================== =========================== ====================================
 
     The ranges include the defaults and the values that docs/reproduce.md compares
-    (bench_ablations.py). Of the other parameters, ``impression_weight`` matters with
-    impressions. With side tables, the share of hidden features matters, as in
-    ``net_params={"iterator_train__feature_dropout": 0.2}``. For a recent history
-    (``time``) try fewer passes, ``max_epochs`` from 4 to 16, and ``dropout`` from 0 to
-    0.5.
+    (bench_ablations.py). Of the other parameters, ``impression_goal`` matters with
+    impressions, and ``reward_scale`` with amounts. With side tables, the share of
+    hidden features matters, as in ``net_params={"iterator_train__feature_dropout":
+    0.2}``. For a recent history (``time``) try fewer passes, ``max_epochs`` from 4 to
+    16, and ``dropout`` from 0 to 0.5.
 
     With 384 numbers, as by default, a linear filter (``second_share``) has a third of
     them where there are enough events. A search that ends there needs no wider range:

@@ -76,10 +76,11 @@ class Events(NamedTuple):
         return not summed(np.count_nonzero(fewer))
 
 
-def read_sides(tables, columns, frame, outcomes):
+def read_sides(tables, columns, frame, outcomes, keeps_rewards=False):
     """Return users, items, contexts and the ``EventTable`` of a table of events.
 
     ``outcomes``: rewards, weights and times (n_events,); times may be None.
+    ``keeps_rewards``: as of `EventTable.of`.
     """
     users, of_users = fit_side(tables, columns, "user", frame)
     items, of_items = fit_side(tables, columns, "item", frame)
@@ -87,7 +88,8 @@ def read_sides(tables, columns, frame, outcomes):
     contexts, codes = read_contexts(tables, columns, frame)
     shape = len(users), len(items)
     outcomes = times, rewards, weights
-    table = EventTable.of(of_users, of_items, shape, *outcomes, codes)
+    how = {"contexts": codes, "keeps_rewards": keeps_rewards}
+    table = EventTable.of(of_users, of_items, shape, *outcomes, **how)
     return users, items, contexts, table
 
 

@@ -4,6 +4,7 @@ Input: an interaction table X (n_events, n_columns) with outcomes y, and recipes
 Output: ``FittedTowers`` without a catalog: users, items, seen pairs, trained net.
 """
 
+import copy
 from contextlib import nullcontext
 from functools import partial
 from numbers import Integral
@@ -14,6 +15,7 @@ import torch
 
 from sktwotower._tables._frames import is_source
 from sktwotower._tables._messages import logger, warn
+from sktwotower._tables._reward_scale import warn_of_heavy_tail
 from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import column_counts, have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
@@ -36,13 +38,14 @@ from sktwotower.towers.parts import (
 
 from ._ages import NAMES, as_duration, in_units, popularity_to_weigh, with_ages
 from ._checkpoint import Checkpoint, saved_state
+from ._cold_items import MIN_COLD_SHARE, cold_item_weight
 from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers, Judged
 from ._from_disk import read_from_disk
+from ._impression_choice import impression_weight, reward_scale
 from ._judge import Judge
 from ._kept_back import keep_back
 from ._latest import learn_latest
-from ._pilots import MIN_COLD_SHARE, cold_item_weight, impression_weight
 from ._processes import own_events, own_generator, with_users
 from ._stream import first_stream
 from ._training_data import data_without, training_data, validates
@@ -83,10 +86,15 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         check_goes_on(before.net, recipe)
     if tables.memory is not None:  # what is wrong with it is said before X is read
         in_cache(tables.memory)
-    schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
+    keeps_rewards = recipe.reward_scale is not None
+    found = _read(owner, tables, X, y, sample_weight, keeps_rewards=keeps_rewards)
+    schema, users, items, contexts, table = found
     recipe = recipe._replace(history=history_kind(recipe.history, table))
-    events = Events.of(users, items, table, recipe.history, contexts, schema.dates)
-    _log_events(events, table.n_events)
+    if recipe.reward_scale != "auto":
+        table = table.rescaled(recipe.reward_scale)
+    raw = table._replace(rewards=None)
+    events = Events.of(users, items, raw, recipe.history, contexts, schema.dates)
+    _log_events(events, table)
     if contexts is None:
         _warn_of_single_events(events, table.n_events)
     _warn_of_features(recipe, events)
@@ -95,10 +103,12 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     start = None if before is None else before.model
     saved = saved_state(checkpoint, recipe, events, start)
     rng = saved.random_state(recipe.random_state)
+    recipe, events, table = _with_scale(recipe, events, table, rng, saved)
     recipe, events = with_ages(recipe, events, schema.dates)
     recipe = _with_choices(recipe, events, table, rng, saved)
     half_life = as_duration(recipe.half_life, schema.dates)
     known = {"half_life": half_life, "cold_item_weight": recipe.cold_item_weight}
+    known["reward_scale"] = recipe.reward_scale
     if contexts is not None:
         known["context"] = events.contexts.context
         known["context_users"] = events.contexts.used_by(table)
@@ -110,11 +120,15 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     return with_users(learnt, recipe.gather_users)
 
 
-def _log_events(events, n_events):
-    """Log the size of what is learnt from."""
-    text = "fit: %d events of %d users and %d items, %d pairs chosen, %d shown"
+def _log_events(events, table):
+    """Log the size of what is learnt from, and how many equal events it is worth."""
+    text = (
+        "fit: %d events of %d users and %d items, %d pairs chosen, %d shown; rewards "
+        "and weights are worth %.0f equal events"
+    )
+    sizes = table.n_events, len(events.users), len(events.items)
     pairs = events.positives.nnz, events.impressions.nnz
-    logger.info(text, n_events, len(events.users), len(events.items), *pairs)
+    logger.info(text, *sizes, *pairs, table.effective_number())
 
 
 def _warn_of_single_events(events, n_events):
@@ -128,11 +142,32 @@ def _warn_of_single_events(events, n_events):
             )
 
 
+def _with_scale(recipe, events, table, rng, saved):
+    """Return recipe, events and table with the scale of rewards that a short fit chose.
+
+    ``saved``: a ``Checkpoint``.
+    """
+    if recipe.reward_scale != "auto":
+        return recipe, events, table
+    seed = _next_seed(rng)
+    make = partial(reward_scale, recipe, events, table, _train_one, seed)
+    scale = saved.choice("reward_scale", make)
+    table = table.rescaled(scale)
+    sides = events.users, events.items
+    events = Events.of(*sides, table, recipe.history, events.contexts)
+    return recipe._replace(reward_scale=scale), events, table
+
+
 def _with_choices(recipe, events, table, rng, saved):
-    """Return the recipe with what short fits have chosen; ``saved``: a ``Checkpoint``."""
+    """Return the recipe with what short fits have chosen.
+
+    ``saved``: a ``Checkpoint``.
+    """
     choice = saved.choice
+    if recipe.impression_weight == "auto" and not summed(events.impressions.nnz):
+        recipe = recipe._replace(impression_weight=0.0)
     if recipe.impression_weight == "auto":
-        seed = rng.randint(np.iinfo(np.int32).max)
+        seed = _next_seed(rng)
         make = partial(impression_weight, recipe, events, table, _train_one, seed)
         recipe = recipe._replace(impression_weight=choice("impression_weight", make))
     if recipe.cold_item_weight == "auto":
@@ -144,16 +179,28 @@ def _with_choices(recipe, events, table, rng, saved):
     return recipe
 
 
-def _read(owner, tables, X, y, sample_weight):
+def _next_seed(rng):
+    """Return a seed, and leave the generator as it is.
+
+    So a value that a short fit chooses has the same model as one that is set.
+    """
+    return copy.deepcopy(rng).randint(np.iinfo(np.int32).max)
+
+
+def _read(owner, tables, X, y, sample_weight, keeps_rewards):
     """Return the schema, users, items, contexts and the ``EventTable`` of X.
 
-    Of several processes each has the events of its own users.
+    Of several processes each has the events of its own users. ``keeps_rewards``: as of
+    `EventTable.of`.
     """
+    how = {"keeps_rewards": keeps_rewards}
     if is_source(X):
-        return read_from_disk(tables, X, y, sample_weight)
+        return read_from_disk(tables, X, y, sample_weight, **how)
     found = read_in_memory(owner, tables, X, y, sample_weight)
     frame, columns, outcomes, schema = found
-    users, items, contexts, table = read_sides(tables, columns, frame, outcomes)
+    if not keeps_rewards:
+        warn_of_heavy_tail(outcomes[0])
+    users, items, contexts, table = read_sides(tables, columns, frame, outcomes, **how)
     return schema, users, items, contexts, own_events(table, users)
 
 
@@ -230,10 +277,10 @@ def _train_one(recipe, events, rng):
 
 
 def _train(recipe, events, before, rng, saved):
-    """Return the trained net of a model, whose module is a ``Model``, and figures of it.
+    """Return the trained net of a model, whose module is a ``Model``, and ``Judged``.
 
     ``before``: ``FittedTowers`` whose weights training starts from, or None. ``saved``:
-    a ``Checkpoint``. The figures are those of `Judge.model`, or None.
+    a ``Checkpoint``. Without events that were kept back, the second one is None.
     """
     kept = None
     if before is None and _weighs(recipe):

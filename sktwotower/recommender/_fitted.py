@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records import csr, frozen, integer, list_of, number, require
+from sktwotower._records import csr, frozen, integer, list_of, number, one_of, require
 from sktwotower._tables._messages import logger
+from sktwotower._tables._reward_scale import SCALES
 from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.features._after_fit import unused_columns
 from sktwotower.features._request_context import RequestContext
@@ -95,6 +96,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         Ones where a user's events have a feature of the context; the last row is empty.
     judged : Judged, default=None
         How good lists were for events that were kept back. None: none were.
+    reward_scale : str, default=None
+        The scale of rewards, as of `on_scale`.
 
     Attributes
     ----------
@@ -115,10 +118,13 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     context: RequestContext | None = None
     context_users: csr("n_users+1 p", empty_last=True) | None = None
     judged: Judged | None = None
-    _added_fields = {"judged": None}
+    reward_scale: one_of(None, *SCALES) = None
     user_vectors: Kept = field(init=False, default_factory=Kept)
     asked_before: AskedBefore = field(init=False, default_factory=AskedBefore)
     graph_for_many: GraphForMany = field(init=False, default_factory=GraphForMany)
+
+    # What it is in files that were written before it existed
+    _stored_later = {"judged": None, "reward_scale": None}  # noqa: RUF012
 
     def _stored_parts(self):
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -231,6 +237,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             f"temperature {self.temperature:.3g}, half-life {self.half_life}",
             f"half-life of popularity {self.popularity_half_life}",
             f"impression weight {net.criterion__impression_weight}",
+            f"scale of rewards {self.reward_scale}",
             f"cold item weight {self.cold_item_weight}",
             f"{len(epochs)} epochs",
             *(f"{k} {last[k]:.4f}" for k in shown),

@@ -14,6 +14,7 @@ from sktwotower._tables._frames import as_frame, library_of
 from sktwotower._tables._ids import refuse_missing_ids
 from sktwotower._tables._outcomes import Outcome, check_outcomes, refuse_vanished
 from sktwotower._tables._ratings import N_ROWS, warn_of_ratings
+from sktwotower._tables._reward_scale import warn_of_heavy_tail
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
 from sktwotower._tables._sparse import Column
@@ -32,7 +33,7 @@ PLACED = "(select *, row_number() over () as place from events)"
 REWARD, WEIGHT = "try_cast(y as double)", "try_cast(w as double)"
 
 
-def read_from_disk(tables, X, y, sample_weight):
+def read_from_disk(tables, X, y, sample_weight, keeps_rewards=False):
     """Read events that lie on disk.
 
     Parameters
@@ -41,6 +42,8 @@ def read_from_disk(tables, X, y, sample_weight):
     X : path, pyarrow Dataset or polars LazyFrame
     y, sample_weight : str or None
         Names of columns of X.
+    keeps_rewards : bool, default=False
+        As of `EventTable.of`.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def read_from_disk(tables, X, y, sample_weight):
             )
         columns = Columns(frame, tables, named=True)
         _select(source, columns, outcomes)
-        outcomes = _check_outcomes(source)
+        outcomes = _check_outcomes(source, warns_of_tail=not keeps_rewards)
         _check_ids(source, frame)
         users, of_users, sizes = _side(source, "user", columns, tables)
         items, of_items, _ = _side(source, "item", columns, tables)
@@ -68,7 +71,7 @@ def read_from_disk(tables, X, y, sample_weight):
         sizes[~own] = 0
         of_users = of_users.filter(own[of_users["code"].to_numpy()])
         codes = of_users, of_items, of_contexts
-        found, dates = _sorted_columns(source, columns, codes, outcomes)
+        found, dates = _sorted_columns(source, columns, codes, outcomes, keeps_rewards)
         check_division(len(found["items"]), len(users))  # all have read the files
     table = EventTable(len(items), np.append(0, np.cumsum(sizes)), **found)
     names = frame.columns.to_numpy(dtype=object)
@@ -101,8 +104,11 @@ def _kept(source, part=""):
     return found and f" where {found}"
 
 
-def _check_outcomes(source):
-    """Check rewards and weights; return an ``Outcome`` for each that X has, a dict."""
+def _check_outcomes(source, warns_of_tail):
+    """Check rewards and weights; return an ``Outcome`` for each that X has, a dict.
+
+    ``warns_of_tail``: whether a warning says that a few rewards outweigh all others.
+    """
     given = {"y": (REWARD, "y"), "w": (WEIGHT, "sample_weight")}
     given = {name: pair for name, pair in given.items() if name in source.columns}
     if not given:
@@ -122,7 +128,10 @@ def _check_outcomes(source):
     check_outcomes(outcomes.values(), found["n_positive"])
     if "y" in outcomes:
         sql = f"select {REWARD} as y from events{_kept(source)} limit {N_ROWS}"
-        warn_of_ratings(from_first(lambda: source.query(sql)["y"].to_numpy()))
+        rewards = from_first(lambda: source.query(sql)["y"].to_numpy())
+        warn_of_ratings(rewards)
+        if warns_of_tail:
+            warn_of_heavy_tail(rewards)
     return outcomes
 
 
@@ -215,7 +224,7 @@ def _with_codes(table, codes):
     return table.append_column("code", codes)
 
 
-def _sorted_columns(source, columns, codes, outcomes):
+def _sorted_columns(source, columns, codes, outcomes, keeps_rewards):
     """Return the columns of an ``EventTable``, a dict, and whether times are dates.
 
     ``codes``: Arrow tables of the ids and positions of users and of items, and that of
@@ -227,6 +236,8 @@ def _sorted_columns(source, columns, codes, outcomes):
     given["items"] = "b.code"
     if outcomes:
         given["weights"] = _weight(outcomes)
+    if keeps_rewards and "y" in outcomes:
+        given["rewards"] = _scaled("y", outcomes["y"].exponent)
     tables, joined = {"users": codes[0], "items": codes[1]}, ""
     if codes[2] is not None:
         tables["contexts"], given["contexts"] = codes[2], "c.code"

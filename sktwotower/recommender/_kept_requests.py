@@ -53,7 +53,7 @@ class KeptRequests(NamedTuple):
         )
 
     def embedded(self, part, item_rows):
-        """Return the vectors that a part gives them (n, d) and all items (n_items, d)."""
+        """Return the vectors (n, d) and (n_items, d) of a part for them and items."""
         past = None
         if part.past == "recent":
             past = self.past

@@ -136,12 +136,27 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Items that a positive competes with. "full": all. "in_batch": positives of other
         users. "uniform": a random sample. "mixed": the last two together.
         "auto": see the table in the guide.
-    Impressions
-        What was shown and not chosen (``y == 0``).
-    impression_weight : float or "auto", default=5.0
+    Outcomes
+        How rewards (``y > 0``) and impressions (``y == 0``, what was shown and not
+        chosen) count.
+    reward_scale : {"log1p", "sqrt", "auto"} or None, default=None
+        Transformation of ``y`` before it is multiplied by ``sample_weight``. "log1p":
+        log(1 + y), "sqrt": its square root. Both keep a few large amounts from
+        outweighing all others. "auto": the one that ranks held-out events best in short
+        fits, see the table in the guide. `partial_fit` uses that of fit. None: ``y``
+        counts as it is, so that a reward of 2 has the same effect as two rows.
+    impression_weight : float or "auto", default="auto"
         Weight of the loss of impressions, >= 0. A higher value orders shown items
-        better, and finds fewer in the whole catalog. 0: impressions only put their item
-        into the catalog. "auto": see the table in the guide.
+        better, and mostly finds fewer in the whole catalog. 0: impressions only put
+        their item into the catalog. "auto": the value that is best on held-out events
+        for the ``impression_goal``, see the table in the guide. `partial_fit` keeps it.
+    impression_goal : {"catalog", "shown"}, default="catalog"
+        What ``impression_weight="auto"`` is to improve. "catalog": lists of the best
+        items of the whole catalog, judged by the NDCG of held-out choices; the weight
+        is 0 unless impressions raise it beyond noise, or if fewer than 500 users can be
+        judged. "shown": the order of the items
+        that were shown to a user, judged by the area under the ROC curve; the weight is
+        5 if fewer than 500 users can be judged.
     impression_start : float, default=0.5
         Share of training before impressions join, in [0, 1]. 1: they never join.
     Cold items
@@ -258,7 +273,10 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     second_share_ : float
         Share of the second part in the score, now. 0: there is none.
     temperature_, impression_weight_, cold_item_weight_ : float
-        The values that were used.
+        The values that were used. With ``impression_weight="auto"`` and no row with
+        ``y == 0`` the second one is 0.
+    reward_scale_ : {"log1p", "sqrt"} or None
+        The scale of rewards that was used.
     history_kind_ : {"recent", "pooled"} or None
         How the user tower sees past items (``history_`` holds the figures of epochs).
     half_life_, popularity_half_life_ : Timedelta, float or None

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
+from sktwotower._tables._reward_scale import on_scale
 from sktwotower._tables._schema import read_events, times_of_events
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import have_entries, without_last_row
@@ -72,6 +73,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     _check_as_in_fit(tables, fitted)
     X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
     frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
+    rewards = on_scale(rewards, fitted.reward_scale)
     check_events(len(frame))
     call, described = _read_call(tables, fitted, frame, rewards, weights)
     events = call.events

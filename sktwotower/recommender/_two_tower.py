@@ -70,6 +70,7 @@ class TwoTowerRecommender(
     temperature_ = fitted_attribute("temperature")
     impression_weight_ = fitted_attribute("net.criterion__impression_weight")
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
+    reward_scale_ = fitted_attribute("reward_scale", may_be_none=True)
     cold_item_weight_ = fitted_attribute("cold_item_weight")
     half_life_ = fitted_attribute("half_life", may_be_none=True)
     popularity_half_life_ = fitted_attribute("popularity_half_life", may_be_none=True)

@@ -197,7 +197,7 @@ class ModelArrays(JoinedParts):
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
 
-    _added_fields = {"by_past": None}
+    _stored_later = {"by_past": None}
 
     def _check_stored(self, place):
         require(len(self.parts), place, "at least one part")
@@ -226,7 +226,7 @@ class ModelArrays(JoinedParts):
         return self._joined(vectors, self.scales_of_items)
 
     def _joined(self, vectors, scales):
-        """Return vectors, one after the other; ``scales``: an array (n_parts,) or list."""
+        """Return vectors one after the other, times ``scales``."""
         if len(vectors) > 1:
             vectors = [v * s for v, s in zip(vectors, scales, strict=True)]
         return np.concatenate(vectors, axis=-1).astype(np.float32)
@@ -236,12 +236,12 @@ class ModelArrays(JoinedParts):
         if not len(row.columns):
             return user
         asked = user.astype(float)
-        for number, place in enumerate(self._places):
-            part = self.parts[number]
+        for k, place in enumerate(self._places):
+            part = self.parts[k]
             if part.context is None:
                 continue
             if self.by_past is None:
-                scale = self.scales_of_users[0, number]
+                scale = self.scales_of_users[0, k]
             else:  # parts give vectors of length 1
                 scale = np.linalg.norm(asked[place])
             if scale:

@@ -16,6 +16,7 @@ import numpy as np
 
 from sktwotower import _sklearn_compat as compat
 from sktwotower._sklearn_compat import COUNT, N_JOBS, Interval, StrOptions, parameter
+from sktwotower._tables._reward_scale import SCALES
 
 # Larger ones fit no number of torch: int32, int64, and a product of two in float32.
 MAX_SIZE, MAX_BATCH, MAX_RATE = 2**31 - 1, 2**63 - 1, 1e18
@@ -27,6 +28,8 @@ SHARE = Interval(Real, 0, 1, closed="both")
 SHARE_BELOW_1 = Interval(Real, 0, 1, closed="left")
 CORRECTIONS = StrOptions({"negatives", "all"})
 AUTO = StrOptions({"auto"})
+GOALS = StrOptions({"catalog", "shown"})
+REWARD_SCALES = StrOptions({"auto", *SCALES})
 HISTORIES = StrOptions({"auto", "pooled", "recent"})
 WAYS_OF_SAMPLING = StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
 
@@ -67,7 +70,9 @@ class RecommenderParameters:
     normalize: bool = of_training(True, "boolean")
     temperature: float | str = of_training("auto", POSITIVE, AUTO)
     candidate_sampling: str = of_training("auto", WAYS_OF_SAMPLING)
-    impression_weight: float | str = of_training(5.0, NOT_NEGATIVE, AUTO)
+    reward_scale: str | None = of_training(None, REWARD_SCALES, None)
+    impression_weight: float | str = of_training("auto", NOT_NEGATIVE, AUTO)
+    impression_goal: str = of_training("catalog", GOALS)
     impression_start: float = of_training(0.5, SHARE)
     cold_item_weight: float | str = of_training("auto", compat.UP_TO_1, AUTO)
     max_epochs: int | str = of_training("auto", COUNT, AUTO)

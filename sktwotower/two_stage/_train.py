@@ -27,7 +27,7 @@ from ._read_events import ReadEvents
 from ._train_lists import HALF, train_on_lists
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
-CHOSEN = "half_life", "popularity_half_life", "impression_weight"
+CHOSEN = "half_life popularity_half_life impression_weight reward_scale".split()
 AUTO = {name: f"{name}_" for name in CHOSEN}
 
 

@@ -46,7 +46,7 @@ EXACT = EXACT_BATCHES | {"criterion__matmul_dtype": torch.float32}
 SAME = {
     **{"batch_size": 400, "max_epochs": 3, "candidate_sampling": "full"},
     **{"dropout": 0, "id_dropout": 0, "second_share": 0, "net_params": EXACT},
-    **{"early_stopping": True, "impression_start": 0},
+    **{"early_stopping": True, "impression_start": 0, "impression_weight": 5.0},
 }
 
 

@@ -17,8 +17,8 @@ from sktwotower.recommender import _checkpoint, _fit
 from sktwotower.recommender._checkpoint import Checkpoint
 from sktwotower.recommender._fingerprint import _described
 from sktwotower.towers._recipe import Recipe
-from tests import losses
-from tests.builders import batched, first_fast, ordered, random_events, small
+from tests import builders, losses
+from tests.builders import first_fast, ordered, random_events, small
 from tests.two_stage.builders import follows, stages
 
 X = random_events(n_users=30)
@@ -30,6 +30,11 @@ Y = (np.arange(len(X)) % 5 > 0).astype(float)
 
 class Killed(BaseException):
     """Ends a fit, as the end of the process would, except that the test goes on."""
+
+
+def batched(**params):
+    """Build a recommender that keeps no choice: a write is that of an epoch."""
+    return builders.batched(**{"impression_weight": 5.0} | params)
 
 
 def killed_after_writes(monkeypatch, n_writes):

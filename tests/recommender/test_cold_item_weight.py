@@ -147,7 +147,7 @@ def test_the_weight_that_ranks_held_out_events_best_by_hand(
         return np.ones((len(judged), 1), dtype=np.float32), vectors
 
     monkeypatch.setattr(_pilots, "MIN_USERS", 10)
-    monkeypatch.setattr(_pilots, "_vectors", vectors_of)
+    monkeypatch.setattr(_pilots, "vectors_of", vectors_of)
     chosen = _pilots.cold_item_weight(None, None, table, None, counts)
     assert chosen == expected
     # an item that only users outside of the table chose is not cold: it is left out

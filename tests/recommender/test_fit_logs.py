@@ -23,14 +23,16 @@ def test_fit_logs_sizes_epochs_and_choices(records):
     assert {record.name for record in records.records} == {"sktwotower"}
     assert {record.levelno for record in records.records} == {logging.INFO}
     patterns = [
-        r"fit: (\d+) events of 12 users and 9 items, \1 pairs chosen, 0 shown",
+        r"fit: (\d+) events of 12 users and 9 items, \1 pairs chosen, 0 shown; "
+        r"rewards and weights are worth \1 equal events",
         r"training: 2 epochs of 1 batches",
         r"epoch 1 of 2, train_loss \d+\.\d{4}, \d+\.\d s",
         r"epoch 2 of 2, train_loss \d+\.\d{4}, \d+\.\d s",
         r"fit took \d+\.\d s: 12 users, 9 items, history pooled, candidates \w+, "
         r"temperature [\d.]+, half-life None, "
         r"half-life of popularity None, impression weight [\d.]+, "
-        r"cold item weight 1\.0, 2 epochs, train_loss \d+\.\d{4}, "
+        r"scale of rewards None, cold item weight 1\.0, "
+        r"2 epochs, train_loss \d+\.\d{4}, "
         r"index ExactNeighbors with recall 1\.000",
     ]
     assert len(lines) == len(patterns)

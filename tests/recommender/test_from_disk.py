@@ -107,6 +107,8 @@ REWARDS = ("stars", "weight")
             (REWARDS, {"time": "time", "second_share": 0, "history": "recent"}),
             ((), {"history": None}),
             (REWARDS, {"user_features": ["age"]}),
+            (REWARDS, {"reward_scale": "log1p"}),
+            (REWARDS, {"reward_scale": "sqrt", "time": "time"}),
         ]
     ),
     ids=str,
@@ -123,8 +125,8 @@ def test_a_fit_from_disk_equals_one_in_memory(events, folder, outcomes, params):
 def test_the_weight_of_impressions_is_chosen_from_disk_as_in_memory(
     events, folder, monkeypatch
 ):
-    monkeypatch.setattr("sktwotower.recommender._pilots.MIN_USERS", 5)
-    params = {"impression_weight": "auto", "time": "time"}
+    monkeypatch.setattr("sktwotower.recommender._impression_choice.MIN_USERS", 5)
+    params = {"impression_goal": "shown", "time": "time"}
     model = small(**params).fit(events.drop(columns="stars"), events["stars"])
     other = small(**params).fit(folder, "stars")
     assert_same(other, model)

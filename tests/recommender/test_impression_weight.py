@@ -10,8 +10,9 @@ from numpy.testing import assert_array_equal
 from sktwotower._tables._event_table import EventTable
 from sktwotower.metrics import roc_auc_by_list
 from sktwotower.metrics._ranked_lists import RankedLists
-from sktwotower.recommender import _pilots
-from sktwotower.recommender._pilots import impression_weight
+from sktwotower.recommender import _impression_choice, _short_fit
+from sktwotower.recommender._impression_choice import impression_weight
+from sktwotower.towers._recipe import Recipe
 from tests.builders import small
 
 N_USERS, N_ITEMS = 80, 20
@@ -35,10 +36,10 @@ def shown(turns=False, seed=0):
 
 @pytest.fixture
 def few_users(monkeypatch):
-    monkeypatch.setattr(_pilots, "MIN_USERS", 40)
+    monkeypatch.setattr(_impression_choice, "MIN_USERS", 40)
 
 
-AUTO = {"impression_weight": "auto"}
+AUTO = {"impression_weight": "auto", "impression_goal": "shown"}
 
 
 @pytest.mark.slow
@@ -70,19 +71,19 @@ def test_the_same_seed_chooses_the_same(few_users):
 
 
 @pytest.mark.slow
-def test_with_too_few_users_they_are_left_out():
+def test_with_too_few_users_to_judge_they_have_the_usual_weight():
     X, y = shown()
-    assert small(**AUTO).fit(X, y).impression_weight_ == 0
+    assert small(**AUTO).fit(X, y).impression_weight_ == 5
 
 
 def test_a_number_is_used_as_it_is(events):
-    assert small().fit(events).impression_weight_ == 5
+    assert small(impression_weight=5).fit(events).impression_weight_ == 5
     assert small(impression_weight=2).fit(events).impression_weight_ == 2
 
 
 @pytest.mark.slow
 def test_without_impressions_nothing_is_tried(events, monkeypatch):
-    monkeypatch.setattr(_pilots, "_values", None)
+    monkeypatch.setattr(_impression_choice, "auc_among_shown", None)
     model = small(**AUTO).fit(events)
     plain = small(impression_weight=0.0).fit(events)
     assert model.impression_weight_ == plain.impression_weight_ == 0
@@ -122,21 +123,20 @@ def rows_of(X, y, times=None):
     return EventTable.of(users, items, shape, times, y, np.ones(len(X)))
 
 
-def chosen(monkeypatch, values, **params):
+SHOWN = Recipe.of(small(impression_goal="shown"))
+
+
+def chosen(monkeypatch, values):
     """Return the weight for given values (n_users,) of each weight."""
-    monkeypatch.setattr(_pilots, "MIN_USERS", 40)
-    judged = dict(zip(_pilots.WEIGHTS, values, strict=True))
+    monkeypatch.setattr(_impression_choice, "MIN_USERS", 40)
+    judged = dict(zip(_impression_choice.WEIGHTS, values, strict=True))
 
     def given(recipe, *args):
-        return np.asarray(judged[recipe["impression_weight"]], dtype=float)
+        return np.asarray(judged[recipe.impression_weight], dtype=float)
 
-    class Recipe(dict):
-        def _replace(self, **params):
-            return Recipe(self | params)
-
-    monkeypatch.setattr(_pilots, "_values", given)
+    monkeypatch.setattr(_impression_choice, "auc_among_shown", given)
     X, y = shown()
-    return impression_weight(Recipe(), None, rows_of(X, y), None, seed=0)
+    return impression_weight(SHOWN, None, rows_of(X, y), None, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ def test_rows_that_are_held_out():
     rng = np.random.RandomState(0)
     X, y = shown()
     times = X["time"].to_numpy()
-    late = _pilots._are_late(rows_of(X, y, times), rng)
+    late = _short_fit.are_late(rows_of(X, y, times), rng)
     assert_array_equal(late, rows_of(X, y, times).times > 0.9 * (len(X) - 1))
     for unordered in (None, np.zeros(len(X))):
-        drawn = _pilots._are_late(rows_of(X, y, unordered), rng)
+        drawn = _short_fit.are_late(rows_of(X, y, unordered), rng)
         assert 0.05 < drawn.mean() < 0.15
 
 
@@ -176,13 +176,13 @@ def test_rows_that_are_held_out():
 def test_rows_at_few_times_are_held_out(times, held_out):
     # a month of the latest rows, or almost all rows at the first time
     rows = EventTable(1, np.array([0, len(times)]), np.array(times), np.array(times))
-    late = _pilots._are_late(rows, np.random.RandomState(0))
+    late = _short_fit.are_late(rows, np.random.RandomState(0))
     assert late.astype(int).tolist() == held_out
 
 
 def test_a_weight_is_chosen_by_a_part_of_the_users(monkeypatch):
-    monkeypatch.setattr(_pilots, "MAX_EVENTS", 200)
-    monkeypatch.setattr(_pilots, "MIN_USERS", 1)
+    monkeypatch.setattr(_short_fit, "MAX_EVENTS", 200)
+    monkeypatch.setattr(_impression_choice, "MIN_USERS", 1)
     X, y = shown()
     table, seen = rows_of(X, y), []
 
@@ -190,12 +190,8 @@ def test_a_weight_is_chosen_by_a_part_of_the_users(monkeypatch):
         seen.append((before, shown))
         return np.zeros(1)
 
-    class Recipe(dict):
-        def _replace(self, **params):
-            return self
-
-    monkeypatch.setattr(_pilots, "_values", values)
-    impression_weight(Recipe(), None, table, None, seed=0)
+    monkeypatch.setattr(_impression_choice, "auc_among_shown", values)
+    impression_weight(SHOWN, None, table, None, seed=0)
     before, late = seen[0]
     assert 0 < before.n_events + late.n_events <= 200
     assert before.n_users == table.n_users

@@ -33,7 +33,8 @@ class Joined(Callback):
 
 def joined(events, **params):
     witness = Joined()
-    model = batched(callbacks=[witness], **params).fit(*with_impressions(events))
+    params = {"callbacks": [witness], "impression_weight": 5.0} | params
+    model = batched(**params).fit(*with_impressions(events))
     return witness.epochs, model
 
 

@@ -117,8 +117,9 @@ def test_no_filter_with_order_or_with_what_was_not_chosen():
     ordered = filtered(time="when", history="recent", second_share=0).fit(chain())
     assert ordered.second_share_ == 0
     y = np.r_[0, np.ones(len(X) - 1)]
-    assert filtered().fit(X, y).second_share_ == 0
-    # unless it does not count
+    assert filtered(impression_weight=5).fit(X, y).second_share_ == 0
+    # unless it does not count, as by default
+    assert filtered().fit(X, y).second_share_ == 0.4
     assert filtered(impression_weight=0).fit(X, y).second_share_ == 0.4
 
 

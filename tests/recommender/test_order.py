@@ -284,7 +284,7 @@ def test_what_was_only_shown_is_no_history():
     y = np.ones(len(EVENTS))
     y[-3] = 0  # i04 at time 2
     y[:40:5] = 0
-    model = ordered(impression_start=0).fit(EVENTS, y)
+    model = ordered(impression_weight=5, impression_start=0).fit(EVENTS, y)
     assert past_of(model, "me") == [("i03", 2.0), ("i03", 1.0), ("i05", 1.0)]
     ignored = ordered(impression_weight=0).fit(EVENTS, y)
     assert past_of(ignored, "me") == past_of(model, "me")

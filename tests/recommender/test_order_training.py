@@ -130,8 +130,9 @@ def test_users_with_one_basket_have_none_to_hold_out():
 @pytest.mark.slow
 def test_impressions_that_join_later():
     y = (np.arange(len(X)) % 4 > 0).astype(float)
-    model = ordered(impression_start=0.5, max_epochs=4).fit(X, y)
-    never = ordered(impression_start=1, max_epochs=4).fit(X, y)
+    params = {"impression_weight": 5.0, "max_epochs": 4}
+    model = ordered(impression_start=0.5, **params).fit(X, y)
+    never = ordered(impression_start=1, **params).fit(X, y)
     assert differ(model, never)
 
 

@@ -275,7 +275,7 @@ def test_features_are_read_as_in_fit():
 
 @pytest.mark.slow
 def test_impressions_that_never_start():
-    model = small(impression_start=1.0).fit(random_events())
+    model = small(impression_start=1.0, impression_weight=5).fit(random_events())
     other = pickle.loads(pickle.dumps(model))
     model.partial_fit(MORE, [1, 1, 1, 0, 1])
     other.set_params(impression_weight=0.0).partial_fit(MORE, [1, 1, 1, 0, 1])

@@ -1,16 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable, users_of_events
 from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
-from sktwotower.recommender._pilots import _to_find, latest_tenth, shortened
+from sktwotower.recommender._pilots import latest_tenth
 from sktwotower.towers import RowwiseAdam
-from sktwotower.towers._recipe import Recipe
 from tests.builders import ordered as recommender
-from tests.builders import small
 
 
 def events_of(rows, shape):
@@ -24,13 +21,6 @@ def test_the_latest_tenth_by_hand():
     before, truth = latest_tenth(events_of(rows, (2, 10)))
     assert before.times.tolist() == [0, 2, 4, 6, 8, 1, 3, 5, 7]
     assert list(zip(*truth.nonzero(), strict=True)) == [(1, 9)]
-
-
-def test_known_pairs_and_unknown_items_are_not_to_be_found():
-    past = events_of([(0, 0, 0), (1, 1, 0)], (2, 4)).chosen_pairs()
-    truth = sparse.csr_matrix(np.array([[1, 1, 0, 1], [0, 1, 0, 0]], np.float32))
-    found = _to_find(truth, past, np.array([True, True, False, False]))
-    assert found.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
 
 
 def test_pilots_take_whole_users_up_to_a_number_of_events():
@@ -91,11 +81,3 @@ def test_an_interruption_of_a_short_fit_ends_fit(drifting, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             model.fit(drifting)
     assert not hasattr(model, "net_")
-
-
-def test_short_fits_hide_and_correct_what_the_long_one_does():
-    kept = {"iterator_train__correction": None, "iterator_train__feature_dropout": 0.1}
-    others = {"iterator_train__n_negatives": 9, "max_epochs": 70}
-    recipe = shortened(Recipe.of(small(net_params=kept | others)), normalize=False)
-    assert recipe.net_params == kept and not recipe.normalize
-    assert shortened(Recipe.of(small())).net_params == {}

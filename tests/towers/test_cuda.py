@@ -20,8 +20,9 @@ def events():
 
 
 def fitted(events, device, **params):
+    params = {"impression_weight": 5.0, "random_state": 0} | params
     model = TwoTowerRecommender(
-        embedding_dim=16, max_epochs=10, device=device, random_state=0, **params
+        embedding_dim=16, max_epochs=10, device=device, **params
     )
     return model.fit(events.data, events.target)
 

@@ -10,7 +10,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from sktwotower.recommender._pilots import shortened
+from sktwotower.recommender._short_fit import shortened
 from sktwotower.towers import SampledSoftmaxLoss, _given_loss
 from sktwotower.towers._recipe import Recipe
 from tests import losses
@@ -100,6 +100,7 @@ def test_a_loss_that_fails_is_refused_before_the_first_epoch(name):
 def test_impressions_that_join_later_are_tried_before_the_first_epoch():
     seen = Seen().initialize()
     params = {"max_epochs": 4, "impression_start": 0.75, "callbacks": [seen]}
+    params["impression_weight"] = 5.0
     model = small(**given(losses.FailsWithImpressions), **params)
     with pytest.raises(ValueError, match="with impressions: NotImplementedError"):
         model.fit(EVENTS, SHOWN)
@@ -109,15 +110,16 @@ def test_impressions_that_join_later_are_tried_before_the_first_epoch():
 
 def test_impressions_that_are_not_used_are_reported():
     with pytest.warns(UserWarning, match="the same with impressions as without"):
-        small(**given(losses.IgnoresShown)).fit(EVENTS, SHOWN)
-    small(**given(MarginLoss)).fit(EVENTS, SHOWN)
+        small(**given(losses.IgnoresShown), impression_weight=5.0).fit(EVENTS, SHOWN)
+    small(**given(MarginLoss), impression_weight=5.0).fit(EVENTS, SHOWN)
 
 
 # What is trained with it
 
 
 def test_a_loss_gets_its_parameters():
-    model = small(**given(MarginLoss, criterion__margin=0.4), temperature=0.3)
+    params = {"temperature": 0.3, "impression_weight": 5.0}
+    model = small(**given(MarginLoss, criterion__margin=0.4), **params)
     loss = model.fit(EVENTS).net_.criterion_
     assert (loss.temperature, loss.margin, loss.impression_weight) == (0.3, 0.4, 5.0)
     assert model.temperature_ == 0.3 and model.impression_weight_ == 5.0

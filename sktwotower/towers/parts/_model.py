@@ -63,7 +63,7 @@ class Model(JoinedParts, torch.nn.Module):
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
 
-    _added_fields = {"by_past": None}
+    _stored_later = {"by_past": None}
 
     def __init__(self, parts, shares, fades=None, by_past=None):
         super().__init__()
@@ -132,18 +132,18 @@ class Model(JoinedParts, torch.nn.Module):
         """
         widths = [part.width for part in self.parts]
         asked = []
-        for number, piece in enumerate(users.split(widths, 1)):
-            part = self.parts[number]
+        for k, piece in enumerate(users.split(widths, 1)):
+            part = self.parts[k]
             if part.context is not None:
-                scale = self._scale_of_piece(number, piece)
+                scale = self._scale_of_piece(k, piece)
                 piece = part.in_context(piece / scale, rows) * scale
             asked.append(piece)
         return torch.cat(asked, 1)
 
-    def _scale_of_piece(self, number, piece):
-        """Return the factor of what a part has given, a piece (n, d) of vectors."""
+    def _scale_of_piece(self, k, piece):
+        """Return the factor of what part k has given, a piece (n, d) of vectors."""
         if self.by_past is None:
-            return self.scales_of_users[0, number] or 1.0
+            return self.scales_of_users[0, k] or 1.0
         # weights are learnt only of parts that give vectors of length 1
         return piece.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
@@ -163,12 +163,12 @@ class Model(JoinedParts, torch.nn.Module):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
         of_user = self.scales_of(np.array([len(pair.past.last)]))[0]
         total = None
-        for number, part in enumerate(self.parts):
+        for k, part in enumerate(self.parts):
             vector = None
-            if number == 0 and pair.user_vector is not None:
+            if k == 0 and pair.user_vector is not None:
                 # others than the first are not folded in
                 vector = pair.user_vector[: self.first.width] / of_user[0]
-            factor = of_user[number] * self.scales_of_items[number]
+            factor = of_user[k] * self.scales_of_items[k]
             added = part.contributions(pair._replace(user_vector=vector)).times(factor)
             total = added if total is None else total.plus(added)
         return total

@@ -20,7 +20,7 @@ from ._two_towers import TwoTowers
 
 # An item is raised or lowered by this logarithm at most: 55 times as many events.
 MAX_LOG_RATIO = 4.0
-# The same for popularity whatever the time: 3,000 times as many events as the mean item.
+# The same for popularity whatever the time: 3,000 times the events of the mean item.
 MAX_LOG_COUNT = 8.0
 # Events that each item has from the start, in shares of the mean of all items.
 PRIOR = 0.1
@@ -140,9 +140,9 @@ class OverallPopularity(RecentPopularity):
 
     Notes
     -----
-    In the place of :math:`b_i` of `RecentPopularity`, item i of n has :math:`\log(n p_i) /
-    8`, between -1 and 1; :math:`p_i` is in proportion to the weights of its events plus a
-    tenth of the mean of all items. An item without events has the lowest one.
+    In the place of :math:`b_i` of `RecentPopularity`, item i of n has :math:`\log(n
+    p_i) / 8`, between -1 and 1; :math:`p_i` is in proportion to the weights of its
+    events plus a tenth of the mean of all items. Items without events have the lowest.
     """
 
     half_life: instance(type(None))

@@ -1,0 +1,172 @@
+"""What rows with y = 0 weigh, and the scale of rewards, judged in short fits.
+
+Input: a ``Recipe``, and the ``EventTable`` of ``Events``.
+Output: one of the weights 0, 5 and 20 of impressions; one of the scales of rewards.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sktwotower._tables._reward_scale import SCALES, has_heavy_tail
+from sktwotower._tables._sparse import column_counts
+from sktwotower.metrics._ranked_lists import RankedLists
+
+from ._short_fit import MIN_USERS, best_of, held_out, ndcg_of_lists, to_find, vectors_of
+
+# Weights of impressions: the first one is used unless another one is better beyond its
+# standard error.
+WEIGHTS = 0.0, 5.0, 20.0
+# What orders shown lists better on all data that were measured, if nothing is known.
+USUAL_WEIGHT = 5.0
+# For lists of the whole catalog fewer events are enough: impressions seldom help there,
+# and what they are worth is not paid for with more than a tenth of a long fit.
+CATALOG_EVENTS = 100_000
+CATALOG_FIT = {"max_epochs": 6, "dropout": 0.5, "candidate_sampling": "auto"}
+# A small gain is worth no risk: a model without impressions has a linear filter.
+MIN_GAIN = 0.02
+# Scales of rewards: the first one is used unless another one is better beyond noise.
+REWARD_SCALES = None, *SCALES
+
+
+def impression_weight(recipe, events, table, fit, seed):
+    """Return the weight of impressions that is best for what they are to improve.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its ``impression_goal`` says what a weight is judged by in a short fit. For
+        "catalog" it is the NDCG of held-out choices in the whole catalog, and 0 is kept
+        unless the NDCG rises by 2 % and beyond the standard error. For "shown" it is
+        the area under the ROC curve among what each user was shown.
+    events : Events
+        Their users and items.
+    table : EventTable
+        That of ``events``. The latest tenth of the rows of random users is held out or,
+        without times, a random tenth.
+    fit : callable
+        ``fit(recipe, events, rng)`` returns a trained net.
+    seed : int
+        Draws users, and rows without times.
+
+    Returns
+    -------
+    float
+        If too few users can be judged it is 0 for "catalog", and 5 for "shown".
+    """
+    if table.chosen is None:
+        return 0.0
+    if recipe.impression_goal == "shown":
+        return _for_shown_lists(recipe, events, table, fit, seed)
+    return _for_catalog(recipe, events, table, fit, seed)
+
+
+def reward_scale(recipe, events, table, fit, seed):
+    """Return the scale of rewards that ranks held-out choices best, or None.
+
+    Parameters are those of `impression_weight`; ``table`` has rewards. None: as they
+    are, unless the NDCG of another scale is higher beyond its standard error. If too
+    few users can be judged, a heavy tail is made a logarithm.
+    """
+    if table.rewards is None:
+        return None
+    before, later = held_out(table, seed)
+    lists = CatalogLists.of(recipe, before.rescaled(None), later.rescaled(None))
+    if lists is None:
+        return "log1p" if has_heavy_tail(table.rewards) else None
+    recipe = recipe._replace(impression_weight=0.0)
+    values = []
+    for scale in REWARD_SCALES:
+        values.append(lists.ndcg(recipe, events, before.rescaled(scale), fit))
+    return REWARD_SCALES[best_of(values)[0]]
+
+
+def _for_shown_lists(recipe, events, table, fit, seed):
+    """Return the weight that orders held-out shown items best."""
+    before, shown = held_out(table, seed)
+    chosen = np.diff(before.chosen_events().offsets) > 0
+    shown = shown.events_at(np.isin(shown.items, before.items) & chosen[shown.users])
+    lists = RankedLists(shown.chosen, np.zeros(shown.n_events), shown.users)
+    if shown.n_events == 0 or lists.has_both().sum() < MIN_USERS:
+        return USUAL_WEIGHT
+    recipes = [recipe._replace(impression_weight=weight) for weight in WEIGHTS]
+    values = [auc_among_shown(each, events, before, shown, fit) for each in recipes]
+    return WEIGHTS[best_of(values)[0]]
+
+
+def auc_among_shown(recipe, events, before, shown, fit):
+    """Return the area under the ROC curve (n_users,) of what each user was shown.
+
+    The other parameters are those of `vectors_of`; ``shown``: the held-out events.
+    """
+    users, user_of = np.unique(shown.users, return_inverse=True)
+    users, items = vectors_of(recipe, events, before, fit, users)
+    users, items = users[user_of], items[shown.items]
+    scores = np.einsum("nd,nd->n", users, items, dtype=np.float64)
+    return RankedLists(shown.chosen, scores, shown.users).values("roc_auc")
+
+
+def _for_catalog(recipe, events, table, fit, seed):
+    """Return the weight that ranks held-out choices best in the whole catalog."""
+    before, later = held_out(table, seed, CATALOG_EVENTS)
+    lists = CatalogLists.of(recipe, before, later)
+    if lists is None:
+        return 0.0
+    values = []
+    for weight in WEIGHTS:
+        weighed = recipe._replace(impression_weight=weight)
+        values.append(lists.ndcg(weighed, events, before, fit))
+        # they cost what the first weight costs: no higher one is tried
+        if len(values) > 1 and not _pays(values):
+            return 0.0
+    best, _ = best_of(values)
+    return WEIGHTS[best]
+
+
+def _pays(values):
+    """Return whether the best values (n,) are better than the first, beyond doubt."""
+    best, means = best_of(values)
+    return best > 0 and means[best] >= MIN_GAIN * values[0].mean()
+
+
+class CatalogLists(NamedTuple):
+    """Users whose held-out choices are to be found in the whole catalog.
+
+    Parameters
+    ----------
+    users : int array of shape (n,)
+        Their positions.
+    truth : CSR matrix of shape (n, n_items)
+        Ones for held-out choices.
+    left_out : CSR matrix of shape (n, n_items)
+        Nonzero where lists do not hold an item.
+    """
+
+    users: np.ndarray
+    truth: sparse.csr_matrix
+    left_out: sparse.csr_matrix
+
+    @classmethod
+    def of(cls, recipe, before, later):
+        """Return the lists of events before, and those held out: ``EventTable`` each.
+
+        None if too few users can be judged. Rows with y = 0 are neither to be found nor
+        left out. What a user has chosen before is left out if ``exclude_seen``. A
+        choice counts once, with any weight above 0.
+        """
+        past = before.chosen_pairs()
+        known = column_counts(past) > 0
+        left_out = past if recipe.exclude_seen else sparse.csr_matrix(past.shape)
+        truth = to_find(later.chosen_pairs(), left_out, known)
+        can_be = (np.diff(truth.indptr) > 0) & (np.diff(past.indptr) > 0)
+        users = np.flatnonzero(can_be)
+        if len(users) < MIN_USERS:
+            return None
+        return cls(users, truth[users], left_out[users])
+
+    def ndcg(self, recipe, events, before, fit):
+        """Return the NDCG (n,) after a short fit; parameters as of `vectors_of`."""
+        judged = self.users, CATALOG_FIT
+        users, items = vectors_of(recipe, events, before, fit, *judged)
+        return ndcg_of_lists(users, items, self.truth, self.left_out)
