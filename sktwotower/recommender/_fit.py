@@ -307,7 +307,8 @@ def _train(recipe, events, before, rng, saved):
 
 def _weighs(recipe):
     """Return whether weights of parts are learnt: nobody has set them."""
-    return recipe.second_share == "auto" and recipe.normalize and not validates(recipe)
+    is_free = recipe.second_share == "auto" and recipe.validation_events is not None
+    return is_free and recipe.normalize and not validates(recipe)
 
 
 def _trained_parts(plans, before, rng, saved, judge):

@@ -74,7 +74,9 @@ def _events_in_order(recipe, events, rng):
     table = events.ordered
     targets = only_new_targets(table) if recipe.exclude_seen else table
     is_target = targets.column(lambda part: part.weights > 0)
-    start = _start_of_latest(table)
+    start = None
+    if recipe.validation_events != "last":
+        start = _start_of_latest(table, recipe.validation_events == "latest")
     if start is None:
         asked = "last"
         is_kept = _last_of_some(targets, is_target, rng)
@@ -102,11 +104,11 @@ def _with_table(events, table):
     return events._replace(ordered=table, positives=table.pairs())
 
 
-def _start_of_latest(table):
+def _start_of_latest(table, always):
     """Return the time from which on events are kept back; None: the last of each user.
 
     The latest events are meant if users come back: most of these events are of users
-    who were there long before.
+    who were there long before. ``always``: also if they do not.
     """
     if table.n_events == 0:
         return None
@@ -125,7 +127,7 @@ def _start_of_latest(table):
     first[has_events] = times[table.offsets[:-1][has_events]]
     long_before = start - (end - start)
     returning = np.mean(first[users[:n_kept]] < long_before)
-    return start if returning >= MIN_RETURNING else None
+    return start if always or returning >= MIN_RETURNING else None
 
 
 def _last_of_some(table, is_target, rng):

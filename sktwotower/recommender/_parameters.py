@@ -93,17 +93,28 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Share of a second part of the model in the score, in [0, 1). With a recent
         history it is a pair of towers with a pooled history. With a pooled history it
         is a linear filter, which is computed and not trained. 0: no second part.
-        "auto": see the table in the guide.
+        "auto": it is learnt on ``validation_events``; see the table in the guide.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which an event has half of its weight in training, > 0. It is a number if
-        times are numbers. It needs a recent history. None: all ages count alike.
-        "auto": see the table in the guide.
+        times are numbers. It needs a recent history. "auto" and None: all ages count
+        alike. The latest events are learnt last in any case.
     popularity_half_life : Timedelta, float, "auto" or None, default="auto"
         Half-life of what is popular now, > 0; a number if times are numbers. What is
         chosen more often now than in training gets a higher score, and `partial_fit`
         keeps this up to date. It needs a recent history, ``normalize`` and ids of
-        items. None: scores follow the popularity in training. "auto": see the table in
-        the guide.
+        items. None: scores follow the popularity in training. "auto": weights of
+        several half-lives are learnt on ``validation_events``; see the table in the
+        guide.
+    validation_events : {"auto", "latest", "last"} or None, default="auto"
+        Which events `fit` keeps back until its last epochs. They judge the model, and
+        the weights of its parts are learnt on them. "latest": the latest events of all
+        users, as lists are asked for now. "last": the last ones of each of some users,
+        as each list is asked for at the user's own last moment. "auto": "latest" if
+        most of the latest events are of users who were there long before, otherwise
+        "last". Without the order of events, they are random pairs. At most 5% of the
+        events and those of 2,500 users are kept back; with fewer than 100 users to
+        judge by, or with ``early_stopping``, a set ``second_share`` or
+        ``normalize=False``, none are. None: none are, and parts have the usual weights.
     fold_in : bool, default=True
         Improve the vector of a new user by the ``history`` of the request
         (`sktwotower.recommender.FoldIn`). It needs a pooled history and ``normalize``.
@@ -280,7 +291,16 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     history_kind_ : {"recent", "pooled"} or None
         How the user tower sees past items (``history_`` holds the figures of epochs).
     half_life_, popularity_half_life_ : Timedelta, float or None
-        The half-lives that were used. None: events, or popularity, did not age.
+        The half-lives that were used. None: events, or popularity, did not age. Of
+        several half-lives of popularity, it is the one with the largest weight.
+    validation_score_ : dict or None
+        "recall@10", "ndcg@10" and "n_users": how good the lists were for
+        ``validation_events`` when no part of the model had learnt these. The weights of
+        parts were chosen on the same events. None: none were kept back.
+    weights_ : DataFrame of shape (n_parts, n_columns)
+        Share of each part in the score, by the number of the user's past items; its
+        absolute values add up to 1 in a column. If events were kept back, the last
+        column is by how much the NDCG@20 for them falls without the part.
     interrupted_ : bool
         Whether Ctrl-C ended the last training. The model is what it had learnt by then,
         and there is a warning.

@@ -31,6 +31,7 @@ AUTO = StrOptions({"auto"})
 GOALS = StrOptions({"catalog", "shown"})
 REWARD_SCALES = StrOptions({"auto", *SCALES})
 HISTORIES = StrOptions({"auto", "pooled", "recent"})
+WAYS_OF_KEEPING_BACK = StrOptions({"auto", "latest", "last"})
 WAYS_OF_SAMPLING = StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
 
 # The recipes that hold a parameter.
@@ -60,6 +61,7 @@ class RecommenderParameters:
     second_share: float | str = of_training("auto", SHARE_BELOW_1, AUTO)
     half_life: Any = of_training("auto")
     popularity_half_life: Any = of_training("auto")
+    validation_events: str | None = of_training("auto", None, WAYS_OF_KEEPING_BACK)
     fold_in: bool = parameter(True, "boolean")
     user_tower: Any = of_training(None)
     item_tower: Any = of_training(None)
