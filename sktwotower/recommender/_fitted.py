@@ -201,14 +201,13 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def weights(self):
         """Share of each part in the score, by the number of past items, a DataFrame."""
         model = self.model
-        sizes = [0] if model.by_past is None else KNOTS
+        is_same = model.by_past is None or model.past is None
+        sizes = [0] if is_same else KNOTS
         scores = model.scales_of(np.array(sizes)) * model.scales_of_items
         scores = scores / np.abs(scores).sum(axis=1, keepdims=True)
         index = [self._name_of(part) for part in model.parts]
-        if model.by_past is None:
-            return pd.DataFrame(scores.T, index=index, columns=["all users"])
-        columns = [f"{size} past items" for size in sizes]
-        columns[-1] = f"{sizes[-1]} or more"
+        columns = [f"{size} past items" for size in sizes[:-1]]
+        columns += ["all users" if is_same else f"{sizes[-1]} or more"]
         table = pd.DataFrame(scores.T, index=index, columns=columns)
         gains = None if self.judged is None else self.judged.gains
         return table if gains is None else table.assign(**{"ndcg@20 added": gains})

@@ -150,11 +150,7 @@ def _some(n_kept, n_events, rng):
     At most half of those who can, and together at most five percent of the events.
     """
     able = np.flatnonzero(n_kept)
-    import os
-
-    able = rng.permutation(able)[
-        : min(int(os.environ.get("MAXU", MAX_USERS)), (len(able) + 1) // 2)
-    ]
+    able = rng.permutation(able)[: min(MAX_USERS, (len(able) + 1) // 2)]
     able = able[np.cumsum(n_kept[able]) <= MAX_SHARE * n_events]
     chosen = np.zeros(len(n_kept), dtype=bool)
     chosen[able] = True
