@@ -196,10 +196,9 @@ class Problem:
         true_places = np.searchsorted(items, truth.col)
         self.true = _places(truth.row), _places(true_places)
         self.true_weights = torch.from_numpy(1 / n_true[truth.row]).float()
-        spread = self.scores.std(2).mean(1) if len(rows) else torch.ones(len(parts))
         # the same in all processes, so that they go the same way
-        spread = summed(spread.double().numpy())
-        self.spread = np.maximum(spread, 1e-6)
+        spreads = summed(self.scores.std(2).sum(1).double().numpy())
+        self.spread = np.maximum(spreads / max(1, summed(len(rows))), 1e-6)
 
     def value(self, weights):
         """Return the loss and its gradient at weights (n_knots, n_parts)."""
