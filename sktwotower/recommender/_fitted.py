@@ -178,7 +178,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """Share of the second part in the score, apart from recent popularity."""
         pairs = zip(self.model.shares_now, self.model.parts, strict=True)
         first, *others = [share for share, part in pairs if not part.is_signed]
-        return sum(others) / (first + sum(others))
+        total = first + sum(others)
+        return sum(others) / total if total else 0.0
 
     @property
     def popularity_half_life(self):

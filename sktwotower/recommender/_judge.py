@@ -140,8 +140,9 @@ class Judge:
         if not self.sees_past:  # then all users are asked for with those of none
             weights = np.tile(weights[0], (len(weights), 1))
         sizes = np.abs(weights).mean(axis=0)
-        is_left = sizes > MIN_SHARE * sizes.sum()
-        is_left[0] = True  # the net is that of the first part
+        # others than these take a share of the vectors, which further events expect
+        is_extra = [not plan.share for plan in self.plans]
+        is_left = (sizes > MIN_SHARE * sizes.sum()) | ~np.array(is_extra)
         left = np.flatnonzero(is_left)
         shares = np.maximum(sizes[left], MIN_SHARE * sizes.sum())
         shares /= shares.sum()
