@@ -197,7 +197,7 @@ class Problem:
         self.true = _places(truth.row), _places(true_places)
         self.true_weights = torch.from_numpy(1 / n_true[truth.row]).float()
         # the same in all processes, so that they go the same way
-        spreads = summed(self.scores.std(2).sum(1).double().numpy())
+        spreads = summed(self.scores.double().numpy().std(axis=2).sum(axis=1))
         self.spread = np.maximum(spreads / max(1, summed(len(rows))), 1e-6)
 
     def value(self, weights):
