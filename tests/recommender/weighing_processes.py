@@ -1,4 +1,4 @@
-"""Weighed fits in several processes: ``python -m tests.recommender.weighing_processes``.
+"""Weighed fits in several processes, run as ``python -m``.
 
 What each process returns is in ``scene-size-rank.npz`` of the folder that is given.
 """
