@@ -14,7 +14,7 @@ from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
 
 # Numbers of past items that new users are given, and how many such users there are.
 NEW_SIZES = 0, 1, 3, 10
-N_NEW = 250
+N_NEW = 150
 
 
 class KeptRequests(NamedTuple):

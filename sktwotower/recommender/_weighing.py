@@ -18,10 +18,12 @@ from sktwotower.towers._group import summed
 
 # From how many requests of known users weights are learnt, up to how many items that
 # each chooses, and how many others these are compared with.
-MAX_REQUESTS, MAX_TRUE, MAX_OTHERS = 1000, 2, 1000
+MAX_REQUESTS, MAX_TRUE, MAX_OTHERS = 600, 2, 500
 # How many requests what is known in advance is worth, and how many it is worth that
 # users with a few past items more need similar weights.
 PRIOR, SMOOTHNESS = 30.0, 30.0
+# Relative change of the loss at which the search for weights ends.
+TOLERANCE = 1e-6
 # How far weights move from those of before towards the learnt ones; see `weigh`.
 STEPS = 0.0, 0.25, 0.5, 0.75, 1.0
 # Length of the lists that are compared, and of those of the reported figures.
@@ -239,7 +241,12 @@ class Problem:
         bounds = [(1e-3, None)] + [(low, None) for low in lowest] * len(KNOTS)
         start = np.append(1.0, start)
         solved = optimize.minimize(
-            self.penalized, start, jac=True, bounds=bounds, method="L-BFGS-B"
+            self.penalized,
+            start,
+            jac=True,
+            bounds=bounds,
+            method="L-BFGS-B",
+            options={"ftol": TOLERANCE},
         )
         scale, weights = solved.x[0], solved.x[1:].reshape(len(KNOTS), -1)
         return weights / self.spread / scale
