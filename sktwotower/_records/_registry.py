@@ -152,6 +152,15 @@ def record_kind(cls):
     return Kind(cls, parts, take, build, stored_as=stored_as)
 
 
+def with_later_fields(cls, specs):
+    """Return what JSON holds of a record, with the fields that files of before lack.
+
+    A class with such fields has the dict ``_later_fields``: what JSON would hold.
+    """
+    added = getattr(cls, "_later_fields", None)
+    return added | specs if added and type(specs) is dict else specs
+
+
 def _with_attributes(cls, **attributes):
     made = cls.__new__(cls)
     vars(made).update(attributes)
@@ -197,6 +206,7 @@ class Kind:
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
+        specs = with_later_fields(self.stored_as or self.cls, specs)
         values = values_of(specs, self.parts, place, f"a {self.name}")
         parts = {}
         for (name, part), value in zip(self.parts.items(), values, strict=True):

@@ -28,17 +28,21 @@ class RequestClock(runtime.StoredClock):
     Parameters
     ----------
     dates : bool
-        Whether times are dates, in nanoseconds since 1970, or other numbers.
+        Whether times are instants, in nanoseconds since 1970, or other numbers.
     knots : float array of shape (n_knots,)
         Ascending values of log2(1 + gap / unit), one output column for each. Empty: the
         gap is not used.
     unit : float
         One second if times are dates, otherwise the smallest positive gap of fit.
+    time_unit : str or None, default=None
+        The unit in which numbers count from 1970 on, as of a ``TableSchema``.
     """
 
     @classmethod
-    def learn(cls, dates, gaps=None):
+    def learn(cls, dates, gaps=None, time_unit=None):
         """Return the clock of events whose gaps are known.
+
+        ``dates`` and ``time_unit``: as in the class.
 
         ``gaps`` (m,): float64, in units of times, NaN where unknown. None: not used.
         """
@@ -46,7 +50,8 @@ class RequestClock(runtime.StoredClock):
         gaps = gaps[(gaps >= 0) & (gaps < np.inf)]
         positive = gaps[gaps > 0]
         unit = float(positive.min()) if len(positive) and not dates else 1.0
-        clock = cls(bool(dates), np.zeros(0), float(SECOND) if dates else unit)
+        unit = float(SECOND) if dates else unit
+        clock = cls(bool(dates), np.zeros(0), unit, time_unit)
         if not len(positive):
             return clock
         levels = np.linspace(0, 1, MAX_KNOTS)

@@ -276,7 +276,7 @@ def _warn_if_not_later(fitted, frame):
     if in_order is None or frame[schema.time].isna().any():
         return
     try:
-        times, dates = read_times(frame[schema.time], "time")
+        times, _ = read_times(frame[schema.time], "time", schema.time_kind)
     except (TypeError, ValueError):  # the times of later tables are not used
         return
     codes = fitted.users.codes(frame[fitted.users.id_column], "X")
@@ -286,7 +286,7 @@ def _warn_if_not_later(fitted, frame):
     if known.any():  # for no position scipy returns a matrix
         # events of fit are judged only to compare train with test
         known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
-    if dates != schema.dates or not known.any():
+    if not known.any():
         return
     share = (times[known] < latest[known]).mean()
     if share > MAX_EARLIER_SHARE:

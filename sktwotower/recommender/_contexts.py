@@ -68,11 +68,11 @@ class EventContexts(NamedTuple):
         first = np.append(first[unknown], np.delete(first, unknown))
         return self._replace(own=own[first]), places[codes]
 
-    def learnt(self, dates, in_order, table):
+    def learnt(self, kind, in_order, table):
         """Return the same with the time, and the share of each feature.
 
-        ``dates``: whether times are dates. ``in_order``: the table of events in order,
-        whose gaps count, or None. Shares are those of a part of the events of
+        ``kind``: what times are, a ``TimeKind``. ``in_order``: the table of events in
+        order, whose gaps count, or None. Shares are those of a part of the events of
         ``table``. Of several processes the first one learns it, from its events.
         """
 
@@ -81,7 +81,8 @@ class EventContexts(NamedTuple):
             if context.time is not None:
                 if in_order is not None:
                     gaps = in_order.gaps()[:: 1 + in_order.n_events // MAX_GAPS]
-                context = replace(context, clock=RequestClock.learn(dates, gaps))
+                clock = RequestClock.learn(kind.dates, gaps, kind.unit)
+                context = replace(context, clock=clock)
             users = users_of_events(np.diff(table.offsets), 0, MAX_EVENTS)
             some = table.of_users(users).chosen_events()
             rows = self._replace(context=context).rows(some, np.arange(some.n_events))

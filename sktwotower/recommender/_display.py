@@ -107,6 +107,8 @@ def _tower_in_words(estimator, side):
     past = estimator.history if fitted is None else fitted.history_kind
     if side == "user" and past is not None:
         row += f" + {'sums' if past == 'recent' else 'mean'} of past items"
+    if side == "user" and fitted is not None and fitted.schema.time is not None:
+        row += f", {fitted.schema.time} as {fitted.schema.time_kind}"
     given = getattr(estimator, f"{side}_tower")
     layers = [*estimator.hidden_layer_sizes, width] if given is None else [given]
     layers += ["unit length"] if estimator.normalize else []

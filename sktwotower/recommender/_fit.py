@@ -75,7 +75,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         in_cache(tables.memory)
     schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
     recipe = recipe._replace(history=history_kind(recipe.history, table))
-    events = Events.of(users, items, table, recipe.history, contexts, schema.dates)
+    events = Events.of(users, items, table, recipe.history, contexts, schema.time_kind)
     _log_events(events, table.n_events)
     if contexts is None:
         _warn_of_single_events(events, table.n_events)
@@ -85,6 +85,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     start = None if before is None else before.model
     saved = saved_state(checkpoint, recipe, events, start)
     rng = saved.random_state(recipe.random_state)
+    recipe = recipe.in_time_unit(schema.time_unit)
     recipe, events = _with_choices(recipe, events, table, schema.dates, rng, saved)
     half_life = as_duration(recipe.half_life, schema.dates)
     known = {"half_life": half_life, "cold_item_weight": recipe.cold_item_weight}

@@ -122,7 +122,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         same = tuple(context.columns) == schema.context
         same = same and context.time in (None, schema.time)
         require(same, f"{place}.context", "the columns of the schema")
-        same = context.clock is None or context.clock.dates == schema.dates
+        same = context.clock is None or context.clock.time_kind == schema.time_kind
         require(same, f"{place}.context.clock", "times of the kind of the schema")
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._schema import read_events, times_of_events
+from sktwotower._tables._schema import read_events, times_of_further
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import have_entries, without_last_row
 from sktwotower.features._after_fit import grown
@@ -128,7 +128,7 @@ def _read_call(tables, fitted, frame, rewards, weights):
     """
     times, schema = None, fitted.schema
     if fitted.sequences is not None:
-        times, _ = times_of_events(frame, schema.time, schema, schema)
+        times = times_of_further(frame, schema)
     users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
     items, item_codes, item_inputs, described = grown(fitted.items, frame, tables.items)
     shape = len(users), len(items)

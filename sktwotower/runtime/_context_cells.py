@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._records import array, integer, number, require
+from sktwotower._records import array, integer, number, one_of, require
 from sktwotower._tables._messages import closest, shorten
+from sktwotower._tables._time_units import SIZES, TimeKind, nanoseconds_of
 
 from ._cell_encoders import date_of, is_missing
 
@@ -34,11 +35,22 @@ class StoredClock(NamedTuple):
     dates: bool
     knots: array("float64", "n_knots", is_finite=True)
     unit: number(above=0)
+    time_unit: one_of(*SIZES) | None = None
+
+    # what files of before do not have
+    _later_fields = {"time_unit": None}
 
     def _check_stored(self, place):
         knots = self.knots
+        fits = self.time_unit is None or self.dates
+        require(fits, f"{place}.time_unit", "a unit of instants")
         fits = len(knots) != 1 and (np.diff(knots) > 0).all() and (knots >= 0).all()
         require(fits, f"{place}.knots", "none, or two or more ascending numbers >= 0")
+
+    @property
+    def time_kind(self):
+        """What times are, a ``TimeKind``."""
+        return TimeKind(self.dates, self.time_unit)
 
     @property
     def n_parts(self):
@@ -81,16 +93,22 @@ class StoredClock(NamedTuple):
         return columns, values
 
 
-def moment_of(cell, dates):
+def moment_of(cell, kind):
     """Return the time of a request as a float, nan for a missing one.
 
-    ``dates``: in nanoseconds since 1970. Raise ``TypeError`` or ``ValueError`` for
-    what is no time.
+    ``kind``: what times were in fit, a ``TimeKind``. Raise ``TypeError`` or
+    ``ValueError`` for what is no time.
     """
     if is_missing(cell):
         return math.nan
-    if not dates:
-        if isinstance(cell, str | bool | np.datetime64 | datetime.date):
+    is_number = not isinstance(cell, str | bool | np.datetime64 | datetime.date)
+    if kind.unit is not None and is_number:
+        number = np.array([cell])
+        if number.dtype.kind not in "iuf" or not math.isfinite(cell):
+            raise TypeError
+        return float(nanoseconds_of(number, kind.unit, "the time")[0])
+    if not kind.dates:
+        if not is_number:
             raise TypeError
         return float(cell)
     return float(date_of(cell).astype("datetime64[ns]").view(np.int64))
@@ -177,7 +195,7 @@ class ContextCells(StoredContext):
                 start += len(encoder.names)
             if self.clock is not None and self.time in context:
                 name, kind = self.time, "datetime" if self.clock.dates else "number"
-                time = moment_of(context[name], self.clock.dates)
+                time = moment_of(context[name], self.clock.time_kind)
                 own, weights = self.clock.of_one(time, time - latest)
                 columns.append(self.own_width + np.array(own, dtype=int))
                 values.append(np.array(weights))
