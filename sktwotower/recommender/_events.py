@@ -107,8 +107,11 @@ def seen_matrix(positives):
     return seen
 
 
-def history_kind(history, table):
-    """Return what ``history`` stands for: "pooled", "recent" or None."""
+def history_kind(history, table, schema):
+    """Return what ``history`` stands for: "pooled", "recent" or None.
+
+    ``schema``: that of X, for messages.
+    """
     if history not in ("auto", "recent"):
         return history
     if table.times is None:
@@ -133,7 +136,8 @@ def history_kind(history, table):
     if not several_times:
         warn(
             f"All {n_events} positive events have the same time, so their order is "
-            "unknown: history='pooled' was used. Check the time column."
+            "unknown: history='pooled' was used. Check the time column "
+            f"{schema.time!r}, which is read as {schema.time_kind}."
         )
     else:
         warn(

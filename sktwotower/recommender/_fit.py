@@ -74,7 +74,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     if tables.memory is not None:  # what is wrong with it is said before X is read
         in_cache(tables.memory)
     schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
-    recipe = recipe._replace(history=history_kind(recipe.history, table))
+    recipe = recipe._replace(history=history_kind(recipe.history, table, schema))
     events = Events.of(users, items, table, recipe.history, contexts, schema.time_kind)
     _log_events(events, table.n_events)
     if contexts is None:
