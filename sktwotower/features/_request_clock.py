@@ -16,6 +16,9 @@ from ._value_encoders import from_rows
 SECOND = 10**9
 PARTS = {"hour": range(24), "weekday": range(7), "month": range(1, 13)}
 MAX_KNOTS = 16
+# Requests without a time come at the latest one, unless the gap before them would be
+# longer than this share of those in fit: what people choose then is hardly known.
+REACH = 0.95
 # Units in which a gap is written: from so many seconds on, and what one is.
 UNITS = ((172_800, 86_400, "d"), (7200, 3600, "h"), (120, 60, "min"), (0, 1, "s"))
 BELOW_AND_ABOVE = np.arange(2, dtype=np.int32)
@@ -36,6 +39,9 @@ class RequestClock(runtime.StoredClock):
         One second if times are dates, otherwise the smallest positive gap of fit.
     time_unit : str or None, default=None
         The unit in which numbers count from 1970 on, as of a ``TableSchema``.
+    reach : float, default=0.0
+        The longest gap before a request without a time, which is then one at the latest
+        time of all events. After a longer gap, nothing is known of its time. 0: never.
     """
 
     @classmethod
@@ -58,6 +64,13 @@ class RequestClock(runtime.StoredClock):
         places = clock.places(gaps)
         knots = np.unique(np.quantile(places, levels, method="inverted_cdf"))
         return clock._replace(knots=knots) if len(knots) > 1 else clock
+
+    def reaching(self, gaps):
+        """Return the clock whose ``reach`` is that of gaps between events, (m,)."""
+        gaps = gaps[gaps > 0]
+        if not len(gaps):
+            return self
+        return self._replace(reach=float(np.quantile(gaps, REACH)))
 
     def parts(self):
         """Return the columns of hours, of weekdays and of months, a list of arrays."""
@@ -90,7 +103,7 @@ class RequestClock(runtime.StoredClock):
         Parameters
         ----------
         times : float array of shape (n,)
-            NaN: unknown, and so is the gap.
+            NaN: unknown.
         gaps : float array of shape (n,), default=None
             The time since the event before, in units of times. NaN, negative: unknown.
 
@@ -100,13 +113,14 @@ class RequestClock(runtime.StoredClock):
         """
         times = np.asarray(times, dtype=float)
         known = np.abs(times) < runtime.LATEST if self.dates else np.isfinite(times)
+        unasked = np.isnan(times)
         shape = len(times), 0
         blocks = [(np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32))]
         if self.dates:
             blocks.append(_date_entries(times, known))
         if gaps is not None and len(self.knots):
             gaps = np.asarray(gaps, dtype=float)
-            blocks.append(self._gap_entries(gaps, known & (gaps >= 0)))
+            blocks.append(self._gap_entries(gaps, (known | unasked) & (gaps >= 0)))
         columns, values = map(np.hstack, zip(*blocks, strict=True))
         stored = values != 0  # one of the two knots may have none
         return from_rows(values[stored], columns[stored], stored.sum(1), self.width)

@@ -82,6 +82,8 @@ class EventContexts(NamedTuple):
                 if in_order is not None:
                     gaps = in_order.gaps()[:: 1 + in_order.n_events // MAX_GAPS]
                 clock = RequestClock.learn(kind.dates, gaps, kind.unit)
+                if context.is_auto and gaps is not None:
+                    clock = clock.reaching(gaps)
                 context = replace(context, clock=clock)
             users = users_of_events(np.diff(table.offsets), 0, MAX_EVENTS)
             some = table.of_users(users).chosen_events()
@@ -180,6 +182,15 @@ def read_contexts(tables, columns, frame):
     distinct, codes, counts = distinct_contexts(frame[columns.context])
     contexts, codes = fit_contexts(tables, columns, distinct, codes, counts)
     return contexts, codes if columns.context else None
+
+
+def contexts_of_time(time):
+    """Return the ``EventContexts`` of events of which only the time is known, by name.
+
+    Nobody has asked for it: see ``is_auto`` of `RequestContext`.
+    """
+    context = RequestContext([], time, None, is_auto=True)
+    return EventContexts(context, context.empty(1))
 
 
 def fit_contexts(tables, columns, distinct, codes, counts):

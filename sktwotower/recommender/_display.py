@@ -118,7 +118,11 @@ def _tower_in_words(estimator, side):
 def _context_in_words(estimator):
     """Return the columns of the context, and what they do; None if there are none."""
     fitted = vars(estimator).get("_fitted")
-    columns = estimator.context if fitted is None else fitted.context_columns
+    columns = estimator.context
+    if fitted is not None:
+        columns = [] if fitted.context is None else fitted.context.all_columns
+    elif isinstance(columns, str) and columns == "auto":
+        columns = None
     if isinstance(columns, list | tuple):
         columns = ", ".join(map(str, columns)) or None
     if columns is None:

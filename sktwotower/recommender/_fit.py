@@ -29,6 +29,7 @@ from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plan
 
 from ._ages import NAMES, as_duration, in_units, warn_of_no_ages, with_ages
 from ._checkpoint import Checkpoint, saved_state
+from ._contexts import contexts_of_time
 from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
@@ -75,9 +76,12 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         in_cache(tables.memory)
     schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
     recipe = recipe._replace(history=history_kind(recipe.history, table, schema))
+    asks_time = isinstance(tables.context, str) and tables.context == "auto"
+    if asks_time and schema.dates and recipe.history == "recent":
+        contexts = contexts_of_time(schema.time)
     events = Events.of(users, items, table, recipe.history, contexts, schema.time_kind)
     _log_events(events, table.n_events)
-    if contexts is None:
+    if contexts is None or contexts.context.is_auto:
         _warn_of_single_events(events, table.n_events)
     _warn_of_features(recipe, events)
     _check_n_items(events, table.n_events)

@@ -4,11 +4,13 @@ Input: trained towers with the users and items they were trained on.
 Output: what a context asked for, and the items nearest to users, (n, k).
 """
 
+import functools
 from dataclasses import field, fields
 from operator import attrgetter
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from sktwotower._records import csr, frozen, number, require
@@ -174,6 +176,14 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             *(f"{k} {last[k]:.4f}" for k in shown),
             f"index {type(catalog.index).__name__}",
         ]
+        if self.assumes_now:
+            now = pd.to_datetime(self.now, unit="ns")
+            reach = pd.to_timedelta(self.context.reach, unit="ns")
+            text = (
+                "requests without a time are ones at %s, the latest known, if the last "
+                "event of their user is at most %s before"
+            )
+            logger.info(text, now.floor("s"), reach.floor("s"))
         recall, text = catalog.index_recall, ", ".join(figures)
         logger.info("%s took %.1f s: %s with recall %.3f", call, seconds, text, recall)
 
@@ -230,8 +240,31 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     @property
     def context_columns(self):
-        """Names of the columns of X that describe a request, and not its user."""
-        return () if self.context is None else tuple(self.context.all_columns)
+        """Names of the columns of X that describe a request, and not its user.
+
+        Without a time that nobody has asked for: it is no reason to rank for a user
+        more than once.
+        """
+        if self.context is None or self.context.is_auto:
+            return ()
+        return tuple(self.context.all_columns)
+
+    @property
+    def asked_time(self):
+        """Name of the time column if nobody has asked for it as a context, or None."""
+        is_auto = self.context is not None and self.context.is_auto
+        return self.schema.time if is_auto else None
+
+    @functools.cached_property
+    def now(self):
+        """The latest time of all events, nan without any."""
+        times = () if self.sequences is None else self.sequences.times
+        return float(times.max()) if len(times) else np.nan
+
+    @property
+    def assumes_now(self):
+        """Whether requests without a time may be ones at the latest time of all."""
+        return self.context is not None and self.context.reach > 0
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.
@@ -310,7 +343,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if len(hidden):
             hidden = hidden[hidden < self.n_items]
         allowed = getattr(request.allowed, "indices", request.allowed)  # of a matrix
-        if asked is not None and asked.times is not None and self.sees_gaps:
+        has_time = asked is not None and asked.times is not None
+        if self.sees_gaps and (has_time or self.assumes_now):
             latest = self.sequences.latest(request.users.codes)
         vector = self.in_context(self.vector_of(code)[None], asked, latest)[0]
         return self._nearest_to(vector, k, hidden, serving, allowed)

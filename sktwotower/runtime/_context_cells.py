@@ -36,9 +36,10 @@ class StoredClock(NamedTuple):
     knots: array("float64", "n_knots", is_finite=True)
     unit: number(above=0)
     time_unit: one_of(*SIZES) | None = None
+    reach: number(0) = 0.0
 
     # what files of before do not have
-    _later_fields = {"time_unit": None}
+    _later_fields = {"time_unit": None, "reach": 0.0}
 
     def _check_stored(self, place):
         knots = self.knots
@@ -70,13 +71,13 @@ class StoredClock(NamedTuple):
     def of_one(self, time, gap):
         """Return columns and values, lists, of the time of one request.
 
-        ``time``: nan if unknown, and then so is the ``gap``, the time since the event
-        before; None, negative: unknown.
+        ``time``: nan if unknown. ``gap``: the time since the event before; None,
+        negative, nan: unknown.
         """
         columns, values, knots = [], [], self.knots
-        if not math.isfinite(time) or (self.dates and abs(time) >= LATEST):
+        if math.isinf(time) or (self.dates and abs(time) >= LATEST):
             return columns, values
-        if self.dates:
+        if self.dates and not math.isnan(time):
             day, rest = divmod(int(time), DAY)
             month = datetime.date.fromordinal(day + FIRST_DAY).month
             columns = [rest // HOUR, 24 + (day + 3) % 7, 30 + month]
@@ -176,10 +177,11 @@ class ContextCells(StoredContext):
         for position, _ in encoders:
             require(position < len(self.columns), place, "encoders of its columns")
 
-    def entries(self, context, latest):
+    def entries(self, context, latest, assumed=math.nan):
         """Return columns and values (m,) of the row of a request.
 
         ``context``: a dict. ``latest``: the time of the user's last event, or nan.
+        ``assumed``: the gap since it if the request has no time, or nan.
         """
         self.check_mapping(context)
         columns, values, start = [np.zeros(0, dtype=int)], [np.zeros(0)], 0
@@ -193,10 +195,11 @@ class ContextCells(StoredContext):
                     columns.append(start + own[weights != 0])
                     values.append(weights[weights != 0])
                 start += len(encoder.names)
-            if self.clock is not None and self.time in context:
+            if self.clock is not None:
                 name, kind = self.time, "datetime" if self.clock.dates else "number"
-                time = moment_of(context[name], self.clock.time_kind)
-                own, weights = self.clock.of_one(time, time - latest)
+                time = moment_of(context.get(name), self.clock.time_kind)
+                gap = assumed if math.isnan(time) else time - latest
+                own, weights = self.clock.of_one(time, gap)
                 columns.append(self.own_width + np.array(own, dtype=int))
                 values.append(np.array(weights))
         except (ArithmeticError, TypeError, ValueError):

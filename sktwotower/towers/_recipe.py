@@ -53,7 +53,7 @@ class RecommenderParameters:
     memory: Any = of_tables(None)
     time: str | int | None = of_tables(None)
     time_unit: str | None = of_tables("auto", StrOptions(TIME_UNITS), None)
-    context: Any = of_tables(None)
+    context: Any = of_tables("auto")
     context_transformer: Any = of_tables(None)
     history: str | None = of_training("auto", None, HISTORIES)
     max_history: int = of_training(1000, SIZE)
