@@ -80,6 +80,11 @@ class EvaluationMixin:
         `rank_held_out` returns them. To score as if a column of the context were
         unknown, set it to missing: ``X.assign(hour=None)``.
 
+        A model that knows the time of requests by ``context="auto"`` ranks once for
+        each user, at the time of the first positive event of the user in X. It is
+        compared with other models user by user. ``requests="time"`` of `rank_held_out`
+        ranks at the time of each event.
+
         ``make_retrieval_scorer("recall", k=n_neighbors)`` returns the same figure.
 
         Examples

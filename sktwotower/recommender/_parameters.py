@@ -76,13 +76,17 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         None: numbers give only the order of a user's events, and have no age. "auto":
         seconds, milliseconds, microseconds or nanoseconds, if that places nine in ten
         of them between 1990 and 2100; otherwise None. Dates need no unit.
-    context : str, list, slice, mask or callable, default=None
+    context : str, list, slice, mask, callable or None, default="auto"
         Columns of X that describe the request and not the user: the hour, the device,
         words of a search, the kind of action. They are selected as ``user_features``
         are. Each event is learnt with its own context. Requests may have these columns;
         what is missing is unknown. If ``time`` is one of them, the model learns the
         hour, weekday and month (UTC) of dates. With a recent history it also learns the
-        time since the user's last event. None: no columns.
+        time since the user's last event. "auto": only ``time``, with dates and a recent
+        history. A request without a time then comes at the latest one that the model
+        knows, but of that only the time since the user's last event counts, and only if
+        it is no longer than 95 % of such times in fit. A column of the name "auto" is
+        ``["auto"]``. None: no columns.
     context_transformer : transformer, default=None
         Scikit-learn transformer that encodes the columns of the context, except the
         time. It gets a pandas DataFrame. None: ``TowerVectorizer()``. An integer
