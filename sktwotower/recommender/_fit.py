@@ -90,7 +90,12 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     saved = saved_state(checkpoint, recipe, events, start)
     rng = saved.random_state(recipe.random_state)
     recipe = recipe.in_time_unit(schema.time_unit)
+    contexts = events.contexts
+    if contexts is not None and contexts.context.is_auto:
+        # short fits are quicker without the time of asking, and judge without it
+        events = events._replace(contexts=None)
     recipe, events = _with_choices(recipe, events, table, schema.dates, rng, saved)
+    events = events._replace(contexts=contexts)
     half_life = as_duration(recipe.half_life, schema.dates)
     known = {"half_life": half_life, "cold_item_weight": recipe.cold_item_weight}
     if contexts is not None:
