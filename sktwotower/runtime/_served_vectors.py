@@ -95,7 +95,11 @@ class ServedVectors:
             assumed = np.nan
         if context is None and np.isnan(assumed):
             return vector
-        row = Row(*cells.entries(context or {}, float(latest), float(assumed)))
+        row = Row(
+            *cells.entries(
+                {} if context is None else context, float(latest), float(assumed)
+            )
+        )
         return self._model.in_context(vector, row)
 
     def _item_vectors(self, codes):
