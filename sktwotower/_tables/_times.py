@@ -16,7 +16,14 @@ import pandas as pd
 from ._columns import column, column_at, is_date, refuse_gaps, refuse_missing
 from ._frames import is_missing
 from ._messages import warn
-from ._time_units import SIZES, NumberFigures, TimeKind, kind_of_numbers, nanoseconds_of
+from ._time_units import (
+    SIZES,
+    WORDS,
+    NumberFigures,
+    TimeKind,
+    kind_of_numbers,
+    nanoseconds_of,
+)
 
 
 def times_of(X, key, groups=None):
@@ -108,7 +115,14 @@ def kind_of_times(values, time_unit, name):
     if len(values) == 0 or not _holds_numbers(values):
         return TimeKind(_holds_dates(values) and len(values) > 0)
     figures = NumberFigures.of(_numbers(values, name))
-    return kind_of_numbers(figures, time_unit, name)
+    kind = kind_of_numbers(figures, time_unit, name)
+    if kind.dates and values.dtype.kind == "f" and values.dtype.itemsize < 8:
+        warn(
+            f"{name} holds {WORDS[kind.unit]} in {values.dtype}, which rounds them: to "
+            "two minutes, if they are seconds in float32. Use 64 bits where they are "
+            "made."
+        )
+    return kind
 
 
 def read_times(values, name, kind=None):

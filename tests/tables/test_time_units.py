@@ -129,6 +129,12 @@ def test_kinds_of_columns(values, kind):
     assert kind_of_times(pd.Series(values), "auto", NAME) == kind
 
 
+def test_rounded_times_are_warned_about():
+    values = pd.Series(SECOND + 86_400 * DAYS)
+    with pytest.warns(UserWarning, match="in float32, which rounds them"):
+        assert kind_of_times(values.astype("float32"), "auto", NAME).unit == "s"
+
+
 def test_missing_numbers_become_missing_dates():
     values = pd.Series([SECOND, np.nan], name="t")
     dates = as_dates(values, NAME, TimeKind(True, "s"))
