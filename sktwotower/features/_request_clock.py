@@ -42,6 +42,8 @@ class RequestClock(runtime.StoredClock):
     reach : float, default=0.0
         The longest gap before a request without a time, which is then one at the latest
         time of all events. After a longer gap, nothing is known of its time. 0: never.
+    now : float, default=0.0
+        The latest time of all events, if there is a ``reach``.
     """
 
     @classmethod
@@ -65,12 +67,18 @@ class RequestClock(runtime.StoredClock):
         knots = np.unique(np.quantile(places, levels, method="inverted_cdf"))
         return clock._replace(knots=knots) if len(knots) > 1 else clock
 
-    def reaching(self, gaps):
-        """Return the clock whose ``reach`` is that of gaps between events, (m,)."""
+    def reaching(self, gaps, now):
+        """Return the clock with the ``reach`` of gaps between events, (m,)."""
         gaps = gaps[gaps > 0]
         if not len(gaps):
             return self
-        return self._replace(reach=float(np.quantile(gaps, REACH)))
+        return self._replace(reach=float(np.quantile(gaps, REACH)), now=now)
+
+    def until(self, times):
+        """Return the clock after further events at times (n,)."""
+        if self.reach == 0 or not len(times):
+            return self
+        return self._replace(now=max(self.now, float(times.max())))
 
     def parts(self):
         """Return the columns of hours, of weekdays and of months, a list of arrays."""

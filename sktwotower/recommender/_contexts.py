@@ -18,6 +18,7 @@ from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import RequestContext, fit_context
 from sktwotower.towers._context_shares import context_shares
+from sktwotower.towers._group import most
 from sktwotower.towers._request_batches import PairContexts
 
 from ._processes import from_first
@@ -75,6 +76,10 @@ class EventContexts(NamedTuple):
         order, whose gaps count, or None. Shares are those of a part of the events of
         ``table``. Of several processes the first one learns it, from its events.
         """
+        now = 0.0
+        if self.context.is_auto:
+            times = in_order.times
+            now = most(float(times.max()) if len(times) else -np.inf)
 
         def learn():
             gaps, context = None, self.context
@@ -83,7 +88,7 @@ class EventContexts(NamedTuple):
                     gaps = in_order.gaps()[:: 1 + in_order.n_events // MAX_GAPS]
                 clock = RequestClock.learn(kind.dates, gaps, kind.unit)
                 if context.is_auto and gaps is not None:
-                    clock = clock.reaching(gaps)
+                    clock = clock.reaching(gaps, now)
                 context = replace(context, clock=clock)
             users = users_of_events(np.diff(table.offsets), 0, MAX_EVENTS)
             some = table.of_users(users).chosen_events()

@@ -4,7 +4,6 @@ Input: trained towers with the users and items they were trained on.
 Output: what a context asked for, and the items nearest to users, (n, k).
 """
 
-import functools
 from dataclasses import field, fields
 from operator import attrgetter
 from typing import Annotated
@@ -177,7 +176,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             f"index {type(catalog.index).__name__}",
         ]
         if self.assumes_now:
-            now = pd.to_datetime(self.now, unit="ns")
+            now = pd.to_datetime(self.context.clock.now, unit="ns")
             reach = pd.to_timedelta(self.context.reach, unit="ns")
             text = (
                 "requests without a time are ones at %s, the latest known, if the last "
@@ -254,12 +253,6 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """Name of the time column if nobody has asked for it as a context, or None."""
         is_auto = self.context is not None and self.context.is_auto
         return self.schema.time if is_auto else None
-
-    @functools.cached_property
-    def now(self):
-        """The latest time of all events, nan without any."""
-        times = () if self.sequences is None else self.sequences.times
-        return float(times.max()) if len(times) else np.nan
 
     @property
     def assumes_now(self):

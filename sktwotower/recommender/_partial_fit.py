@@ -153,7 +153,10 @@ def _read_call(tables, fitted, frame, rewards, weights):
     if contexts is not None:
         inputs["context"] = places, contexts.width
         who = _context_users(fitted.context_users, places, contexts.used_by(table))
-        changed |= {"context": contexts.context, "context_users": who}
+        context = contexts.context
+        if times is not None and context.clock is not None:
+            context = replace(context, clock=context.clock.until(times))
+        changed |= {"context": context, "context_users": who}
     learning = replace(fitted, **changed)
     return _Call(events, before, learning, order, inputs, known), described
 

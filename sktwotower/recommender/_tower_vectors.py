@@ -52,7 +52,7 @@ class TowerVectors:
         times = None if asked is None else asked.times
         gaps = None if asked is None else asked.gaps(latest)
         if self.assumes_now and latest is not None:
-            since = self.now - latest
+            since = self.context.clock.now - latest
             since = np.where(since <= self.context.reach, since, np.nan)
             gaps = since if times is None else np.where(np.isnan(times), since, gaps)
         if asked is None and (gaps is None or np.isnan(gaps).all()):

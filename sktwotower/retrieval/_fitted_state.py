@@ -133,7 +133,7 @@ class Fitted:
     def __getstate__(self):
         """Return what is pickled: not the ids that were asked for, which are kept."""
         kept = {"user_ids", "item_ids", "item_table", "_arrays", "_choosers"}
-        kept |= {"known_columns", "now"}
+        kept.add("known_columns")
         return {n: value for n, value in vars(self).items() if n not in kept}
 
     def _check_stored(self, place):

@@ -37,9 +37,10 @@ class StoredClock(NamedTuple):
     unit: number(above=0)
     time_unit: one_of(*SIZES) | None = None
     reach: number(0) = 0.0
+    now: number() = 0.0
 
     # what files of before do not have
-    _later_fields = {"time_unit": None, "reach": 0.0}
+    _later_fields = {"time_unit": None, "reach": 0.0, "now": 0.0}
 
     def _check_stored(self, place):
         knots = self.knots
@@ -52,6 +53,14 @@ class StoredClock(NamedTuple):
     def time_kind(self):
         """What times are, a ``TimeKind``."""
         return TimeKind(self.dates, self.time_unit)
+
+    def assumed_gap(self, latest):
+        """Return the gap before a request without a time, or nan if it is not known.
+
+        ``latest``: the time of the user's last event, or nan.
+        """
+        gap = self.now - latest
+        return gap if self.reach > 0 and gap <= self.reach else math.nan
 
     @property
     def n_parts(self):

@@ -35,11 +35,8 @@ class ServedVectors:
         self.user_ids_ = state.users.ids
         self.item_ids_ = state.items.ids[: len(vectors)]
         self._kept = Kept()
-        # as of `FittedTowers`
-        clock, ordered = getattr(state.context, "clock", None), state.sequences
-        has_times = ordered is not None and len(ordered.times) > 0
-        self._assumes_now = has_times and clock is not None and clock.reach > 0
-        self._now = float(ordered.times.max()) if has_times else np.nan
+        clock = getattr(state.context, "clock", None)
+        self._assumes_now = clock is not None and clock.reach > 0
 
     def _past(self, user, history):
         """Return the row of a user, and positions of all past items and of added ones.
@@ -90,16 +87,13 @@ class ServedVectors:
         if self._state.sequences is not None and not len(added):
             start, stop = self._state.sequences.lags.indptr[code : code + 2]
             latest = self._state.sequences.times[stop - 1] if stop > start else np.nan
-        assumed = self._now - latest
-        if not (self._assumes_now and assumed <= cells.clock.reach):
-            assumed = np.nan
+        assumed = np.nan
+        if self._assumes_now:
+            assumed = cells.clock.assumed_gap(float(latest))
         if context is None and np.isnan(assumed):
             return vector
-        row = Row(
-            *cells.entries(
-                {} if context is None else context, float(latest), float(assumed)
-            )
-        )
+        context = {} if context is None else context
+        row = Row(*cells.entries(context, float(latest), assumed))
         return self._model.in_context(vector, row)
 
     def _item_vectors(self, codes):
