@@ -21,6 +21,7 @@ from sktwotower._tables._running_counts import RunningCounts
 from sktwotower._tables._schema import read_further, read_in_memory, read_table
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import ones_at
+from sktwotower._tables._time_units import TimeKind
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import fitted_of
@@ -34,15 +35,15 @@ class CodedEvents(NamedTuple):
     """The events of one call, also what was only shown, and what is known of others.
 
     ``items`` and ``times`` (n_events,): positions, and int64 or float64, or None
-    without a time column. If ``dates``, times are nanoseconds since 1970. ``amounts``
-    (n_events, 2): the weight of each event, and the same where the item was chosen,
-    otherwise 0. ``counted``: the counts of earlier calls, or None. ``in_order``: the
-    positive events of all calls, or None if their times do not count.
+    without a time column. ``kind``: what times are; instants are nanoseconds since
+    1970. ``amounts`` (n_events, 2): the weight of each event, and the same where the
+    item was chosen, otherwise 0. ``counted``: the counts of earlier calls, or None.
+    ``in_order``: the positive events of all calls, or None if their times do not count.
     """
 
     items: np.ndarray
     times: np.ndarray | None
-    dates: bool
+    kind: TimeKind
     amounts: np.ndarray
     counted: RunningCounts | None
     in_order: Sequences | None
@@ -255,7 +256,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
             table = EventTable.of(*pairs, (len(users), len(items)), when)
             in_order = table.in_order().sequences()
         amounts = np.column_stack([weights, weights * chosen])
-        own = item_codes, times, schema.dates, amounts, counted, in_order
+        own = item_codes, times, schema.time_kind, amounts, counted, in_order
         return self._state(schema, users, items, seen, CodedEvents(*own))
 
     def _state(self, schema, users, items, seen, events):

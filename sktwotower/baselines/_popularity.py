@@ -16,6 +16,7 @@ from sktwotower._tables._arguments import hinted
 from sktwotower._tables._running_counts import RunningCounts, smoothed_rates
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import ones_at
+from sktwotower._tables._time_units import SIZES
 from sktwotower.retrieval._fitted_state import fitted_attribute
 
 from ._fitted_matrix import ItemScores, ordering, popular_first
@@ -47,8 +48,8 @@ class PopularityRecommender(MatrixRecommender):
         Never recommend items that the user chose in fit.
     window : Timedelta or float, default=None
         Count only the events of the last ``window``, > 0: a duration if times are
-        dates, such as ``pandas.Timedelta(days=7)``, otherwise a number. Needs ``time``.
-        None: all events.
+        dates, such as ``pandas.Timedelta(days=7)``, otherwise a number in the unit of
+        the times. Unix times take both. Needs ``time``. None: all events.
 
     Attributes
     ----------
@@ -103,7 +104,7 @@ class PopularityRecommender(MatrixRecommender):
         chosen = seen
         if self.window is not None:
             users, items, times = events.in_order.events()
-            recent = ages_of(times) < length_of("window", self.window, events.dates)
+            recent = ages_of(times) < length_of("window", self.window, events.kind)
             chosen = ones_at(users[recent], items[recent], seen.shape)
         n_users = max(np.count_nonzero(np.diff(chosen.indptr)), 1)
         shares = np.asarray(chosen.sum(axis=0)).ravel() / np.float32(n_users)
@@ -137,8 +138,8 @@ class ClickRateRecommender(MatrixRecommender):
         Never recommend items that the user chose in fit.
     half_life : Timedelta or float, default=None
         Age at which an event counts one half, > 0: a duration if times are dates, such
-        as ``pandas.Timedelta(hours=6)``, otherwise a number. Needs ``time``. None: all
-        events count the same.
+        as ``pandas.Timedelta(hours=6)``, otherwise a number in the unit of the times.
+        Unix times take both. Needs ``time``. None: all events count the same.
 
     Attributes
     ----------
@@ -214,12 +215,12 @@ class ClickRateRecommender(MatrixRecommender):
 
     def _count(self, n_items, events):
         """Return the counts of items after the showings of a call."""
-        items, times, dates, amounts, counted, _ = events
+        items, times, kind, amounts, counted, _ = events
         half_life, now = None, 0.0
         if self.half_life is not None:
             if times is None:
                 self._refuse_unkept()
-            half_life = float(length_of("half_life", self.half_life, dates))
+            half_life = float(length_of("half_life", self.half_life, kind))
             amounts = amounts * np.exp2(-(ages_of(times) / half_life))[:, None]
             now = float(times.max())
         if counted is None:
@@ -270,9 +271,17 @@ def ages_of(times):
     return ages if times.dtype == np.float64 else ages.view(np.uint64)
 
 
-def length_of(name, duration, dates):
-    """Return the parameter ``name`` as a number, in nanoseconds if times are dates."""
+def length_of(name, duration, kind):
+    """Return the parameter ``name`` as a number, in nanoseconds if times are instants.
+
+    ``kind``: what times are, a ``TimeKind``.
+    """
     is_duration = isinstance(duration, datetime.timedelta | np.timedelta64)
+    dates = kind.dates
+    if kind.unit is not None and isinstance(duration, Real) and not is_duration:
+        if not duration > 0:
+            raise ValueError(f"{name} must be > 0. Got {duration!r}.")
+        return duration * SIZES[kind.unit]
     if is_duration != dates or not (is_duration or isinstance(duration, Real)):
         expected = "a number, as the times are numbers"
         if dates:

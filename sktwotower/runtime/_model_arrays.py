@@ -197,7 +197,7 @@ class ModelArrays(JoinedParts):
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
 
-    _stored_later = {"by_past": None}
+    _later_fields = {"by_past": None}
 
     def _check_stored(self, place):
         require(len(self.parts), place, "at least one part")

@@ -173,7 +173,8 @@ class ShownCounts:
         if schema.time is None or not schema.dates:
             return np.full(len(frame), self.now)
         name = f"The time column {schema.time!r} of X"
-        days = known_times(frame[schema.time], name, True) / NANOSECONDS_PER_DAY
+        days = known_times(frame[schema.time], name, schema.time_kind)
+        days = days / NANOSECONDS_PER_DAY
         return np.where(np.isnan(days), self.now, days)
 
     def count(self, showings):

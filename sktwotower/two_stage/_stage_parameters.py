@@ -81,10 +81,10 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         Which events the ranker learns from.
     time : str or int, default=None
         Column of X that says when (or its position), as in `TwoTowerRecommender`. It is
-        set on the clone of the retriever as well. Only dates show how old items are,
-        and how popular of late: convert numbers with `pandas.to_datetime`. None: the
-        retriever's; without one, each user's rows of X are read as ordered, oldest
-        first.
+        set on the clone of the retriever as well. Only dates, and numbers such as Unix
+        seconds (``time_unit`` of the retriever), show how old items are, and how
+        popular of late. None: the retriever's; without one, each user's rows of X are
+        read as ordered, oldest first.
     cut : {"auto", "time", "user"}, default="auto"
         Where fit cuts off the later events. "time": at one time for all users, as when
         a model is fitted today and used tomorrow. "user": each user's last ones.

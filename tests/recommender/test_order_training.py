@@ -210,7 +210,7 @@ def test_an_event_counts_half_after_a_half_life(half_life):
     ],
 )
 def test_a_half_life_of_dates_is_a_duration(half_life):
-    model = ordered(half_life=half_life).fit(DATED)
+    model = ordered(half_life=half_life, context=None).fit(DATED)
     assert model.half_life_ == pd.Timedelta("60h")
     assert isinstance(model.half_life_, pd.Timedelta)
     assert_same(model, ordered(half_life=2.5).fit(X))

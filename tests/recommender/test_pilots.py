@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sktwotower.recommender._pilots import latest_tenth
 
 from sktwotower._tables._event_table import EventTable, users_of_events
 from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
-from sktwotower.recommender._pilots import latest_tenth
 from sktwotower.towers import RowwiseAdam
 from tests.builders import ordered as recommender
 

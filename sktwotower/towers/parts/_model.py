@@ -63,7 +63,7 @@ class Model(JoinedParts, torch.nn.Module):
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
 
-    _stored_later = {"by_past": None}
+    _later_fields = {"by_past": None}
 
     def __init__(self, parts, shares, fades=None, by_past=None):
         super().__init__()
