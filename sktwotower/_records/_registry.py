@@ -137,7 +137,8 @@ def record_kind(cls):
     It may have the methods ``_stored_parts()``, which returns the values of its fields,
     a dict, ``_of_stored(**parts)``, which makes an object of them, and
     ``_check_stored(place)``, which raises ``ValueError`` for values, read from a file,
-    that do not fit together. ``_stored_as`` is another class that has the annotations
+    that do not fit together. ``_may_lack`` names fields that are None in files that lack
+    them, which were written before there were these fields. ``_stored_as`` is another class that has the annotations
     and the checks, such as one that does without torch.
     """
     stored_as = getattr(cls, "_stored_as", cls)
@@ -197,6 +198,8 @@ class Kind:
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
+        if type(specs) is dict:  # of a version before some fields: they are None
+            specs = dict.fromkeys(getattr(self.cls, "_may_lack", ())) | specs
         values = values_of(specs, self.parts, place, f"a {self.name}")
         parts = {}
         for (name, part), value in zip(self.parts.items(), values, strict=True):

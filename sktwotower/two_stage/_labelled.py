@@ -18,6 +18,7 @@ from sktwotower.metrics._held_out import read_held_out
 from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 
+from ._blend import JudgedOrders
 from ._candidate_table import find_candidates, spread
 from ._context import StagedAsked, of_retriever
 from ._log import entries
@@ -87,6 +88,11 @@ class Candidates(NamedTuple):
         """Return the ``LabelledRows`` of all candidates, user by user."""
         users = np.nonzero(self.indices >= 0)[0]
         return LabelledRows(self.features, self.labels, users)
+
+    def judged_by(self, ranker, k):
+        """Return the ``JudgedOrders`` of a ``FittedRanker`` that does not know them."""
+        scores = spread(ranker.scores(self.features), self.indices)
+        return JudgedOrders(self.indices, scores, self.truth, k)
 
 
 def _rows_of_users(features, indices, places):
@@ -159,9 +165,12 @@ class Training(NamedTuple):
     recall : float
         Mean share of the items chosen later that are candidates; nan if unknown.
     gains : DataFrame, default=None
-        The gain of each weight, as returned by ``gains_by_weight``.
+        The gain of each weight, as returned by ``JudgedOrders.gains``.
     later_gains : DataFrame, default=None
         The same, in a later time than the ranker learnt from.
+    order_gains : DataFrame, default=None
+        In that time, the figures of both orders and of their blend, as returned by
+        ``gains_of_orders``.
     table : DataFrame, default=None
         The training table, if it is kept.
     held_out : HeldOutUsers, default=None
@@ -174,8 +183,10 @@ class Training(NamedTuple):
     recall: records.share
     gains: pd.DataFrame | None = None
     later_gains: pd.DataFrame | None = None
+    order_gains: pd.DataFrame | None = None
     table: pd.DataFrame | None = None
     held_out: HeldOutUsers | None = None
+    _may_lack = ("order_gains",)
 
     def without(self, ids, label):
         """Return the same without users of some ids; ``label``: the column of ids."""

@@ -211,6 +211,16 @@ class LabelledRows(NamedTuple):
         features = self.features.loc[kept].reset_index(drop=True)
         return LabelledRows(features, self.labels[kept], self.groups[kept])
 
+    def followed_by(self, others):
+        """Return these rows, and then others, whose groups are not those of these."""
+        features = others.features.reindex(columns=self.features.columns)
+        groups = others.groups + self.groups.max(initial=-1) + 1
+        return LabelledRows(
+            pd.concat([self.features, features], ignore_index=True),
+            np.append(self.labels, others.labels),
+            np.append(self.groups, groups),
+        )
+
     def fit(self, recipe):
         """Return a ``FittedRanker``, group by group if the ranker takes groups."""
         rows = self.part(np.argsort(self.groups, kind="stable"))

@@ -4,23 +4,27 @@ Input: ``ReadEvents``, a retriever and a ranker.
 Output: what is ``Ranked``: a ``Training``, with the weight of the ranker, and rankers.
 """
 
-import copy
 import os
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._messages import warn
+from sktwotower._tables._messages import logger, warn
 from sktwotower._tables._sparse import ones_at
 
-from ._blend import choose_weight, gains_by_weight
-from ._candidate_table import Describer, build_describer, spread
+from ._blend import JudgedOrders, choose_weight, gains_of_orders
+from ._candidate_table import Describer, build_describer
 from ._context import learn_context
-from ._labelled import Fallback, Training, candidates_of, described, judge_rankers
+from ._labelled import (
+    Candidates,
+    Fallback,
+    Training,
+    candidates_of,
+    described,
+    judge_rankers,
+)
 from ._list_stage import ListStage
 from ._ranker import MIN_USERS, FittedRanker
 from ._read_events import ReadEvents
@@ -144,21 +148,34 @@ def train_rankers(recipe, cut, columns, row_columns):
 
 
 def _with_ranker(recipe, describer, cut, columns):
-    """Return what is ``Ranked`` of the candidates of users with later events."""
+    """Return what is ``Ranked`` of the candidates of users with later events.
+
+    If the ranker's order gains among users of one time, it is judged once more: what is
+    after the cut has two halves, and a ranker that learns from one of them orders the
+    candidates of the other one. The ranker that is kept learns from both halves.
+    """
     found, n_positive, recall = candidates_of(recipe, describer, cut.later)
     table, describer = described(describer, found, recipe.features)
     by_others, held_out = judge_rankers(recipe, table)
-    gains = gains_by_weight(table.indices, by_others, table.truth, recipe.n_neighbors)
-    later = None
-    if choose_weight(gains) > 0:
-        later = judge_later(recipe, cut, table, describer, columns)
-    weight = choose_weight(gains, later)
-    if weight == 0 and later is not None and cut.kind == "time":
-        _warn_of_no_lasting_gain(recipe, gains, later)
-    frame = _frame_of(describer, table) if recipe.keep_training_table else None
-    kept = {"gains": gains, "later_gains": later, "table": frame, "held_out": held_out}
-    training = Training(cut.kind, weight, n_positive, recall, **kept)
-    return Ranked(training, describer, table.rows().fit(recipe))
+    same_time = JudgedOrders(table.indices, by_others, table.truth, recipe.n_neighbors)
+    gains, rows = same_time.gains(), table.rows()
+    figures = {"gains": gains, "held_out": held_out}
+    weight = choose_weight(gains)
+    halves = None
+    if weight > 0:
+        halves = halves_of(recipe, cut, table, describer, columns)
+    if halves is not None:
+        early, late = halves
+        later, earlier = halves.judged(recipe)
+        figures["later_gains"] = later.gains()
+        weight = choose_weight(gains, figures["later_gains"], earlier.gains())
+        figures["order_gains"] = gains_of_orders(gains, later, earlier)
+        rows = early.rows().followed_by(late.rows())
+        _say_what_lasts(recipe, cut, weight, figures)
+    if recipe.keep_training_table:
+        figures["table"] = _frame_of(describer, table)
+    training = Training(cut.kind, weight, n_positive, recall, **figures)
+    return Ranked(training, describer, rows.fit(recipe))
 
 
 def _frame_of(describer, table):
@@ -169,12 +186,28 @@ def _frame_of(describer, table):
     return named.assign(chosen=table.labels)
 
 
-def _warn_of_no_lasting_gain(recipe, gains, later):
-    """Warn that a ranker pays only as long as it knows what is chosen."""
+def _say_what_lasts(recipe, cut, weight, figures):
+    """Log the figures of both orders; warn if the ranker pays only among users.
+
+    ``figures``: the tables of ``Training``.
+    """
+    orders = figures["order_gains"].set_index("order")["ndcg"]
+    logger.info(
+        "fit: NDCG@%d of kept-back later events is %.4f in retrieval's order, %.4f in "
+        "the ranker's and %.4f in their blend; blend_ is %.2f",
+        recipe.n_neighbors,
+        orders["retriever"],
+        orders["ranker"],
+        orders["blend"],
+        weight,
+    )
+    if weight > 0 or cut.kind != "time":
+        return
+    gains, later = figures["gains"], figures["later_gains"]
     best, k = gains["gain"].idxmax(), recipe.n_neighbors
     warn(
         f"The ranker's order gains {gains['gain'][best]:.3f} NDCG@{k} over retrieval's "
-        "in the time that it learns from, but not after it "
+        "in the time that it learns from, but not, beyond noise, in another time "
         f"({later['gain'][best]:+.3f} +- {later['standard_error'][best]:.3f}, see "
         "blend_gains_later_). So blend_ is 0: the order of items is the retriever's. "
         "What is chosen seems to change within days: let the ranker learn from a "
@@ -182,13 +215,39 @@ def _warn_of_no_lasting_gain(recipe, gains, later):
     )
 
 
-def judge_later(recipe, cut, table, before, columns):
-    """Return what each weight gains in the second half of what came after the cut.
+class Halves(NamedTuple):
+    """Candidates of both halves of what came after the cut, with features.
 
-    A ranker that learns from the first half orders the candidates of the second one,
-    as one that is fitted today is used tomorrow: the features are those of the events
-    up to then. The retriever stays as it is, with the first half as history. None: one
-    of the halves has too few users with a positive candidate.
+    Parameters
+    ----------
+    early : Candidates
+        Of the retriever of the events before the cut, labelled by the first half.
+    late : Candidates
+        Of a retriever that was fitted on the first half as well, labelled by the second
+        one.
+    """
+
+    early: Candidates
+    late: Candidates
+
+    def judged(self, recipe):
+        """Return ``JudgedOrders`` of the second half, and of the first one.
+
+        Each is ordered by a ranker that learnt from the other half only.
+        """
+        k = recipe.n_neighbors
+        of_early = self.early.rows().fit(recipe)
+        of_late = self.late.rows().fit(recipe)
+        return self.late.judged_by(of_early, k), self.early.judged_by(of_late, k)
+
+
+def halves_of(recipe, cut, table, before, columns):
+    """Return the ``Halves`` of what came after the cut.
+
+    The second half is treated as tomorrow will be: its candidates are those of a
+    retriever that is fitted on all events up to then, and so are their features. An
+    older retriever would be easier to improve on than the one that answers. None: one
+    of the halves has too few users with a positive candidate, or none can be fitted.
 
     Parameters
     ----------
@@ -201,38 +260,32 @@ def judge_later(recipe, cut, table, before, columns):
     columns : ShownColumns
     """
     early, late, _ = cut.later.cut(cut.kind, HALF)
-    chosen_early = _with_events(cut.first, early)[0]._fitted.seen
+    chosen_early = _pairs_of(cut.first, early)
     table = table.labelled_by(chosen_early[table.query.codes])
-    if len(table.query) < MIN_USERS:
+    if len(table.query) < MIN_USERS or not late.chosen.any():
         return None
-    retriever, events = _with_events(cut.first, cut.before.followed_by(early))
+    events = cut.before.followed_by(early)
+    retriever = clone(cut.first)
+    if getattr(retriever, "checkpoint", None) is not None:
+        folder = os.path.dirname(retriever.checkpoint)
+        retriever.set_params(checkpoint=os.path.join(folder, "before_the_second_half"))
+    retriever.fit(events.frame, events.rewards, events.weights)
     how = {"by_user": cut.kind == "user", "before": before}
     describer = build_describer(recipe, retriever, events, columns, **how)
     try:
         found, *_ = candidates_of(recipe, describer, late)
     except Fallback:
         return None
-    stage = table.rows().fit(recipe)
     judged, _ = described(describer, found)
-    scores = spread(stage.scores(judged.features), judged.indices)
-    return gains_by_weight(judged.indices, scores, judged.truth, recipe.n_neighbors)
+    return Halves(table, judged)
 
 
-def _with_events(retriever, events):
-    """Return a copy of a retriever that knows events of its users and items.
+def _pairs_of(retriever, events):
+    """Return ones where users chose items, CSR (n_users + 1, n_items).
 
-    The second value are these events: those with a user and an item that it knows.
+    Users and items are those that a retriever knows.
     """
     fitted = retriever._fitted
     users, items = events.codes(fitted)
-    events = events.part((users >= 0) & (items >= 0))
-    chosen = events.part(events.chosen)
-    pairs = chosen.codes(fitted)
-    seen = ones_at(*pairs, fitted.seen.shape)
-    in_order = fitted.sequences
-    if in_order is not None:
-        shape = len(fitted.user_ids), len(fitted.items)
-        in_order = EventTable.of(*pairs, shape, chosen.times).in_order().sequences()
-    retriever = copy.copy(retriever)
-    retriever._fitted = replace(fitted, seen=seen, sequences=in_order)
-    return retriever, events
+    kept = (users >= 0) & (items >= 0) & events.chosen
+    return ones_at(users[kept], items[kept], fitted.seen.shape)

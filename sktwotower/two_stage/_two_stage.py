@@ -50,6 +50,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
     blend_ = fitted_attribute("weight")
     blend_gains_ = table_or_none("training.gains")
     blend_gains_later_ = table_or_none("training.later_gains")
+    order_gains_later_ = table_or_none("training.order_gains")
     cut_ = fitted_attribute("training.cut")
     candidate_recall_ = fitted_attribute("training.recall")
     n_positive_candidates_ = fitted_attribute("training.n_positive")

@@ -4,14 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
-from pandas.testing import assert_frame_equal
 
-from sktwotower import EASERecommender, ItemKNNRecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.two_stage import _train
-from sktwotower.two_stage._read_events import read
-from sktwotower.two_stage._train import _with_events
-from tests.builders import ordered
 
 from .builders import follows, stages
 
@@ -71,7 +66,7 @@ def test_a_fashion_that_passes_gets_no_weight(monkeypatch):
     alone = NDCG(model.retriever_, test)
     assert NDCG(model, test) == alone
     # which is what it saves: by the gain on other users of the same days only
-    monkeypatch.setattr(_train, "judge_later", lambda *args: None)
+    monkeypatch.setattr(_train, "halves_of", lambda *args: None)
     unguarded = fitted(train)
     assert unguarded.blend_ == 1 and unguarded.blend_gains_later_ is None
     assert NDCG(unguarded, test) < alone / 2
@@ -113,24 +108,3 @@ def test_too_few_events_in_one_half(few):
         train.loc[late, "user"] += "new"
     model = fitted(train)
     assert model.blend_ > 0 and model.blend_gains_later_ is None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "retriever",
-    [EASERecommender(), ItemKNNRecommender(decay=0.7), ordered()],
-    ids=["EASE", "item-kNN", "two towers"],
-)
-def test_a_retriever_knows_the_first_half_as_history(retriever):
-    events = follows(40, dates=True)
-    early = events["when"] > events["when"].max() - 4 * DAY
-    late = events["when"] == events["when"].max()
-    retriever = retriever.set_params(time="when").fit(events[~early])
-    users = events.loc[early & ~late, "user"].unique()
-    table = read("test", retriever, events[~late], None, None)
-    again, known = _with_events(retriever, table)
-    assert len(known.frame) == (~late).sum()
-    expected = retriever.recommend(users, 5, history=events[early & ~late])
-    assert_frame_equal(again.recommend(users, 5), expected)
-    # the retriever itself has not changed
-    assert retriever.seen_items(users)["item"].size < (~late).sum()
