@@ -137,9 +137,9 @@ def record_kind(cls):
     It may have the methods ``_stored_parts()``, which returns the values of its fields,
     a dict, ``_of_stored(**parts)``, which makes an object of them, and
     ``_check_stored(place)``, which raises ``ValueError`` for values, read from a file,
-    that do not fit together. ``_may_lack`` names fields that are None in files that lack
-    them, which were written before there were these fields. ``_stored_as`` is another class that has the annotations
-    and the checks, such as one that does without torch.
+    that do not fit together. ``_may_lack`` names fields that files of earlier versions
+    do not have, which are None then. ``_stored_as`` is another class that has the
+    annotations and the checks, such as one that does without torch.
     """
     stored_as = getattr(cls, "_stored_as", cls)
     parts = fields_of(stored_as)

@@ -82,7 +82,10 @@ class RunningCounts:
         """
         if len(keys) == 0:
             return self
-        layers = [*self.newer, self.empty(self.half_life).count(keys, times, amounts)[1]]
+        layers = [
+            *self.newer,
+            self.empty(self.half_life).count(keys, times, amounts)[1],
+        ]
         while len(layers) > 1 and len(layers[-2].keys) < 2 * len(layers[-1].keys):
             newest = layers.pop()
             layers[-1] = layers[-1]._with_layer(newest)

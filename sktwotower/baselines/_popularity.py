@@ -4,9 +4,10 @@ Input: events; with outcomes, of which some are 0, for the rates of what was sho
 Output: a share of users, or a smoothed rate, (n_items,), the same for all users.
 """
 
+import copy
 import datetime
 import functools
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Self
 
@@ -210,9 +211,7 @@ class ClickRateRecommender(MatrixRecommender):
     _: KW_ONLY
     half_life: float | datetime.timedelta | np.timedelta64 | None = None
 
-    def partial_fit(
-        self, X, y=None, sample_weight=None, *, counted=False
-    ) -> Self:
+    def partial_fit(self, X, y=None, sample_weight=None, *, counted=False) -> Self:
         """Learn from further events: the result is that of `fit` on all of them.
 
         Showings and choices are added to the counts. New items join the catalog, and
@@ -328,7 +327,9 @@ class ClickRateRecommender(MatrixRecommender):
             amounts = np.column_stack([weights, weights * (rewards > 0)])
             changes = {"smoothing": self.smoothing, "ties": before.popular_first}
             model = before.model.updated(ids, items, times, amounts, **changes)
-            self._fitted = replace(before, model=model)
+            counting = copy.copy(before)  # what it has computed and kept stays there
+            object.__setattr__(counting, "model", model)
+            self._fitted = counting
         return self
 
     def _learn(self, seen, events):
@@ -525,9 +526,7 @@ class _ClickRates(ItemScores):
         }
 
     @classmethod
-    def _of_stored(
-        cls, shares, order, replayed, counts, of_unknown, unseen, smoothing
-    ):
+    def _of_stored(cls, shares, order, replayed, counts, of_unknown, unseen, smoothing):
         """Return the rates of a file."""
         unseen = GrowingIds((pd.Index([]) if unseen is None else unseen,))
         made = cls(counts, len(shares), unseen, smoothing, order)

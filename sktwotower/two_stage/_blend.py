@@ -13,7 +13,7 @@ from scipy import sparse
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 
-WEIGHTS = 0.25, 0.5, 0.75, 1.0
+WEIGHTS = 0.1, 0.25, 0.5, 0.75, 1.0
 # A weight is judged once more by users of one part, chosen by those of the others.
 N_PARTS = 5
 
@@ -132,30 +132,33 @@ def _table_of_gains(name, values):
 
 
 def choose_weight(gains, later=None, earlier=None):
-    """Return the weight of the ranker, in [0, 1], by tables of ``JudgedOrders.gains``.
+    """Return the weight of the ranker by tables of ``JudgedOrders.gains``.
 
-    ``gains``: of users whose choices are as old as those that the ranker learnt from. A
-    weight must gain there beyond noise, which is 1.96 standard errors. With ``later``,
-    the same figures in a later time, it must do so there; with ``earlier``, those of a
-    ranker that learnt from the later time, it must gain there at all. Of those that do,
-    the one is taken whose gains less their standard errors have the highest sum.
+    A weight is judged by its lower bound: its gain less 1.96 standard errors. ``gains``:
+    of other users, whose choices are as late as those that the ranker learnt from; the
+    bound must be above 0. With ``later``, the same figures of choices that are later,
+    it must be so there as well. With ``earlier``, those of choices that are earlier
+    than what the ranker learnt from, there must be a gain. Of the weights that fulfil
+    this the one with the highest sum of all bounds is returned; 0 if there is none.
 
-    It is then made smaller by how near to noise its gain is: at 1.96 standard errors
-    nothing is left of it. So one user more or less never decides on much.
+    A small weight changes little, and so has a small error. So the weight that is
+    chosen falls step by step, and not at once, as the evidence becomes weaker.
     """
-    judges = later is not None
-    main = later if judges else gains
-    pays = gains["gain"] > ERRORS_IN_INTERVAL * gains["standard_error"]
-    pays = pays & (main["gain"] > ERRORS_IN_INTERVAL * main["standard_error"])
-    lowest = main["gain"] - main["standard_error"] if judges else main["gain"]
+    bound = lower_bounds(gains)
+    pays, total = bound > 0, bound
+    if later is not None:
+        bound = lower_bounds(later)
+        pays, total = pays & (bound > 0), total + bound
     if earlier is not None:
-        pays = pays & (earlier["gain"] > 0)
-        lowest = lowest + earlier["gain"] - earlier["standard_error"]
+        pays, total = pays & (earlier["gain"] > 0), total + lower_bounds(earlier)
     if not pays.any():
         return 0.0
-    best = lowest.where(pays, -np.inf).idxmax()
-    noise = ERRORS_IN_INTERVAL * main["standard_error"][best] / main["gain"][best]
-    return float(main["weight"][best] * np.sqrt(1 - noise**2))
+    return float(gains["weight"][total.where(pays, -np.inf).idxmax()])
+
+
+def lower_bounds(gains):
+    """Return the lower ends of the 95 % intervals of gains, a Series."""
+    return gains["gain"] - ERRORS_IN_INTERVAL * gains["standard_error"]
 
 
 def gains_of_orders(gains, later, earlier=None):

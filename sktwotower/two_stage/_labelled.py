@@ -79,11 +79,6 @@ class Candidates(NamedTuple):
             features = _rows_of_users(features, self.indices, places)
         return Candidates(*(part[places] for part in self[:-1]), features)
 
-    def labelled_by(self, truth):
-        """Return the same, labelled by a part of the truth, of users with a hit."""
-        hits = _hits_of(truth, self.indices)
-        return self._replace(hits=hits).of_rows(np.flatnonzero(hits.any(axis=1)))
-
     def rows(self):
         """Return the ``LabelledRows`` of all candidates, user by user."""
         users = np.nonzero(self.indices >= 0)[0]

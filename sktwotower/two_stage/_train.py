@@ -12,27 +12,21 @@ import pandas as pd
 from sklearn.base import clone
 
 from sktwotower._tables._messages import logger, warn
-from sktwotower._tables._sparse import ones_at
 
 from ._blend import JudgedOrders, choose_weight, gains_of_orders
 from ._candidate_table import Describer, build_describer
 from ._context import learn_context
-from ._labelled import (
-    Candidates,
-    Fallback,
-    Training,
-    candidates_of,
-    described,
-    judge_rankers,
-)
+from ._labelled import Fallback, Training, candidates_of, described, judge_rankers
 from ._list_stage import ListStage
-from ._ranker import MIN_USERS, FittedRanker
+from ._ranker import FittedRanker
 from ._read_events import ReadEvents
-from ._train_lists import HALF, train_on_lists
+from ._train_lists import train_on_lists
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
 CHOSEN = "half_life", "popularity_half_life", "impression_weight"
 AUTO = {name: f"{name}_" for name in CHOSEN}
+# Largest share of the events before the cut that an earlier cut cuts off.
+MAX_EARLIER = 0.5
 
 
 class Cut(NamedTuple):
@@ -150,9 +144,9 @@ def train_rankers(recipe, cut, columns, row_columns):
 def _with_ranker(recipe, describer, cut, columns):
     """Return what is ``Ranked`` of the candidates of users with later events.
 
-    If the ranker's order gains among users of one time, it is judged once more: what is
-    after the cut has two halves, and a ranker that learns from one of them orders the
-    candidates of the other one. The ranker that is kept learns from both halves.
+    If the ranker's order gains among users of one time, it is judged in another time: a
+    ranker that learns from an earlier cut orders the candidates of this one, and the
+    other way around. The ranker that is kept learns from both cuts.
     """
     found, n_positive, recall = candidates_of(recipe, describer, cut.later)
     table, describer = described(describer, found, recipe.features)
@@ -160,17 +154,15 @@ def _with_ranker(recipe, describer, cut, columns):
     same_time = JudgedOrders(table.indices, by_others, table.truth, recipe.n_neighbors)
     gains, rows = same_time.gains(), table.rows()
     figures = {"gains": gains, "held_out": held_out}
-    weight = choose_weight(gains)
-    halves = None
+    weight, before = choose_weight(gains), None
     if weight > 0:
-        halves = halves_of(recipe, cut, table, describer, columns)
-    if halves is not None:
-        early, late = halves
-        later, earlier = halves.judged(recipe)
+        before = earlier_candidates(recipe, cut, describer, columns)
+    if before is not None:
+        later, earlier = judged_in_time(recipe, before, table)
         figures["later_gains"] = later.gains()
         weight = choose_weight(gains, figures["later_gains"], earlier.gains())
         figures["order_gains"] = gains_of_orders(gains, later, earlier)
-        rows = early.rows().followed_by(late.rows())
+        rows = rows.followed_by(before.rows())
         _say_what_lasts(recipe, cut, weight, figures)
     if recipe.keep_training_table:
         figures["table"] = _frame_of(describer, table)
@@ -215,77 +207,48 @@ def _say_what_lasts(recipe, cut, weight, figures):
     )
 
 
-class Halves(NamedTuple):
-    """Candidates of both halves of what came after the cut, with features.
+def judged_in_time(recipe, before, table):
+    """Return ``JudgedOrders`` of later candidates, and of earlier ones.
 
-    Parameters
-    ----------
-    early : Candidates
-        Of the retriever of the events before the cut, labelled by the first half.
-    late : Candidates
-        Of a retriever that was fitted on the first half as well, labelled by the second
-        one.
+    Each are ordered by a ranker that learnt from the others only. ``before``: the
+    ``Candidates`` of an earlier cut. ``table``: those of the cut.
     """
-
-    early: Candidates
-    late: Candidates
-
-    def judged(self, recipe):
-        """Return ``JudgedOrders`` of the second half, and of the first one.
-
-        Each is ordered by a ranker that learnt from the other half only.
-        """
-        k = recipe.n_neighbors
-        of_early = self.early.rows().fit(recipe)
-        of_late = self.late.rows().fit(recipe)
-        return self.late.judged_by(of_early, k), self.early.judged_by(of_late, k)
+    k = recipe.n_neighbors
+    of_earlier, of_later = before.rows().fit(recipe), table.rows().fit(recipe)
+    return table.judged_by(of_earlier, k), before.judged_by(of_later, k)
 
 
-def halves_of(recipe, cut, table, before, columns):
-    """Return the ``Halves`` of what came after the cut.
+def earlier_candidates(recipe, cut, describer, columns):
+    """Return the ``Candidates`` of an earlier cut, with features; None: too few.
 
-    The second half is treated as tomorrow will be: its candidates are those of a
-    retriever that is fitted on all events up to then, and so are their features. An
-    older retriever would be easier to improve on than the one that answers. None: one
-    of the halves has too few users with a positive candidate, or none can be fitted.
+    It cuts off as many events once more, those before the cut that came last. So there
+    are two times in which the whole way is gone as tomorrow: a retriever that is fitted
+    on all events up to then, and choices that come as long after them.
 
     Parameters
     ----------
     recipe : StageRecipe
     cut : Cut
-    table : Candidates
-        With features, labelled by all events after the cut.
-    before : Describer
+    describer : Describer
         That of the events before the cut.
     columns : ShownColumns
     """
-    early, late, _ = cut.later.cut(cut.kind, HALF)
-    chosen_early = _pairs_of(cut.first, early)
-    table = table.labelled_by(chosen_early[table.query.codes])
-    if len(table.query) < MIN_USERS or not late.chosen.any():
+    judged = None if columns.lists is None else columns.mixed(cut.before)
+    share = min(recipe.later_size / (1 - recipe.later_size), MAX_EARLIER)
+    before, later, kind = cut.before.cut(cut.kind, share, judged)
+    if not (before.chosen.any() and later.chosen.any()):
         return None
-    events = cut.before.followed_by(early)
     retriever = clone(cut.first)
     if getattr(retriever, "checkpoint", None) is not None:
         folder = os.path.dirname(retriever.checkpoint)
-        retriever.set_params(checkpoint=os.path.join(folder, "before_the_second_half"))
-    retriever.fit(events.frame, events.rewards, events.weights)
-    how = {"by_user": cut.kind == "user", "before": before}
-    describer = build_describer(recipe, retriever, events, columns, **how)
+        retriever.set_params(checkpoint=os.path.join(folder, "before_an_earlier_cut"))
     try:
-        found, *_ = candidates_of(recipe, describer, late)
-    except Fallback:
+        retriever.fit(before.frame, before.rewards, before.weights)
+        how = {"by_user": kind == "user", "before": describer}
+        earlier = build_describer(recipe, retriever, before, columns, **how)
+        found, *_ = candidates_of(recipe, earlier, later)
+    except (Fallback, ValueError) as reason:
+        logger.info("fit: no earlier cut judges the ranker: %s", reason)
         return None
-    judged, _ = described(describer, found)
-    return Halves(table, judged)
-
-
-def _pairs_of(retriever, events):
-    """Return ones where users chose items, CSR (n_users + 1, n_items).
-
-    Users and items are those that a retriever knows.
-    """
-    fitted = retriever._fitted
-    users, items = events.codes(fitted)
-    kept = (users >= 0) & (items >= 0) & events.chosen
-    return ones_at(users[kept], items[kept], fitted.seen.shape)
+    table, _ = described(earlier, found)
+    return table

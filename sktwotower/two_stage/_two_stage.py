@@ -14,12 +14,13 @@ from sklearn.utils.metaestimators import available_if
 from sktwotower._records import record
 from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import one_call
+from sktwotower._tables._one_writer import one_writer
 from sktwotower._tables._schema import read_table
 from sktwotower.features._after_fit import forget_rows
 from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-from ._fit_stages import StageRecipe, learn, learn_more
+from ._fit_stages import StageRecipe, count_more, learn, learn_more
 from ._fitted_stages import FittedStages
 from ._ranker_features import RankerFeaturesMixin
 from ._stage_parameters import TwoStageParameters
@@ -32,8 +33,8 @@ def _has_lists(estimator):
     """Return True for an estimator of lists, else raise ``AttributeError``."""
     if estimator.lists is None:
         raise AttributeError(
-            "predict_proba is the probability that an item of a list is chosen: fit "
-            "with the column that names the lists, TwoStageRecommender(lists=...)."
+            "predict_proba and update_counts are about lists that were shown: fit with "
+            "the column that names the lists, TwoStageRecommender(lists=...)."
         )
     return True
 
@@ -122,7 +123,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         return self
 
     def partial_fit(
-        self, X, y=None, sample_weight=None, *, update_ranker=False
+        self, X, y=None, sample_weight=None, *, update_ranker=False, counted=False
     ) -> Self:
         """Learn from further events: counts and features go on, and the retriever.
 
@@ -143,6 +144,9 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
             Whether the ranker of lists is trained anew, on the lists of X only: pass
             those of a week rather than of an hour. Features of a row are those before
             it. The order that paid best in fit stays.
+        counted : bool, default=False
+            Whether `update_counts` has counted these events: then the counts of lists
+            stay as they are, and the rest is learnt.
 
         Returns
         -------
@@ -154,7 +158,8 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         ------
         ValueError, TypeError
             As in `fit` and in ``partial_fit`` of the retriever; ValueError if there is
-            no ranker of lists to update.
+            no ranker of lists to update, or both ``update_ranker`` and ``counted``
+            are True.
 
         Warns
         -----
@@ -188,10 +193,90 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
-        self._validate_params()
-        recipe = StageRecipe(**self.get_params(deep=False))
-        events = fitted_of(self), X, y, sample_weight, update_ranker
-        self._fitted = learn_more(type(self).__name__, recipe, *events)
+        with one_writer(self):
+            self._validate_params()
+            recipe = StageRecipe(**self.get_params(deep=False))
+            events = fitted_of(self), X, y, sample_weight
+            how = {"update_ranker": update_ranker, "counted": counted}
+            self._fitted = learn_more(type(self).__name__, recipe, *events, **how)
+        return self
+
+    @available_if(_has_lists)
+    def update_counts(self, X, y=None, sample_weight=None) -> Self:
+        """Count further rows of lists, and do nothing else: a matter of milliseconds.
+
+        For each request that is answered: `predict` knows at once what was shown and
+        chosen. The time that it takes follows the number of rows, not the size of the
+        catalog or of what was counted before.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, with the same columns; only the new events. They may be of new
+            users and items, late, and without rows: then nothing changes. Rows that
+            belong to no list are checked, and not counted.
+
+        Returns
+        -------
+        self : TwoStageRecommender
+            The fitted estimator. A call that fails leaves it as it was before.
+
+        Raises
+        ------
+        AttributeError
+            If the parameter ``lists`` is None: what else is counted is learnt by
+            `partial_fit`.
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If fit could not learn from lists, or as in `partial_fit`.
+        TypeError
+            As in `partial_fit`.
+
+        Notes
+        -----
+        Counted is what the features ``click_rate...`` and ``shown_since`` of lists are
+        made of. From then on the order within lists is that which paid best in fit with
+        counts that go on, see ``list_gains_later_``. What `recommend` reads, such as
+        users' pasts and popularity, and the retriever are learnt by `partial_fit`. Pass
+        it the same events, with ``counted=True``, such as once a day.
+
+        Other threads may ask for answers meanwhile: each gets the counts before a call
+        or after it. Calls that change one estimator wait for each other.
+
+        Examples
+        --------
+        The jam is chosen again and again today.
+
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+        >>> n = np.arange(400)
+        >>> days = pd.Timestamp("2024-01-01") + pd.to_timedelta(n, unit="D")
+        >>> tea = pd.DataFrame({"user": n % 40, "item": "tea", "day": days, "list": n})
+        >>> shown = pd.concat([tea, tea.assign(item="jam")])
+        >>> y = np.r_[n % 4 > 0, n % 4 == 0].astype(int)
+        >>> model = TwoStageRecommender(
+        ...     PopularityRecommender(), time="day", lists="list", random_state=0
+        ... ).fit(shown, y)
+        >>> asked = pd.DataFrame({"user": 7, "item": ["tea", "jam"], "list": 0})
+        >>> model.predict(asked).round(2)
+        array([0.74, 0.27], dtype=float32)
+        >>> today = pd.DataFrame({"user": np.arange(300), "item": "jam"})
+        >>> today = today.assign(day=days[-1] + pd.Timedelta("1D"), list=500 + n[:300])
+        >>> model.update_counts(today, y=np.ones(300)).predict(asked).round(2)
+        array([0.74, 0.57], dtype=float32)
+        """
+        with one_writer(self):
+            self._validate_params()
+            fitted = fitted_of(self)
+            if fitted.lists is None:
+                reason = "fit could not learn from lists: it warned why"
+                remedy = "Pass more lists with y > 0 and y = 0 to fit."
+                raise ValueError(f"There are no counts of lists: {reason}. {remedy}")
+            recipe = StageRecipe(**self.get_params(deep=False))
+            events = fitted, X, y, sample_weight
+            self._fitted = count_more(type(self).__name__, recipe, *events)
         return self
 
     def _forget(self, fitted, gone):

@@ -80,7 +80,10 @@ def answers(model):
     trees get numbers that are no means of others.
     """
     if getattr(model, "lists", None) is not None:
-        stage, asked = model._fitted.lists, shown(6, 1)[["user", "item", "when", "list"]]
+        stage, asked = (
+            model._fitted.lists,
+            shown(6, 1)[["user", "item", "when", "list"]],
+        )
         times = np.full(len(asked), stage.counts.now + 1)
         how = model._fitted.describer, model._fitted.columns, asked, times
         counted = stage.counts.features(stage.counts.showings(*how))

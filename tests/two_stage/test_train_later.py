@@ -66,7 +66,7 @@ def test_a_fashion_that_passes_gets_no_weight(monkeypatch):
     alone = NDCG(model.retriever_, test)
     assert NDCG(model, test) == alone
     # which is what it saves: by the gain on other users of the same days only
-    monkeypatch.setattr(_train, "halves_of", lambda *args: None)
+    monkeypatch.setattr(_train, "earlier_candidates", lambda *args: None)
     unguarded = fitted(train)
     assert unguarded.blend_ == 1 and unguarded.blend_gains_later_ is None
     assert NDCG(unguarded, test) < alone / 2
