@@ -134,12 +134,13 @@ def _table_of_gains(name, values):
 def choose_weight(gains, later=None, earlier=None):
     """Return the weight of the ranker by tables of ``JudgedOrders.gains``.
 
-    A weight is judged by its lower bound: its gain less 1.96 standard errors. ``gains``:
-    of other users, whose choices are as late as those that the ranker learnt from; the
-    bound must be above 0. With ``later``, the same figures of choices that are later,
-    it must be so there as well. With ``earlier``, those of choices that are earlier
-    than what the ranker learnt from, there must be a gain. Of the weights that fulfil
-    this the one with the highest sum of all bounds is returned; 0 if there is none.
+    A weight is judged by its lower bound: its gain less 1.96 standard errors.
+    ``gains``: of other users, whose choices are as late as those that the ranker learnt
+    from; the bound must be above 0. With ``later``, the same figures of choices that
+    are later, it must be so there as well. With ``earlier``, those of choices that are
+    earlier than what the ranker learnt from, there must be a gain. Of the weights that
+    fulfil this the one with the highest sum of all bounds is returned; 0 if there is
+    none.
 
     A small weight changes little, and so has a small error. So the weight that is
     chosen falls step by step, and not at once, as the evidence becomes weaker.
@@ -159,6 +160,12 @@ def choose_weight(gains, later=None, earlier=None):
 def lower_bounds(gains):
     """Return the lower ends of the 95 % intervals of gains, a Series."""
     return gains["gain"] - ERRORS_IN_INTERVAL * gains["standard_error"]
+
+
+def pays_more(values, others):
+    """Return whether values (n_users,) are above others beyond noise, on average."""
+    gain = values - others
+    return bool(gain.any() and gain.mean() > ERRORS_IN_INTERVAL * standard_error(gain))
 
 
 def gains_of_orders(gains, later, earlier=None):

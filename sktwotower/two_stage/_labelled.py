@@ -301,13 +301,17 @@ def described(describer, found, own=None):
     return found._replace(features=features), describer
 
 
-def judge_rankers(recipe, table):
-    """Return scores (n, n_candidates) by rankers that were fitted on other users.
+def judge_rankers(recipe, table, further=None):
+    """Return ``JudgedOrders`` by rankers that were fitted on other users.
 
-    The second value are ``HeldOutUsers``.
+    The second value are ``HeldOutUsers``. ``further``: ``LabelledRows`` that all
+    rankers learn from as well, or None.
     """
     rng, rows = np.random.default_rng(recipe.random_state), table.rows()
     folds = rng.permutation(len(table.query)) % N_FOLDS
-    scores, ranker = scores_by_others(recipe, rows, folds[rows.groups])
+    how = {"further": further}
+    scores, ranker = scores_by_others(recipe, rows, folds[rows.groups], **how)
     few = table.of_rows(np.flatnonzero(folds == 0)[:MAX_KEPT])
-    return spread(scores, table.indices), HeldOutUsers.of(few, ranker)
+    scores = spread(scores, table.indices)
+    orders = JudgedOrders(table.indices, scores, table.truth, recipe.n_neighbors)
+    return orders, HeldOutUsers.of(few, ranker)

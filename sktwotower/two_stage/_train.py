@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from sktwotower._tables._messages import logger, warn
 
-from ._blend import JudgedOrders, choose_weight, gains_of_orders
+from ._blend import choose_weight, gains_of_orders, pays_more
 from ._candidate_table import Describer, build_describer
 from ._context import learn_context
 from ._labelled import Fallback, Training, candidates_of, described, judge_rankers
@@ -146,23 +146,28 @@ def _with_ranker(recipe, describer, cut, columns):
 
     If the ranker's order gains among users of one time, it is judged in another time: a
     ranker that learns from an earlier cut orders the candidates of this one, and the
-    other way around. The ranker that is kept learns from both cuts.
+    other way around. The ranker that is kept learns from the earlier cut as well,
+    unless that harms users of this one: they share its fashions, and the future will
+    not.
     """
     found, n_positive, recall = candidates_of(recipe, describer, cut.later)
     table, describer = described(describer, found, recipe.features)
-    by_others, held_out = judge_rankers(recipe, table)
-    same_time = JudgedOrders(table.indices, by_others, table.truth, recipe.n_neighbors)
-    gains, rows = same_time.gains(), table.rows()
-    figures = {"gains": gains, "held_out": held_out}
-    weight, before = choose_weight(gains), None
+    orders, held_out = judge_rankers(recipe, table)
+    gains, rows, before = orders.gains(), table.rows(), None
+    weight, figures = choose_weight(gains), {}
     if weight > 0:
         before = earlier_candidates(recipe, cut, describer, columns)
     if before is not None:
+        with_both, held_out_of_both = judge_rankers(recipe, table, before.rows())
+        if not pays_more(orders.ndcg(1.0), with_both.ndcg(1.0)):
+            rows = rows.followed_by(before.rows())
+            gains, held_out = with_both.gains(), held_out_of_both
         later, earlier = judged_in_time(recipe, before, table)
         figures["later_gains"] = later.gains()
         weight = choose_weight(gains, figures["later_gains"], earlier.gains())
         figures["order_gains"] = gains_of_orders(gains, later, earlier)
-        rows = rows.followed_by(before.rows())
+    figures |= {"gains": gains, "held_out": held_out}
+    if before is not None:
         _say_what_lasts(recipe, cut, weight, figures)
     if recipe.keep_training_table:
         figures["table"] = _frame_of(describer, table)

@@ -75,8 +75,8 @@ def test_scores_that_say_nothing_are_chosen_in_one_of_twenty_cases():
             weights > 0,
         )
         n_wrong += order.name != "retriever"
-    # three orders may exceed two standard errors by chance, each in one of 44 cases; one
-    # standard error would be exceeded in 17 of 40
+    # three orders may exceed two standard errors by chance, each in one of 44 cases;
+    # one standard error would be exceeded in 17 of 40
     assert n_wrong <= 5
 
 
