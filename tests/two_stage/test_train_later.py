@@ -17,25 +17,22 @@ NDCG = make_retrieval_scorer("ndcg@5")
 DAY = pd.Timedelta(days=1)
 
 
-def waves(lasting, n_users=150, seed=0):
-    """Draw thirteen days; half of the choices follow the fashion of the day.
+def waves(n_users=200, seed=0):
+    """Draw thirteen days on which items of one color are chosen most.
 
-    Ten items are in fashion. ``lasting``: the same ones on all days, otherwise others
-    every three days. The other choices follow the popularity of items, which falls
-    with their number. The last day is test.
+    It is another color from the days 5, 10 and 12 on; items have four. Apart from that
+    their popularity falls with their number. The last day is test.
     """
     rng = np.random.default_rng(seed)
-    rows, popularity = [], 0.95 ** np.arange(60)
+    rows, popularity, colors = [], 0.96 ** np.arange(80), np.arange(80) % 4
     for user in range(n_users):
         seen = np.zeros(0, dtype=int)
-        days = np.sort([*rng.integers(0, 10, size=8), 10, 10, 11, 11, 12, 12])
+        days = np.sort([*rng.integers(0, 10, size=6), 10, 11, 11, 12, 12])
         for day in days:
-            odds = popularity.copy()
+            in_fashion = np.searchsorted([5, 10, 12], day, "right")
+            odds = popularity * np.where(colors == in_fashion, 8, 1)
             odds[seen] = 0
-            if rng.random() < 0.5:
-                group = 4 if lasting else 1 + (day // 3) % 5
-                odds = odds * (np.arange(60) // 10 == group)
-            seen = np.append(seen, rng.choice(60, p=odds / odds.sum()))
+            seen = np.append(seen, rng.choice(80, p=odds / odds.sum()))
         rows += [
             (f"u{user:03}", f"i{item:02}", pd.Timestamp("2024-01-01") + day * DAY)
             for item, day in zip(seen, days, strict=True)
@@ -45,19 +42,36 @@ def waves(lasting, n_users=150, seed=0):
     return events[~is_test].reset_index(drop=True), events[is_test]
 
 
-def number(table):
-    """Return the number of each item: what a ranker can know fashions by."""
-    return table["item"].str[1:].astype(float)
+def last_out(events):
+    """Return events, and the last one of each user."""
+    last = ~events.duplicated("user", keep="last")
+    return events[~last].reset_index(drop=True), events[last]
 
 
-def fitted(train):
-    params = {"cut": "time", "later_size": 1 / 3, "n_candidates": 40}
-    return stages(features=number, **params).fit(train)
+def color(table):
+    """Return the color of each item: what a ranker can know fashions by."""
+    return table["item"].str[1:].astype(int) % 4
+
+
+def fitted(train, **params):
+    params = {"cut": "time", "later_size": 1 / 3, "n_candidates": 40} | params
+    ranker = OnlyOwn(max_depth=3, min_samples_leaf=20, random_state=0)
+    return stages(None, ranker, **({"features": color} | params)).fit(train)
+
+
+class OnlyOwn(DecisionTreeClassifier):
+    """Reads no features except those of the caller."""
+
+    def fit(self, X, y):
+        return super().fit(X.filter(like="own__"), y)
+
+    def predict_proba(self, X):
+        return super().predict_proba(X.filter(like="own__"))
 
 
 @pytest.mark.slow
 def test_a_fashion_that_passes_gets_no_weight(monkeypatch, caplog):
-    train, test = waves(lasting=False)
+    train, test = waves()
     said = r"gains 0\.\d+ NDCG@10 .* not, beyond noise, in another time .*=0\.333"
     with (
         pytest.warns(UserWarning, match=said),
@@ -88,48 +102,33 @@ def test_a_fashion_that_passes_gets_no_weight(monkeypatch, caplog):
 
 @pytest.mark.slow
 def test_it_gets_none_either_if_each_user_has_a_cut():
-    train, _ = waves(lasting=False)
-    params = {"cut": "user", "later_size": 1 / 3, "n_candidates": 40}
-    model = stages(features=number, **params).fit(train)
+    train, _ = waves()
+    model = fitted(train, cut="user")
     assert model.blend_ == 0 and model.cut_ == "user"
     assert model.blend_gains_["gain"].max() > 0.02
 
 
 @pytest.mark.slow
-def test_a_fashion_that_lasts_is_followed():
-    train, test = waves(lasting=True)
-    train["when"] += pd.to_timedelta(train.index % 24, "h")
-    # which best sellers of all days do not show: users buy what is new to them
-    model = fitted(train)
-    orders = model.order_gains_later_.set_index("order")
-    gained = NDCG(model, test) - NDCG(model.retriever_, test)
-    assert model.blend_ > 0 and orders["gain"]["blend"] > 0
-    assert gained > 0
+def test_what_lasts_is_followed():
+    train, test = last_out(follows(120, noise=0.2, dates=True))
+    model = stages(cut="time").fit(train)
+    assert model.blend_ > 0 and model.cut_ == "time"
+    orders = model.order_gains_later_.set_index("order")["gain"]
+    assert orders["blend"] > 0.1
+    assert NDCG(model, test) > NDCG(model.retriever_, test) + 0.1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_ranker_of_noise_gets_no_weight(seed):
-    train, test = waves(lasting=True, seed=seed)
+    train, test = waves(seed=seed)
 
     def noise(table):
         return np.random.default_rng(len(table)).random(len(table))
 
-    ranker = OnlyOwn(max_depth=3, min_samples_leaf=20, random_state=0)
-    params = {"cut": "time", "later_size": 1 / 3, "n_candidates": 40}
-    model = stages(None, ranker, features=noise, **params).fit(train)
+    model = fitted(train, features=noise)
     assert model.blend_ == 0
     assert NDCG(model, test) == NDCG(model.retriever_, test)
-
-
-class OnlyOwn(DecisionTreeClassifier):
-    """Reads no features except those of the caller."""
-
-    def fit(self, X, y):
-        return super().fit(X.filter(like="own__"), y)
-
-    def predict_proba(self, X):
-        return super().predict_proba(X.filter(like="own__"))
 
 
 def test_each_users_last_events_are_judged_by_those_before():
@@ -140,7 +139,7 @@ def test_each_users_last_events_are_judged_by_those_before():
 
 @pytest.mark.slow
 def test_without_an_earlier_cut_other_users_judge():
-    train, _ = waves(lasting=False)
+    train, _ = waves()
     first = train["when"] < train["when"].min() + 10 * DAY
     train.loc[first, "when"] = train["when"].min()  # all that is before is at one time
     model = fitted(train)
