@@ -1,6 +1,7 @@
 """How `TwoStageRecommender` fits both stages, and adds further events to them.
 
-Fit fits the retriever twice, and a ranker in between.
+Fit fits the retriever on all events, and on those before each of two cuts, from which
+rankers learn.
 
 Input: an interaction table X (n_events, n_columns) with outcomes y; a ``StageRecipe``.
 Output: ``FittedStages``: a retriever that knows all events, and a ranker.

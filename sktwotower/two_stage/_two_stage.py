@@ -96,7 +96,8 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         UserWarning
             If no ranker can be trained, because there are too few events, or none of
             the candidates was chosen later, or if its order gains only in the time it
-            was trained on. Answers are then the retriever's.
+            was trained on, see ``order_gains_later_``. Answers are then the
+            retriever's.
 
         Examples
         --------
@@ -112,8 +113,8 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         >>> model = TwoStageRecommender(PopularityRecommender(), ranker, random_state=0)
         >>> model.fit(X).recommend([0], n_neighbors=2).round(2)
            user item  score  rank
-        0     0  jam    1.0     1
-        1     0  tea    0.5     2
+        0     0  tea    1.0     1
+        1     0  jam    0.5     2
         >>> model.blend_  # weight of the ranker's order
         1.0
         """
@@ -170,7 +171,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         -----
         Each call makes one pass over all positive events so far, and computes again
         which items are chosen together: it costs a part of what `fit` does, which
-        trains rankers and fits the retriever twice. Factors of positions stay as fit
+        trains rankers and fits the retriever three times. Factors of positions stay as fit
         found them, and levels of columns that fit did not see are missing values. If
         ``partial_fit`` of the retriever is a refit, as that of `EASERecommender`, the
         features of candidates are those of `fit` on all events.
@@ -188,8 +189,8 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         >>> model = model.partial_fit([[60, "hose"], [60, "rake"], [60, "gloves"]])
         >>> model.recommend([60], n_neighbors=2).round(2)  # a new customer
            user   item  score  rank
-        0    60  spade    1.0     1
-        1    60   soil    0.5     2
+        0    60  spade   0.71     1
+        1    60   soil   0.59     2
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
@@ -246,26 +247,29 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
 
         Examples
         --------
-        The jam is chosen again and again today.
+        Of tea and jam one is chosen for a month, and then the other one. Today jam
+        begins to be chosen.
 
         >>> import numpy as np
         >>> import pandas as pd
         >>> from sktwotower import PopularityRecommender, TwoStageRecommender
-        >>> n = np.arange(400)
+        >>> n = np.arange(580)
         >>> days = pd.Timestamp("2024-01-01") + pd.to_timedelta(n, unit="D")
         >>> tea = pd.DataFrame({"user": n % 40, "item": "tea", "day": days, "list": n})
         >>> shown = pd.concat([tea, tea.assign(item="jam")])
-        >>> y = np.r_[n % 4 > 0, n % 4 == 0].astype(int)
+        >>> is_tea_month = n // 30 % 2
         >>> model = TwoStageRecommender(
         ...     PopularityRecommender(), time="day", lists="list", random_state=0
-        ... ).fit(shown, y)
+        ... ).fit(shown, np.r_[is_tea_month, 1 - is_tea_month])
         >>> asked = pd.DataFrame({"user": 7, "item": ["tea", "jam"], "list": 0})
-        >>> model.predict(asked).round(2)
-        array([0.74, 0.27], dtype=float32)
-        >>> today = pd.DataFrame({"user": np.arange(300), "item": "jam"})
-        >>> today = today.assign(day=days[-1] + pd.Timedelta("1D"), list=500 + n[:300])
-        >>> model.update_counts(today, y=np.ones(300)).predict(asked).round(2)
-        array([0.74, 0.57], dtype=float32)
+        >>> model.predict_proba(asked)[:, 1].round(1)
+        array([1., 0.])
+        >>> later = days[-1] + pd.to_timedelta([1, 1, 2, 2, 3, 3], unit="D")
+        >>> today = {"user": 8, "item": ["tea", "jam"] * 3, "day": later}
+        >>> today = pd.DataFrame(today | {"list": [600, 600, 601, 601, 602, 602]})
+        >>> model = model.update_counts(today, y=[0, 1] * 3)
+        >>> model.predict_proba(asked)[:, 1].round(1)
+        array([0.4, 0.8])
         """
         with one_writer(self):
             self._validate_params()
@@ -305,7 +309,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         -------
         ndarray of shape (n_events,), float32
             With ``lists``, scores for the order within lists: by ``list_order_`` those
-            of the ranker (with `predict_proba` the probability that the item is chosen
+            of a ranker (with `predict_proba` the probability that the item is chosen
             at the first place), click rates or the retriever's scores. Counts are those
             at the time of the row. Items unknown to fit are ordered by what is known of
             the user, the request and the row.
@@ -342,7 +346,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         ...      for item in rng.permutation(shelves[user % 2])[:4]]
         >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
         >>> model.predict([[0, "tea"], [0, "hose"]]).round(2)  # a kitchen customer
-        array([1. , 0.2], dtype=float32)
+        array([0.59, 0.2 ], dtype=float32)
         """
         return self._scores(fitted_of(self), X, history)
 
