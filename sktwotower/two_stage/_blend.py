@@ -162,12 +162,6 @@ def lower_bounds(gains):
     return gains["gain"] - ERRORS_IN_INTERVAL * gains["standard_error"]
 
 
-def pays_more(values, others):
-    """Return whether values (n_users,) are above others beyond noise, on average."""
-    gain = values - others
-    return bool(gain.any() and gain.mean() > ERRORS_IN_INTERVAL * standard_error(gain))
-
-
 def gains_of_orders(gains, later, earlier=None):
     """Return the NDCG of the orders of both stages and of their blend, a DataFrame.
 

@@ -240,8 +240,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     later ones must gain on the earlier ones. Of the weights that fulfil all this the
     one with the highest sum of all bounds is kept. If there is none, the retriever's
     order stays; if ``cut_`` is "time", there is a warning. The ranker that is kept
-    learns from both cuts or, if it is then worse for other users of the later one
-    beyond noise, from the later one.
+    learns from both cuts or, if it is then worse for other users of the later one, from
+    that one.
 
     A ranker is trained on at most 200,000 candidates, of users who chose one of them
     later. It needs 20 such users; with fewer there is a warning, and the retriever's

@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from sktwotower._tables._messages import logger, warn
 
-from ._blend import choose_weight, gains_of_orders, pays_more
+from ._blend import choose_weight, gains_of_orders
 from ._candidate_table import Describer, build_describer
 from ._context import learn_context
 from ._labelled import Fallback, Training, candidates_of, described, judge_rankers
@@ -147,8 +147,7 @@ def _with_ranker(recipe, describer, cut, columns):
     If the ranker's order gains among users of one time, it is judged in another time: a
     ranker that learns from an earlier cut orders the candidates of this one, and the
     other way around. The ranker that is kept learns from the earlier cut as well,
-    unless that harms users of this one: they share its fashions, and the future will
-    not.
+    unless that harms users of this one.
     """
     found, n_positive, recall = candidates_of(recipe, describer, cut.later)
     table, describer = described(describer, found, recipe.features)
@@ -159,7 +158,7 @@ def _with_ranker(recipe, describer, cut, columns):
         before = earlier_candidates(recipe, cut, describer, columns)
     if before is not None:
         with_both, held_out_of_both = judge_rankers(recipe, table, before.rows())
-        if not pays_more(orders.ndcg(1.0), with_both.ndcg(1.0)):
+        if with_both.ndcg(1.0).mean() >= orders.ndcg(1.0).mean():
             rows = rows.followed_by(before.rows())
             gains, held_out = with_both.gains(), held_out_of_both
         later, earlier = judged_in_time(recipe, before, table)
