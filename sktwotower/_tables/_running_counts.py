@@ -32,7 +32,7 @@ class RunningCounts:
         That time.
     half_life : float, default=None
         In units of time. None: events do not age.
-    newer : tuple of RunningCounts
+    newer : tuple of RunningCounts, default=()
         Layers of events that were added since; none of them has layers itself. They are
         not stored: a file has all in one.
     """

@@ -120,7 +120,7 @@ class ShownCounts:
     first : RunningCounts, default=None
         The time at which each item was counted first, as its latest one. None: in files
         of a version that did not count it; rows have no features of it then.
-    newer_items, newer_users : tuples of Index
+    newer_items, newer_users : tuple of Index, default=()
         Further ids, as in ``GrowingIds``. They are not stored: a file has all in one.
     """
 

@@ -172,9 +172,9 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         Each call makes one pass over all positive events so far, and computes again
         which items are chosen together: it costs a part of what `fit` does, which
         trains rankers and fits the retriever three times. Factors of positions stay as
-        fit found them, and levels of columns that fit did not see are missing values. If
-        ``partial_fit`` of the retriever is a refit, as that of `EASERecommender`, the
-        features of candidates are those of `fit` on all events.
+        fit found them, and levels of columns that fit did not see are missing values.
+        If ``partial_fit`` of the retriever is a refit, as that of `EASERecommender`,
+        the features of candidates are those of `fit` on all events.
 
         Examples
         --------
