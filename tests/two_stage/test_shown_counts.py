@@ -118,6 +118,26 @@ def test_the_future_changes_no_feature(change):
     pd.testing.assert_frame_equal(again.loc[kept], found.loc[kept], rtol=1e-6)
 
 
+def test_rows_of_one_time_do_not_see_each_other():
+    # an item that is chosen by all who see it at one time, and by nobody before
+    rows = drawn()
+    at_once = rows._replace(times=np.full(120, 5.0), starts=np.full(120, 5.0))
+    found, counts = ShownCounts.empty(ENCODERS, SPAN).count(at_once)
+    of_shown = found.filter(like="shown")
+    assert_array_equal(of_shown, 0)
+    assert found.drop(columns=of_shown.columns).isna().all(axis=None)
+    hot = rows.items == 3
+    amounts = np.column_stack([np.ones(120), hot])
+    later = at_once._replace(
+        times=at_once.times + 1, starts=at_once.starts + 1, amounts=amounts
+    )
+    found, after = counts.count(later)
+    cold, _ = counts.count(later._replace(amounts=np.ones((120, 2)) - [0, 1]))
+    pd.testing.assert_frame_equal(found, cold)
+    rates = after.features(later._replace(times=later.times + 1))["click_rate"]
+    assert rates[hot].min() > found["click_rate"][hot].max()
+
+
 def test_slices_count_as_one_pass():
     rows = drawn()
     whole, counts = ShownCounts.empty(ENCODERS, SPAN).count(rows)
