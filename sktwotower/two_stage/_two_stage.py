@@ -109,12 +109,12 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         >>> rng = np.random.default_rng(0)
         >>> X = [[user, item] for user in range(60)
         ...      for item in rng.permutation(shelves[user % 2])[:4]]
-        >>> ranker = DecisionTreeClassifier(max_depth=3)
+        >>> ranker = DecisionTreeClassifier(max_depth=3, random_state=0)
         >>> model = TwoStageRecommender(PopularityRecommender(), ranker, random_state=0)
         >>> model.fit(X).recommend([0], n_neighbors=2).round(2)
            user item  score  rank
-        0     0  tea    1.0     1
-        1     0  jam    0.5     2
+        0     0  jam    1.0     1
+        1     0  tea    0.5     2
         >>> model.blend_  # weight of the ranker's order
         1.0
         """
