@@ -300,6 +300,9 @@ def _training_set(recipe, call, stream):
         training = TrainingSet(*rows, events.positives, **how)
     training.users = _in_order(training, call.order, recipe)
     training.stream, training.earlier = stream, [call.before]
+    training.least_batch = PARTIAL_BATCH
+    if recipe.history == "recent":
+        training.least_batch = RECENT_BATCH
     active = have_entries(seen, axis=0) | have_entries(events.impressions, axis=0)
     # negatives are items with an event
     training.pool = None if active.all() else np.flatnonzero(active)
