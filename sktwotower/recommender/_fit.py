@@ -46,7 +46,7 @@ from ._from_disk import read_from_disk
 from ._impression_choice import impression_weight, reward_scale
 from ._judge import Judge
 from ._kept_back import keep_back
-from ._latest import learn_latest
+from ._last_pass import learn_latest
 from ._processes import own_events, own_generator, with_users
 from ._stream import first_stream
 from ._training_data import data_without, training_data, validates

@@ -67,7 +67,10 @@ class JoinedParts:
     @property
     def shares_now(self):
         """Share of each part in the score of users with the longest pasts."""
-        sizes = np.abs(self.scales_of_users[-1] * self.scales_of_items)
+        factors = np.array(self.fades)
+        if self.by_past is not None:
+            factors = factors * np.abs(self.by_past[-1])
+        sizes = factors * np.array(self.shares)
         return (sizes / sizes.sum()).tolist()
 
     @property
@@ -75,7 +78,7 @@ class JoinedParts:
         """Factors (n_parts,) of the vectors that parts give items."""
         return np.sqrt(self.shares)
 
-    @cached_property
+    @property
     def scales_of_users(self):
         """Factors (n_sizes, n_parts) of the vectors that parts give users.
 
@@ -202,6 +205,11 @@ class ModelArrays(JoinedParts):
     def _check_stored(self, place):
         require(len(self.parts), place, "at least one part")
         self._check_weights(place)
+
+    @cached_property
+    def scales_of_users(self):
+        """As in `JoinedParts`, computed once."""
+        return super().scales_of_users
 
     @cached_property
     def _places(self):

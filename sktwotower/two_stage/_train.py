@@ -23,7 +23,7 @@ from ._read_events import ReadEvents
 from ._train_lists import train_on_lists
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
-CHOSEN = "half_life popularity_half_life impression_weight reward_scale".split()
+CHOSEN = "impression_weight", "reward_scale"
 AUTO = {name: f"{name}_" for name in CHOSEN}
 # Largest share of the events before the cut that an earlier cut cuts off.
 MAX_EARLIER = 0.5
