@@ -298,9 +298,7 @@ def _train(recipe, events, before, rng, saved):
     recipe = popularity_to_weigh(recipe, kept)
     plans, judge = plans_of(recipe, events), None
     if kept is None:
-        logger.info(
-            "fit: no events are kept back, so that parts have the usual weights"
-        )
+        logger.info("fit: no events are kept back; parts have the usual weights")
     else:
         text = "fit: %d users are asked for %s events, which are kept back at first"
         logger.info(text, summed(len(kept.users)), kept.asked)
