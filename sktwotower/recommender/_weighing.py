@@ -96,6 +96,7 @@ def weigh(parts, temperature, requests, rng):
     tried = []
     for step in STEPS:
         weights = before + step * (learnt - before)
+        weights[0] = learnt[0]  # no known user is without past items
         lists = best_lists(parts, weights, known)
         ndcg = ndcg_at_k(known.truth, lists, K, per_user=True)
         tried.append(Weighing(weights, lists, ndcg))
