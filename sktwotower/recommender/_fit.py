@@ -293,7 +293,7 @@ def _train(recipe, events, before, rng, saved):
     a ``Checkpoint``. Without events that were kept back, the second one is None.
     """
     kept = None
-    if before is None and _weighs(recipe):
+    if before is None and _weighs(recipe, events):
         kept = keep_back(recipe, events, np.random.RandomState(0))
     recipe = popularity_to_weigh(recipe, kept)
     plans, judge = plans_of(recipe, events), None
@@ -302,7 +302,7 @@ def _train(recipe, events, before, rng, saved):
     else:
         text = "fit: %d users are asked for %s events, which are kept back at first"
         logger.info(text, summed(len(kept.users)), kept.asked)
-        plans = with_kept_back(plans, recipe, kept.before, kept.known)
+        plans = with_kept_back(plans, kept.before, kept.known)
         judge = Judge(kept, plans, recipe.exclude_seen, saved)
     parts, shares, nets = _trained_parts(plans, before, rng, saved, judge)
     if judge is None or any(net.interrupted_ for net in nets):
@@ -313,10 +313,15 @@ def _train(recipe, events, before, rng, saved):
     return joined(nets, model), Judged(**figures)
 
 
-def _weighs(recipe):
-    """Return whether weights of parts are learnt: nobody has set them."""
+def _weighs(recipe, events):
+    """Return whether weights of parts are learnt: nobody has set them.
+
+    Towers must have learnt something before the last epoch, in which they are judged.
+    """
     is_free = recipe.second_share == "auto" and recipe.validation_events is not None
-    return is_free and recipe.normalize and not validates(recipe)
+    n_epochs = values_of_kind(recipe, events).max_epochs
+    n_epochs = (recipe.net_params or {}).get("max_epochs", n_epochs)
+    return is_free and recipe.normalize and n_epochs > 1 and not validates(recipe)
 
 
 def _trained_parts(plans, before, rng, saved, judge):
@@ -350,6 +355,9 @@ def _trained_parts(plans, before, rng, saved, judge):
                 kept = saved.part(number)
                 with part.tied() if training.ties_items else nullcontext():
                     nets.append(train(plan.recipe, part, data, seed, saved=kept))
+                stopped = judge is not None and not judge.has_seen(number)
+                if stopped and not nets[-1].interrupted_:
+                    data.look(part, None)  # a callback has ended it before that
                 if judge is not None and judge.has_seen(number) and judge.rate:
                     learn_latest(plan, part, judge.kept.start, judge.rate, seed)
         parts.append(part)

@@ -178,7 +178,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """Share of the second part in the score, apart from recent popularity."""
         pairs = zip(self.model.shares_now, self.model.parts, strict=True)
         first, *others = [share for share, part in pairs if not part.is_signed]
-        return sum(others) / (first + sum(others))
+        total = first + sum(others)
+        return sum(others) / total if total else 0.0
 
     @property
     def popularity_half_life(self):
@@ -201,14 +202,13 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def weights(self):
         """Share of each part in the score, by the number of past items, a DataFrame."""
         model = self.model
-        sizes = [0] if model.by_past is None else KNOTS
+        is_same = model.by_past is None or model.past is None
+        sizes = [0] if is_same else KNOTS
         scores = model.scales_of(np.array(sizes)) * model.scales_of_items
         scores = scores / np.abs(scores).sum(axis=1, keepdims=True)
         index = [self._name_of(part) for part in model.parts]
-        if model.by_past is None:
-            return pd.DataFrame(scores.T, index=index, columns=["all users"])
-        columns = [f"{size} past items" for size in sizes]
-        columns[-1] = f"{sizes[-1]} or more"
+        columns = [f"{size} past items" for size in sizes[:-1]]
+        columns += ["all users" if is_same else f"{sizes[-1]} or more"]
         table = pd.DataFrame(scores.T, index=index, columns=columns)
         gains = None if self.judged is None else self.judged.gains
         return table if gains is None else table.assign(**{"ndcg@20 added": gains})

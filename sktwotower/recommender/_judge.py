@@ -39,7 +39,9 @@ class Judge:
 
     def __init__(self, kept, plans, exclude_seen, saved):
         self.kept, self.plans, self.saved = kept, plans, saved
-        self.requests = requests_of(kept, exclude_seen, np.random.RandomState(0))
+        self.sees_past = plans[0].recipe.history is not None
+        rng = np.random.RandomState(0)
+        self.requests = requests_of(kept, exclude_seen, self.sees_past, rng)
         self.item_rows = plans[0].events.items.rows[:-1]
         self.vectors = {}
         # which events come next is only known of the latest ones; several processes
@@ -134,13 +136,17 @@ class Judge:
         weighing = self._weighing(to_weigh)
         figures = scores_of(weighing, self.requests)
         gains = gains_of_parts(to_weigh, weighing, self.requests)
-        sizes = np.abs(weighing.weights).mean(axis=0)
-        is_left = sizes > MIN_SHARE * sizes.sum()
-        is_left[0] = True  # the net is that of the first part
+        weights = weighing.weights
+        if not self.sees_past:  # then all users are asked for with those of none
+            weights = np.tile(weights[0], (len(weights), 1))
+        sizes = np.abs(weights).mean(axis=0)
+        # others than these take a share of the vectors, which further events expect
+        is_extra = [not plan.share for plan in self.plans]
+        is_left = (sizes > MIN_SHARE * sizes.sum()) | ~np.array(is_extra)
         left = np.flatnonzero(is_left)
         shares = np.maximum(sizes[left], MIN_SHARE * sizes.sum())
         shares /= shares.sum()
-        by_past = weighing.weights[:, left] / shares
+        by_past = weights[:, left] / shares
         model = Model([parts[n] for n in left], shares.tolist(), by_past=by_past)
         figures |= {"gains": gains[left].tolist(), "rate": self.rate}
         return model, figures

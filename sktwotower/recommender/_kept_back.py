@@ -10,9 +10,10 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower.towers._dropout import entries_of
-from sktwotower.towers._group import summed
+from sktwotower.towers._group import current_group, most, summed
 
 from ._events import Events, only_new_targets
+from ._latest import events_at
 
 # At most this share of the events, and the events of this number of users, are kept
 # back: with 2,500 users the standard error of a recall is below 0.01.
@@ -82,19 +83,19 @@ def _events_in_order(recipe, events, rng):
     if start is None:
         asked = "last"
         is_kept = _last_of_some(targets, is_target, rng)
-        before = known = _with_table(events, table.events_at(~is_kept))
+        before = known = _with_table(events, events_at(table, ~is_kept))
         judges = is_kept
     else:
         asked = "latest"
         times = table.times.astype(float)
         is_kept = times >= start
-        before = _with_table(events, table.events_at(~is_kept))
-        middle = np.quantile(times[is_kept], FIRST_SHARE)
-        judges = times > middle
-        known = _with_table(events, table.events_at(~judges))
-    truth = table.events_at(judges & is_target).chosen_pairs()
-    truth = truth - truth.multiply(known.positives.sign())
-    truth.eliminate_zeros()
+        before = _with_table(events, events_at(table, ~is_kept))
+        judges = times >= _start_of_share(times[is_kept], 1 - FIRST_SHARE)
+        known = _with_table(events, events_at(table, ~judges))
+    truth = events_at(table, judges & is_target).chosen_pairs()
+    if recipe.exclude_seen:
+        truth = truth - truth.multiply(known.positives.sign())
+        truth.eliminate_zeros()
     has_past = np.diff(known.positives.indptr) > 0
     users = np.flatnonzero((np.diff(truth.indptr) > 0) & has_past)
     past = known.ordered.lags()[users]
@@ -110,26 +111,48 @@ def _start_of_latest(table, always):
     """Return the time from which on events are kept back; None: the last of each user.
 
     The latest events are meant if users come back: most of these events are of users
-    who were there long before. ``always``: also if they do not.
+    who were there long before. ``always``: also if they do not. In several processes it
+    is the same.
     """
-    if table.n_events == 0:
-        return None
     times = table.times.astype(float)
-    order = np.argsort(-times, kind="stable")
-    users = table.users[order]
-    is_new = np.zeros(len(users), dtype=bool)
-    is_new[np.unique(users, return_index=True)[1]] = True
-    n_kept = int(MAX_SHARE * len(users))
-    n_kept = min(n_kept, int(np.searchsorted(np.cumsum(is_new), MAX_USERS)))
-    if n_kept < 2:
-        return None
-    start, end = times[order[n_kept - 1]], times[order[0]]
     has_events = np.diff(table.offsets) > 0
-    first = np.full(table.n_users, np.inf)
+    first, last = np.full((2, table.n_users), np.inf)
     first[has_events] = times[table.offsets[:-1][has_events]]
+    last[has_events] = times[table.offsets[1:][has_events] - 1]
+    start = _start_of_share(times, MAX_SHARE)
+    start = max(start, _start_of_share(last[has_events], n_kept=MAX_USERS))
+    end = most(times.max(initial=-np.inf))
+    if not start < end:  # there are no two times, one of which could come first
+        return None
+    is_kept = times >= start
     long_before = start - (end - start)
-    returning = np.mean(first[users[:n_kept]] < long_before)
-    return start if always or returning >= MIN_RETURNING else None
+    n_returning = np.count_nonzero(first[table.users[is_kept]] < long_before)
+    share = summed(n_returning) / summed(np.count_nonzero(is_kept))
+    return start if always or share >= MIN_RETURNING else None
+
+
+def _start_of_share(times, share=1.0, n_kept=np.inf):
+    """Return the time from which on there are at most so many of some times (n,).
+
+    It is one of them, the earliest one, and counts those of all processes; inf if there
+    is none.
+    """
+    n_kept = min(n_kept, share * summed(len(times)))
+    in_order = np.sort(times)
+
+    def fits(time):
+        n_later = len(in_order) - np.searchsorted(in_order, time)
+        return summed(n_later) <= n_kept
+
+    low, high = -most(-times.min(initial=np.inf)), most(times.max(initial=-np.inf))
+    if not fits(high):
+        return np.inf
+    if fits(low):
+        return low
+    while low < (middle := low + (high - low) / 2) < high:
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    later = in_order[np.searchsorted(in_order, high) :]
+    return -most(-later.min(initial=np.inf))
 
 
 def _last_of_some(table, is_target, rng):
@@ -141,7 +164,8 @@ def _last_of_some(table, is_target, rng):
     last = table.times[starts + sizes[active] - 1]
     is_last = table.times == np.repeat(last, sizes[active])
     is_last &= np.repeat(first != last, sizes[active])
-    n_last = np.bincount(table.users[is_last & is_target], minlength=len(sizes))
+    n_last = np.bincount(table.users[is_last], minlength=len(sizes))
+    n_last[np.bincount(table.users[is_last & is_target], minlength=len(sizes)) == 0] = 0
     chosen = _some(n_last, MAX_SHARE * table.n_events, rng)
     return is_last & chosen[table.users]
 
@@ -152,11 +176,9 @@ def _some(n_kept, n_most, rng):
     At most half of those who can, and together at most ``n_most`` events.
     """
     able = np.flatnonzero(n_kept)
-    import os
-
-    able = rng.permutation(able)[
-        : min(int(os.environ.get("MAXU", MAX_USERS)), (len(able) + 1) // 2)
-    ]
+    group = current_group()
+    n_users = MAX_USERS if group is None else MAX_USERS // group.size
+    able = rng.permutation(able)[: min(n_users, (len(able) + 1) // 2)]
     able = able[np.cumsum(n_kept[able]) <= n_most]
     chosen = np.zeros(len(n_kept), dtype=bool)
     chosen[able] = True

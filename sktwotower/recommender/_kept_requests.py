@@ -63,8 +63,11 @@ class KeptRequests(NamedTuple):
         return users, embed_items(part, item_rows)
 
 
-def requests_of(kept, exclude_seen, rng):
+def requests_of(kept, exclude_seen, sees_past, rng):
     """Return the ``KeptRequests`` of ``KeptBack``.
+
+    ``sees_past``: whether the model is told of past items. Otherwise all users count as
+    users without any.
 
     Where the order is known, some users are asked for again as if they were new, with
     none or a few of their latest items. Otherwise fold-in would change what parts say
@@ -75,7 +78,8 @@ def requests_of(kept, exclude_seen, rng):
     hidden = distinct_ones(kept.past)
     if not exclude_seen:
         hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
-    known = KeptRequests(rows, kept.past, hidden, kept.truth, rows.shape[0])
+    past = kept.past if sees_past else sparse.csr_matrix(hidden.shape)
+    known = KeptRequests(rows, past, hidden, kept.truth, rows.shape[0])
     is_id = id_columns(users.rows)
     in_order = kept.known.ordered is not None
     together = [known]

@@ -55,14 +55,14 @@ def _latest_events(recipe, events, start):
     if recipe.exclude_seen:
         table = only_new_targets(table)
     is_latest = table.column(lambda part: part.times >= start)
-    earlier = _events_at(table, ~is_latest).pairs()
+    earlier = events_at(table, ~is_latest).pairs()
     if recipe.history == "recent":
         weights = np.where(is_latest, table.gains, 0).astype(np.float32)
         latest = table._replace(weights=weights)
         training = SequenceSet(*rows, latest, recipe.max_history, events.contexts)
         training.hides_past = recipe.exclude_seen
     else:
-        latest = _events_at(table, is_latest & (table.gains > 0)).pairs()
+        latest = events_at(table, is_latest & (table.gains > 0)).pairs()
         training = TrainingSet(*rows, latest, history=events.positives, known=earlier)
     training.earlier = [earlier]
     active = events.active_items()
@@ -70,7 +70,7 @@ def _latest_events(recipe, events, start):
     return training
 
 
-def _events_at(table, chosen):
+def events_at(table, chosen):
     """Return the events where ``chosen`` (n_events,), also of a table on disk."""
     starts = iter(np.append(0, np.cumsum([b.n_events for b in table.blocks()])))
 

@@ -124,8 +124,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         most of the latest events are of users who were there long before, otherwise
         "last". Without the order of events, they are random pairs. At most 5% of the
         events and those of 2,500 users are kept back; with fewer than 100 users to
-        judge by, or with ``early_stopping``, a set ``second_share`` or
-        ``normalize=False``, none are. None: none are, and parts have the usual weights.
+        judge by, or with ``early_stopping``, a set ``second_share``, ``max_epochs=1``
+        or ``normalize=False``, none are. None: none are, and parts have the usual
+        weights.
     fold_in : bool, default=True
         Improve the vector of a new user by the ``history`` of the request
         (`sktwotower.recommender.FoldIn`). It needs a pooled history and ``normalize``.

@@ -206,6 +206,7 @@ KINDS = {
     "towers.RecentTowers": PairArrays,
     "towers.LinearFilter": PairArrays,
     "towers.RecentPopularity": PairArrays,
+    "towers.OverallPopularity": PairArrays,
     "towers.Tower": towers.TowerArrays,
     "towers.PastOnly": towers.PastOnlyArrays,
     "towers.PooledHistory": towers.PooledArrays,

@@ -33,13 +33,18 @@ class Share:
 
 
 class Shares:
-    """Batches of one process, and empty ones until all processes have ended a pass."""
+    """Batches of one process, and empty ones until all processes have ended a pass.
 
-    def __init__(self, batches):
-        self.batches, self.numbers = batches, range(len(batches))
+    Before each pass they are counted: events that were kept back may have joined.
+    """
+
+    def __init__(self, batches, exchange):
+        self.batches, self.exchange = batches, exchange
 
     def __iter__(self):
-        pairs = zip_longest(self.batches, self.numbers, fillvalue=(None, None))
+        self.exchange.header(GOES_ON)  # all have begun, and can count together
+        numbers = range(len(self.batches))
+        pairs = zip_longest(self.batches, numbers, fillvalue=(None, None))
         for (batch, targets), _ in pairs:
             yield Share(batch), targets
 

@@ -86,7 +86,7 @@ class TwoTowerNet(NeuralNet):
         iterator = super().get_iterator(dataset, training)
         if training:
             self.batches_ = iterator
-        return iterator if self.exchange_ is None else Shares(iterator)
+        return iterator if self.exchange_ is None else Shares(iterator, self.exchange_)
 
     def run_single_epoch(self, iterator, training, *args, **kwargs):
         """Run an epoch; while a batch is computed, the next ones may be made."""

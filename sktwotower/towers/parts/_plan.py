@@ -50,11 +50,15 @@ class Plan(NamedTuple):
         return self.kind.count_weights(self.recipe, self.events)
 
 
-def with_kept_back(plans, recipe, before, known):
+def with_kept_back(plans, before, known):
     """Return plans of which some ``Events`` are learnt last; see `Plan`."""
-    of_before, of_known = plans_of(recipe, before), plans_of(recipe, known)
-    together = zip(plans, of_before, of_known, strict=True)
-    return [p._replace(before=b.events, known=k.events) for p, b, k in together]
+    first, *others = plans
+    found = [first._replace(before=before, known=known)]
+    for plan in others:
+        _, seen = plan.kind.prepared(plan.recipe, before)
+        _, seen_then = plan.kind.prepared(plan.recipe, known)
+        found.append(plan._replace(before=seen, known=seen_then))
+    return found
 
 
 def main_kind(recipe):

@@ -1,0 +1,278 @@
+"""The convex problem of weights, against plain loops and another optimizer."""
+
+import numpy as np
+import pytest
+from scipy import optimize, sparse
+
+from sktwotower.recommender import _weighing
+from sktwotower.recommender._kept_requests import KeptRequests
+from sktwotower.recommender._weighing import PartToWeigh, Problem, weigh
+from sktwotower.runtime._model_arrays import KNOTS
+from tests.reference import unit_vectors
+
+TEMPERATURE = 0.1
+SHARES = 0.7, 0.3, 0.0
+PASTS = [0, 1, 2, 3, 5, 10, 20, 30, 99]
+
+
+def interpolated(n_past):
+    """Return the share of each knot for a number of past items, in a plain loop."""
+    shares = np.zeros(len(KNOTS))
+    for left, right in zip(range(4), range(1, 5), strict=True):
+        low, high = np.log(1 + KNOTS[left]), np.log(1 + KNOTS[right])
+        if low <= np.log(1 + n_past) <= high:
+            shares[right] = (np.log(1 + n_past) - low) / (high - low)
+            shares[left] = 1 - shares[right]
+            return shares
+    shares[-1] = 1.0
+    return shares
+
+
+def scene(n_items=30, n_requests=60, hides=True, seed=0, shares=SHARES):
+    """Return three parts and requests whose answers the parts partly know."""
+    rng = np.random.default_rng(seed)
+    parts = [
+        PartToWeigh(
+            unit_vectors(n_requests, seed=seed + k),
+            unit_vectors(n_items, seed=seed + 10 + k),
+            share,
+            is_signed=k == 2,
+        )
+        for k, share in enumerate(shares)
+    ]
+    scores = sum(part.users @ part.items.T for part in parts) / TEMPERATURE / 3
+    n_past = np.array(PASTS)[rng.integers(len(PASTS), size=n_requests)]
+    chances = np.exp(scores - scores.max(axis=1, keepdims=True))
+    chosen = [rng.choice(n_items, p=row / row.sum()) for row in chances]
+    truth = sparse.csr_matrix(
+        (np.ones(n_requests), (np.arange(n_requests), chosen)),
+        shape=(n_requests, n_items),
+    )
+    hidden = sparse.csr_matrix(rng.random((n_requests, n_items)) < 0.2 * hides)
+    hidden = hidden.astype(float) - hidden.astype(float).multiply(truth)
+    hidden.eliminate_zeros()
+    past = sparse.csr_matrix(
+        (np.ones(n_past.sum()), np.arange(n_past.sum()), np.append(0, n_past.cumsum())),
+        shape=(n_requests, n_past.sum()),
+    )
+    rows = sparse.csr_matrix((n_requests, 1))
+    return parts, KeptRequests(rows, past, hidden.tocsr(), truth, n_requests)
+
+
+def problem_of(parts, requests, seed=0):
+    rng = np.random.RandomState(seed)
+    return Problem(parts, TEMPERATURE, requests, rng)
+
+
+def reference(parts, requests, weights, scales, spread):
+    """Return what is minimized, in loops; ``weights`` (n_knots, n_parts)."""
+    hidden, truth = requests.hidden.toarray(), requests.truth.toarray()
+    loss = 0.0
+    for request, n_past in enumerate(requests.n_past):
+        of_request = interpolated(n_past) @ weights
+        scores = np.zeros(truth.shape[1])
+        for part, weight in zip(parts, of_request, strict=True):
+            scores += weight * (part.items @ part.users[request]) / TEMPERATURE
+        total = sum(np.exp(scores[hidden[request] == 0]))
+        answers = np.flatnonzero(truth[request])
+        loss += np.mean([np.log(total) - scores[item] for item in answers])
+    scaled, prior = weights * spread, np.array([p.share for p in parts]) * spread
+    away = [row - scale * prior for row, scale in zip(scaled, scales, strict=True)]
+    steps = [b - a for a, b in zip(away[:-1], away[1:], strict=True)]
+    squares = np.mean([(row**2).sum() for row in away])
+    return loss + 30 / 2 * (squares + np.sum([(row**2).sum() for row in steps]))
+
+
+def spread_of(parts):
+    """Return the mean standard deviation of the scores of each part."""
+    return np.array(
+        [(p.users @ p.items.T / TEMPERATURE).std(axis=1).mean() for p in parts]
+    )
+
+
+def test_the_value_is_that_of_loops():
+    parts, requests = scene()
+    problem, spread = problem_of(parts, requests), spread_of(parts)
+    np.testing.assert_allclose(problem.spread, spread, rtol=1e-5)
+    rng = np.random.default_rng(1)
+    for scales in (np.ones(len(KNOTS)), rng.uniform(0.1, 2, len(KNOTS))):
+        weights = rng.normal(size=(len(KNOTS), len(parts)))
+        flat = np.append(scales, (weights * spread).ravel())
+        value, _ = problem.penalized(flat)
+        expected = reference(parts, requests, weights, scales, spread)
+        assert value == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    parts, requests = scene()
+    problem, spread = problem_of(parts, requests), spread_of(parts)
+    n_knots = len(KNOTS)
+    flat = np.random.default_rng(2).normal(size=n_knots * 4)
+
+    def value(point):
+        weights = point[n_knots:].reshape(n_knots, -1) / spread
+        return reference(parts, requests, weights, point[:n_knots], spread)
+
+    _, gradient = problem.penalized(flat)
+    expected = optimize.approx_fprime(flat, value, 1e-5)
+    np.testing.assert_allclose(gradient, expected, atol=2e-3 * abs(expected).max())
+
+
+@pytest.mark.slow
+def test_the_solution_is_the_minimum_that_another_optimizer_finds():
+    parts, requests = scene(n_requests=40, n_items=15)
+    problem, spread = problem_of(parts, requests), spread_of(parts)
+
+    def value(point):
+        return problem.penalized(point)[0]
+
+    n_knots = len(KNOTS)
+    lowest = [1e-3] * n_knots + [0, 0, -9] * n_knots
+    start = np.append(np.ones(n_knots), np.tile(np.array(SHARES) * spread, n_knots))
+    bounds = [(low, 9) for low in lowest]
+    found = optimize.minimize(
+        value, start, bounds=bounds, method="Powell", options={"maxiter": 60}
+    )
+    expected = found.x[n_knots:].reshape(n_knots, -1) / spread
+    expected = expected / found.x[:n_knots, None]
+    np.testing.assert_allclose(problem.solution(), expected, rtol=0.05, atol=0.02)
+
+
+def test_only_signed_parts_have_weights_below_zero():
+    parts, requests = scene()
+    # now all of them say the opposite of what is true
+    parts = [part._replace(users=-part.users) for part in parts]
+    learnt = problem_of(parts, requests).solution()
+    assert (learnt[:, :2] >= 0).all() and (learnt[:, 2] < 0).all()
+
+
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_the_scale_of_the_shares_changes_nothing(factor):
+    parts, requests = scene()
+    expected = problem_of(parts, requests).solution()
+    scaled = [part._replace(share=part.share * factor) for part in parts]
+    learnt = problem_of(scaled, requests).solution() / factor
+    sizes = [np.abs(weights).sum(axis=1) for weights in (learnt, expected)]
+    np.testing.assert_allclose(
+        learnt / sizes[0][:, None], expected / sizes[1][:, None], atol=2e-2
+    )
+
+
+def test_the_units_of_a_part_change_nothing():
+    parts, requests = scene()
+    expected = problem_of(parts, requests).solution()
+    other = parts[1]._replace(users=4 * parts[1].users, share=parts[1].share / 4)
+    learnt = problem_of([parts[0], other, parts[2]], requests).solution()
+    np.testing.assert_allclose(learnt * [1, 4, 1], expected, rtol=0.02, atol=0.01)
+
+
+def test_without_requests_the_shares_remain():
+    parts, requests = scene()
+    nothing = KeptRequests(*(matrix[:0] for matrix in requests[:4]), 0)
+    none = [part._replace(users=part.users[:0]) for part in parts]
+    learnt = problem_of(none, nothing).solution()
+    np.testing.assert_allclose(learnt, np.tile(SHARES, (len(KNOTS), 1)), atol=1e-6)
+
+
+def test_few_requests_say_less_than_many():
+    away = []
+    for n_requests in (5, 60, 600):
+        # parts are as good as each other
+        parts, requests = scene(n_requests=n_requests)
+        learnt = problem_of(parts, requests).solution()
+        learnt /= np.abs(learnt).sum(axis=1, keepdims=True)
+        away.append(np.abs(learnt - SHARES).sum(axis=1).mean())
+    assert away[0] < away[1] < away[2]
+    assert away[0] < 0.25 and away[2] > 0.4
+
+
+def test_numbers_of_past_items_without_requests_follow_their_neighbours():
+    parts, requests = scene(n_requests=200)
+    rows = np.flatnonzero(requests.n_past >= 30)
+    parts = [part._replace(users=part.users[rows]) for part in parts]
+    known = KeptRequests(*(each[rows] for each in requests[:4]), len(rows))
+    learnt = problem_of(parts, known).solution()
+    learnt /= np.abs(learnt).sum(axis=1, keepdims=True)
+    away = np.abs(learnt - SHARES).sum(axis=1)
+    assert (np.diff(away) > 0).all() and away[0] > 0.1 * away[-1]
+
+
+def test_sampled_candidates_stand_for_all(monkeypatch):
+    parts, requests = scene(n_items=120, n_requests=20)
+    everything = problem_of(parts, requests)
+    # also if exactly all others are taken
+    n_others = 120 - np.count_nonzero(np.diff(requests.truth.tocsc().indptr))
+    monkeypatch.setattr(_weighing, "MAX_OTHERS", n_others)
+    weights = np.tile(SHARES, (len(KNOTS), 1))
+    expected, gradient = everything.value(weights)
+    value, again = problem_of(parts, requests).value(weights)
+    assert value == expected
+    np.testing.assert_array_equal(again, gradient)
+    # those that are drawn stand for the others, too
+    monkeypatch.setattr(_weighing, "MAX_OTHERS", n_others // 2)
+    values = [problem_of(parts, requests, s).value(weights)[0] for s in range(40)]
+    assert np.std(values) > 0
+    # the mean of logarithms is a little below the logarithm of the mean
+    assert 0.95 * expected < np.mean(values) < expected
+
+
+def test_each_sample_counts_for_all_items(monkeypatch):
+    monkeypatch.setattr(_weighing, "MAX_OTHERS", 7)
+    parts, requests = scene(n_items=120, n_requests=20, hides=False)
+    nothing = np.zeros((len(KNOTS), len(parts)))
+    value, _ = problem_of(parts, requests).value(nothing)
+    assert value == pytest.approx(20 * np.log(120), rel=1e-5)
+
+
+def test_requests_are_a_sample_of_known_users_and_all_new_ones(monkeypatch):
+    parts, requests = scene(n_requests=60)
+    monkeypatch.setattr(_weighing, "MAX_REQUESTS", 10)
+    problem = problem_of(parts, requests._replace(n_known=40))
+    assert len(problem.knots) == 10 + 20
+    rows = _weighing._some_requests(
+        requests._replace(n_known=40), np.random.RandomState(0)
+    )
+    assert (np.diff(rows) > 0).all() and (rows[-20:] == np.arange(40, 60)).all()
+
+
+def test_weights_stay_where_no_list_gets_better():
+    parts, requests = scene()
+    # all say the same, so that lists are the same with any weights
+    parts = [parts[0], parts[0]._replace(share=0.3)]
+    found = weigh(parts, TEMPERATURE, requests, np.random.RandomState(0))
+    np.testing.assert_array_equal(found.weights, np.tile([0.7, 0.3], (len(KNOTS), 1)))
+
+
+def test_a_part_that_knows_the_answers_gets_the_weight():
+    parts, requests = scene(n_requests=200, shares=(0.9, 0.1, 0.0))
+    scores = parts[1].users @ parts[1].items.T
+    scores[requests.hidden.toarray() > 0] = -np.inf
+    best = scores.argmax(axis=1)
+    truth = sparse.csr_matrix(
+        (np.ones(200), (np.arange(200), best)), shape=requests.truth.shape
+    )
+    requests = requests._replace(truth=truth)
+    found = weigh(parts, TEMPERATURE, requests, np.random.RandomState(0))
+    before = found.weights * 0 + [0.9, 0.1, 0.0]
+    lists = _weighing.best_lists(parts, before, requests)
+    assert (found.weights[:, 1] > np.abs(found.weights[:, [0, 2]]).max(axis=1)).all()
+    assert (found.lists[:, 0] == best).mean() > (lists[:, 0] == best).mean() + 0.3
+
+
+def test_furthest_and_best():
+    def tried(*ndcgs):
+        ndcgs = [np.array(each, dtype=float) for each in ndcgs]
+        return [_weighing.Weighing(None, None, ndcg) for ndcg in ndcgs]
+
+    same, noise = np.full(100, 0.5), np.tile([0.4, 0.7], 50)
+    better, best = same + 0.1, same + 0.2
+    assert _weighing.best_of(steps := tried(same, better, best)) is steps[2]
+    # 0.05 more, with a standard error of 0.015
+    assert _weighing.best_of(steps := tried(same, noise)) is steps[1]
+    # with two users the error is as large as the gain
+    assert _weighing.best_of(steps := tried(same[:2], noise[:2])) is steps[0]
+    assert _weighing.best_of(steps := tried(same, same)) is steps[0]
+    assert _weighing.furthest_of(tried(same, better, best, better)) == 2
+    assert _weighing.furthest_of(tried(same, best, best, better)) == 2
+    assert _weighing.furthest_of(tried(same, same, same)) == 0
+    assert _weighing.furthest_of(tried(best, better, same)) == 0

@@ -1,0 +1,43 @@
+"""Events of users who come back, and recommenders whose parts have learnt weights."""
+
+import numpy as np
+import pandas as pd
+
+from sktwotower.recommender import _kept_back
+from tests.builders import small
+
+N_ITEMS = 60
+
+
+def coming_back(n_events=5000, n_users=300, seed=0):
+    """Draw events at times 0, 1 ... of popular items and of three tastes.
+
+    Users are u000, u001 ..., items i00, i01 ... ``day`` has times of whole days, and
+    ``place`` says where a request came from.
+    """
+    rng = np.random.default_rng(seed)
+    users = rng.integers(n_users, size=n_events)
+    popularity = 1 / np.arange(1, N_ITEMS + 1)
+    items = rng.choice(N_ITEMS, n_events, p=popularity / popularity.sum())
+    of_taste = (items + users % 3 * (N_ITEMS // 3)) % N_ITEMS
+    items = np.where(rng.random(n_events) < 0.6, of_taste, items)
+    places = np.array(["home", "work", "way"])
+    return pd.DataFrame(
+        {
+            "user": [f"u{user:03}" for user in users],
+            "item": [f"i{item:02}" for item in items],
+            "when": np.arange(n_events),
+            "day": np.arange(n_events) // 100,
+            "place": places[rng.integers(3, size=n_events)],
+        }
+    )
+
+
+def weighed(**params):
+    """Build a recommender that looks at its towers after three of four epochs."""
+    return small(**{"max_epochs": 4} | params)
+
+
+def few_judge(monkeypatch, n_users=20):
+    """Let small data have enough users to judge by."""
+    monkeypatch.setattr(_kept_back, "MIN_USERS", n_users)
