@@ -79,18 +79,25 @@ def rows_of_others():
         for values in (_impression_choice.WEIGHTS, _pilots.COLD_WEIGHTS)
     )
     return [
+        [
+            "time_unit",
+            "the unit of Unix times, if nine in ten numbers are then between 1990 and "
+            "2100, else an order",
+            "time_unit_",
+        ],
         ["history", '"recent" with `time`, else "pooled"', "history_kind_"],
         ["second_share", share_of_filter(), "second_share_"],
         [
             "half_life",
             "none, or a half-life that follows the popularity of items, if it finds "
-            "more in a short fit. Times must be dates",
+            "more in a short fit. Times must be dates or Unix times",
             "half_life_",
         ],
         [
             "popularity_half_life",
             "none, or the half-life of the popularity of items, or half of it, if a "
-            "short fit is better beyond its standard error. Times must be dates",
+            "short fit is better beyond its standard error. Times must be dates or "
+            "Unix times",
             "popularity_half_life_",
         ],
         [

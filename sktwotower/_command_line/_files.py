@@ -10,11 +10,14 @@ import re
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 from pandas.tseries.api import guess_datetime_format
 
 from sktwotower._tables._messages import did_you_mean, format_ids
+from sktwotower._tables._time_units import NumberFigures
+from sktwotower._tables._times import as_dates, kind_of_times
 
 from ._steps import step
 
@@ -29,12 +32,11 @@ TIME_NAME = (
 DATE_NAME = r"(?i:date|time|datetime|timestamp)"
 # Dates that are not those of events.
 OTHER_DATE = r"(?i)birth|born|dob|expir|release"
-# Dates with a year of four digits; seconds from 1985 to 2128, or thousandths and so on.
+# Dates with a year of four digits.
 EVENT_DATE = (
     r"((19|20)\d\d[-/.]\d\d?[-/.]\d\d?"
     r"|\d\d?[-/. ](\d\d?|[A-Za-z]{3})[-/. ](19|20)\d\d)([T ,].*)?"
 )
-UNIX_TIME = r"([5-9]\d{8}|[1-4]\d{9})(\d{3}){0,3}(\.\d+)?"
 AS_TEXT = "A spreadsheet program saves a sheet as 'CSV UTF-8'."
 MAX_UNLIKE = 0.01  # share of times that may be left out, as they cannot be read
 # What programs write for a number or a date that is missing; among text it is text.
@@ -186,13 +188,21 @@ def are_times(values, name) -> bool:
     """Return whether all values are dates, or Unix times under the name of a time."""
     if is_datetime64_any_dtype(values):
         return True
-    form = f"({EVENT_DATE}|{UNIX_TIME})" if is_time_name(name) else EVENT_DATE
     for part in (values.dropna()[:100], values.dropna()):  # the first says most
         text = part.astype(str)
         text = text[~text.isin(GAPS)]
-        if text.empty or not text.str.fullmatch(form).all():
+        are_unix = is_time_name(name) and _are_unix_times(text)
+        if text.empty or not (are_unix or text.str.fullmatch(EVENT_DATE).all()):
             return False
     return True
+
+
+def _are_unix_times(text) -> bool:
+    """Return whether all of some text is numbers that are instants in one unit."""
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(float)
+    if len(numbers) == 0 or not np.isfinite(numbers).all():
+        return False
+    return max(NumberFigures.of(numbers).in_unit.values()) == len(numbers)
 
 
 def are_of_events(events, column, ids) -> bool:
@@ -237,6 +247,18 @@ def read_times(times, column, form=None) -> pd.Series:
     reason = reason.partition("You might want to try")[0].strip(" .")
     what = f"--time: the values of {column!r} must be {expected}"
     raise ValueError(f"{what}. {reason}.{hint}")
+
+
+def span_of(times) -> str:
+    """Return from when to when times are, and what numbers are taken as."""
+    span, known = f"from {times.min()} to {times.max()}", times.dropna()
+    if known.empty or is_datetime64_any_dtype(known):
+        return span
+    kind = kind_of_times(known, "auto", known.name)
+    if not kind.dates:
+        return f"{span}, {kind}"
+    first, last = as_dates(known, known.name, kind).agg(["min", "max"])
+    return f"{kind}, from {first} to {last}"
 
 
 def _unlike_most(times, form):

@@ -24,7 +24,7 @@ def fit(task, train, what, epochs=None, seed=0):
     from sktwotower import TwoTowerRecommender  # torch takes seconds to import
 
     columns = {"user_id": task.user, "item_id": task.item, "time": task.time}
-    columns["context"] = task.context or None
+    columns["context"] = task.context or "auto"
     tables = {"users": task.users, "items": task.items}
     how = {"max_epochs": "auto" if epochs is None else epochs, "random_state": seed}
     with step(what):

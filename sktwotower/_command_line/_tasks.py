@@ -257,7 +257,7 @@ def memory_task(args, events, users, items) -> Task:
         times = files.read_times(events[args.time], args.time, args.time_format)
         events[args.time] = times
         events = events.sort_values(args.time, kind="stable")
-        print(f"{args.time}: from {times.min()} to {times.max()}.")
+        print(f"{args.time}: {files.span_of(times)}.")
     missing = events[columns].isna().any(axis=1)
     if missing.any():
         print(f"{missing.sum():,} rows without {' or '.join(columns)} are left out.")

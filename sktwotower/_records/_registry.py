@@ -138,7 +138,7 @@ def record_kind(cls):
     a dict, ``_of_stored(**parts)``, which makes an object of them, and
     ``_check_stored(place)``, which raises ``ValueError`` for values, read from a file,
     that do not fit together. ``_stored_as`` is another class that has the annotations
-    and the checks, such as one that does without torch. ``_stored_later`` holds what
+    and the checks, such as one that does without torch. ``_later_fields`` holds what
     fields are, as JSON, in files that were written before they existed.
     """
     stored_as = getattr(cls, "_stored_as", cls)
@@ -151,6 +151,15 @@ def record_kind(cls):
         build = partial(_with_attributes, cls)
     take = getattr(cls, "_stored_parts", None)
     return Kind(cls, parts, take, build, stored_as=stored_as)
+
+
+def with_later_fields(cls, specs):
+    """Return what JSON holds of a record, with the fields that files of before lack.
+
+    A class with such fields has the dict ``_later_fields``: what JSON would hold.
+    """
+    added = getattr(cls, "_later_fields", None)
+    return added | specs if added and type(specs) is dict else specs
 
 
 def _with_attributes(cls, **attributes):
@@ -198,9 +207,7 @@ class Kind:
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
-        later = getattr(self.cls, "_stored_later", None)
-        if later is not None and type(specs) is dict:
-            specs = later | specs
+        specs = with_later_fields(self.stored_as or self.cls, specs)
         values = values_of(specs, self.parts, place, f"a {self.name}")
         parts = {}
         for (name, part), value in zip(self.parts.items(), values, strict=True):

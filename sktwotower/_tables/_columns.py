@@ -75,7 +75,7 @@ class Columns:
     time : column name of the times, or None
     user_features, item_features : lists of further column names
     context : list of column names that describe the request, without the time
-    asks_time : bool, whether the time is one of them
+    asks_time : bool, whether the time is one of them by name
     labels : (str, str)
         What the id columns are called in results: "user" and "item" without names.
     """
@@ -127,7 +127,10 @@ class Columns:
 
     def _set_context(self, frame, estimator):
         """Set the columns of the request; warn of those that are features as well."""
-        names = select_columns(frame, getattr(estimator, "context", None), "context")
+        selection = getattr(estimator, "context", None)
+        if isinstance(selection, str) and selection == "auto":
+            selection = None  # the time, if it is a date and the history is recent
+        names = select_columns(frame, selection, "context")
         asked = "the request: when, where, or for what a user asks"
         self._refuse(names, "context", asked, allowed="time")
         for side in ("user", "item"):

@@ -3,6 +3,9 @@
 Input: a key, a time and two amounts (shown, chosen) of each event, (n_events,).
 Output: the sums of strictly earlier events of the same key, (n_events, 2), and
 ``RunningCounts``, which later events can be added to.
+
+A few events can be added without a copy of all sums: they become a layer of their own,
+and layers of similar sizes are merged, so that there are few of them.
 """
 
 from dataclasses import replace
@@ -29,12 +32,17 @@ class RunningCounts:
         That time.
     half_life : float, default=None
         In units of time. None: events do not age.
+    newer : tuple of RunningCounts, default=()
+        Layers of events that were added since; none of them has layers itself. They are
+        not stored: a file has all in one.
     """
 
     keys: array("int64", "n_keys", order=np.greater)
     sums: array("float64", "n_keys 2", is_finite=True, least=0)
     latest: array("float64", "n_keys", is_finite=True)
     half_life: number(above=0) | None = None
+    newer: tuple = ()
+    _not_stored = ("newer",)
 
     @classmethod
     def empty(cls, half_life=None) -> Self:
@@ -44,13 +52,63 @@ class RunningCounts:
     def at(self, keys, times) -> np.ndarray:
         """Return the sums (n, 2) of keys (n,) at times (n,), or at one time."""
         found = np.zeros((len(keys), 2))
-        if len(self.keys) == 0:
-            return found
-        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        known = self.keys[places] == keys
-        ages = times - self.latest[places]
-        found[known] = (self.sums[places] * self._left(ages)[:, None])[known]
+        for layer in (self, *self.newer):
+            if len(layer.keys):
+                places, known = layer._places(keys)
+                left = layer._left(times - layer.latest[places])
+                found += np.where(known[:, None], layer.sums[places], 0) * left[:, None]
         return found
+
+    def latest_of(self, keys) -> np.ndarray:
+        """Return the time (n,) of the latest event of keys (n,), nan without one."""
+        found = np.full(len(keys), np.nan)
+        for layer in (self, *self.newer):
+            if len(layer.keys):
+                places, known = layer._places(keys)
+                latest = np.where(known, layer.latest[places], np.nan)
+                found = np.fmax(found, latest)
+        return found
+
+    def _places(self, keys):
+        """Return the places (n,) of keys in this layer, and which of them are there."""
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return places, self.keys[places] == keys
+
+    def plus(self, keys, times, amounts) -> Self:
+        """Return the counts after further events: the same sums as by `count`.
+
+        The time that it takes follows the number of events: on average each of them is
+        merged as often as it takes to double them up to all that were added.
+        """
+        if len(keys) == 0:
+            return self
+        layers = [
+            *self.newer,
+            self.empty(self.half_life).count(keys, times, amounts)[1],
+        ]
+        while len(layers) > 1 and len(layers[-2].keys) < 2 * len(layers[-1].keys):
+            newest = layers.pop()
+            layers[-1] = layers[-1]._with_layer(newest)
+        return replace(self, newer=tuple(layers))
+
+    def merged(self) -> Self:
+        """Return the same counts in one layer."""
+        if not self.newer:
+            return self
+        whole = replace(self, newer=())
+        for layer in self.newer:
+            whole = whole._with_layer(layer)
+        return whole
+
+    def _with_layer(self, layer):
+        """Return the counts, in one layer, with those of another layer."""
+        return self.count(layer.keys, layer.latest, layer.sums)[1]
+
+    def _stored_parts(self):
+        """Return the fields of the counts in one layer."""
+        whole = self.merged()
+        names = "keys", "sums", "latest", "half_life"
+        return {name: getattr(whole, name) for name in names}
 
     def count(self, keys, times, amounts) -> tuple[np.ndarray, Self]:
         """Return the sums before each event, (n_events, 2), and the counts after all.
@@ -66,6 +124,8 @@ class RunningCounts:
         """
         if len(keys) == 0:
             return np.zeros((0, 2)), self
+        if self.newer:
+            return self.merged().count(keys, times, amounts)
         n_before, times = len(self.keys), np.asarray(times)
         keys = np.concatenate([self.keys, keys])
         new = np.arange(len(keys)) >= n_before
@@ -91,12 +151,17 @@ class RunningCounts:
 
     def renumbered(self, places) -> Self:
         """Return the counts with the key ``places[k]`` for each key k."""
+        if self.newer:
+            return self.merged().renumbered(places)
         keys = places[self.keys]
         order = np.argsort(keys)
         return replace(self.part(order), keys=keys[order])
 
     def part(self, kept) -> Self:
-        """Return the counts of some keys only, bool (n_keys,) or positions."""
+        """Return the counts of some keys only, bool (n_keys,) or positions.
+
+        Those of a single layer, see `merged`.
+        """
         parts = (getattr(self, name)[kept] for name in ("keys", "sums", "latest"))
         return RunningCounts(*parts, self.half_life)
 

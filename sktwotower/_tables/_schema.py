@@ -16,11 +16,12 @@ from sklearn.utils.validation import validate_data
 from sktwotower._records import array, integer, list_of, one_of, record, require
 
 from . import _frames
-from ._columns import Columns
+from ._columns import Columns, refuse_gaps
 from ._messages import closest, shorten
 from ._outcomes import outcomes
 from ._ratings import warn_of_ratings, warn_of_unused_ratings
-from ._times import read_times, warn_of_a_gap
+from ._time_units import SIZES, TimeKind, say_times
+from ._times import as_dates, kind_of_times, read_times, warn_of_a_gap
 
 
 @record
@@ -38,12 +39,18 @@ class TableSchema(NamedTuple):
     time_place : int or None, default=None
         Its position.
     dates : bool, default=False
-        Whether times are dates.
+        Whether times are instants: dates, or numbers of a ``time_unit``.
     library : str, default="pandas"
         The dataframe library of X, in which tables come back to whoever passes ids.
     context : tuple of str, default=()
         Names of the columns of the context, which later tables may lack as well.
+    time_unit : str or None, default=None
+        The unit in which numbers of the time column count from 1970 on. None: times
+        are dates, or numbers that give only the order.
     """
+
+    # what files of before do not have
+    _later_fields = {"time_unit": None}
 
     n_columns: integer(1)
     names: array("object", "n_columns") | None
@@ -52,6 +59,7 @@ class TableSchema(NamedTuple):
     dates: bool = False
     library: one_of(*_frames.LIBRARIES) = _frames.PANDAS
     context: tuple[str, ...] = ()
+    time_unit: one_of(*SIZES) | None = None
 
     def _check_stored(self, place):
         n, time = self.n_columns, self.time_place
@@ -59,11 +67,39 @@ class TableSchema(NamedTuple):
             list_of(str)(list(self.names), f"{place}.names")
         require(time is None or time < n, place, f"a time column among {n} columns")
         require((time is None) == (self.time is None), place, "a name of the time")
+        fits = self.time_unit is None or self.dates
+        require(fits, f"{place}.time_unit", "a unit of instants")
 
-    def with_time(self, frame, name, dates):
-        """Return the schema of a table whose column ``name`` holds the times."""
+    @property
+    def time_kind(self):
+        """What the times are, a ``TimeKind``."""
+        return TimeKind(self.dates, self.time_unit)
+
+    @property
+    def kind_of_times(self):
+        """What times are in a word: "dates", a unit, "order", or None without any."""
+        if self.time is None:
+            return None
+        return self.time_unit or ("dates" if self.dates else "order")
+
+    def with_time(self, frame, name, kind):
+        """Return the schema of a table whose column ``name`` holds times of a kind."""
         place = list(frame.columns).index(name)
-        return self._replace(time=name, time_place=place, dates=dates)
+        how = {"dates": kind.dates, "time_unit": kind.unit}
+        return self._replace(time=name, time_place=place, **how)
+
+    def with_dates(self, frame, name="X"):
+        """Return a table with dates in place of numbers that are instants.
+
+        ``name``: what errors call the table.
+        """
+        if self.time_unit is None or self.time not in frame.columns:
+            return frame
+        what = f"The time column {self.time!r} of {name}"
+        dates = as_dates(frame[self.time], what, self.time_kind)
+        frame = frame.copy(deep=False)
+        frame[self.time] = dates
+        return frame
 
     def with_empty_columns(self, X, optional=()):
         """Return X with empty columns for those that it may lack.
@@ -137,7 +173,8 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
     names = getattr(checker, "feature_names_in_", None)
     schema = TableSchema(frame.shape[1], names, library=library) if first else schema
     names = [f"x{i}" for i in range(frame.shape[1])] if names is None else list(names)
-    return frame.set_axis(names, axis="columns").reset_index(drop=True), schema
+    frame = frame.set_axis(names, axis="columns").reset_index(drop=True)
+    return schema.with_dates(frame), schema
 
 
 def read_events(owner, X, y, sample_weight, schema=None):
@@ -175,7 +212,9 @@ def read_in_memory(owner, recipe, X, y, sample_weight):
         warn_of_unused_ratings(frame, columns)
     schema, times = schema._replace(context=tuple(columns.context)), None
     if columns.time is not None:
-        times, schema = times_of_events(frame, columns.time, schema)
+        time_unit = getattr(recipe, "time_unit", "auto")
+        times, schema = times_of_events(frame, columns.time, schema, time_unit)
+        frame = schema.with_dates(frame)
     return frame, columns, (rewards, weights, times), schema
 
 
@@ -188,26 +227,41 @@ def read_further(owner, schema, X, y, sample_weight):
     frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, schema)
     times = None
     if schema.time is not None:
-        times, _ = times_of_events(frame, schema.time, schema, schema)
+        times = times_of_further(frame, schema)
     return frame.reset_index(drop=True), (rewards, weights, times)
 
 
-def times_of_events(frame, name, schema, known=None):
-    """Return the times (n_events,) of a table of events, and the schema with them.
+def times_of_events(frame, name, schema, time_unit):
+    """Return the times (n_events,) of a table of fit, and the schema with them.
 
-    ``name``: the time column. ``known``: the schema of fit, if events are added to it.
+    ``name``: the time column. ``time_unit``: as in `TwoTowerRecommender`.
     """
-    known = known if len(frame) else None
-    if known is not None and frame[name].isna().all():
+    called = f"The time column {name!r} of X"
+    values = frame[name]
+    refuse_gaps(called, int(_frames.is_missing(values, called).sum()), len(values))
+    kind = kind_of_times(values, time_unit, called)
+    times, _ = read_times(values, called, kind)
+    schema = schema.with_time(frame, name, kind)
+    say_times(times.min(), times.max(), kind, called)
+    warn_of_a_gap(times, schema.with_dates(frame)[name], called)
+    return times, schema
+
+
+def times_of_further(frame, schema):
+    """Return the times (n_events,) of a table of events that are added to those of fit.
+
+    ``schema``: that of fit.
+    """
+    name = schema.time
+    if len(frame) and frame[name].isna().all():
         raise ValueError(
             f"X lacks the time column {name!r} of fit, or has no time in it. Pass it: "
             "new events need their place in the order."
         )
-    expected = None if known is None else known.dates
     called = f"The time column {name!r} of X"
-    times, dates = read_times(frame[name], called, expected)
+    times, _ = read_times(frame[name], called, schema.time_kind)
     warn_of_a_gap(times, frame[name], called)
-    return times, schema.with_time(frame, name, dates)
+    return times
 
 
 def checked_frame(checker, X, reset, n_rows, n_columns=1):

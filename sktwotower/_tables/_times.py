@@ -16,6 +16,14 @@ import pandas as pd
 from ._columns import column, column_at, is_date, refuse_gaps, refuse_missing
 from ._frames import is_missing
 from ._messages import warn
+from ._time_units import (
+    SIZES,
+    WORDS,
+    NumberFigures,
+    TimeKind,
+    kind_of_numbers,
+    nanoseconds_of,
+)
 
 
 def times_of(X, key, groups=None):
@@ -72,6 +80,11 @@ def duration(gap, times, name):
     """
     is_date = times.dtype.kind == "M"
     is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
+    if is_duration and not is_date and len(times):
+        kind = kind_of_numbers(NumberFigures.of(times), "auto", "The time column of X")
+        if kind.dates:
+            gap = pd.Timedelta(gap) / pd.Timedelta(SIZES[kind.unit], "ns")
+            is_duration = False
     fits = is_duration if is_date else isinstance(gap, Real) and not is_duration
     if not fits and not (is_date and gap == 0):
         expected = "a Timedelta, as the times are dates" if is_date else "a number"
@@ -93,8 +106,27 @@ def duration(gap, times, name):
     return gap // pd.Timedelta(unit) * unit
 
 
-def read_times(values, name, expected=None):
-    """Return times (n,) as int64 or float64, and whether they are dates.
+def kind_of_times(values, time_unit, name):
+    """Return the ``TimeKind`` of the times (n,) of fit, a Series without gaps.
+
+    ``time_unit``: as in `TwoTowerRecommender`; ``name``: what messages call the times.
+    """
+    values = values.infer_objects() if values.dtype == object else values
+    if len(values) == 0 or not _holds_numbers(values):
+        return TimeKind(_holds_dates(values) and len(values) > 0)
+    figures = NumberFigures.of(_numbers(values, name))
+    kind = kind_of_numbers(figures, time_unit, name)
+    if kind.dates and values.dtype.kind == "f" and values.dtype.itemsize < 8:
+        warn(
+            f"{name} holds {WORDS[kind.unit]} in {values.dtype}, which rounds them: to "
+            "two minutes, if they are seconds in float32. Use 64 bits where they are "
+            "made."
+        )
+    return kind
+
+
+def read_times(values, name, kind=None):
+    """Return times (n,) as int64 or float64, and whether they are instants.
 
     Parameters
     ----------
@@ -103,14 +135,15 @@ def read_times(values, name, expected=None):
         read as UTC.
     name : str
         What messages call the values.
-    expected : bool, default=None
-        Whether times were dates in fit. None: this is fit.
+    kind : TimeKind, default=None
+        What times were in fit. If numbers were instants, both these and dates are read.
+        None: all that is not a date is a number that gives only the order.
 
     Returns
     -------
     times : int64 or float64 array of shape (n,)
-        Nanoseconds since 1970 for dates, otherwise the numbers.
-    is_date : bool
+        Nanoseconds since 1970 for instants, otherwise the numbers.
+    are_instants : bool
         False without values.
 
     Raises
@@ -118,26 +151,52 @@ def read_times(values, name, expected=None):
     TypeError
         If the values are neither dates nor numbers, or of the other kind than in fit.
     ValueError
-        If values are missing or infinite, dates are not within the years 1678 and 2261,
-        or unsigned integers do not fit into int64.
+        If values are missing or infinite, instants are not within the years 1678 and
+        2261, numbers look like those of another unit than in fit, or unsigned integers
+        do not fit into int64.
     """
     refuse_gaps(name, int(is_missing(values, name).sum()), len(values))
     if len(values) == 0:  # of any type, as in an empty history
         return np.zeros(0, dtype=np.int64), False
     values = values.infer_objects() if values.dtype == object else values
     dates = _holds_dates(values)
-    if not dates and getattr(values.dtype, "kind", "O") not in "iuf":
+    if not dates and not _holds_numbers(values):
         raise TypeError(
             f"{name} must hold dates or numbers. Got dtype {values.dtype}, such as "
             f"{shorten(values.iloc[0])}. Convert text with pandas.to_datetime, "
             "durations with .dt.total_seconds()."
         )
-    if expected not in (None, dates):
-        kinds = ["numbers", "dates"]
+    unit = None if kind is None else kind.unit
+    if kind is not None and unit is None and kind.dates != dates:
+        remedy = "pandas.to_datetime(times, unit='s') converts Unix seconds."
+        if dates:
+            remedy = "Fit on dates, too, or pass such numbers."
+        held = ["numbers", "dates"]
         raise TypeError(
-            f"{name} holds {kinds[dates]}, but in fit it held {kinds[expected]}."
+            f"{name} holds {held[dates]}, but in fit it held {held[kind.dates]}. "
+            f"{remedy}"
         )
-    return (_nanoseconds if dates else _numbers)(values, name), dates
+    if dates:
+        return _nanoseconds(values, name), True
+    numbers = _numbers(values, name)
+    if unit is not None:
+        return nanoseconds_of(numbers, unit, name), True
+    return numbers, False
+
+
+def as_dates(values, name, kind):
+    """Return a Series (n,) of numbers that are instants as dates, others as they are.
+
+    Missing numbers become NaT. ``name`` and ``kind`` are those of `read_times`.
+    """
+    values = values.infer_objects() if values.dtype == object else values
+    if kind.unit is None or not _holds_numbers(values):
+        return values
+    known = ~is_missing(values, name)
+    dates = np.full(len(values), np.datetime64("NaT", "ns"))
+    if known.any():
+        dates[known] = read_times(values[known], name, kind)[0].view("datetime64[ns]")
+    return pd.Series(dates, index=values.index, name=values.name)
 
 
 def warn_of_a_gap(times, values, name):
@@ -161,14 +220,14 @@ def warn_of_a_gap(times, values, name):
         )
 
 
-def known_times(values, name, dates):
+def known_times(values, name, kind):
     """Return times, float64 (n,), as of `read_times`, with nan for missing ones.
 
-    ``dates``: whether they were dates in fit.
+    ``kind``: what they were in fit, a ``TimeKind``.
     """
     times = np.full(len(values), np.nan)
     known = np.flatnonzero(~is_missing(values, name))
-    times[known], _ = read_times(values.iloc[known], name, dates)
+    times[known], _ = read_times(values.iloc[known], name, kind)
     return times
 
 
@@ -192,6 +251,10 @@ def _numbers(values, name):
             "the smallest time."
         )
     return values.to_numpy(np.int64)
+
+
+def _holds_numbers(values):
+    return getattr(values.dtype, "kind", "O") in "iuf"
 
 
 def _holds_dates(values):

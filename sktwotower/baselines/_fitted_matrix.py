@@ -29,6 +29,25 @@ class ItemScores:
     order, reads_lags = None, False
     of_unknown, counts, replayed = 0.0, None, None
 
+    def scores_of_items(self, items):
+        """Return the scores (n,) of a ``Query`` of items, if all users have the same.
+
+        None: they have not.
+        """
+        return None
+
+    def counts_unknown(self, items):
+        """Return which of a ``Query`` of items were counted though fit lacks them."""
+        return np.zeros(len(items), bool)
+
+    def moved(self, items, places):
+        """Return what further events are added to, if there are counts.
+
+        ``items``: the ``Entities`` after these events. ``places`` (n_items,): where the
+        items of before are among them.
+        """
+        return None
+
     @property
     def n_items(self):
         """The number of items."""
@@ -135,6 +154,9 @@ class FittedMatrix(Fitted):
         ``past``: CSR (n, n_items), what scores are computed from; ``place`` (n_pairs,):
         the user of each pair; ``items``: a ``Query`` of n_pairs items.
         """
+        of_all = self.model.scores_of_items(items)
+        if of_all is not None:
+            return of_all
         scores = np.full(len(items), self.model.of_unknown, dtype=np.float32)
         for block in blocks_of_rows(*past.shape):
             asked = (place >= block.start) & (place < block.stop) & (items.codes >= 0)

@@ -16,11 +16,12 @@ from sktwotower._records import record
 from sktwotower._sklearn_compat import COUNT, ParameterConstraints, parameter
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._ids import as_type_of, check_ids
+from sktwotower._tables._one_writer import one_writer
 from sktwotower._tables._pickled import RecommenderStateMixin
-from sktwotower._tables._running_counts import RunningCounts
 from sktwotower._tables._schema import read_further, read_in_memory, read_table
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import ones_at
+from sktwotower._tables._time_units import TimeKind
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import fitted_of
@@ -34,17 +35,17 @@ class CodedEvents(NamedTuple):
     """The events of one call, also what was only shown, and what is known of others.
 
     ``items`` and ``times`` (n_events,): positions, and int64 or float64, or None
-    without a time column. If ``dates``, times are nanoseconds since 1970. ``amounts``
-    (n_events, 2): the weight of each event, and the same where the item was chosen,
-    otherwise 0. ``counted``: the counts of earlier calls, or None. ``in_order``: the
-    positive events of all calls, or None if their times do not count.
+    without a time column. ``kind``: what times are; instants are nanoseconds since
+    1970. ``amounts`` (n_events, 2): the weight of each event, and the same where the
+    item was chosen, otherwise 0. ``before``: the counts of earlier calls, or None.
+    ``in_order``: the positive events of all calls, or None if their times do not count.
     """
 
     items: np.ndarray
     times: np.ndarray | None
-    dates: bool
+    kind: TimeKind
     amounts: np.ndarray
-    counted: RunningCounts | None
+    before: object
     in_order: Sequences | None
 
 
@@ -187,8 +188,19 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         0  zoe  jam  1.000000     1
         1  zoe  tea  0.666667     2
         """
+        return self._learn_more(X, y, sample_weight)
+
+    def _learn_more(self, X, y, sample_weight, counted=False):
+        """Add further events to the fitted state; those that are ``counted`` are known.
+
+        Counts of what was shown stay as they are then.
+        """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
+        with one_writer(self):
+            return self._learn_further(X, y, sample_weight, counted)
+
+    def _learn_further(self, X, y, sample_weight, counted):
         self._check_parameters()
         before = fitted_of(self)
         events = before.schema, X, y, sample_weight
@@ -200,8 +212,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
             self._refuse_unkept()
         users, items = self._grown_sides(before, frame)
         earlier = users[2][earlier[0]], items[2][earlier[1]], earlier[2]
-        counted = before.model.counts and before.model.counts.renumbered(items[2])
-        known, sides = (earlier, counted), (users[:2], items[:2])
+        known = earlier, before.model.moved(items[0], items[2]), counted
+        sides = users[:2], items[:2]
         state = self._fit_events(before.schema, sides, outcomes, *known)
         self._fitted = self._in_catalog(state, before)
         return self
@@ -234,13 +246,15 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
             f"what it needs. Call fit with all events, or set {name} as in fit."
         )
 
-    def _fit_events(self, schema, sides, outcomes, earlier=None, counted=None):
+    def _fit_events(
+        self, schema, sides, outcomes, earlier=None, before=None, counted=False
+    ):
         """Return the ``FittedMatrix`` of the events of one call and of earlier ones.
 
         ``sides``: users and items, with the positions (n_events,) of those of the
         call. ``outcomes``: rewards, weights and times (n_events,). ``earlier``: users,
-        items and times (m,) of earlier positive events. ``counted``: as in
-        ``CodedEvents``.
+        items and times (m,) of earlier positive events. ``before``: as in
+        ``CodedEvents``. ``counted``: whether the counts there hold these events.
         """
         (users, user_codes), (items, item_codes) = sides
         rewards, weights, times = outcomes
@@ -255,7 +269,10 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
             table = EventTable.of(*pairs, (len(users), len(items)), when)
             in_order = table.in_order().sequences()
         amounts = np.column_stack([weights, weights * chosen])
-        own = item_codes, times, schema.dates, amounts, counted, in_order
+        if counted:
+            item_codes, amounts = item_codes[:0], amounts[:0]
+            times = None if times is None else times[:0]
+        own = item_codes, times, schema.time_kind, amounts, before, in_order
         return self._state(schema, users, items, seen, CodedEvents(*own))
 
     def _state(self, schema, users, items, seen, events):
@@ -316,7 +333,9 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         items = Query(*fitted.items.describe(frame, "X", events=True))
         of_unknown = fitted.model.of_unknown
         meaning = "the mean rate" if of_unknown else "0"
-        items.warn_of_unknown(f"{type(self).__name__} scores them with {meaning}.")
+        counted = fitted.model.counts_unknown(items)
+        meaning = f"{type(self).__name__} scores them with {meaning}."
+        items.warn_of_unknown(meaning, counted)
         users = Query(*fitted.users.describe(frame, "X", events=True))
         # a history tells users unknown to fit apart
         keys = users.codes if history is None else pd.factorize(users.ids)[0]

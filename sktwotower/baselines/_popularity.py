@@ -4,19 +4,29 @@ Input: events; with outcomes, of which some are 0, for the rates of what was sho
 Output: a share of users, or a smoothed rate, (n_items,), the same for all users.
 """
 
+import copy
 import datetime
+import functools
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
+from typing import Self
 
 import numpy as np
+import pandas as pd
 
-from sktwotower._records import array, frozen, positions, record, share
+from sktwotower._records import array, frozen, number, positions, record, share
 from sktwotower._sklearn_compat import NOT_NEGATIVE, parameter
 from sktwotower._tables._arguments import hinted
+from sktwotower._tables._growing_ids import GrowingIds
+from sktwotower._tables._ids import as_type_of, check_ids, positions_of
+from sktwotower._tables._one_writer import one_writer
 from sktwotower._tables._running_counts import RunningCounts, smoothed_rates
+from sktwotower._tables._schema import read_further
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import ones_at
-from sktwotower.retrieval._fitted_state import fitted_attribute
+from sktwotower._tables._stored import index
+from sktwotower._tables._time_units import SIZES
+from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 
 from ._fitted_matrix import ItemScores, ordering, popular_first
 from ._matrix_recommender import MatrixRecommender
@@ -47,8 +57,8 @@ class PopularityRecommender(MatrixRecommender):
         Never recommend items that the user chose in fit.
     window : Timedelta or float, default=None
         Count only the events of the last ``window``, > 0: a duration if times are
-        dates, such as ``pandas.Timedelta(days=7)``, otherwise a number. Needs ``time``.
-        None: all events.
+        dates, such as ``pandas.Timedelta(days=7)``, otherwise a number in the unit of
+        the times. Unix times take both. Needs ``time``. None: all events.
 
     Attributes
     ----------
@@ -103,7 +113,7 @@ class PopularityRecommender(MatrixRecommender):
         chosen = seen
         if self.window is not None:
             users, items, times = events.in_order.events()
-            recent = ages_of(times) < length_of("window", self.window, events.dates)
+            recent = ages_of(times) < length_of("window", self.window, events.kind)
             chosen = ones_at(users[recent], items[recent], seen.shape)
         n_users = max(np.count_nonzero(np.diff(chosen.indptr)), 1)
         shares = np.asarray(chosen.sum(axis=0)).ravel() / np.float32(n_users)
@@ -137,8 +147,8 @@ class ClickRateRecommender(MatrixRecommender):
         Never recommend items that the user chose in fit.
     half_life : Timedelta or float, default=None
         Age at which an event counts one half, > 0: a duration if times are dates, such
-        as ``pandas.Timedelta(hours=6)``, otherwise a number. Needs ``time``. None: all
-        events count the same.
+        as ``pandas.Timedelta(hours=6)``, otherwise a number in the unit of the times.
+        Unix times take both. Needs ``time``. None: all events count the same.
 
     Attributes
     ----------
@@ -202,33 +212,158 @@ class ClickRateRecommender(MatrixRecommender):
     _: KW_ONLY
     half_life: float | datetime.timedelta | np.timedelta64 | None = None
 
-    def _learn(self, seen, events):
-        counts = self._count(seen.shape[1], events)
-        sums = counts.at(np.arange(seen.shape[1]), counts.latest.max())
-        of_all = sums.sum(axis=0)
-        # also if nothing is left of the showings of some
-        smoothing = max(self.smoothing, MIN_SMOOTHING)
-        rates = smoothed_rates(sums, of_all, smoothing).astype(np.float32)
-        order, mean = popular_first(seen, rates), float(of_all[1] / of_all[0])
-        return _ClickRates(rates, order, None, counts, mean)
+    def partial_fit(self, X, y=None, sample_weight=None, *, counted=False) -> Self:
+        """Learn from further events: the result is that of `fit` on all of them.
 
-    def _count(self, n_items, events):
-        """Return the counts of items after the showings of a call."""
-        items, times, dates, amounts, counted, _ = events
-        half_life, now = None, 0.0
+        Showings and choices are added to the counts. New items join the catalog, and
+        items that users chose are left out of their recommendations.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, with the same columns; only the new events. X may have no
+            positive event, and no rows: then nothing changes.
+        counted : bool, default=False
+            Whether `update_counts` has counted these events: then counts stay as they
+            are, and the rest is learnt.
+
+        Returns
+        -------
+        self : ClickRateRecommender
+            The fitted estimator; a first call is `fit`. A call that fails leaves it as
+            it was before.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`; ValueError if ``half_life`` was set after fit, which did not
+            keep what it needs; TypeError if new ids or times are of another type than
+            those of fit.
+
+        Notes
+        -----
+        With ``half_life``, sums may differ from those of one fit by rounding. Users
+        that were forgotten (`forget_users`) come back with their new events only; items
+        of theirs stay known, and counts of showings stay as they are.
+
+        Examples
+        --------
+        >>> from sktwotower import ClickRateRecommender
+        >>> X = [["ann", "tea"], ["bob", "tea"], ["ann", "jam"], ["bob", "jam"]]
+        >>> model = ClickRateRecommender(smoothing=0).fit(X, y=[1, 0, 0, 0])
+        >>> model = model.partial_fit([["cid", "jam"], ["cid", "ham"]], y=[1, 1])
+        >>> model.recommend(["zoe"], n_neighbors=3).round(2)
+          user item  score  rank
+        0  zoe  ham   1.00     1
+        1  zoe  tea   0.50     2
+        2  zoe  jam   0.33     3
+        """
+        return self._learn_more(X, y, sample_weight, counted)
+
+    def update_counts(self, X, y=None, sample_weight=None) -> Self:
+        """Count further events, and do nothing else: a matter of milliseconds.
+
+        For each request that is answered: `predict` and `recommend` know at once what
+        was shown and chosen. The time that it takes follows the number of events, not
+        the size of the catalog or of what was counted before.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, with the same columns; only the new events. They may be of new
+            users and items, late, without a positive one, and without rows: then
+            nothing changes.
+
+        Returns
+        -------
+        self : ClickRateRecommender
+            The fitted estimator. A call that fails leaves it as it was before.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError, TypeError
+            As in `partial_fit`.
+
+        Notes
+        -----
+        New items have a rate in `predict` from now on. `recommend` returns them after
+        `partial_fit`, which also learns who has chosen what. Pass it the same events,
+        with ``counted=True``, such as once a day.
+
+        Other threads may ask for answers meanwhile: each gets the rates before a call
+        or after it. Calls that change one estimator wait for each other.
+
+        `recommend` and ``item_rates_`` compute the rates of all items when they are
+        first asked for after a change; `predict` computes those of its rows.
+
+        Examples
+        --------
+        >>> from sktwotower import ClickRateRecommender
+        >>> X = [["ann", "tea"], ["bob", "tea"], ["ann", "jam"], ["bob", "jam"]]
+        >>> model = ClickRateRecommender(smoothing=0).fit(X, y=[1, 0, 0, 0])
+        >>> model.item_rates_  # of jam and tea
+        array([0. , 0.5], dtype=float32)
+        >>> shown = [["cid", "jam"], ["cid", "ham"]]
+        >>> model = model.update_counts(shown, y=[1, 1])
+        >>> model.predict([["zoe", "jam"], ["zoe", "tea"], ["zoe", "ham"]]).round(2)
+        array([0.33, 0.5 , 1.  ], dtype=float32)
+        """
+        with one_writer(self):
+            self._check_parameters()
+            before = fitted_of(self)
+            events = before.schema, X, y, sample_weight
+            frame, outcomes = read_further(type(self).__name__, *events)
+            if len(frame) == 0:
+                return self
+            items = before.items
+            label = f"item column {items.label!r}"
+            ids = as_type_of(check_ids(frame[items.id_column], label), items.ids, label)
+            users = before.users
+            label = f"user column {users.label!r}"
+            as_type_of(check_ids(frame[users.id_column], label), users.ids, label)
+            rewards, weights, times = outcomes
+            self._half_life_of(times, before.schema.time_kind, before.model.counts)
+            amounts = np.column_stack([weights, weights * (rewards > 0)])
+            changes = {"smoothing": self.smoothing, "ties": before.popular_first}
+            model = before.model.updated(ids, items, times, amounts, **changes)
+            counting = copy.copy(before)  # what it has computed and kept stays there
+            object.__setattr__(counting, "model", model)
+            self._fitted = counting
+        return self
+
+    def _learn(self, seen, events):
+        items, times, kind, amounts, before, _ = events
+        n_items = seen.shape[1]
+        earlier = None if before is None else before.counts
+        half_life = self._half_life_of(times, kind, earlier)
+        counts = RunningCounts.empty(half_life) if earlier is None else earlier
+        unseen = pd.Index([]) if before is None else before.unseen.joined()
+        if len(items):
+            now = 0.0
+            if half_life is not None:
+                amounts = amounts * np.exp2(-(ages_of(times) / half_life))[:, None]
+                now = float(times.max())
+            sums = [np.bincount(items, column, n_items) for column in amounts.T]
+            keys, when = np.arange(n_items), np.full(n_items, now)
+            counts = counts.count(keys, when, np.column_stack(sums))[1]
+        ties = popular_first(seen)
+        return _ClickRates(counts, n_items, GrowingIds((unseen,)), self.smoothing, ties)
+
+    def _half_life_of(self, times, kind, counted):
+        """Return the half-life as a number, or None, after checks.
+
+        ``counted``: the counts that events are added to, or None.
+        """
+        half_life = None
         if self.half_life is not None:
             if times is None:
                 self._refuse_unkept()
-            half_life = float(length_of("half_life", self.half_life, dates))
-            amounts = amounts * np.exp2(-(ages_of(times) / half_life))[:, None]
-            now = float(times.max())
-        if counted is None:
-            counted = RunningCounts.empty(half_life)
-        elif counted.half_life != half_life:
+            half_life = float(length_of("half_life", self.half_life, kind))
+        if counted is not None and counted.half_life != half_life:
             self._refuse_unkept()
-        sums = [np.bincount(items, column, n_items) for column in amounts.T]
-        keys, when = np.arange(n_items), np.full(n_items, now)
-        return counted.count(keys, when, np.column_stack(sums))[1]
+        return half_life
 
 
 @frozen
@@ -248,18 +383,156 @@ class _Popularity(ItemScores):
         return np.tile(self.shares, (past.shape[0], 1))
 
 
-@frozen
-class _ClickRates(_Popularity):
-    """Smoothed rates, with the counts that they are of.
+@dataclass(frozen=True, eq=False)
+class _StoredClickRates(_Popularity):
+    """The rates of all items, and what they are of, as files hold them.
 
-    ``counts``: by position of the item. ``of_unknown``: the rate of all events.
+    ``counts``: by position of the item, and then of those ``unseen``, ids (m,) that
+    were counted though the catalog lacks them. ``of_unknown``: the rate of all events.
     """
 
     counts: RunningCounts
     of_unknown: share
+    unseen: index("n_unseen") | None = None
+    smoothing: number(0) | None = None
+    _later_fields = {"unseen": None, "smoothing": None}
 
     def _check_stored(self, place):
-        positions(self.counts.keys, f"{place}.counts.keys", self.n_items)
+        n_unseen = 0 if self.unseen is None else len(self.unseen)
+        positions(self.counts.keys, f"{place}.counts.keys", self.n_items + n_unseen)
+
+
+@record
+class _ClickRates(ItemScores):
+    """Smoothed rates by counts, computed when they are first asked for.
+
+    It never changes; counting further events makes another one.
+
+    Parameters
+    ----------
+    counts : RunningCounts
+        By position of the item, and then of those ``unseen``.
+    n_items : int
+        Number of items of the catalog.
+    unseen : GrowingIds
+        Ids that were counted though the catalog lacks them.
+    smoothing : float or None
+        None: of a file of before, which has only the rates by it.
+    ties : int array of shape (n_items,)
+        The positions of all items; those of equal rates are in this order.
+    of_all : RunningCounts, default=None
+        The sums of all, of the only key 0. None: not computed yet.
+    """
+
+    _stored_as = _StoredClickRates
+    _later_fields = _StoredClickRates._later_fields
+    n_items = None
+
+    def __init__(self, counts, n_items, unseen, smoothing, ties, of_all=None):
+        self.counts, self.n_items, self.unseen = counts, n_items, unseen
+        self.smoothing, self.ties = smoothing, ties
+        if of_all is not None:
+            self.of_all = of_all
+
+    @functools.cached_property
+    def of_all(self):
+        """The sums of all items."""
+        whole = self.counts.merged()
+        keys = np.zeros(len(whole.keys), np.int64)
+        none = RunningCounts.empty(whole.half_life)
+        return none.count(keys, whole.latest, whole.sums)[1]
+
+    @functools.cached_property
+    def shares(self):
+        """The smoothed rates of the catalog, float32 (n_items,)."""
+        return self._rates(np.arange(self.n_items))
+
+    @functools.cached_property
+    def order(self):
+        """The positions (n_items,) of the catalog, best first."""
+        return self.ties[np.argsort(-self.shares[self.ties], kind="stable")]
+
+    @functools.cached_property
+    def of_unknown(self):
+        """The rate of all events."""
+        shown, chosen = self.of_all.merged().sums[0]
+        return float(chosen / shown)
+
+    def _rates(self, keys):
+        """Return the smoothed rates, float32 (n,), of keys (n,); of < 0 that of all."""
+        if self.smoothing is None:
+            return np.append(self.shares, np.float32(self.of_unknown))[keys]
+        now = self.of_all.merged()
+        sums = self.counts.at(keys, now.latest[0])
+        # also if nothing is left of the showings of some
+        smoothing = max(self.smoothing, MIN_SMOOTHING)
+        return smoothed_rates(sums, now.sums[0], smoothing).astype(np.float32)
+
+    def scores(self, past):
+        """Return scores (n, n_items) of users with past items (n, n_items)."""
+        return np.tile(self.shares, (past.shape[0], 1))
+
+    def scores_of_items(self, items):
+        """Return the rates (n,) of a ``Query`` of items."""
+        return self._rates(self._keys(items.ids, items.codes))
+
+    def counts_unknown(self, items):
+        """Return which of a ``Query`` of items were counted though fit lacks them."""
+        return (items.codes < 0) & (self._keys(items.ids, items.codes) >= 0)
+
+    def _keys(self, ids, codes):
+        """Return the keys (n,) of items by their ids and positions; -1: none."""
+        if len(self.unseen) == 0 or (codes >= 0).all():
+            return codes
+        places = self.unseen.positions(pd.Index(ids))
+        places = np.where(places >= 0, places + self.n_items, -1)
+        return np.where(codes >= 0, codes, places)
+
+    def updated(self, ids, items, times, amounts, **changes):
+        """Return the rates after further events.
+
+        ``ids``: the items (n_events,), an Index; ``items``: the ``Entities`` of fit;
+        ``times``, ``amounts``: as in ``CodedEvents``; ``changes``: other parameters.
+        """
+        codes = positions_of(ids, items.ids)
+        unseen = self.unseen.plus(ids[codes < 0])
+        keys = np.where(codes >= 0, codes, unseen.positions(ids) + self.n_items)
+        aged = self.counts.half_life is not None
+        times = times.astype(float) if aged else np.zeros(len(keys))
+        of_all = self.of_all.plus(np.zeros(len(keys), np.int64), times, amounts)
+        counts = self.counts.plus(keys, times, amounts)
+        known = {"of_all": of_all.merged(), "unseen": unseen}
+        return _ClickRates(counts, self.n_items, **known, **changes)
+
+    def moved(self, items, places):
+        """Return the same of a catalog that has grown, as `ItemScores.moved` does."""
+        ids = self.unseen.joined()
+        found = positions_of(ids, items.ids) if len(ids) else np.zeros(0, np.int64)
+        left = found < 0
+        places_of_unseen = np.where(left, len(items) + np.cumsum(left) - 1, found)
+        counts = self.counts.renumbered(np.append(places, places_of_unseen))
+        left = GrowingIds((ids[left],))
+        return _ClickRates(counts, len(items), left, self.smoothing, self.ties)
+
+    def _stored_parts(self):
+        """Return the fields of ``_StoredClickRates``, a dict."""
+        return {
+            "shares": self.shares,
+            "order": self.order,
+            "replayed": None,
+            "counts": self.counts,
+            "of_unknown": self.of_unknown,
+            "unseen": self.unseen.joined() if len(self.unseen) else None,
+            "smoothing": None if self.smoothing is None else float(self.smoothing),
+        }
+
+    @classmethod
+    def _of_stored(cls, shares, order, replayed, counts, of_unknown, unseen, smoothing):
+        """Return the rates of a file."""
+        unseen = GrowingIds((pd.Index([]) if unseen is None else unseen,))
+        made = cls(counts, len(shares), unseen, smoothing, order)
+        vars(made).update(shares=shares, order=order, of_unknown=of_unknown)
+        return made
 
 
 def ages_of(times):
@@ -270,9 +543,17 @@ def ages_of(times):
     return ages if times.dtype == np.float64 else ages.view(np.uint64)
 
 
-def length_of(name, duration, dates):
-    """Return the parameter ``name`` as a number, in nanoseconds if times are dates."""
+def length_of(name, duration, kind):
+    """Return the parameter ``name`` as a number, in nanoseconds if times are instants.
+
+    ``kind``: what times are, a ``TimeKind``.
+    """
     is_duration = isinstance(duration, datetime.timedelta | np.timedelta64)
+    dates = kind.dates
+    if kind.unit is not None and isinstance(duration, Real) and not is_duration:
+        if not duration > 0:
+            raise ValueError(f"{name} must be > 0. Got {duration!r}.")
+        return duration * SIZES[kind.unit]
     if is_duration != dates or not (is_duration or isinstance(duration, Real)):
         expected = "a number, as the times are numbers"
         if dates:

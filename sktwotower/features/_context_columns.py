@@ -164,6 +164,11 @@ class ContextColumns(Described, StoredContext):
         """Return whether the time since the user's last event is a feature."""
         return self.clock is not None and len(self.clock.knots) > 0
 
+    @property
+    def reach(self):
+        """Return that of the clock; 0 without one."""
+        return 0.0 if self.clock is None else self.clock.reach
+
     def of_mapping(self, mapping, columns=(), name="X"):
         """Return the context of one request as a table (1, n_given).
 

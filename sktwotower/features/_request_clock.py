@@ -16,6 +16,9 @@ from ._value_encoders import from_rows
 SECOND = 10**9
 PARTS = {"hour": range(24), "weekday": range(7), "month": range(1, 13)}
 MAX_KNOTS = 16
+# Requests without a time come at the latest one, unless the gap before them would be
+# longer than this share of those in fit: what people choose then is hardly known.
+REACH = 0.95
 # Units in which a gap is written: from so many seconds on, and what one is.
 UNITS = ((172_800, 86_400, "d"), (7200, 3600, "h"), (120, 60, "min"), (0, 1, "s"))
 BELOW_AND_ABOVE = np.arange(2, dtype=np.int32)
@@ -28,17 +31,26 @@ class RequestClock(runtime.StoredClock):
     Parameters
     ----------
     dates : bool
-        Whether times are dates, in nanoseconds since 1970, or other numbers.
+        Whether times are instants, in nanoseconds since 1970, or other numbers.
     knots : float array of shape (n_knots,)
         Ascending values of log2(1 + gap / unit), one output column for each. Empty: the
         gap is not used.
     unit : float
         One second if times are dates, otherwise the smallest positive gap of fit.
+    time_unit : str or None, default=None
+        The unit in which numbers count from 1970 on, as of a ``TableSchema``.
+    reach : float, default=0.0
+        The longest gap before a request without a time, which is then one at the latest
+        time of all events. After a longer gap, nothing is known of its time. 0: never.
+    now : float, default=0.0
+        The latest time of all events, if there is a ``reach``.
     """
 
     @classmethod
-    def learn(cls, dates, gaps=None):
+    def learn(cls, dates, gaps=None, time_unit=None):
         """Return the clock of events whose gaps are known.
+
+        ``dates`` and ``time_unit``: as in the class.
 
         ``gaps`` (m,): float64, in units of times, NaN where unknown. None: not used.
         """
@@ -46,13 +58,27 @@ class RequestClock(runtime.StoredClock):
         gaps = gaps[(gaps >= 0) & (gaps < np.inf)]
         positive = gaps[gaps > 0]
         unit = float(positive.min()) if len(positive) and not dates else 1.0
-        clock = cls(bool(dates), np.zeros(0), float(SECOND) if dates else unit)
+        unit = float(SECOND) if dates else unit
+        clock = cls(bool(dates), np.zeros(0), unit, time_unit)
         if not len(positive):
             return clock
         levels = np.linspace(0, 1, MAX_KNOTS)
         places = clock.places(gaps)
         knots = np.unique(np.quantile(places, levels, method="inverted_cdf"))
         return clock._replace(knots=knots) if len(knots) > 1 else clock
+
+    def reaching(self, gaps, now):
+        """Return the clock with the ``reach`` of gaps between events, (m,)."""
+        gaps = gaps[gaps > 0]
+        if not len(gaps):
+            return self
+        return self._replace(reach=float(np.quantile(gaps, REACH)), now=now)
+
+    def until(self, times):
+        """Return the clock after further events at times (n,)."""
+        if self.reach == 0 or not len(times):
+            return self
+        return self._replace(now=max(self.now, float(times.max())))
 
     def parts(self):
         """Return the columns of hours, of weekdays and of months, a list of arrays."""
@@ -85,7 +111,7 @@ class RequestClock(runtime.StoredClock):
         Parameters
         ----------
         times : float array of shape (n,)
-            NaN: unknown, and so is the gap.
+            NaN: unknown.
         gaps : float array of shape (n,), default=None
             The time since the event before, in units of times. NaN, negative: unknown.
 
@@ -95,13 +121,14 @@ class RequestClock(runtime.StoredClock):
         """
         times = np.asarray(times, dtype=float)
         known = np.abs(times) < runtime.LATEST if self.dates else np.isfinite(times)
+        unasked = np.isnan(times)
         shape = len(times), 0
         blocks = [(np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32))]
         if self.dates:
             blocks.append(_date_entries(times, known))
         if gaps is not None and len(self.knots):
             gaps = np.asarray(gaps, dtype=float)
-            blocks.append(self._gap_entries(gaps, known & (gaps >= 0)))
+            blocks.append(self._gap_entries(gaps, (known | unasked) & (gaps >= 0)))
         columns, values = map(np.hstack, zip(*blocks, strict=True))
         stored = values != 0  # one of the two knots may have none
         return from_rows(values[stored], columns[stored], stored.sum(1), self.width)

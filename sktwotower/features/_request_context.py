@@ -4,6 +4,7 @@ Input: distinct contexts (n_distinct, n_columns) of events; later, contexts of r
 Output: feature rows, CSR (n, width). All that is unknown of a request has no entry.
 """
 
+import math
 from dataclasses import replace
 from math import ceil
 from numbers import Integral
@@ -102,6 +103,9 @@ class RequestContext(ContextColumns):
         Number of columns of the transformer's output.
     clock : RequestClock or None, default=None
         How times are encoded, whose columns come last. None if ``time`` is.
+    is_auto : bool, default=False
+        Whether only the time is known, and nobody has asked for it: then requests
+        without a time are ones at the latest time of all.
     """
 
     columns: list[str | int]
@@ -110,8 +114,11 @@ class RequestContext(ContextColumns):
     dtypes: tuple[str, ...] = ()
     own_width: integer() = 0
     clock: RequestClock | None = None
+    is_auto: bool = False
 
     side = "context"
+    # what files of before do not have
+    _later_fields = {"is_auto": False}
 
     def _check_stored(self, place):
         super()._check_stored(place)
@@ -205,6 +212,10 @@ class RequestContext(ContextColumns):
             cells[column] = table[column] if column in known else missing
         return pd.DataFrame(cells, columns=self.columns)
 
+    def empty(self, n):
+        """Return the rows (n, own_width) of requests of which no column is known."""
+        return self._empty(n)
+
     def _empty(self, n):
         return sparse.csr_matrix((n, self.own_width), dtype=np.float32)
 
@@ -224,18 +235,20 @@ class RequestContext(ContextColumns):
         """
         if self.clock is None:
             return own
-        if times is None:
+        if times is None and gaps is None:
             arrays = own.data, own.indices, own.indptr
             return sparse.csr_matrix(arrays, shape=(own.shape[0], self.width))
+        times = np.full(own.shape[0], np.nan) if times is None else times
         timed = self.clock.rows(times, gaps)
         return sparse.hstack([own, timed], format="csr", dtype=np.float32)
 
     def row_of_one(self, own, times, gaps):
         """Return columns and values, (m,) each, of what `rows` returns for one row."""
-        if times is None or self.clock is None:
+        if self.clock is None or (times is None and gaps is None):
             return own.indices, own.data
+        time = math.nan if times is None else float(times[0])
         gap = None if gaps is None else float(gaps[0])
-        columns, values = self.clock.of_one(float(times[0]), gap)
+        columns, values = self.clock.of_one(time, gap)
         columns = [self.own_width + column for column in columns]
         indices = np.concatenate([own.indices, np.array(columns, own.indices.dtype)])
         return indices, np.concatenate([own.data, np.array(values, np.float32)])

@@ -34,9 +34,7 @@ def explained(fitted, owner, chosen, past, names, estimator):
         seen, lags = _past_events(fitted, past)
         last = ~pd.Series(seen).duplicated(keep="last").to_numpy()
         of_past = PastOfOne(items.rows[seen], lags, last)
-        context = None
-        if owner.asked is not None:
-            context = fitted.context_rows(owner.asked, past.latest)
+        context = fitted.context_rows(owner.asked, past.latest, 1)
         pair = Pair(owner.rows, of_past, chosen.rows, vector, context)
         contributions = fitted.model.contributions(pair)
         (factor,) = fitted.weighted(np.ones((1, 1)), chosen.codes).ravel()

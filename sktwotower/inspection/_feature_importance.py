@@ -192,9 +192,8 @@ def _recalls(fitted, held_out, features, k, columns, complete=None):
     if columns.get(HISTORY):
         past, changed = past * 0, True
         past.eliminate_zeros()
-    context = None
-    if owners.asked is not None:
-        known = fitted.context_rows(owners.asked, latest)
+    context = known = fitted.context_rows(owners.asked, latest, len(owners))
+    if known is not None:
         context = fitted.context.without_columns(known, columns.get(CONTEXT, ()))
         changed |= context is not known
     if complete is not None and not changed:

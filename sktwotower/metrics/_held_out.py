@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from sktwotower._tables._columns import codes_of_rows
 from sktwotower._tables._frames import as_frame, is_frame
@@ -78,6 +79,11 @@ class EvaluationMixin:
         context, and is judged by the events of that request: the mean is over requests.
         `rank_held_out` returns them. To score as if a column of the context were
         unknown, set it to missing: ``X.assign(hour=None)``.
+
+        A model that knows the time of requests by ``context="auto"`` ranks once for
+        each user, at the time of the first positive event of the user in X. It is
+        compared with other models user by user. ``requests="time"`` of `rank_held_out`
+        ranks at the time of each event.
 
         ``make_retrieval_scorer("recall", k=n_neighbors)`` returns the same figure.
 
@@ -276,7 +282,7 @@ def _warn_if_not_later(fitted, frame):
     if in_order is None or frame[schema.time].isna().any():
         return
     try:
-        times, dates = read_times(frame[schema.time], "time")
+        times, _ = read_times(frame[schema.time], "time", schema.time_kind)
     except (TypeError, ValueError):  # the times of later tables are not used
         return
     codes = fitted.users.codes(frame[fitted.users.id_column], "X")
@@ -286,7 +292,7 @@ def _warn_if_not_later(fitted, frame):
     if known.any():  # for no position scipy returns a matrix
         # events of fit are judged only to compare train with test
         known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
-    if dates != schema.dates or not known.any():
+    if not known.any():
         return
     share = (times[known] < latest[known]).mean()
     if share > MAX_EARLIER_SHARE:
@@ -296,6 +302,23 @@ def _warn_if_not_later(fitted, frame):
             "to find next items. Split by time (TimeSplit, LastNSplit), or fit with "
             "history='pooled'."
         )
+
+
+def _at_first_times(frame, last_rows, owners, y, time):
+    """Return rows (n_users,) that ask when the first held-out event of their user was.
+
+    ``frame``: events of ``owners`` (n_events,), of which ``last_rows`` are the last
+    positive ones of each user; ``time``: the column of times. A list is asked for once.
+    """
+    chosen = np.ones(len(frame), dtype=bool)
+    if y is not None:
+        chosen = np.asarray(y, dtype=float).ravel() > 0
+    codes, _ = pd.factorize(owners)
+    times = frame[time].reset_index(drop=True)
+    first = times[chosen].groupby(codes[chosen]).min()
+    asking = frame.iloc[last_rows].copy(deep=False)
+    asking[time] = first.loc[codes[last_rows]].set_axis(asking.index)
+    return asking
 
 
 def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None, **how):
@@ -313,7 +336,11 @@ def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None,
     if "contexts" not in how:
         how["contexts"] = fitted.request_codes(frame)
     judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **how)
-    query = query_of_events(fitted, frame.iloc[judged.last_rows])
+    asking = frame.iloc[judged.last_rows]
+    if fitted.asked_time is not None and how["contexts"] is None:
+        rows = judged.last_rows
+        asking = _at_first_times(frame, rows, owners, y, fitted.asked_time)
+    query = query_of_events(fitted, asking)
     past = past_of(fitted, query, history)
     judged.update(fields_of_past(fitted.seen, past.seen, judged.truth, exclude_seen))
     return query, past, judged

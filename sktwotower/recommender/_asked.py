@@ -14,6 +14,7 @@ import pandas as pd
 
 from sktwotower._tables._times import known_times
 from sktwotower.retrieval._fitted_state import Asked
+from sktwotower.runtime import _context_cells as runtime
 from sktwotower.runtime._kept import size_of
 
 # Number of contexts whose feature rows are kept: encoding one takes as long as a
@@ -72,6 +73,8 @@ def _rows_of(context, cells):
 
 def _moment(context, value):
     """Return one time as a float; raise ``TypeError`` if it needs a closer look."""
+    if context.clock.time_unit is not None and type(value) in (int, float):
+        return runtime.moment_of(value, context.clock.time_kind)
     if context.clock.dates:
         if isinstance(value, datetime.datetime) and value is not pd.NaT:
             return float(pd.Timestamp(value).as_unit("ns").value)
@@ -107,5 +110,5 @@ def times_of_requests(context, table, name):
     if context.time is None or context.time not in table.columns:
         return None
     what = f"The time column {context.time!r} of {name}"
-    times = known_times(table[context.time], what, context.clock.dates)
+    times = known_times(table[context.time], what, context.clock.time_kind)
     return None if np.isnan(times).all() else times

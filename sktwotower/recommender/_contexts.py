@@ -18,6 +18,7 @@ from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import RequestContext, fit_context
 from sktwotower.towers._context_shares import context_shares
+from sktwotower.towers._group import most
 from sktwotower.towers._request_batches import PairContexts
 
 from ._processes import from_first
@@ -68,20 +69,27 @@ class EventContexts(NamedTuple):
         first = np.append(first[unknown], np.delete(first, unknown))
         return self._replace(own=own[first]), places[codes]
 
-    def learnt(self, dates, in_order, table):
+    def learnt(self, kind, in_order, table):
         """Return the same with the time, and the share of each feature.
 
-        ``dates``: whether times are dates. ``in_order``: the table of events in order,
-        whose gaps count, or None. Shares are those of a part of the events of
+        ``kind``: what times are, a ``TimeKind``. ``in_order``: the table of events in
+        order, whose gaps count, or None. Shares are those of a part of the events of
         ``table``. Of several processes the first one learns it, from its events.
         """
+        now = 0.0
+        if self.context.is_auto:
+            times = in_order.times
+            now = most(float(times.max()) if len(times) else -np.inf)
 
         def learn():
             gaps, context = None, self.context
             if context.time is not None:
                 if in_order is not None:
                     gaps = in_order.gaps()[:: 1 + in_order.n_events // MAX_GAPS]
-                context = replace(context, clock=RequestClock.learn(dates, gaps))
+                clock = RequestClock.learn(kind.dates, gaps, kind.unit)
+                if context.is_auto and gaps is not None:
+                    clock = clock.reaching(gaps, now)
+                context = replace(context, clock=clock)
             users = users_of_events(np.diff(table.offsets), 0, MAX_EVENTS)
             some = table.of_users(users).chosen_events()
             rows = self._replace(context=context).rows(some, np.arange(some.n_events))
@@ -179,6 +187,15 @@ def read_contexts(tables, columns, frame):
     distinct, codes, counts = distinct_contexts(frame[columns.context])
     contexts, codes = fit_contexts(tables, columns, distinct, codes, counts)
     return contexts, codes if columns.context else None
+
+
+def contexts_of_time(time):
+    """Return the ``EventContexts`` of events of which only the time is known, by name.
+
+    Nobody has asked for it: see ``is_auto`` of `RequestContext`.
+    """
+    context = RequestContext([], time, None, is_auto=True)
+    return EventContexts(context, context.empty(1))
 
 
 def fit_contexts(tables, columns, distinct, codes, counts):

@@ -107,6 +107,8 @@ def _tower_in_words(estimator, side):
     past = estimator.history if fitted is None else fitted.history_kind
     if side == "user" and past is not None:
         row += f" + {'sums' if past == 'recent' else 'mean'} of past items"
+    if side == "user" and fitted is not None and fitted.schema.time is not None:
+        row += f", {fitted.schema.time} as {fitted.schema.time_kind}"
     given = getattr(estimator, f"{side}_tower")
     layers = [*estimator.hidden_layer_sizes, width] if given is None else [given]
     layers += ["unit length"] if estimator.normalize else []
@@ -116,7 +118,11 @@ def _tower_in_words(estimator, side):
 def _context_in_words(estimator):
     """Return the columns of the context, and what they do; None if there are none."""
     fitted = vars(estimator).get("_fitted")
-    columns = estimator.context if fitted is None else fitted.context_columns
+    columns = estimator.context
+    if fitted is not None:
+        columns = [] if fitted.context is None else fitted.context.all_columns
+    elif isinstance(columns, str) and columns == "auto":
+        columns = None
     if isinstance(columns, list | tuple):
         columns = ", ".join(map(str, columns)) or None
     if columns is None:

@@ -72,7 +72,7 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         code = one_known(fitted.users, users) if known else None
         if code is not None:
             with threads(self.n_jobs):
-                return fitted.vector_of(code)[None].copy()
+                return fitted.vector_now(code).copy()
         request = read_request(fitted, users, history, context=context, name="users")
         fitted.check_vectors(len(request))
         with threads(self.n_jobs):
@@ -176,7 +176,7 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         fitted = fitted_of(self)
         optional = ()
-        if fitted.context is not None:  # a request has no item
+        if fitted.context_columns:  # a request has no item
             optional = fitted.items.id_column, *fitted.items.features
         frame = self._read_events(fitted, X, optional)
         with threads(self.n_jobs):

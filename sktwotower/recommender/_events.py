@@ -50,15 +50,15 @@ class Events(NamedTuple):
     of_pairs: PairContexts | None = None
 
     @classmethod
-    def of(cls, users, items, table, history, contexts=None, dates=None):
+    def of(cls, users, items, table, history, contexts=None, kind=None):
         """Return the events of an ``EventTable``.
 
-        ``history``: as of `history_kind`. ``dates``: whether times are dates, if the
-        contexts are yet to learn from them.
+        ``history``: as of `history_kind`. ``kind``: what times are, a ``TimeKind``, if
+        the contexts are yet to learn from them.
         """
         in_order = table.in_order() if history == "recent" else None
-        if contexts is not None and dates is not None:
-            contexts = contexts.learnt(dates, in_order, table)
+        if contexts is not None and kind is not None:
+            contexts = contexts.learnt(kind, in_order, table)
         by_pair = contexts is not None and in_order is None
         of_pairs = contexts.of_pairs(table) if by_pair else None
         pairs = table.pairs(), table.pairs(chosen=False)
@@ -109,8 +109,11 @@ def seen_matrix(positives):
     return seen
 
 
-def history_kind(history, table):
-    """Return what ``history`` stands for: "pooled", "recent" or None."""
+def history_kind(history, table, schema):
+    """Return what ``history`` stands for: "pooled", "recent" or None.
+
+    ``schema``: that of X, for messages.
+    """
     if history not in ("auto", "recent"):
         return history
     if table.times is None:
@@ -135,7 +138,8 @@ def history_kind(history, table):
     if not several_times:
         warn(
             f"All {n_events} positive events have the same time, so their order is "
-            "unknown: history='pooled' was used. Check the time column."
+            "unknown: history='pooled' was used. Check the time column "
+            f"{schema.time!r}, which is read as {schema.time_kind}."
         )
     else:
         warn(

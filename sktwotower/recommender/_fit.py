@@ -39,13 +39,14 @@ from sktwotower.towers.parts import (
 from ._ages import NAMES, as_duration, in_units, popularity_to_weigh, with_ages
 from ._checkpoint import Checkpoint, saved_state
 from ._cold_items import MIN_COLD_SHARE, cold_item_weight
+from ._contexts import contexts_of_time
 from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers, Judged
 from ._from_disk import read_from_disk
 from ._impression_choice import impression_weight, reward_scale
 from ._judge import Judge
 from ._kept_back import keep_back
-from ._latest import learn_latest
+from ._last_pass import learn_latest
 from ._processes import own_events, own_generator, with_users
 from ._stream import first_stream
 from ._training_data import data_without, training_data, validates
@@ -89,13 +90,16 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     keeps_rewards = recipe.reward_scale is not None
     found = _read(owner, tables, X, y, sample_weight, keeps_rewards=keeps_rewards)
     schema, users, items, contexts, table = found
-    recipe = recipe._replace(history=history_kind(recipe.history, table))
+    recipe = recipe._replace(history=history_kind(recipe.history, table, schema))
+    asks_time = isinstance(tables.context, str) and tables.context == "auto"
+    if asks_time and schema.dates and recipe.history == "recent":
+        contexts = contexts_of_time(schema.time)
     if recipe.reward_scale != "auto":
         table = table.rescaled(recipe.reward_scale)
     raw = table._replace(rewards=None)
-    events = Events.of(users, items, raw, recipe.history, contexts, schema.dates)
+    events = Events.of(users, items, raw, recipe.history, contexts, schema.time_kind)
     _log_events(events, table)
-    if contexts is None:
+    if contexts is None or contexts.context.is_auto:
         _warn_of_single_events(events, table.n_events)
     _warn_of_features(recipe, events)
     _check_n_items(events, table.n_events)
@@ -103,9 +107,15 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     start = None if before is None else before.model
     saved = saved_state(checkpoint, recipe, events, start)
     rng = saved.random_state(recipe.random_state)
+    recipe = recipe.in_time_unit(schema.time_unit)
+    contexts = events.contexts
+    if contexts is not None and contexts.context.is_auto:
+        # short fits are quicker without the time of asking, and judge without it
+        events = events._replace(contexts=None)
     recipe, events, table = _with_scale(recipe, events, table, rng, saved)
     recipe, events = with_ages(recipe, events, schema.dates)
     recipe = _with_choices(recipe, events, table, rng, saved)
+    events = events._replace(contexts=contexts)
     half_life = as_duration(recipe.half_life, schema.dates)
     known = {"half_life": half_life, "cold_item_weight": recipe.cold_item_weight}
     known["reward_scale"] = recipe.reward_scale
@@ -288,9 +298,7 @@ def _train(recipe, events, before, rng, saved):
     recipe = popularity_to_weigh(recipe, kept)
     plans, judge = plans_of(recipe, events), None
     if kept is None:
-        logger.info(
-            "fit: no events are kept back, so that parts have the usual weights"
-        )
+        logger.info("fit: no events are kept back; parts have the usual weights")
     else:
         text = "fit: %d users are asked for %s events, which are kept back at first"
         logger.info(text, summed(len(kept.users)), kept.asked)

@@ -124,7 +124,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     graph_for_many: GraphForMany = field(init=False, default_factory=GraphForMany)
 
     # What it is in files that were written before it existed
-    _stored_later = {"judged": None, "reward_scale": None}  # noqa: RUF012
+    _later_fields = {"judged": None, "reward_scale": None}  # noqa: RUF012
 
     def _stored_parts(self):
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -156,7 +156,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         same = tuple(context.columns) == schema.context
         same = same and context.time in (None, schema.time)
         require(same, f"{place}.context", "the columns of the schema")
-        same = context.clock is None or context.clock.dates == schema.dates
+        same = context.clock is None or context.clock.time_kind == schema.time_kind
         require(same, f"{place}.context.clock", "times of the kind of the schema")
 
     @property
@@ -248,6 +248,14 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             text = "kept-back recall@10 {recall@10:.4f}, ndcg@10 {ndcg@10:.4f}"
             figures.append(text.format_map(scores))
             figures.append(f"rate of the latest events {self.judged.rate}")
+        if self.assumes_now:
+            now = pd.to_datetime(self.context.clock.now, unit="ns")
+            reach = pd.to_timedelta(self.context.reach, unit="ns")
+            text = (
+                "requests without a time are ones at %s, the latest known, if the last "
+                "event of their user is at most %s before"
+            )
+            logger.info(text, now.floor("s"), reach.floor("s"))
         recall, text = catalog.index_recall, ", ".join(figures)
         logger.info("%s took %.1f s: %s with recall %.3f", call, seconds, text, recall)
 
@@ -304,8 +312,25 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     @property
     def context_columns(self):
-        """Names of the columns of X that describe a request, and not its user."""
-        return () if self.context is None else tuple(self.context.all_columns)
+        """Names of the columns of X that describe a request, and not its user.
+
+        Without a time that nobody has asked for: it is no reason to rank for a user
+        more than once.
+        """
+        if self.context is None or self.context.is_auto:
+            return ()
+        return tuple(self.context.all_columns)
+
+    @property
+    def asked_time(self):
+        """Name of the time column if nobody has asked for it as a context, or None."""
+        is_auto = self.context is not None and self.context.is_auto
+        return self.schema.time if is_auto else None
+
+    @property
+    def assumes_now(self):
+        """Whether requests without a time may be ones at the latest time of all."""
+        return self.context is not None and self.context.reach > 0
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.
@@ -384,7 +409,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if len(hidden):
             hidden = hidden[hidden < self.n_items]
         allowed = getattr(request.allowed, "indices", request.allowed)  # of a matrix
-        if asked is not None and asked.times is not None and self.sees_gaps:
+        has_time = asked is not None and asked.times is not None
+        if self.sees_gaps and (has_time or self.assumes_now):
             latest = self.sequences.latest(request.users.codes)
         vector = self.in_context(self.vector_of(code)[None], asked, latest)[0]
         return self._nearest_to(vector, k, hidden, serving, allowed)

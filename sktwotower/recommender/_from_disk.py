@@ -18,6 +18,16 @@ from sktwotower._tables._reward_scale import warn_of_heavy_tail
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
 from sktwotower._tables._sparse import Column
+from sktwotower._tables._time_units import (
+    FIRST_DAY,
+    LAST_DAY,
+    RECOGNIZED,
+    NumberFigures,
+    TimeKind,
+    kind_of_numbers,
+    limits_of,
+    say_times,
+)
 from sktwotower._tables._times import read_times
 from sktwotower.features._context_columns import distinct_contexts
 
@@ -71,14 +81,16 @@ def read_from_disk(tables, X, y, sample_weight, keeps_rewards=False):
         sizes[~own] = 0
         of_users = of_users.filter(own[of_users["code"].to_numpy()])
         codes = of_users, of_items, of_contexts
-        found, dates = _sorted_columns(source, columns, codes, outcomes, keeps_rewards)
+        kind = _time_kind(source, columns, tables.time_unit)
+        read = _sorted_columns(source, columns, codes, outcomes, kind, keeps_rewards)
+        found, kind = read
         check_division(len(found["items"]), len(users))  # all have read the files
     table = EventTable(len(items), np.append(0, np.cumsum(sizes)), **found)
     names = frame.columns.to_numpy(dtype=object)
     library, context = library_of(X), tuple(columns.context)
     schema = TableSchema(frame.shape[1], names, library=library, context=context)
     if columns.time is not None:
-        schema = schema.with_time(frame, columns.time, dates)
+        schema = schema.with_time(frame, columns.time, kind)
     return schema, users, items, contexts, table
 
 
@@ -224,11 +236,32 @@ def _with_codes(table, codes):
     return table.append_column("code", codes)
 
 
-def _sorted_columns(source, columns, codes, outcomes, keeps_rewards):
-    """Return the columns of an ``EventTable``, a dict, and whether times are dates.
+def _time_kind(source, columns, time_unit):
+    """Return the ``TimeKind`` of times that are numbers, or None."""
+    is_number = columns.time is not None
+    is_number = is_number and source.empty[columns.time].dtype.kind in "iuf"
+    if not is_number:
+        return None
+    name = NAMES[TIME].format(columns.time)
+    is_day = f"{TIME} between {FIRST_DAY} and {LAST_DAY} and {TIME} % 100 between 1 "
+    is_day += f"and 31 and floor({TIME} / 100) % 100 between 1 and 12"
+    counts = [f"count_if({is_day}) as days"]
+    for unit in RECOGNIZED:
+        low, high = limits_of(unit)
+        counts.append(f"count_if({TIME} >= {low} and {TIME} < {high}) as in_{unit}")
+    sql = f"select count(*) as n, min({TIME}) as first, max({TIME}) as last, "
+    sql += f"{', '.join(counts)} from events{_kept(source)}"
+    found = from_first(lambda: source.query(sql).to_pylist()[0])
+    in_unit = {unit: found[f"in_{unit}"] for unit in RECOGNIZED}
+    totals = found["n"], found["first"], found["last"], found["days"]
+    return kind_of_numbers(NumberFigures(*totals, in_unit), time_unit, name)
+
+
+def _sorted_columns(source, columns, codes, outcomes, kind, keeps_rewards):
+    """Return the columns of an ``EventTable``, a dict, and the kind of times.
 
     ``codes``: Arrow tables of the ids and positions of users and of items, and that of
-    `_contexts`.
+    `_contexts`. ``kind``: that of times that are numbers, or None.
     """
     given = {} if columns.time is None else {"times": TIME}
     if "y" in outcomes:
@@ -250,12 +283,15 @@ def _sorted_columns(source, columns, codes, outcomes, keeps_rewards):
         f"from events join users as a on {USER} = a.id join items as b on {ITEM} = b.id"
         f"{joined}{_kept(source)} order by a.code, {', '.join(given.values())}"
     )
-    found, dates = {name: Column(on_disk=True) for name in given}, False
+    found = {name: Column(on_disk=True) for name in given}
     for batch in source.query(sql, True, **tables):
         for name, column in found.items():
             if name == "times":
                 values = as_frame(batch.select([name]), "X")[name]
-                values, dates = read_times(values, NAMES[TIME].format(columns.time))
+                values, dates = read_times(
+                    values, NAMES[TIME].format(columns.time), kind
+                )
+                kind = TimeKind(dates) if kind is None else kind
             else:
                 values = batch.column(name).to_numpy(zero_copy_only=False)
             if name == "weights":
@@ -264,7 +300,10 @@ def _sorted_columns(source, columns, codes, outcomes, keeps_rewards):
     found = {name: column.finish() for name, column in found.items()}
     if "chosen" in found and found["chosen"].all():
         del found["chosen"]
-    return found, dates
+    if "times" in found and len(found["times"]):
+        limits = found["times"].min(), found["times"].max()
+        say_times(*limits, kind, NAMES[TIME].format(columns.time))
+    return found, TimeKind(False) if kind is None else kind
 
 
 def _weight(outcomes):

@@ -10,7 +10,7 @@ from sktwotower.towers._group import current_group
 from sktwotower.towers.parts import Model
 
 from ._kept_requests import requests_of
-from ._latest import RATES, learn_latest, untied_copy
+from ._last_pass import RATES, learn_latest, untied_copy
 from ._weighing import PartToWeigh, furthest_of, gains_of_parts, scores_of, weigh
 
 # A part that counts less than this share of all is left out.

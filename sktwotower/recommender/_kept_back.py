@@ -20,8 +20,10 @@ from ._latest import events_at
 MAX_SHARE, MAX_USERS = 0.05, 2500
 # With fewer users to judge by, nothing is kept back.
 MIN_USERS = 100
-# Of a user without times, this share of the pairs.
-SHARE_OF_USER = 0.2
+# Where the order is not known, at most this share of the pairs is kept back: small data
+# is worth more to the towers. Of a user with five pairs or more, it is one in twenty,
+# at least one.
+MAX_SHARE_OF_PAIRS, SHARE_OF_USER, MIN_PAIRS = 0.01, 0.05, 5
 # If this share of the latest events is of users who were there before, they come back.
 MIN_RETURNING = 0.5
 # This share of the latest events is learnt to see how far a step may go.
@@ -164,20 +166,20 @@ def _last_of_some(table, is_target, rng):
     is_last &= np.repeat(first != last, sizes[active])
     n_last = np.bincount(table.users[is_last], minlength=len(sizes))
     n_last[np.bincount(table.users[is_last & is_target], minlength=len(sizes)) == 0] = 0
-    chosen = _some(n_last, table.n_events, rng)
+    chosen = _some(n_last, MAX_SHARE * table.n_events, rng)
     return is_last & chosen[table.users]
 
 
-def _some(n_kept, n_events, rng):
+def _some(n_kept, n_most, rng):
     """Return which users (n_users,) ask, given how many events each would keep back.
 
-    At most half of those who can, and together at most five percent of the events.
+    At most half of those who can, and together at most ``n_most`` events.
     """
     able = np.flatnonzero(n_kept)
     group = current_group()
     n_users = MAX_USERS if group is None else MAX_USERS // group.size
     able = rng.permutation(able)[: min(n_users, (len(able) + 1) // 2)]
-    able = able[np.cumsum(n_kept[able]) <= MAX_SHARE * n_events]
+    able = able[np.cumsum(n_kept[able]) <= n_most]
     chosen = np.zeros(len(n_kept), dtype=bool)
     chosen[able] = True
     return chosen
@@ -187,8 +189,9 @@ def _random_pairs(events, rng):
     """Return the ``KeptBack`` of pairs whose order is not known."""
     positives = events.positives
     sizes = np.diff(positives.indptr)
-    n_kept = np.floor(SHARE_OF_USER * sizes).astype(int)
-    chosen = _some(n_kept, positives.nnz, rng)
+    n_kept = np.maximum(1, SHARE_OF_USER * sizes).astype(int)
+    n_kept[sizes < MIN_PAIRS] = 0
+    chosen = _some(n_kept, MAX_SHARE_OF_PAIRS * positives.nnz, rng)
     users = np.repeat(np.arange(len(sizes)), sizes)
     order = np.lexsort((rng.uniform(size=len(users)), users))
     place = np.arange(len(users)) - positives.indptr[users]

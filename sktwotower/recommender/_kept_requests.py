@@ -14,7 +14,7 @@ from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
 
 # Numbers of past items that new users are given, and how many such users there are.
 NEW_SIZES = 0, 1, 3, 10
-N_NEW = 250
+N_NEW = 150
 
 
 class KeptRequests(NamedTuple):
@@ -95,10 +95,18 @@ def requests_of(kept, exclude_seen, sees_past, rng):
 
 
 def _as_new(known, some, size, is_id):
-    """Return requests at positions (n,) without ids, and with the last items only."""
+    """Return requests at positions (n,) without ids, and with the last items only.
+
+    Without any, users are asked for all that they choose: what follows a long past is
+    less popular than what people begin with.
+    """
     rows = known.rows[some]
     rows = entries_of(rows, ~is_id[rows.indices])
     past = known.past[some]
     ends = np.repeat(past.indptr[1:], np.diff(past.indptr))
     past = entries_of(past, np.arange(past.nnz) >= ends - size)
-    return KeptRequests(rows, past, known.hidden[some], known.truth[some], 0)
+    hidden, truth = known.hidden[some], known.truth[some]
+    if size == 0:
+        truth = (truth + distinct_ones(known.past[some])).sign()
+        hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
+    return KeptRequests(rows, past, hidden, truth, 0)

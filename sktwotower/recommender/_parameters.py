@@ -66,16 +66,27 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     History
         How a user's past items are used, and their order.
     time : str or int, default=None
-        Column of X, or its position, that says when: dates, or finite numbers. It is
-        not a feature. Events of a user at equal times are one basket. Tables after fit
-        may lack it, except new events with a recent history. None: no order.
-    context : str, list, slice, mask or callable, default=None
+        Column of X, or its position, that says when: dates, or finite numbers, see
+        ``time_unit``. It is not a feature. Events of a user at equal times are one
+        basket. Tables after fit may lack it, except new events with a recent history.
+        None: no order.
+    time_unit : {"auto", "D", "s", "ms", "us", "ns"} or None, default="auto"
+        What numbers in the ``time`` column count from 1970 on, as in
+        `pandas.to_datetime`. They are then the same as dates, in all later tables, too.
+        None: numbers give only the order of a user's events, and have no age. "auto":
+        seconds, milliseconds, microseconds or nanoseconds, if that places nine in ten
+        of them between 1990 and 2100; otherwise None. Dates need no unit.
+    context : str, list, slice, mask, callable or None, default="auto"
         Columns of X that describe the request and not the user: the hour, the device,
         words of a search, the kind of action. They are selected as ``user_features``
         are. Each event is learnt with its own context. Requests may have these columns;
         what is missing is unknown. If ``time`` is one of them, the model learns the
         hour, weekday and month (UTC) of dates. With a recent history it also learns the
-        time since the user's last event. None: no columns.
+        time since the user's last event. "auto": only ``time``, with dates and a recent
+        history. A request without a time then comes at the latest one that the model
+        knows, but of that only the time since the user's last event counts, and only if
+        it is no longer than 95 % of such times in fit. A column of the name "auto" is
+        ``["auto"]``. None: no columns.
     context_transformer : transformer, default=None
         Scikit-learn transformer that encodes the columns of the context, except the
         time. It gets a pandas DataFrame. None: ``TowerVectorizer()``. An integer
@@ -95,12 +106,12 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         is a linear filter, which is computed and not trained. 0: no second part.
         "auto": it is learnt on ``validation_events``; see the table in the guide.
     half_life : Timedelta, float, "auto" or None, default="auto"
-        Age at which an event has half of its weight in training, > 0. It is a number if
-        times are numbers. It needs a recent history. "auto" and None: all ages count
-        alike. The latest events are learnt last in any case.
+        Age at which an event has half of its weight in training, > 0. A number is in
+        the unit of times that are numbers. It needs a recent history. "auto" and None:
+        all ages count alike. The latest events are learnt last in any case.
     popularity_half_life : Timedelta, float, "auto" or None, default="auto"
-        Half-life of what is popular now, > 0; a number if times are numbers. What is
-        chosen more often now than in training gets a higher score, and `partial_fit`
+        Half-life of what is popular now, > 0, given as ``half_life`` is. What is chosen
+        more often now than in training gets a higher score, and `partial_fit`
         keeps this up to date. It needs a recent history, ``normalize`` and ids of
         items. None: scores follow the popularity in training. "auto": weights of
         several half-lives are learnt on ``validation_events``; see the table in the
@@ -292,8 +303,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     history_kind_ : {"recent", "pooled"} or None
         How the user tower sees past items (``history_`` holds the figures of epochs).
     half_life_, popularity_half_life_ : Timedelta, float or None
-        The half-lives that were used. None: events, or popularity, did not age. Of
-        several half-lives of popularity, it is the one with the largest weight.
+        The half-lives that were used, as a Timedelta where times are instants. None:
+        events, or popularity, did not age. Of several half-lives of popularity, it is
+        the one with the largest weight.
     validation_score_ : dict or None
         "recall@10", "ndcg@10" and "n_users": how good the lists were for
         ``validation_events`` when no part of the model had learnt these. The weights of
@@ -302,6 +314,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Share of each part in the score, by the number of the user's past items; its
         absolute values add up to 1 in a column. If events were kept back, the last
         column is by how much the NDCG@20 for them falls without the part.
+    time_unit_ : str or None
+        What the times of fit were: "dates", numbers of a unit ("s", "ms", ...), or
+        "order". None: there is no time column.
     interrupted_ : bool
         Whether Ctrl-C ended the last training. The model is what it had learnt by then,
         and there is a warning.

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._reward_scale import on_scale
-from sktwotower._tables._schema import read_events, times_of_events
+from sktwotower._tables._schema import read_events, times_of_further
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import have_entries, without_last_row
 from sktwotower.features._after_fit import grown
@@ -130,7 +130,7 @@ def _read_call(tables, fitted, frame, rewards, weights):
     """
     times, schema = None, fitted.schema
     if fitted.sequences is not None:
-        times, _ = times_of_events(frame, schema.time, schema, schema)
+        times = times_of_further(frame, schema)
     users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
     items, item_codes, item_inputs, described = grown(fitted.items, frame, tables.items)
     shape = len(users), len(items)
@@ -155,7 +155,10 @@ def _read_call(tables, fitted, frame, rewards, weights):
     if contexts is not None:
         inputs["context"] = places, contexts.width
         who = _context_users(fitted.context_users, places, contexts.used_by(table))
-        changed |= {"context": contexts.context, "context_users": who}
+        context = contexts.context
+        if times is not None and context.clock is not None:
+            context = replace(context, clock=context.clock.until(times))
+        changed |= {"context": context, "context_users": who}
     learning = replace(fitted, **changed)
     return _Call(events, before, learning, order, inputs, known), described
 
@@ -297,6 +300,9 @@ def _training_set(recipe, call, stream):
         training = TrainingSet(*rows, events.positives, **how)
     training.users = _in_order(training, call.order, recipe)
     training.stream, training.earlier = stream, [call.before]
+    training.least_batch = PARTIAL_BATCH
+    if recipe.history == "recent":
+        training.least_batch = RECENT_BATCH
     active = have_entries(seen, axis=0) | have_entries(events.impressions, axis=0)
     # negatives are items with an event
     training.pool = None if active.all() else np.flatnonzero(active)

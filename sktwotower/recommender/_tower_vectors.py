@@ -34,21 +34,44 @@ class TowerVectors:
 
         ``latest`` (n,): the time of the last event of each user, or None.
         """
-        if asked is None:
+        found = self._context(asked, latest, len(vectors))
+        if found is None:
             return vectors
         if len(vectors) == 1 and self._arrays is not None:
-            row = self.context.row_of_one(asked.rows, asked.times, asked.gaps(latest))
+            row = self.context.row_of_one(*found)
             return self._arrays.in_context(vectors[0], Row(*row))[None]
-        return in_context(self.model, vectors, self.context_rows(asked, latest))
+        return in_context(self.model, vectors, self.context.rows(*found))
+
+    def _context(self, asked, latest, n):
+        """Return what is known of the contexts of n requests, or None for nothing.
+
+        These are rows of columns, times, and gaps since the events at ``latest``. If a
+        request has no time, it is one at the latest time of all, of which only the gap
+        is used, and only if that is not unusually long.
+        """
+        times = None if asked is None else asked.times
+        gaps = None if asked is None else asked.gaps(latest)
+        if self.assumes_now and latest is not None:
+            since = self.context.clock.now - latest
+            since = np.where(since <= self.context.reach, since, np.nan)
+            gaps = since if times is None else np.where(np.isnan(times), since, gaps)
+        if asked is None and (gaps is None or np.isnan(gaps).all()):
+            return None
+        rows = self.context.empty(n) if asked is None else asked.rows
+        return rows, times, gaps
 
     @functools.cached_property
     def _arrays(self):
         """What one request needs of the model: its ``ModelArrays``, or None."""
         return self.model.arrays() if self.model.is_plain else None
 
-    def context_rows(self, asked, latest):
-        """Return the feature rows, CSR (n, p), of the contexts of requests."""
-        return self.context.rows(asked.rows, asked.times, asked.gaps(latest))
+    def context_rows(self, asked, latest, n):
+        """Return the feature rows, CSR (n, p), of the contexts of n requests, or None.
+
+        The parameters are those of `in_context`.
+        """
+        found = self._context(asked, latest, n)
+        return None if found is None else self.context.rows(*found)
 
     def without_context(self, query, past, serving):
         """Return what `embed_users` does for unknown contexts."""
@@ -152,10 +175,17 @@ class TowerVectors:
         """Return the vector (d,) of the user of fit at a position, computed once."""
         return self.user_vectors.get(code, self._compute_vector)
 
+    def vector_now(self, code):
+        """Return the vector (1, d) of the known user at a position, who asks now."""
+        latest = None
+        if self.assumes_now:
+            latest = self.sequences.latest(np.array([code]))
+        return self.in_context(self.vector_of(code)[None], None, latest)
+
     def _compute_vector(self, code):
         codes = np.array([code])
         query = Query(self.user_ids[codes], codes, take_rows(self.users.rows, codes))
-        return self.embed_users(query, self.past(query), Serving())[0]
+        return self.without_context(query, self.past(query), Serving())[0]
 
 
 def _each_once(query, keys, entities):

@@ -72,6 +72,7 @@ class TwoTowerRecommender(
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
     reward_scale_ = fitted_attribute("reward_scale", may_be_none=True)
     cold_item_weight_ = fitted_attribute("cold_item_weight")
+    time_unit_ = fitted_attribute("schema.kind_of_times", may_be_none=True)
     half_life_ = fitted_attribute("half_life", may_be_none=True)
     popularity_half_life_ = fitted_attribute("popularity_half_life", may_be_none=True)
     interrupted_ = fitted_attribute("net.interrupted_")

@@ -18,10 +18,14 @@ from sktwotower.towers._group import summed
 
 # From how many requests of known users weights are learnt, up to how many items that
 # each chooses, and how many others these are compared with.
-MAX_REQUESTS, MAX_TRUE, MAX_OTHERS = 1000, 2, 1000
+MAX_REQUESTS, MAX_TRUE, MAX_OTHERS = 600, 2, 500
 # How many requests what is known in advance is worth, and how many it is worth that
 # users with a few past items more need similar weights.
 PRIOR, SMOOTHNESS = 30.0, 30.0
+# Least factor of the shares.
+LEAST_SCALE = 1e-3
+# Relative change of the loss at which the search for weights ends.
+TOLERANCE = 1e-6
 # How far weights move from those of before towards the learnt ones; see `weigh`.
 STEPS = 0.0, 0.25, 0.5, 0.75, 1.0
 # Length of the lists that are compared, and of those of the reported figures.
@@ -75,8 +79,8 @@ def weigh(parts, temperature, requests, rng):
 
     .. math::
         -\sum_r \log \frac{e^{\sum_k w_k s_k(r, i)}}{\sum_j e^{\sum_k w_k s_k(r, j)}}
-        + \frac{30}{2} \Bigl( \operatorname{mean}_n |w_n - a w^0|^2
-        + \sum_n |w_{n+1} - w_n|^2 \Bigr)
+        + \frac{30}{2} \Bigl( \operatorname{mean}_n |d_n|^2
+        + \sum_n |d_{n+1} - d_n|^2 \Bigr), \quad d_n = w_n - a_n w^0
 
     over the requests r that item i answers and the other items j, in units in which the
     scores of each part have the standard deviation 1. :math:`w^0` are the shares of
@@ -94,6 +98,7 @@ def weigh(parts, temperature, requests, rng):
     tried = []
     for step in STEPS:
         weights = before + step * (learnt - before)
+        weights[0] = learnt[0]  # no known user is without past items
         lists = best_lists(parts, weights, known)
         ndcg = ndcg_at_k(known.truth, lists, K, per_user=True)
         tried.append(Weighing(weights, lists, ndcg))
@@ -216,32 +221,40 @@ class Problem:
         return float(summed(loss)), summed(gradient.double().numpy())
 
     def penalized(self, flat):
-        """Return what is minimized and its gradient, given a and scaled weights."""
-        scale, weights = flat[0], flat[1:].reshape(len(KNOTS), -1)
+        """Return what is minimized and its gradient, given all a and scaled weights."""
+        scales = flat[: len(KNOTS), None]
+        weights = flat[len(KNOTS) :].reshape(len(KNOTS), -1)
         prior = self.shares * self.spread
         loss, gradient = self.value(weights / self.spread)
         gradient = gradient / self.spread
-        away = weights - scale * prior
-        steps = np.diff(weights, axis=0)
+        away = weights - scales * prior
+        steps = np.diff(away, axis=0)
         loss += PRIOR / 2 * (away**2).sum() / len(KNOTS)
         loss += SMOOTHNESS / 2 * (steps**2).sum()
-        gradient += PRIOR * away / len(KNOTS)
-        gradient[1:] += SMOOTHNESS * steps
-        gradient[:-1] -= SMOOTHNESS * steps
-        of_scale = -PRIOR * (away * prior).sum() / len(KNOTS)
-        return loss, np.append(of_scale, gradient.ravel())
+        of_away = PRIOR * away / len(KNOTS)
+        of_away[1:] += SMOOTHNESS * steps
+        of_away[:-1] -= SMOOTHNESS * steps
+        of_scales = -(of_away * prior).sum(axis=1)
+        return loss, np.append(of_scales, (gradient + of_away).ravel())
 
     def solution(self):
         """Return the weights (n_knots, n_parts), in the scale of the shares."""
-        start = np.tile(self.shares * self.spread, len(KNOTS))
+        n_knots = len(KNOTS)
+        start = np.tile(self.shares * self.spread, n_knots)
         lowest = [None if is_signed else 0.0 for is_signed in self.signed]
-        bounds = [(1e-3, None)] + [(low, None) for low in lowest] * len(KNOTS)
-        start = np.append(1.0, start)
+        bounds = [(LEAST_SCALE, None)] * n_knots
+        bounds += [(low, None) for low in lowest] * n_knots
         solved = optimize.minimize(
-            self.penalized, start, jac=True, bounds=bounds, method="L-BFGS-B"
+            self.penalized,
+            np.append(np.ones(n_knots), start),
+            jac=True,
+            bounds=bounds,
+            method="L-BFGS-B",
+            options={"ftol": TOLERANCE},
         )
-        scale, weights = solved.x[0], solved.x[1:].reshape(len(KNOTS), -1)
-        return weights / self.spread / scale
+        scales = solved.x[:n_knots, None]
+        weights = solved.x[n_knots:].reshape(n_knots, -1)
+        return weights / self.spread / scales
 
 
 def _places(array):

@@ -127,6 +127,8 @@ class Fitted:
     sees_gaps = False
     # Names of the columns of X that describe a request, and not its user.
     context_columns = ()
+    # Name of the column with the time of a request, if that is known of each by itself.
+    asked_time = None
 
     def __getstate__(self):
         """Return what is pickled: not the ids that were asked for, which are kept."""

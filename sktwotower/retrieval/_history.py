@@ -107,7 +107,7 @@ def _times_of_history(history, schema):
             "column, or a dict of users to lists of items, oldest first."
         )
     what = f"The time column {schema.time!r} of history"
-    return read_times(frame[schema.time], what, schema.dates)[0]
+    return read_times(frame[schema.time], what, schema.time_kind)[0]
 
 
 def history_users(history, users):

@@ -60,12 +60,13 @@ class Query:
         """Return which are unknown to fit and have no features, bool (n,)."""
         return (self.codes < 0) & (np.diff(self.rows.indptr) == 0)
 
-    def warn_of_unknown(self, meaning):
+    def warn_of_unknown(self, meaning, counted=False):
         """Warn if they are items of rows of X, some of which lack information.
 
-        ``meaning``: what the scores of these are.
+        ``meaning``: what the scores of these are. ``counted``: which of them are known
+        from counts, bool (n,).
         """
-        unknown = self.lacks_information()
+        unknown = self.lacks_information() & ~np.asarray(counted)
         if unknown.any():
             warn(
                 f"{unknown.sum():,} of {len(self):,} rows of X ({unknown.mean():.1%}) "

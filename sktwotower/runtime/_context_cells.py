@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._records import array, integer, number, require
+from sktwotower._records import array, integer, number, one_of, require
 from sktwotower._tables._messages import closest, shorten
+from sktwotower._tables._time_units import SIZES, TimeKind, nanoseconds_of
 
 from ._cell_encoders import date_of, is_missing
 
@@ -34,11 +35,32 @@ class StoredClock(NamedTuple):
     dates: bool
     knots: array("float64", "n_knots", is_finite=True)
     unit: number(above=0)
+    time_unit: one_of(*SIZES) | None = None
+    reach: number(0) = 0.0
+    now: number() = 0.0
+
+    # what files of before do not have
+    _later_fields = {"time_unit": None, "reach": 0.0, "now": 0.0}
 
     def _check_stored(self, place):
         knots = self.knots
+        fits = self.time_unit is None or self.dates
+        require(fits, f"{place}.time_unit", "a unit of instants")
         fits = len(knots) != 1 and (np.diff(knots) > 0).all() and (knots >= 0).all()
         require(fits, f"{place}.knots", "none, or two or more ascending numbers >= 0")
+
+    @property
+    def time_kind(self):
+        """What times are, a ``TimeKind``."""
+        return TimeKind(self.dates, self.time_unit)
+
+    def assumed_gap(self, latest):
+        """Return the gap before a request without a time, or nan if it is not known.
+
+        ``latest``: the time of the user's last event, or nan.
+        """
+        gap = self.now - latest
+        return gap if self.reach > 0 and gap <= self.reach else math.nan
 
     @property
     def n_parts(self):
@@ -58,13 +80,13 @@ class StoredClock(NamedTuple):
     def of_one(self, time, gap):
         """Return columns and values, lists, of the time of one request.
 
-        ``time``: nan if unknown, and then so is the ``gap``, the time since the event
-        before; None, negative: unknown.
+        ``time``: nan if unknown. ``gap``: the time since the event before; None,
+        negative, nan: unknown.
         """
         columns, values, knots = [], [], self.knots
-        if not math.isfinite(time) or (self.dates and abs(time) >= LATEST):
+        if math.isinf(time) or (self.dates and abs(time) >= LATEST):
             return columns, values
-        if self.dates:
+        if self.dates and not math.isnan(time):
             day, rest = divmod(int(time), DAY)
             month = datetime.date.fromordinal(day + FIRST_DAY).month
             columns = [rest // HOUR, 24 + (day + 3) % 7, 30 + month]
@@ -81,16 +103,22 @@ class StoredClock(NamedTuple):
         return columns, values
 
 
-def moment_of(cell, dates):
+def moment_of(cell, kind):
     """Return the time of a request as a float, nan for a missing one.
 
-    ``dates``: in nanoseconds since 1970. Raise ``TypeError`` or ``ValueError`` for
-    what is no time.
+    ``kind``: what times were in fit, a ``TimeKind``. Raise ``TypeError`` or
+    ``ValueError`` for what is no time.
     """
     if is_missing(cell):
         return math.nan
-    if not dates:
-        if isinstance(cell, str | bool | np.datetime64 | datetime.date):
+    is_number = not isinstance(cell, str | bool | np.datetime64 | datetime.date)
+    if kind.unit is not None and is_number:
+        number = np.array([cell])
+        if number.dtype.kind not in "iuf" or not math.isfinite(cell):
+            raise TypeError
+        return float(nanoseconds_of(number, kind.unit, "the time")[0])
+    if not kind.dates:
+        if not is_number:
             raise TypeError
         return float(cell)
     return float(date_of(cell).astype("datetime64[ns]").view(np.int64))
@@ -158,10 +186,11 @@ class ContextCells(StoredContext):
         for position, _ in encoders:
             require(position < len(self.columns), place, "encoders of its columns")
 
-    def entries(self, context, latest):
+    def entries(self, context, latest, assumed=math.nan):
         """Return columns and values (m,) of the row of a request.
 
         ``context``: a dict. ``latest``: the time of the user's last event, or nan.
+        ``assumed``: the gap since it if the request has no time, or nan.
         """
         self.check_mapping(context)
         columns, values, start = [np.zeros(0, dtype=int)], [np.zeros(0)], 0
@@ -175,10 +204,11 @@ class ContextCells(StoredContext):
                     columns.append(start + own[weights != 0])
                     values.append(weights[weights != 0])
                 start += len(encoder.names)
-            if self.clock is not None and self.time in context:
+            if self.clock is not None:
                 name, kind = self.time, "datetime" if self.clock.dates else "number"
-                time = moment_of(context[name], self.clock.dates)
-                own, weights = self.clock.of_one(time, time - latest)
+                time = moment_of(context.get(name), self.clock.time_kind)
+                gap = assumed if math.isnan(time) else time - latest
+                own, weights = self.clock.of_one(time, gap)
                 columns.append(self.own_width + np.array(own, dtype=int))
                 values.append(np.array(weights))
         except (ArithmeticError, TypeError, ValueError):

@@ -67,7 +67,10 @@ class JoinedParts:
     @property
     def shares_now(self):
         """Share of each part in the score of users with the longest pasts."""
-        sizes = np.abs(self.scales_of_users[-1] * self.scales_of_items)
+        factors = np.array(self.fades)
+        if self.by_past is not None:
+            factors = factors * np.abs(self.by_past[-1])
+        sizes = factors * np.array(self.shares)
         return (sizes / sizes.sum()).tolist()
 
     @property
@@ -75,7 +78,7 @@ class JoinedParts:
         """Factors (n_parts,) of the vectors that parts give items."""
         return np.sqrt(self.shares)
 
-    @cached_property
+    @property
     def scales_of_users(self):
         """Factors (n_sizes, n_parts) of the vectors that parts give users.
 
@@ -197,11 +200,16 @@ class ModelArrays(JoinedParts):
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
 
-    _stored_later = {"by_past": None}
+    _later_fields = {"by_past": None}
 
     def _check_stored(self, place):
         require(len(self.parts), place, "at least one part")
         self._check_weights(place)
+
+    @cached_property
+    def scales_of_users(self):
+        """As in `JoinedParts`, computed once."""
+        return super().scales_of_users
 
     @cached_property
     def _places(self):

@@ -35,6 +35,8 @@ class ServedVectors:
         self.user_ids_ = state.users.ids
         self.item_ids_ = state.items.ids[: len(vectors)]
         self._kept = Kept()
+        clock = getattr(state.context, "clock", None)
+        self._assumes_now = clock is not None and clock.reach > 0
 
     def _past(self, user, history):
         """Return the row of a user, and positions of all past items and of added ones.
@@ -57,7 +59,7 @@ class ServedVectors:
             vector = self._computed(code, past, added)
         else:
             vector = self._kept.get(code, lambda c: self._computed(c, past, added))
-        if context is None:
+        if context is None and not self._assumes_now:
             return vector
         return self._asked(code, vector, added, context)
 
@@ -85,7 +87,13 @@ class ServedVectors:
         if self._state.sequences is not None and not len(added):
             start, stop = self._state.sequences.lags.indptr[code : code + 2]
             latest = self._state.sequences.times[stop - 1] if stop > start else np.nan
-        row = Row(*cells.entries(context, float(latest)))
+        assumed = np.nan
+        if self._assumes_now:
+            assumed = cells.clock.assumed_gap(float(latest))
+        if context is None and np.isnan(assumed):
+            return vector
+        context = {} if context is None else context
+        row = Row(*cells.entries(context, float(latest), assumed))
         return self._model.in_context(vector, row)
 
     def _item_vectors(self, codes):

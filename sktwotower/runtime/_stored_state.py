@@ -13,7 +13,7 @@ import numpy as np
 from sktwotower._records import array, csr, integer, positions, require, vectors
 from sktwotower._records._checks import check_of, instance
 from sktwotower._records._reading import PlainReader, object_array
-from sktwotower._records._registry import Codec, Kind, record_kind
+from sktwotower._records._registry import Codec, Kind, record_kind, with_later_fields
 from sktwotower._records._scalars import SCALARS, Scalar
 
 from . import _context_cells as cells
@@ -28,6 +28,7 @@ class KindOfSome(Kind):
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
+        specs = with_later_fields(self.cls, specs)
         fits = type(specs) is dict and set(self.parts) <= set(specs)
         require(fits, place, f"a value with {', '.join(self.parts)}", specs)
         return super().read({name: specs[name] for name in self.parts}, reader, place)

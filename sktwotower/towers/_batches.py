@@ -76,6 +76,10 @@ class TrainingSet(Dataset):
     # In partial_fit: one or no matrix of the pairs of before, CSR (n_users, n_items).
     # They count for how often ids are hidden.
     earlier = ()
+    # In partial_fit: a batch of fewer users, or predictions, moves weights as if there
+    # were as many others that move none. Otherwise five events would move those that
+    # they touch as far as a whole batch does.
+    least_batch = 0
 
     def __post_init__(self):
         self.users = np.flatnonzero(np.diff(self.positives.indptr))
@@ -304,7 +308,7 @@ class UserBatches:
             positive_log_q=positive_log_q,
             hidden=None if known is None else as_pairs(known, candidates)[:2],
             impressions=shown,
-            total_weight=self.weight_per_user * n_users,
+            total_weight=self.weight_per_user * max(n_users, self.dataset.least_batch),
         )
 
 

@@ -13,10 +13,12 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from sktwotower import _sklearn_compat as compat
 from sktwotower._sklearn_compat import COUNT, N_JOBS, Interval, StrOptions, parameter
 from sktwotower._tables._reward_scale import SCALES
+from sktwotower._tables._time_units import SIZES, TIME_UNITS, WORDS
 
 # Larger ones fit no number of torch: int32, int64, and a product of two in float32.
 MAX_SIZE, MAX_BATCH, MAX_RATE = 2**31 - 1, 2**63 - 1, 1e18
@@ -54,7 +56,8 @@ class RecommenderParameters:
     item_transformer: Any = of_tables(None)
     memory: Any = of_tables(None)
     time: str | int | None = of_tables(None)
-    context: Any = of_tables(None)
+    time_unit: str | None = of_tables("auto", StrOptions(TIME_UNITS), None)
+    context: Any = of_tables("auto")
     context_transformer: Any = of_tables(None)
     history: str | None = of_training("auto", None, HISTORIES)
     max_history: int = of_training(1000, SIZE)
@@ -187,3 +190,26 @@ class Recipe(recipe_of("training")):
     def takes_impressions(self):
         """Whether impressions count at any time."""
         return self.impression_weight > 0 and self.impression_start != 1
+
+    def in_time_unit(self, unit):
+        """Return the recipe with durations for half-lives that count in a unit.
+
+        ``unit``: in which the times of fit count from 1970 on. None: they do not.
+        """
+        if unit is None:
+            return self
+        changed = {}
+        for name in ("half_life", "popularity_half_life"):
+            value = getattr(self, name)
+            if isinstance(value, Real) and not isinstance(value, bool | np.timedelta64):
+                changed[name] = _duration(name, value, unit)
+        return self._replace(**changed)
+
+
+def _duration(name, value, unit):
+    """Return a half-life, a number in a unit, as a Timedelta >= 1 ns."""
+    try:
+        return pd.Timedelta(max(1, round(value * SIZES[unit])), "ns")
+    except (ValueError, OverflowError) as error:
+        expected = f"a duration of at most 292 years, and times are {WORDS[unit]}"
+        raise ValueError(f"{name} must be {expected}. Got {value!r}.") from error

@@ -151,7 +151,7 @@ class SequenceBatches(UserBatches):
         if data.hides_past:
             seen = _seen(table.items[events], kept, ends, n_items)
         targets = self._targets(seen, each, shown, candidates, log_q, len(users))
-        targets.total_weight = data.mean_weight * len(chosen)
+        targets.total_weight = data.mean_weight * max(len(chosen), data.least_batch)
         return Batch(user_rows, item_rows, history_items, windows, requests), targets
 
     def _events(self, users):

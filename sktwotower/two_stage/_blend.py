@@ -4,13 +4,18 @@ Input: the ranker's scores (n_users, n_candidates), in retrieval's order.
 Output: blended scores of the same shape, and the weight that validation chooses.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 
-WEIGHTS = 0.25, 0.5, 0.75, 1.0
+WEIGHTS = 0.1, 0.25, 0.5, 0.75, 1.0
+# A weight is judged once more by users of one part, chosen by those of the others.
+N_PARTS = 5
 
 
 def ranks_by(scores):
@@ -64,15 +69,17 @@ def reordered(scores, weight):
 def ndcg_of_blended(indices, scores, truth, weight, k):
     """Return the NDCG (n_users,) of the blended order with a weight of the ranker.
 
-    The other parameters are those of ``gains_by_weight``.
+    The other parameters are those of ``JudgedOrders``.
     """
+    if weight == 0:
+        return ndcg_at_k(truth, indices, k, per_user=True)
     _, order = reordered(scores, weight)
     ranked = np.take_along_axis(indices, order, axis=1)
     return ndcg_at_k(truth, ranked, k, per_user=True)
 
 
-def gains_by_weight(indices, scores, truth, k):
-    """Return what each weight of the ranker gains over retrieval, a DataFrame.
+class JudgedOrders(NamedTuple):
+    """The orders of both stages, for users whose choices the ranker does not know.
 
     Parameters
     ----------
@@ -84,34 +91,99 @@ def gains_by_weight(indices, scores, truth, k):
         Nonzero for the items that were chosen later.
     k : int
         Number of items that count.
+    """
 
-    Returns
-    -------
-    DataFrame
+    indices: np.ndarray
+    scores: np.ndarray
+    truth: sparse.csr_matrix
+    k: int
+
+    def ndcg(self, weight):
+        """Return the NDCG (n_users,) of the blended order."""
+        return ndcg_of_blended(*self[:3], weight, self.k)
+
+    def of_users(self, kept):
+        """Return the same of the users that are ``kept``, bool (n_users,)."""
+        return self._replace(
+            indices=self.indices[kept], scores=self.scores[kept], truth=self.truth[kept]
+        )
+
+    def gains(self):
+        """Return what each weight of the ranker gains over retrieval, a DataFrame.
+
         Columns ``weight``, ``ndcg``, ``gain`` and ``standard_error``, the last two over
         users.
+        """
+        values = {weight: self.ndcg(weight) for weight in (0.0, *WEIGHTS)}
+        return _table_of_gains("weight", values)
+
+
+def _table_of_gains(name, values):
+    """Return the mean of values (n_users,), by name, and what each gains, a table.
+
+    The first one is what the others are compared with.
     """
-    alone = ndcg_at_k(truth, indices, k, per_user=True)
-    rows = [(0.0, alone.mean(), 0.0, 0.0)]
-    for weight in WEIGHTS:
-        values = ndcg_of_blended(indices, scores, truth, weight, k)
-        gain = values - alone
-        rows.append((weight, values.mean(), gain.mean(), standard_error(gain)))
-    return pd.DataFrame(rows, columns=["weight", "ndcg", "gain", "standard_error"])
+    first, rows = next(iter(values.values())), []
+    for key, each in values.items():
+        gain = each - first
+        error = standard_error(gain) if gain.any() else 0.0
+        rows.append((key, each.mean(), gain.mean(), error))
+    return pd.DataFrame(rows, columns=[name, "ndcg", "gain", "standard_error"])
 
 
-def choose_weight(gains, later=None):
-    """Return the weight of the ranker by what ``gains_by_weight`` returned.
+def choose_weight(gains, later=None, earlier=None):
+    """Return the weight of the ranker by tables of ``JudgedOrders.gains``.
 
-    It is the one with the highest gain, if its 95 % interval is above 0, otherwise 0.
-    With ``later``, the same figures in a later time, a weight must gain there as
-    well; of those that do, the one with the highest lower bound there is returned: its
-    gain less the standard error.
+    A weight is judged by its lower bound: its gain less 1.96 standard errors.
+    ``gains``: of other users, whose choices are as late as those that the ranker learnt
+    from; the bound must be above 0. With ``later``, the same figures of choices that
+    are later, it must be so there as well. With ``earlier``, those of choices that are
+    earlier than what the ranker learnt from, there must be a gain. Of the weights that
+    fulfil this the one with the highest sum of all bounds is returned; 0 if there is
+    none.
+
+    A small weight changes little, and so has a small error. So the weight that is
+    chosen falls step by step, and not at once, as the evidence becomes weaker.
     """
-    pays = gains["gain"] > ERRORS_IN_INTERVAL * gains["standard_error"]
-    best = gains["gain"]
+    bound = lower_bounds(gains)
+    pays, total = bound > 0, bound
     if later is not None:
-        pays &= later["gain"] > 0
-        best = (later["gain"] - later["standard_error"]).where(pays, -np.inf)
-    place = best.idxmax()
-    return float(gains["weight"][place]) if pays[place] else 0.0
+        bound = lower_bounds(later)
+        pays, total = pays & (bound > 0), total + bound
+    if earlier is not None:
+        pays, total = pays & (earlier["gain"] > 0), total + lower_bounds(earlier)
+    if not pays.any():
+        return 0.0
+    return float(gains["weight"][total.where(pays, -np.inf).idxmax()])
+
+
+def lower_bounds(gains):
+    """Return the lower ends of the 95 % intervals of gains, a Series."""
+    return gains["gain"] - ERRORS_IN_INTERVAL * gains["standard_error"]
+
+
+def gains_of_orders(gains, later, earlier=None):
+    """Return the NDCG of the orders of both stages and of their blend, a DataFrame.
+
+    The blend of each user has the weight that the other users choose, so that its
+    figures promise nothing that the choice has made up.
+
+    Parameters
+    ----------
+    gains : DataFrame
+        As in `choose_weight`.
+    later : JudgedOrders
+        Whose users count.
+    earlier : JudgedOrders, default=None
+        Of which the choice depends, too.
+    """
+    blended = np.empty(len(later.indices))
+    parts = np.arange(len(blended)) % N_PARTS
+    before = None if earlier is None else earlier.gains()
+    for part in range(N_PARTS):
+        others = later.of_users(parts != part).gains()
+        weight = choose_weight(gains, others, before)
+        theirs = parts == part
+        blended[theirs] = later.of_users(theirs).ndcg(weight)
+    values = {"retriever": later.ndcg(0), "ranker": later.ndcg(1.0), "blend": blended}
+    return _table_of_gains("order", values)

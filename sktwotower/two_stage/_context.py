@@ -117,6 +117,7 @@ def asked_of(fitted, context, frame, n, given, name):
     numbers = np.full((n, len(context.encoders)), np.nan, np.float32)
     for table in (frame, given):  # the one row of given is that of all requests
         if table is not None:
+            table = fitted.schema.with_dates(table)
             np.copyto(numbers, context.encode(table), where=np.isnan(numbers))
     if first is None and np.isnan(numbers).all():
         return None

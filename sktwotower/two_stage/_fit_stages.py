@@ -1,6 +1,7 @@
 """How `TwoStageRecommender` fits both stages, and adds further events to them.
 
-Fit fits the retriever twice, and a ranker in between.
+Fit fits the retriever on all events, and on those before each of two cuts, from which
+rankers learn.
 
 Input: an interaction table X (n_events, n_columns) with outcomes y; a ``StageRecipe``.
 Output: ``FittedStages``: a retriever that knows all events, and a ranker.
@@ -15,7 +16,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from sktwotower._tables._ids import check_ids
+from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_further
 from sktwotower.retrieval._retrieval import RetrievalMixin
@@ -98,7 +99,9 @@ def _prepared_retriever(recipe):
     return retriever
 
 
-def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
+def learn_more(
+    owner, recipe, fitted, X, y, sample_weight, *, update_ranker=False, counted=False
+):
     """Return the ``FittedStages`` with further events; those of before do not change.
 
     Parameters
@@ -108,7 +111,7 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
     recipe : StageRecipe
     fitted : FittedStages
         The fitted state so far.
-    X, y, sample_weight, update_ranker
+    X, y, sample_weight, update_ranker, counted
         As in `TwoStageRecommender.partial_fit`.
     """
     seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
@@ -118,6 +121,11 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
         raise ValueError(
             "update_ranker=True trains the ranker of lists anew, and fit has trained "
             "none. Name the column of lists, lists=..., and fit on enough of them."
+        )
+    if update_ranker and counted:
+        raise ValueError(
+            "update_ranker=True needs what was counted before each row of X, and "
+            "counted=True says that these rows are among the counts. Set one of both."
         )
     events = _read(owner, fitted, X, y, sample_weight)
     if len(events.frame) == 0:
@@ -131,11 +139,38 @@ def learn_more(owner, recipe, fitted, X, y, sample_weight, update_ranker=False):
     moved = [grown.ids.get_indexer(known.ids) for known, grown in sides]
     how = {"by_user": fitted.training.cut == "user", "before": fitted.describer}
     describer = build_describer(recipe, retriever, events, columns, now=moved, **how)
-    if lists is not None:
+    if lists is not None and not counted:
         as_of, lists = lists.counted(describer, columns, events)
         if update_ranker:
             lists = lists._replace(ranker=_ranker_of(recipe, fitted, events, as_of))
     return replace(fitted, **stages_of(retriever, describer), lists=lists)
+
+
+def count_more(owner, recipe, fitted, X, y, sample_weight):
+    """Return the ``FittedStages`` in which further rows of lists are counted.
+
+    Nothing else is learnt. The parameters are those of ``learn_more``.
+    """
+    schema, columns = fitted.schema, fitted.columns
+    outcomes = read_further(owner, schema, X, y, sample_weight)
+    frame, (rewards, weights, times) = outcomes
+    if len(frame) == 0:
+        return fitted
+    codes = []
+    for side in (fitted.users, fitted.items):
+        label = f"{side.side} column {side.label!r}"
+        ids = check_ids(frame[side.id_column], label)
+        as_type_of(ids, side.ids, label)
+        codes.append(pd.factorize(ids)[0])
+    times = np.zeros(len(frame)) if times is None else times
+    how = rewards, weights, times, schema.dates, codes[0], None
+    events = ReadEvents(frame, *how)
+    ShownColumns.of(events, recipe._replace(**columns._asdict()))
+    events = events.part(columns.rows(frame))
+    counting = copy.copy(fitted)  # what it has computed and kept stays there
+    lists = fitted.lists.plus(fitted.describer, columns, events)
+    object.__setattr__(counting, "lists", lists)
+    return counting
 
 
 def _read(owner, fitted, X, y, sample_weight):

@@ -105,6 +105,7 @@ class FittedStages(Fitted):
     # As in `Fitted`
     n_items = property(attrgetter("retriever._fitted.n_items"))
     sees_gaps = property(attrgetter("retriever._fitted.sees_gaps"))
+    asked_time = property(attrgetter("retriever._fitted.asked_time"))
     scores_by_features = property(attrgetter("retriever._fitted.scores_by_features"))
     item_vectors = property(attrgetter("retriever._fitted.item_vectors"))
     cosines = property(attrgetter("retriever._fitted.cosines"))

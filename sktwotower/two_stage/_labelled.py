@@ -18,6 +18,7 @@ from sktwotower.metrics._held_out import read_held_out
 from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 
+from ._blend import JudgedOrders
 from ._candidate_table import find_candidates, spread
 from ._context import StagedAsked, of_retriever
 from ._log import entries
@@ -78,15 +79,15 @@ class Candidates(NamedTuple):
             features = _rows_of_users(features, self.indices, places)
         return Candidates(*(part[places] for part in self[:-1]), features)
 
-    def labelled_by(self, truth):
-        """Return the same, labelled by a part of the truth, of users with a hit."""
-        hits = _hits_of(truth, self.indices)
-        return self._replace(hits=hits).of_rows(np.flatnonzero(hits.any(axis=1)))
-
     def rows(self):
         """Return the ``LabelledRows`` of all candidates, user by user."""
         users = np.nonzero(self.indices >= 0)[0]
         return LabelledRows(self.features, self.labels, users)
+
+    def judged_by(self, ranker, k):
+        """Return the ``JudgedOrders`` of a ``FittedRanker`` that does not know them."""
+        scores = spread(ranker.scores(self.features), self.indices)
+        return JudgedOrders(self.indices, scores, self.truth, k)
 
 
 def _rows_of_users(features, indices, places):
@@ -159,9 +160,12 @@ class Training(NamedTuple):
     recall : float
         Mean share of the items chosen later that are candidates; nan if unknown.
     gains : DataFrame, default=None
-        The gain of each weight, as returned by ``gains_by_weight``.
+        The gain of each weight, as returned by ``JudgedOrders.gains``.
     later_gains : DataFrame, default=None
         The same, in a later time than the ranker learnt from.
+    order_gains : DataFrame, default=None
+        In that time, the figures of both orders and of their blend, as returned by
+        ``gains_of_orders``.
     table : DataFrame, default=None
         The training table, if it is kept.
     held_out : HeldOutUsers, default=None
@@ -174,8 +178,10 @@ class Training(NamedTuple):
     recall: records.share
     gains: pd.DataFrame | None = None
     later_gains: pd.DataFrame | None = None
+    order_gains: pd.DataFrame | None = None
     table: pd.DataFrame | None = None
     held_out: HeldOutUsers | None = None
+    _later_fields = {"order_gains": None}
 
     def without(self, ids, label):
         """Return the same without users of some ids; ``label``: the column of ids."""
@@ -295,13 +301,17 @@ def described(describer, found, own=None):
     return found._replace(features=features), describer
 
 
-def judge_rankers(recipe, table):
-    """Return scores (n, n_candidates) by rankers that were fitted on other users.
+def judge_rankers(recipe, table, further=None):
+    """Return ``JudgedOrders`` by rankers that were fitted on other users.
 
-    The second value are ``HeldOutUsers``.
+    The second value are ``HeldOutUsers``. ``further``: ``LabelledRows`` that all
+    rankers learn from as well, or None.
     """
     rng, rows = np.random.default_rng(recipe.random_state), table.rows()
     folds = rng.permutation(len(table.query)) % N_FOLDS
-    scores, ranker = scores_by_others(recipe, rows, folds[rows.groups])
+    how = {"further": further}
+    scores, ranker = scores_by_others(recipe, rows, folds[rows.groups], **how)
     few = table.of_rows(np.flatnonzero(folds == 0)[:MAX_KEPT])
-    return spread(scores, table.indices), HeldOutUsers.of(few, ranker)
+    scores = spread(scores, table.indices)
+    orders = JudgedOrders(table.indices, scores, table.truth, recipe.n_neighbors)
+    return orders, HeldOutUsers.of(few, ranker)

@@ -21,7 +21,7 @@ from ._shown_rows import describe_rows
 
 # From the simplest on: the next one must pay by more than so many standard errors. One
 # error is exceeded by noise in one of six cases, two in one of 44.
-ORDERS = "retriever", "click_rate", "ranker"
+ORDERS = "retriever", "click_rate", "counts", "ranker"
 MIN_ERRORS = 2.0
 # With fewer rows a curve of two parameters is fitted, and kept at so many scores.
 MIN_ROWS, N_KEPT = 1_000, 101
@@ -105,6 +105,9 @@ class ListStage(NamedTuple):
         lists of other users.
     later_gains : DataFrame or None
         The same on later lists, and ``..._updated`` with counts that go on.
+    counts_ranker : FittedRanker, default=None
+        A ranker that reads what is counted, and columns of rows. None: in files of a
+        version that had none.
     """
 
     order: ListOrder
@@ -116,6 +119,8 @@ class ListStage(NamedTuple):
     rows: Context
     gains: pd.DataFrame | None
     later_gains: pd.DataFrame | None
+    counts_ranker: FittedRanker | None = None
+    _later_fields = {"counts_ranker": None}
 
     # The columns of ``predict_proba``
     classes = np.array([0, 1])
@@ -132,6 +137,9 @@ class ListStage(NamedTuple):
         counted = self.counts.features(showings)
         if self.order.name == "click_rate":
             return click_rates_of(counted).astype(np.float32)
+        if self.order.name == "counts":
+            counted = counted_features(counted, frame, self.rows, self.first)
+            return self.counts_ranker.scores(counted).astype(np.float32)
         first, ordered = fitted.retriever._fitted, np.empty(len(frame), np.float32)
         shown = fitted.shown(first, frame, scores, history)
         how = fitted.n_candidates, shown, frame, self.rows
@@ -151,6 +159,12 @@ class ListStage(NamedTuple):
         as_of, counts = self.counts.count(showings_of(self.counts, describer, *how))
         return as_of, self._replace(counts=counts, order=self.updated)
 
+    def plus(self, describer, columns, events):
+        """Return the stage after further rows of lists, as `counted` does."""
+        how = columns, events, self.places, self.counts.now + 1
+        counts = self.counts.plus(showings_of(self.counts, describer, *how))
+        return self._replace(counts=counts, order=self.updated)
+
     def without_users(self, ids):
         """Return the same without what is counted of users with some ids."""
         return self._replace(counts=self.counts.without_users(ids))
@@ -161,6 +175,9 @@ class ListStage(NamedTuple):
         known = {*of_sides, *self.rows.names("row")}
         counted = {each.column for each in self.counts.groupings if each.column}
         require(counted <= known, f"{place}.counts", f"columns among {sorted(known)}")
+        names = self.order.name, self.updated.name
+        ranked = self.counts_ranker is not None or "counts" not in names
+        require(ranked, f"{place}.counts_ranker", "a ranker")
 
 
 def showings_of(counts, describer, columns, events, places, now):
@@ -198,6 +215,18 @@ def with_counts(features, counted, first):
     """
     features = features.assign(**counted.set_axis(features.index))
     return features if first is None else features.assign(position=first)
+
+
+def counted_features(counted, frame, row_columns, positions):
+    """Return features (n_rows, n_features) of what is counted, and of the row.
+
+    ``counted``: those that count. ``frame``: the rows. ``positions``: of each row, or
+    the one that all items are given. None: they are not known.
+    """
+    names = row_columns.names("row")
+    numbers = pd.DataFrame(row_columns.encode(frame), columns=names)
+    features = counted.reset_index(drop=True).join(numbers)
+    return features if positions is None else features.assign(position=positions)
 
 
 def click_rates_of(counted):

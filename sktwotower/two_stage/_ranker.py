@@ -211,24 +211,38 @@ class LabelledRows(NamedTuple):
         features = self.features.loc[kept].reset_index(drop=True)
         return LabelledRows(features, self.labels[kept], self.groups[kept])
 
+    def followed_by(self, others):
+        """Return these rows, and then others, whose groups are not those of these."""
+        features = others.features.reindex(columns=self.features.columns)
+        groups = others.groups + self.groups.max(initial=-1) + 1
+        return LabelledRows(
+            pd.concat([self.features, features], ignore_index=True),
+            np.append(self.labels, others.labels),
+            np.append(self.groups, groups),
+        )
+
     def fit(self, recipe):
         """Return a ``FittedRanker``, group by group if the ranker takes groups."""
         rows = self.part(np.argsort(self.groups, kind="stable"))
         return fit_ranker(recipe.second_stage, *rows, recipe.ranker is not None)
 
 
-def scores_by_others(recipe, rows, folds, judged=None):
+def scores_by_others(recipe, rows, folds, judged=None, further=None):
     """Return scores (n_rows,) by rankers that were fitted on the rows of other folds.
 
     ``rows``: ``LabelledRows``. ``folds``: the number of the fold of each. ``judged``:
-    the features (n_rows, n_features) that scores are of; None: those of the rows. The
+    the features (n_rows, n_features) that scores are of; None: those of the rows.
+    ``further``: ``LabelledRows`` that all rankers learn from as well, or None. The
     second value is the ranker that was not fitted on fold 0.
     """
     scores, rankers = np.empty(len(folds)), []
     judged = rows.features if judged is None else judged
     for fold in range(N_FOLDS):
         theirs = folds == fold
-        rankers.append(rows.part(~theirs).fit(recipe))
+        learnt = rows.part(~theirs)
+        if further is not None:
+            learnt = learnt.followed_by(further)
+        rankers.append(learnt.fit(recipe))
         scores[theirs] = rankers[-1].scores(judged.loc[theirs].reset_index(drop=True))
     return scores, rankers[0]
 

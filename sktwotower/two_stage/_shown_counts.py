@@ -2,7 +2,8 @@
 
 Input: rows of lists (n_rows,) in any order: ids, levels, times and outcomes.
 Output: features (n_rows, n_features) of strictly earlier rows, and ``ShownCounts``, to
-which later rows can be added.
+which later rows can be added: many of them with features of each (`count`), or a few of
+them in a time that does not depend on what was counted before (`plus`).
 """
 
 import itertools
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records import frozen, number, one_of, record, require
+from sktwotower._tables._growing_ids import GrowingIds
 from sktwotower._tables._ids import check_ids, positions_of
 from sktwotower._tables._running_counts import RunningCounts
 from sktwotower._tables._stored import index
@@ -29,7 +31,9 @@ SIDES = "items", "users"
 # Which counts are divided by levels of users, of items and of rows of lists.
 APART = {"user": ["item"], "item": ["all", "user"], "row": ["all", "item", "user"]}
 # Half-lives of what was shown recently and lately, as shares of the later lists' time.
-HALF_LIVES = {"recent": 1 / 2, "latest": 1 / 8}
+HALF_LIVES = {"recent": 1 / 2, "latest": 1 / 8, "newest": 1 / 32}
+# Lowest and, less than one, highest rate of which there are log odds.
+MIN_RATE = 1e-6
 
 
 class Showings(NamedTuple):
@@ -113,14 +117,33 @@ class ShownCounts:
         The first one of each side is that without levels.
     now : float
         The latest time, in days.
+    first : RunningCounts, default=None
+        The time at which each item was counted first, as its latest one. None: in files
+        of a version that did not count it; rows have no features of it then.
+    newer_items, newer_users : tuple of Index, default=()
+        Further ids, as in ``GrowingIds``. They are not stored: a file has all in one.
     """
 
     items: index("n_items")
     users: index("n_users")
     groupings: list[Grouping]
     now: number()
+    first: RunningCounts | None = None
+    newer_items: tuple = ()
+    newer_users: tuple = ()
+    _later_fields = {"first": None}
+    _not_stored = "newer_items", "newer_users"
+
+    def _stored_parts(self):
+        whole = self.merged()
+        names = "items", "users", "groupings", "now", "first"
+        return {name: getattr(whole, name) for name in names}
 
     def _check_stored(self, place):
+        if self.first is not None:
+            keys = self.first.keys
+            fits = len(keys) == 0 or (keys[0] >= 0 and keys[-1] < len(self.items))
+            require(fits, f"{place}.first", "positions of items")
         n_ids = {"all": 1, "item": len(self.items), "user": len(self.users)}
         sides = [grouping.side for grouping in self.groupings]
         require(sides[:2] == ["all", "item"], f"{place}.groupings", "all, then items")
@@ -148,7 +171,26 @@ class ShownCounts:
                 column = f"{kind}__{encoder.column}"
                 name = f"click_rate_{side}_{column}"
                 groupings.append(Grouping(name, side, none, column, encoder))
-        return cls(pd.Index([]), pd.Index([]), groupings, 0.0)
+        return cls(pd.Index([]), pd.Index([]), groupings, 0.0, none)
+
+    @property
+    def ids(self):
+        """The ids of both sides, ``GrowingIds`` by "item" and "user"."""
+        return {
+            "item": GrowingIds((self.items, *self.newer_items)),
+            "user": GrowingIds((self.users, *self.newer_users)),
+        }
+
+    def merged(self):
+        """Return the same counts without parts of ids and layers of sums."""
+        if not (self.newer_items or self.newer_users or self.groupings[0].counts.newer):
+            return self
+        ids = self.ids
+        merged = [g._replace(counts=g.counts.merged()) for g in self.groupings]
+        first = None if self.first is None else self.first.merged()
+        return ShownCounts(
+            ids["item"].joined(), ids["user"].joined(), merged, self.now, first
+        )
 
     def showings(self, describer, columns, frame, times, amounts=None):
         """Return the ``Showings`` of rows of lists.
@@ -173,7 +215,8 @@ class ShownCounts:
         if schema.time is None or not schema.dates:
             return np.full(len(frame), self.now)
         name = f"The time column {schema.time!r} of X"
-        days = known_times(frame[schema.time], name, True) / NANOSECONDS_PER_DAY
+        days = known_times(frame[schema.time], name, schema.time_kind)
+        days = days / NANOSECONDS_PER_DAY
         return np.where(np.isnan(days), self.now, days)
 
     def count(self, showings):
@@ -181,29 +224,66 @@ class ShownCounts:
 
         The first is a DataFrame (n_rows, n_features).
         """
-        items, users = (_joined(getattr(self, s), getattr(showings, s)) for s in SIDES)
-        grown, sums, groupings = replace(self, items=items, users=users), [], []
+        grown, sums, groupings = self.merged()._with_ids(showings).merged(), [], []
         for each, keys in grown._keys(showings):
             times = showings.starts if each.side == "user" else showings.times
             found, counts = each.counts.count(keys, times, showings.amounts)
             sums.append(found)
             groupings.append(each._replace(counts=counts))
-        now = max(self.now, showings.times.max(initial=self.now))
-        return self._features(sums), replace(grown, groupings=groupings, now=now)
+        features = grown._features(sums, showings)
+        return features, replace(grown, groupings=groupings)
+
+    def plus(self, showings):
+        """Return the counts after rows, whose features nobody asks for.
+
+        The time that it takes follows the number of rows, as in `RunningCounts.plus`.
+        """
+        grown, groupings = self._with_ids(showings), []
+        for each, keys in grown._keys(showings):
+            times = showings.starts if each.side == "user" else showings.times
+            counts = each.counts.plus(keys, times, showings.amounts)
+            groupings.append(each._replace(counts=counts))
+        return replace(grown, groupings=groupings)
+
+    def _with_ids(self, showings):
+        """Return the same with the ids of rows, their time and that of new items."""
+        ids, first = self.ids, self.first
+        items, users = (
+            ids["item"].plus(showings.items),
+            ids["user"].plus(showings.users),
+        )
+        if first is not None:
+            places = items.positions(showings.items)
+            new = places >= len(ids["item"])
+            earliest = pd.Series(showings.times[new]).groupby(places[new]).min()
+            once = np.zeros((len(earliest), 2))
+            first = first.plus(earliest.index.to_numpy(), earliest.to_numpy(), once)
+        return replace(
+            self,
+            items=items.parts[0],
+            users=users.parts[0],
+            newer_items=items.parts[1:],
+            newer_users=users.parts[1:],
+            now=max(self.now, showings.times.max(initial=self.now)),
+            first=first,
+        )
 
     def features(self, showings):
         """Return the features (n_rows, n_features) of rows by all that is counted."""
         times = showings.times
-        return self._features([g.counts.at(k, times) for g, k in self._keys(showings)])
+        sums = [g.counts.at(keys, times) for g, keys in self._keys(showings)]
+        return self._features(sums, showings)
 
     def without_users(self, ids):
         """Return the same without what is counted of users with some ids."""
+        if self.newer_users:
+            return self.merged().without_users(ids)
         kept = ~self.users.isin(ids)
         places = np.cumsum(kept) - 1
         groupings = list(self.groupings)
         for at, each in enumerate(groupings):
             if each.side == "user":
-                counts = each.counts.part(kept[each.counts.keys // WIDTH])
+                counts = each.counts.merged().part(kept[each.counts.keys // WIDTH])
                 codes, levels = np.divmod(counts.keys, WIDTH)
                 keys = places[codes] * WIDTH + levels
                 groupings[at] = each._replace(counts=replace(counts, keys=keys))
@@ -212,17 +292,19 @@ class ShownCounts:
     def _keys(self, showings):
         """Yield each ``Grouping`` with the keys (n_rows,) of rows, < 0 for new ids."""
         codes = {"all": np.zeros(len(showings.times), np.int64)}
-        codes["item"] = positions_of(showings.items, self.items).astype(np.int64)
-        codes["user"] = positions_of(showings.users, self.users).astype(np.int64)
+        ids = self.ids
+        codes["item"] = ids["item"].positions(showings.items)
+        codes["user"] = ids["user"].positions(showings.users)
         for each in self.groupings:
             level = 0 if each.column is None else showings.levels[each.column]
             yield each, codes[each.side] * WIDTH + level
 
-    def _features(self, sums):
-        """Return the features by sums (n_rows, 2) of each grouping, a DataFrame.
+    def _features(self, sums, showings):
+        """Return the features (n_rows, n_features) of rows, a DataFrame.
 
-        An item never shown has the rate of all; what is counted apart, in the same way
-        that of its item or user.
+        ``sums``: those of each grouping, (n_rows, 2). An item never shown has the rate
+        of all; what is counted apart, in the same way
+        that of its item or user. A row that shows an item first has the age 0.
         """
         shown, chosen = sums[0].T
         with np.errstate(invalid="ignore"):  # nothing was shown yet: nan
@@ -238,10 +320,15 @@ class ShownCounts:
             elif each.name:
                 found[each.name] = rate
                 found[f"{each.name}_shown"] = np.log1p(shown)
+        if self.first is not None:
+            of_item = found["click_rate"]
+            found["click_rate_odds"] = _log_odds(of_item) - _log_odds(known)
+            first = self.first.latest_of(self.ids["item"].positions(showings.items))
+            found["shown_since"] = np.fmax(showings.times - first, 0)
         return pd.DataFrame(found, dtype=np.float32)
 
 
-def _joined(known, ids):
-    """Return known ids and then those of others, an Index, that are not known."""
-    new = ids.unique()
-    return new if len(known) == 0 else known.append(new[positions_of(new, known) < 0])
+def _log_odds(rates):
+    """Return the log odds of rates (n,), which are finite."""
+    rates = np.clip(rates, MIN_RATE, 1 - MIN_RATE)
+    return np.log(rates / (1 - rates))

@@ -36,12 +36,12 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     >>> X = [[user, item] for user in range(60)
     ...      for item in rng.permutation(shelves[user % 2])[:4]]
     >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
-    >>> model.recommend([0, 1], n_neighbors=2)
+    >>> model.recommend([0, 1], n_neighbors=2).round(2)
        user   item  score  rank
-    0     0    tea    1.0     1
-    1     0    jam    0.5     2
-    2     1   rake    1.0     1
-    3     1  spade    0.5     2
+    0     0    tea   0.59     1
+    1     0    jam   0.50     2
+    2     1   rake   0.61     1
+    3     1  spade   0.45     2
 
     Five parameters matter first:
 
@@ -52,11 +52,12 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     - ``n_candidates``: how many items the ranker orders for each user.
 
     Fit trains the ranker on what came later: it cuts off the latest events, fits the
-    retriever on those before, and labels its candidates by the later ones. Rankers that
-    were trained on other users then show how far the ranker's order should be blended
-    with retrieval's. A ranker must gain in a later time than it learnt from, too. If it
-    does not pay, retrieval's order stays as it is. The retriever that answers is fitted
-    on all events: two fits of it in all.
+    retriever on those before, and labels its candidates by the later ones. It does so a
+    second time with an earlier cut. The ranker's order is blended with retrieval's as
+    far as it gains: for users whom a ranker does not know, and in a time that it does
+    not know. If it does not pay, retrieval's order stays as it is. The retriever that
+    answers is fitted on all events: three fits of it in all, or two if other users show
+    already that the ranker does not pay.
 
     Parameters
     ----------
@@ -81,10 +82,10 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         Which events the ranker learns from.
     time : str or int, default=None
         Column of X that says when (or its position), as in `TwoTowerRecommender`. It is
-        set on the clone of the retriever as well. Only dates show how old items are,
-        and how popular of late: convert numbers with `pandas.to_datetime`. None: the
-        retriever's; without one, each user's rows of X are read as ordered, oldest
-        first.
+        set on the clone of the retriever as well. Only dates, and numbers such as Unix
+        seconds (``time_unit`` of the retriever), show how old items are, and how
+        popular of late. None: the retriever's; without one, each user's rows of X are
+        read as ordered, oldest first.
     cut : {"auto", "time", "user"}, default="auto"
         Where fit cuts off the later events. "time": at one time for all users, as when
         a model is fitted today and used tomorrow. "user": each user's last ones.
@@ -119,9 +120,10 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     lists : str or int, default=None
         Column of X that names the list in which an item was shown (or its position):
         impressions, search results; the column of users if all that a user was shown is
-        one list. With it another ranker is trained, on the rows after the cut: those
-        with y > 0 against those with y = 0. `predict` orders such lists by it, by click
-        rate or by the retriever, see ``list_order_``, and `predict_proba` returns
+        one list. With it two more rankers are trained on rows with y > 0 against those
+        with y = 0: one on the rows after the cut, and one that reads only what was
+        counted, on those before it as well. `predict` orders such lists by one of them,
+        by click rate or by the retriever, see ``list_order_``, `predict_proba` returns
         probabilities. Rows with a missing name belong to no list. None: `predict`
         scores in the order of `recommend`.
     position : str or int, default=None
@@ -164,9 +166,14 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         For each weight tried, the ``ndcg`` at ``n_neighbors`` of users on whom the
         ranker was not trained, the ``gain`` over retrieval and its ``standard_error``.
     blend_gains_later_ : DataFrame or None
-        The same in the second half of the later events, of a ranker that was trained on
-        the first half. None: one half has too few events, or ``blend_`` is 0 by
-        ``blend_gains_``.
+        The same in a time that the ranker did not learn from: a ranker of the earlier
+        cut orders the candidates of the later one. None: there are too few events for
+        an earlier cut, or ``blend_`` is 0 by ``blend_gains_``.
+    order_gains_later_ : DataFrame or None
+        In that time, the ``ndcg`` of each ``order``, its ``gain`` over that of the
+        "retriever" and the ``standard_error``: of the "ranker" alone, and of the
+        "blend", where the weight for each user is chosen by other users. None: as
+        ``blend_gains_later_``.
     cut_ : {"time", "user"}
         Where the later events were cut off.
     candidate_recall_ : float
@@ -178,7 +185,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         Ids, features and, as ``chosen``, the label of each candidate; only with
         ``keep_training_table``, if a ranker was trained. This table and those of gains
         are of the library of X in fit (pandas, polars, pyarrow).
-    list_order_ : {"retriever", "click_rate", "ranker"}
+    list_order_ : {"retriever", "click_rate", "counts", "ranker"}
         What `predict` orders by; only with ``lists``, if enough were shown.
     list_ranker_ : estimator
         The ranker of lists.
@@ -219,18 +226,22 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     candidates keep retrieval's order. With w = 0 all answers are those of the
     retriever, scores included.
 
-    The weights 0.25, 0.5, 0.75 and 1 are tried. The one with the highest NDCG is kept
-    if its mean gain over users is greater than 1.96 standard errors of that mean. Three
-    rankers are trained, each on two thirds of the users, and judged on the others; the
-    one that is used is trained on all of them.
+    The weights 0.1, 0.25, 0.5, 0.75 and 1 are tried. A weight is judged by its lower
+    bound: its mean gain over users less 1.96 standard errors of that mean. First,
+    three rankers are trained, each on two thirds of the users, and judged on the
+    others. A bound must be above 0.
 
-    Users of one time share its fashions, and a ranker that learns what is chosen this
-    week ranks well for all of them, but not next week. So a weight must pay once more:
-    a ranker that was trained on the first half of the later events orders candidates of
-    the second half, described by the events up to then. Of the weights whose mean gain
-    is positive there, the one with the highest gain less its standard error is kept. If
-    there is none, the retriever's order stays; if ``cut_`` is "time", there is a
-    warning.
+    But users of one time share its fashions, and a ranker that learns what is chosen
+    this week ranks well for all of them, and not next week. So there is an earlier cut
+    in what is before the cut, which cuts off as many events. The retriever is fitted on
+    what is before it, and the candidates of both cuts get labels. A ranker that learns
+    from the earlier ones orders the later ones, just as the one that is kept will order
+    those of tomorrow: again the bound must be above 0. A ranker that learns from the
+    later ones must gain on the earlier ones. Of the weights that fulfil all this the
+    one with the highest sum of all bounds is kept. If there is none, the retriever's
+    order stays; if ``cut_`` is "time", there is a warning. The ranker that is kept
+    learns from both cuts or, if it is then worse for other users of the later one, from
+    that one.
 
     A ranker is trained on at most 200,000 candidates, of users who chose one of them
     later. It needs 20 such users; with fewer there is a warning, and the retriever's
@@ -243,7 +254,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
 
     With ``lists``, the mean area under the ROC curve of lists decides on their order.
     The click rate orders them if it gains more than two standard errors over the
-    retriever, and the ranker if it gains more than that over the better one of both. If
+    retriever, the ranker of counts if it gains more than that over the better one of
+    both, and the ranker of all features if it does so over the best one of these. If
     the cut is one in time, a ranker that was trained on the first half of the later
     lists orders the second half, with counts up to its beginning: so `predict` is used
     until `partial_fit` is called. From then on the order is used that is the best one
@@ -251,7 +263,9 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     that they were not trained on. With ``position``, choices at place p count 1 / f(p)
     in that mean, at most 10: items at bad places are chosen less often. The ranker of
     lists is trained on at most 200,000 rows, of users in random order, and needs lists
-    with y > 0 and y = 0 of 20 users.
+    with y > 0 and y = 0 of 20 users. That of counts also learns from the 200,000 latest
+    rows before the cut, if there are dates; it reads what is counted, ``row_features``
+    and the position.
 
     For lists, all that is counted is counted for each row over strictly earlier rows of
     lists, in training as in answers (``time`` missing in X: at the latest time of all;
@@ -259,8 +273,11 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     :math:`(c + 20 \bar r) / (s + 20)`, where c of s showings ended in a choice, and
     :math:`\bar r` is that share of all showings, also the rate of an item that nobody
     was shown. The ranker reads it as ``click_rate``, and log(1 + s) as
-    ``click_rate_shown``; the same with half-lives of a half and an eighth of the time
-    of the later lists (``click_rate_recent``, ``click_rate_latest``); by item and level
+    ``click_rate_shown``; the same with half-lives of a half, an eighth and a 32nd of
+    the time of the later lists (``click_rate_recent``, ``click_rate_latest``,
+    ``click_rate_newest``); its log odds less those of all items' rate
+    (``click_rate_odds``); the days since the item was shown first
+    (``shown_since``); by item and level
     of a user (``click_rate_item_user__sex``), by level of items, or of rows
     (``click_rate_all_item__topic``), and by user and such a level, less the user's own
     rate (``click_rate_user_item__topic``). The first three columns of levels of each
@@ -337,6 +354,9 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
             weight, recall = fitted.weight, fitted.training.recall
             text = f"weight of the ranker {weight:g}, "
             text += f"recall of the candidates {recall:.3f}"
+            if fitted.training.order_gains is not None:
+                first, _, blend = fitted.training.order_gains["ndcg"]
+                text += f", NDCG of later choices {first:.3f}, blended {blend:.3f}"
             steps.append(("blend", compat.drawn_as("Blend", text)))
         return compat.visual_block_of(Pipeline(steps))
 

@@ -4,31 +4,29 @@ Input: ``ReadEvents``, a retriever and a ranker.
 Output: what is ``Ranked``: a ``Training``, with the weight of the ranker, and rankers.
 """
 
-import copy
 import os
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._messages import warn
-from sktwotower._tables._sparse import ones_at
+from sktwotower._tables._messages import logger, warn
 
-from ._blend import choose_weight, gains_by_weight
-from ._candidate_table import Describer, build_describer, spread
+from ._blend import choose_weight, gains_of_orders
+from ._candidate_table import Describer, build_describer
 from ._context import learn_context
 from ._labelled import Fallback, Training, candidates_of, described, judge_rankers
 from ._list_stage import ListStage
-from ._ranker import MIN_USERS, FittedRanker
+from ._ranker import FittedRanker
 from ._read_events import ReadEvents
-from ._train_lists import HALF, train_on_lists
+from ._train_lists import train_on_lists
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
-CHOSEN = "half_life popularity_half_life impression_weight reward_scale".split()
+CHOSEN = "impression_weight", "reward_scale"
 AUTO = {name: f"{name}_" for name in CHOSEN}
+# Largest share of the events before the cut that an earlier cut cuts off.
+MAX_EARLIER = 0.5
 
 
 class Cut(NamedTuple):
@@ -144,21 +142,36 @@ def train_rankers(recipe, cut, columns, row_columns):
 
 
 def _with_ranker(recipe, describer, cut, columns):
-    """Return what is ``Ranked`` of the candidates of users with later events."""
+    """Return what is ``Ranked`` of the candidates of users with later events.
+
+    If the ranker's order gains among users of one time, it is judged in another time: a
+    ranker that learns from an earlier cut orders the candidates of this one, and the
+    other way around. The ranker that is kept learns from the earlier cut as well,
+    unless that harms users of this one.
+    """
     found, n_positive, recall = candidates_of(recipe, describer, cut.later)
     table, describer = described(describer, found, recipe.features)
-    by_others, held_out = judge_rankers(recipe, table)
-    gains = gains_by_weight(table.indices, by_others, table.truth, recipe.n_neighbors)
-    later = None
-    if choose_weight(gains) > 0:
-        later = judge_later(recipe, cut, table, describer, columns)
-    weight = choose_weight(gains, later)
-    if weight == 0 and later is not None and cut.kind == "time":
-        _warn_of_no_lasting_gain(recipe, gains, later)
-    frame = _frame_of(describer, table) if recipe.keep_training_table else None
-    kept = {"gains": gains, "later_gains": later, "table": frame, "held_out": held_out}
-    training = Training(cut.kind, weight, n_positive, recall, **kept)
-    return Ranked(training, describer, table.rows().fit(recipe))
+    orders, held_out = judge_rankers(recipe, table)
+    gains, rows, before = orders.gains(), table.rows(), None
+    weight, figures = choose_weight(gains), {}
+    if weight > 0:
+        before = earlier_candidates(recipe, cut, describer, columns)
+    if before is not None:
+        with_both, held_out_of_both = judge_rankers(recipe, table, before.rows())
+        if with_both.ndcg(1.0).mean() >= orders.ndcg(1.0).mean():
+            rows = rows.followed_by(before.rows())
+            gains, held_out = with_both.gains(), held_out_of_both
+        later, earlier = judged_in_time(recipe, before, table)
+        figures["later_gains"] = later.gains()
+        weight = choose_weight(gains, figures["later_gains"], earlier.gains())
+        figures["order_gains"] = gains_of_orders(gains, later, earlier)
+    figures |= {"gains": gains, "held_out": held_out}
+    if before is not None:
+        _say_what_lasts(recipe, cut, weight, figures)
+    if recipe.keep_training_table:
+        figures["table"] = _frame_of(describer, table)
+    training = Training(cut.kind, weight, n_positive, recall, **figures)
+    return Ranked(training, describer, rows.fit(recipe))
 
 
 def _frame_of(describer, table):
@@ -169,12 +182,28 @@ def _frame_of(describer, table):
     return named.assign(chosen=table.labels)
 
 
-def _warn_of_no_lasting_gain(recipe, gains, later):
-    """Warn that a ranker pays only as long as it knows what is chosen."""
+def _say_what_lasts(recipe, cut, weight, figures):
+    """Log the figures of both orders; warn if the ranker pays only among users.
+
+    ``figures``: the tables of ``Training``.
+    """
+    orders = figures["order_gains"].set_index("order")["ndcg"]
+    logger.info(
+        "fit: NDCG@%d of kept-back later events is %.4f in retrieval's order, %.4f in "
+        "the ranker's and %.4f in their blend; blend_ is %.2f",
+        recipe.n_neighbors,
+        orders["retriever"],
+        orders["ranker"],
+        orders["blend"],
+        weight,
+    )
+    if weight > 0 or cut.kind != "time":
+        return
+    gains, later = figures["gains"], figures["later_gains"]
     best, k = gains["gain"].idxmax(), recipe.n_neighbors
     warn(
         f"The ranker's order gains {gains['gain'][best]:.3f} NDCG@{k} over retrieval's "
-        "in the time that it learns from, but not after it "
+        "in the time that it learns from, but not, beyond noise, in another time "
         f"({later['gain'][best]:+.3f} +- {later['standard_error'][best]:.3f}, see "
         "blend_gains_later_). So blend_ is 0: the order of items is the retriever's. "
         "What is chosen seems to change within days: let the ranker learn from a "
@@ -182,57 +211,48 @@ def _warn_of_no_lasting_gain(recipe, gains, later):
     )
 
 
-def judge_later(recipe, cut, table, before, columns):
-    """Return what each weight gains in the second half of what came after the cut.
+def judged_in_time(recipe, before, table):
+    """Return ``JudgedOrders`` of later candidates, and of earlier ones.
 
-    A ranker that learns from the first half orders the candidates of the second one,
-    as one that is fitted today is used tomorrow: the features are those of the events
-    up to then. The retriever stays as it is, with the first half as history. None: one
-    of the halves has too few users with a positive candidate.
+    Each are ordered by a ranker that learnt from the others only. ``before``: the
+    ``Candidates`` of an earlier cut. ``table``: those of the cut.
+    """
+    k = recipe.n_neighbors
+    of_earlier, of_later = before.rows().fit(recipe), table.rows().fit(recipe)
+    return table.judged_by(of_earlier, k), before.judged_by(of_later, k)
+
+
+def earlier_candidates(recipe, cut, describer, columns):
+    """Return the ``Candidates`` of an earlier cut, with features; None: too few.
+
+    It cuts off as many events once more, those before the cut that came last. So there
+    are two times in which the whole way is gone as tomorrow: a retriever that is fitted
+    on all events up to then, and choices that come as long after them.
 
     Parameters
     ----------
     recipe : StageRecipe
     cut : Cut
-    table : Candidates
-        With features, labelled by all events after the cut.
-    before : Describer
+    describer : Describer
         That of the events before the cut.
     columns : ShownColumns
     """
-    early, late, _ = cut.later.cut(cut.kind, HALF)
-    chosen_early = _with_events(cut.first, early)[0]._fitted.seen
-    table = table.labelled_by(chosen_early[table.query.codes])
-    if len(table.query) < MIN_USERS:
+    judged = None if columns.lists is None else columns.mixed(cut.before)
+    share = min(recipe.later_size / (1 - recipe.later_size), MAX_EARLIER)
+    before, later, kind = cut.before.cut(cut.kind, share, judged)
+    if not (before.chosen.any() and later.chosen.any()):
         return None
-    retriever, events = _with_events(cut.first, cut.before.followed_by(early))
-    how = {"by_user": cut.kind == "user", "before": before}
-    describer = build_describer(recipe, retriever, events, columns, **how)
+    retriever = clone(cut.first)
+    if getattr(retriever, "checkpoint", None) is not None:
+        folder = os.path.dirname(retriever.checkpoint)
+        retriever.set_params(checkpoint=os.path.join(folder, "before_an_earlier_cut"))
     try:
-        found, *_ = candidates_of(recipe, describer, late)
-    except Fallback:
+        retriever.fit(before.frame, before.rewards, before.weights)
+        how = {"by_user": kind == "user", "before": describer}
+        earlier = build_describer(recipe, retriever, before, columns, **how)
+        found, *_ = candidates_of(recipe, earlier, later)
+    except (Fallback, ValueError) as reason:
+        logger.info("fit: no earlier cut judges the ranker: %s", reason)
         return None
-    stage = table.rows().fit(recipe)
-    judged, _ = described(describer, found)
-    scores = spread(stage.scores(judged.features), judged.indices)
-    return gains_by_weight(judged.indices, scores, judged.truth, recipe.n_neighbors)
-
-
-def _with_events(retriever, events):
-    """Return a copy of a retriever that knows events of its users and items.
-
-    The second value are these events: those with a user and an item that it knows.
-    """
-    fitted = retriever._fitted
-    users, items = events.codes(fitted)
-    events = events.part((users >= 0) & (items >= 0))
-    chosen = events.part(events.chosen)
-    pairs = chosen.codes(fitted)
-    seen = ones_at(*pairs, fitted.seen.shape)
-    in_order = fitted.sequences
-    if in_order is not None:
-        shape = len(fitted.user_ids), len(fitted.items)
-        in_order = EventTable.of(*pairs, shape, chosen.times).in_order().sequences()
-    retriever = copy.copy(retriever)
-    retriever._fitted = replace(fitted, seen=seen, sequences=in_order)
-    return retriever, events
+    table, _ = described(earlier, found)
+    return table

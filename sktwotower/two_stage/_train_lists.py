@@ -19,7 +19,7 @@ from ._read_events import latest
 from ._shown_counts import ShownCounts
 from ._shown_rows import ShownRows
 
-# A ranker is trained on at most this many rows.
+# A ranker is trained on at most this many rows after the cut, and before it.
 MAX_ROWS = 200_000
 # A choice at a position of this factor, or of a lower one, counts ten times.
 MIN_FACTOR = 0.1
@@ -65,7 +65,8 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
     late = _late_rows(columns, cut, later)
     parts = before, later.part(~late), later.part(late)
     later, late = later.part(np.argsort(late, kind="stable")), np.sort(late)
-    counts, tables = _counted(describer, columns, row_columns, parts)
+    counts, before_cut, tables = _counted(describer, columns, row_columns, parts)
+    before_cut = _latest_counted(before, before_cut, columns, row_columns)
     rng = np.random.default_rng(recipe.random_state)
     sizes = np.bincount(later.users)
     sampled = users_of_events(sizes, rng, max(MAX_ROWS, sizes.max()))
@@ -76,9 +77,11 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
     rows, shown, describer = labelled_rows(*how, later, learnt, recipe.features)
     kept, places = kept[shown.order], describer.log.places
     tables = [table.iloc[kept] for table in tables]
-    lists = _Lists.of(rows, shown, columns, places)
+    lists = _Lists.of(rows, before_cut, shown, columns, places)
     stage = lists.orders(recipe, tables, late[kept], rng)
     stage |= {"ranker": rows.fit(recipe), "first": lists.first, "counts": counts}
+    all_rows = lists.counted_rows(np.ones(len(rows.labels), bool))
+    stage["counts_ranker"] = all_rows.fit(recipe)
     return of_lists.ListStage(**stage, places=places, rows=row_columns), describer
 
 
@@ -99,6 +102,8 @@ class _Lists(NamedTuple):
     Parameters
     ----------
     rows : LabelledRows
+    before : LabelledRows
+        Rows from before the cut, with features that count, and of the row.
     users : int array of shape (n_rows,)
         Positions of their users.
     own : float array of shape (n_rows,)
@@ -110,13 +115,14 @@ class _Lists(NamedTuple):
     """
 
     rows: LabelledRows
+    before: LabelledRows
     users: np.ndarray
     own: np.ndarray
     weights: np.ndarray
     first: float | None
 
     @classmethod
-    def of(cls, rows, shown, columns, places):
+    def of(cls, rows, before, shown, columns, places):
         """Return ``LabelledRows`` with what is known of their ``ShownRows``."""
         weights, first = np.ones(len(rows.labels)), None
         if columns.position is not None:
@@ -126,7 +132,14 @@ class _Lists(NamedTuple):
         unknown = np.isnan(shown.scores)
         lowest = np.min(shown.scores, initial=0.0, where=~unknown) - 1
         own = np.where(unknown, lowest, shown.scores)
-        return cls(rows, shown.users, own, weights, first)
+        return cls(rows, before, shown.users, own, weights, first)
+
+    def counted_rows(self, kept):
+        """Return rows before the cut and the later ones that are ``kept``.
+
+        They have features that count, and of the row.
+        """
+        return self.before.followed_by(self.rows.part(kept))
 
     def orders(self, recipe, tables, late, rng):
         """Return which orders pay, and by how much: fields of a ``ListStage``, a dict.
@@ -137,16 +150,25 @@ class _Lists(NamedTuple):
         """
         as_of, frozen = tables
         if late.any():
-            early = self.rows.part(~late).fit(recipe).scores
-            order, gains = self.choose(frozen, early, late)
-            updated, others = self.choose(as_of, early, late)
+            rankers = {
+                "ranker": self.rows.part(~late).fit(recipe),
+                "counts": self.counted_rows(~late).fit(recipe),
+            }
+
+            def by_earlier(features, name):
+                return rankers[name].scores(features)
+
+            order, gains = self.choose(frozen, by_earlier, late)
+            updated, others = self.choose(as_of, by_earlier, late)
             gains = gains.join(others.iloc[:, 1:].add_suffix("_updated"))
             found = {"gains": None, "later_gains": gains}
             return found | {"order": order, "updated": updated}
         folds = (rng.permutation(self.users.max() + 1) % N_FOLDS)[self.users]
 
-        def by_others(features):
-            return scores_by_others(recipe, self.rows, folds, features)[0]
+        def by_others(features, name):
+            known = self.rows.features[features.columns]
+            rows = self.rows._replace(features=known)
+            return scores_by_others(recipe, rows, folds, features)[0]
 
         order, gains = self.choose(as_of, by_others, ~late)
         found = {"gains": gains, "later_gains": None}
@@ -157,13 +179,19 @@ class _Lists(NamedTuple):
 
         The mean area under the ROC curve of lists decides. ``counted`` (n_rows,
         n_features): features that count, in place of those that were learnt from.
-        ``scores_of``: a function that returns the ranker's scores of features.
+        ``scores_of``: a function that returns the scores of features by a ranker, which
+        is named as in ``ORDERS``.
         ``judged``: which rows count, bool (n_rows,).
         """
         table = of_lists.with_counts(self.rows.features, counted, self.first)
         rows = self.rows._replace(features=table).part(judged)
-        scores = {"retriever": self.own[judged], "ranker": scores_of(rows.features)}
-        scores["click_rate"] = of_lists.click_rates_of(rows.features)
+        counted = rows.features[self.before.features.columns]
+        scores = {
+            "retriever": self.own[judged],
+            "click_rate": of_lists.click_rates_of(rows.features),
+            "counts": scores_of(counted, "counts"),
+            "ranker": scores_of(rows.features, "ranker"),
+        }
         areas, totals = _areas(rows, pd.DataFrame(scores), self.weights[judged])
         owners = pd.Series(self.users[judged]).groupby(rows.groups).first()[areas.index]
         best, gains = "retriever", []
@@ -214,9 +242,10 @@ def labelled_rows(describer, n_candidates, columns, row_columns, events, as_of, 
 
 
 def _counted(describer, columns, row_columns, parts):
-    """Return the ``ShownCounts`` after all rows, and two tables of later ones.
+    """Return the ``ShownCounts`` after all rows, and tables of features that count.
 
-    These are their features as of each row, and by the parts before its own.
+    The first one is that of the rows before the cut, as of each of them. Then come two
+    of later rows: as of each row, and by the parts before its own.
     ``parts``: ``ReadEvents`` before the cut, and then in order of time.
     """
     users, items = describer.encoders
@@ -231,7 +260,25 @@ def _counted(describer, columns, row_columns, parts):
         as_of, counts = counts.count(showings)
         found.append((as_of, frozen))
     tables = zip(*found[1:], strict=True)
-    return counts, [pd.concat(table, ignore_index=True) for table in tables]
+    return counts, found[0][0], [pd.concat(t, ignore_index=True) for t in tables]
+
+
+def _latest_counted(before, counted, columns, row_columns):
+    """Return the ``LabelledRows`` before the cut that a ranker of counts learns from.
+
+    They are the latest ones. Without dates there are none: all rows before the cut are
+    of one time then, so that nothing was counted before them. ``before``:
+    ``ReadEvents``. ``counted``: their features that count.
+    """
+    order = np.argsort(before.times, kind="stable")
+    kept = order[max(0, len(order) - MAX_ROWS) :] if before.dates else order[:0]
+    events, positions = before.part(kept), None
+    if columns.position is not None:
+        positions = columns.positions(events.frame)
+    how = counted.iloc[kept], events.frame, row_columns, positions
+    groups = pd.factorize(events.frame[columns.lists])[0]
+    features = of_lists.counted_features(*how)
+    return LabelledRows(features, events.chosen.astype(np.int64), groups)
 
 
 def _late_rows(columns, cut, later):

@@ -14,12 +14,13 @@ from sklearn.utils.metaestimators import available_if
 from sktwotower._records import record
 from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import one_call
+from sktwotower._tables._one_writer import one_writer
 from sktwotower._tables._schema import read_table
 from sktwotower.features._after_fit import forget_rows
 from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-from ._fit_stages import StageRecipe, learn, learn_more
+from ._fit_stages import StageRecipe, count_more, learn, learn_more
 from ._fitted_stages import FittedStages
 from ._ranker_features import RankerFeaturesMixin
 from ._stage_parameters import TwoStageParameters
@@ -32,8 +33,8 @@ def _has_lists(estimator):
     """Return True for an estimator of lists, else raise ``AttributeError``."""
     if estimator.lists is None:
         raise AttributeError(
-            "predict_proba is the probability that an item of a list is chosen: fit "
-            "with the column that names the lists, TwoStageRecommender(lists=...)."
+            "predict_proba and update_counts are about lists that were shown: fit with "
+            "the column that names the lists, TwoStageRecommender(lists=...)."
         )
     return True
 
@@ -50,6 +51,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
     blend_ = fitted_attribute("weight")
     blend_gains_ = table_or_none("training.gains")
     blend_gains_later_ = table_or_none("training.later_gains")
+    order_gains_later_ = table_or_none("training.order_gains")
     cut_ = fitted_attribute("training.cut")
     candidate_recall_ = fitted_attribute("training.recall")
     n_positive_candidates_ = fitted_attribute("training.n_positive")
@@ -94,7 +96,8 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         UserWarning
             If no ranker can be trained, because there are too few events, or none of
             the candidates was chosen later, or if its order gains only in the time it
-            was trained on. Answers are then the retriever's.
+            was trained on, see ``order_gains_later_``. Answers are then the
+            retriever's.
 
         Examples
         --------
@@ -106,7 +109,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         >>> rng = np.random.default_rng(0)
         >>> X = [[user, item] for user in range(60)
         ...      for item in rng.permutation(shelves[user % 2])[:4]]
-        >>> ranker = DecisionTreeClassifier(max_depth=3)
+        >>> ranker = DecisionTreeClassifier(max_depth=3, random_state=0)
         >>> model = TwoStageRecommender(PopularityRecommender(), ranker, random_state=0)
         >>> model.fit(X).recommend([0], n_neighbors=2).round(2)
            user item  score  rank
@@ -121,7 +124,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         return self
 
     def partial_fit(
-        self, X, y=None, sample_weight=None, *, update_ranker=False
+        self, X, y=None, sample_weight=None, *, update_ranker=False, counted=False
     ) -> Self:
         """Learn from further events: counts and features go on, and the retriever.
 
@@ -142,6 +145,9 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
             Whether the ranker of lists is trained anew, on the lists of X only: pass
             those of a week rather than of an hour. Features of a row are those before
             it. The order that paid best in fit stays.
+        counted : bool, default=False
+            Whether `update_counts` has counted these events: then the counts of lists
+            stay as they are, and the rest is learnt.
 
         Returns
         -------
@@ -153,7 +159,8 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         ------
         ValueError, TypeError
             As in `fit` and in ``partial_fit`` of the retriever; ValueError if there is
-            no ranker of lists to update.
+            no ranker of lists to update, or both ``update_ranker`` and ``counted``
+            are True.
 
         Warns
         -----
@@ -164,10 +171,10 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         -----
         Each call makes one pass over all positive events so far, and computes again
         which items are chosen together: it costs a part of what `fit` does, which
-        trains rankers and fits the retriever twice. Factors of positions stay as fit
-        found them, and levels of columns that fit did not see are missing values. If
-        ``partial_fit`` of the retriever is a refit, as that of `EASERecommender`, the
-        features of candidates are those of `fit` on all events.
+        trains rankers and fits the retriever three times. Factors of positions stay as
+        fit found them, and levels of columns that fit did not see are missing values.
+        If ``partial_fit`` of the retriever is a refit, as that of `EASERecommender`,
+        the features of candidates are those of `fit` on all events.
 
         Examples
         --------
@@ -182,15 +189,98 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         >>> model = model.partial_fit([[60, "hose"], [60, "rake"], [60, "gloves"]])
         >>> model.recommend([60], n_neighbors=2).round(2)  # a new customer
            user   item  score  rank
-        0    60  spade    1.0     1
-        1    60   soil    0.5     2
+        0    60  spade   0.71     1
+        1    60   soil   0.59     2
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
-        self._validate_params()
-        recipe = StageRecipe(**self.get_params(deep=False))
-        events = fitted_of(self), X, y, sample_weight, update_ranker
-        self._fitted = learn_more(type(self).__name__, recipe, *events)
+        with one_writer(self):
+            self._validate_params()
+            recipe = StageRecipe(**self.get_params(deep=False))
+            events = fitted_of(self), X, y, sample_weight
+            how = {"update_ranker": update_ranker, "counted": counted}
+            self._fitted = learn_more(type(self).__name__, recipe, *events, **how)
+        return self
+
+    @available_if(_has_lists)
+    def update_counts(self, X, y=None, sample_weight=None) -> Self:
+        """Count further rows of lists, and do nothing else: a matter of milliseconds.
+
+        For each request that is answered: `predict` knows at once what was shown and
+        chosen. The time that it takes follows the number of rows, not the size of the
+        catalog or of what was counted before.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, with the same columns; only the new events. They may be of new
+            users and items, late, and without rows: then nothing changes. Rows that
+            belong to no list are checked, and not counted.
+
+        Returns
+        -------
+        self : TwoStageRecommender
+            The fitted estimator. A call that fails leaves it as it was before.
+
+        Raises
+        ------
+        AttributeError
+            If the parameter ``lists`` is None: what else is counted is learnt by
+            `partial_fit`.
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If fit could not learn from lists, or as in `partial_fit`.
+        TypeError
+            As in `partial_fit`.
+
+        Notes
+        -----
+        Counted is what the features ``click_rate...`` and ``shown_since`` of lists are
+        made of. From then on the order within lists is that which paid best in fit with
+        counts that go on, see ``list_gains_later_``. What `recommend` reads, such as
+        users' pasts and popularity, and the retriever are learnt by `partial_fit`. Pass
+        it the same events, with ``counted=True``, such as once a day.
+
+        Other threads may ask for answers meanwhile: each gets the counts before a call
+        or after it. Calls that change one estimator wait for each other.
+
+        Examples
+        --------
+        Of tea and jam one is chosen for a month, and then the other one. Today jam
+        begins to be chosen.
+
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+        >>> n = np.arange(580)
+        >>> days = pd.Timestamp("2024-01-01") + pd.to_timedelta(n, unit="D")
+        >>> tea = pd.DataFrame({"user": n % 40, "item": "tea", "day": days, "list": n})
+        >>> shown = pd.concat([tea, tea.assign(item="jam")])
+        >>> is_tea_month = n // 30 % 2
+        >>> model = TwoStageRecommender(
+        ...     PopularityRecommender(), time="day", lists="list", random_state=0
+        ... ).fit(shown, np.r_[is_tea_month, 1 - is_tea_month])
+        >>> asked = pd.DataFrame({"user": 7, "item": ["tea", "jam"], "list": 0})
+        >>> model.predict_proba(asked)[:, 1].round(1)
+        array([1., 0.])
+        >>> later = days[-1] + pd.to_timedelta([1, 1, 2, 2, 3, 3], unit="D")
+        >>> today = {"user": 8, "item": ["tea", "jam"] * 3, "day": later}
+        >>> today = pd.DataFrame(today | {"list": [600, 600, 601, 601, 602, 602]})
+        >>> model = model.update_counts(today, y=[0, 1] * 3)
+        >>> model.predict_proba(asked)[:, 1].round(1)
+        array([0.4, 0.8])
+        """
+        with one_writer(self):
+            self._validate_params()
+            fitted = fitted_of(self)
+            if fitted.lists is None:
+                reason = "fit could not learn from lists: it warned why"
+                remedy = "Pass more lists with y > 0 and y = 0 to fit."
+                raise ValueError(f"There are no counts of lists: {reason}. {remedy}")
+            recipe = StageRecipe(**self.get_params(deep=False))
+            events = fitted, X, y, sample_weight
+            self._fitted = count_more(type(self).__name__, recipe, *events)
         return self
 
     def _forget(self, fitted, gone):
@@ -219,7 +309,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         -------
         ndarray of shape (n_events,), float32
             With ``lists``, scores for the order within lists: by ``list_order_`` those
-            of the ranker (with `predict_proba` the probability that the item is chosen
+            of a ranker (with `predict_proba` the probability that the item is chosen
             at the first place), click rates or the retriever's scores. Counts are those
             at the time of the row. Items unknown to fit are ordered by what is known of
             the user, the request and the row.
@@ -256,7 +346,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         ...      for item in rng.permutation(shelves[user % 2])[:4]]
         >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
         >>> model.predict([[0, "tea"], [0, "hose"]]).round(2)  # a kitchen customer
-        array([1. , 0.2], dtype=float32)
+        array([0.59, 0.2 ], dtype=float32)
         """
         return self._scores(fitted_of(self), X, history)
 

@@ -3,10 +3,11 @@
 import warnings
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower._command_line._files import read_table, read_times
+from sktwotower._command_line._files import read_table, read_times, span_of
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,22 @@ def test_a_line_that_cannot_be_printed_is_no_fault_of_the_file(tmp_path, monkeyp
     monkeypatch.setattr("sys.stdout", full)
     with pytest.raises(OSError, match="^.Errno 28"):
         read_table(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    "times, expected",
+    [
+        ([3, 5, np.nan], "from 3.0 to 5.0, numbers that give only the order"),
+        (
+            [1362029415, 1362029416],
+            "Unix seconds, from 2013-02-28 05:30:15 to 2013-02-28 05:30:16",
+        ),
+        (
+            pd.to_datetime(["2013-02-28", "2013-03-01"]),
+            "from 2013-02-28 00:00:00 to 2013-03-01 00:00:00",
+        ),
+        ([np.nan], "from nan to nan"),
+    ],
+)
+def test_it_is_printed_what_times_are_taken_as(times, expected):
+    assert span_of(pd.Series(times, name="when")) == expected

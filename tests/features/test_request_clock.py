@@ -25,10 +25,9 @@ def slow_rows(clock, times, gaps):
     """Return dense rows of dates, by Python's datetime and hats one by one."""
     rows = np.zeros((len(times), clock.width))
     for row, time, gap in zip(rows, times, gaps, strict=True):
-        if np.isnan(time):
-            continue
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time / SECOND)
-        row[[moment.hour, 24 + moment.weekday(), 30 + moment.month]] = 0.5
+        if not np.isnan(time):
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time / SECOND)
+            row[[moment.hour, 24 + moment.weekday(), 30 + moment.month]] = 0.5
         if gap >= 0:
             place = np.log2(1 + gap / clock.unit)
             for knot in range(len(clock.knots)):
@@ -83,13 +82,35 @@ def test_two_neighbors_share_a_gap(gap, expected):
     assert_allclose(rows.data, list(expected.values()), rtol=1e-4)
 
 
-def test_without_a_time_nothing_is_known():
+def test_without_a_time_only_the_gap_is_known():
     for clock in (NUMBERS, RequestClock.learn(True, np.array([MINUTE, HOUR]))):
-        assert clock.rows(np.array([np.nan]), np.array([MINUTE])).nnz == 0
+        rows = clock.rows(np.array([np.nan]), np.array([clock.unit]))
+        assert rows.sum() == 1 and rows.indices.min() >= clock.n_parts
+        assert clock.of_one(np.nan, clock.unit)[0] == rows.indices.tolist()
+        assert clock.rows(np.array([np.nan]), np.array([np.nan])).nnz == 0
+        assert clock.rows(np.array([np.nan])).nnz == 0
         assert clock.rows(np.zeros(0), np.zeros(0)).shape == (0, clock.width)
     assert NUMBERS.rows(np.zeros(2)).shape == (2, 4)
     assert NUMBERS.rows(np.zeros(2)).nnz == 0
     assert DATES.rows(np.zeros(1), np.array([HOUR])).nnz == 3
+
+
+def test_a_request_without_a_time_comes_now_if_that_is_not_too_late():
+    gaps = np.append(np.arange(1, 101), [0, 0]) * float(MINUTE)
+    now = nanoseconds(datetime(2024, 2, 28, tzinfo=UTC))[0]
+    clock = RequestClock.learn(True, gaps)
+    assert clock.reach == 0 and np.isnan(clock.assumed_gap(now))
+    clock = clock.reaching(gaps, now)
+    assert clock.reach == pytest.approx(95.05 * MINUTE)  # of the positive gaps
+    assert clock.assumed_gap(now - 95 * MINUTE) == 95 * MINUTE
+    assert np.isnan(clock.assumed_gap(now - 96 * MINUTE))
+    assert np.isnan(clock.assumed_gap(np.nan))
+
+    later = clock.until(np.array([now - HOUR, now + HOUR]))
+    assert later.now == now + HOUR and clock.until(np.array([now - HOUR])).now == now
+    assert np.isnan(later.assumed_gap(now - 95 * MINUTE))
+    nobody = RequestClock.learn(True, gaps).reaching(np.zeros(3), now)
+    assert nobody.reach == 0 and nobody.until(np.array([now])).now == 0
 
 
 @pytest.mark.parametrize("gaps", [None, [], [np.nan, 5], [3, 3, 3], [0, 0], [np.inf]])

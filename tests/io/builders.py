@@ -74,17 +74,18 @@ def contexts_of(model):
     return [{k: v for k, v in each.items() if k in known} for each in CONTEXTS]
 
 
-def stages(retriever=None, events=None, **params):
+def stages(retriever=None, events=None, y=None, **params):
     """Return a fitted `TwoStageRecommender` with the default ranker, which has weight.
 
-    ``retriever`` None: EASE. ``events`` None: dated ones without context.
+    ``retriever`` None: EASE. ``events`` None: dated ones without context. ``y``: their
+    outcomes.
     """
     if events is None:
         events = dated(chain(n_users=40, n_items=12, n_events=6))
     retriever = EASERecommender() if retriever is None else retriever
     params = {"n_candidates": 8, "time": "when", "random_state": 0} | params
     model = TwoStageRecommender(retriever, **params)
-    return model.fit(events)
+    return model.fit(events, y)
 
 
 FITS = {

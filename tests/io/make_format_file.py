@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sktwotower import PopularityRecommender
+from sktwotower import ClickRateRecommender, PopularityRecommender
 from sktwotower._records._format_version import FORMAT_VERSION
 from sktwotower.io import dump, load
 from tests.builders import chain, dated, ordered, small
+from tests.two_stage.builders import shown
 
 from .builders import EVENTS, OF_SQUARES, contexts_of, in_context, products, stages
 
@@ -47,10 +48,26 @@ def context():
     return ordered(context=columns, history="recent", max_epochs=4).fit(events)
 
 
+def click_rates():
+    """Return click rates with a half-life."""
+    events, half_life = shown(10, 2), pd.Timedelta(days=1)
+    model = ClickRateRecommender(half_life=half_life, time="when")
+    return model.fit(events[["user", "item", "when"]], events["y"])
+
+
+def lists():
+    """Return two stages that order lists, by a ranker and by counts."""
+    events = shown(25, 10)
+    events, clicked = events[["user", "item", "when", "list"]], events["y"]
+    return stages(PopularityRecommender(), events, y=clicked, lists="list")
+
+
 MAKE = {
+    "click_rates": click_rates,
     "context": context,
     "filtered": filtered,
     "int8": filtered,
+    "lists": lists,
     "recent": recent,
     "two_stages": two_stages,
 }
@@ -62,7 +79,18 @@ def answers(model):
     Nothing in it jumps where a processor rounds otherwise: no ranks of vectors, and
     trees get numbers that are no means of others.
     """
-    if hasattr(model, "ranker_"):
+    if getattr(model, "lists", None) is not None:
+        stage, asked = (
+            model._fitted.lists,
+            shown(6, 1)[["user", "item", "when", "list"]],
+        )
+        times = np.full(len(asked), stage.counts.now + 1)
+        how = model._fitted.describer, model._fitted.columns, asked, times
+        counted = stage.counts.features(stage.counts.showings(*how))
+        shape = 20, model.list_ranker_.n_features_in_
+        rows = np.random.default_rng(0).integers(-8, 9, size=shape) / 4
+        found = counted.to_numpy(), model.list_ranker_.predict_proba(rows)[:, 1:]
+    elif hasattr(model, "ranker_"):
         features = model.candidate_features().select_dtypes("number").to_numpy()
         shape = 20, model.ranker_.n_features_in_
         rows = np.random.default_rng(0).integers(-8, 9, size=shape) / 4
@@ -72,7 +100,7 @@ def answers(model):
         pairs = pd.DataFrame({"user": np.repeat(users, len(items))})
         scores = model.predict(pairs.assign(item=np.tile(items, len(users))))
         found = [scores.reshape(len(users), -1)]
-        for asked in contexts_of(model) if model.context else []:
+        for asked in contexts_of(model) if getattr(model, "context", None) else []:
             vectors = model.embed_users(users, context=asked)
             found.append(vectors @ model.item_embeddings_.T)
     return [np.round(numbers.astype(float), 6).tolist() for numbers in found]

@@ -16,6 +16,7 @@ from sktwotower._records._format_version import FORMAT_VERSION
 from sktwotower._tables import _pickled
 from sktwotower.io import load
 from sktwotower.neighbors import ExactNeighbors
+from tests.two_stage.builders import shown
 
 from .builders import META, MODELS, dumped, forged, members_of
 from .make_format_file import DATA, answers
@@ -66,6 +67,23 @@ def test_files_of_every_format_are_read(path):
     assert len(got) == len(expected) > 0
     for numbers, others in zip(got, expected, strict=True):
         np.testing.assert_allclose(numbers, others, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lists", "click_rates"])
+def test_counts_of_files_without_later_fields_go_on(name, path):
+    read = load(DATA / "format_1" / f"{name}.sktt")
+    events = shown(6, 1).assign(when=pd.Timestamp("2024-03-01"))
+    asked = events[["user", "item", "when", "list"]]
+    if name == "click_rates":
+        asked = asked.drop(columns="list")
+    before = read.predict(asked)
+    read.update_counts(asked, events["y"])
+    assert np.abs(read.predict(asked) - before).max() > 0.01
+    sktwotower.io.dump(read, path)
+    np.testing.assert_allclose(load(path).predict(asked), read.predict(asked))
+    new = asked.assign(item="new")
+    read.partial_fit(new, events["y"])
+    assert np.isfinite(read.predict(new)).all()
 
 
 @pytest.mark.parametrize("version", ["0.0.9", "0.1.0.dev3", "0.2.0", "10.3rc1+cpu"])

@@ -95,7 +95,7 @@ def asked_by_hand(model, users, rows):
     towers, found = model._fitted.model, []
     for user, row in zip(users.astype(float), np.asarray(rows, float), strict=True):
         pieces, start = [], 0
-        for part, scale in zip(towers.parts, towers.scales("user"), strict=True):
+        for part, scale in zip(towers.parts, towers.scales_of_users[0], strict=True):
             u = user[start : start + part.width] / scale
             start += part.width
             if part.context is not None and row.any():

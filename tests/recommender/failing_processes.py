@@ -15,7 +15,7 @@ from unittest.mock import patch
 import pandas as pd
 from torch import distributed
 
-from sktwotower.recommender import _ages, _checkpoint, _fit, _processes, _training_data
+from sktwotower.recommender import _checkpoint, _fit, _processes, _training_data
 from sktwotower.recommender._checkpoint import Checkpoint
 from sktwotower.towers import _spectrum
 from sktwotower.towers._exchange import Exchange
@@ -72,7 +72,7 @@ SIGNALS = {
 # In what a process is killed: a function, and which call of it.
 PHASES = {
     "reading": (_fit, "_read", 1),
-    "half-life": (_ages, "popularity_half_life", 1),
+    "kept-back events": (_fit, "keep_back", 1),
     "singular vectors": (_spectrum, "summed", 3),
     "first epoch": (Exchange, "step", 2),
     "validation": (_training_data.ValidationRecall, "_recall", 2),

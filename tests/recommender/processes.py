@@ -165,7 +165,9 @@ def nothing_is_drawn():
     patch.object(_contexts, "context_shares", ones).start()
     learn = _contexts.RequestClock.learn
     patch.object(
-        _contexts.RequestClock, "learn", lambda dates, gaps: learn(dates, np.arange(99))
+        _contexts.RequestClock,
+        "learn",
+        lambda dates, gaps, unit: learn(dates, np.arange(99), unit),
     ).start()
 
 

@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender, io, runtime
 from sktwotower._tables._event_table import EventTable
-from sktwotower.recommender import _partial_fit, _pilots
+from sktwotower.recommender import _cold_items, _partial_fit
 from tests.builders import small
 
 X = pd.DataFrame(
@@ -146,20 +146,20 @@ def test_the_weight_that_ranks_held_out_events_best_by_hand(
         assert before.n_events == n and np.isin(judged, users[n:]).all()
         return np.ones((len(judged), 1), dtype=np.float32), vectors
 
-    monkeypatch.setattr(_pilots, "MIN_USERS", 10)
-    monkeypatch.setattr(_pilots, "vectors_of", vectors_of)
-    chosen = _pilots.cold_item_weight(None, None, table, None, counts)
+    monkeypatch.setattr(_cold_items, "MIN_USERS", 10)
+    monkeypatch.setattr(_cold_items, "vectors_of", vectors_of)
+    chosen = _cold_items.cold_item_weight(None, None, table, None, counts)
     assert chosen == expected
     # an item that only users outside of the table chose is not cold: it is left out
-    assert _pilots.cold_item_weight(None, None, table, None, counts + 1) == 1
-    monkeypatch.setattr(_pilots, "MIN_USERS", 30)
-    assert _pilots.cold_item_weight(None, None, table, None, counts) == 1
+    assert _cold_items.cold_item_weight(None, None, table, None, counts + 1) == 1
+    monkeypatch.setattr(_cold_items, "MIN_USERS", 30)
+    assert _cold_items.cold_item_weight(None, None, table, None, counts) == 1
 
 
 @pytest.mark.slow
 def test_a_short_fit_takes_the_places_of_items_that_nobody_wants(monkeypatch):
     """Half of the items of each kind never were for sale."""
-    monkeypatch.setattr(_pilots, "MIN_USERS", 50)
+    monkeypatch.setattr(_cold_items, "MIN_USERS", 50)
     rng, n_users = np.random.default_rng(0), 120
     kinds = np.arange(80) % 4
     items = pd.DataFrame({"item": np.arange(80), "kind": kinds.astype(str)})

@@ -124,10 +124,10 @@ def test_fingerprints_say_that_contexts_are_of_other_events(events, time):
         last = events.index >= 20  # distinct contexts stay in their order
         devices = events["device"].where(~last, events["device"].replace(names))
         recipe, X = TableRecipe.of(model), events.assign(device=devices)
-        frame, columns, outcomes, _ = read_in_memory("", recipe, X, None, None)
+        frame, columns, outcomes, schema = read_in_memory("", recipe, X, None, None)
         users, items, contexts, table = read_sides(recipe, columns, frame, outcomes)
-        history = history_kind("auto", table)
-        sides = Events.of(users, items, table, history, contexts, time is not None)
+        history = history_kind("auto", table, schema)
+        sides = Events.of(users, items, table, history, contexts, schema.time_kind)
         prints.append(fingerprint(Recipe.of(model), sides))
     expected = "the contexts of events" if time is None else "the order of events"
     assert differences(*prints) == expected

@@ -7,7 +7,7 @@ import torch
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._schema import TableSchema, times_of_events
+from sktwotower._tables._schema import TableSchema, times_of_events, times_of_further
 from sktwotower.recommender import _events
 from sktwotower.recommender._events import after, aged, history_kind, hold_out_latest
 from sktwotower.towers._sequence_batches import SequenceBatches, SequenceSet
@@ -37,7 +37,8 @@ def ordered(events, shape, shown=()):
 def kind_of(history, times, users=USERS):
     """Return what a history stands for, for the times of users who chose an item."""
     table = EventTable.of(users, np.zeros(len(users), int), (3, 1), times)
-    return history_kind(history, table)
+    schema = TableSchema(3, None, time="when", time_place=2)
+    return history_kind(history, table, schema)
 
 
 def test_a_process_without_events_ages_none(monkeypatch):
@@ -87,19 +88,19 @@ SCHEMA = TableSchema(3, np.array(["user", "item", "when"]))
 
 def test_times_of_events_are_part_of_the_schema():
     frame = pd.DataFrame({"user": [1], "item": [2], "when": [5]})
-    times, schema = times_of_events(frame, "when", SCHEMA)
+    times, schema = times_of_events(frame, "when", SCHEMA, "auto")
     assert times.tolist() == [5]
     assert (schema.time, schema.time_place, schema.dates) == ("when", 2, False)
     dates = frame.assign(when=pd.to_datetime(["1970-01-02"]))
-    times, of_dates = times_of_events(dates, "when", SCHEMA)
+    times, of_dates = times_of_events(dates, "when", SCHEMA, "auto")
     assert times.tolist() == [86_400 * 10**9] and of_dates.dates
-    assert times_of_events(frame, "when", SCHEMA, schema)[1] == schema
+    assert times_of_further(frame, schema).tolist() == [5]
     for events, known, message in [
         (dates, schema, "'when' of X holds dates, but in fit it held numbers"),
         (frame, of_dates, "'when' of X holds numbers, but in fit it held dates"),
     ]:
         with pytest.raises(TypeError, match=message):
-            times_of_events(events, "when", SCHEMA, known)
+            times_of_further(events, known)
 
 
 # (user, item, time, weight); the order of user 0 is 4, then 0 and 2, then 1

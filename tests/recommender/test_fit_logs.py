@@ -25,6 +25,7 @@ def test_fit_logs_sizes_epochs_and_choices(records):
     patterns = [
         r"fit: (\d+) events of 12 users and 9 items, \1 pairs chosen, 0 shown; "
         r"rewards and weights are worth \1 equal events",
+        r"fit: no events are kept back; parts have the usual weights",
         r"training: 2 epochs of 1 batches",
         r"epoch 1 of 2, train_loss \d+\.\d{4}, \d+\.\d s",
         r"epoch 2 of 2, train_loss \d+\.\d{4}, \d+\.\d s",

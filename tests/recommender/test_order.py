@@ -126,7 +126,7 @@ AS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", AS)
 def test_times_of_every_kind_give_the_same_model(model, kind):
-    other = ordered().fit(AS[kind]())
+    other = ordered(context=None).fit(AS[kind]())
     assert_same(other, model)
     assert other.half_life_ is None and other.history_kind_ == "recent"
 
@@ -139,7 +139,7 @@ def test_dates_in_two_zones_are_compared_as_instants(model):
         for i, date in enumerate(DATED["when"])
     ]
     mixed = DATED.assign(when=pd.Series(when, dtype=object))
-    assert_same(ordered().fit(mixed), model)
+    assert_same(ordered(context=None).fit(mixed), model)
 
 
 @pytest.mark.slow
@@ -147,11 +147,11 @@ def test_dates_in_two_zones_are_compared_as_instants(model):
 @pytest.mark.parametrize("events", [X, DATED])
 def test_a_position_names_the_time_of_an_array(model, events, time):
     values = events.to_numpy(dtype=object)
-    other = ordered(time=time).fit(values)
+    other = ordered(time=time, context=None).fit(values)
     assert_same(other, model)
     assert other.n_features_in_ == 3 and not hasattr(other, "feature_names_in_")
     assert_array_equal(other.transform(values[:, :2]), model.transform(X))
-    first = ordered(time=0).fit(values[:, [2, 0, 1]])
+    first = ordered(time=0, context=None).fit(values[:, [2, 0, 1]])
     assert_same(first, model)
     assert_array_equal(first.predict(values[:, :2]), model.predict(X))
 

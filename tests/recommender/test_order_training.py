@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
-from sktwotower.recommender import _fit, _pilots
+from sktwotower.recommender import _fit
 from sktwotower.towers import _auto
 from tests.builders import chain, dated, first_fast, ordered, small
 
@@ -210,7 +210,7 @@ def test_an_event_counts_half_after_a_half_life(half_life):
     ],
 )
 def test_a_half_life_of_dates_is_a_duration(half_life):
-    model = ordered(half_life=half_life).fit(DATED)
+    model = ordered(half_life=half_life, context=None).fit(DATED)
     assert model.half_life_ == pd.Timedelta("60h")
     assert isinstance(model.half_life_, pd.Timedelta)
     assert_same(model, ordered(half_life=2.5).fit(X))
@@ -228,43 +228,6 @@ def test_numbers_do_not_age_by_default():
     assert model.half_life_ is None
     none = ordered(half_life=None).fit(X)
     assert_array_equal(model.item_embeddings_, none.item_embeddings_)
-
-
-def drifting(drift, n_users=200, n_events=8, n_items=40):
-    """Draw paths over a year, by one rule; with ``drift`` another one from August on.
-
-    By the second rule only half of the items are chosen.
-    """
-    rng = np.random.default_rng(0)
-    days = np.sort(rng.uniform(0, 365, (n_users, n_events)))
-    late = days > 220 if drift else np.zeros(days.shape, dtype=bool)
-    items = rng.integers(n_items, size=days.shape)
-    for t in range(1, n_events):
-        before = items[:, t - 1]
-        by_rule = (before + 5) % n_items, (before + 3) % (n_items // 2)
-        items[:, t] = np.where(late[:, t], by_rule[1], by_rule[0])
-    return pd.DataFrame(
-        {
-            "user": np.repeat(np.arange(n_users), n_events),
-            "item": items.ravel(),
-            "when": pd.Timestamp("2019") + pd.to_timedelta(days.ravel(), "D"),
-        }
-    )
-
-
-@pytest.mark.slow
-def test_by_default_events_age_if_tastes_drift(monkeypatch):
-    monkeypatch.setattr(_pilots, "MIN_USERS", 100)
-    events = drifting(True)
-    model = ordered(embedding_dim=16).fit(events)
-    assert pd.Timedelta("10D") < model.half_life_ < pd.Timedelta("180D")
-    given = ordered(embedding_dim=16, half_life=model.half_life_).fit(events)
-    assert_same(model, given)
-    assert differ(model, ordered(embedding_dim=16, half_life=None).fit(events))
-    assert ordered(embedding_dim=16).fit(drifting(False)).half_life_ is None
-    # too few users to judge by
-    few = events[events["user"] < 100]
-    assert ordered(embedding_dim=16).fit(few).half_life_ is None
 
 
 # Bad input.

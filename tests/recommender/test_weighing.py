@@ -64,7 +64,7 @@ def problem_of(parts, requests, seed=0):
     return Problem(parts, TEMPERATURE, requests, rng)
 
 
-def reference(parts, requests, weights, scale, spread):
+def reference(parts, requests, weights, scales, spread):
     """Return what is minimized, in loops; ``weights`` (n_knots, n_parts)."""
     hidden, truth = requests.hidden.toarray(), requests.truth.toarray()
     loss = 0.0
@@ -77,9 +77,10 @@ def reference(parts, requests, weights, scale, spread):
         answers = np.flatnonzero(truth[request])
         loss += np.mean([np.log(total) - scores[item] for item in answers])
     scaled, prior = weights * spread, np.array([p.share for p in parts]) * spread
-    away = [((row - scale * prior) ** 2).sum() for row in scaled]
-    steps = [((b - a) ** 2).sum() for a, b in zip(scaled[:-1], scaled[1:], strict=True)]
-    return loss + 30 / 2 * (np.mean(away) + np.sum(steps))
+    away = [row - scale * prior for row, scale in zip(scaled, scales, strict=True)]
+    steps = [b - a for a, b in zip(away[:-1], away[1:], strict=True)]
+    squares = np.mean([(row**2).sum() for row in away])
+    return loss + 30 / 2 * (squares + np.sum([(row**2).sum() for row in steps]))
 
 
 def spread_of(parts):
@@ -94,22 +95,23 @@ def test_the_value_is_that_of_loops():
     problem, spread = problem_of(parts, requests), spread_of(parts)
     np.testing.assert_allclose(problem.spread, spread, rtol=1e-5)
     rng = np.random.default_rng(1)
-    for scale in (1.0, 0.3):
+    for scales in (np.ones(len(KNOTS)), rng.uniform(0.1, 2, len(KNOTS))):
         weights = rng.normal(size=(len(KNOTS), len(parts)))
-        flat = np.append(scale, (weights * spread).ravel())
+        flat = np.append(scales, (weights * spread).ravel())
         value, _ = problem.penalized(flat)
-        expected = reference(parts, requests, weights, scale, spread)
+        expected = reference(parts, requests, weights, scales, spread)
         assert value == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_gradient_is_that_of_finite_differences():
     parts, requests = scene()
     problem, spread = problem_of(parts, requests), spread_of(parts)
-    flat = np.append(0.8, np.random.default_rng(2).normal(size=len(KNOTS) * 3))
+    n_knots = len(KNOTS)
+    flat = np.random.default_rng(2).normal(size=n_knots * 4)
 
     def value(point):
-        weights = point[1:].reshape(len(KNOTS), -1) / spread
-        return reference(parts, requests, weights, point[0], spread)
+        weights = point[n_knots:].reshape(n_knots, -1) / spread
+        return reference(parts, requests, weights, point[:n_knots], spread)
 
     _, gradient = problem.penalized(flat)
     expected = optimize.approx_fprime(flat, value, 1e-5)
@@ -122,15 +124,17 @@ def test_the_solution_is_the_minimum_that_another_optimizer_finds():
     problem, spread = problem_of(parts, requests), spread_of(parts)
 
     def value(point):
-        return problem.penalized(np.append(point[0], point[1:]))[0]
+        return problem.penalized(point)[0]
 
-    lowest = [1e-3, *[0, 0, -9] * len(KNOTS)]
-    start = np.append(1.0, np.tile(np.array(SHARES) * spread, len(KNOTS)))
+    n_knots = len(KNOTS)
+    lowest = [1e-3] * n_knots + [0, 0, -9] * n_knots
+    start = np.append(np.ones(n_knots), np.tile(np.array(SHARES) * spread, n_knots))
     bounds = [(low, 9) for low in lowest]
     found = optimize.minimize(
         value, start, bounds=bounds, method="Powell", options={"maxiter": 60}
     )
-    expected = found.x[1:].reshape(len(KNOTS), -1) / spread / found.x[0]
+    expected = found.x[n_knots:].reshape(n_knots, -1) / spread
+    expected = expected / found.x[:n_knots, None]
     np.testing.assert_allclose(problem.solution(), expected, rtol=0.05, atol=0.02)
 
 

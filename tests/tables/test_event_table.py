@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sktwotower._tables import _sparse
-from sktwotower._tables._event_table import COLUMNS, EventTable
+from sktwotower._tables._event_table import COLUMNS, EventTable, users_of_events
 from sktwotower._tables._sparse import Column, is_mapped
 
 SHAPE = 6, 5
@@ -96,3 +96,11 @@ def test_only_some_users_keep_their_events():
     part = table.only(np.array([0, 3]))
     assert part.n_users == 6 and set(part.users) == {0, 3}
     assert_array_equal(part.items, table.items[np.isin(table.users, [0, 3])])
+
+
+def test_random_users_have_up_to_a_number_of_events_together():
+    sizes = np.arange(1, 6)
+    assert users_of_events(sizes, 0, 100).tolist() == [0, 1, 2, 3, 4]
+    for seed in range(5):
+        users = users_of_events(sizes, seed, 6)
+        assert len(users) and sizes[users].sum() <= 6

@@ -1,5 +1,7 @@
 """Counts as they go, against sums by hand and against a slow loop."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -62,6 +64,53 @@ def test_slices_count_as_much_as_one_pass(half_life, n_slices):
     assert_array_equal(state.keys, expected.keys)
     assert_allclose(state.sums, expected.sums)
     assert_array_equal(state.latest, expected.latest)
+
+
+@pytest.mark.parametrize("half_life", [None, 3.0])
+def test_events_that_are_added_in_pieces_count_as_in_one(half_life):
+    keys, times, amounts = made_events(4)
+    _, whole = RunningCounts.empty(half_life).count(keys, times, amounts)
+    n_known, asked = len(keys) // 3, np.arange(keys.max() + 2)
+    known = slice(0, n_known)
+    _, state = RunningCounts.empty(half_life).count(
+        keys[known], times[known], amounts[known]
+    )
+    before = state.at(asked, times.max())
+    added = state
+    for start in range(n_known, len(keys), 7):
+        piece = slice(start, start + 7)
+        added = added.plus(keys[piece], times[piece], amounts[piece])
+    now = times.max() + 1
+    assert_allclose(added.at(asked, now), whole.at(asked, now), rtol=1e-12)
+    assert_array_equal(added.latest_of(asked), whole.latest_of(asked))
+    assert np.isnan(added.latest_of(asked)[-1])
+    # few layers, of falling sizes; the first state is as it was
+    sizes = [len(layer.keys) for layer in added.newer]
+    assert 1 <= len(sizes) <= 1 + np.log2(len(keys))
+    assert all(a >= 2 * b for a, b in itertools.pairwise(sizes))
+    assert_array_equal(state.at(asked, times.max()), before)
+    merged = added.merged()
+    assert not merged.newer
+    assert_array_equal(merged.keys, whole.keys)
+    assert_allclose(merged.sums, whole.sums, rtol=1e-12)
+    # whatever needs all in one layer sees all
+    places = np.arange(keys.max() + 1)[::-1]
+    moved = added.renumbered(places)
+    assert_allclose(moved.at(places, now), whole.at(places[::-1], now), rtol=1e-12)
+    found, _ = added.count(keys[:9], times[:9] + 99, amounts[:9])
+    expected, _ = whole.count(keys[:9], times[:9] + 99, amounts[:9])
+    assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_layer_is_known_by_hand():
+    state = RunningCounts.empty(1.0)
+    state = state.plus(np.array([5, 5, 2]), np.array([0.0, 1, 1]), np.ones((3, 2)))
+    assert_array_equal(
+        state.at(np.array([5, 2, 3]), 1.0), [[1.5] * 2, [1] * 2, [0] * 2]
+    )
+    late = state.plus(np.array([5]), np.array([-1.0]), np.array([[4.0, 0]]))
+    assert_array_equal(late.at(np.array([5]), 2.0), [[0.75 + 4 / 8, 0.75]])
+    assert late.plus(np.zeros(0, int), np.zeros(0), np.zeros((0, 2))) is late
 
 
 def test_events_that_come_late_count_from_their_own_time():

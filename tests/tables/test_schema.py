@@ -9,6 +9,7 @@ import pytest
 
 from sktwotower._tables._columns import Columns
 from sktwotower._tables._schema import read_table
+from sktwotower._tables._time_units import TimeKind
 
 # the time is in the middle, so that a later column moves without it
 FRAME = pd.DataFrame({"user": [1, 3], "when": [5, 6], "item": [2, 4]})
@@ -19,7 +20,7 @@ NUMBERED = FRAME.set_axis([0, 1, 2], axis=1)
 def later_table(fitted, X):
     """Return X as read after a fit on ``fitted``, whose second column is the time."""
     frame, schema = read_table("Name", fitted)
-    schema = schema.with_time(frame, frame.columns[1], False)
+    schema = schema.with_time(frame, frame.columns[1], TimeKind(False))
     found, same = read_table("Name", X, schema)
     assert same == schema and found.columns.tolist() == frame.columns.tolist()
     return found

@@ -19,7 +19,8 @@ RECIPES = {"tables": TableRecipe, "training": Recipe, "index": IndexRecipe}
 # "auto" is checked where it is read for others: half-lives and neighbors.
 MAY_BE_AUTO = set(
     "history second_share embedding_dim dropout temperature candidate_sampling "
-    "reward_scale impression_weight cold_item_weight max_epochs batch_size".split()
+    "reward_scale impression_weight cold_item_weight max_epochs batch_size time_unit "
+    "validation_events".split()
 )
 
 

@@ -166,8 +166,9 @@ def test_held_out_events_are_judged_by_place():
 def test_repeated_choices_are_learnt():
     events = tastes()
     again = events.groupby("user").head(3)
-    events = pd.concat([events, again.assign(when=again["when"] + 20)])
-    last = events["when"] == 22
+    rounds = [again.assign(when=again["when"] + start) for start in (20, 23, 26)]
+    events = pd.concat([events, *rounds])
+    last = events["when"] == 28
     model = stages(PopularityRecommender(), exclude_seen=False, n_candidates=40)
     model.fit(events[~last])
     assert model.blend_ > 0

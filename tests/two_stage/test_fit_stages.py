@@ -22,7 +22,6 @@ from sktwotower import (
     TwoTowerRecommender,
 )
 from sktwotower.metrics import make_retrieval_scorer
-from sktwotower.recommender import _ages
 from sktwotower.two_stage import _labelled, _train
 from tests.builders import first_fast, ordered, random_events
 
@@ -57,9 +56,9 @@ def test_a_ranker_that_sees_the_order_finds_what_follows(name):
     table = model.training_table_
     assert table["chosen"].sum() <= model.n_positive_candidates_
     assert 0 < model.candidate_recall_ <= 1
-    gains = model.blend_gains_
-    best = gains.loc[gains["gain"].idxmax()]
-    assert best["weight"] == model.blend_ and best["gain"] > best["standard_error"]
+    for gains in (model.blend_gains_, model.blend_gains_later_):
+        chosen = gains.set_index("weight").loc[model.blend_]
+        assert chosen["gain"] > 1.96 * chosen["standard_error"]
 
 
 class Noise(TransformerMixin, BaseEstimator):
@@ -247,33 +246,14 @@ def test_only_positive_events_are_labels():
     assert table["click_rate"].between(0.3, 1).all()
 
 
-def test_both_fits_use_what_auto_chooses_without_a_second_stage(monkeypatch):
-    def choose(recipe, events, seed):
-        asked.append(events.ordered.n_events)
-        return 1e14 * len(asked), 2e14
-
-    asked, events = [], follows(dates=True)
-    monkeypatch.setattr(_ages, "_chosen", choose)
-    model = stages(ordered(), cut="time").fit(events)
-    assert asked == [len(events)]  # once, with all the evidence
-    final = model.retriever_
-    assert final.half_life_ == pd.Timedelta(1e14, "ns") and model.cut_ == "time"
-    assert final.popularity_half_life_ == pd.Timedelta(2e14, "ns")
-    both = {name: getattr(final, f"{name}_") for name in _ages.NAMES}
-    alone = ordered(**both).fit(events)
-    vectors = (fitted._fitted.item_vectors for fitted in (final, alone))
-    assert_array_equal(*vectors)
-
-
 def test_a_retriever_gets_the_choices_that_it_has():
     retriever = ordered()
-    final = SimpleNamespace(half_life_=pd.Timedelta(days=3), popularity_half_life_=None)
+    final = SimpleNamespace(impression_weight_=5.0, reward_scale_=None)
     chosen = _train.with_choices(retriever, final)
-    assert chosen.half_life == pd.Timedelta(days=3)
-    assert chosen.popularity_half_life is None
-    assert retriever.half_life == "auto"
-    given = ordered(half_life=None)
-    assert _train.with_choices(given, final).half_life is None
+    assert chosen.impression_weight == 5 and chosen.reward_scale is None
+    assert retriever.impression_weight == "auto"
+    given = ordered(impression_weight=1)
+    assert _train.with_choices(given, final).impression_weight == 1
     assert _train.with_choices(EASERecommender(), final).get_params()["l2"] == 300
 
 

@@ -112,7 +112,7 @@ def test_the_ranker_learns_what_was_shown_after_the_cut(model, events):
     assert len(table) == len(later) and labels.sum() == later["y"].sum()
     assert model.list_gains_ is None  # the lists of the last day judge
     gains = model.list_gains_later_.set_index("order")
-    assert gains.index.tolist() == ["retriever", "click_rate", "ranker"]
+    assert gains.index.tolist() == ["retriever", "click_rate", "counts", "ranker"]
     for end in ("", "_updated"):
         gain, area = gains[f"gain{end}"], gains[f"roc_auc{end}"]
         assert gain["retriever"] == 0

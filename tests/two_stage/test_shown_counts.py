@@ -69,9 +69,13 @@ def by_a_loop(rows):
         row["_item_row__topic"] = rate(item & same & earlier, of_item[0])
         own = rate(user & same & by_start, of_user)[0] - of_user
         row["_user_row__topic"] = (own,)
+        # log odds of the item's rate less those of all; time since it was shown first
+        odds = [np.log(p / (1 - p)) for p in (of_item[0], np.clip(mean, 1e-6, 1))]
+        since = now - rows.times[item].min()
         pairs = {f"click_rate{name}": pair for name, pair in row.items()}
         rates = {name: pair[0] for name, pair in pairs.items()}
         rates |= {f"{name}_shown": p[1] for name, p in pairs.items() if len(p) == 2}
+        rates |= {"click_rate_odds": odds[0] - odds[1], "shown_since": max(since, 0)}
         found.append(rates)
     return pd.DataFrame(found)
 
@@ -80,7 +84,7 @@ def test_features_are_those_of_strictly_earlier_rows():
     rows = drawn()
     found, counts = ShownCounts.empty(ENCODERS, SPAN).count(rows)
     expected = by_a_loop(rows)[found.columns]
-    assert len(found.columns) == 13
+    assert len(found.columns) == 17
     assert found["click_rate"].isna().sum() == np.count_nonzero(rows.times == 0) > 0
     assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     # the same after all of them, for further rows
@@ -114,6 +118,26 @@ def test_the_future_changes_no_feature(change):
     pd.testing.assert_frame_equal(again.loc[kept], found.loc[kept], rtol=1e-6)
 
 
+def test_rows_of_one_time_do_not_see_each_other():
+    # an item that is chosen by all who see it at one time, and by nobody before
+    rows = drawn()
+    at_once = rows._replace(times=np.full(120, 5.0), starts=np.full(120, 5.0))
+    found, counts = ShownCounts.empty(ENCODERS, SPAN).count(at_once)
+    of_shown = found.filter(like="shown")
+    assert_array_equal(of_shown, 0)
+    assert found.drop(columns=of_shown.columns).isna().all(axis=None)
+    hot = rows.items == 3
+    amounts = np.column_stack([np.ones(120), hot])
+    later = at_once._replace(
+        times=at_once.times + 1, starts=at_once.starts + 1, amounts=amounts
+    )
+    found, after = counts.count(later)
+    cold, _ = counts.count(later._replace(amounts=np.ones((120, 2)) - [0, 1]))
+    pd.testing.assert_frame_equal(found, cold)
+    rates = after.features(later._replace(times=later.times + 1))["click_rate"]
+    assert rates[hot].min() > found["click_rate"][hot].max()
+
+
 def test_slices_count_as_one_pass():
     rows = drawn()
     whole, counts = ShownCounts.empty(ENCODERS, SPAN).count(rows)
@@ -125,6 +149,43 @@ def test_slices_count_as_one_pass():
     assert_allclose(pd.concat(parts).sort_index()[of_items], whole[of_items], rtol=1e-5)
     new = drawn(seed=2)._replace(times=np.full(120, 50.0))
     assert_allclose(sliced.features(new), counts.features(new), rtol=1e-5)
+
+
+def test_rows_that_are_only_counted_count_as_much():
+    rows = drawn()
+    _, whole = ShownCounts.empty(ENCODERS, SPAN).count(rows)
+    counts = ShownCounts.empty(ENCODERS, SPAN)
+    new = drawn(seed=2)._replace(times=np.full(120, 50.0))
+    for n, now in enumerate(np.unique(rows.times)):
+        counts = counts.plus(part(rows, rows.times == now))
+        if n == 4:
+            few = counts.features(new)
+    assert_allclose(counts.features(new), whole.features(new), rtol=1e-5)
+    assert not np.allclose(few, counts.features(new))
+    # and so do further ones, with features of each
+    later = drawn(seed=1)
+    later = later._replace(times=later.times + 30, starts=later.starts + 30)
+    for each, expected in zip(counts.count(later), whole.count(later), strict=True):
+        if isinstance(each, ShownCounts):
+            each, expected = each.features(new), expected.features(new)
+        assert_allclose(each, expected, rtol=1e-5)
+    left = counts.without_users(["u1"])
+    assert "u1" not in left.users and len(left.users) == len(whole.users) - 1
+    merged = counts.merged()
+    assert not merged.newer_items and not merged.first.newer
+    assert_array_equal(np.sort(merged.items), np.sort(whole.items))
+
+
+def test_an_item_is_as_old_as_its_first_showing():
+    rows = drawn()._replace(items=pd.Index(["a"] * 119 + ["b"]))
+    found, counts = ShownCounts.empty(ENCODERS, SPAN).count(rows)
+    expected = rows.times - rows.times.min()
+    expected[-1] = 0  # shown for the first time
+    assert_allclose(found["shown_since"], expected, rtol=1e-6)
+    asked = rows._replace(items=pd.Index(["b"] * 119 + ["c"]), times=rows.times + 7)
+    expected = np.maximum(asked.times - rows.times[-1], 0)
+    expected[-1] = 0
+    assert_allclose(counts.features(asked)["shown_since"], expected, rtol=1e-6)
 
 
 def test_new_items_have_the_rate_of_all_and_forgotten_users_leave():
@@ -159,7 +220,8 @@ def test_columns_with_many_levels_are_not_counted_apart():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"items": pd.Index(["a"])}, "keys below 65"),
+        ({"items": pd.Index(["a"]), "first": None}, "keys below 65"),
+        ({"items": pd.Index(["a"])}, "positions of items"),
         ({"users": pd.Index(["a"])}, "keys below 65"),
         ({"groupings": slice(1, None)}, "all, then items"),
         ({"column": "sex"}, "levels of a column"),
@@ -183,10 +245,15 @@ def test_forged_counts_are_refused(change, message):
 def test_columns_that_are_counted_must_be_known():
     _, counts = ShownCounts.empty(ENCODERS, SPAN).count(drawn())
     row = Context(["topic"], [], [Encoder("topic", LEVELS)])
+    order = SimpleNamespace(name="click_rate")
     lists = ListStage(*[None] * 9)._replace(counts=counts, rows=row)
+    lists = lists._replace(order=order, updated=order)
     sides = {"users": ["user__sex"], "items": []}
     sides = {name: SimpleNamespace(names=names) for name, names in sides.items()}
     lists.check_columns(SimpleNamespace(**sides), "file")
+    with pytest.raises(ValueError, match="counts_ranker must be a ranker"):
+        by_counts = lists._replace(updated=SimpleNamespace(name="counts"))
+        by_counts.check_columns(SimpleNamespace(**sides), "file")
     sides["users"] = SimpleNamespace(names=["user__age"])
     with pytest.raises(ValueError, match="columns among"):
         lists.check_columns(SimpleNamespace(**sides), "file")

@@ -63,7 +63,7 @@ class Model(JoinedParts, torch.nn.Module):
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
 
-    _stored_later = {"by_past": None}
+    _later_fields = {"by_past": None}
 
     def __init__(self, parts, shares, fades=None, by_past=None):
         super().__init__()
@@ -135,17 +135,14 @@ class Model(JoinedParts, torch.nn.Module):
         for k, piece in enumerate(users.split(widths, 1)):
             part = self.parts[k]
             if part.context is not None:
-                scale = self._scale_of_piece(k, piece)
-                piece = part.in_context(piece / scale, rows) * scale
+                if self.by_past is None:
+                    scale = self.scales_of_users[0, k]
+                else:  # weights are learnt only of parts that give vectors of length 1
+                    scale = piece.norm(dim=1, keepdim=True)
+                unscaled = piece / (scale + (scale == 0))
+                piece = part.in_context(unscaled, rows) * scale
             asked.append(piece)
         return torch.cat(asked, 1)
-
-    def _scale_of_piece(self, k, piece):
-        """Return the factor of what part k has given, a piece (n, d) of vectors."""
-        if self.by_past is None:
-            return self.scales_of_users[0, k] or 1.0
-        # weights are learnt only of parts that give vectors of length 1
-        return piece.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
     @property
     def is_plain(self):

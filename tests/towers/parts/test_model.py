@@ -65,7 +65,8 @@ def test_a_fade_is_the_factor_of_what_a_part_says_of_users():
     length = np.sqrt(0.7 + 0.3 * 0.1**2)
     expected = (0.7 * recent + 0.03 * pooled) / length
     np.testing.assert_allclose(users @ items.T, expected, atol=1e-6)
-    np.testing.assert_allclose(model.factors(), np.array([0.7, 0.03]) / length)
+    factors = model.scales_of([5])[0] * model.scales_of_items
+    np.testing.assert_allclose(factors, np.array([0.7, 0.03]) / length)
     np.testing.assert_allclose(model.shares_now, [0.7 / 0.73, 0.03 / 0.73])
 
 
@@ -91,7 +92,8 @@ def test_vectors_of_both_parts_stand_one_after_the_other():
 def test_the_past_is_what_any_part_sees_of_it():
     model = model_of()
     assert model.first is model.parts[0] and model.normalize
-    assert model.shares == [0.7, 0.3] == model.shares_now
+    assert model.shares == [0.7, 0.3]
+    np.testing.assert_allclose(model.shares_now, [0.7, 0.3])
     assert model.past == "recent" and model.max_history is None
     recent, pooled = (Model([part], [1.0]) for part in model.parts)
     assert recent.past == "recent" and recent.max_history == 9

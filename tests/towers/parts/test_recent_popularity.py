@@ -7,8 +7,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from sktwotower import io, runtime
-from sktwotower.recommender import _pilots
-from sktwotower.recommender._ages import popularity_half_life
 from sktwotower.towers.parts import _recent_popularity, log_ratios
 from sktwotower.towers.parts._recent_popularity import RecentPopularity
 from tests.builders import chain, dated, ordered, small
@@ -108,7 +106,7 @@ def test_further_events_change_what_is_popular(by_day):
     vectors = [part.arrays().of_item(_row(rows, i)) for i in range(rows.shape[0])]
     assert_allclose(np.array(vectors)[:, 0], expected / 4, atol=1e-6)
     # the catalog has them
-    scale = model.net_.module_.scales("item")[-1]
+    scale = model.net_.module_.scales_of_items[-1]
     assert_allclose(model.item_embeddings_[:, -2] / scale, expected / 4, atol=1e-6)
     before = model.item_embeddings_.copy()
     later = more.assign(
@@ -130,7 +128,7 @@ def test_new_items_of_a_catalog_are_as_popular_as_before():
     items["color"] = np.array(["red", "blue"])[np.arange(len(items)) % 2]
     model = popular(items=items[:-1]).fit(X)
     model.set_catalog(items)
-    scale = model.net_.module_.scales("item")[-1]
+    scale = model.net_.module_.scales_of_items[-1]
     assert_allclose(model.item_embeddings_[-1, -2:] / scale, [0, 1], atol=1e-6)
 
 
@@ -182,37 +180,7 @@ class NumbersOnly(TransformerMixin, BaseEstimator):
         return X[["n"]].to_numpy(float) + np.arange(len(X))[:, None] % 3
 
 
-@pytest.fixture
-def changing():
-    """Events of 300 users, who choose among eight other items every fifth of a time."""
-    rng = np.random.default_rng(0)
-    day = np.arange(3000) // 30
-    items = day // 20 * 8 + rng.integers(8, size=3000)
-    events = {"user": rng.integers(300, size=3000), "item": items, "when": day}
-    return dated(pd.DataFrame(events))
-
-
-def test_auto_takes_it_where_popularity_changes(changing, monkeypatch):
-    monkeypatch.setattr(_pilots, "MIN_USERS", 50)
-    model = ordered(max_epochs=1, half_life=None).fit(changing)
-    table = model._fitted.sequences
-    found = popularity_half_life(_Table(table))
-    halves = [pd.Timedelta(found * share, "ns") for share in (0.5, 0.25)]
-    assert model.popularity_half_life_ in halves
-    monkeypatch.setattr(_pilots, "MIN_USERS", 10_000)
-    few = ordered(max_epochs=1, half_life=None).fit(changing)
-    assert few.popularity_half_life_ is None  # too few users to judge by
-
-
-class _Table:
-    """The items and times of `Sequences` as of a table."""
-
-    def __init__(self, sequences):
-        self.items, self.times = sequences.items, sequences.times
-        self.n_events, self.n_items = len(self.items), sequences.lags.shape[1]
-
-
-def test_numbers_have_none_by_default():
+def test_few_events_have_none_by_default():
     assert ordered().fit(X).popularity_half_life_ is None
 
 
