@@ -95,10 +95,12 @@ def weigh(parts, temperature, requests, rng):
     before = np.tile(shares, (len(KNOTS), 1))
     learnt = Problem(parts, temperature, requests, rng).solution()
     known = requests.known()
+    all_have_past = not summed(np.count_nonzero(known.n_past == 0))
     tried = []
     for step in STEPS:
         weights = before + step * (learnt - before)
-        weights[0] = learnt[0]  # no known user is without past items
+        if all_have_past:  # then nothing judges the weights of users without any
+            weights[0] = learnt[0]
         lists = best_lists(parts, weights, known)
         ndcg = ndcg_at_k(known.truth, lists, K, per_user=True)
         tried.append(Weighing(weights, lists, ndcg))

@@ -1,7 +1,7 @@
 """Weighed models in files, from checkpoints and from disk, and what follows a fit."""
 
-import io as buffers
 import pickle
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sktwotower import io
 from sktwotower.recommender import _judge
 from sktwotower.recommender._checkpoint import Checkpoint
+from sktwotower.towers.parts import embed_items
 from tests.builders import small
 from tests.recommender.weighed import coming_back, few_judge, weighed
 
@@ -55,10 +56,9 @@ def assert_equal(a, b):
 
 
 def through_file(model):
-    file = buffers.BytesIO()
-    io.dump(model, file)
-    file.seek(0)
-    return io.load(file)
+    with tempfile.TemporaryDirectory() as folder:
+        io.dump(model, f"{folder}/model.sktt")
+        return io.load(f"{folder}/model.sktt")
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -69,6 +69,7 @@ def test_files_hold_weights_and_figures(name, fitted):
     assert_equal(copied(model), model)
 
 
+@pytest.mark.slow
 def test_files_of_skops(fitted):
     skops = pytest.importorskip("skops.io")
     model = fitted("in order")
@@ -99,7 +100,7 @@ RESUMED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_fit_that_was_killed_has_the_same_weights(name, monkeypatch, tmp_path):
-    X, params = coming_back(3000, 150), RESUMED[name]
+    X, params = coming_back(3000, 120), RESUMED[name]
     expected = weighed(**params).fit(X)
     written, write = [], Checkpoint.write
 
@@ -112,7 +113,9 @@ def test_a_fit_that_was_killed_has_the_same_weights(name, monkeypatch, tmp_path)
         assert_equal(weighed(checkpoint=tmp_path / "all", **params).fit(X), expected)
     names = list(written)
     assert "seen-0-0" in names
-    for n_writes in range(1, len(names) + 1):
+    # after an epoch of each pair, when it was judged, and after the epoch that follows
+    places = [n for n, written_to in enumerate(names, 1) if "seen" in written_to]
+    for n_writes in [2, *places, places[0] + 1, len(names)]:
         written.clear()
 
         def die(self, name, state, n_writes=n_writes):
@@ -131,7 +134,7 @@ def test_a_fit_that_was_killed_has_the_same_weights(name, monkeypatch, tmp_path)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_fit_that_was_killed_while_it_judged(name, monkeypatch, tmp_path):
-    X, params = coming_back(3000, 150), RESUMED[name]
+    X, params = coming_back(3000, 120), RESUMED[name]
     expected = weighed(**params).fit(X)
     for function in ("requests_of", "weigh", "scores_of", "gains_of_parts"):
 
@@ -199,17 +202,26 @@ def test_further_events_go_on_with_the_weights(name, fitted):
     assert np.isfinite(table["score"]).all()
     ranks = table[table["item"] == "new item"]
     assert len(ranks) == 3
-    if name == "in order":
-        # it is popular now, and that is followed
-        parts = model._fitted.model.parts
-        followed = [part for part in parts if part.half_life is not None]
-        rows = model._fitted.items.rows[:-1]
-        place = model.item_ids_.tolist().index("new item")
-        for part in followed:
-            scores = (
-                part.embed_items_of(rows) if hasattr(part, "embed_items_of") else None
-            )
-            assert scores is None or scores[place, 0] > 0
+
+
+def test_recent_popularity_follows_further_events(fitted):
+    model = copied(fitted("in order"))
+    item = model.item_ids_[-1]
+    X = pd.DataFrame({"user": model.user_ids_[:200], "item": item, "place": "home"})
+    X = X.assign(when=6000, day=60)[coming_back(9).columns]
+    popularity = [part for part in model._fitted.model.parts if part.half_life]
+    assert len(popularity) == 3
+    model.partial_fit(X)
+    rows, columns = (
+        model._fitted.items.rows[:-1],
+        np.flatnonzero(model.item_ids_ == item),
+    )
+    for before, after in zip(popularity, model._fitted.model.parts[-3:], strict=True):
+        assert before.half_life == after.half_life
+        scores = [
+            embed_items(part, rows)[columns, 0].item() for part in (before, after)
+        ]
+        assert scores[1] > scores[0] + 0.1
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -267,6 +279,7 @@ def test_the_log_and_the_display_say_how_good_it_is(caplog):
     assert "nan" not in text
 
 
+@pytest.mark.slow
 def test_tiny_catalogs_and_vectors():
     for n_items in (2, 5):
         X = coming_back(3000, 1000)

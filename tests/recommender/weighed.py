@@ -41,3 +41,4 @@ def weighed(**params):
 def few_judge(monkeypatch, n_users=20):
     """Let small data have enough users to judge by."""
     monkeypatch.setattr(_kept_back, "MIN_USERS", n_users)
+    monkeypatch.setattr(_kept_back, "MAX_SHARE_OF_PAIRS", 0.05)

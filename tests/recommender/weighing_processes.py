@@ -48,6 +48,6 @@ def fits():
 
 if __name__ == "__main__":
     folder = sys.argv[1]
-    _kept_back.MIN_USERS = 20
+    _kept_back.MIN_USERS, _kept_back.MAX_SHARE_OF_PAIRS = 20, 0.05
     for size in (1, 2, 3):
         assert ended(begin([scene(fits)], folder, size)) == [0] * size
