@@ -13,7 +13,7 @@ from sktwotower.towers._dropout import entries_of
 from sktwotower.towers._group import current_group, most, summed
 
 from ._events import Events, only_new_targets
-from ._latest import events_at
+from ._last_pass import events_at
 
 # At most this share of the events, and the events of this number of users, are kept
 # back: with 2,500 users the standard error of a recall is below 0.01.
