@@ -162,7 +162,7 @@ class Model(JoinedParts, torch.nn.Module):
         total = None
         for k, part in enumerate(self.parts):
             vector = None
-            if k == 0 and pair.user_vector is not None:
+            if k == 0 and pair.user_vector is not None and of_user[0]:
                 # others than the first are not folded in
                 vector = pair.user_vector[: self.first.width] / of_user[0]
             factor = of_user[k] * self.scales_of_items[k]
