@@ -58,6 +58,7 @@ def pairs_of(X):
 def few(monkeypatch, share):
     few_judge(monkeypatch, 1)
     monkeypatch.setattr(_kept_back, "MAX_SHARE", share)
+    monkeypatch.setattr(_kept_back, "MAX_SHARE_OF_PAIRS", share)
 
 
 def test_the_latest_events_by_hand(monkeypatch, kept_by):
@@ -111,7 +112,7 @@ def test_random_pairs(monkeypatch, kept_by):
     X = turns()
     _, events, kept = kept_by(small(max_epochs=4), pairs_of(X))
     n_before = np.diff(kept.before.positives.indptr)
-    # a fifth of six items, rounded down
+    # a twentieth of six items, at least one, of half of the users
     assert kept.asked == "random" and sorted(n_before) == [5] * 5 + [6] * 5
     assert (n_before[kept.users] == 5).all()
     together = (kept.past + kept.truth).toarray()
@@ -230,9 +231,7 @@ def test_too_few_events(name, caplog, recwarn):
     with caplog.at_level("INFO", "sktwotower"):
         model = small(**params).fit(X)
     lines = [text for text in caplog.messages if "kept back" in text]
-    assert lines == [
-        "fit: no events are kept back, so that parts have the usual weights"
-    ]
+    assert lines == ["fit: no events are kept back; parts have the usual weights"]
     assert model.validation_score_ is None
     assert model.weights_.columns.tolist() == ["all users"]
     if name.startswith("few"):  # others say nothing, and that is said
