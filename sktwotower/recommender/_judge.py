@@ -94,30 +94,27 @@ class Judge:
         if self.rate is None:
             self._choose_rate(number, part, seed)
         else:
-            moved = self._moved(number, part, self.rate, seed)
-            self.vectors[number] = self.requests.embedded(moved, self.item_rows)
+            self._see_moved(number, part, self.rate, seed)
 
     def _choose_rate(self, number, part, seed):
         """Choose how far the latest events may move a part, next to computed ones."""
         others = [self._to_weigh(n, 0.0) for n in self.vectors]
-        vectors, tried = [], []
+        tried = []
         for rate in RATES:
-            moved = self._moved(number, part, rate, seed)
-            self.vectors[number] = self.requests.embedded(moved, self.item_rows)
-            vectors.append(self.vectors[number])
+            self._see_moved(number, part, rate, seed)
             tried.append(self._weighing([self._to_weigh(number, 1.0), *others]))
-        chosen = furthest_of(tried)
-        self.rate, self.vectors[number] = RATES[chosen], vectors[chosen]
+        self.rate = RATES[furthest_of(tried)]
+        # once more: all vectors of all rates might not fit into memory
+        self._see_moved(number, part, self.rate, seed)
 
-    def _moved(self, number, part, rate, seed):
-        """Return a part that has learnt the latest events which do not judge."""
-        if not rate:
-            return part
-        plan = self.plans[number]
-        part = untied_copy(part)
-        known = plan._replace(events=plan.known)
-        learn_latest(known, part, self.kept.start, rate, seed)
-        return part
+    def _see_moved(self, number, part, rate, seed):
+        """See a copy of a part that has learnt the latest events which do not judge."""
+        if rate:
+            plan = self.plans[number]
+            part = untied_copy(part)
+            known = plan._replace(events=plan.known)
+            learn_latest(known, part, self.kept.start, rate, seed)
+        self.vectors[number] = self.requests.embedded(part, self.item_rows)
 
     def _to_weigh(self, number, share):
         users, items = self.vectors[number]

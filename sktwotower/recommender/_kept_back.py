@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sktwotower._tables._event_table import users_of_events
 from sktwotower.towers._dropout import entries_of
 from sktwotower.towers._group import current_group, most, summed
 
@@ -26,6 +27,8 @@ MIN_USERS = 100
 MAX_SHARE_OF_PAIRS, SHARE_OF_USER, MIN_PAIRS = 0.01, 0.05, 5
 # If this share of the latest events is of users who were there before, they come back.
 MIN_RETURNING = 0.5
+# Of more events, those of random users say which ones are the latest.
+MAX_EVENTS = 10_000_000
 # This share of the latest events is learnt to see how far a step may go.
 FIRST_SHARE = 0.5
 
@@ -82,15 +85,16 @@ def _events_in_order(recipe, events, rng):
         start = _start_of_latest(table, recipe.validation_events == "latest")
     if start is None:
         asked = "last"
-        is_kept = _last_of_some(targets, is_target, rng)
+        is_kept = _last_of_some(targets, rng)
         before = known = _with_table(events, events_at(table, ~is_kept))
         judges = is_kept
     else:
         asked = "latest"
-        times = table.times.astype(float)
-        is_kept = times >= start
+        is_kept = table.column(lambda part: part.times >= start)
         before = _with_table(events, events_at(table, ~is_kept))
-        judges = times >= _start_of_share(times[is_kept], 1 - FIRST_SHARE)
+        times = table.times[is_kept].astype(float)
+        middle = _start_of_share(times, 1 - FIRST_SHARE)
+        judges = table.column(lambda part: part.times >= middle)
         known = _with_table(events, events_at(table, ~judges))
     truth = events_at(table, judges & is_target).chosen_pairs()
     if recipe.exclude_seen:
@@ -114,6 +118,9 @@ def _start_of_latest(table, always):
     who were there long before. ``always``: also if they do not. In several processes it
     is the same.
     """
+    if table.n_events > MAX_EVENTS:
+        users = users_of_events(np.diff(table.offsets), 0, MAX_EVENTS)
+        table = table.of_users(users)
     times = table.times.astype(float)
     has_events = np.diff(table.offsets) > 0
     first, last = np.full((2, table.n_users), np.inf)
@@ -155,19 +162,37 @@ def _start_of_share(times, share=1.0, n_kept=np.inf):
     return -most(-later.min(initial=np.inf))
 
 
-def _last_of_some(table, is_target, rng):
-    """Return which events (n_events,) are in the last basket of some users."""
+def _last_of_some(table, rng):
+    """Return which events (n_events,) are in the last basket of some users.
+
+    ``table``: its weights are 0 where an event is not to be predicted.
+    """
+    n_last = []
+    for part in table.blocks():
+        is_last = _are_last(part)
+        n_targets = np.bincount(part.users[is_last & (part.weights > 0)])
+        n_targets.resize(part.n_users)
+        sizes = np.bincount(part.users[is_last], minlength=part.n_users)
+        n_last.append(np.where(n_targets > 0, sizes, 0))
+    chosen = _some(np.concatenate(n_last), MAX_SHARE * table.n_events, rng)
+    starts = iter(np.cumsum([0, *(part.n_users for part in table.blocks())]))
+
+    def are_kept(part):
+        start = next(starts)
+        of_part = chosen[start : start + part.n_users]
+        return _are_last(part) & of_part[part.users]
+
+    return table.column(are_kept)
+
+
+def _are_last(table):
+    """Return which events are in the last of several baskets of their user."""
     sizes = np.diff(table.offsets)
-    active = sizes > 0
-    starts = table.offsets[:-1][active]
-    first = table.times[starts]
-    last = table.times[starts + sizes[active] - 1]
-    is_last = table.times == np.repeat(last, sizes[active])
-    is_last &= np.repeat(first != last, sizes[active])
-    n_last = np.bincount(table.users[is_last], minlength=len(sizes))
-    n_last[np.bincount(table.users[is_last & is_target], minlength=len(sizes)) == 0] = 0
-    chosen = _some(n_last, MAX_SHARE * table.n_events, rng)
-    return is_last & chosen[table.users]
+    sizes = sizes[sizes > 0]
+    ends = np.cumsum(sizes)
+    first = np.repeat(table.times[ends - sizes], sizes)
+    last = np.repeat(table.times[ends - 1], sizes)
+    return (table.times == last) & (first != last)
 
 
 def _some(n_kept, n_most, rng):

@@ -79,17 +79,20 @@ def weigh(parts, temperature, requests, rng):
 
     .. math::
         -\sum_r \log \frac{e^{\sum_k w_k s_k(r, i)}}{\sum_j e^{\sum_k w_k s_k(r, j)}}
-        + \frac{30}{2} \Bigl( \operatorname{mean}_n |d_n|^2
-        + \sum_n |d_{n+1} - d_n|^2 \Bigr), \quad d_n = w_n - a_n w^0
+        + \frac{30}{2} \Bigl( \operatorname{mean}_n \bigl( |d_n|^2
+        + (a_n - \bar a)^2 |w^0|^2 \bigr) + \sum_n |d_{n+1} - d_n|^2 \Bigr), \quad
+        d_n = w_n - a_n w^0
 
     over the requests r that item i answers and the other items j, in units in which the
     scores of each part have the standard deviation 1. :math:`w^0` are the shares of
-    before and a > 0 is learnt as well, as only proportions count: so this is a convex
-    problem. Other items are sampled, and count for those that are not.
+    before. The :math:`a_n > 0`, with the mean :math:`\bar a`, are learnt as well, as
+    only proportions count in a list: so this is a convex problem. Other items are
+    sampled, and count for those that are not.
 
     Cross-entropy is not what lists are judged by. So of the steps from the weights of
-    before to these, the one with the best NDCG is taken, if it is better than none
-    beyond its standard error.
+    before to these, the one with the best NDCG of known users is taken, if it is better
+    than none beyond its standard error. Users without past items, none of whom is
+    known, have the learnt weights.
     """
     shares = np.array([part.share for part in parts])
     before = np.tile(shares, (len(KNOTS), 1))
@@ -236,7 +239,10 @@ class Problem:
         of_away = PRIOR * away / len(KNOTS)
         of_away[1:] += SMOOTHNESS * steps
         of_away[:-1] -= SMOOTHNESS * steps
-        of_scales = -(of_away * prior).sum(axis=1)
+        spread = (scales - scales.mean()) * prior
+        loss += PRIOR / 2 * (spread**2).sum() / len(KNOTS)
+        of_scales = PRIOR * (spread * prior).sum(axis=1) / len(KNOTS)
+        of_scales -= (of_away * prior).sum(axis=1)
         return loss, np.append(of_scales, (gradient + of_away).ravel())
 
     def solution(self):

@@ -112,7 +112,7 @@ def test_random_pairs(monkeypatch, kept_by):
     X = turns()
     _, events, kept = kept_by(small(max_epochs=4), pairs_of(X))
     n_before = np.diff(kept.before.positives.indptr)
-    # a twentieth of six items, but at least one
+    # a twentieth of six items, at least one, of half of the users
     assert kept.asked == "random" and sorted(n_before) == [5] * 5 + [6] * 5
     assert (n_before[kept.users] == 5).all()
     together = (kept.past + kept.truth).toarray()
