@@ -114,6 +114,11 @@ def test_the_weights_of_parts_have_the_numbers_of_the_code():
     most = f"more than {kept.MAX_SHARE:.0%} of the events".replace("%", " %")
     assert f"{most} or events of more than {kept.MAX_USERS:,} users" in text
     assert f"if fewer than {kept.MIN_USERS} users ask" in text
+    share = f"{kept.MAX_SHARE_OF_PAIRS:.0%} of the pairs".replace("%", " %")
+    assert f"they are at most {share}" in text
+    assert f"of the users with {kept.MIN_PAIRS} pairs or more" in text
+    assert "| one in twenty pairs" in text and kept.SHARE_OF_USER == 1 / 20
+    assert f"requests: {_weighing.MAX_REQUESTS} of users as they are" in text
     assert "at least half of these events" in text and kept.MIN_RETURNING == 0.5
     assert "in the last quarter of the epochs" in text.lower()
     assert _callbacks.LAST_EPOCHS == 0.25
