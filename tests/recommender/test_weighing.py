@@ -188,7 +188,7 @@ def test_few_requests_say_less_than_many():
     assert away[0] < 0.25 and away[2] > 0.4
 
 
-def test_numbers_of_past_items_without_requests_follow_their_neighbours():
+def test_numbers_of_past_items_without_requests_follow_their_neighbors():
     parts, requests = scene(n_requests=200)
     rows = np.flatnonzero(requests.n_past >= 30)
     parts = [part._replace(users=part.users[rows]) for part in parts]
