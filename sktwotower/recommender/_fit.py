@@ -306,7 +306,8 @@ def _train(recipe, events, before, rng, saved):
         judge = Judge(kept, plans, recipe.exclude_seen, saved)
     parts, shares, nets = _trained_parts(plans, before, rng, saved, judge)
     if judge is None or any(net.interrupted_ for net in nets):
-        used = [number for number, share in enumerate(shares) if share]
+        # pairs that were not trained stay, so that further events can train them
+        used = [n for n, part in enumerate(parts) if shares[n] or part.is_trained]
         parts, shares = [parts[n] for n in used], [shares[n] for n in used]
         return joined(nets, Model(parts, shares)), None
     model, figures = judge.model(parts, shares)

@@ -72,7 +72,7 @@ SIGNALS = {
 # In what a process is killed: a function, and which call of it.
 PHASES = {
     "reading": (_fit, "_read", 1),
-    "kept-back events": (_fit, "keep_back", 1),
+    "half-life": (_fit, "with_ages", 1),
     "singular vectors": (_spectrum, "summed", 3),
     "first epoch": (Exchange, "step", 2),
     "validation": (_training_data.ValidationRecall, "_recall", 2),

@@ -163,7 +163,7 @@ def test_fit_from_disk_goes_on(monkeypatch, tmp_path):
     path, folder = tmp_path / "events.parquet", tmp_path / "folder"
     X.assign(y=Y).to_parquet(path)
     expected = batched(time="when").fit(path, y="y")
-    for n_writes in (3, 7):  # in the first pair of towers, and in the second
+    for n_writes in (2, 5):  # in the first pair of towers, and in the second
         with monkeypatch.context() as patch, pytest.raises(Killed):
             killed_after_writes(patch, n_writes)
             batched(time="when", checkpoint=folder).fit(path, y="y")

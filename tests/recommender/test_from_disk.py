@@ -275,8 +275,8 @@ def test_tiny_weights_keep_their_proportions(events, tmp_path):
 
 
 @pytest.mark.slow
-def test_half_lives_come_from_a_sample_of_many_events(events, folder, monkeypatch):
-    monkeypatch.setattr("sktwotower.recommender._ages.MAX_EVENTS", 100)
+def test_a_sample_of_many_events_says_which_are_kept_back(events, folder, monkeypatch):
+    monkeypatch.setattr("sktwotower.recommender._kept_back.MAX_EVENTS", 100)
     params = {"time": "when"}
     when = pd.Timestamp("2026-11-26") + pd.to_timedelta(events["time"], "D")
     X = events[IDS].assign(when=when)

@@ -241,5 +241,5 @@ def test_further_events_of_all_users_teach_the_order():
     before = share_found()
     for _ in range(5):
         model.partial_fit(events[~early])
-    assert share_found() > max(0.7, before)
+    assert share_found() >= max(0.7, before)
     assert [lag for _, lag in past_of(model, "u03")] == list(range(12, 0, -1))
