@@ -183,9 +183,11 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     @property
     def popularity_half_life(self):
-        """Half-life of recent popularity with the largest share, or None."""
-        pairs = zip(self.model.shares_now, self.model.parts, strict=True)
-        known = [(share, part.half_life) for share, part in pairs if part.half_life]
+        """Half-life of recent popularity with the largest weight, or None."""
+        model = self.model
+        weights = model.scales_of_users[-1] * model.scales_of_items
+        pairs = zip(weights, model.parts, strict=True)
+        known = [(weight, part.half_life) for weight, part in pairs if part.half_life]
         _, half_life = max(known, default=(0, None))
         return as_duration(half_life, self.schema.dates)
 
@@ -217,7 +219,10 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """Return what a part is, in words."""
         name = part.in_words
         if part.half_life is not None:
-            name += f", half-life {as_duration(part.half_life, self.schema.dates)}"
+            half_life = as_duration(part.half_life, self.schema.dates)
+            if self.schema.dates:
+                half_life = f"{half_life / pd.Timedelta(days=1):.3g} days"
+            name += f", half-life {half_life}"
         return name
 
     @property

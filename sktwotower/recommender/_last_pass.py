@@ -9,7 +9,7 @@ import copy
 import numpy as np
 
 from sktwotower.towers._batches import TrainingSet
-from sktwotower.towers._net import TrainingData, train
+from sktwotower.towers._net import TrainingData, seeded, train
 from sktwotower.towers._sequence_batches import SequenceSet
 
 from ._events import only_new_targets
@@ -42,7 +42,9 @@ def learn_latest(plan, part, start, rate, seed):
     for parameter in fixed:
         parameter.requires_grad_(False)
     try:
-        train(recipe, part, TrainingData(training), seed, schedule=False)
+        # what is drawn around it stays the same, also in a fit that goes on
+        with seeded(seed, recipe.device):
+            train(recipe, part, TrainingData(training), seed, schedule=False)
     finally:
         for parameter in fixed:
             parameter.requires_grad_(True)
