@@ -231,7 +231,7 @@ class Run:
 
 
 def _choices(recommender):
-    """Return what short fits chose, for ours with the order of events."""
+    """Return what fit chose, for ours with the order of events."""
     if not (isinstance(recommender, TwoTowerRecommender) and recommender.time):
         return {}
     half_life = recommender.half_life_

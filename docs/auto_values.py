@@ -8,7 +8,13 @@ import re
 from pathlib import Path
 
 from sktwotower.neighbors import _graph_for_many as many
-from sktwotower.recommender import _impression_choice, _partial_fit, _pilots
+from sktwotower.recommender import (
+    _ages,
+    _cold_items,
+    _impression_choice,
+    _kept_back,
+    _partial_fit,
+)
 from sktwotower.towers import _auto
 from sktwotower.towers.parts import _filter
 from sktwotower.towers.parts._start import MIN_SVD_EVENTS
@@ -67,7 +73,8 @@ def share_of_filter():
         "without times it grows with the mean number of events per user and per item. "
         f"It is {figures}. It is 0 below {MIN_SVD_EVENTS:,} events and with "
         f"`embedding_dim` below {_filter.MIN_LENGTH}. It is 0 with at most "
-        f"{2 * _auto.WIDTH} users or items, too. With `time`: the table above"
+        f"{2 * _auto.WIDTH} users or items, too. With `time`: the table above. From "
+        "there, weights are learnt on `validation_events`"
     )
 
 
@@ -76,8 +83,9 @@ def rows_of_others():
     wide = _auto.WIDTH + _auto.FILTER_WIDTH
     weights, cold = (
         ", ".join(f"{weight:g}" for weight in values)
-        for values in (_impression_choice.WEIGHTS, _pilots.COLD_WEIGHTS)
+        for values in (_impression_choice.WEIGHTS, _cold_items.COLD_WEIGHTS)
     )
+    half_lives = ", ".join(f"1/{1 / share:g}" for share in _ages.TO_WEIGH)
     return [
         [
             "time_unit",
@@ -87,18 +95,25 @@ def rows_of_others():
         ],
         ["history", '"recent" with `time`, else "pooled"', "history_kind_"],
         ["second_share", share_of_filter(), "second_share_"],
-        [
-            "half_life",
-            "none, or a half-life that follows the popularity of items, if it finds "
-            "more in a short fit. Times must be dates or Unix times",
-            "half_life_",
-        ],
+        ["half_life", "none: all events count alike", "half_life_"],
         [
             "popularity_half_life",
-            "none, or the half-life of the popularity of items, or half of it, if a "
-            "short fit is better beyond its standard error. Times must be dates or "
-            "Unix times",
+            f"half-lives of {half_lives} of the time that the events cover. Their "
+            "weights, and that of overall popularity, are learnt on "
+            "`validation_events`, if these are the latest ones. Otherwise only overall "
+            "popularity has a weight. With fewer than "
+            f"{_kept_back.MIN_USERS} users to judge by there is neither",
             "popularity_half_life_",
+        ],
+        [
+            "validation_events",
+            '"latest" with `time`, if at least '
+            f"{_kept_back.MIN_RETURNING:.0%} of the latest "
+            f"{_kept_back.MAX_SHARE:.0%} of the events are of users who were there "
+            'long before, else "last". Without `time`, they are random pairs. None '
+            f"with fewer than {_kept_back.MIN_USERS} users who can be asked for, and "
+            "in the cases of [Events that judge](#events-that-judge)",
+            "validation_score_",
         ],
         [
             "embedding_dim",
@@ -134,9 +149,9 @@ def rows_of_others():
         [
             "cold_item_weight",
             f"the best of {cold} in a short fit. A higher one of them is taken if it "
-            f"has {_pilots.ENOUGH:.0%} of the gain. It is 1 if fewer than "
-            f"{_pilots.MIN_COLD_SHARE:.0%} of the items are cold, or the gain is below "
-            f"{_pilots.MIN_COLD_GAIN:.0%}",
+            f"has {_cold_items.ENOUGH:.0%} of the gain. It is 1 if fewer than "
+            f"{_cold_items.MIN_COLD_SHARE:.0%} of the items are cold, or the gain is "
+            f"below {_cold_items.MIN_COLD_GAIN:.0%}",
             "cold_item_weight_",
         ],
         ["max_epochs", "the table above", "len(history_)"],

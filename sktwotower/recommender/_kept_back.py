@@ -103,7 +103,9 @@ def _events_in_order(recipe, events, rng):
     has_past = np.diff(known.positives.indptr) > 0
     users = np.flatnonzero((np.diff(truth.indptr) > 0) & has_past)
     past = known.ordered.lags()[users]
-    return KeptBack(asked, before, known, start, users, past, truth[users])
+    return KeptBack(
+        asked, before, known, start, users=users, past=past, truth=truth[users]
+    )
 
 
 def _with_table(events, table):
@@ -229,4 +231,4 @@ def _random_pairs(events, rng):
     events = events._replace(positives=before, of_pairs=of_pairs)
     users = np.flatnonzero(chosen)
     past, truth = before[users].sign(), later[users].sign()
-    return KeptBack("random", events, events, None, users, past, truth)
+    return KeptBack("random", events, events, None, users=users, past=past, truth=truth)

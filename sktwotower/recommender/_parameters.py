@@ -122,11 +122,11 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         users, as lists are asked for now. "last": the last ones of each of some users,
         as each list is asked for at the user's own last moment. "auto": "latest" if
         most of the latest events are of users who were there long before, otherwise
-        "last". Without the order of events, they are random pairs. At most 5% of the
-        events and those of 2,500 users are kept back; with fewer than 100 users to
-        judge by, or with ``early_stopping``, a set ``second_share``, ``max_epochs=1``
-        or ``normalize=False``, none are. None: none are, and parts have the usual
-        weights.
+        "last". Without the order of events, they are random pairs, at most 1% of all.
+        At most 5% of the events and those of 2,500 users are kept back; with fewer than
+        100 users to judge by, or with ``early_stopping``, a set ``second_share``,
+        ``max_epochs=1`` or ``normalize=False``, none are. None: none are, and parts
+        have the usual weights.
     fold_in : bool, default=True
         Improve the vector of a new user by the ``history`` of the request
         (`sktwotower.recommender.FoldIn`). It needs a pooled history and ``normalize``.

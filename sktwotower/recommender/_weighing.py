@@ -23,7 +23,7 @@ MAX_REQUESTS, MAX_TRUE, MAX_OTHERS = 600, 2, 500
 # users with a few past items more need similar weights.
 PRIOR, SMOOTHNESS = 30.0, 30.0
 # Least factor of the shares.
-LEAST_SCALE = 1e-3
+MIN_SCALE = 1e-3
 # Relative change of the loss at which the search for weights ends.
 TOLERANCE = 1e-6
 # How far weights move from those of before towards the learnt ones; see `weigh`.
@@ -250,7 +250,7 @@ class Problem:
         n_knots = len(KNOTS)
         start = np.tile(self.shares * self.spread, n_knots)
         lowest = [None if is_signed else 0.0 for is_signed in self.signed]
-        bounds = [(LEAST_SCALE, None)] * n_knots
+        bounds = [(MIN_SCALE, None)] * n_knots
         bounds += [(low, None) for low in lowest] * n_knots
         solved = optimize.minimize(
             self.penalized,

@@ -9,8 +9,10 @@ import pytest
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.features import _request_clock
+from sktwotower.recommender import _judge, _kept_back, _kept_requests, _weighing
 from sktwotower.runtime import _context_cells
-from sktwotower.towers import _auto, _context_shares, _request_batches
+from sktwotower.runtime._model_arrays import KNOTS
+from sktwotower.towers import _auto, _callbacks, _context_shares, _request_batches
 from sktwotower.towers.parts import _context_layer
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -91,3 +93,32 @@ def test_how_much_contexts_count_has_the_numbers_of_the_code():
     assert rf"s = \min(1, \sqrt{{{_context_layer.STEPS} / n}})" in text
     assert f"k / (k + {_context_shares.USERS})" in text
     assert rf"\sum_i t_i > {_context_shares.SIGNIFICANT:g} \sqrt" in text
+
+
+def test_the_weights_of_parts_have_the_numbers_of_the_code():
+    text = (DOCS / "guide" / "formulas.md").read_text("utf-8")
+    text = re.sub(r"\s+", " ", text)
+    *knots, last = KNOTS.tolist()
+    numbers = ", ".join(map(str, knots))
+    assert f"numbers {numbers} and {last} of past items" in text
+    assert f"From {last} on it is constant" in text
+    assert rf"$\lambda = {_weighing.PRIOR:g}$" in text
+    assert rf"$\mu = {_weighing.SMOOTHNESS:g}$" in text
+    assert f"{_weighing.MAX_OTHERS:,} other items at most" in text
+    steps = [f"{100 * step:g}" for step in _weighing.STEPS]
+    assert f"of {', '.join(steps[:-1])} and {steps[-1]} % of the way" in text
+    rates = [f"{rate:g}" for rate in _judge.RATES]
+    assert f"{', '.join(rates[:-1])} or {rates[-1]} times `lr`" in text
+    assert f"up to {_kept_requests.N_NEW} ask again" in text
+    kept = _kept_back
+    most = f"more than {kept.MAX_SHARE:.0%} of the events".replace("%", " %")
+    assert f"{most} or events of more than {kept.MAX_USERS:,} users" in text
+    assert f"if fewer than {kept.MIN_USERS} users ask" in text
+    share = f"{kept.MAX_SHARE_OF_PAIRS:.0%} of the pairs".replace("%", " %")
+    assert f"they are at most {share}" in text
+    assert f"of the users with {kept.MIN_PAIRS} pairs or more" in text
+    assert "| one in twenty pairs" in text and kept.SHARE_OF_USER == 1 / 20
+    assert f"requests: {_weighing.MAX_REQUESTS} of users as they are" in text
+    assert "at least half of these events" in text and kept.MIN_RETURNING == 0.5
+    assert "in the last quarter of the epochs" in text.lower()
+    assert _callbacks.LAST_EPOCHS == 0.25

@@ -202,7 +202,7 @@ def test_few_requests_say_less_than_many():
     assert away[0] < away[1] - 0.1 and away[1] < away[2]
 
 
-def test_numbers_of_past_items_without_requests_follow_their_neighbours():
+def test_numbers_of_past_items_without_requests_follow_their_neighbors():
     parts, requests = scene(n_requests=200)
     rows = np.flatnonzero(requests.n_past >= 30)
     parts = [part._replace(users=part.users[rows]) for part in parts]
