@@ -23,6 +23,7 @@ from sktwotower.towers._gaps import ItemStream
 from sktwotower.towers._given_loss import check_goes_on
 from sktwotower.towers._group import alone
 from sktwotower.towers._net import TrainingData, joined, seeded, train, with_model
+from sktwotower.towers._optimizer import without_direction
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import lengths, moved_items
 
@@ -260,6 +261,7 @@ def _trained(part, recipe, data, seed):
 
     What all items share is not trained: a change of it would move all their vectors.
     """
+    part.moments = without_direction(part.moments)
     fixed = part.shared_by_items()
     for parameter in fixed:
         parameter.requires_grad_(False)
@@ -300,9 +302,10 @@ def _training_set(recipe, call, stream):
         training = TrainingSet(*rows, events.positives, **how)
     training.users = _in_order(training, call.order, recipe)
     training.stream, training.earlier = stream, [call.before]
-    training.least_batch = PARTIAL_BATCH
+    # fits of fewer users, or events, had smaller batches
+    training.least_batch = min(PARTIAL_BATCH, np.count_nonzero(np.diff(seen.indptr)))
     if recipe.history == "recent":
-        training.least_batch = RECENT_BATCH
+        training.least_batch = min(RECENT_BATCH, seen.nnz)
     active = have_entries(seen, axis=0) | have_entries(events.impressions, axis=0)
     # negatives are items with an event
     training.pool = None if active.all() else np.flatnonzero(active)

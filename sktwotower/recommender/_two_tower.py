@@ -241,7 +241,7 @@ class TwoTowerRecommender(
         >>> model = model.partial_fit(new)
         >>> model.recommend(["eve"], n_neighbors=1).round(2)  # ann chose rusks, too
           user   item  score  rank
-        0  eve  rusks   0.12     1
+        0  eve  rusks   0.09     1
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)

@@ -268,6 +268,19 @@ def moments_of(net):
     return found
 
 
+def without_direction(moments):
+    """Return moments that remember how large gradients were, and not where they led.
+
+    A few new events would otherwise be followed by a step that earlier ones asked for.
+    """
+    found = {}
+    for name, state in moments.items():
+        found[name] = dict(state)
+        if "first" in state:
+            found[name]["first"] = np.zeros_like(state["first"])
+    return found
+
+
 def set_moments(net):
     """Let the optimizer of a net start with the moments that fit its parameters."""
     if not isinstance(net.optimizer_, RowwiseAdam):

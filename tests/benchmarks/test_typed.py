@@ -23,6 +23,7 @@ GIVEN = {
     "docs/guide/formulas.md": [
         "probability 0.8 times `id_dropout`",
         "columns are 0.03 times as long",
+        "is constant: 0, 0.1, 0.2 or 0.5 times `lr`",
     ],
     "docs/guide/troubleshooting.md": ["first compiles code, for about 30 seconds"],
     "docs/larger_than_memory.md": [

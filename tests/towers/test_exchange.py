@@ -4,6 +4,8 @@ With one process here: a group of one. Those of several are in
 ``tests/recommender/test_processes.py``.
 """
 
+from types import SimpleNamespace
+
 from sktwotower.towers._exchange import Shares
 
 
@@ -15,7 +17,10 @@ class Batches(list):
 
 
 def test_a_process_with_fewer_batches_goes_on_with_empty_ones():
-    found = list(Shares(Batches([("batch", "targets")])))
+    headers = []
+    exchange = SimpleNamespace(header=headers.append)
+    found = list(Shares(Batches([("batch", "targets")]), exchange))
+    assert len(headers) == 1  # all count together
     assert [(share.batch, targets) for share, targets in found] == [
         ("batch", "targets"),
         (None, None),
