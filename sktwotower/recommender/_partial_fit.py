@@ -247,7 +247,8 @@ def _train(recipe, fitted, call, stream, random):
                 data = _training_set(recipe, call, items)
                 nets.append(_trained(part, recipe, data, seed))
             elif learns:
-                part.learn_more(call.events, call.after.sequences)
+                seen = without_last_row(call.after.seen)
+                part.learn_more(call.events, call.after.sequences, seen)
         parts.append(part)
     stream = stream._replace(gaps=streams[0].gaps, n_events=streams[0].n_steps)
     share_of_new = learns * call.events.positives.nnz / max(call.before.nnz, 1)

@@ -301,3 +301,21 @@ def test_users_and_items_without_events():
         table = model.recommend(["u1999", "u001"], 90)
         assert set(items["item"][60:]) <= set(table["item"])
         assert np.isfinite(table["score"]).all()
+
+
+@pytest.mark.parametrize("time", [None, "when"])
+def test_overall_popularity_follows_further_events(time, monkeypatch):
+    few_judge(monkeypatch)
+    X = coming_back()
+    model = weighed(time=time).fit(X)
+    new = X.drop_duplicates("user").assign(item="film", when=10_000)
+    model.partial_fit(new)
+    parts = model.net_.module_.parts
+    (overall,) = [part for part in parts if part.in_words == "overall popularity"]
+    scores = embed_items(overall, model._fitted.items.rows[:-1])[:, 0]
+    n_chosen = model.seen_items(model.user_ids_)["item"].value_counts()
+    shares = n_chosen[model.item_ids_].to_numpy() / n_chosen.sum()
+    shares = (shares + 0.1 / len(shares)) / 1.1
+    expected = np.log(shares * len(shares)) / 8
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert model.item_ids_[scores.argmax()] == "film"  # all have chosen it

@@ -175,10 +175,11 @@ class Part(nn.Module):
             layer.weight = nn.Parameter(placed_rows(layer.weight.data, *inputs[side]))
         return part
 
-    def learn_more(self, events, past):
+    def learn_more(self, events, past, seen):
         """Learn further events in place, if it is not trained.
 
         ``past``: the ``Sequences`` of all events with these; None: order is not used.
+        ``seen``: nonzero where a user has chosen an item, CSR (n_users, n_items).
         """
 
     def shared_by_items(self):

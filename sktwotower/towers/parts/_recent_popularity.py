@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from sktwotower._records import instance, number, record, require
-from sktwotower._tables._sparse import BLOCK, slices
+from sktwotower._tables._sparse import BLOCK, column_counts, slices
 from sktwotower.towers import _auto as auto
 from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._group import most, summed
@@ -106,9 +106,9 @@ class RecentPopularity(TwoTowers):
 
     def _start_items(self, events):
         """Compute popularity for the events of fit."""
-        self.learn_more(events, events.ordered)
+        self.learn_more(events, events.ordered, None)
 
-    def learn_more(self, events, past):
+    def learn_more(self, events, past, seen):
         """Compute popularity anew, as of the latest of all events ``past``."""
         rows = events.items.rows[:-1]
         ages = self.half_life, self.training_half_life or np.inf
@@ -141,8 +141,8 @@ class OverallPopularity(RecentPopularity):
     Notes
     -----
     In the place of :math:`b_i` of `RecentPopularity`, item i of n has :math:`\log(n
-    p_i) / 8`, between -1 and 1; :math:`p_i` is in proportion to the weights of its
-    events plus a tenth of the mean of all items. Items without events have the lowest.
+    p_i) / 8`, between -1 and 1; :math:`p_i` is in proportion to the number of users who
+    chose it plus a tenth of the mean of all items. Items of nobody have the lowest.
     """
 
     half_life: instance(type(None))
@@ -155,18 +155,19 @@ class OverallPopularity(RecentPopularity):
 
     def _start_items(self, events):
         """Compute popularity for the events of fit."""
-        counts = summed(np.asarray(events.positives.sum(axis=0)).ravel())
+        self._count(events, events.positives)
+
+    def learn_more(self, events, past, seen):
+        """Compute popularity anew, with further events."""
+        self._count(events, seen)
+
+    def _count(self, events, chosen):
+        """Count in how many rows of a CSR matrix each item is."""
+        counts = summed(column_counts(chosen))
         shares = counts / counts.sum() + PRIOR / len(counts)
         logs = np.log(np.append(shares, PRIOR / len(counts)) / shares.mean())
         scores = np.clip(logs / MAX_LOG_COUNT, -1, 1)
         self._set_items(events.items.rows[:-1], scores[:-1], of_new=scores[-1])
-
-    def learn_more(self, events, past):
-        """Keep the popularity of fit."""
-
-    def changed_columns(self, before, places, n_columns):
-        """Return that none of the columns has changed."""
-        return np.zeros(n_columns, dtype=bool)
 
 
 def raises_items(recipe, events):

@@ -55,7 +55,7 @@ class Popularity(Part):
         with torch.no_grad():
             self.item_counts.weight += torch.as_tensor(counts[:, None]).float()
 
-    def learn_more(self, events, past):
+    def learn_more(self, events, past, seen):
         self._count(events.positives, events.items.rows[:-1])
 
     def embed_users(self, users):
