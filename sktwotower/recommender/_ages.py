@@ -43,15 +43,18 @@ def with_ages(recipe, events, dates):
     return recipe._replace(**chosen), events
 
 
-def popularity_to_weigh(recipe, kept):
+def popularity_to_weigh(recipe, kept, weighed=None):
     """Return the recipe with the half-lives of popularity whose weights are learnt.
 
     It is a tuple in the place of "auto". ``kept``: a ``KeptBack``, or None: nothing is
-    learnt of weights.
+    learnt of weights. ``weighed``: a ``Model`` whose weights hold; None: there is none.
     """
     if recipe.popularity_half_life != "auto":
         return recipe
     half_lives = None if kept is None else ()
+    if weighed is not None and any(part.is_signed for part in weighed.parts):
+        known = [part.half_life for part in weighed.parts]
+        half_lives = tuple(each for each in known if each is not None)
     if kept is not None and kept.asked == "latest":
         times = kept.before.ordered.times
         span = most(float(times.max())) + most(-float(times.min()))

@@ -292,10 +292,13 @@ def _train(recipe, events, before, rng, saved):
     ``before``: ``FittedTowers`` whose weights training starts from, or None. ``saved``:
     a ``Checkpoint``. Without events that were kept back, the second one is None.
     """
-    kept = None
-    if before is None and _weighs(recipe, events):
-        kept = keep_back(recipe, events, np.random.RandomState(0))
-    recipe = popularity_to_weigh(recipe, kept)
+    kept = weighed = None
+    if _weighs(recipe, events):
+        if before is None:
+            kept = keep_back(recipe, events, np.random.RandomState(0))
+        elif before.model.by_past is not None:
+            weighed = before.model  # its parts have learnt what would be kept back
+    recipe = popularity_to_weigh(recipe, kept, weighed)
     plans, judge = plans_of(recipe, events), None
     if kept is None:
         logger.info("fit: no events are kept back; parts have the usual weights")
@@ -305,6 +308,8 @@ def _train(recipe, events, before, rng, saved):
         plans = with_kept_back(plans, kept.before, kept.known)
         judge = Judge(kept, plans, recipe.exclude_seen, saved)
     parts, shares, nets = _trained_parts(plans, before, rng, saved, judge)
+    if weighed is not None and weighed.has_kinds_of(parts):
+        return joined(nets, weighed.with_parts(parts)), before.judged
     if judge is None or any(net.interrupted_ for net in nets):
         # pairs that were not trained stay, so that further events can train them
         used = [n for n, part in enumerate(parts) if shares[n] or part.is_trained]

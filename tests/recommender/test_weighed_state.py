@@ -245,7 +245,10 @@ def test_a_warm_start_goes_on(name):
     X = coming_back()
     model = weighed(warm_start=True, **FITS[name]).fit(X)
     assert model.validation_score_ is not None
+    weights, score = model.weights_, model.validation_score_
     model.fit(X)
+    pd.testing.assert_frame_equal(model.weights_, weights)  # they were learnt already
+    assert model.validation_score_ == score
     assert np.isfinite(model.recommend(model.user_ids_[:3], 3)["score"]).all()
 
 

@@ -170,6 +170,16 @@ class Model(JoinedParts, torch.nn.Module):
             total = added if total is None else total.plus(added)
         return total
 
+    def has_kinds_of(self, parts):
+        """Return whether each of its parts has one of its kind among ``parts``."""
+        return set(map(_kind, self.parts)) <= set(map(_kind, parts))
+
+    def with_parts(self, parts):
+        """Return a model of those ``parts`` of its kinds, with the same weights."""
+        by_kind = {_kind(part): part for part in parts}
+        same = [by_kind[_kind(part)] for part in self.parts]
+        return Model(same, self.shares, self.fades, self.by_past).eval()
+
     def after(self, parts, share_of_new):
         """Return a model of parts that have learnt further events.
 
@@ -188,6 +198,11 @@ class Model(JoinedParts, torch.nn.Module):
             for part in model.parts:
                 part.drop(side, left, unused, rows)
         return model
+
+
+def _kind(part):
+    """Return what tells a part from the others of a model."""
+    return type(part), part.half_life
 
 
 def _joined(vectors, scales):
