@@ -4,6 +4,7 @@ Input: a ``Recipe`` and ``Events``.
 Output: ``KeptBack``: the events before, and what users choose after them.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ from ._last_pass import events_at
 # At most this share of the events, and the events of this number of users, are kept
 # back: with 2,500 users the standard error of a recall is below 0.01.
 MAX_SHARE, MAX_USERS = 0.05, 2500
+# Where they are not the latest, of fewer users, at most this share: the last event of a
+# user says most of what comes next, and the towers learn it late.
+MAX_SOME, SOME = 1000, 0.25
 # With fewer users to judge by, nothing is kept back.
 MIN_USERS = 100
 # Where the order is not known, at most this share of the pairs is kept back: small data
@@ -200,12 +204,12 @@ def _are_last(table):
 def _some(n_kept, n_most, rng):
     """Return which users (n_users,) ask, given how many events each would keep back.
 
-    At most half of those who can, and together at most ``n_most`` events.
+    At most a quarter of those who can, and together at most ``n_most`` events.
     """
     able = np.flatnonzero(n_kept)
     group = current_group()
-    n_users = MAX_USERS if group is None else MAX_USERS // group.size
-    able = rng.permutation(able)[: min(n_users, (len(able) + 1) // 2)]
+    n_users = MAX_SOME if group is None else MAX_SOME // group.size
+    able = rng.permutation(able)[: min(n_users, math.ceil(SOME * len(able)))]
     able = able[np.cumsum(n_kept[able]) <= n_most]
     chosen = np.zeros(len(n_kept), dtype=bool)
     chosen[able] = True

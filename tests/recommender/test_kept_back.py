@@ -90,11 +90,11 @@ def test_the_last_of_each_of_some_users(monkeypatch, kept_by):
     X = turns()
     model, events, kept = kept_by(ordered(validation_events="last"), X)
     gone = without(events, kept)
-    # at most half of ten users, and a tenth of 60 events
+    # at most a quarter of ten users, rounded up
     assert kept.asked == "last" and kept.start is None and kept.known is kept.before
     assert gone == {f"{u} i5 {50 + int(u[1])}" for u in events.users.ids[kept.users]}
-    assert len(gone) == 5
-    assert model.validation_score_["n_users"] == 5
+    assert len(gone) == 3
+    assert model.validation_score_["n_users"] == 3
 
 
 def test_baskets_stay_together(monkeypatch, kept_by):
@@ -112,8 +112,8 @@ def test_random_pairs(monkeypatch, kept_by):
     X = turns()
     _, events, kept = kept_by(small(max_epochs=4), pairs_of(X))
     n_before = np.diff(kept.before.positives.indptr)
-    # a twentieth of six items, at least one, of half of the users
-    assert kept.asked == "random" and sorted(n_before) == [5] * 5 + [6] * 5
+    # a twentieth of six items, at least one, of a quarter of the users
+    assert kept.asked == "random" and sorted(n_before) == [5] * 3 + [6] * 7
     assert (n_before[kept.users] == 5).all()
     together = (kept.past + kept.truth).toarray()
     np.testing.assert_array_equal(together, events.positives[kept.users].toarray())
@@ -122,6 +122,7 @@ def test_random_pairs(monkeypatch, kept_by):
 @pytest.mark.parametrize("name", ["latest", "last", "random"])
 def test_at_most_a_twentieth_and_so_many_users(name, monkeypatch, kept_by):
     monkeypatch.setattr(_kept_back, "MAX_USERS", 30)
+    monkeypatch.setattr(_kept_back, "MAX_SOME", 30)
     few_judge(monkeypatch, 5)
     params = {} if name == "random" else {"time": "when", "validation_events": name}
     _, events, kept = kept_by(weighed(**params), coming_back())

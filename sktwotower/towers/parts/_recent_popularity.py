@@ -141,8 +141,9 @@ class OverallPopularity(RecentPopularity):
     Notes
     -----
     In the place of :math:`b_i` of `RecentPopularity`, item i of n has :math:`\log(n
-    p_i) / 8`, between -1 and 1; :math:`p_i` is in proportion to the number of users who
-    chose it plus a tenth of the mean of all items. Items of nobody have the lowest.
+    p_i) / 8`, between -1 and 1; :math:`p_i` is in proportion to the number of its
+    events, or of its users if the order of events is not known, plus a tenth of the
+    mean of all items. Items of nobody have the lowest.
     """
 
     half_life: instance(type(None))
@@ -155,15 +156,23 @@ class OverallPopularity(RecentPopularity):
 
     def _start_items(self, events):
         """Compute popularity for the events of fit."""
-        self._count(events, events.positives)
+        self._count(events, events.ordered, events.positives)
 
     def learn_more(self, events, past, seen):
         """Compute popularity anew, with further events."""
-        self._count(events, seen)
+        self._count(events, past, seen)
 
-    def _count(self, events, chosen):
-        """Count in how many rows of a CSR matrix each item is."""
-        counts = summed(column_counts(chosen))
+    def _count(self, events, past, seen):
+        """Count the events of each item, or its users if their order is not known."""
+        if past is None:
+            counts = column_counts(seen)
+        else:
+            counts = np.zeros(seen.shape[1], dtype=np.int64)
+            for part in slices(
+                len(past.items), BLOCK
+            ):  # they may be larger than memory
+                counts += np.bincount(past.items[part], minlength=len(counts))
+        counts = summed(counts)
         shares = counts / counts.sum() + PRIOR / len(counts)
         logs = np.log(np.append(shares, PRIOR / len(counts)) / shares.mean())
         scores = np.clip(logs / MAX_LOG_COUNT, -1, 1)
