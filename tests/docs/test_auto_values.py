@@ -113,6 +113,7 @@ def test_the_weights_of_parts_have_the_numbers_of_the_code():
     kept = _kept_back
     most = f"more than {kept.MAX_SHARE:.0%} of the events".replace("%", " %")
     assert f"{most} or events of more than {kept.MAX_USERS:,} users" in text
+    assert f"({kept.MAX_SOME:,} if they are not the latest)" in text
     assert f"if fewer than {kept.MIN_USERS} users ask" in text
     share = f"{kept.MAX_SHARE_OF_PAIRS:.0%} of the pairs".replace("%", " %")
     assert f"they are at most {share}" in text
