@@ -361,11 +361,12 @@ def _trained_parts(plans, before, rng, saved, judge):
                 kept = saved.part(number)
                 with part.tied() if training.ties_items else nullcontext():
                     nets.append(train(plan.recipe, part, data, seed, saved=kept))
-                stopped = judge is not None and not judge.has_seen(number)
-                if stopped and not nets[-1].interrupted_:
-                    data.look(part, None)  # a callback has ended it before that
-                if judge is not None and judge.has_seen(number) and judge.rate:
-                    learn_latest(plan, part, judge.kept.start, judge.rate, seed)
+                if judge is not None and not nets[-1].interrupted_:
+                    if not judge.has_seen(number):
+                        data.look(part, None)  # a callback has ended it before that
+                    start, rate = judge.kept.start, judge.rate
+                    if rate and not learn_latest(plan, part, start, rate, seed):
+                        nets[-1].interrupted_ = True
         parts.append(part)
         shares.append(plan.share if ready or not plan.kind.is_trained else 0.0)
     shares[0] = 1 - sum(shares[1:])

@@ -113,7 +113,8 @@ class Judge:
             plan = self.plans[number]
             part = untied_copy(part)
             known = plan._replace(events=plan.known)
-            learn_latest(known, part, self.kept.start, rate, seed)
+            if not learn_latest(known, part, self.kept.start, rate, seed):
+                raise KeyboardInterrupt  # it ends the training around it, too
         self.vectors[number] = self.requests.embedded(part, self.item_rows)
 
     def _to_weigh(self, number, share):

@@ -31,23 +31,24 @@ def untied_copy(part):
 def learn_latest(plan, part, start, rate, seed):
     """Train a part on the events of a ``Plan`` from a time ``start`` on, in place.
 
-    ``rate``: learning rate, relative to that of the recipe, and constant. What all
-    items share is not trained.
+    Return whether it came to its end, and was not interrupted. ``rate``: learning rate,
+    relative to that of the recipe, and constant. What all items share is not trained.
     """
     recipe = _one_pass(plan.recipe, rate)
     training = _latest_events(recipe, plan.events, start)
     if len(training) == 0:
-        return
+        return True
     fixed = part.shared_by_items()
     for parameter in fixed:
         parameter.requires_grad_(False)
     try:
         # what is drawn around it stays the same, also in a fit that goes on
         with seeded(seed, recipe.device):
-            train(recipe, part, TrainingData(training), seed, schedule=False)
+            net = train(recipe, part, TrainingData(training), seed, schedule=False)
     finally:
         for parameter in fixed:
             parameter.requires_grad_(True)
+    return not net.interrupted_
 
 
 def _latest_events(recipe, events, start):

@@ -230,7 +230,7 @@ def test_further_events_of_all_users_teach_the_order():
     events = chain(60, 12, noise=0.3)
     early = events["when"] < 4
     params = {"embedding_dim": 32, "batch_size": 16, "exclude_seen": False}
-    model = ordered(**params, lr=0.01).fit(events[early])
+    model = ordered(**params, lr=0.003).fit(events[early])
     new = {f"new{i}": [f"i{i:02}"] for i in range(12)}
     planted = [follower(item) for (item,) in new.values()]
 
@@ -241,5 +241,5 @@ def test_further_events_of_all_users_teach_the_order():
     before = share_found()
     for _ in range(5):
         model.partial_fit(events[~early])
-    assert share_found() >= max(0.7, before)
+    assert share_found() > max(0.7, before)
     assert [lag for _, lag in past_of(model, "u03")] == list(range(12, 0, -1))

@@ -1,6 +1,7 @@
 """Weighed models in files, from checkpoints and from disk, and what follows a fit."""
 
 import pickle
+import signal
 import tempfile
 
 import numpy as np
@@ -10,8 +11,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 
 from sktwotower import io
-from sktwotower.recommender import _judge
+from sktwotower.recommender import _judge, _last_pass
 from sktwotower.recommender._checkpoint import Checkpoint
+from sktwotower.towers import RowwiseAdam
 from sktwotower.towers.parts import embed_items
 from tests.builders import small
 from tests.recommender.weighed import coming_back, few_judge, weighed
@@ -161,6 +163,33 @@ def test_an_interrupted_fit_has_the_usual_weights(monkeypatch):
     assert model.interrupted_ and model.validation_score_ is None
     assert model.weights_["all users"].tolist() == [1, 0]  # the second is not trained
     assert len(model.recommend(model.user_ids_[:2], 3)) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_passes", "n_epochs"), [(2, 3), (3, 4)])
+def test_ctrl_c_in_a_pass_over_the_latest_events_ends_fit(
+    n_passes, n_epochs, monkeypatch
+):
+    # two passes are trials before the fourth epoch, the third one is the last
+    begun, train, step = [], _last_pass.train, RowwiseAdam.step
+
+    def count(*args, **kwargs):
+        begun.append(len(begun))
+        return train(*args, **kwargs)
+
+    def step_and_press(self, *args):
+        step(self, *args)
+        if len(begun) == n_passes:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(_judge, "RATES", (0.2,))
+    monkeypatch.setattr(_last_pass, "train", count)
+    monkeypatch.setattr(RowwiseAdam, "step", step_and_press)
+    with pytest.warns(UserWarning, match="interrupted in epoch"):
+        model = weighed(time="when").fit(coming_back())
+    assert model.interrupted_ and len(begun) == n_passes
+    assert len(model.history_) == n_epochs
+    assert model.weights_["all users"].tolist() == [1, 0]  # the second is not trained
 
 
 @pytest.mark.slow
