@@ -123,9 +123,9 @@ def timed_reading():
     """Return an object with the seconds until all events are read and encoded."""
     watch, read = SimpleNamespace(), _fit._read
 
-    def timed(*args):
+    def timed(*args, **options):
         started = time.perf_counter(), time.process_time()
-        result = read(*args)
+        result = read(*args, **options)
         watch.seconds = time.perf_counter() - started[0]
         watch.cpu = time.process_time() - started[1]
         return result

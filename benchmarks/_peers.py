@@ -1,4 +1,4 @@
-"""Models of `implicit`, `lightfm`, `skrecsys`, `rectools` on one thread, and a filter.
+"""Models of `implicit`, `lightfm`, `skrecsys`, `rectools` on one thread.
 
 Input: a table of events (n_events, 2), ``user`` and ``item``.
 Output: rankings (n_users, k) of held-out events, as of `TwoTowerRecommender`.
@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from _baselines import Baseline
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 
@@ -120,40 +119,6 @@ class LightFM(Factors):
         users = model.get_user_representations()[1]
         self._users = np.column_stack([users, np.ones(len(users), np.float32)])
         self._items = np.column_stack([items, biases])
-
-
-class GFCF(Baseline):
-    r"""Two linear filters of the graph of users and items; nothing is learnt by steps.
-
-    With the normalized matrix :math:`N = D_u^{-1/2} R D_i^{-1/2}` and its right
-    singular vectors V, the scores are
-
-    .. math:: R \left( N^T N + a D_i^{-1/2} V V^T D_i^{1/2} \right)
-
-    with the weight a, ``low_pass``, of the second filter.
-
-    References
-    ----------
-    Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021.
-    """
-
-    def __init__(self, n_components=256, low_pass=0.3):
-        self.n_components = n_components
-        self.low_pass = low_pass
-
-    def _learn(self, seen):
-        users, items = (np.asarray(seen.sum(axis=a)).ravel() for a in (1, 0))
-        left, right = (sparse.diags(n**-0.5) for n in (users, items))
-        normalized = sparse.csr_matrix(left @ seen @ right, dtype=np.float32)
-        size = min(self.n_components, min(seen.shape) - 1)
-        vectors = randomized_svd(normalized, size, random_state=0)[2].T
-        self._neighbors = sparse.csr_matrix(normalized.T @ normalized)
-        self._past = (self.low_pass * vectors / np.sqrt(items)[:, None]).astype("f4")
-        self._items = (vectors * np.sqrt(items)[:, None]).astype("f4")
-
-    def _scores(self, users):
-        seen = self._seen[users]
-        return (seen @ self._neighbors).toarray() + (seen @ self._past) @ self._items.T
 
 
 class SLIM(Baseline):

@@ -98,10 +98,10 @@ SYSTEMS = {
         costs=("factors", "iterations"),
     ),
     "GF-CF": System(
-        "_peers:GFCF",
+        "sktwotower:GraphFilterRecommender",
         {
             "n_components": [16, 32, 64, 128, 256, 512, 1024],
-            "low_pass": loguniform(0.01, 100),
+            "alpha": loguniform(0.01, 100),
         },
     ),
     "BPR": System(

@@ -127,9 +127,9 @@ class Trainer:
         self.batches, self.group, self.exchange = batches, None, None
         if group is not None:
             self.group = CountingGroup(rank, size)
-            self.batches = Shares(batches)
             interruption = SimpleNamespace(received=None)
             self.exchange = Exchange(self.group, self.net, interruption)
+            self.batches = Shares(batches, self.exchange)
 
     def compute(self, batch, targets):
         loss = self.net.criterion_(*self.net.module_(batch), targets)

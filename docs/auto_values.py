@@ -106,6 +106,13 @@ def rows_of_others():
             "popularity_half_life_",
         ],
         [
+            "sparse_parts",
+            "EASE, RP3beta, successors in time and, with `exclude_seen=False`, what "
+            "the user had before, as far as each can be made in seconds "
+            "([Formulas](formulas.md#how-much-each-part-counts)) and adds something",
+            "weights_",
+        ],
+        [
             "validation_events",
             '"latest" with `time`, if at least '
             f"{_kept_back.MIN_RETURNING:.0%} of the latest "

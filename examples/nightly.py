@@ -267,6 +267,7 @@ MIN_ERRORS = 3  # standard errors by which scores of a first day agree with choi
 def agreement(model, users, items, history=None):
     """Return how well scores agree with who chose what, of each user, and its weight.
 
+    Scores are products of vectors here, without what sparse parts add.
     For each event: of how many of the other users the model scores this item lower. The
     mean is from -1 to 1, and 0 if anybody else is as likely to have chosen the item.
 

@@ -327,7 +327,7 @@ def test_without_matplotlib_and_time_for_ease_it_says_what_is_missing(
     plays, tmp_path, capsys, monkeypatch
 ):
     ease = "sktwotower._command_line._models.seconds_of_ease"
-    monkeypatch.setattr(ease, lambda n_items: 9999 if n_items > 2 else 0)
+    monkeypatch.setattr(ease, lambda users, items, pairs: 9999 if items > 2 else 0)
     real = builtins.__import__
 
     def without(name, *args, **kwargs):

@@ -9,6 +9,7 @@ counted after each request. So the order of the page follows the day.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.dates import ConciseDateFormatter
 
 from sktwotower import ClickRateRecommender
 from sktwotower.metrics import roc_auc_by_list
@@ -24,13 +25,13 @@ distance = np.abs(hours[:, None, None] - peaks[items]).min(axis=2)
 pages = pd.DataFrame({"page": np.repeat(np.arange(1500), 6), "item": items.ravel()})
 pages["user"] = pages["page"] % 300
 when = pd.to_timedelta(np.repeat(hours, 6), unit="h")
-pages["time"] = pd.Timestamp("2030-01-01") + when
+pages["time"] = pd.Timestamp("2024-01-01") + when
 clicked = (rng.random(len(pages)) < 0.4 * np.exp(-distance.ravel() / 6)) * 1.0
 
 # %%
 # Two models learn from the first two days. One of them goes on counting.
 
-past = pages["time"] < "2030-01-03"
+past = pages["time"] < "2024-01-03"
 half_life = pd.Timedelta(hours=4)
 models = [ClickRateRecommender(time="time", half_life=half_life) for _ in range(2)]
 pair = ["user", "item", "time"]
@@ -51,6 +52,7 @@ for name, each in scores.items():
     ax.plot(areas.index, areas, linewidth=3, label=name)
 ax.axhline(0.5, color="gray", linewidth=1)
 ax.set(xlabel="day and hour", ylabel="AUC within pages", ylim=(0.4, 0.9))
+ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
 ax.set_title("Counts that go on keep up with the day", pad=16)
 ax.legend()
 plt.show()

@@ -19,7 +19,9 @@ except ImportError:
     sys.exit("Skipped, as qdrant-client is missing: pip install qdrant-client")
 
 X = load_online_retail().data[["customer", "product"]].drop_duplicates()
-model = TwoTowerRecommender(max_epochs=5, embedding_dim=64, random_state=0).fit(X)
+settings = {"max_epochs": 5, "embedding_dim": 64, "random_state": 0}
+# so that scores are products of vectors, and nothing else
+model = TwoTowerRecommender(sparse_parts=None, **settings).fit(X)
 
 # %%
 # Here the database lives in the process, so that it needs no server.

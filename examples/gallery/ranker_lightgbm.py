@@ -15,13 +15,12 @@ from sktwotower.model_selection import TimeSplit
 try:
     from lightgbm import LGBMRanker
 
-    ranker = LGBMRanker(n_estimators=50, n_jobs=1, verbose=-1)
+    ranker = LGBMRanker(n_estimators=50, num_leaves=7, n_jobs=1, verbose=-1)
 except ImportError:
     ranker = None  # HistGradientBoostingClassifier
 
 shop = load_online_retail()
 X = shop.data[["customer", "product", "time"]].drop_duplicates(["customer", "product"])
-X = X[X["customer"] % 4 == 0]  # a quarter of the customers, to be quick
 split = TimeSplit(0.2, time="time", drop_unseen_users=True, drop_unseen_items=True)
 train, test = (X.iloc[rows] for rows in next(split.split(X)))
 

@@ -31,12 +31,10 @@ log = pd.concat(rows)
 
 model = TwoTowerRecommender(context="hour", exclude_seen=False, random_state=0)
 model.fit(log)
-ask = pd.DataFrame({"guest": 7, "hour": hours})
-scores = model.transform(ask) @ model.item_embeddings_.T
-
 _, ax = plt.subplots(layout="constrained")
 for dish in peaks:
-    line = scores[:, model.item_ids_ == dish]
+    ask = pd.DataFrame({"guest": 7, "dish": dish, "hour": hours})
+    line = model.predict(ask)
     ax.plot(hours, line, linewidth=3)
     ax.text(peaks[dish], line.max(), dish, ha="center", va="bottom", weight="bold")
 ax.set(xlabel="hour of the request", ylabel="score", xticks=hours[::3])

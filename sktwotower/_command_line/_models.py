@@ -9,7 +9,7 @@ import warnings
 
 from sktwotower import EASERecommender, ItemKNNRecommender, TwoStageRecommender
 from sktwotower.baselines import ContentRecommender, PopularityRecommender
-from sktwotower.baselines._ease import seconds_of_ease
+from sktwotower.item_weights._ease_weights import seconds_of_ease
 
 from ._steps import step
 
@@ -49,9 +49,10 @@ def fit_baselines(task, train, seconds=math.inf, seed=0) -> dict:
             content = ContentRecommender(task.items, **columns)
             baselines["content"] = content.fit(train)
     ease = EASERecommender(max_items=None, **columns)
+    n_users = train[task.user].nunique()
     n_items = train[task.item].nunique()
     try:
-        expected = seconds_of_ease(n_items)
+        expected = seconds_of_ease(n_users, n_items, len(train))
         if expected > max(seconds, PATIENCE):
             raise ValueError(f"{n_items:,} items would take about {expected:,.0f} s.")
         with step("Fitting EASE"):

@@ -19,7 +19,7 @@ MODULES = {
     "_tables": ("_tables._schema", "_tables._sequences"),
     "features": ("features._entities", "features._request_context"),
     "baselines": ("baselines",),
-    "towers": ("towers", "towers.parts"),
+    "towers": ("towers", "towers.parts", "towers.sparse_parts"),
     "neighbors": ("neighbors._catalog_index",),
     "recommender": ("recommender",),
     "two_stage": ("two_stage",),

@@ -6,29 +6,17 @@ Output: dense weights (n_items, n_items) of past items.
 
 from dataclasses import KW_ONLY, dataclass
 
-import numpy as np
-import scipy.linalg
-
 from sktwotower._records import array, frozen, record
 from sktwotower._sklearn_compat import COUNT, POSITIVE, parameter
 from sktwotower._tables._arguments import hinted
 from sktwotower._tables._memory import check_memory
+from sktwotower.item_weights import ease_weights
+from sktwotower.item_weights._ease_weights import bytes_of_ease, seconds_of_ease
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
 from ._fitted_matrix import ItemScores, positive
 from ._matrix_recommender import MatrixRecommender
-
-# Peak memory of EASE in bytes per pair of items.
-EASE_BYTES = 28
-# Seconds per cube of n_items, and per square of it, in which one core of an AMD EPYC
-# inverts the matrix: 2 s for 4,000 items, 14 s for 8,000.
-SECONDS_OF_CUBE, SECONDS_OF_SQUARE = 2.5e-11, 1.5e-8
-
-
-def seconds_of_ease(n_items):
-    """Return about how many seconds of one core `EASERecommender` takes to fit."""
-    return SECONDS_OF_CUBE * n_items**3 + SECONDS_OF_SQUARE * n_items**2
 
 
 @record
@@ -38,7 +26,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend by a linear map of a user's past items, in closed form (EASE).
 
     A strong baseline for small catalogs and users with a history. Fit inverts one dense
-    n_items x n_items matrix.
+    matrix, of all items or of all users if they are fewer.
 
     Parameters
     ----------
@@ -58,11 +46,13 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     max_memory : float, default=8e9
         Limit of the memory of fit, in bytes, > 0; larger catalogs raise an error, as do
         those for which the machine has too little. 28 bytes per pair of items are
-        needed: 8e9 are enough for 16,900 items.
+        needed: 8e9 are enough for 16,900 items. Where users are much fewer than items,
+        4 bytes per pair of items are enough.
     max_items : int or None, default=15000
-        Limit of the time of fit, as a number of items, >= 1; larger catalogs raise an
-        error that says how long they would take: about a minute and a half for 15,000
-        items on one core, eight times as long for twice as many. None: no limit.
+        Limit of the time of fit, as a number of items, >= 1; larger catalogs of as many
+        users raise an error that says how long they would take: about a minute and a
+        half for 15,000 items on one core, eight times as long for twice as many. With
+        fewer users than items it is a limit of the number of users. None: no limit.
 
     Attributes
     ----------
@@ -90,8 +80,13 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     With :math:`P = (X^T X + \lambda I)^{-1}` the solution is :math:`B_{ij} = -P_{ij} /
     P_{jj}` off the diagonal. The score of item j for user u is :math:`X_u B_j`, near 1
     for likely choices. Equal scores are ordered by popularity, so that users without
-    past items get the most popular ones. Time grows with the cube of n_items, memory
-    with its square.
+    past items get the most popular ones.
+
+    Where users are fewer than items, the same weights are computed from the inverse of
+    a matrix of users: with :math:`G = X^T (X X^T + \lambda I)^{-1} X` they are
+    :math:`B_{ij} = G_{ij} / (1 - G_{jj})` off the diagonal. Time grows with the cube of
+    the number of items or of users, of whichever there are fewer, and memory with the
+    square of the number of items.
 
     References
     ----------
@@ -115,29 +110,25 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     max_items: int | None = parameter(15_000, COUNT, None)
 
     def _learn(self, seen, events):
-        n_items = seen.shape[1]
-        if self.max_items is not None and n_items > self.max_items:
-            seconds = seconds_of_ease(n_items)
+        n_users, n_items = seen.shape
+        n_inverted = min(n_users, n_items)
+        if self.max_items is not None and n_inverted > self.max_items:
+            seconds = seconds_of_ease(n_users, n_items, seen.nnz)
             raise ValueError(
-                f"EASE inverts a matrix of n_items x n_items: {n_items:,} items take "
-                f"about {seconds:,.0f} s of one core, more than "
-                f"max_items={self.max_items} allows. Leave out rare items, raise "
-                "max_items (None: no limit), or use the sparse ItemKNNRecommender."
+                f"EASE of {n_items:,} items and {n_users:,} users takes about "
+                f"{seconds:,.0f} s of one core, more than max_items={self.max_items} "
+                "allows. It inverts a matrix of all items, or of all users if they are "
+                "fewer. Leave out rare items, raise max_items (None: no limit), or use "
+                "the sparse ItemKNNRecommender."
             )
         check_memory(
-            EASE_BYTES * n_items**2,
+            bytes_of_ease(n_users, n_items),
             f"EASE holds dense matrices of n_items x n_items: {n_items:,} items",
             "Leave out rare items, raise max_memory, or use ItemKNNRecommender, which "
             "is sparse.",
             self.max_memory,
         )
-        gram = (seen.T @ seen).astype(np.float64).toarray()
-        gram[np.diag_indices_from(gram)] += self.l2
-        inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)
-        inverse /= -np.diag(inverse)
-        np.fill_diagonal(inverse, 0)
-        # in C order: otherwise sparse @ dense would copy the whole matrix
-        return _Linear(inverse.astype(np.float32, order="C"))
+        return _Linear(ease_weights(seen, self.l2))
 
 
 @frozen

@@ -48,6 +48,15 @@ class ItemScores:
         """
         return None
 
+    def without_users(self, kept):
+        """Return the model without what it holds of users who were forgotten.
+
+        ``kept``: the positions of the other users, and of the last, empty row.
+        """
+        if self.replayed is None:
+            return self
+        return replace(self, replayed=self.replayed.take(kept))
+
     @property
     def n_items(self):
         """The number of items."""
@@ -113,10 +122,8 @@ class FittedMatrix(Fitted):
 
     def fields_without(self, gone, left):
         """Return the model without the events of users, if it holds any."""
-        if self.model.replayed is None:
-            return {}
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
-        return {"model": replace(self.model, replayed=self.model.replayed.take(kept))}
+        return {"model": self.model.without_users(kept)}
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.

@@ -145,12 +145,13 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
 
         Events may be of new users and items, and late. What the estimator learns is
         computed again from all users' past items, which it holds. That costs as much as
-        a new `fit`: for `EASERecommender` the cube of the number of items, and for
-        `PopularityRecommender` one pass over all pairs of user and item. For
-        `ItemKNNRecommender` and `RP3betaRecommender` it is as many products as users
-        have pairs of past items. No earlier table is read again. `ClickRateRecommender`
-        adds to its counts; with ``half_life``, sums may differ from those of one fit by
-        rounding.
+        a new `fit`. For `EASERecommender` and `OrderedRidgeRecommender` it is the cube
+        of the number of items, for `PopularityRecommender` one pass over all pairs of
+        user and item. For `ItemKNNRecommender` and `RP3betaRecommender` it is as many
+        products as users have pairs of past items. `GraphFilterRecommender` computes
+        its singular vectors anew. No earlier table is read again.
+        `ClickRateRecommender` adds to its counts; with ``half_life``, sums may differ
+        from those of one fit by rounding.
 
         Parameters
         ----------
@@ -167,9 +168,9 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         Raises
         ------
         ValueError, TypeError
-            As in `fit`; ValueError if ``window``, ``decay`` or ``half_life`` was set
-            after fit, which did not keep what they need; TypeError if new ids or times
-            are of another type than those of fit.
+            As in `fit`; ValueError if ``window``, ``decay``, ``half_life`` or ``time``
+            was set after fit, which did not keep what they need; TypeError if new ids
+            or times are of another type than those of fit.
 
         Notes
         -----
@@ -240,7 +241,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
 
     def _refuse_unkept(self):
         """Raise because fit has not kept what a parameter needs that was set later."""
-        name = self._need_time[0]
+        name = (self._need_time or self._replayed)[0]
         raise ValueError(
             f"{name}={getattr(self, name)!r} was set after fit, which has not kept "
             f"what it needs. Call fit with all events, or set {name} as in fit."

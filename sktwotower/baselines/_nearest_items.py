@@ -13,15 +13,17 @@ from scipy import sparse
 from sktwotower import _sklearn_compat as compat
 from sktwotower._records import csr, frozen, number, record
 from sktwotower._tables._arguments import hinted
-from sktwotower._tables._memory import check_memory
+from sktwotower.item_weights import nearest_weights
+from sktwotower.item_weights._nearest_weights import scaled_walks
+from sktwotower.item_weights._transition_weights import decayed
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
-from ._fitted_matrix import ItemScores, blocks_of_rows, positive
+from ._fitted_matrix import ItemScores, positive
 from ._matrix_recommender import MatrixRecommender
 
-# Memory of the similarity of a pair of items, in rows and in columns.
-BYTES_OF_PAIR = 16
+# What to do if there are too many similarities.
+REMEDY = "Lower n_similar."
 # What parameters may be.
 EXPONENT = compat.Interval(Real, 0, 2, closed="both")
 MEASURE = compat.StrOptions({"cosine", "jaccard"})
@@ -31,9 +33,8 @@ MEASURE = compat.StrOptions({"cosine", "jaccard"})
 class NearestItemsRecommender(SimilarItemsMixin, MatrixRecommender):
     """Score items by their similarities to past items, of which the nearest count.
 
-    Subclasses define ``_similarities(shared, first, second)``: those of pairs of items
-    (n_pairs,), from the summed weights of the users of both, and from the numbers of
-    users of each. ``_user_weights`` returns the weights.
+    Subclasses define ``_learn_similarities(seen)``, which returns the similarities of
+    each item to its nearest, CSR (n_items, n_items).
     """
 
     item_similarities_ = fitted_attribute("model.nearest")
@@ -44,37 +45,7 @@ class NearestItemsRecommender(SimilarItemsMixin, MatrixRecommender):
     decay: float | None = compat.parameter(None, compat.POSITIVE, None)
 
     def _learn(self, seen, events):
-        users_of, n_items = seen.T.tocsr(), seen.shape[1]
-        users_of.data *= self._user_weights(np.diff(seen.indptr))[users_of.indices]
-        nearest, n_pairs = [], 0
-        for block in blocks_of_rows(n_items, n_items):
-            nearest.append(self._nearest_similar(users_of, seen, block))
-            n_pairs += nearest[-1].nnz
-            needed = BYTES_OF_PAIR * n_pairs
-            check_memory(needed, f"{n_pairs:,} similarities", "Lower n_similar.")
-        return _Similarities(sparse.vstack(nearest, format="csr"), self.decay)
-
-    def _user_weights(self, n_items):
-        """Return the weights (n_users,) of users, by their numbers of items."""
-        return np.ones(len(n_items), dtype=np.float32)
-
-    def _nearest_similar(self, users_of, seen, block):
-        """Return similarities, CSR (b, n_items), to the nearest items of a block."""
-        together = (users_of[block] @ seen).tocsr()
-        together.sort_indices()
-        first_items = block.start + together.tocoo().row
-        # 64 bits: products of two counts may exceed 2**31
-        n_users = np.diff(users_of.indptr).astype(np.int64)
-        counts = n_users[first_items], n_users[together.indices]
-        together.data = self._similarities(together.data, *counts)
-        together.data[first_items == together.indices] = 0
-        for start, end in zip(together.indptr, together.indptr[1:], strict=False):
-            if end - start > self.n_similar:
-                values = together.data[start:end]
-                # stable: keeps the first of equally similar items on any machine
-                values[np.argsort(-values, kind="stable")[self.n_similar :]] = 0
-        together.eliminate_zeros()
-        return together
+        return _Similarities(self._learn_similarities(seen), self.decay)
 
 
 @record
@@ -182,11 +153,14 @@ class ItemKNNRecommender(NearestItemsRecommender):
     shrinkage: float = compat.parameter(0.0, compat.NOT_NEGATIVE)
     similarity: str = compat.parameter("cosine", MEASURE)
 
-    def _similarities(self, shared, first, second):
+    def _learn_similarities(self, seen):
+        return nearest_weights(seen, None, self._similarity, self.n_similar, REMEDY)
+
+    def _similarity(self, shared, n_of_row, n_of_column):
         if self.similarity == "cosine":
-            most = np.sqrt(first * second)
+            most = np.sqrt(n_of_row * n_of_column)
         else:
-            most = first + second - shared
+            most = n_of_row + n_of_column - shared
         return shared / (most + self.shrinkage).astype(np.float32)
 
 
@@ -292,13 +266,16 @@ class RP3betaRecommender(NearestItemsRecommender):
     alpha: float = compat.parameter(0.5, EXPONENT)
     beta: float = compat.parameter(0.4, EXPONENT)
 
-    def _user_weights(self, n_items):
-        return np.maximum(n_items, 1).astype(np.float32) ** -self.alpha
-
-    def _similarities(self, shared, first, second):
-        # floats: powers of integers may exceed 64 bits
-        steps = second ** float(self.alpha) * first ** float(self.beta)
-        return (shared / steps).astype(np.float32)
+    def _learn_similarities(self, seen):
+        # rows are the items that are scored, not the past ones
+        return scaled_walks(
+            seen,
+            of_user=self.alpha,
+            of_row=self.beta,
+            of_column=self.alpha,
+            n_kept=self.n_similar,
+            remedy=REMEDY,
+        )
 
 
 @frozen
@@ -323,23 +300,9 @@ class _Similarities(ItemScores):
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
-        past = _decayed(past, self.decay) if self.reads_lags else past
+        past = decayed(past, self.decay) if self.reads_lags else past
         return (past @ self.weights).toarray()
 
     def similarities(self, one_hot):
         """Return similarities (n, n_items) to the item of each row of ``one_hot``."""
         return positive((one_hot @ self.nearest).toarray())
-
-
-def _decayed(lags, decay):
-    """Return the weight of each past item once, CSR (n, n_items).
-
-    ``lags``: CSR (n, n_items), as in `Sequences`; an item may occur more than once.
-    """
-    n, n_items = lags.shape
-    rows = np.repeat(np.arange(n), np.diff(lags.indptr))
-    # rows begin with the oldest event: from the end, the first of an item is its latest
-    pairs = (rows * n_items + lags.indices)[::-1]
-    pairs, latest = np.unique(pairs, return_index=True)
-    weights = np.exp((1 - lags.data[::-1][latest]) / np.float32(decay))
-    return sparse.csr_matrix((weights, np.divmod(pairs, n_items)), lags.shape)

@@ -41,14 +41,26 @@ def explained(fitted, owner, chosen, past, names, estimator):
         contributions = contributions.times(factor)
     tables = _rows_of_sides(fitted, owner, chosen, contributions, names)
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
-    added = contributions.history
+    added, score = contributions.history, contributions.score
+    if fitted.model.sparse is not None:
+        # vectors may see the latest events only, sparse parts see all
+        events, length = past.input, fitted.model.lengths_of([past.input.nnz])[0]
+        lags = None if fitted.sequences is None else events.data
+        of_events = fitted.model.sparse.of_events(
+            events.indices, lags, length, chosen.codes[0]
+        )
+        score += of_events.sum()
+        n_earlier = len(of_events) - len(seen)
+        seen = events.indices
+        added = np.append(np.zeros(n_earlier), added) + of_events
+        weights = np.append(np.zeros(n_earlier), weights)
     tables.append(rows_of_past(items.ids[seen], weights, added, names, lags))
     if context is not None:
         tables.append(_rows_of(fitted.context, context, contributions, {}))
     if vector is not None:
         added = [contributions.fold_in]
         tables.append(rows_of_table("history", ["(fold-in)"], [1.0], added))
-    return tables, contributions.score
+    return tables, score
 
 
 def _rows_of_sides(fitted, owner, chosen, contributions, names):

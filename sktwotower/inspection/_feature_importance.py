@@ -122,7 +122,7 @@ def feature_importance(
     ... )
     >>> model.fit(X).feature_importance(held_out).round(2).head(1)
           side   column  recall_lost  lower  upper
-    0  history  history          0.1   0.05   0.15
+    0  history  history         0.38   0.31   0.46
     """
     how = {"groups": groups, "n_neighbors": n_neighbors, "max_users": max_users}
     table = lost_recalls(estimator, X, y, random_state=random_state, **how)
@@ -219,7 +219,11 @@ def _ranked(fitted, users, items, k, excluded):
         queries = embed_users(module, users[block], rows_of(past, block), items)
         if context is not None:
             queries = in_context(module, queries, context[block])
-        indices[block] = top_k(queries, vectors, k, rows_of(excluded, block))[1]
+        added = None
+        if past is not None:
+            added = module.added(rows_of(past, block), len(codes))
+        hidden = rows_of(excluded, block)
+        indices[block] = top_k(queries, vectors, k, hidden, added=added)[1]
     return indices
 
 

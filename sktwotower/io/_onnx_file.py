@@ -16,9 +16,10 @@ def export_onnx(model, path, *, side="item") -> None:
     """Write the tower of items or users to an ONNX file.
 
     The file computes the vectors of `TwoTowerRecommender.embed_items` or
-    ``embed_users`` from feature rows, to 1e-6. Making feature rows of a table is left
-    to the transformers of the model, and the factor ``cold_item_weight_`` of items that
-    nobody has chosen to the caller.
+    ``embed_users`` from feature rows, to 1e-6. It leaves out what sparse parts of the
+    model add to scores: fit with ``sparse_parts=None`` if no part may be lost. Making
+    feature rows of a table is left to the transformers of the model, and the factor
+    ``cold_item_weight_`` of items that nobody has chosen to the caller.
 
     Parameters
     ----------
@@ -90,6 +91,9 @@ def export_onnx(model, path, *, side="item") -> None:
     see all. So that these are the events that the model takes, those at equal times
     must be in the order of ``item_ids_`` (as it was after fit), and an item must not
     occur twice at one time.
+
+    What ``sparse_parts`` add to a score is no product of vectors, and not part of the
+    file: fit with ``sparse_parts=None`` so that nothing is missing.
 
     The features of past items are part of the file: after `partial_fit` or
     ``set_catalog`` export again. ``fold_in``, which improves the vectors of users

@@ -18,7 +18,8 @@ from sktwotower.retrieval._fitted_state import fitted_of
 def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
     """Write the vectors of all items or users with their ids to a file.
 
-    The score of a user and an item is the dot product of their vectors. A search by
+    The dot product of the vectors of a user and an item is their score, except for what
+    sparse parts of the model add. Of a model with ``sparse_parts=None``, a search by
     inner product in the item vectors returns the same items as `recommend` with
     ``exclude_seen=False``.
 
@@ -62,11 +63,13 @@ def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
     Notes
     -----
     Vectors of users without a place in the file, such as new ones, come from
-    `TwoTowerRecommender.embed_users`. Of a model with ``context`` the file has the
-    vectors of users whose context is unknown; ``embed_users(context=...)`` returns
-    those of a request. With ``normalize`` (the default) vectors have
-    length 1: cosine, inner product and Euclidean distance find the same items. The
-    guide has recipes for faiss, hnswlib, Qdrant, pgvector, Milvus and LanceDB.
+    `TwoTowerRecommender.embed_users`. What ``sparse_parts`` add to a score is no
+    product of vectors: fit with ``sparse_parts=None`` so that nothing is missing. Of a
+    model with ``context`` the file has the vectors of users whose context is unknown;
+    ``embed_users(context=...)`` returns those of a request. With ``normalize`` (the
+    default) vectors have length 1: cosine, inner product and Euclidean distance find
+    the same items. The guide has recipes for faiss, hnswlib, Qdrant, pgvector, Milvus
+    and LanceDB.
 
     Examples
     --------

@@ -179,9 +179,26 @@ def _ranked(name, baseline, recommender, ranking, *, X, y, **params):
             f"{(rows < 0).sum()} of {len(rows)} are missing. Fit it on the same "
             "columns, or set max_users=None."
         )
+    _warn_of_other_lists(name, ranking, theirs)
     # the last entry is where the padding -1 points to
     positions = np.append(_positions(name, recommender, other.item_ids_, True), -1)
     return positions[theirs.indices[rows]]
+
+
+def _warn_of_other_lists(name, ranking, theirs):
+    """Warn if only one of two models leaves out what users had.
+
+    What is to be found is never left out. So lists without all else that users had are
+    no ranking of what users choose again.
+    """
+    hides, they_hide = (each.seen.nnz > 0 for each in (ranking, theirs))
+    if hides != they_hide and ranking.past.nnz and theirs.past.nnz:
+        which = "leaves out" if they_hide else "does not leave out"
+        warn(
+            f"The baseline {name!r} {which} what users had, unlike the estimator, so "
+            "that figures cannot be compared. Set exclude_seen alike for all models, "
+            f"for example by set_params(exclude_seen={not they_hide})."
+        )
 
 
 def _given(name, given, recommender, ranking, k):

@@ -168,21 +168,40 @@ def groups_of(ranking):
     head = head_of(item_counts, 0.5)
     of_users = user_counts[whole.kept][first_rows(ranking.users[whole.kept])]
     few = user_counts <= np.median(of_users)
-    for name, items, users, with_misses in [
-        ("known items", True, ranking.n_unreachable.any(), False),
-        ("head items", head, True, False),
-        ("tail items", ~head, True, False),
-        ("few events", True, few, True),
-        ("many events", True, ~few, True),
-        ("cold items", item_counts == 0, True, False),
-        ("cold users", True, user_counts == 0, True),
+    truth = ranking.truth
+    had = new = sparse.csr_matrix(truth.shape)
+    if _may_repeat(ranking):
+        had = truth.multiply(ranking.past.astype(bool)).tocsr()
+        new = (truth - had).tocsr()
+    for name, part, users, with_misses in [
+        ("known items", truth, ranking.n_unreachable.any(), False),
+        ("head items", truth.multiply(head), True, False),
+        ("tail items", truth.multiply(~head), True, False),
+        ("had before", had, True, False),
+        ("new to the user", new, True, False),
+        ("few events", truth, few, True),
+        ("many events", truth, ~few, True),
+        ("cold items", truth.multiply(item_counts == 0), True, False),
+        ("cold users", truth, user_counts == 0, True),
     ]:
-        part = ranking.truth.multiply(items).tocsr()
+        part = sparse.csr_matrix(part)
         part.eliminate_zeros()
         misses = ranking.n_unreachable if with_misses else 0
         kept = (part.getnnz(axis=1) + misses > 0) & users
         if kept.any():
             yield UserGroup(name, part, kept, with_misses)
+
+
+def _may_repeat(ranking):
+    """Return whether lists may hold what users had, and some of it is to be found.
+
+    Lists that leave out what users had leave out nothing if all of that is to be found,
+    as in a report on the events of fit. Then nothing is new to users, either.
+    """
+    if ranking.seen.nnz:
+        return False
+    n_had = ranking.truth.multiply(ranking.past.astype(bool)).nnz
+    return 0 < n_had < ranking.truth.nnz
 
 
 def popular_items(ranking, k, recent=0):

@@ -1,6 +1,6 @@
 """Search with filters, on any neighbor index, for many queries or for one.
 
-Input: query vectors (n, d), an index, excluded items and allowed items.
+Input: query vectors (n, d), an index, excluded and allowed items, what is added.
 Output: scores and positions of the best items, both (n, min(k, n_items)).
 """
 
@@ -8,10 +8,16 @@ import math
 
 import numpy as np
 
-from sktwotower.runtime._one_query import among, best_of_one, ranked, rescore
+from sktwotower.runtime._one_query import (
+    MAX_GATHERED_SHARE,
+    among,
+    best_of_one,
+    ranked,
+    rescore,
+)
 
 from ._catalog_index import ExactNeighbors, check_width
-from ._top_k import by_score, columns_of, empty_lists, rank_listed, top_k
+from ._top_k import added_of, by_score, columns_of, empty_lists, rank_listed, top_k
 
 # Entries of gathered vectors held at once.
 BLOCK_SIZE = 1 << 23
@@ -23,14 +29,20 @@ MAX_EXTRA = 512
 FEW_HIDDEN = 64
 # Exact search among so many items takes as long as one more neighbor from a graph.
 ITEMS_PER_NEIGHBOR = 200
+# For many queries, exact search among so many items takes as long as one added value.
+ITEMS_PER_ADDED = 16
 
 
-def retrieve(index, queries, items, k, excluded=None, allowed=None):
+def retrieve(index, queries, items, k, excluded=None, allowed=None, added=None):
     """Return the k best allowed items of each query, from any neighbor index.
 
     From an index that is not exact, more items are requested, and the results are
     scored again exactly. If a list is too short, more items are requested for its
     query, and in the end the query is searched exactly.
+
+    The index knows products only. As no number that is added to them is negative, each
+    of the k best items is one of the k best by product, or something is added for it.
+    So all items for which something is added are scored, too.
 
     Parameters
     ----------
@@ -44,6 +56,8 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     allowed : sorted int array, CSR matrix of shape (n, n_items) or None, default=None
         Positions of the items that may be returned, for all queries or for each. None:
         all items.
+    added : CSR matrix of shape (n, n_items) or None, default=None
+        Numbers to add to the products, as in `top_k`.
 
     Returns
     -------
@@ -52,15 +66,21 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     """
     k = min(k, len(items))
     if allowed is not None and not isinstance(allowed, np.ndarray):
-        return rank_listed(queries, items, k, allowed, excluded)
+        return rank_listed(queries, items, k, allowed, excluded, added)
     check_width(index, items)
     if len(queries) == 1:
         hidden = columns_of(excluded, 0)
-        scores, indices = nearest_to_one(index, queries[0], items, k, hidden, allowed)
+        row_added = added_of(added, 0)
+        scores, indices = nearest_to_one(
+            index, queries[0], items, k, hidden, allowed, added=row_added
+        )
         return scores[None], indices[None]
-    if isinstance(index, ExactNeighbors) or _few(allowed, items) or len(queries) == 0:
-        return top_k(queries, items, k, excluded, allowed)
-    return _search_many(index, queries, items, k, excluded, allowed)
+    is_exact = isinstance(index, ExactNeighbors) or _few(allowed, items)
+    if added is not None:
+        is_exact |= added.nnz * ITEMS_PER_ADDED > len(queries) * len(items)
+    if is_exact or len(queries) == 0:
+        return top_k(queries, items, k, excluded, allowed, added)
+    return _search_many(index, queries, items, k, excluded, allowed, added=added)
 
 
 def _few(allowed, items):
@@ -68,13 +88,14 @@ def _few(allowed, items):
     return allowed is not None and len(allowed) < MIN_ALLOWED_SHARE * len(items)
 
 
-def _search_many(index, queries, items, k, excluded, allowed):
+def _search_many(index, queries, items, k, excluded, allowed, added):
     """Return scores and positions (n, k) from an index without filtering.
 
     More than k neighbors are requested, as many more as filters may remove, but few for
     hidden items: most of these are far away. Queries of about the same number are
     searched together: with one for all, each query would cost as much as the widest.
-    The few lists that are too short are searched one by one.
+    The few lists that are too short are searched one by one. Those of queries to whose
+    products something is added are searched by product, and then ranked again.
     """
     n_allowed = len(items) if allowed is None else len(allowed)
     hidden = [columns_of(excluded, row) for row in range(len(queries))]
@@ -82,7 +103,7 @@ def _search_many(index, queries, items, k, excluded, allowed):
     widths = np.ceil((k + n_hidden) * len(items) / n_allowed).astype(np.int64)
     widths = np.minimum(widths, len(items))
     if widths.max() > k + MAX_EXTRA:
-        return top_k(queries, items, k, excluded, allowed)
+        return top_k(queries, items, k, excluded, allowed, added)
     scores, indices = empty_lists(len(queries), k)
     classes = np.ceil(np.log2(widths))
     for of_width in np.unique(classes):
@@ -98,10 +119,35 @@ def _search_many(index, queries, items, k, excluded, allowed):
             exact, found = by_score(np.where(found < 0, -np.inf, exact), found)
             m = min(k, found.shape[1])
             scores[rows, :m], indices[rows, :m] = exact[:, :k], found[:, :k]
-    for row in np.flatnonzero(indices[:, -1] < 0):
-        best = nearest_to_one(index, queries[row], items, k, hidden[row], allowed)
-        scores[row], indices[row] = best
+    is_short = indices[:, -1] < 0
+    for row in np.flatnonzero(is_short):
+        row_added = added_of(added, row)
+        scores[row], indices[row] = nearest_to_one(
+            index, queries[row], items, k, hidden[row], allowed, added=row_added
+        )
+    if added is None:
+        return scores, indices
+    items = np.asarray(items)  # a memmap is slower
+    for row in np.flatnonzero(~is_short & (np.diff(added.indptr) > 0)):
+        row_added = added_of(added, row)
+        by_product = np.sort(indices[row])
+        candidates = _with_added(by_product, row_added, np.sort(hidden[row]), allowed)
+        scores[row], indices[row] = best_of_one(
+            queries[row], items, k, allowed=candidates, added=row_added
+        )
     return scores, indices
+
+
+def _with_added(found, added, hidden, allowed):
+    """Return positions (m,) together with those for which something is added.
+
+    All positions are ascending. ``hidden`` ones, and those that are not ``allowed``,
+    remain left out.
+    """
+    more = added.positions
+    more = more[~among(more, hidden)]
+    more = more if allowed is None else more[among(more, allowed)]
+    return np.union1d(found, more)
 
 
 def _usable(found, rows, n_items, excluded, allowed):
@@ -123,7 +169,7 @@ def _usable(found, rows, n_items, excluded, allowed):
     return np.where(unusable.reshape(found.shape), -1, found)
 
 
-def nearest_to_one(index, query, items, k, hidden, allowed=None):
+def nearest_to_one(index, query, items, k, hidden, allowed=None, added=None):
     """Return the k best items of one query, without matrices of one row.
 
     As `retrieve` for a single query: the same items, in the same order.
@@ -140,6 +186,8 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None):
         Distinct positions of items that must not be returned.
     allowed : sorted int array of shape (n_allowed,), default=None
         Distinct positions of the items that may be returned. None: all items.
+    added : Added, default=None
+        Numbers to add to the products with some of the items. None: nothing.
 
     Returns
     -------
@@ -151,10 +199,16 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None):
     check_width(index, items)
     items = np.asarray(items)  # a memmap is slower
     k, found = min(k, len(items)), None
-    if not (isinstance(index, ExactNeighbors) or _few(allowed, items)):
+    is_exact = isinstance(index, ExactNeighbors) or _few(allowed, items)
+    if added is not None:  # then to gather vectors takes as long
+        is_exact |= len(added.positions) > MAX_GATHERED_SHARE * len(items)
+    if not is_exact:
         found = _from_index(index, query, len(items), k, hidden, allowed)
     if found is None:
-        exact, best = best_of_one(query, items, k, hidden, allowed)
+        exact, best = best_of_one(query, items, k, hidden, allowed, added)
+    elif added is not None:
+        found = _with_added(found, added, np.sort(hidden), allowed)
+        exact, best = best_of_one(query, items, k, allowed=found, added=added)
     else:
         exact, best = ranked(query, items, found, k)
     if len(best) == k:

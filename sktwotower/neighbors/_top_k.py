@@ -1,16 +1,22 @@
 """Exact search: the items whose vectors have the largest dot product with a query.
 
-Input: query vectors (n, d) and item vectors (n_items, d).
+Input: query vectors (n, d) and item vectors (n_items, d); what is added to products.
 Output: scores and positions of the k best items, both (n, min(k, n_items)).
 """
-
-import math
 
 import numpy as np
 import torch
 
 from sktwotower._tables._sparse import rows_of, slices
-from sktwotower.runtime._one_query import UNIT, best_of_one, bound_of, rescore
+from sktwotower.runtime._one_query import (
+    UNIT,
+    Added,
+    best_of_one,
+    bound_of,
+    longest,
+    looked_up,
+    rescore,
+)
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
@@ -23,7 +29,7 @@ GROUP = 32
 GROUPS_PER_NEIGHBOR = 64
 
 
-def top_k(queries, items, k, excluded=None, allowed=None):
+def top_k(queries, items, k, excluded=None, allowed=None, added=None):
     """Return the k best items of each query by exact search.
 
     Parameters
@@ -38,6 +44,9 @@ def top_k(queries, items, k, excluded=None, allowed=None):
         Nonzero where an item must not be returned for a query.
     allowed : sorted int array or None, default=None
         Positions of the items to choose from. None: all.
+    added : CSR matrix of shape (n, n_items) or None, default=None
+        Numbers to add to the products, none of them negative. Columns of a row are
+        distinct and may come in any order.
 
     Returns
     -------
@@ -61,11 +70,13 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     scores, indices = empty_lists(n, min(k, len(items)))
     if n == 1:
         hidden = columns_of(excluded, 0)
-        exact, found = best_of_one(queries[0], items, k, hidden, allowed)
+        row_added = added_of(added, 0)
+        exact, found = best_of_one(queries[0], items, k, hidden, allowed, row_added)
         scores[0, : len(exact)], indices[0, : len(exact)] = exact, found
         return scores, indices
     if allowed is not None:
         excluded = None if excluded is None else excluded[:, allowed].tocsr()
+        added = None if added is None else added[:, allowed].tocsr()
         items = items[allowed]
     k = min(k, len(items))
     if n == 0 or k == 0:
@@ -73,34 +84,47 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     items, width = np.ascontiguousarray(items), k + 2 + k // 16  # a few are as good
     for block in slices(n, QUERY_BLOCK):
         hidden = rows_of(excluded, block)
+        block_added = None if added is None else _AddedToBlock(rows_of(added, block))
         vectors = np.ascontiguousarray(queries[block])
-        best = _best_of_block(vectors, items, min(width, len(items)), hidden)
-        exact, found = _exact_of_block(best, vectors, items, k, hidden)
+        best = _best_of_block(
+            vectors, items, min(width, len(items)), hidden, block_added
+        )
+        exact, found = _exact_of_block(best, vectors, items, k, hidden, block_added)
         if allowed is not None:
             found = np.where(found < 0, -1, allowed[found])
         scores[block, :k], indices[block, :k] = exact, found
     return scores, indices
 
 
-def _exact_of_block(best, queries, items, k, excluded):
+def _exact_of_block(best, queries, items, k, excluded, added):
     """Return exact scores and positions (b, k) of the best items of a block.
 
-    ``best``: those by rounded products, k or more. ``excluded``: CSR (b, n_items) or
-    None.
+    ``best``: those by rounded scores, k or more. ``excluded``: CSR (b, n_items) or
+    None. ``added``: ``_AddedToBlock`` or None.
     """
     exact = rescore(queries, items, np.maximum(best.indices, 0))
+    if added is not None:
+        exact += added.at(best.indices)
     exact[best.indices < 0] = -np.inf
     exact, found = (part[:, :k] for part in by_score(exact, best.indices))
-    low = exact[:, -1] - _rounding(queries, items[found[:, -1]])
-    worst = best.scores.min(axis=1)  # what is left out has no higher product
+    if added is None:
+        lengths = _lengths(items[found[:, -1]])
+    else:
+        lengths = longest(items, found.ravel())
+    low = exact[:, -1] - _rounding(queries, lengths)
+    # a sum in float32 is rounded as this bound is: what is no less, remains so
+    low = low.astype(np.float32)
+    worst = best.scores.min(axis=1)  # what is left out has no higher score
     more = (worst >= low) & (worst > -np.inf) & (best.scores.shape[1] < len(items))
     for row in np.flatnonzero(more):
         hidden = columns_of(excluded, row)
-        exact[row], found[row] = best_of_one(queries[row], items, k, hidden)
+        row_added = None if added is None else added_of(added.matrix, row)
+        again = best_of_one(queries[row], items, k, hidden, added=row_added)
+        exact[row], found[row] = again
     return exact, found
 
 
-def rank_listed(queries, items, k, listed, excluded=None):
+def rank_listed(queries, items, k, listed, excluded=None, added=None):
     """Return the k best items of each query among its own list.
 
     ``listed`` and ``excluded``: CSR matrices (n, n_items), nonzero where an item is
@@ -109,7 +133,8 @@ def rank_listed(queries, items, k, listed, excluded=None):
     scores, indices = empty_lists(len(queries), min(k, len(items)))
     for row, query in enumerate(queries):
         hidden, own = columns_of(excluded, row), np.sort(columns_of(listed, row))
-        exact, found = best_of_one(query, items, k, hidden, own)
+        row_added = added_of(added, row)
+        exact, found = best_of_one(query, items, k, hidden, own, row_added)
         scores[row, : len(exact)], indices[row, : len(exact)] = exact, found
     return scores, indices
 
@@ -121,11 +146,28 @@ def columns_of(matrix, row):
     return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
 
 
-def _rounding(queries, vectors):
-    """Return how much float32 may change the products of rows (..., d), (...,)."""
-    both = queries.astype(np.float64), vectors.astype(np.float64)
-    lengths = (np.sqrt(np.einsum("...d,...d->...", rows, rows)) for rows in both)
-    return (queries.shape[-1] + 2) * UNIT * math.prod(lengths)
+def added_of(matrix, row):
+    """Return the entries of a row of a CSR matrix as `Added`; None without entries."""
+    columns = columns_of(matrix, row)
+    if len(columns) == 0:
+        return None
+    values = matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]]
+    order = columns.argsort(kind="stable")  # which is fast where they are in order
+    return Added(columns[order], values[order].astype(np.float64))
+
+
+def _rounding(queries, lengths):
+    """Return how much float32 may change products (n,).
+
+    They are those of queries (n, d) and of vectors with lengths (n,), or one length.
+    """
+    return (queries.shape[1] + 2) * UNIT * _lengths(queries) * lengths
+
+
+def _lengths(vectors):
+    """Return the lengths (n,) of vectors (n, d), float64."""
+    vectors = vectors.astype(np.float64)
+    return np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
 
 
 def by_score(scores, indices):
@@ -139,21 +181,25 @@ def empty_lists(n, width):
     return np.full((n, width), -np.inf), np.full((n, width), -1, dtype=np.int64)
 
 
-def _best_of_block(queries, items, k, excluded):
-    """Return the k best items of a block by rounded products, ``_BestSoFar``.
+def _best_of_block(queries, items, k, excluded, added):
+    """Return the k best items of a block by rounded scores, ``_BestSoFar``.
 
-    ``excluded``: CSR (b, n_items) or None.
+    ``excluded``: CSR (b, n_items) or None. ``added``: ``_AddedToBlock`` or None.
     """
     n_queries, n_items = len(queries), len(items)
     queries, table = torch.from_numpy(queries), torch.from_numpy(items)
     hidden = None if excluded is None else excluded.tocsc().tocoo()
     step = max(MIN_TILE_ITEMS, TILE_SIZE // n_queries, GROUP * k)
+    added = None if added is None else added.by_tile(step)
     buffer = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
     best, next_merge = _BestSoFar(n_queries, k), 0
     for start in range(0, n_items, step):
         stop = min(start + step, n_items)
         scores = buffer[: n_queries * (stop - start)].view(n_queries, -1)
         torch.mm(queries, table[start:stop].T, out=scores)
+        if added is not None:
+            rows, columns, values = added[start // step]
+            scores.numpy()[rows, columns - start] += values
         if hidden is not None:
             _hide(scores.numpy(), hidden, start, stop)
         best.add(scores, start)
@@ -168,6 +214,42 @@ def _hide(scores, excluded, start, stop):
     """Set the excluded entries, COO by ascending column, of a tile of items to -inf."""
     part = slice(*np.searchsorted(excluded.col, [start, stop]))
     scores[excluded.row[part], excluded.col[part] - start] = -np.inf
+
+
+class _AddedToBlock:
+    """What is added to the products of b queries.
+
+    ``matrix``: CSR (b, n_items), as ``added`` in `top_k`.
+    """
+
+    def __init__(self, matrix):
+        if not matrix.has_sorted_indices:
+            matrix = matrix.sorted_indices()
+        self.matrix = matrix
+        self.rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        self.places = self._places(self.rows, matrix.indices)  # ascending
+
+    def _places(self, rows, columns):
+        """Return the places of pairs (...,) when all are counted row by row."""
+        return rows * self.matrix.shape[1] + columns
+
+    def by_tile(self, width):
+        """Return rows, columns and values (m,) of each tile of ``width`` items."""
+        tiles = self.matrix.indices // width
+        n_tiles = -(-self.matrix.shape[1] // width)
+        # small integers are sorted in linear time; in a tile rows stay together
+        order = tiles.astype(np.min_scalar_type(n_tiles)).argsort(kind="stable")
+        ends = np.bincount(tiles, minlength=n_tiles).cumsum()
+        parts = np.split(order, ends[:-1])
+        data, columns = self.matrix.data, self.matrix.indices
+        return [(self.rows[part], columns[part], data[part]) for part in parts]
+
+    def at(self, indices):
+        """Return what is added for items at positions (b, m), float64 (b, m)."""
+        rows = np.arange(len(indices))[:, None]
+        places = self._places(rows, indices).ravel()
+        values = looked_up(places, self.places, self.matrix.data)
+        return values.reshape(indices.shape)
 
 
 # torch.topk of each tile would be simpler. It takes 2 to 3 times as long (100,000 items

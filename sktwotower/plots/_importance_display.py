@@ -125,9 +125,9 @@ class FeatureImportanceDisplay(Display):
         >>> display = FeatureImportanceDisplay.from_estimator(model, held_out)
         >>> display.importance.round(2)
               side   column  recall_lost  lower  upper
-        0     item     item         0.36   0.30   0.43
-        1  history  history         0.08   0.04   0.13
-        2     user     user         0.02  -0.00   0.05
+        0  history  history         0.18   0.12   0.24
+        1     item     item         0.01  -0.01   0.03
+        2     user     user         0.00  -0.02   0.02
         >>> plt.show()
         """
         recommender, X = cls._two_towers(estimator, X)

@@ -127,7 +127,7 @@ class LorenzCurveDisplay(Display):
         >>> model = TwoTowerRecommender(max_epochs=3, random_state=0).fit(X)
         >>> display = LorenzCurveDisplay.from_estimator(model, held_out)
         >>> display.gini_.round(2)
-        TwoTowerRecommender            0.25
+        TwoTowerRecommender            0.27
         popularity                     0.68
         events in the training data    0.10
         dtype: float64

@@ -130,11 +130,11 @@ class RecallByPopularityDisplay(Display):
         >>> display = RecallByPopularityDisplay.from_estimator(model, held_out, k=10)
         >>> display.recall.round(2)
                TwoTowerRecommender  popularity
-        22-24                 0.75        0.00
-        25-27                 0.73        0.00
-        28-30                 0.68        0.00
-        31-34                 0.59        0.02
-        35-44                 0.48        0.91
+        22-24                 0.70        0.00
+        25-27                 0.66        0.00
+        28-30                 0.64        0.00
+        31-34                 0.61        0.02
+        35-44                 0.49        0.91
         >>> plt.show()
         """
         check_count(k, "k")

@@ -147,7 +147,7 @@ class RecallCurveDisplay(Display):
             TwoTowerRecommender  popularity  EASE
         k
         1                  0.14        0.01  0.14
-        10                 0.64        0.21  0.60
+        10                 0.62        0.21  0.60
         50                 1.00        1.00  1.00
         >>> plt.show()
         """

@@ -144,12 +144,12 @@ class RecallDiversityDisplay(Display):
         >>> both.round(2)  # doctest: +NORMALIZE_WHITESPACE
                    recall@5  intra_list_diversity@5
         diversity
-        0.0            0.53                    0.86
-        0.2            0.52                    0.88
+        0.0            0.52                    0.86
+        0.2            0.52                    0.89
         0.4            0.50                    0.93
-        0.6            0.44                    1.04
-        0.8            0.38                    1.07
-        1.0            0.27                    1.07
+        0.6            0.43                    1.04
+        0.8            0.36                    1.07
+        1.0            0.23                    1.07
         >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")

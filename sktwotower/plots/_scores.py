@@ -142,7 +142,7 @@ class ScoreDistributionDisplay(Display):
         ...     model, held_out, random_state=0
         ... )
         >>> round(display.auc_, 2)
-        0.74
+        0.73
         >>> plt.show()
         """
         recommender, X = cls._two_towers(estimator, X)
@@ -156,11 +156,18 @@ class ScoreDistributionDisplay(Display):
         owners = fitted.embed_users(query, past, recommender._serving())
         vectors = fitted.catalog.vectors
         chosen = others >= 0
-        kind = "cosine" if fitted.net.module_.normalize else "dot product"
-        pairs = owners[users[chosen]], vectors[others[chosen]]
+        model = fitted.model
+        kind = "cosine" if model.normalize else "dot product"
+        if model.sparse is not None:
+            kind += " + sparse parts"
+
+        def scores(users, items):
+            products = np.einsum("nd,nd->n", owners[users], vectors[items])
+            return products + model.added_to_pairs(past.input, users, items)
+
         return cls(
-            positive=np.einsum("nd,nd->n", owners[users], vectors[items]),
-            random=np.einsum("nd,nd->n", *pairs),
+            positive=scores(users, items),
+            random=scores(users[chosen], others[chosen]),
             temperature=fitted.temperature,
             score_name=f"score ({kind})",
         ).plot(ax, **kwargs)

@@ -52,7 +52,7 @@ def popularity_to_weigh(recipe, kept, weighed=None):
     if recipe.popularity_half_life != "auto":
         return recipe
     half_lives = None if kept is None else ()
-    if weighed is not None and any(part.is_signed for part in weighed.parts):
+    if weighed is not None:
         known = [part.half_life for part in weighed.parts]
         half_lives = tuple(each for each in known if each is not None)
     if kept is not None and kept.asked == "latest":

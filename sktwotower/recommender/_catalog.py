@@ -22,6 +22,7 @@ from sktwotower.retrieval._requests import catalog_ids, read_query, to_forget
 from sktwotower.towers._net import with_model
 from sktwotower.towers._recipe import recipe_of
 from sktwotower.towers.parts import embed_items
+from sktwotower.towers.sparse_parts import size_of
 
 from ._fold_in import fold_in_of
 
@@ -231,10 +232,16 @@ def _without_items(fitted, gone):
     items, left = after_fit.without_entities(fitted.items, gone)
     kept = np.flatnonzero(~gone)
     unused, rows = after_fit.unused_columns(fitted.items.rows, gone)
+    seen = fitted.seen[:, kept].tocsr()
     sequences = fitted.sequences and fitted.sequences.with_items(kept)
     model = fitted.model.without("item", left, unused, rows[:-1])
+    if model.sparse is not None:
+        places = np.where(gone, -1, np.cumsum(~gone) - 1)
+        sparse_parts = model.sparse.with_items(places, len(kept))
+        n_events = size_of(seen, None if sequences is None else sequences.lags)
+        model = model.with_sparse(replace(sparse_parts, n_events=n_events))
     net, stream = with_model(fitted.net, model), fitted.stream.without_items(kept)
-    events = {"seen": fitted.seen[:, kept].tocsr(), "sequences": sequences}
+    events = {"seen": seen, "sequences": sequences}
     return replace(fitted, items=items, net=net, stream=stream, **events)
 
 
@@ -280,8 +287,12 @@ def _with_items_first(learnt, ids, codes, rows, described=None):
     in_order = learnt.sequences
     sequences = in_order and in_order.with_columns(places, len(together))
     stream = learnt.stream.with_items(places, len(together))
+    net, model = learnt.net, learnt.model
+    if model.sparse is not None:
+        moved = model.sparse.with_items(places, len(together))
+        net = with_model(net, model.with_sparse(moved))
     events = {"seen": seen, "sequences": sequences, "stream": stream}
-    return replace(learnt, items=together, **events)
+    return replace(learnt, items=together, net=net, **events)
 
 
 def _with_columns(matrix, places, n_columns):

@@ -15,6 +15,8 @@ from sktwotower.features import TowerVectorizer
 from sktwotower.features._side_tables import SideTablesMixin
 from sktwotower.towers._auto import WIDTH
 
+from ._events import noted_repeats
+
 
 class ShownEstimator(SideTablesMixin, RecommenderStateMixin, BaseEstimator):
     """An estimator with side tables, which is drawn as a diagram in notebooks."""
@@ -72,9 +74,8 @@ class ShownEstimator(SideTablesMixin, RecommenderStateMixin, BaseEstimator):
             drawn = drawn_as("RequestedContext", context)
             steps = _steps(self.context_transformer, "request", drawn)
             columns.append(("context", steps))
-        is_cosine = " (their cosine)" if self.normalize else ""
-        text = f"dot product of the user vector and the item vector{is_cosine}"
-        steps = [("vectors", BothTowers(columns)), ("score", drawn_as("Score", text))]
+        score = drawn_as("Score", _score_in_words(self))
+        steps = [("vectors", BothTowers(columns)), ("score", score)]
         return visual_block_of(Pipeline(steps))
 
 
@@ -113,6 +114,26 @@ def _tower_in_words(estimator, side):
     layers = [*estimator.hidden_layer_sizes, width] if given is None else [given]
     layers += ["unit length"] if estimator.normalize else []
     return " → ".join(map(str, [row, *layers]))
+
+
+def _score_in_words(estimator):
+    """Return what a score is, and whether lists leave out many repeated choices."""
+    is_cosine = " (their cosine)" if estimator.normalize else ""
+    text = f"dot product of the user vector and the item vector{is_cosine}"
+    fitted = vars(estimator).get("_fitted")
+    if fitted is None:
+        return text
+    if fitted.model.sparse is not None:
+        names = ", ".join(part.in_words for part in fitted.model.sparse.parts)
+        text += f" + sparse parts ({names})"
+    if estimator.exclude_seen and fitted.sequences is not None:
+        share = noted_repeats(fitted.sequences.lags.nnz, fitted.seen.nnz)
+        if share is not None:
+            text += (
+                f". {share:.0%} of the events repeat an earlier one of the same user "
+                "and item; lists leave these out (exclude_seen=True)"
+            )
+    return text
 
 
 def _context_in_words(estimator):

@@ -40,7 +40,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         ndarray of shape (n, d), float32
-            User vectors, of unit length with ``normalize``.
+            User vectors, of unit length with ``normalize``. What ``sparse_parts`` add
+            to scores is not in them.
 
         Raises
         ------
@@ -91,7 +92,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of shape (n, d), float32
             Item vectors, of unit length with ``normalize``; those of items of fit that
-            nobody has chosen have the length ``cold_item_weight_``.
+            nobody has chosen have the length ``cold_item_weight_``. What
+            ``sparse_parts`` add to scores is not in them.
 
         Raises
         ------
@@ -113,7 +115,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         array([[-0.91,  0.4 ,  0.15],
                [ 0.27,  0.45, -0.85]], dtype=float32)
 
-        The score of a pair is the product of both vectors:
+        The score of a pair is the product of both vectors, and what sparse parts add,
+        of which a model of so few events has none:
 
         >>> (model.embed_users(["ann"]) @ model.embed_items(["tea", "glue"]).T).round(2)
         array([[0.1 , 0.11]], dtype=float32)

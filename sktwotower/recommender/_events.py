@@ -27,6 +27,9 @@ from sktwotower.towers._request_batches import PairContexts
 
 from ._contexts import EventContexts, read_contexts
 
+# From so many events on, such a share of repeated ones is worth a line in the log.
+MIN_EVENTS, MIN_REPEATS = 1_000, 0.25
+
 
 class TableRecipe(recipe_of("tables")):
     """Parameters of `TwoTowerRecommender` on how tables are read, by the same names."""
@@ -74,6 +77,17 @@ class Events(NamedTuple):
         n_chosen = np.diff(self.positives.indptr)
         fewer = (n_chosen > 0) & (n_chosen < len(self.active_items()))
         return not summed(np.count_nonzero(fewer))
+
+
+def noted_repeats(n_events, n_pairs):
+    """Return the share of events that repeat an earlier one of their user and item.
+
+    It is None if there are few events or few repeats, so that it needs no note.
+    """
+    if n_events < MIN_EVENTS:
+        return None
+    share = 1 - n_pairs / n_events
+    return share if share >= MIN_REPEATS else None
 
 
 def read_sides(tables, columns, frame, outcomes, keeps_rewards=False):

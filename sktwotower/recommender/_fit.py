@@ -35,16 +35,17 @@ from sktwotower.towers.parts import (
     plans_of,
     with_kept_back,
 )
+from sktwotower.towers.sparse_parts import recomputed
 
 from ._ages import NAMES, as_duration, in_units, popularity_to_weigh, with_ages
 from ._checkpoint import Checkpoint, saved_state
 from ._cold_items import MIN_COLD_SHARE, cold_item_weight
 from ._contexts import contexts_of_time
-from ._events import Events, history_kind, read_sides, seen_matrix
+from ._events import Events, history_kind, noted_repeats, read_sides, seen_matrix
 from ._fitted import FittedTowers, Judged
 from ._from_disk import read_from_disk
 from ._impression_choice import impression_weight, reward_scale
-from ._judge import Judge
+from ._judge import Judge, past_of
 from ._kept_back import keep_back
 from ._last_pass import learn_latest
 from ._processes import own_events, own_generator, with_users
@@ -99,6 +100,8 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     raw = table._replace(rewards=None)
     events = Events.of(users, items, raw, recipe.history, contexts, schema.time_kind)
     _log_events(events, table)
+    if recipe.exclude_seen:
+        _log_repeats(events, table)
     if contexts is None or contexts.context.is_auto:
         _warn_of_single_events(events, table.n_events)
     _warn_of_features(recipe, events)
@@ -139,6 +142,28 @@ def _log_events(events, table):
     sizes = table.n_events, len(events.users), len(events.items)
     pairs = events.positives.nnz, events.impressions.nnz
     logger.info(text, *sizes, *pairs, table.effective_number())
+
+
+def _log_repeats(events, table):
+    """Log how many events repeat an earlier one, if many do and lists leave them out.
+
+    It is no warning: it may be meant, and the default cannot be told from a choice.
+    """
+    if events.ordered is not None:
+        table = events.ordered  # equal events are merged
+    n_events = 0
+    for part in table.blocks():
+        is_chosen = part.chosen
+        n_events += part.n_events if is_chosen is None else is_chosen.sum()
+    sizes = summed(np.array([n_events, events.positives.nnz]))
+    share = noted_repeats(*sizes)
+    if share is not None:
+        text = (
+            "fit: %.0f %% of the events repeat an earlier one of the same user and "
+            "item. Lists leave out what users had (exclude_seen=True). "
+            "exclude_seen=False recommends it again, and learns how often"
+        )
+        logger.info(text, 100 * share)
 
 
 def _warn_of_single_events(events, n_events):
@@ -307,9 +332,18 @@ def _train(recipe, events, before, rng, saved):
         logger.info(text, summed(len(kept.users)), kept.asked)
         plans = with_kept_back(plans, kept.before, kept.known)
         judge = Judge(kept, plans, recipe.exclude_seen, saved)
+        if kept.is_apart:
+            apart = _model_apart(plans)
+            if apart.interrupted_:  # what it has learnt by then is the model
+                return apart, None
+            judge.see_apart(apart.module_.parts, seed=0)
+            plans = [plan._replace(before=None, known=None) for plan in plans]
     parts, shares, nets = _trained_parts(plans, before, rng, saved, judge)
     if weighed is not None and weighed.has_kinds_of(parts):
-        return joined(nets, weighed.with_parts(parts)), before.judged
+        model = weighed.with_parts(parts)
+        if model.sparse is not None:
+            model = model.with_sparse(recomputed(model.sparse, *past_of(events)))
+        return joined(nets, model), before.judged
     if judge is None or any(net.interrupted_ for net in nets):
         # pairs that were not trained stay, so that further events can train them
         used = [n for n, part in enumerate(parts) if shares[n] or part.is_trained]
@@ -317,6 +351,22 @@ def _train(recipe, events, before, rng, saved):
         return joined(nets, Model(parts, shares)), None
     model, figures = judge.model(parts, shares)
     return joined(nets, model), Judged(**figures)
+
+
+def _model_apart(plans):
+    """Return the trained net of a model that does not learn what is kept back.
+
+    It is there to be judged, so that callbacks do not hear of it.
+    """
+    logger.info("fit: first a model without these events, to learn weights of parts")
+    silent = {"callbacks": None, "verbose": 0}
+    apart = []
+    for plan in plans:
+        recipe = plan.recipe._replace(**silent)
+        apart.append(plan._replace(recipe=recipe, events=plan.before, before=None))
+    rng = np.random.RandomState(0)
+    parts, shares, nets = _trained_parts(apart, None, rng, Checkpoint(), None)
+    return joined(nets, Model(parts, shares))
 
 
 def _weighs(recipe, events):
@@ -337,6 +387,7 @@ def _trained_parts(plans, before, rng, saved, judge):
     an interruption other parts are not trained, and have no share.
     """
     olds = None if before is None else _given(plans, before)
+    looks = judge is not None and not judge.is_apart
     n_components = max(plan.n_components for plan in plans)
     nets, parts, shares = [], [], []
     for number, plan in enumerate(plans):
@@ -345,10 +396,10 @@ def _trained_parts(plans, before, rng, saved, judge):
             seed = rng.randint(np.iinfo(np.int32).max)
             plan, data = _with_data(plan, rng, ready, starts_anew=olds is None)
             training = data.training
-            if judge is not None:
+            if looks:
                 data = data._replace(look=judge.look_of(number, seed))
             spectrum = SharedSpectrum(training.positives, n_components, seed)
-        elif judge is not None and plan.n_components:
+        elif looks and plan.n_components:
             judge.see_computed(number, training, spectrum)
             positives = data.complete.positives
             spectrum = SharedSpectrum(positives, n_components, seed)
@@ -362,7 +413,7 @@ def _trained_parts(plans, before, rng, saved, judge):
                 with part.tied() if training.ties_items else nullcontext():
                     nets.append(train(plan.recipe, part, data, seed, saved=kept))
                 if judge is not None and not nets[-1].interrupted_:
-                    if not judge.has_seen(number):
+                    if looks and not judge.has_seen(number):
                         data.look(part, None)  # a callback has ended it before that
                     start, rate = judge.kept.start, judge.rate
                     if rate and not learn_latest(plan, part, start, rate, seed):

@@ -28,11 +28,12 @@ from sktwotower.neighbors._top_k import columns_of
 from sktwotower.retrieval._fitted_state import Fitted, Serving
 from sktwotower.retrieval._requests import Query
 from sktwotower.runtime._kept import Kept
-from sktwotower.runtime._model_arrays import KNOTS
+from sktwotower.runtime._knots import KNOTS
 from sktwotower.runtime._rules import cosines_of
 from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
 from sktwotower.towers._stored_net import NET
+from sktwotower.towers.sparse_parts import recomputed
 
 from ._ages import as_duration
 from ._asked import AskedBefore, asked_of
@@ -103,6 +104,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     ----------
     user_vectors : Kept
         Vectors of known users that were asked for. Each state begins without any.
+    added_before : Kept
+        What sparse parts have ``Added`` to the scores of these, likewise.
     asked_before : AskedBefore
         Contexts that were asked in, likewise.
     graph_for_many : GraphForMany
@@ -120,6 +123,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     judged: Judged | None = None
     reward_scale: one_of(None, *SCALES) = None
     user_vectors: Kept = field(init=False, default_factory=Kept)
+    added_before: Kept = field(init=False, default_factory=Kept)
     asked_before: AskedBefore = field(init=False, default_factory=AskedBefore)
     graph_for_many: GraphForMany = field(init=False, default_factory=GraphForMany)
 
@@ -170,14 +174,21 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     history_kind = property(attrgetter("model.past"))
     # The temperature of training.
     temperature = property(attrgetter("net.criterion_.temperature"))
-    item_vectors = property(attrgetter("catalog.vectors"))
     scores_new_items, explained = True, explained
+
+    @property
+    def item_vectors(self):
+        """Vectors (n_items, d) of the catalog, without popularity: see `cosines`."""
+        factors = self.model.similarity_factors
+        if factors.all():
+            return self.catalog.vectors
+        return self.catalog.vectors[:, factors > 0]
 
     @property
     def second_share(self):
         """Share of the second part in the score, apart from recent popularity."""
         pairs = zip(self.model.shares_now, self.model.parts, strict=True)
-        first, *others = [share for share, part in pairs if not part.is_signed]
+        first, *others = [s for s, part in pairs if not part.is_popularity]
         total = first + sum(others)
         return sum(others) / total if total else 0.0
 
@@ -206,9 +217,15 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         model = self.model
         is_same = model.by_past is None or model.past is None
         sizes = [0] if is_same else KNOTS
-        scores = model.scales_of(np.array(sizes)) * model.scales_of_items
+        n_past = np.array(sizes)
+        scores = model.scales_of(n_past) * model.scales_of_items
+        parts = list(model.parts)
+        if model.sparse is not None:
+            added = model.sparse.weights_of(n_past) / model.lengths_of(n_past)[:, None]
+            scores = np.hstack([scores, added])
+            parts += model.sparse.parts
         scores = scores / np.abs(scores).sum(axis=1, keepdims=True)
-        index = [self._name_of(part) for part in model.parts]
+        index = [self._name_of(part) for part in parts]
         columns = [f"{size} past items" for size in sizes[:-1]]
         columns += ["all users" if is_same else f"{sizes[-1]} or more"]
         table = pd.DataFrame(scores.T, index=index, columns=columns)
@@ -269,6 +286,13 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         # sequences have all events of a pair
         events = self.seen if self.sequences is None else self.sequences.lags
         net = self.net_without(gone, left)
+        if self.model.sparse is not None:
+            kept = np.flatnonzero(~gone)
+            in_order = None if self.sequences is None else self.sequences.lags[kept]
+            sparse_parts = recomputed(
+                self.model.sparse, self.seen[kept], in_order, forgets=True
+            )
+            net = with_model(net, net.module_.with_sparse(sparse_parts))
         stream = self.stream.without_users(events[np.flatnonzero(gone)])
         changed = {} if self.context is None else self._without_contexts(net, gone)
         return {"net": net, "stream": stream} | changed
@@ -374,7 +398,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             for block in blocks(len(query), bool(serving.verbose)):
                 vectors = self.embed_users(query[block], past[block], serving)
                 hidden, shown = rows_of(excluded, block), rows_of(allowed, block)
-                found = retrieve(index, vectors, items, k, hidden, shown)
+                added = self.added_to(past[block])
+                found = retrieve(index, vectors, items, k, hidden, shown, added=added)
                 scores[block], indices[block] = found
         return scores, indices
 
@@ -418,7 +443,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if self.sees_gaps and (has_time or self.assumes_now):
             latest = self.sequences.latest(request.users.codes)
         vector = self.in_context(self.vector_of(code)[None], asked, latest)[0]
-        return self._nearest_to(vector, k, hidden, serving, allowed)
+        added = self.added_to_known(code)
+        return self._nearest_to(vector, k, hidden, serving, allowed, added)
 
     def similar_to_known(self, code, k, serving):
         """Return what ``search_similar`` does for the item of fit at ``code``, faster.
@@ -427,23 +453,32 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """
         if code >= self.n_items:
             return None
-        vector = np.asarray(self.catalog.vectors[code])
+        vector = self._as_similar(np.asarray(self.catalog.vectors[code]))
         return self._nearest_to(vector, k, np.array([code]), serving)
 
-    def _nearest_to(self, vector, k, hidden, serving, allowed=None):
+    def _as_similar(self, vectors):
+        """Return vectors of items (..., d) whose products say what is similar."""
+        return (vectors * self.model.similarity_factors).astype(np.float32)
+
+    def _nearest_to(self, vector, k, hidden, serving, allowed=None, added=None):
         """Return scores and positions (1, k) of the items nearest to a vector (d,).
 
         ``hidden``: positions (m,) of items that must not be returned. ``allowed``:
-        sorted positions of those that may be; None: all.
+        sorted positions of those that may be; None: all. ``added``: what is ``Added``
+        to the scores of some items; None: nothing.
         """
         index, items = self.catalog.index, self.catalog.vectors
         with threads(serving.n_jobs):
-            scores, indices = nearest_to_one(index, vector, items, k, hidden, allowed)
+            found = nearest_to_one(
+                index, vector, items, k, hidden, allowed, added=added
+            )
+        scores, indices = found
         return scores[None].astype(np.float32), indices[None]
 
     def cosines(self, positions):
         """As in `Fitted`: the cosines of item vectors."""
-        return cosines_of(np.asarray(self.catalog.vectors).take(positions, axis=0))
+        vectors = np.asarray(self.catalog.vectors).take(positions, axis=0)
+        return cosines_of(self._as_similar(vectors))
 
     def search_similar(self, query, k, itself, serving):
         """Return scores and positions (n, k) of the items most similar to others.
@@ -452,7 +487,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         position of each query item in the catalog.
         """
         with threads(serving.n_jobs):
-            vectors, items = self.embed_items(query), self.catalog.vectors
+            vectors = self._as_similar(self.embed_items(query))
+            items = self.catalog.vectors
             index = self._index_for(len(query), k, serving)
             scores, indices = retrieve(index, vectors, items, k, itself)
         return scores.astype(np.float32), indices

@@ -7,14 +7,30 @@ Output: how far the latest events may move the model, and the weights of its par
 import numpy as np
 
 from sktwotower.towers._group import current_group
-from sktwotower.towers.parts import Model
+from sktwotower.towers.parts import Model, distinct_ones
+from sktwotower.towers.sparse_parts import (
+    SparseParts,
+    candidates_of,
+    recomputed,
+    size_of,
+)
 
 from ._kept_requests import requests_of
 from ._last_pass import RATES, learn_latest, untied_copy
-from ._weighing import PartToWeigh, furthest_of, gains_of_parts, scores_of, weigh
+from ._weighing import (
+    PartToWeigh,
+    SparsePartToWeigh,
+    furthest_of,
+    gains_of_parts,
+    scores_of,
+    weigh,
+)
 
-# A part that counts less than this share of all is left out.
-MIN_SHARE = 1e-4
+# A part that counts less than this share of all is left out; a sparse one that counts
+# less than this share of all sparse ones.
+MIN_SHARE, MIN_SPARSE_SHARE = 1e-4, 0.01
+# The first part keeps at least this share of its usual weight.
+MIN_MAIN = 0.02
 
 
 class Judge:
@@ -44,6 +60,11 @@ class Judge:
         self.requests = requests_of(kept, exclude_seen, self.sees_past, rng)
         self.item_rows = plans[0].events.items.rows[:-1]
         self.vectors = {}
+        self.sparse = self._sparse_parts(exclude_seen)
+        past, in_order = self.requests.past, self.in_order
+        self.sparse_to_weigh = [
+            SparsePartToWeigh(part.scores(past, in_order)) for part in self.sparse
+        ]
         # which events come next is only known of the latest ones; several processes
         # would have to train together within an epoch
         moves = kept.asked == "latest" and current_group() is None
@@ -52,11 +73,34 @@ class Judge:
             if not plan.kind.is_trained and not plan.n_components:
                 self.see_computed(number, None, None)
 
+    @property
+    def in_order(self):
+        """Whether the past of requests is in the order of time."""
+        return self.kept.known.ordered is not None
+
+    def _sparse_parts(self, exclude_seen):
+        """Return the sparse parts of what is known when requests come, a list."""
+        recipe = self.plans[0].recipe
+        if not self.sees_past or recipe.sparse_parts is None or current_group():
+            return []
+        return candidates_of(*past_of(self.kept.known), exclude_seen)
+
     def see_computed(self, number, training, spectrum):
         """Compute a part of what is known when requests come, and see it."""
         plan = self.plans[number]
         part = plan.kind.start(plan._replace(events=plan.known), training, spectrum)
         self.vectors[number] = self.requests.embedded(part, self.item_rows)
+
+    @property
+    def is_apart(self):
+        """Whether it judges parts of a model of its own, see `judge_apart`."""
+        return self.kept.is_apart
+
+    def see_apart(self, parts, seed):
+        """See trained and computed parts that have not learnt what was kept back."""
+        for number, part in enumerate(parts):
+            if number not in self.vectors:
+                self._see_trained(number, part, seed)
 
     def look_of(self, number, seed):
         """Return a function that sees a part in training, see ``TrainingData.look``."""
@@ -102,7 +146,8 @@ class Judge:
         tried = []
         for rate in RATES:
             self._see_moved(number, part, rate, seed)
-            tried.append(self._weighing([self._to_weigh(number, 1.0), *others]))
+            parts = [self._to_weigh(number, 1.0), *others, *self.sparse_to_weigh]
+            tried.append(self._weighing(parts))
         self.rate = RATES[furthest_of(tried)]
         # once more: all vectors of all rates might not fit into memory
         self._see_moved(number, part, self.rate, seed)
@@ -119,7 +164,10 @@ class Judge:
 
     def _to_weigh(self, number, share):
         users, items = self.vectors[number]
-        return PartToWeigh(users, items, share, self.plans[number].kind.is_signed)
+        # random pairs cannot tell that what is popular will be less so: without an
+        # order, no weight is below zero
+        is_signed = self.in_order and self.plans[number].kind.is_signed
+        return PartToWeigh(users, items, share, is_signed)
 
     def _weighing(self, parts):
         temperature = self.plans[0].recipe.temperature
@@ -131,10 +179,17 @@ class Judge:
         ``shares`` (n_parts,): those that hold if nothing else is better.
         """
         to_weigh = [self._to_weigh(n, share) for n, share in enumerate(shares)]
+        n_parts = len(to_weigh)
+        to_weigh += self.sparse_to_weigh
         weighing = self._weighing(to_weigh)
         figures = scores_of(weighing, self.requests)
         gains = gains_of_parts(to_weigh, weighing, self.requests)
-        weights = weighing.weights
+        weights = weighing.weights[:, :n_parts]
+        sparse, gains_of_sparse = self._with_weights(
+            weighing.weights[:, n_parts:], gains[n_parts:]
+        )
+        # scores are divided by the length of vectors, which must not vanish
+        weights[:, 0] = np.maximum(weights[:, 0], MIN_MAIN * shares[0])
         if not self.sees_past:  # then all users are asked for with those of none
             weights = np.tile(weights[0], (len(weights), 1))
         sizes = np.abs(weights).mean(axis=0)
@@ -145,6 +200,31 @@ class Judge:
         shares = np.maximum(sizes[left], MIN_SHARE * sizes.sum())
         shares /= shares.sum()
         by_past = weights[:, left] / shares
-        model = Model([parts[n] for n in left], shares.tolist(), by_past=by_past)
-        figures |= {"gains": gains[left].tolist(), "rate": self.rate}
+        parts = [parts[n] for n in left]
+        model = Model(parts, shares.tolist(), by_past=by_past, sparse=sparse)
+        gains = [*gains[left].tolist(), *gains_of_sparse]
+        figures |= {"gains": gains, "rate": self.rate}
         return model, figures
+
+    def _with_weights(self, weights, gains):
+        """Return the ``SparseParts`` that count, of all events, and what each gains.
+
+        ``weights`` (n_knots, n_sparse) and ``gains`` (n_sparse,): of all candidates.
+        """
+        sizes = weights.mean(axis=0)
+        left = np.flatnonzero(sizes > MIN_SPARSE_SHARE * sizes.sum())
+        if not len(left):
+            return None, []
+        events = past_of(self.plans[0].events)
+        chosen = [self.sparse[n] for n in left]
+        parts = SparseParts(chosen, weights[:, left], size_of(*events))
+        return recomputed(parts, *events), gains[left].tolist()
+
+
+def past_of(events):
+    """Return who has chosen what, and lags if the order is known: see `SparsePart`.
+
+    Both are CSR matrices (n_users, n_items); the second one may be None.
+    """
+    seen = distinct_ones(events.positives)
+    return seen, None if events.ordered is None else events.ordered.lags()

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._event_table import users_of_events
+from sktwotower._tables._sparse import ones_at, rows_of
 from sktwotower.towers._dropout import entries_of
 from sktwotower.towers._group import current_group, most, summed
 
@@ -24,13 +25,20 @@ MAX_SHARE, MAX_USERS = 0.05, 2500
 # user says most of what comes next, and the towers learn it late.
 MAX_SOME, SOME = 1000, 0.25
 # With fewer users to judge by, nothing is kept back.
-MIN_USERS = 100
+MIN_USERS = 20
+# Up to this number of events, a model of its own is judged. It costs little, may have
+# more events kept back, and the model itself learns all events from the beginning.
+MAX_EVENTS_APART = 50_000
+# The share of the pairs that is kept back from such a model, and that of each user.
+SHARE_APART = 0.2
 # Where the order is not known, at most this share of the pairs is kept back: small data
 # is worth more to the towers. Of a user with five pairs or more, it is one in twenty,
 # at least one.
 MAX_SHARE_OF_PAIRS, SHARE_OF_USER, MIN_PAIRS = 0.01, 0.05, 5
 # If this share of the latest events is of users who were there before, they come back.
 MIN_RETURNING = 0.5
+# The latest events are of this share of the users, at least.
+MIN_ACTIVE = 0.02
 # Of more events, those of random users say which ones are the latest.
 MAX_EVENTS = 10_000_000
 # This share of the latest events is learnt to see how far a step may go.
@@ -44,6 +52,8 @@ class KeptBack(NamedTuple):
     ----------
     asked : {"latest", "last", "random"}
         Which events they are: the latest of all, the last of some users, or any.
+    is_apart : bool
+        Whether a model of its own is to be judged, which does not learn them at all.
     before : Events
         All other events.
     known : Events
@@ -52,34 +62,40 @@ class KeptBack(NamedTuple):
     start : float or None
         Time of the first event that is kept back, if they are the latest.
     users : int array of shape (m,)
-        Sorted positions of the users who ask.
+        Positions of the users who ask, ascending; each once for each context.
     past : CSR matrix of shape (m, n_items)
         What each of them has chosen before: lags if the order is known, else ones.
     truth : CSR matrix of shape (m, n_items)
         Ones for what each of them chooses.
+    contexts : CSR matrix of shape (m, p), default=None
+        Feature rows of the contexts in which they ask. None: nothing is known of them.
     """
 
     asked: str
+    is_apart: bool
     before: Events
     known: Events
     start: float | None
     users: np.ndarray
     past: sparse.csr_matrix
     truth: sparse.csr_matrix
+    contexts: sparse.csr_matrix | None = None
 
 
 def keep_back(recipe, events, rng):
     """Return the ``KeptBack`` of events, or None if there are too few of them."""
     if events.ordered is None:
-        kept = _random_pairs(events, rng)
+        is_apart = summed(events.positives.nnz) <= MAX_EVENTS_APART
+        kept = _random_pairs(events, is_apart, rng)
     else:
-        kept = _events_in_order(recipe, events, rng)
+        is_apart = summed(events.ordered.n_events) <= MAX_EVENTS_APART
+        kept = _events_in_order(recipe, events, is_apart, rng)
     if summed(len(kept.users)) < MIN_USERS:
         return None
     return kept
 
 
-def _events_in_order(recipe, events, rng):
+def _events_in_order(recipe, events, is_apart, rng):
     """Return the ``KeptBack`` of events in the order of time."""
     table = events.ordered
     targets = only_new_targets(table) if recipe.exclude_seen else table
@@ -89,7 +105,7 @@ def _events_in_order(recipe, events, rng):
         start = _start_of_latest(table, recipe.validation_events == "latest")
     if start is None:
         asked = "last"
-        is_kept = _last_of_some(targets, rng)
+        is_kept = _last_of_some(targets, is_apart, rng)
         before = known = _with_table(events, events_at(table, ~is_kept))
         judges = is_kept
     else:
@@ -100,16 +116,62 @@ def _events_in_order(recipe, events, rng):
         middle = _start_of_share(times, 1 - FIRST_SHARE)
         judges = table.column(lambda part: part.times >= middle)
         known = _with_table(events, events_at(table, ~judges))
-    truth = events_at(table, judges & is_target).chosen_pairs()
-    if recipe.exclude_seen:
-        truth = truth - truth.multiply(known.positives.sign())
-        truth.eliminate_zeros()
+    asking = _requests_in_order(events, np.flatnonzero(judges & is_target))
     has_past = np.diff(known.positives.indptr) > 0
-    users = np.flatnonzero((np.diff(truth.indptr) > 0) & has_past)
-    past = known.ordered.lags()[users]
-    return KeptBack(
-        asked, before, known, start, users=users, past=past, truth=truth[users]
-    )
+    truth = asking.truth
+    if recipe.exclude_seen:
+        truth = truth - truth.multiply(known.positives.sign()[asking.users])
+        truth.eliminate_zeros()
+    rows = np.flatnonzero((np.diff(truth.indptr) > 0) & has_past[asking.users])
+    users, contexts = asking.users[rows], rows_of(asking.contexts, rows)
+    requests = {"users": users, "past": known.ordered.lags()[users]}
+    requests |= {"truth": truth[rows], "contexts": contexts}
+    return KeptBack(asked, is_apart, before, known, start, **requests)
+
+
+class _Asking(NamedTuple):
+    """Who asks, what each chooses, CSR (m, n_items), and in which context.
+
+    ``contexts``: feature rows, CSR (m, p); None: there are none, or are not used.
+    """
+
+    users: np.ndarray
+    truth: sparse.csr_matrix
+    contexts: sparse.csr_matrix | None
+
+
+def _requests_in_order(events, targets):
+    """Return what is ``_Asking`` for events at positions (n,) of the ordered table.
+
+    There is a request for each user and each context that X names, at the time of its
+    first event.
+    """
+    table, contexts = events.ordered, _contexts_used(events)
+    users = np.searchsorted(table.offsets, targets, side="right") - 1
+    codes = np.zeros(len(targets), dtype=np.int64)
+    if table.contexts is not None and contexts is not None:
+        codes = np.asarray(table.contexts[targets], dtype=np.int64)
+    keys = users * (codes.max(initial=0) + 1) + codes
+    _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+    shape = len(first), table.n_items
+    truth = ones_at(places, np.asarray(table.items[targets]), shape).tocsr().sign()
+    rows = None
+    if contexts is not None:
+        gaps = table.gaps()[targets[first]] if contexts.sees_gaps else None
+        rows = contexts.rows(table, targets[first], gaps)
+    return _Asking(users[first], truth, rows)
+
+
+def _contexts_used(events):
+    """Return the ``EventContexts`` in which requests are asked, or None.
+
+    A time that nobody has asked for is not used: most requests are made without one.
+    Several processes ask without, as each holds a part of the weights of contexts.
+    """
+    contexts = events.contexts
+    if contexts is None or contexts.context.is_auto or current_group() is not None:
+        return None
+    return contexts
 
 
 def _with_table(events, table):
@@ -141,7 +203,10 @@ def _start_of_latest(table, always):
     long_before = start - (end - start)
     n_returning = np.count_nonzero(first[table.users[is_kept]] < long_before)
     share = summed(n_returning) / summed(np.count_nonzero(is_kept))
-    return start if always or share >= MIN_RETURNING else None
+    # times may be a count of the events of each user
+    n_active = summed(np.count_nonzero(last >= start) - np.count_nonzero(~has_events))
+    is_now = n_active >= max(MIN_USERS, MIN_ACTIVE * summed(np.sum(has_events)))
+    return start if always or (is_now and share >= MIN_RETURNING) else None
 
 
 def _start_of_share(times, share=1.0, n_kept=np.inf):
@@ -168,10 +233,11 @@ def _start_of_share(times, share=1.0, n_kept=np.inf):
     return -most(-later.min(initial=np.inf))
 
 
-def _last_of_some(table, rng):
+def _last_of_some(table, of_all, rng):
     """Return which events (n_events,) are in the last basket of some users.
 
-    ``table``: its weights are 0 where an event is not to be predicted.
+    ``table``: its weights are 0 where an event is not to be predicted. ``of_all``:
+    whether all users are meant, as far as their events are not too many.
     """
     n_last = []
     for part in table.blocks():
@@ -180,7 +246,8 @@ def _last_of_some(table, rng):
         n_targets.resize(part.n_users)
         sizes = np.bincount(part.users[is_last], minlength=part.n_users)
         n_last.append(np.where(n_targets > 0, sizes, 0))
-    chosen = _some(np.concatenate(n_last), MAX_SHARE * table.n_events, rng)
+    share = SHARE_APART if of_all else MAX_SHARE
+    chosen = _some(np.concatenate(n_last), share * table.n_events, of_all, rng)
     starts = iter(np.cumsum([0, *(part.n_users for part in table.blocks())]))
 
     def are_kept(part):
@@ -201,28 +268,32 @@ def _are_last(table):
     return (table.times == last) & (first != last)
 
 
-def _some(n_kept, n_most, rng):
+def _some(n_kept, n_most, of_all, rng):
     """Return which users (n_users,) ask, given how many events each would keep back.
 
-    At most a quarter of those who can, and together at most ``n_most`` events.
+    At most a quarter of those who can, unless ``of_all``, and together at most
+    ``n_most`` events.
     """
     able = np.flatnonzero(n_kept)
     group = current_group()
     n_users = MAX_SOME if group is None else MAX_SOME // group.size
-    able = rng.permutation(able)[: min(n_users, math.ceil(SOME * len(able)))]
+    share = 1.0 if of_all else SOME
+    able = rng.permutation(able)[: min(n_users, math.ceil(share * len(able)))]
     able = able[np.cumsum(n_kept[able]) <= n_most]
     chosen = np.zeros(len(n_kept), dtype=bool)
     chosen[able] = True
     return chosen
 
 
-def _random_pairs(events, rng):
+def _random_pairs(events, is_apart, rng):
     """Return the ``KeptBack`` of pairs whose order is not known."""
     positives = events.positives
     sizes = np.diff(positives.indptr)
-    n_kept = np.maximum(1, SHARE_OF_USER * sizes).astype(int)
+    share_of_user = SHARE_APART if is_apart else SHARE_OF_USER
+    share = SHARE_APART if is_apart else MAX_SHARE_OF_PAIRS
+    n_kept = np.maximum(1, share_of_user * sizes).astype(int)
     n_kept[sizes < MIN_PAIRS] = 0
-    chosen = _some(n_kept, MAX_SHARE_OF_PAIRS * positives.nnz, rng)
+    chosen = _some(n_kept, share * positives.nnz, is_apart, rng)
     users = np.repeat(np.arange(len(sizes)), sizes)
     order = np.lexsort((rng.uniform(size=len(users)), users))
     place = np.arange(len(users)) - positives.indptr[users]
@@ -232,7 +303,33 @@ def _random_pairs(events, rng):
     of_pairs = events.of_pairs
     if of_pairs is not None:
         of_pairs = of_pairs.without(later)
+    asking = _requests_of_pairs(events, later)
     events = events._replace(positives=before, of_pairs=of_pairs)
-    users = np.flatnonzero(chosen)
-    past, truth = before[users].sign(), later[users].sign()
-    return KeptBack("random", events, events, None, users=users, past=past, truth=truth)
+    requests = asking._asdict() | {"past": before[asking.users].sign()}
+    return KeptBack("random", is_apart, events, events, None, **requests)
+
+
+def _requests_of_pairs(events, later):
+    """Return what is ``_Asking`` for pairs, stored in CSR (n_users, n_items)."""
+    users = np.flatnonzero(np.diff(later.indptr))
+    truth = later[users].sign()
+    of_pairs = events.of_pairs
+    if of_pairs is None or _contexts_used(events) is None:
+        return _Asking(users, truth, None)
+    owners = of_pairs.owners
+    chosen = of_pairs.positives.sign().multiply(later[owners].sign()).tocsr()
+    chosen.eliminate_zeros()
+    rows = np.flatnonzero(np.diff(chosen.indptr))
+    known = sparse.csr_matrix(
+        (np.ones(len(rows)), (owners[rows], rows)), (later.shape[0], len(owners))
+    )
+    # what was chosen in no known context is asked for without one
+    without = (truth - truth.multiply((known @ chosen)[users].sign())).tocsr()
+    without.eliminate_zeros()
+    others = np.flatnonzero(np.diff(without.indptr))
+    asking = np.append(owners[rows], users[others])
+    order = np.argsort(asking, kind="stable")
+    truth = sparse.vstack([chosen[rows], without[others]], format="csr")[order]
+    empty = sparse.csr_matrix((len(others), of_pairs.rows.shape[1]), dtype=np.float32)
+    contexts = sparse.vstack([of_pairs.rows[rows], empty], format="csr")[order]
+    return _Asking(asking[order], truth, contexts)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower.towers._dropout import entries_of, id_columns
-from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
+from sktwotower.towers.parts import distinct_ones, embed_items, embed_users, in_context
 
 # Numbers of past items that new users are given, and how many such users there are.
 NEW_SIZES = 0, 1, 3, 10
@@ -32,6 +32,8 @@ class KeptRequests(NamedTuple):
         Ones for what is chosen.
     n_known : int
         The first ones are of users as they are.
+    contexts : CSR matrix of shape (n, p), default=None
+        Feature rows of the contexts in which they ask. None: nothing is known of them.
     """
 
     rows: sparse.csr_matrix
@@ -39,6 +41,7 @@ class KeptRequests(NamedTuple):
     hidden: sparse.csr_matrix
     truth: sparse.csr_matrix
     n_known: int
+    contexts: sparse.csr_matrix | None = None
 
     @property
     def n_past(self):
@@ -47,10 +50,13 @@ class KeptRequests(NamedTuple):
 
     def known(self):
         """Return those of users as they are."""
-        n = self.n_known
-        return KeptRequests(
-            self.rows[:n], self.past[:n], self.hidden[:n], self.truth[:n], n
-        )
+        return self.at(slice(self.n_known))
+
+    def at(self, rows):
+        """Return those at some positions, as users as they are."""
+        matrices = [matrix[rows] for matrix in self[:4]]
+        contexts = None if self.contexts is None else self.contexts[rows]
+        return KeptRequests(*matrices, matrices[0].shape[0], contexts)
 
     def embedded(self, part, item_rows):
         """Return the vectors (n, d) and (n_items, d) of a part for them and items."""
@@ -60,6 +66,8 @@ class KeptRequests(NamedTuple):
         elif part.past is not None:
             past = distinct_ones(self.past)
         users = embed_users(part, self.rows, past, item_rows)
+        if self.contexts is not None and part.context is not None:
+            users = in_context(part, users, self.contexts)
         return users, embed_items(part, item_rows)
 
 
@@ -79,7 +87,7 @@ def requests_of(kept, exclude_seen, sees_past, rng):
     if not exclude_seen:
         hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
     past = kept.past if sees_past else sparse.csr_matrix(hidden.shape)
-    known = KeptRequests(rows, past, hidden, kept.truth, rows.shape[0])
+    known = KeptRequests(rows, past, hidden, kept.truth, rows.shape[0], kept.contexts)
     is_id = id_columns(users.rows)
     in_order = kept.known.ordered is not None
     together = [known]
@@ -91,7 +99,11 @@ def requests_of(kept, exclude_seen, sees_past, rng):
         sparse.vstack(matrices, format="csr")
         for matrices in zip(*(each[:4] for each in together), strict=True)
     ]
-    return KeptRequests(*stacked, known.n_known)
+    contexts = None
+    if known.contexts is not None:
+        of_each = [each.contexts for each in together]
+        contexts = sparse.vstack(of_each, format="csr")
+    return KeptRequests(*stacked, known.n_known, contexts)
 
 
 def _as_new(known, some, size, is_id):
@@ -109,4 +121,5 @@ def _as_new(known, some, size, is_id):
     if size == 0:
         truth = (truth + distinct_ones(known.past[some])).sign()
         hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
-    return KeptRequests(rows, past, hidden, truth, 0)
+    contexts = None if known.contexts is None else known.contexts[some]
+    return KeptRequests(rows, past, hidden, truth, 0, contexts)

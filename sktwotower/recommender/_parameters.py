@@ -105,6 +105,15 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         history it is a pair of towers with a pooled history. With a pooled history it
         is a linear filter, which is computed and not trained. 0: no second part.
         "auto": it is learnt on ``validation_events``; see the table in the guide.
+    sparse_parts : "auto" or None, default="auto"
+        Parts of the score that are not products of vectors: *what a user has had, times
+        an item-item matrix*, of which some hundred entries are kept for each past item.
+        "auto": a linear model of past items (EASE), walks to the items of others
+        (RP3beta), what followed a past item in time and, with ``exclude_seen=False``,
+        what the user had before. Their weights are learnt on ``validation_events``, and
+        parts that add nothing are left out. They need past items (``history``). None:
+        there are none, so that a score is the product of the vectors of `embed_users`
+        and `embed_items`, as other stores of vectors compute it.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which an event has half of its weight in training, > 0. A number is in
         the unit of times that are numbers. It needs a recent history. "auto" and None:
@@ -123,10 +132,12 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         as each list is asked for at the user's own last moment. "auto": "latest" if
         most of the latest events are of users who were there long before, otherwise
         "last". Without the order of events, they are random pairs, at most 1% of all.
-        At most 5% of the events and those of 2,500 users are kept back; with fewer than
-        100 users to judge by, or with ``early_stopping``, a set ``second_share``,
-        ``max_epochs=1`` or ``normalize=False``, none are. None: none are, and parts
-        have the usual weights.
+        At most 5% of the events and those of 2,500 users are kept back. Up to 50,000
+        events, they are kept back from a further model, which only judges; the model
+        itself learns all events from the beginning. Last events and random pairs may
+        then be a fifth of all. With fewer than 20 users to judge by, or with
+        ``early_stopping``, a set ``second_share``, ``max_epochs=1`` or
+        ``normalize=False``, none are. None: none are, and parts have the usual weights.
     fold_in : bool, default=True
         Improve the vector of a new user by the ``history`` of the request
         (`sktwotower.recommender.FoldIn`). It needs a pooled history and ``normalize``.
@@ -149,7 +160,7 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Ids with more events are hidden less (`sktwotower.towers.id_shares`). A higher
         value serves new items better, and known ones worse.
     normalize : bool, default=True
-        Scale all vectors to length 1, so that scores are cosines.
+        Scale all vectors to length 1, so that their products are cosines.
     Candidates
         What a user's positives compete with in training.
     temperature : float or "auto", default="auto"
@@ -246,8 +257,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit. With a recent history, `fit`
         and `partial_fit` then learn to predict first choices only: an item that a user
-        chooses again counts as past. False: repeated choices are predicted as well. Set
-        it before `fit` if people choose the same things again.
+        chooses again counts as past. False: repeated choices are predicted as well, and
+        ``sparse_parts`` learn how much counts that a user had an item before, how often
+        and how lately. Set it before `fit` if people choose the same things again.
     Running
         Device, threads, seed and output.
     device : str, default="cpu"
@@ -280,7 +292,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Ids of the known users and of the catalog: sorted, or in the order of the side
         table or of `set_catalog`. Those that `partial_fit` adds come last.
     item_embeddings_ : ndarray of shape (n_items, d), float32
-        Vectors of the catalog, those of cold items times `cold_item_weight_`.
+        Vectors of the catalog, those of cold items times `cold_item_weight_`. What
+        ``sparse_parts`` add to scores is not in them.
     user_transformer_, item_transformer_ : transformer
         The fitted transformers.
     context_transformer_ : transformer or None
@@ -312,8 +325,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         parts were chosen on the same events. None: none were kept back.
     weights_ : DataFrame of shape (n_parts, n_columns)
         Share of each part in the score, by the number of the user's past items; its
-        absolute values add up to 1 in a column. If events were kept back, the last
-        column is by how much the NDCG@20 for them falls without the part.
+        absolute values add up to 1 in a column. Sparse parts come last, in units of
+        the mean of the largest weights of past items. If events were kept back, the
+        last column is by how much the NDCG@20 for them falls without the part.
     time_unit_ : str or None
         What the times of fit were: "dates", numbers of a unit ("s", "ms", ...), or
         "order". None: there is no time column.

@@ -26,6 +26,7 @@ from sktwotower.towers._net import TrainingData, joined, seeded, train, with_mod
 from sktwotower.towers._optimizer import without_direction
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import lengths, moved_items
+from sktwotower.towers.sparse_parts import recomputed, size_of
 
 from ._asked import times_of_requests
 from ._contexts import further_contexts
@@ -41,6 +42,8 @@ PARTIAL_BATCH, RECENT_BATCH = 128, 512
 # Learning rate, relative to that of fit. Next week's purchases in a shop and the next
 # ratings of films were found best with 0.2 to 0.3.
 PARTIAL_RATE = 0.2
+# By how many times more events sparse parts are computed anew.
+ENOUGH_MORE = 1.02
 # Up to this number of pairs of user and item no id is hidden: if those of both sides
 # are, their gradients may cancel out, and nothing is learnt.
 MAX_FEW = 10
@@ -253,8 +256,20 @@ def _train(recipe, fitted, call, stream, random):
     stream = stream._replace(gaps=streams[0].gaps, n_events=streams[0].n_steps)
     share_of_new = learns * call.events.positives.nnz / max(call.before.nnz, 1)
     model = fitted.model.after(parts, share_of_new)
+    if model.sparse is not None:
+        model = model.with_sparse(_sparse_parts(model.sparse, call, learns))
     net = joined(nets, model) if learns else fitted.net
     return with_model(net, model, fitted.net if learns else None), stream
+
+
+def _sparse_parts(sparse_parts, call, learns):
+    """Return sparse parts of more items, computed anew if there are more events."""
+    seen, in_order = without_last_row(call.after.seen), call.after.sequences
+    lags = None if in_order is None else without_last_row(in_order.lags)
+    if learns and size_of(seen, lags) > ENOUGH_MORE * sparse_parts.n_events:
+        return recomputed(sparse_parts, seen, lags)
+    n_items = seen.shape[1]
+    return sparse_parts.with_items(np.arange(n_items), n_items)  # new ones come last
 
 
 def _trained(part, recipe, data, seed):

@@ -11,9 +11,10 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._memory import check_result
-from sktwotower._tables._sparse import take_rows
+from sktwotower._tables._sparse import one_row, take_rows
 from sktwotower.retrieval._fitted_state import Serving
 from sktwotower.retrieval._requests import Query, past_of, query_of_events
+from sktwotower.runtime._one_query import Added
 from sktwotower.runtime._tower_arrays import PastItems, Row
 from sktwotower.towers.parts import embed_items, embed_users, in_context
 
@@ -170,6 +171,46 @@ class TowerVectors:
         )
         distinct, places = _each_once(query, query.codes, self.items)
         return self.embed_items(distinct)[places]
+
+    def added_to(self, past):
+        """Return what sparse parts add to scores of n users, CSR (n, n_items), or None.
+
+        ``past``: their ``Past``.
+        """
+        model = self.model
+        if model.sparse is None or past.input.shape[0] != 1:
+            return model.added(past.input, self.n_items)
+        lags = None if self.sequences is None else past.input.data
+        added = self._added_to_one(past.input.indices, lags)
+        return one_row(added.positions, added.values, self.n_items)
+
+    def added_to_known(self, code):
+        """Return what is ``Added`` for the user of fit at a position, computed once."""
+        if self.model.sparse is None:
+            return None
+        return Added.of_array(self.added_before.get(code, self._compute_added))
+
+    def _compute_added(self, code):
+        past = self.seen if self.sequences is None else self.sequences.lags
+        events = slice(past.indptr[code], past.indptr[code + 1])
+        lags = None if self.sequences is None else past.data[events]
+        return self._added_to_one(past.indices[events], lags).as_array()
+
+    def _added_to_one(self, items, lags):
+        """Return what sparse parts have ``Added`` for one user with past items (m,)."""
+        length = self.model.lengths_of(np.array([len(items)]))[0]
+        return self.model.sparse.of_one(items, lags, length, self.n_items)
+
+    def added_to_events(self, frame, history=None):
+        """Return what sparse parts add to the score (n_events,) of each event."""
+        if self.model.sparse is None:
+            return 0.0
+        query = query_of_events(self, frame)
+        keys = query.codes if history is None else pd.factorize(query.ids)[0]
+        _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+        past = past_of(self, query[first], history)
+        items = self.items.describe(frame, "X", events=True)[1]
+        return self.model.added_to_pairs(past.input, places, items)
 
     def vector_of(self, code):
         """Return the vector (d,) of the user of fit at a position, computed once."""

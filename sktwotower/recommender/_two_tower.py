@@ -283,8 +283,9 @@ class TwoTowerRecommender(
         Returns
         -------
         ndarray of shape (n_events,), float32
-            Dot product of the user's and the item's vector: a cosine in [-1, 1] with
-            ``normalize``. Higher is a better match. An item that fit has not seen gets
+            Dot product of the user's and the item's vector, with ``normalize`` a cosine
+            in [-1, 1]. What ``sparse_parts`` add to it is never negative, and may lift
+            it above 1. Higher is a better match. An item that fit has not seen gets
             the score of its features; without features all such items get one score
             for a user, which says nothing about them.
 
@@ -321,6 +322,8 @@ class TwoTowerRecommender(
         with threads(self.n_jobs):
             users = fitted.users_of_events(frame, self._serving(), history)
             items = fitted.items_of_events(frame)
-        return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
+            added = fitted.added_to_events(frame, history)
+        scores = np.einsum("nd,nd->n", users, items, dtype=np.float64) + added
+        return scores.astype(np.float32)
 
     feature_importance = feature_importance

@@ -4,21 +4,26 @@ Input: ``KeptRequests``, and the vectors that each part gives them and all items
 Output: ``Weighing``: weights (n_knots, n_parts), and how good the lists are with them.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import optimize
+from scipy import optimize, sparse
 
+from sktwotower._tables._sparse import slices
 from sktwotower.metrics import ndcg_at_k, recall_at_k
-from sktwotower.neighbors._top_k import top_k
-from sktwotower.runtime._model_arrays import KNOTS, knot_shares
-from sktwotower.towers._dropout import entries_of
+from sktwotower.runtime._knots import KNOTS, knot_shares
+from sktwotower.runtime._one_query import rescore
 from sktwotower.towers._group import summed
 
-# From how many requests of known users weights are learnt, up to how many items that
-# each chooses, and how many others these are compared with.
-MAX_REQUESTS, MAX_TRUE, MAX_OTHERS = 600, 2, 500
+# From how many requests of known users weights are learnt, and how many of the best
+# items of each part are the candidates of a request.
+MAX_REQUESTS, N_CANDIDATES = 1000, 50
+# Lists of each of so many parts of the users are judged with the weights of others.
+N_FOLDS = 3
+# Entries of a dense array of some requests and all items.
+BLOCK = 1 << 22
 # How many requests what is known in advance is worth, and how many it is worth that
 # users with a few past items more need similar weights.
 PRIOR, SMOOTHNESS = 30.0, 30.0
@@ -33,7 +38,7 @@ K, REPORTED_K = 20, 10
 
 
 class PartToWeigh(NamedTuple):
-    """What a part says of n requests and all items.
+    """What a part with vectors says of n requests and all items.
 
     Parameters
     ----------
@@ -50,6 +55,38 @@ class PartToWeigh(NamedTuple):
     share: float
     is_signed: bool
 
+    def of_requests(self, rows):
+        """Return what it says of the requests at positions (m,) only."""
+        return self._replace(users=self.users[rows])
+
+    def scores(self, candidates):
+        """Return the scores (n, k) of candidates (n, k) of each request."""
+        return rescore(self.users, self.items, candidates).astype(np.float32)
+
+
+class SparsePartToWeigh(NamedTuple):
+    """What a sparse part says of n requests and all items.
+
+    Parameters
+    ----------
+    added : CSR matrix of shape (n, n_items)
+        Its scores.
+    """
+
+    added: sparse.csr_matrix
+
+    # its weight if nothing else is better, and whether it may be below zero
+    share = 0.0
+    is_signed = False
+
+    def of_requests(self, rows):
+        """Return what it says of the requests at positions (m,) only."""
+        return self._replace(added=self.added[rows])
+
+    def scores(self, candidates):
+        """Return the scores (n, k) of candidates (n, k) of each request."""
+        return entries_at(self.added, candidates)
+
 
 class Weighing(NamedTuple):
     """Weights of parts, and how good lists of known users are with them.
@@ -58,7 +95,7 @@ class Weighing(NamedTuple):
     ----------
     weights : array of shape (n_knots, n_parts)
     lists : int array of shape (n, k)
-        The best items of each known user.
+        The best items of each known user, with weights that others have taught.
     ndcg : array of shape (n,)
         NDCG@20 of each list.
     """
@@ -74,8 +111,7 @@ def weigh(parts, temperature, requests, rng):
     Notes
     -----
     The weights w of a user with n past items are interpolated between those of the
-    numbers in ``KNOTS``. With the scores :math:`s_k` of part k, divided by the
-    temperature, they minimize
+    numbers in ``KNOTS``. With the scores :math:`s_k` of part k they minimize
 
     .. math::
         -\sum_r \log \frac{e^{\sum_k w_k s_k(r, i)}}{\sum_j e^{\sum_k w_k s_k(r, j)}}
@@ -83,28 +119,42 @@ def weigh(parts, temperature, requests, rng):
         + (a_n - \bar a)^2 |w^0|^2 \bigr) + \sum_n |d_{n+1} - d_n|^2 \Bigr), \quad
         d_n = w_n - a_n w^0
 
-    over the requests r that item i answers and the other items j, in units in which the
-    scores of each part have the standard deviation 1. :math:`w^0` are the shares of
-    before. The :math:`a_n > 0`, with the mean :math:`\bar a`, are learnt as well, as
-    only proportions count in a list: so this is a convex problem. Other items are
-    sampled, and count for those that are not.
+    over the requests r that item i answers and the other candidates j, in units in
+    which the scores of each part have the standard deviation 1. :math:`w^0` are the
+    shares of before. The :math:`a_n > 0`, with the mean :math:`\bar a`, are learnt as
+    well, as only proportions count in a list: so this is a convex problem. Candidates
+    of a request are the 50 best items of each part, and of all with the shares of
+    before: what comes first in a list is decided among them. Requests whose answers are
+    not among them do not count.
 
     Cross-entropy is not what lists are judged by. So of the steps from the weights of
     before to these, the one with the best NDCG of known users is taken, if it is better
-    than none beyond its standard error. Users without past items, none of whom is
-    known, have the learnt weights.
+    than none beyond half a standard error. Lists of a third of the users are made with
+    weights that are learnt from the other two thirds: many weights fit few requests by
+    chance. Users without past items, none of whom is known, have the learnt weights.
     """
     shares = np.array([part.share for part in parts])
     before = np.tile(shares, (len(KNOTS), 1))
-    learnt = Problem(parts, temperature, requests, rng).solution()
+    problem = Problem(parts, temperature, requests, rng)
+    learnt = problem.solution()
     known = requests.known()
     all_have_past = not summed(np.count_nonzero(known.n_past == 0))
+    folds = np.arange(requests.n_known) % N_FOLDS
+    learnt_without = []
+    for fold in range(N_FOLDS):
+        rows = np.flatnonzero(folds == fold)
+        learnt_without.append((rows, problem.without(rows).solution()))
+
     tried = []
     for step in STEPS:
         weights = before + step * (learnt - before)
         if all_have_past:  # then nothing judges the weights of users without any
             weights[0] = learnt[0]
-        lists = best_lists(parts, weights, known)
+        lists = np.empty((requests.n_known, min(K, known.truth.shape[1])), np.int64)
+        for rows, learnt_of_others in learnt_without:
+            of_rows = [part.of_requests(rows) for part in parts]
+            others = before + step * (learnt_of_others - before)
+            lists[rows] = best_lists(of_rows, others, known.at(rows))
         ndcg = ndcg_at_k(known.truth, lists, K, per_user=True)
         tried.append(Weighing(weights, lists, ndcg))
     return best_of(tried)
@@ -113,11 +163,12 @@ def weigh(parts, temperature, requests, rng):
 def best_of(tried):
     """Return the best of some ``Weighing``: the first one unless others are better.
 
-    Better means: beyond the standard error of what is gained.
+    Better means: beyond half of the standard error of what is gained.
     """
     gains = [each.ndcg - tried[0].ndcg for each in tried]
-    best = int(np.argmax([mean_of_all(gain) for gain in gains]))
-    return tried[best] if mean_of_all(gains[best]) > _error(gains[best]) else tried[0]
+    place = int(np.argmax([mean_of_all(gain) for gain in gains]))
+    is_better = mean_of_all(gains[place]) > _error(gains[place]) / 2
+    return tried[place] if is_better else tried[0]
 
 
 def furthest_of(tried):
@@ -163,26 +214,45 @@ def scores_of(weighing, requests):
 def gains_of_parts(parts, weighing, requests):
     """Return by how much the NDCG of known users falls without each part."""
     known = requests.known()
-    found = []
+
+    def mean_ndcg(weights):
+        lists = best_lists(parts, weights, known)
+        return mean_of_all(ndcg_at_k(known.truth, lists, K, per_user=True))
+
+    of_all = mean_ndcg(weighing.weights)
+    gains = []
     for number in range(len(parts)):
         weights = weighing.weights.copy()
         weights[:, number] = 0.0
-        lists = best_lists(parts, weights, known)
-        ndcg = ndcg_at_k(known.truth, lists, K, per_user=True)
-        found.append(mean_of_all(weighing.ndcg - ndcg))
-    return np.array(found)
+        gains.append(of_all - mean_ndcg(weights))
+    return np.array(gains)
 
 
-def best_lists(parts, weights, requests):
+def best_lists(parts, weights, requests, k=K):
     """Return the positions (n, k) of the best items of requests, -1 for none."""
     of_requests = knot_shares(requests.n_past) @ weights
     n = len(of_requests)
-    users = [
-        p.users[:n] * w[:, None] for p, w in zip(parts, of_requests.T, strict=True)
-    ]
-    users = np.hstack(users).astype(np.float32)
-    items = np.hstack([part.items for part in parts])
-    return top_k(users, items, min(K, len(items)), requests.hidden)[1]
+    users, items, added = [], [], None
+    for part, weight in zip(parts, of_requests.T, strict=True):
+        if isinstance(part, PartToWeigh):
+            users.append(part.users[:n] * weight[:, None])
+            items.append(part.items)
+        elif weight.any():
+            scaled = sparse.diags(weight.astype(np.float32)) @ part.added[:n]
+            added = scaled if added is None else added + scaled
+    users = torch.from_numpy(np.hstack(users).astype(np.float32))
+    items = torch.from_numpy(np.hstack(items).astype(np.float32))
+    k = min(k, len(items))
+    best = np.empty((n, k), dtype=np.int64)
+    for rows in slices(n, max(1, BLOCK // len(items))):
+        scores = users[rows] @ items.T
+        if added is not None:
+            scores += torch.from_numpy(added[rows].toarray())
+        scores[requests.hidden[rows].nonzero()] = -torch.inf
+        values, places = scores.topk(k, dim=1)
+        places[values == -torch.inf] = -1
+        best[rows] = places.numpy()
+    return best
 
 
 class Problem:
@@ -192,30 +262,49 @@ class Problem:
         self.shares = np.array([part.share for part in parts])
         self.signed = [part.is_signed for part in parts]
         rows = _some_requests(requests, rng)
-        truth = _some_of_each(requests.truth[rows], MAX_TRUE, rng)
-        items, counts = _candidates(truth, rng)
-        hidden = requests.hidden[rows][:, items].tocoo()
-        truth = truth.tocoo()
-        n_true = np.bincount(truth.row, minlength=len(rows))
-        scores = [part.users[rows] @ part.items[items].T for part in parts]
+        asked = requests.at(rows)
+        parts = [part.of_requests(rows) for part in parts]
+        candidates = _candidates(parts, self.shares, asked)
+        is_padding = candidates < 0
+        candidates = np.maximum(candidates, 0)
+        is_true = (entries_at(asked.truth, candidates) > 0) & ~is_padding
+        scores = np.stack([part.scores(candidates) for part in parts]) / temperature
 
-        self.scores = torch.from_numpy(np.stack(scores) / temperature).float()
-        self.knots = torch.from_numpy(knot_shares(requests.n_past[rows])).float()
-        self.log_counts = torch.from_numpy(np.log(counts)).float()
-        self.hidden = _places(hidden.row), _places(hidden.col)
-        true_places = np.searchsorted(items, truth.col)
-        self.true = _places(truth.row), _places(true_places)
-        self.true_weights = torch.from_numpy(1 / n_true[truth.row]).float()
+        answered = is_true.any(axis=1)
+        scores, is_padding = scores[:, answered], is_padding[answered]
+        is_true = is_true[answered]
+        n_true = is_true.sum(axis=1)
+        self.rows = rows[answered]
+        self.scores = torch.from_numpy(scores).float()
+        self.knots = torch.from_numpy(knot_shares(asked.n_past[answered])).float()
+        self.hidden = torch.from_numpy(is_padding)
+        self.true = tuple(map(torch.from_numpy, is_true.nonzero()))
+        self.true_weights = torch.from_numpy(1 / n_true[is_true.nonzero()[0]]).float()
         # the same in all processes, so that they go the same way
-        spreads = summed(self.scores.double().numpy().std(axis=2).sum(axis=1))
-        self.spread = np.maximum(spreads / max(1, summed(len(rows))), 1e-6)
+        n_candidates = (~is_padding).sum(axis=1)
+        means = (scores * ~is_padding).sum(axis=2) / n_candidates
+        squares = ((scores - means[:, :, None]) ** 2 * ~is_padding).sum(axis=2)
+        spreads = summed(np.sqrt(squares / n_candidates).sum(axis=1, dtype=float))
+        self.spread = np.maximum(spreads / max(1, summed(len(n_true))), 1e-6)
+
+    def without(self, rows):
+        """Return the same problem without the known users at positions (m,)."""
+        other = copy.copy(self)
+        place_of_true, column_of_true = self.true
+        is_left = torch.from_numpy(~np.isin(self.rows, rows))
+        place = torch.cumsum(is_left, 0) - 1
+        of_left = is_left[place_of_true]
+        other.true = place[place_of_true[of_left]], column_of_true[of_left]
+        other.true_weights = self.true_weights[of_left]
+        other.scores, other.hidden = self.scores[:, is_left], self.hidden[is_left]
+        other.knots = self.knots[is_left]
+        return other
 
     def value(self, weights):
         """Return the loss and its gradient at weights (n_knots, n_parts)."""
         of_requests = self.knots @ torch.from_numpy(weights).float()
         logits = torch.einsum("pri,rp->ri", self.scores, of_requests)
         logits[self.hidden] = -torch.inf
-        logits += self.log_counts
         totals = torch.logsumexp(logits, 1)
         rows, places = self.true
         losses = totals[rows] - logits[rows, places]
@@ -265,10 +354,6 @@ class Problem:
         return weights / self.spread / scales
 
 
-def _places(array):
-    return torch.from_numpy(np.asarray(array, dtype=np.int64))
-
-
 def _some_requests(requests, rng):
     """Return positions (n,) of requests: some of known users, and all of new ones."""
     rows = np.arange(requests.truth.shape[0])
@@ -276,24 +361,24 @@ def _some_requests(requests, rng):
     return np.append(np.sort(known), rows[requests.n_known :])
 
 
-def _some_of_each(truth, n, rng):
-    """Return at most n entries of each row of a CSR matrix, drawn at random."""
-    row = np.repeat(np.arange(truth.shape[0]), np.diff(truth.indptr))
-    order = np.lexsort((rng.uniform(size=len(row)), row))
-    place = np.empty(len(row), dtype=np.int64)
-    place[order] = np.arange(len(row))
-    return entries_of(truth, place - truth.indptr[row] < n)
+def _candidates(parts, shares, requests):
+    """Return the positions (n, k) of the candidates of each request; -1 pads them."""
+    ways = [*np.eye(len(parts)), shares] if shares.any() else np.eye(len(parts))
+    lists = []
+    for weights in ways:
+        alike = np.tile(weights, (len(KNOTS), 1))
+        lists.append(best_lists(parts, alike, requests, N_CANDIDATES))
+    candidates = np.sort(np.hstack(lists), axis=1)
+    candidates[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = -1
+    candidates = -np.sort(-candidates, axis=1)
+    return candidates[:, : (candidates >= 0).sum(axis=1).max(initial=1)]
 
 
-def _candidates(truth, rng):
-    """Return positions (c,) of all true items and some others, ascending.
-
-    Also return for how many items each stands.
-    """
-    is_true = np.zeros(truth.shape[1], dtype=bool)
-    is_true[truth.indices] = True
-    others = np.flatnonzero(~is_true)
-    drawn = rng.permutation(others)[:MAX_OTHERS]
-    items = np.sort(np.append(np.flatnonzero(is_true), drawn))
-    stands_for = len(others) / max(1, len(drawn))
-    return items, np.where(is_true[items], 1.0, stands_for)
+def entries_at(matrix, columns):
+    """Return the entries (n, k) of a CSR matrix at columns (n, k) of each row."""
+    n, n_columns = matrix.shape
+    found = np.empty(columns.shape, dtype=np.float32)
+    for rows in slices(n, max(1, BLOCK // max(1, n_columns))):
+        dense = matrix[rows].toarray()
+        found[rows] = np.take_along_axis(dense, columns[rows], axis=1)
+    return found

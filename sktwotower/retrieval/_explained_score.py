@@ -103,7 +103,9 @@ def explain(
     and likewise for c. Each side is therefore given half of the score. The row
     "(bias)" of a side is the contribution of its constant. In a known context the half
     of the user is that of user, past and context together. The row "(fold-in)" of the
-    history is the change by ``fold_in``, for a user without events in fit.
+    history is the change by ``fold_in``, for a user without events in fit. What
+    ``sparse_parts`` add to the score is added to the rows of the past items that it
+    comes from, where the last event of an item counts for all.
 
     With hidden layers, and with towers of your own, a contribution is gradient times
     input, with the lengths held fixed. "(rest)" is the remainder of the half: the
@@ -111,10 +113,11 @@ def explain(
     explain little.
 
     **Baselines.** The score of item j is a sum over past items i, of :math:`B_{ij}` for
-    `EASERecommender` and of :math:`w_i s_{ji}` for `ItemKNNRecommender` and
-    `RP3betaRecommender`; these are the contributions. Of `ContentRecommender` they are
-    the similarities of the features. Nothing of the user counts in
-    popularity and in click rates: the score is one row "(bias)".
+    `EASERecommender`, of :math:`w_i s_{ji}` for `ItemKNNRecommender` and
+    `RP3betaRecommender`, and of what the filters of `GraphFilterRecommender` or the
+    weights of `OrderedRidgeRecommender` make of item i; these are the contributions. Of
+    `ContentRecommender` they are the similarities of the features. Nothing of the user
+    counts in popularity and in click rates: the score is one row "(bias)".
 
     **Two stages.** The first rows explain the ranker's score, the others that of the
     retriever. The notes of `TwoStageRecommender` say how.

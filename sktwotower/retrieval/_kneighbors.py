@@ -57,7 +57,8 @@ class KNeighborsMixin:
         -------
         distances : ndarray of shape (n, k), float32
             ``1 - score``, ascending; for two towers with ``normalize`` the cosine
-            distance. ``inf`` where fewer than k items are left. Only with
+            distance, less what ``sparse_parts`` add to the score, so that it may be
+            below zero. ``inf`` where fewer than k items are left. Only with
             ``return_distance``.
         indices : ndarray of shape (n, k), int64
             Positions in ``item_ids_``; -1 where fewer than k items are left. With

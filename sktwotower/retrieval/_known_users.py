@@ -82,7 +82,9 @@ class KnownUsersMixin:
         nobody else has, such as the id, with their weights and the optimizer's state.
         The same holds for levels, tags and words of a ``context`` in which nobody else
         had events. What their events add to the frequencies of items is removed, too.
-        The other users get the same recommendations as before.
+        The other users get the same recommendations as before, except for what is
+        computed anew from them: ``sparse_parts``, and the linear filter of a
+        `GraphFilterRecommender`.
 
         Parameters
         ----------

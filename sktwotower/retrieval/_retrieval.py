@@ -158,17 +158,17 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         -------
         DataFrame, or None with ``path``
             One row per recommendation, users in the order given, best first. Columns:
-            the user and the item column, named as in X of fit, ``score`` and ``rank``
-            (from 1). A user for whom fewer items are left has fewer rows, and none if
-            no item qualifies. With ``diversity``, ``rank`` is the order in which items
-            were chosen, and ``score``, which stays that of the model, need not fall
-            with it. The table is of the library (pandas, polars, pyarrow) that
-            ``set_output`` chose or, by default, of X, ``history``, ``candidates`` or
-            ``exclude``: the first that is a table or a Series. If only ids are passed,
-            it is of X in fit. It is of pandas, with a warning, if that library is not
-            installed or has no type for the ids. If X is of Dask, so is the table, not
-            yet computed: each partition is ranked on one thread by the model as it is
-            now.
+            the user and the item column, named as in X of fit, ``score`` (as of
+            ``predict``) and ``rank`` (from 1). A user for whom fewer items are left has
+            fewer rows, and none if no item qualifies. With ``diversity``, ``rank`` is
+            the order in which items were chosen, and ``score``, which stays that of the
+            model, need not fall with it. The table is of the library (pandas, polars,
+            pyarrow) that ``set_output`` chose or, by default, of X, ``history``,
+            ``candidates`` or ``exclude``: the first that is a table or a Series. If
+            only ids are passed, it is of X in fit. It is of pandas, with a warning, if
+            that library is not installed or has no type for the ids. If X is of Dask,
+            so is the table, not yet computed: each partition is ranked on one thread by
+            the model as it is now.
 
         Raises
         ------

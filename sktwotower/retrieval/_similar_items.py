@@ -117,10 +117,10 @@ class SimilarItemsMixin:
         -------
         DataFrame
             Columns: the item column, ``similar_`` + its name, ``score`` (the
-            similarity; for two towers the dot product of the vectors) and ``rank``
-            (from 1). The item itself is left out. An item with fewer similar items has
-            fewer rows. The table is of the library of ``items`` or, for ids, of X in
-            fit, see `recommend`.
+            similarity; for two towers the mean cosine of the parts that have vectors,
+            apart from popularity) and ``rank`` (from 1). The item itself is left out.
+            An item with fewer similar items has fewer rows. The table is of the library
+            of ``items`` or, for ids, of X in fit, see `recommend`.
 
         Raises
         ------

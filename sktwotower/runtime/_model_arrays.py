@@ -10,9 +10,11 @@ from itertools import accumulate, pairwise, starmap
 
 import numpy as np
 
-from sktwotower._records import array, list_of, number, require, vectors
+from sktwotower._records import array, instance, list_of, number, require, vectors
 
 from . import _tower_arrays as towers
+from ._knots import KNOTS, knot_shares
+from ._sparse_scores import SparseScoresArrays
 
 # Larger catalogs are represented by a sample of this many items.
 MAX_ITEMS = 10_000
@@ -23,35 +25,12 @@ EVENTS_OF_TOWER = 100.0
 BLOCK = 256  # users that are moved together
 
 
-# Weights of parts follow the number of a user's past items. They are learnt for these
-# numbers; between two of them they change in proportion to the logarithm.
-KNOTS = np.array([0, 1, 3, 10, 30])
-
-
-def knot_shares(n_past):
-    """Return how much each of `KNOTS` counts for users with so many past items (n,).
-
-    Returns
-    -------
-    float64 array of shape (n, n_knots)
-        Rows add up to 1.
-
-    Examples
-    --------
-    >>> from sktwotower.runtime._model_arrays import knot_shares
-    >>> knot_shares([0, 2, 99]).round(2).tolist()
-    [[1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.42, 0.58, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]]
-    """
-    places, knots = np.log1p(n_past), np.log1p(KNOTS)
-    columns = [np.interp(places, knots, one) for one in np.eye(len(KNOTS))]
-    return np.stack(columns, axis=1)
-
-
 class JoinedParts:
     """How the vectors of parts are joined: ``parts`` with ``shares`` and ``fades``.
 
     ``by_past``: factors (n_knots, n_parts) of the vectors of users, for each number of
-    past items in `KNOTS`; None: 1 for all.
+    past items in `KNOTS`; None: 1 for all. ``sparse``: parts without vectors; None:
+    there are none.
     """
 
     @property
@@ -85,14 +64,39 @@ class JoinedParts:
         The row is the number of past items; the last one is also that of more items.
         The squares of a row add up to 1, so that vectors keep the length 1.
         """
+        return self._factors_of_users / self.lengths_of_users[:, None]
+
+    @property
+    def lengths_of_users(self):
+        """Lengths (n_sizes,) that vectors of users would have without being divided."""
+        lengths = np.sqrt((self._factors_of_users**2).sum(axis=1))
+        return np.maximum(lengths, 1e-12)
+
+    @property
+    def _factors_of_users(self):
+        """What `scales_of_users` are before they are divided."""
         sizes = np.arange(KNOTS[-1] + 1 if self.by_past is not None else 1)
         factors = np.array(self.fades) * self.scales_of_items
         if self.by_past is None:
-            factors = np.tile(factors, (len(sizes), 1))
-        else:
-            factors = factors * (knot_shares(sizes) @ self.by_past)
-        lengths = np.sqrt((factors**2).sum(axis=1, keepdims=True))
-        return factors / np.maximum(lengths, 1e-12)
+            return np.tile(factors, (len(sizes), 1))
+        return factors * (knot_shares(sizes) @ self.by_past)
+
+    @property
+    def similarity_factors(self):
+        """Factors (d,) of the vector of an item whose products say what is similar.
+
+        Popularity is left out: that two items sell alike makes them no more similar.
+        The products are then means of the cosines of the other parts.
+        """
+        shares = np.array(self.shares)
+        counts = np.array([not part.is_popularity for part in self.parts])
+        of_parts = counts / (shares * counts).sum()
+        return np.repeat(of_parts, [part.width for part in self.parts])
+
+    def lengths_of(self, n_past):
+        """Return the lengths (n,) of users with so many past items (n,)."""
+        lengths = self.lengths_of_users
+        return lengths[np.minimum(n_past, len(lengths) - 1)]
 
     def scales_of(self, n_past):
         """Return the factors (n, n_parts) of users with so many past items (n,)."""
@@ -134,6 +138,8 @@ class PairArrays:
     history: towers.PooledArrays | towers.RecentArrays | None
     normalize: bool
     context: towers.ContextArrays | None
+
+    is_popularity = False
 
     @property
     def width(self):
@@ -191,16 +197,23 @@ class PairArrays:
         return towers.unit(vector) if self.normalize else vector
 
 
+class PopularityArrays(PairArrays):
+    """Two towers that say the same of an item to all users."""
+
+    is_popularity = True
+
+
 @dataclass(frozen=True, eq=False)
 class ModelArrays(JoinedParts):
     """The parts of a model, whose scores are added."""
 
-    parts: list_of(PairArrays, "n_parts")
+    parts: list_of(instance(PairArrays, PopularityArrays), "n_parts")
     shares: list_of(number(0), "n_parts")
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
+    sparse: SparseScoresArrays | None
 
-    _later_fields = {"by_past": None}
+    _later_fields = {"by_past": None, "sparse": None}
 
     def _check_stored(self, place):
         require(len(self.parts), place, "at least one part")
@@ -210,6 +223,26 @@ class ModelArrays(JoinedParts):
     def scales_of_users(self):
         """As in `JoinedParts`, computed once."""
         return super().scales_of_users
+
+    @cached_property
+    def similarity_factors(self):
+        """As in `JoinedParts`, computed once."""
+        return super().similarity_factors
+
+    @cached_property
+    def lengths_of_users(self):
+        """As in `JoinedParts`, computed once."""
+        return super().lengths_of_users
+
+    def added_to_one(self, items, lags, n_items):
+        """Return what sparse parts have ``Added`` to the scores of a user, or None.
+
+        ``items``, ``lags``, ``n_items``: as of `SparseScores.of_one`.
+        """
+        if self.sparse is None:
+            return None
+        length = self.lengths_of(np.array([len(items)]))[0]
+        return self.sparse.of_one(items, lags, length, n_items)
 
     @cached_property
     def _places(self):

@@ -1,11 +1,12 @@
 """Exact search for one query, with numpy only, and exact scores.
 
-Input: a query (d,) and item vectors (n_items, d), float32.
+Input: a query (d,) and item vectors (n_items, d), float32; what is added to products.
 Output: scores and positions of the k best items, (min(k, n_items),) or fewer.
 """
 
 import math
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,9 +24,39 @@ _FASTER_BY_ROWS = {}
 # The largest relative error of one operation in float32, and its lowest number.
 UNIT = 2.0**-24
 LOWEST = np.finfo(np.float32).min
+# Vectors from all over the catalog of which the longest one is taken.
+MAX_MEASURED = 16
 
 
-def best_of_one(query, items, k, hidden=(), allowed=None):
+class Added(NamedTuple):
+    """Numbers that are added to the products of one query with some of the items.
+
+    ``positions``: those (m,) of the items, distinct and ascending. ``values``: float64
+    (m,), none of them negative. For all other items it is 0.
+    """
+
+    positions: np.ndarray
+    values: np.ndarray
+
+    def as_array(self):
+        """Return both as one array (2, m), to be kept from one request to the next."""
+        return np.stack([self.positions.astype(np.float64), self.values])
+
+    @classmethod
+    def of_array(cls, array):
+        """Return what an array of `as_array` holds."""
+        return cls(array[0].astype(np.int64), array[1])
+
+    def at(self, indices):
+        """Return what is added for items at positions (n,), float64 (n,)."""
+        return looked_up(indices, self.positions, self.values)
+
+    def only(self, is_left):
+        """Return the numbers for items where a mask (m,) is true."""
+        return Added(self.positions[is_left], self.values[is_left])
+
+
+def best_of_one(query, items, k, hidden=(), allowed=None, added=None):
     """Return the k best items of one query by exact search.
 
     Parameters
@@ -38,6 +69,8 @@ def best_of_one(query, items, k, hidden=(), allowed=None):
         Positions of items that must not be returned.
     allowed : int array of shape (n_allowed,), default=None
         Positions of the items to choose from, distinct and ascending. None: all.
+    added : Added, default=None
+        Numbers to add to the products with some of the items. None: nothing.
 
     Returns
     -------
@@ -48,8 +81,8 @@ def best_of_one(query, items, k, hidden=(), allowed=None):
 
     Notes
     -----
-    Products in float32 are rounded. So all items are scored again whose product may
-    belong to one of the k best scores, which are rarely more than k.
+    Products and sums in float32 are rounded. So all items are scored again whose score
+    may belong to one of the k best ones, which are rarely more than k.
     """
     if allowed is None:
         scores = _products(items, query)
@@ -57,6 +90,8 @@ def best_of_one(query, items, k, hidden=(), allowed=None):
         scores = _products(items, query).take(allowed)
     else:
         scores = _products(items.take(allowed, axis=0), query)
+    if added is not None:
+        _add(scores, added, allowed)
     if len(hidden) and allowed is not None:
         hidden = allowed.searchsorted(hidden[among(hidden, allowed)])
     if len(hidden):
@@ -72,14 +107,39 @@ def best_of_one(query, items, k, hidden=(), allowed=None):
     while True:
         found = (scores >= low).nonzero()[0]
         found = found if allowed is None else allowed[found]
-        exact, found = ranked(query, items, found, k)
+        exact, found = ranked(query, items, found, k, added)
         if len(found) < k:
             return exact, found
-        needed = exact[-1] - rounding * _length(items[found[-1]])
+        if added is None:
+            length = _length(items[found[-1]])
+        else:
+            length = longest(items, found)
+        needed = exact[-1] - rounding * length
+        # a sum in float32 is rounded as this bound is: what is no less, remains so
         needed = max(np.float32(needed), LOWEST)
         if needed >= low:
             return exact, found
         low = needed
+
+
+def _add(scores, added, allowed):
+    """Add numbers to scores (n,) of all items, or of those allowed, in place."""
+    if allowed is not None:
+        added = added.only(among(added.positions, allowed))
+        added = Added(allowed.searchsorted(added.positions), added.values)
+    scores[added.positions] += added.values
+
+
+def longest(items, positions):
+    """Return the length of the longest of some vectors, at positions (m,).
+
+    What is added may bring short vectors to the top. So a few from all over the catalog
+    are measured as well: the product with a longer one may be rounded by more.
+    """
+    step = -(-len(items) // MAX_MEASURED)
+    vectors = items.take(positions, axis=0), items[::step]
+    squares = [np.einsum("nd,nd->n", rows, rows).max() for rows in vectors]
+    return math.sqrt(max(squares))
 
 
 def among(values, positions):
@@ -87,6 +147,14 @@ def among(values, positions):
     if len(positions) == 0:
         return np.zeros(len(values), dtype=bool)
     return positions.take(positions.searchsorted(values), mode="clip") == values
+
+
+def looked_up(wanted, keys, values):
+    """Return the values, float64 (n,), at keys (n,) among ascending keys (m,); or 0."""
+    results = np.zeros(len(wanted))
+    is_known = among(wanted, keys)
+    results[is_known] = values[keys.searchsorted(wanted[is_known])]
+    return results
 
 
 def bound_of(scores, k, n_groups):
@@ -140,12 +208,15 @@ def _seconds(way, items, query):
     return time.thread_time() - start
 
 
-def ranked(query, items, found, k):
+def ranked(query, items, found, k, added=None):
     """Return exact scores and positions of the k best of the items found for a query.
 
-    ``query``: (d,). ``found``: positions (m,), ascending. The results are (min(k, m),).
+    ``query``: (d,). ``found``: positions (m,), ascending. ``added``: as in
+    `best_of_one`. The results are (min(k, m),).
     """
     exact = _scores_of_one(query, items, found)
+    if added is not None:
+        exact += added.at(found)
     best = (-exact).argsort(kind="stable")[:k]
     return exact[best], found[best]
 

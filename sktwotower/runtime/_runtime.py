@@ -152,13 +152,14 @@ class Runtime(ServedVectors):
         def answer(user, history, exclude):
             code, past, added = self._past(user, history)
             vector = self._vector(code, past, added, context)
+            of_past = self._added(code, past, added)
             hidden = past if exclude_seen else past[:0]
             if exclude is not None:
                 others = self._items.positions(exclude, "exclude")
                 hidden = np.concatenate([hidden, others])
             if len(hidden) and not 0 <= hidden.min() <= hidden.max() < n_items:
                 hidden = hidden[(hidden >= 0) & (hidden < n_items)]
-            return self._best(vector, n, hidden, allowed, rules)
+            return self._best(vector, n, hidden, allowed, rules, of_past)
 
         if not _are_several(user):
             return answer(user, history, exclude)
@@ -184,7 +185,8 @@ class Runtime(ServedVectors):
         ids : ndarray of shape (k,)
             Items without the given one, most similar first.
         scores : ndarray of shape (k,), float32
-            The dot products of their vectors.
+            The mean cosine of the parts of the model, without popularity and sparse
+            parts.
 
         Raises
         ------
@@ -210,6 +212,7 @@ class Runtime(ServedVectors):
         if code < 0:
             raise ValueError(f"The item {item!r} is not known from fit.")
         (vector,), n_items = self._item_vectors([code]), len(self.item_ids_)
+        vector = (vector * self._model.similarity_factors).astype(np.float32)
         hidden = np.array([code] if code < n_items else [], dtype=np.int64)
         return self._best(vector, check_count(n, "n"), hidden, None, NO_RULES)
 
@@ -252,7 +255,14 @@ class Runtime(ServedVectors):
                 f"score takes one user. Got {len(vector)}: call it for each."
             )
         vectors = self._item_vectors(codes)
-        return (vectors.astype(float) @ vector.astype(float)).astype(np.float32)
+        scores = vectors.astype(float) @ vector.astype(float)
+        if self._model.sparse is not None:
+            events = self._events(*self._past(user, history))
+            # also of items that have left the catalog
+            n_items = len(self._state.items.ids)
+            added = self._model.added_to_one(*events, n_items)
+            scores += added.at(codes)
+        return scores.astype(np.float32)
 
     @hinted
     def embed(self, user, *, history=None, context=None) -> np.ndarray:
@@ -364,22 +374,26 @@ class Runtime(ServedVectors):
             raise ValueError("candidates has items that are not in the catalog.")
         return codes
 
-    def _best(self, vector, k, hidden, allowed, rules):
-        """Return ids and scores (m,) of the k best items for a vector (d,)."""
+    def _best(self, vector, k, hidden, allowed, rules, added=None):
+        """Return ids and scores (m,) of the k best items for a vector (d,).
+
+        ``added``: what is ``Added`` to the scores of some items; None: nothing.
+        """
         vectors = self.item_embeddings_
 
         def search(_, width):
-            found = best_of_one(vector, vectors, width, hidden, allowed)
+            found = best_of_one(vector, vectors, width, hidden, allowed, added)
             return [each[None] for each in found]
 
         def cosines(positions):
-            return cosines_of(vectors[positions])
+            return cosines_of(vectors[positions] * self._model.similarity_factors)
 
         if rules.reorder:
             found = rules.lists(search, 1, k, len(vectors), cosines)
             scores, positions = (each[0][found[1][0] >= 0] for each in found)
         else:
-            scores, positions = best_of_one(vector, vectors, k, hidden, allowed)
+            scores, positions = search(None, k)
+            scores, positions = scores[0], positions[0]
         return self.item_ids_[positions], scores.astype(np.float32)
 
 

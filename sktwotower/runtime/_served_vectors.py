@@ -10,6 +10,7 @@ import numpy as np
 
 from ._id_table import IdTable
 from ._kept import Kept
+from ._one_query import Added
 from ._tower_arrays import PastItems, Row
 
 
@@ -34,7 +35,7 @@ class ServedVectors:
         self._items = IdTable(state.items.ids, "item")
         self.user_ids_ = state.users.ids
         self.item_ids_ = state.items.ids[: len(vectors)]
-        self._kept = Kept()
+        self._kept, self._kept_added = Kept(), Kept()
         clock = getattr(state.context, "clock", None)
         self._assumes_now = clock is not None and clock.reach > 0
 
@@ -63,12 +64,38 @@ class ServedVectors:
             return vector
         return self._asked(code, vector, added, context)
 
-    def _computed(self, code, past, added):
-        state, items, lags = self._state, past, None
-        if state.sequences is not None:
-            items, lags = state.sequences.lags.of(code)
-            items, n = np.concatenate([items, added]), len(added)
+    def _events(self, code, past, added):
+        """Return the items of the events of a user, oldest first, and their lags.
+
+        Of a model that does not use order they are the past items, and None.
+        """
+        state = self._state
+        if state.sequences is None:
+            return past, None
+        items, lags = state.sequences.lags.of(code)
+        n = len(added)
+        if n:
+            items = np.concatenate([items, added])
             lags = np.concatenate([lags + n, np.arange(n, 0, -1, lags.dtype)])
+        return items, lags
+
+    def _added(self, code, past, added):
+        """Return what sparse parts have ``Added`` to the scores of a user, or None."""
+        if self._model.sparse is None:
+            return None
+
+        def compute(code):
+            events = self._events(code, past, added)
+            return self._model.added_to_one(*events, len(self.item_ids_))
+
+        if len(added):
+            return compute(code)
+        known = self._kept_added.get(code, lambda code: compute(code).as_array())
+        return Added.of_array(known)
+
+    def _computed(self, code, past, added):
+        state = self._state
+        items, lags = self._events(code, past, added)
         of_past = PastItems(items, lags, state.items.rows)
         vector = self._model.of_user(Row(*state.users.rows.of(code)), of_past)
         if self._fold_in is None or len(state.seen.of(code)[0]) or not len(past):

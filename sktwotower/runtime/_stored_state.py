@@ -19,7 +19,8 @@ from sktwotower._records._scalars import SCALARS, Scalar
 from . import _context_cells as cells
 from . import _tower_arrays as towers
 from ._cell_encoders import CELLS
-from ._model_arrays import FoldInArrays, ModelArrays, PairArrays
+from ._model_arrays import FoldInArrays, ModelArrays, PairArrays, PopularityArrays
+from ._sparse_scores import SparsePartArrays, SparseScoresArrays
 from ._stored_vectors import StoredVectors
 
 
@@ -205,8 +206,15 @@ KINDS = {
     "towers.PooledTowers": PairArrays,
     "towers.RecentTowers": PairArrays,
     "towers.LinearFilter": PairArrays,
-    "towers.RecentPopularity": PairArrays,
-    "towers.OverallPopularity": PairArrays,
+    "towers.RecentPopularity": PopularityArrays,
+    "towers.OverallPopularity": PopularityArrays,
+    "towers.SparseParts": SparseScoresArrays,
+    "towers.EasePart": SparsePartArrays,
+    "towers.WalkPart": SparsePartArrays,
+    "towers.SuccessorPart": SparsePartArrays,
+    "towers.HadBefore": SparsePartArrays,
+    "towers.RepeatCounts": SparsePartArrays,
+    "towers.RecentRepeats": SparsePartArrays,
     "towers.Tower": towers.TowerArrays,
     "towers.PastOnly": towers.PastOnlyArrays,
     "towers.PooledHistory": towers.PooledArrays,

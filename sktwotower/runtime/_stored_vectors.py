@@ -42,8 +42,18 @@ class StoredVectors:
             for side, n_rows in part.table_sizes:
                 fits, expected = n_rows == widths[side], f"{widths[side]} {side}"
                 require(fits, f"{place}.net.model", f"{expected} features")
+        if model.sparse is not None:
+            self._check_sparse_parts(f"{place}.net.model.sparse")
         if self.fold_in is not None:
             self._check_fold_in(f"{place}.fold_in")
+
+    def _check_sparse_parts(self, place):
+        """Raise unless they are of a model that sees past items, and of these items."""
+        sees_past = any(part.past is not None for part in self.model.parts)
+        require(sees_past, place, "of a model that sees past items")
+        n_items, n_expected = self.model.sparse.n_items, self.seen.shape[1]
+        fits = n_items is None or n_items == n_expected
+        require(fits, place, f"matrices of {n_expected} items")
 
     def _check_fold_in(self, place):
         first, fold_in = self.model.first, self.fold_in

@@ -62,6 +62,7 @@ class RecommenderParameters:
     history: str | None = of_training("auto", None, HISTORIES)
     max_history: int = of_training(1000, SIZE)
     second_share: float | str = of_training("auto", SHARE_BELOW_1, AUTO)
+    sparse_parts: str | None = of_training("auto", AUTO, None)
     half_life: Any = of_training("auto")
     popularity_half_life: Any = of_training("auto")
     validation_events: str | None = of_training("auto", None, WAYS_OF_KEEPING_BACK)

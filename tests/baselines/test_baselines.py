@@ -1,4 +1,4 @@
-"""Popularity, EASE, item-kNN, RP3beta: hand-made answers, naive twins, one contract."""
+"""Baselines without tables: hand-made answers, naive twins, one contract."""
 
 import pickle
 import warnings
@@ -16,19 +16,23 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktwotower import (
     EASERecommender,
+    GraphFilterRecommender,
     ItemKNNRecommender,
+    OrderedRidgeRecommender,
     PopularityRecommender,
     RP3betaRecommender,
 )
 from sktwotower._tables import _memory
 from sktwotower.baselines import _fitted_matrix
-from sktwotower.baselines._ease import seconds_of_ease
+from sktwotower.item_weights import _largest
+from sktwotower.item_weights._ease_weights import seconds_of_ease
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
 from sktwotower.retrieval._dense_scores import best_of
 from tests.docstrings import entries, sections
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender, RP3betaRecommender]
+ALL += [GraphFilterRecommender, OrderedRidgeRecommender]
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 
 
@@ -101,6 +105,27 @@ def naive_walk(seen, n_similar, alpha, beta):
     return scores
 
 
+def naive_filters(seen, n_components, alpha):
+    """Filter each user's items by products of dense matrices."""
+    roots = np.sqrt(seen.sum(axis=0))
+    normalized = seen / np.sqrt(seen.sum(axis=1, keepdims=True)) / roots
+    vectors = np.linalg.svd(normalized)[2][:n_components].T
+    linear = seen @ normalized.T @ normalized
+    return linear + alpha * (seen / roots) @ vectors @ vectors.T * roots
+
+
+def naive_ridge(seen, l2):
+    """Predict each item of a user from all others."""
+    past, following = [], []
+    for row in seen:
+        for item in np.flatnonzero(row):
+            following.append(np.arange(len(row)) == item)
+            past.append(row - following[-1])
+    past, following = np.array(past), np.array(following, dtype=float)
+    gram = past.T @ past + l2 * np.eye(seen.shape[1])
+    return seen @ np.linalg.solve(gram, past.T @ following)
+
+
 def naive_ranking(scores, seen):
     """Sort each user's items by score, then popularity, then position."""
     counts, ranked = seen.sum(axis=0), []
@@ -132,13 +157,18 @@ def naive_ranking(scores, seen):
             RP3betaRecommender(6, alpha=1, beta=2),
             lambda seen: naive_walk(seen, 6, 1, 2),
         ),
+        (GraphFilterRecommender(), lambda seen: naive_filters(seen, 15, 0.3)),
+        (GraphFilterRecommender(4, alpha=2), lambda seen: naive_filters(seen, 4, 2)),
+        (OrderedRidgeRecommender(l2=9), lambda seen: naive_ridge(seen, 9)),
     ],
     ids=["popularity", "EASE", "item-kNN, all", "item-kNN, six", "jaccard"]
-    + ["RP3beta, all", "RP3beta, six"],
+    + ["RP3beta, all", "RP3beta, six"]
+    + ["filters, all", "filters, four", "ridge"],
 )
 @pytest.mark.parametrize("block", [1 << 22, 40])
 def test_scores_and_rankings_are_the_naive_ones(X, model, naive, block, monkeypatch):
     monkeypatch.setattr(_fitted_matrix, "BLOCK_SIZE", block)
+    monkeypatch.setattr(_largest, "BLOCK_SIZE", block)
     model = clone(model).fit(X)
     seen = matrix_of(X, model)
     scores = naive(seen)
@@ -287,12 +317,30 @@ def test_a_catalog_too_large_for_ease_is_refused(X):
     message = "15 items take 0.0 GB, more than max_memory=1000 bytes.*ItemKNN"
     with pytest.raises(ValueError, match=message):
         EASERecommender(max_memory=1000).fit(X)
-    message = "15 items take about 0 s of one core, more than max_items=14 allows"
+    message = (
+        "15 items and 25 users takes about 0 s of one core, more than max_items=14"
+    )
     with pytest.raises(ValueError, match=message):
         EASERecommender(max_items=14).fit(X)
     assert len(EASERecommender(max_items=15).fit(X).item_ids_) == 15
     assert len(EASERecommender(max_items=None).fit(X).item_ids_) == 15
-    assert seconds_of_ease(15_000) == pytest.approx(90, rel=0.1)
+    assert seconds_of_ease(20_000, 15_000, 10**6) == pytest.approx(90, rel=0.1)
+
+
+def test_ease_of_few_users_is_limited_by_their_number(X):
+    few = X[X["user"] < 9]
+    n_users, n_items = few["user"].nunique(), few["item"].nunique()
+    assert n_users < n_items
+    assert len(EASERecommender(max_items=n_users).fit(few).item_ids_) == n_items
+    message = f"{n_items} items and {n_users} users takes about 0 s"
+    with pytest.raises(ValueError, match=message):
+        EASERecommender(max_items=n_users - 1).fit(few)
+
+
+def test_l2_too_small_for_ease_is_refused():
+    X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"]]
+    with pytest.raises(ValueError, match="l2=1e-30 is too small .* Raise l2"):
+        EASERecommender(l2=1e-30).fit(X)
 
 
 def test_similarities_too_many_for_item_knn_are_refused(X, monkeypatch):

@@ -1,16 +1,13 @@
-"""Whether a held-out part is a random one, and the filter of GF-CF."""
+"""Whether a held-out part is a random one."""
 
 import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from _peers import GFCF  # noqa: E402
 from bench_split import drawn, spread  # noqa: E402
 
 
@@ -47,16 +44,3 @@ def test_spread_by_hand(monkeypatch):
     held = np.array([True, False, True, False])
     # of each item 1 is expected, with variance 2 * .5 * .5; found are 2 and 0
     assert spread(held, users, items) == pytest.approx(2)
-
-
-def test_the_filter_is_that_of_the_paper():
-    users, items = events(30, 6, 15)
-    table = pd.DataFrame({"user": users, "item": items})
-    model = GFCF(n_components=4, low_pass=0.7).fit(table)
-    R = np.zeros((30, 15))
-    R[users, items] = 1
-    N = R / np.sqrt(R.sum(1))[:, None] / np.sqrt(R.sum(0))
-    V = np.linalg.svd(N)[2][:4].T
-    roots = np.sqrt(R.sum(0))
-    expected = R @ (N.T @ N + 0.7 * (V / roots[:, None]) @ (V * roots[:, None]).T)
-    assert_allclose(model._scores(np.arange(30)), expected, atol=1e-4)

@@ -10,7 +10,9 @@ from pandas.testing import assert_frame_equal
 from sktwotower import (
     ClickRateRecommender,
     EASERecommender,
+    GraphFilterRecommender,
     ItemKNNRecommender,
+    OrderedRidgeRecommender,
     PopularityRecommender,
     RP3betaRecommender,
     TwoStageRecommender,
@@ -28,6 +30,8 @@ MODELS = {
     "EASE": EASERecommender(),
     "item-kNN": ItemKNNRecommender(),
     "walk": RP3betaRecommender(),
+    "filters": GraphFilterRecommender(),
+    "ridge": OrderedRidgeRecommender(),
     "popularity": PopularityRecommender(),
     "two stages": TwoStageRecommender(EASERecommender(), time="time"),
     "two towers": TwoTowerRecommender(max_epochs=1, embedding_dim=8),

@@ -9,11 +9,23 @@ import pytest
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.features import _request_clock
-from sktwotower.recommender import _judge, _kept_back, _kept_requests, _weighing
+from sktwotower.recommender import (
+    _judge,
+    _kept_back,
+    _kept_requests,
+    _partial_fit,
+    _weighing,
+)
 from sktwotower.runtime import _context_cells
-from sktwotower.runtime._model_arrays import KNOTS
+from sktwotower.runtime._knots import KNOTS
 from sktwotower.towers import _auto, _callbacks, _context_shares, _request_batches
 from sktwotower.towers.parts import _context_layer
+from sktwotower.towers.sparse_parts import (
+    _ease_part,
+    _repeat_parts,
+    _successor_part,
+    _walk_part,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -104,7 +116,8 @@ def test_the_weights_of_parts_have_the_numbers_of_the_code():
     assert f"From {last} on it is constant" in text
     assert rf"$\lambda = {_weighing.PRIOR:g}$" in text
     assert rf"$\mu = {_weighing.SMOOTHNESS:g}$" in text
-    assert f"{_weighing.MAX_OTHERS:,} other items at most" in text
+    assert f"the {_weighing.N_CANDIDATES} best items of each part" in text
+    assert _weighing.N_FOLDS == 3 and "lists of each third of the users" in text
     steps = [f"{100 * step:g}" for step in _weighing.STEPS]
     assert f"of {', '.join(steps[:-1])} and {steps[-1]} % of the way" in text
     rates = [f"{rate:g}" for rate in _judge.RATES]
@@ -121,5 +134,40 @@ def test_the_weights_of_parts_have_the_numbers_of_the_code():
     assert "| one in twenty pairs" in text and kept.SHARE_OF_USER == 1 / 20
     assert f"requests: {_weighing.MAX_REQUESTS} of users as they are" in text
     assert "at least half of these events" in text and kept.MIN_RETURNING == 0.5
+    assert f"Up to {kept.MAX_EVENTS_APART:,} events, a model of its own" in text
+    apart = f"{kept.SHARE_APART:.0%} of the".replace("%", " %")
+    assert text.count(apart) == 2 and kept.MIN_ACTIVE == 0.02
     assert "in the last quarter of the epochs" in text.lower()
     assert _callbacks.LAST_EPOCHS == 0.25
+
+
+def test_sparse_parts_have_the_numbers_of_the_code():
+    pages = {}
+    for name in ("formulas", "how_it_works", "sizing"):
+        text = (DOCS / "guide" / f"{name}.md").read_text("utf-8")
+        pages[name] = re.sub(r"\s+", " ", text)
+    ease, walk, successors = _ease_part, _walk_part, _successor_part
+    text = pages["formulas"]
+    assert f"$e^{{-(l_j - 1) / {ease.DECAY:g}}}$ | the {ease.N_KEPT} largest" in text
+    assert rf"with $\lambda = {ease.L2:g}$ | users or items are at most" in text
+    assert f"are at most {ease.MAX_SIDE:,} |" in text
+    assert f"the {walk.N_KEPT} largest weights of RP3beta" in text
+    assert rf"$\alpha = {walk.ALPHA}$ and $\beta = {walk.BETA}$" in text
+    millions = f"{walk.MAX_PRODUCTS / 1e6:g} million"
+    assert f"add up to {millions} at most" in text
+    assert f"$e^{{-(l_j - 1) / {successors.DECAY:g}}}$ | $n_j^{{-1/2}}$" in text
+    assert f"baskets later; the {successors.N_KEPT} largest" in text
+    events = f"{successors.MAX_EVENTS / 1e6:g} million events"
+    assert f"there are at most {events}" in text
+    assert f"with $e^{{-(l - 1) / {_repeat_parts.DECAY:g}}}$ in place" in text
+    more = f"{_partial_fit.ENOUGH_MORE - 1:.0%}".replace("%", " %")
+    assert f"the events have grown by {more}" in text
+    text = pages["how_it_works"]
+    assert f"with events are more than {ease.MAX_SIDE:,}" in text
+    assert f"to more than {millions}" in text and f"more than {events}" in text
+    assert f"at most {ease.N_KEPT} entries, walks and successors {walk.N_KEPT}" in text
+    assert walk.N_KEPT == successors.N_KEPT and f"{more} more events" in text
+    n_kept = ease.N_KEPT + walk.N_KEPT + successors.N_KEPT
+    text = pages["sizing"]
+    assert f"at most {n_kept} entries for each item" in text
+    assert f"at most {ease.MAX_SIDE:,} rows and columns" in text

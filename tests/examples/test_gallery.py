@@ -54,4 +54,6 @@ def test_the_index_has_no_others_and_ci_runs_all():
     assert set(re.findall(r"\((\w+\.py)\)", INDEX)) == {path.name for path in PATHS}
     assert len(list((FOLDER / "thumbnails").iterdir())) == len(PATHS) >= 20
     for file in (".ci/run", ".github/workflows/tests.yml"):
-        assert "examples/gallery/*.py" in (ROOT / file).read_text(encoding="utf-8")
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert "examples/gallery/*.py" in text
+        assert "python -W error::UserWarning:__main__" in text

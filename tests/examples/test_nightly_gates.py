@@ -33,7 +33,8 @@ class Shop:
         self.path = folder / "model.sktt"
 
     def fitted(self, X, **params):
-        io.dump(small(max_epochs=15, lr=0.02, **params).fit(X), self.path)
+        params = {"max_epochs": 15, "lr": 0.02, "sparse_parts": None} | params
+        io.dump(small(**params).fit(X), self.path)
         return self
 
     def copied(self, folder):

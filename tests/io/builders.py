@@ -16,7 +16,9 @@ from sktwotower import (
     ClickRateRecommender,
     ContentRecommender,
     EASERecommender,
+    GraphFilterRecommender,
     ItemKNNRecommender,
+    OrderedRidgeRecommender,
     PopularityRecommender,
     RP3betaRecommender,
     TwoStageRecommender,
@@ -97,10 +99,16 @@ FITS = {
     "ease": lambda: EASERecommender(l2=1).fit(EVENTS),
     "item-knn": lambda: ItemKNNRecommender(decay=2.0, time="when").fit(IN_ORDER),
     "walk": lambda: RP3betaRecommender(alpha=1, time="when").fit(IN_ORDER),
+    "filters": lambda: GraphFilterRecommender(2, alpha=1).fit(EVENTS),
+    "ridge": lambda: OrderedRidgeRecommender(time="when").fit(IN_ORDER),
     "pooled": lambda: small().fit(EVENTS),
     # two pairs of towers, and recent popularity
     "recent": lambda: ordered(popularity_half_life=4.0).fit(IN_ORDER),
     "filtered": lambda: small(second_share=0.4, embedding_dim=12).fit(EVENTS),
+    # with matrices, and parts that score past items
+    "sparse parts": lambda: ordered(max_epochs=4, exclude_seen=False).fit(
+        chain(n_users=30, n_events=7, noise=0.2)
+    ),
     "recent only": lambda: ordered(history="recent", embedding_dim=1).fit(IN_ORDER),
     "side table": lambda: small(items=products(), hidden_layer_sizes=(6,)).fit(EVENTS),
     "two stages": lambda: stages(),

@@ -47,7 +47,7 @@ def test_a_recipe_finds_what_the_model_recommends(name, request, tmp_path, monke
     for package in {name, ALSO_NEEDED.get(name, name)}:
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
-    model = small().fit(EVENTS)
+    model = small(sparse_parts=None).fit(EVENTS)
     assert set(ODD.values()) < set(model.seen_items(["u3"])["item"])
     names = {"model": model}
     if name == "pgvector":

@@ -19,7 +19,9 @@ import torch
 
 from sktwotower import (
     EASERecommender,
+    GraphFilterRecommender,
     ItemKNNRecommender,
+    OrderedRidgeRecommender,
     PopularityRecommender,
     RP3betaRecommender,
     TowerVectorizer,
@@ -344,6 +346,8 @@ def test_what_is_mapped_is_not_read_into_memory(path):
         EASERecommender(l2=30),
         ItemKNNRecommender(similarity="jaccard"),
         RP3betaRecommender(50, alpha=1),
+        GraphFilterRecommender(16, alpha=1),
+        OrderedRidgeRecommender(30, n_last=9),
         TowerVectorizer(kinds={"a": "id"}, min_frequency=0.1),
         ExactNeighbors(3),
         StreamingFrequency(0.1, n_buckets=7, n_hashes=2),

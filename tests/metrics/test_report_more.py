@@ -175,3 +175,57 @@ def test_a_history_without_times_is_warned_of_if_a_model_reads_them(split):
         retrieval_report(ordered, later, k=3, history=table)
         plain = ItemKNNRecommender().fit(X[["user", "item"]])
         retrieval_report(plain, later, k=3, history=history)
+
+
+# Repeated and new choices
+
+
+def test_figures_of_what_users_had_and_of_what_is_new_to_them_by_hand():
+    # lists: p, q, r, s for all. e has had s by the history, and z is in no catalog
+    test = spelt("a:ps b:sz c:pq d:sq e:qs")
+    model = PopularityRecommender(exclude_seen=False).fit(TRAIN)
+    report = retrieval_report(model, test, k=2, history={"e": ["s"]})
+    figures = report.xs("PopularityRecommender", level="model")
+    names = ["recall@2", "ndcg@2", "users", "events"]
+    # had before: p of a and of c is the first, s of d and of e is the last
+    assert_allclose(figures.loc["had before", names], [1 / 2, 1 / 2, 4, 4])
+    # new: s of a and of b is the last, q of c, d and e is the second
+    expected = [3 / 5, 3 / 5 / np.log2(3), 5, 5]
+    assert_allclose(figures.loc["new to the user", names], expected)
+    assert figures.loc["all", "events"] == 10  # z as well
+    assert "had before: 4 users, 4 events" in repr(report)
+
+
+@pytest.mark.parametrize(
+    ("exclude_seen", "test"),
+    [
+        (True, "a:ps b:s c:pq"),  # lists leave out what else users had
+        (True, "a:pq b:pqr c:p d:ps"),  # they leave out nothing: all is to be found
+        (False, "a:pq b:pqr c:p d:ps"),  # nothing is new
+        (False, "a:rs b:s c:qz"),  # nothing is chosen again
+    ],
+)
+def test_repeats_are_told_apart_only_where_lists_hold_both(exclude_seen, test):
+    model = PopularityRecommender(exclude_seen=exclude_seen).fit(TRAIN)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # figures on the events of fit are too high
+        report = retrieval_report(model, spelt(test), k=2)
+    groups = report.index.unique("group")
+    assert "all" in groups
+    assert not {"had before", "new to the user"} & {*groups}
+
+
+def test_a_baseline_whose_lists_leave_out_other_items_is_warned_of():
+    holds = PopularityRecommender(exclude_seen=False).fit(TRAIN)
+    hides = PopularityRecommender().fit(TRAIN)
+    test = spelt("a:ps b:s c:pq")
+    for estimator, baseline, verb, remedy in [
+        (holds, hides, "leaves out", False),
+        (hides, holds, "does not leave out", True),
+    ]:
+        message = rf"'other' {verb} what users had.*exclude_seen={remedy}\)"
+        with pytest.warns(UserWarning, match=message):
+            retrieval_report(estimator, test, k=2, baselines={"other": baseline})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        retrieval_report(holds, test, k=2, baselines={"other": holds})

@@ -24,10 +24,10 @@ from sktwotower.neighbors._catalog_index import build_index
 from sktwotower.neighbors._exact import recall_of
 from sktwotower.neighbors._graph_search import EPSILONS, LEAF_BUDGETS
 from sktwotower.neighbors._search import nearest_to_one, retrieve
-from sktwotower.neighbors._top_k import top_k
+from sktwotower.neighbors._top_k import added_of, top_k
 from tests.builders import many, random_events, small
 from tests.io.builders import again, array_bytes, array_of, forged, members_of
-from tests.reference import brute_force, exclusions, unit_vectors
+from tests.reference import additions, brute_force, exclusions, unit_vectors
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +119,31 @@ def test_filters_over_a_graph(graph, share):
     assert excluded[np.arange(20)[:, None], indices].sum() == 0
     assert allowed is None or np.isin(indices, allowed).all()
     assert np.isclose(scores, expected).mean() > 0.95
+
+
+def test_added_numbers_cost_no_recall_of_a_graph(graph):
+    queries, items = clustered(50, seed=2), graph.vectors_
+    excluded = exclusions(50, 2000, share=0.02)
+    added = additions(50, 2000, share=0.02, largest=1.5)
+    case = queries, items, 10, excluded
+    with patch.object(_search, "top_k", side_effect=AssertionError):
+        scores, indices = retrieve(graph, *case, added=added)
+        without, _ = retrieve(graph, *case)
+    expected, truth = brute_force(*case, added=added)
+    recall_without = np.isclose(without, brute_force(*case)[0]).mean()
+    assert np.isclose(scores, expected).mean() >= recall_without > 0.95
+    n_from_added = 0
+    for row, hidden in enumerate(excluded):
+        row_added = added_of(added, row)
+        one = nearest_to_one(
+            graph, queries[row], items, 10, hidden.indices, added=row_added
+        )
+        np.testing.assert_array_equal(one[1], indices[row])
+        np.testing.assert_array_equal(one[0], scores[row])
+        best = set(truth[row]) & set(row_added.positions)
+        assert best <= set(indices[row])
+        n_from_added += len(best)
+    assert n_from_added > 50
 
 
 def test_hidden_items_cost_no_recall_of_a_graph(graph):

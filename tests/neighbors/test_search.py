@@ -11,7 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower.neighbors import ExactNeighbors, _search
 from sktwotower.neighbors._search import nearest_to_one, retrieve
-from tests.reference import brute_force, exclusions, unit_vectors
+from sktwotower.neighbors._top_k import added_of
+from tests.reference import additions, brute_force, exclusions, unit_vectors
 
 
 def indexes(items):
@@ -179,6 +180,117 @@ def test_filters_never_fall_short(seed, n_items, k, hidden, allowed, share, extr
                 queries[row : row + 1], items, k, None, np.array(sorted(left), int)
             )[1]
             assert found == best[0][best[0] >= 0].tolist()
+
+
+# Numbers that are added to products
+
+
+def few_added():
+    """Patch what is too many added numbers for an index to be asked: never."""
+    never = {"ITEMS_PER_ADDED": 0, "MAX_GATHERED_SHARE": 1}
+    return patch.multiple(_search, **never)
+
+
+@pytest.mark.parametrize("name", ["exact", "brute", "ball_tree"])
+@pytest.mark.parametrize("filters", ["none", "hidden", "for all", "own"])
+@pytest.mark.parametrize("k", [1, 5, 60])
+def test_added_numbers_from_any_index_equal_brute_force(name, filters, k):
+    queries, items = unit_vectors(6, seed=1), unit_vectors(50)
+    excluded = None if filters == "none" else exclusions(6, 50)
+    own = exclusions(6, 50, seed=2, share=0.7)
+    allowed = {"for all": np.arange(0, 50, 2), "own": own}.get(filters)
+    added = additions(6, 50)
+    with few_added():
+        case = indexes(items)[name], queries, items, k, excluded, allowed
+        scores, indices = retrieve(*case, added)
+        for row in range(6):
+            hidden = excluded if excluded is None else excluded[row]
+            left = allowed[row].indices if filters == "own" else allowed
+            query = queries[[row]]
+            expected = brute_force(query, items, k, hidden, left, added[row])
+            np.testing.assert_allclose(scores[[row]], expected[0], rtol=1e-12)
+            np.testing.assert_array_equal(indices[[row]], expected[1])
+            case = indexes(items)[name], query, items, k, hidden
+            one = retrieve(*case, own[row] if filters == "own" else left, added[row])
+            np.testing.assert_array_equal(one[0], scores[[row]])
+            np.testing.assert_array_equal(one[1], indices[[row]])
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_items=st.integers(1, 60),
+    k=st.integers(1, 45),
+    hidden=st.sampled_from([0.0, 0.3, 0.95]),
+    allowed=st.sampled_from([None, 0.1, 0.5, 0.95]),
+    largest=st.sampled_from([1e-9, 1.0, 1e6]),
+)
+def test_added_numbers_cost_no_recall(seed, n_items, k, hidden, allowed, largest):
+    queries, items = unit_vectors(5, seed=seed), unit_vectors(n_items, seed=seed + 1)
+    excluded = exclusions(5, n_items, seed, hidden)
+    if allowed is not None:
+        rng = np.random.default_rng(seed)
+        allowed = np.flatnonzero(rng.random(n_items) < allowed)
+    added = additions(5, n_items, seed, 0.1, largest)
+    index = Sparing(step=3).fit(items)
+    case = queries, items, k, excluded, allowed
+    truth, by_product = brute_force(*case, added), brute_force(*case)
+    with few_added():
+        many, without = retrieve(index, *case, added), retrieve(index, *case)
+        for row in range(5):
+            case = index, queries[row], items, k, excluded[row].indices, allowed
+            of_row = added_of(added, row)
+            one, alone = nearest_to_one(*case, of_row), nearest_to_one(*case)
+            positions = [] if of_row is None else of_row.positions.tolist()
+            for found, before in ((one[1], alone[1]), (many[1][row], without[1][row])):
+                lost = set(truth[1][row]) - set(found)
+                assert not lost & set(positions)
+                assert lost <= set(by_product[1][row]) - set(before)
+            for scores, found in (one, [part[row] for part in many]):
+                left = np.sort(found[found >= 0])
+                case = queries[[row]], items, k, None, left
+                best = brute_force(*case, added[row])
+                np.testing.assert_allclose(scores, best[0][0], rtol=1e-9)
+                np.testing.assert_array_equal(found, best[1][0])
+
+
+def test_what_an_index_misses_is_found_where_something_is_added():
+    # products of the query: 4, 3, 2, 1, 0
+    items = np.array([[4, 0], [3, 0], [2, 0], [1, 0], [0, 1]], dtype=np.float32)
+    queries = np.array(3 * [[1, 0]], dtype=np.float32)
+    entries = [1.5, 9, 2.5, 3.5], ([0, 0, 1, 1], [2, 4, 1, 3])
+    added = sparse.csr_matrix(entries, shape=(3, 5))
+    hidden = sparse.csr_matrix(([1.0, 1], ([0, 2], [4, 3])), shape=(3, 5))
+    index, allowed = Canned((3, 2)).fit(items), np.array([0, 2, 3, 4])
+    with few_added(), patch.object(_search, "top_k", side_effect=AssertionError):
+        scores, indices = retrieve(index, queries[:2], items, 2, None, None, added[:2])
+        assert indices.tolist() == [[4, 2], [1, 3]]
+        assert scores.tolist() == [[9, 3.5], [5.5, 4.5]]
+        # without hidden and other items; nothing is added to the last query
+        for row, best in enumerate([[2, 3], [3, 2], [0, 2]]):
+            again = retrieve(
+                index, queries[[row]], items, 2, hidden[row], allowed, added[row]
+            )
+            assert again[1].tolist() == [best]
+        many = retrieve(index, queries, items, 2, hidden, allowed, added)
+        assert many[1].tolist() == [[2, 3], [3, 2], [0, 2]]
+        assert many[0].tolist() == [[3.5, 1], [4.5, 2], [4, 2]]
+
+
+def test_where_much_is_added_no_index_is_asked():
+    queries, items = unit_vectors(4, seed=1), unit_vectors(90)
+    index = Recording(algorithm="brute").fit(items)
+    for share, n_asked in ((0.02, 5), (0.6, 0)):
+        added = additions(4, 90, share=share)
+        index.widths_.clear()
+        found = retrieve(index, queries, items, 6, added=added)
+        for row, query in enumerate(queries):
+            one = nearest_to_one(index, query, items, 6, (), added=added_of(added, row))
+            np.testing.assert_array_equal(one[0], found[0][row])
+        assert len(index.widths_) == n_asked
+        expected = brute_force(queries, items, 6, added=added)
+        np.testing.assert_array_equal(found[1], expected[1])
 
 
 def test_candidates_of_each_query_by_hand():

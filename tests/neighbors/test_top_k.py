@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from sktwotower.neighbors import _top_k
-from sktwotower.neighbors._top_k import top_k
-from tests.reference import brute_force, exclusions, unit_vectors
+from sktwotower.neighbors._top_k import rank_listed, top_k
+from tests.reference import additions, brute_force, exclusions, unit_vectors
 
 
 @st.composite
@@ -26,11 +26,15 @@ def searches(draw):
     allowed = None
     if draw(st.booleans()):
         allowed = np.flatnonzero(rng.random(n_items) < 0.6)
-    return queries, items, draw(st.integers(1, 12)), excluded, allowed
+    added = draw(st.sampled_from([None, np.float32, np.float64]))
+    if added is not None:
+        added = additions(n, n_items, seed=rng.integers(2**32)).astype(added)
+        added.data = np.round(added.data * 8) / draw(st.sampled_from([1, 2**20]))
+    return queries, items, draw(st.integers(1, 12)), excluded, allowed, added
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     search=searches(),
     tile=st.sampled_from([1, 3, 8192]),
@@ -121,6 +125,94 @@ def test_equal_scores_come_by_position_for_one_query_as_for_many(k, tile):
             ]
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(each, expected)
+
+
+def test_numbers_are_added_to_some_products_by_hand():
+    # products: 1, 2, 3, -1, 3 and 1, 0, 1, 1, 3
+    items = np.array([[1, 0], [0, 1], [1, 1], [1, -1], [3, 0]], dtype=np.float32)
+    queries = np.array([[1, 2], [1, 0], [1, 0]], dtype=np.float32)
+    entries = [4.5, 1e-12, 2.5, 2], [3, 4, 1, 2], [0, 2, 4, 4]
+    added = sparse.csr_matrix(entries, shape=(3, 5))
+    hidden = sparse.csr_matrix(([1.0], ([1], [1])), shape=(3, 5))
+    for type_of_values in (np.float32, np.float64):
+        scores, indices = top_k(
+            queries, items, 3, hidden, added=added.astype(type_of_values)
+        )
+        assert indices.tolist() == [[3, 4, 2], [2, 4, 0], [4, 0, 2]]
+        tiny = float(type_of_values(1e-12))
+        assert scores.tolist() == [[3.5, 3 + tiny, 3], [3, 3, 1], [3, 1, 1]]
+    listed = sparse.csr_matrix([[1.0, 0, 0, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    scores, indices = rank_listed(queries, items, 2, listed, hidden, added)
+    assert indices.tolist() == [[3, 0], [-1, -1], [-1, -1]]
+    assert scores[0].tolist() == [3.5, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("k", [1, 7, 600])
+@pytest.mark.parametrize("largest", [1e-9, 1.0, 1e6])
+def test_many_tiles_with_added_numbers_give_what_sorting_gives(k, largest):
+    rng = np.random.default_rng(0)
+    queries, items = rng.normal(size=(3, 8)), rng.normal(size=(20_000, 8))
+    queries, items = queries.astype(np.float32), items.astype(np.float32)
+    items[12_000:13_000] = items[:1_000]  # which differ by what is added only
+    excluded = sparse.random(3, 20_000, 0.3, random_state=0, format="csr")
+    added = additions(3, 20_000, seed=1, largest=largest)
+    added.data[:20] = 0
+    with patch.object(_top_k, "TILE_SIZE", 1):
+        found = top_k(queries, items, k, excluded, added=added)
+    expected = brute_force(queries, items, k, excluded, added=added)
+    np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+    each = [
+        top_k(queries[[row]], items, k, excluded[row], added=added[row])
+        for row in range(3)
+    ]
+    np.testing.assert_array_equal(np.concatenate([one[1] for one in each]), found[1])
+    np.testing.assert_array_equal(np.concatenate([one[0] for one in each]), found[0])
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_sums_that_float32_cannot_tell_apart_are_ranked_exactly(k):
+    # The next number of float32 after 10,000 is .001 away.
+    items, values = np.zeros((40, 2), dtype=np.float32), np.zeros((2, 40))
+    values[0] = 1e4 + 1e-5 * np.arange(40, 0, -1)
+    values[1, 10:] = 1e4 + 1e-5 * np.r_[:15, 15:0:-1]
+    queries, added = np.ones((2, 2), dtype=np.float32), sparse.csr_matrix(values)
+    for rows in ([0, 1], [0], [1]):
+        scores, indices = top_k(queries[rows], items, k, added=added[rows])
+        best = np.array([[0, 1, 2], [25, 24, 26]])[rows, :k]
+        assert indices.tolist() == best.tolist()
+        assert scores.tolist() == np.take_along_axis(values[rows], best, 1).tolist()
+
+
+def test_a_long_vector_below_short_ones_to_which_something_is_added_is_not_lost():
+    # float32 may round the product of the last vector, 6, to 0
+    items = np.zeros((40, 3), dtype=np.float32)
+    items[-1] = [1e4, -1e4, 6]
+    queries = np.array(2 * [[1e4, 1e4, 1]], dtype=np.float32)
+    added = np.zeros((2, 40))
+    added[:, 0], added[:, 1:9] = 5, 4.9
+
+    def rounded(left, right, out):
+        return out.zero_()
+
+    with patch.object(_top_k.torch, "mm", rounded):
+        scores, indices = top_k(queries, items, 1, added=sparse.csr_matrix(added))
+    assert indices.tolist() == [[39], [39]] and scores.tolist() == [[6], [6]]
+
+
+def test_items_on_disk_are_searched_as_those_in_memory(tmp_path):
+    queries, items = unit_vectors(5, seed=1), unit_vectors(90)
+    np.save(tmp_path / "items.npy", items)
+    mapped = np.load(tmp_path / "items.npy", mmap_mode="c")
+    excluded, added = exclusions(5, 90), additions(5, 90)
+    for allowed in (None, np.arange(3, 90, 2)):
+        for rows in (slice(0, 5), slice(2, 3)):
+            hidden, numbers = excluded[rows], added[rows]
+            found = top_k(queries[rows], mapped, 8, hidden, allowed, numbers)
+            expected = brute_force(queries[rows], items, 8, hidden, allowed, numbers)
+            np.testing.assert_array_equal(found[1], expected[1])
+            np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
 
 
 def test_queries_need_not_lie_in_a_row():

@@ -273,6 +273,21 @@ def test_scores_are_those_of_predict(made, model):
 
 
 @pytest.mark.slow
+def test_scores_are_those_of_predict_also_of_a_model_with_sparse_parts():
+    # each user chooses the same two items again and again
+    events = pd.DataFrame({"user": np.repeat(np.arange(40), 8), "when": range(320)})
+    events["item"] = (events["user"] * (1 + events["when"] % 2)) % 13
+    model = TwoTowerRecommender(
+        time="when", embedding_dim=4, max_epochs=2, exclude_seen=False, random_state=0
+    ).fit(events)
+    assert "had before" in model.weights_.index
+    display = ScoreDistributionDisplay.from_estimator(model, events)
+    scores = model.predict(events.drop_duplicates(["user", "item"]))
+    np.testing.assert_allclose(np.sort(display.positive), np.sort(scores), atol=1e-5)
+    assert "sparse parts" in display.ax_.get_xlabel()
+
+
+@pytest.mark.slow
 def test_scores_are_the_same_with_tables_as_output(made, model):
     plain = ScoreDistributionDisplay.from_estimator(
         model, made.held_out, random_state=0

@@ -59,6 +59,7 @@ def asking(**params):
         "embedding_dim": 16,
         "max_epochs": 40,
         "exclude_seen": False,
+        "sparse_parts": None,
         "random_state": 0,
     } | params
     return TwoTowerRecommender(**params)

@@ -38,7 +38,8 @@ CASES = [
 
 @pytest.mark.parametrize("params", first_fast(CASES))
 def test_slot_and_device_decide_on_items(params):
-    model = asking(**{"lr": 0.1, "batch_size": 32, "max_epochs": 10} | params).fit(X)
+    params = {"lr": 0.1, "batch_size": 32, "max_epochs": 10} | params
+    model = asking(**params, sparse_parts="auto").fit(X)
     assert share_found(model, REQUESTS, BLOCKS) > 0.7
     assert share_found(model, REQUESTS[["user"]], BLOCKS) < 0.3
     assert share_found(model, REQUESTS["user"].to_list(), BLOCKS) < 0.3

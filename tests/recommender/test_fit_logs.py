@@ -3,6 +3,7 @@
 import logging
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -83,3 +84,43 @@ def test_few_events_features_and_contexts_are_not(columns, n):
     X[columns] = 1.0
     known = {"age": "user_features", "hour": "context"}
     small(max_epochs=1, **{known[c]: [c] for c in columns}).fit(X)
+
+
+def repeated(n_events, share):
+    """Return events at times 0, 1 ... of which a share repeat the one before."""
+    is_new = np.arange(n_events) % 100 >= 100 * share
+    pairs = np.cumsum(is_new) - 1
+    X = pd.DataFrame({"user": pairs % 50, "item": pairs // 50, "when": range(n_events)})
+    assert np.isclose(X.duplicated(["user", "item"]).mean(), share, atol=0.01)
+    return X
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("time", [None, "when"])
+def test_fit_logs_that_lists_leave_out_many_repeats(records, time):
+    X = repeated(1_000, 0.3)
+    model = small(time=time).fit(X)
+    assert "30 % of the events repeat an earlier one" in records.text
+    assert "exclude_seen=False recommends it again" in records.text
+    shown = "30% of the events repeat an earlier one" in model._repr_html_()
+    assert shown == (time is not None)  # without times, only pairs are kept
+    # what was shown and not chosen repeats nothing
+    records.clear()
+    y = ~X.duplicated(["user", "item"])
+    small(time=time).fit(X, y)
+    assert "repeat" not in records.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("X", "params"),
+    [
+        (repeated(900, 0.3), {}),
+        (repeated(1_000, 0.2), {}),
+        (repeated(1_000, 0.3), {"exclude_seen": False}),
+    ],
+    ids=["few events", "few repeats", "lists hold them"],
+)
+def test_repeats_are_not_logged_where_nothing_is_wrong(records, X, params):
+    model = small(time="when", **params).fit(X)
+    assert "repeat an earlier" not in records.text + model._repr_html_()

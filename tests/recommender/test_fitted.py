@@ -334,7 +334,8 @@ def test_scores_are_float32(model):
 @pytest.mark.slow
 def test_changed_features_of_known_items_reach_fold_in():
     data = made()
-    model = short(items=data.item_table).fit(data.data)
+    one_part = {"validation_events": None, "items": data.item_table}
+    model = short(**one_part).fit(data.data)
     changed = data.item_table.assign(category="none")
     model.set_catalog(changed)
     assert_array_equal(

@@ -19,7 +19,7 @@ def later(events, n=3):
 
 @pytest.mark.slow
 def test_predict_takes_a_history():
-    model = ordered().fit(X)
+    model = ordered(sparse_parts=None).fit(X)
     events = pd.DataFrame({"user": ["new", "other", "new"], "item": X["item"][:3]})
     history = {"new": X["item"][:4].tolist(), "other": X["item"][5:7].tolist()}
     scores = model.predict(events, history=history)

@@ -324,7 +324,7 @@ def test_the_diagram_shows_both_towers_and_their_transformers(X, items):
         text = re.sub("<[^>]+>", " ", thing._repr_html_())
         assert text.count("TowerVectorizer") >= 2
         assert "user side" in text and "item side" in text
-        assert "dot product of the user vector and the item vector (their" in text
+        assert "user vector and the item vector (their cosine)<" in thing._repr_html_()
         assert "feature row + mean of past items → 16 → 8 → unit length" in text
         assert "feature row → 16 → 8 → unit length" in text
     text = small(items=items, normalize=False).fit(X)._repr_html_()

@@ -200,6 +200,7 @@ def test_gradients_of_touched_rows_alone_train_as_those_of_whole_tables(monkeypa
 
     monkeypatch.setattr(RowwiseAdam, "_step_rows", watched)
     params = {"batch_size": 8, "candidate_sampling": "uniform"}
+    params["validation_events"] = None
     params["net_params"] = {"iterator_train__n_negatives": 10}
     rows = batched(**params).fit(X)
     assert any(sparse_steps)

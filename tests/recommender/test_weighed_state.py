@@ -166,6 +166,7 @@ def test_an_interrupted_fit_has_the_usual_weights(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("n_passes", "n_epochs"), [(2, 3), (3, 4)])
 def test_ctrl_c_in_a_pass_over_the_latest_events_ends_fit(
     n_passes, n_epochs, monkeypatch

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
+from sktwotower.metrics import ndcg_at_k
 from sktwotower.recommender import _weighing
 from sktwotower.recommender._kept_requests import KeptRequests
 from sktwotower.recommender._weighing import PartToWeigh, Problem, weigh
-from sktwotower.runtime._model_arrays import KNOTS
+from sktwotower.runtime._knots import KNOTS
 from tests.reference import unit_vectors
 
 TEMPERATURE = 0.1
@@ -92,16 +93,20 @@ def split(point):
     return point[: len(KNOTS)], point[len(KNOTS) :].reshape(len(KNOTS), -1)
 
 
-def spread_of(parts):
+def spread_of(parts, requests):
     """Return the mean standard deviation of the scores of each part."""
-    return np.array(
-        [(p.users @ p.items.T / TEMPERATURE).std(axis=1).mean() for p in parts]
-    )
+    is_shown = requests.hidden.toarray() == 0
+    spreads = []
+    for part in parts:
+        scores = part.users @ part.items.T / TEMPERATURE
+        pairs = zip(scores, is_shown, strict=True)
+        spreads.append(np.mean([row[shown].std() for row, shown in pairs]))
+    return np.array(spreads)
 
 
 def test_the_value_is_that_of_loops():
     parts, requests = scene()
-    problem, spread = problem_of(parts, requests), spread_of(parts)
+    problem, spread = problem_of(parts, requests), spread_of(parts, requests)
     np.testing.assert_allclose(problem.spread, spread, rtol=1e-5)
     rng = np.random.default_rng(1)
     for scales in (np.ones(len(KNOTS)), rng.uniform(0.1, 2, len(KNOTS))):
@@ -114,7 +119,7 @@ def test_the_value_is_that_of_loops():
 
 def test_the_gradient_is_that_of_finite_differences():
     parts, requests = scene()
-    problem, spread = problem_of(parts, requests), spread_of(parts)
+    problem, spread = problem_of(parts, requests), spread_of(parts, requests)
     n_knots = len(KNOTS)
     flat = np.random.default_rng(2).normal(size=n_knots * 4)
 
@@ -131,7 +136,7 @@ def test_the_gradient_is_that_of_finite_differences():
 def test_the_solution_is_the_minimum_that_another_optimizer_finds(monkeypatch):
     monkeypatch.setattr(_weighing, "TOLERANCE", 1e-10)
     parts, requests = scene(n_requests=40, n_items=15)
-    problem, spread = problem_of(parts, requests), spread_of(parts)
+    problem, spread = problem_of(parts, requests), spread_of(parts, requests)
 
     def value(point):
         return problem.penalized(point)[0]
@@ -213,31 +218,86 @@ def test_numbers_of_past_items_without_requests_follow_their_neighbors():
     assert (np.diff(away) > 0).all() and away[0] > 0.1 * away[-1]
 
 
-def test_sampled_candidates_stand_for_all(monkeypatch):
-    parts, requests = scene(n_items=120, n_requests=20)
-    everything = problem_of(parts, requests)
-    # also if exactly all others are taken
-    n_others = 120 - np.count_nonzero(np.diff(requests.truth.tocsc().indptr))
-    monkeypatch.setattr(_weighing, "MAX_OTHERS", n_others)
-    weights = np.tile(SHARES, (len(KNOTS), 1))
-    expected, gradient = everything.value(weights)
-    value, again = problem_of(parts, requests).value(weights)
-    assert value == expected
-    np.testing.assert_array_equal(again, gradient)
-    # those that are drawn stand for the others, too
-    monkeypatch.setattr(_weighing, "MAX_OTHERS", n_others // 2)
-    values = [problem_of(parts, requests, s).value(weights)[0] for s in range(40)]
-    assert np.std(values) > 0
-    # the mean of logarithms is a little below the logarithm of the mean
-    assert 0.95 * expected < np.mean(values) < expected
+def test_candidates_are_the_best_of_each_part_and_of_all(monkeypatch):
+    monkeypatch.setattr(_weighing, "N_CANDIDATES", 3)
+    parts, requests = scene(n_items=40, n_requests=25)
+    shares = np.array(SHARES)
+    candidates = _weighing._candidates(parts, shares, requests)
+    hidden = requests.hidden.toarray() > 0
+    scores = [part.users @ part.items.T for part in parts]
+    scores.append(sum(s * each for s, each in zip(SHARES, scores, strict=True)))
+    for row, found in enumerate(candidates):
+        expected = set()
+        for of_part in scores:
+            of_row = np.where(hidden[row], -np.inf, of_part[row])
+            expected |= set(np.argsort(-of_row)[:3])
+        assert set(found[found >= 0]) == expected
+        assert (found[len(expected) :] == -1).all()
 
 
-def test_each_sample_counts_for_all_items(monkeypatch):
-    monkeypatch.setattr(_weighing, "MAX_OTHERS", 7)
-    parts, requests = scene(n_items=120, n_requests=20, hides=False)
-    nothing = np.zeros((len(KNOTS), len(parts)))
-    value, _ = problem_of(parts, requests).value(nothing)
-    assert value == pytest.approx(20 * np.log(120), rel=1e-5)
+def test_requests_whose_answers_are_no_candidates_do_not_count(monkeypatch):
+    monkeypatch.setattr(_weighing, "N_CANDIDATES", 3)
+    parts, requests = scene(n_items=40, n_requests=60)
+    candidates = _weighing._candidates(parts, np.array(SHARES), requests)
+    truth = requests.truth.indices[:, None]
+    answered = np.flatnonzero((candidates == truth).any(axis=1))
+    assert 5 < len(answered) < 55
+    problem = problem_of(parts, requests)
+    assert len(problem.knots) == len(answered)
+    # without any weight, all candidates are as likely
+    value, _ = problem.value(np.zeros((len(KNOTS), len(parts))))
+    sizes = (candidates[answered] >= 0).sum(axis=1)
+    assert value == pytest.approx(np.log(sizes).sum(), rel=1e-5)
+
+
+def test_a_problem_without_some_users_is_that_of_the_others():
+    parts, requests = scene(n_requests=40)
+    gone = np.array([0, 7, 8, 39])
+    rest = np.setdiff1d(np.arange(40), gone)
+    expected = problem_of([part.of_requests(rest) for part in parts], requests.at(rest))
+    problem = problem_of(parts, requests).without(gone)
+    weights = np.random.default_rng(0).normal(size=(len(KNOTS), len(parts)))
+    value, gradient = problem.value(weights)
+    assert value == pytest.approx(expected.value(weights)[0], rel=1e-5)
+    np.testing.assert_allclose(gradient, expected.value(weights)[1], rtol=1e-4)
+
+
+def test_a_sparse_part_is_weighed_as_one_with_vectors():
+    parts, requests = scene()
+    parts = [parts[0], parts[1]._replace(share=0.0)]
+    scores = np.maximum(parts[1].users @ parts[1].items.T, 0).astype(np.float32)
+    dense = parts[1]._replace(users=scores, items=np.eye(30, dtype=np.float32))
+    as_sparse = _weighing.SparsePartToWeigh(sparse.csr_matrix(scores))
+    learnt = [
+        problem_of([parts[0], part], requests).solution() for part in (dense, as_sparse)
+    ]
+    assert learnt[0][:, 1].max() > 0
+    np.testing.assert_allclose(learnt[0], learnt[1], rtol=1e-3, atol=1e-4)
+    weights = np.tile([0.5, 0.5], (len(KNOTS), 1))
+    lists = [
+        _weighing.best_lists([parts[0], part], weights, requests)
+        for part in (dense, as_sparse)
+    ]
+    np.testing.assert_array_equal(lists[0], lists[1])
+
+
+def test_what_fits_by_chance_is_not_taken():
+    # twelve parts that know nothing could explain forty requests
+    parts, requests = scene(n_requests=40, shares=(1.0, *[0.0] * 12))
+    truth = sparse.csr_matrix(
+        (np.ones(40), (np.arange(40), np.arange(40) % 30)), shape=requests.truth.shape
+    )
+    requests = requests._replace(truth=truth)
+    learnt = problem_of(parts, requests).solution()
+    lists = _weighing.best_lists(parts, learnt, requests)
+    usual = np.tile([1.0, *[0.0] * 12], (len(KNOTS), 1))
+    before = _weighing.best_lists(parts, usual, requests)
+    ndcgs = [
+        ndcg_at_k(truth, each, 20, per_user=True).mean() for each in (lists, before)
+    ]
+    assert ndcgs[0] > ndcgs[1] + 0.02  # on the requests that taught the weights
+    found = weigh(parts, TEMPERATURE, requests, np.random.RandomState(0))
+    assert found.ndcg.mean() < ndcgs[0] - 0.02
 
 
 def test_requests_are_a_sample_of_known_users_and_all_new_ones(monkeypatch):
@@ -286,8 +346,9 @@ def test_furthest_and_best():
     assert _weighing.best_of(steps := tried(same, better, best)) is steps[2]
     # 0.05 more, with a standard error of 0.015
     assert _weighing.best_of(steps := tried(same, noise)) is steps[1]
-    # with two users the error is as large as the gain
-    assert _weighing.best_of(steps := tried(same[:2], noise[:2])) is steps[0]
+    # with one user less who gains, half of the error is as large as the gain
+    few = np.array([0.4, 0.4, 0.4, 0.7, 0.7])
+    assert _weighing.best_of(steps := tried(same[:5], few)) is steps[0]
     assert _weighing.best_of(steps := tried(same, same)) is steps[0]
     assert _weighing.furthest_of(tried(same, better, best, better)) == 2
     assert _weighing.furthest_of(tried(same, best, best, better)) == 2

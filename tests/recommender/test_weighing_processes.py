@@ -57,3 +57,10 @@ def test_they_keep_back_what_one_would(name, size, found):
 def test_lists_are_about_as_good_as_those_of_one(name, size, found):
     ndcg = [found[key][f"{name}/score"][1] for key in ((size, 0), (1, 0))]
     assert ndcg[0] == pytest.approx(ndcg[1], rel=0.4)
+
+
+def test_several_processes_have_no_sparse_parts(found):
+    for (size, _), of_process in found.items():
+        for name in FITS if size > 1 else ():
+            rows = of_process[f"{name}/rows"]
+            assert not any("past items" in row or "had" in row for row in rows)

@@ -7,7 +7,7 @@ import pytest
 from sktwotower import runtime
 from sktwotower.io import dump
 from sktwotower.recommender import _judge
-from sktwotower.runtime._model_arrays import KNOTS, knot_shares
+from sktwotower.runtime._knots import KNOTS, knot_shares
 from sktwotower.towers.parts import _filter
 from tests.builders import chain, small
 from tests.io.test_onnx_file import exported, of_contexts, past, rows_of  # noqa: F401
@@ -218,7 +218,7 @@ MADE_BY = {
     "popularity": (of_popularity, "popularity"),
     "fashion": (of_fashion, "recent popularity"),
     "taste": (of_taste, "towers"),
-    "order": (of_order, "towers, recent history"),
+    "order": (of_order, "successors of past items"),
 }
 
 

@@ -35,10 +35,11 @@ def coming_back(n_events=5000, n_users=300, seed=0):
 
 def weighed(**params):
     """Build a recommender that looks at its towers after three of four epochs."""
-    return small(**{"max_epochs": 4} | params)
+    return small(**{"max_epochs": 4, "sparse_parts": None} | params)
 
 
 def few_judge(monkeypatch, n_users=20):
-    """Let small data have enough users to judge by."""
+    """Let small data have enough users to judge by, and be learnt as large data is."""
+    monkeypatch.setattr(_kept_back, "MAX_EVENTS_APART", -1)
     monkeypatch.setattr(_kept_back, "MIN_USERS", n_users)
     monkeypatch.setattr(_kept_back, "MAX_SHARE_OF_PAIRS", 0.05)

@@ -35,7 +35,7 @@ def fits():
             return to[-1]
 
         with patch.object(_fit, "keep_back", keep):
-            fitted: TwoTowerRecommender = weighed(**params).fit(X)
+            fitted: TwoTowerRecommender = weighed(sparse_parts="auto", **params).fit(X)
         (kept,) = kept_back
         found[f"{name}/asked"] = kept.asked
         found[f"{name}/start"] = np.nan if kept.start is None else kept.start

@@ -20,7 +20,9 @@ from sklearn.preprocessing import OneHotEncoder
 from sktwotower import (
     ClickRateRecommender,
     EASERecommender,
+    GraphFilterRecommender,
     ItemKNNRecommender,
+    OrderedRidgeRecommender,
     PopularityRecommender,
     RP3betaRecommender,
     TowerVectorizer,
@@ -43,6 +45,8 @@ MODELS = {
     "item-knn": ItemKNNRecommender(),
     "decayed": ItemKNNRecommender(decay=2, time="when"),
     "walk": RP3betaRecommender(),
+    "filters": GraphFilterRecommender(),
+    "ridge": OrderedRidgeRecommender(time="when"),
 }
 SLOW = {
     "two towers": small(),

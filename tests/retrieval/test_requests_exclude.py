@@ -12,7 +12,9 @@ from sklearn.neighbors import NearestNeighbors
 from sktwotower import (
     ClickRateRecommender,
     EASERecommender,
+    GraphFilterRecommender,
     ItemKNNRecommender,
+    OrderedRidgeRecommender,
     PopularityRecommender,
     RP3betaRecommender,
 )
@@ -39,6 +41,8 @@ MODELS = {
     "ease": EASERecommender(),
     "item-knn": ItemKNNRecommender(),
     "walk": RP3betaRecommender(),
+    "filters": GraphFilterRecommender(),
+    "ridge": OrderedRidgeRecommender(),
 }
 SLOW = {
     "two towers": small(),

@@ -69,8 +69,8 @@ def fitted(kind):
     towers = small(items=products(), max_epochs=3)
     if kind == "two stages":
         return TwoStageRecommender(towers, random_state=0, n_candidates=20).fit(EVENTS)
-    if kind == "index":
-        towers.set_params(neighbors=Rough())
+    if kind == "index":  # of which an approximate search is made in any case
+        towers.set_params(neighbors=Rough(), sparse_parts=None)
     return towers.fit(EVENTS)
 
 
@@ -85,7 +85,10 @@ def cosines_of(model):
     """Return the cosine of each pair of items, (n_items, n_items)."""
     model = getattr(model, "retriever_", model)
     if hasattr(model, "item_embeddings_"):
-        vectors = unit(model.item_embeddings_.astype(float))
+        # popularity, two numbers each at the end, makes no items alike
+        n_popularity = model.weights_.index.str.contains("popularity").sum()
+        width = model.item_embeddings_.shape[1] - 2 * n_popularity
+        vectors = unit(model.item_embeddings_[:, :width].astype(float))
         return vectors @ vectors.T
     chosen = pd.crosstab(EVENTS["item"], EVENTS["user"]).clip(upper=1)
     vectors = unit(chosen.loc[model.item_ids_].to_numpy(float))

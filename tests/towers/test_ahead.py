@@ -71,6 +71,7 @@ def events():
 
 def fitted(events, **params):
     options = {"embedding_dim": 4, "max_epochs": 2, "batch_size": 8, "random_state": 0}
+    options["validation_events"] = None
     return TwoTowerRecommender(**options | params).fit(events)
 
 

@@ -20,7 +20,7 @@ RECIPES = {"tables": TableRecipe, "training": Recipe, "index": IndexRecipe}
 MAY_BE_AUTO = set(
     "history second_share embedding_dim dropout temperature candidate_sampling "
     "reward_scale impression_weight cold_item_weight max_epochs batch_size time_unit "
-    "validation_events".split()
+    "validation_events sparse_parts".split()
 )
 
 

@@ -48,7 +48,7 @@ def test_a_ranker_that_sees_the_order_finds_what_follows(name):
     train, test = last_out(follows(120, noise=0.2))
     retriever = RETRIEVERS[name]
     if name == "two towers":  # with more epochs they find the order by themselves
-        retriever = ordered(max_epochs=10, embedding_dim=16)
+        retriever = ordered(max_epochs=10, embedding_dim=16, sparse_parts=None)
     model = stages(retriever, keep_training_table=True).fit(train)
     assert model.blend_ > 0 and model.cut_ == "user"
     alone = NDCG(model.retriever_, test)

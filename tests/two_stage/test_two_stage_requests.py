@@ -123,7 +123,7 @@ def test_history_and_candidates_of_a_request(model, events):
 
 @pytest.mark.slow
 def test_predict_with_a_history(events):
-    model = stages(ordered()).fit(events)
+    model = stages(ordered(sparse_parts=None)).fit(events)
     assert model.blend_ > 0
     own = events[events["user"] == "u05"].assign(user="new")
     top = model.recommend(history=own, n_neighbors=12)

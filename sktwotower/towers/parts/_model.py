@@ -9,8 +9,9 @@ import copy
 import numpy as np
 import torch
 
-from sktwotower._records import Check, array, list_of, number, record, require
+from sktwotower._records import Check, array, instance, list_of, number, record, require
 from sktwotower.runtime._model_arrays import JoinedParts, ModelArrays
+from sktwotower.towers.sparse_parts import SparseParts
 
 from ._given_tower import GivenTower
 from ._part import Part
@@ -37,6 +38,8 @@ class Model(JoinedParts, torch.nn.Module):
     by_past : array of shape (n_knots, n_parts), default=None
         Further factors, for users with the numbers of past items in ``KNOTS``; of other
         numbers they are interpolated. None: 1 for all.
+    sparse : SparseParts, default=None
+        Parts without vectors. None: there are none.
 
     Attributes
     ----------
@@ -54,7 +57,8 @@ class Model(JoinedParts, torch.nn.Module):
     all :math:`f_k b_k \sqrt{s_k} \, u_k`, divided by the length that they have for unit
     vectors. So the dot product of two vectors is in proportion to the sum of all
     :math:`f_k b_k s_k` times the score of part k. The factors :math:`f_k` of ``fades``
-    and :math:`b_k` of ``by_past`` leave the vectors of items as they are.
+    and :math:`b_k` of ``by_past`` leave the vectors of items as they are. What
+    ``sparse`` parts add to a score is divided by the same length.
     """
 
     # What files hold of it
@@ -62,15 +66,17 @@ class Model(JoinedParts, torch.nn.Module):
     shares: list_of(number(0), "n_parts")
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
+    sparse: instance(SparseParts) | None
 
-    _later_fields = {"by_past": None}
+    _later_fields = {"by_past": None, "sparse": None}
 
-    def __init__(self, parts, shares, fades=None, by_past=None):
+    def __init__(self, parts, shares, fades=None, by_past=None, sparse=None):
         super().__init__()
         self.parts = torch.nn.ModuleList(parts)
         self.shares = list(shares)
         self.fades = [1.0] * len(self.shares) if fades is None else list(fades)
         self.by_past = by_past
+        self.sparse = sparse
         seeing = [part for part in self.parts if part.past is not None]
         kinds = {part.past for part in seeing}
         self.past = "recent" if "recent" in kinds else max(kinds, default=None)
@@ -80,12 +86,13 @@ class Model(JoinedParts, torch.nn.Module):
 
     def _stored_parts(self):
         stored = {"parts": list(self.parts), "shares": self.shares}
-        return stored | {"fades": self.fades, "by_past": self.by_past}
+        stored |= {"fades": self.fades, "by_past": self.by_past}
+        return stored | {"sparse": self.sparse}
 
     @classmethod
-    def _of_stored(cls, parts, shares, fades, by_past):
+    def _of_stored(cls, parts, shares, fades, by_past, sparse):
         require(len(parts), "the parts of a model", "at least one")
-        return cls(parts, shares, fades, by_past).eval()
+        return cls(parts, shares, fades, by_past, sparse).eval()
 
     def _check_stored(self, place):
         trained = len(self.parts) and self.first.is_trained
@@ -154,7 +161,8 @@ class Model(JoinedParts, torch.nn.Module):
     def arrays(self):
         """Return the ``ModelArrays`` of the same weights."""
         parts = [part.arrays() for part in self.parts]
-        return ModelArrays(parts, self.shares, self.fades, self.by_past)
+        weights = self.shares, self.fades, self.by_past
+        return ModelArrays(parts, *weights, self.sparse)
 
     def contributions(self, pair):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
@@ -178,7 +186,8 @@ class Model(JoinedParts, torch.nn.Module):
         """Return a model of those ``parts`` of its kinds, with the same weights."""
         by_kind = {_kind(part): part for part in parts}
         same = [by_kind[_kind(part)] for part in self.parts]
-        return Model(same, self.shares, self.fades, self.by_past).eval()
+        weights = self.shares, self.fades, self.by_past
+        return Model(same, *weights, self.sparse).eval()
 
     def after(self, parts, share_of_new):
         """Return a model of parts that have learnt further events.
@@ -187,7 +196,36 @@ class Model(JoinedParts, torch.nn.Module):
         """
         pairs = zip(self.fades, self.parts, strict=True)
         fades = [max(fade / p.fading(share_of_new), MIN_FADE) for fade, p in pairs]
-        return Model(parts, self.shares, fades, self.by_past).eval()
+        return Model(parts, self.shares, fades, self.by_past, self.sparse).eval()
+
+    def with_sparse(self, sparse):
+        """Return the same model with other ``SparseParts``, or None."""
+        parts = list(self.parts)
+        return Model(parts, self.shares, self.fades, self.by_past, sparse).eval()
+
+    def added(self, past, n_items):
+        """Return what sparse parts add to the scores of n users, or None.
+
+        ``past``: CSR (n, at least n_items), lags if `past` is "recent", else ones. The
+        result is a CSR matrix (n, n_items).
+        """
+        if self.sparse is None:
+            return None
+        lengths = self.lengths_of(np.diff(past.indptr))
+        in_order = self.past == "recent"
+        return self.sparse.added(past, in_order, lengths, n_items)
+
+    def added_to_pairs(self, past, rows, items):
+        """Return what sparse parts add to the scores of pairs (m,), float64.
+
+        ``past``: as of `added`. ``rows`` and ``items`` (m,): the row of ``past`` and
+        the item of each; -1: an item that is not known.
+        """
+        if self.sparse is None:
+            return np.zeros(len(rows))
+        lengths = self.lengths_of(np.diff(past.indptr))
+        in_order = self.past == "recent"
+        return self.sparse.of_pairs(past, in_order, lengths, rows, items)
 
     def without(self, side, left, unused, rows):
         """Return a model without some columns of a side; see `Part.drop`."""

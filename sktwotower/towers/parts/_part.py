@@ -27,6 +27,8 @@ class Part(nn.Module):
         What it is, in tables of weights.
     is_signed : bool
         Whether its weight in the score may be below zero.
+    is_popularity : bool
+        Whether it says the same of an item to all users.
     divisions : dict or None
         The ``Division`` of each side, if this process holds some rows of its tables.
     past : {"pooled", "recent"} or None
@@ -49,6 +51,7 @@ class Part(nn.Module):
     in_words = "part"
     is_trained = False
     is_signed = False
+    is_popularity = False
     divisions = None
     past = None
     max_history = None

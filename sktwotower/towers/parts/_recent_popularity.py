@@ -9,6 +9,7 @@ import torch
 
 from sktwotower._records import instance, number, record, require
 from sktwotower._tables._sparse import BLOCK, column_counts, slices
+from sktwotower.runtime._model_arrays import PopularityArrays
 from sktwotower.towers import _auto as auto
 from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._group import most, summed
@@ -57,7 +58,8 @@ class RecentPopularity(TwoTowers):
     training_half_life: number(above=0) | None
 
     in_words = "recent popularity"
-    is_trained, is_signed = False, True
+    is_trained, is_signed, is_popularity = False, True, True
+    arrays_class = PopularityArrays
     # Its tables are computed, so that their size does not follow from a recipe.
     grown = Part.grown
 

@@ -190,11 +190,14 @@ class TwoTowers(Part):
         pooled = None if history is None else history.pool(*history.seen(users))
         return self._finish(self.user_tower(users.rows, pooled))
 
+    # what `arrays` returns
+    arrays_class = PairArrays
+
     def arrays(self):
         """Return the ``PairArrays`` of the same weights."""
         modules = self.user_tower, self.item_tower, self.history, self.context
         users, items, history, context = map(arrays_of, modules)
-        return PairArrays(users, items, history, self.normalize, context)
+        return self.arrays_class(users, items, history, self.normalize, context)
 
     def _finish(self, vectors):
         """Return vectors (n, d), of unit length if ``normalize``."""

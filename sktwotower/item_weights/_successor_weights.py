@@ -1,0 +1,68 @@
+"""Weights of the items that follow a past item in the order of time.
+
+Input: the past of users in order, CSR (n_users, n_items) of lags.
+Output: weights of past items, CSR (n_items, n_items).
+"""
+
+import numpy as np
+from scipy import sparse
+
+from sktwotower._tables._sequences import starts
+
+from ._largest import largest_of_sparse
+
+# Past events that are looked at before each basket.
+WINDOW = 20
+
+
+def successor_weights(lags, decay, n_kept) -> sparse.csr_matrix:
+    r"""Return the ``n_kept`` largest weights of successors of each past item, as CSR.
+
+    With :math:`n_j` events of item j it is :math:`W_ji = n_j^{-1/2} \sum e^{-(g - 1) /
+    d}`, over all pairs of an event of j and a later one of i by the same user, of which
+    no more than 20 events lie between the first and the basket of the second; g is the
+    number of baskets from one to the other. The weight of j for itself is left out.
+
+    Parameters
+    ----------
+    lags : CSR matrix of shape (n_users, n_items)
+        As of ``Sequences``: one entry per event, oldest first.
+    decay : float
+        The d of the formula, > 0.
+    n_kept : int
+    """
+    items = lags.indices
+    n_events, n_items = len(items), lags.shape[1]
+    sizes = np.diff(lags.indptr)
+    users = np.repeat(np.arange(len(sizes)), sizes)
+    first_of_user = np.repeat(lags.indptr[:-1], sizes)
+    is_start = starts(users, lags.data)
+    basket_starts = np.flatnonzero(is_start)
+    baskets = np.cumsum(is_start) - 1
+
+    rows, columns, weights = [], [], []
+    for n_before in range(1, WINDOW + 1):
+        places = basket_starts - n_before
+        numbers = np.flatnonzero(places >= first_of_user[basket_starts])
+        places = places[numbers]
+        n_baskets = lags.data[places] - lags.data[basket_starts[numbers]]
+        rows.append(numbers)
+        columns.append(items[places])
+        weights.append(np.exp((1 - n_baskets.astype(float)) / decay))
+    before = _matrix(rows, columns, weights, (len(basket_starts), n_items))
+    chosen = _matrix([baskets], [items], [np.ones(n_events)], before.shape)
+
+    following = (before.T.tocsr() @ chosen).tocsr()
+    following.sort_indices()
+    n_of_item = np.bincount(items, minlength=n_items)
+    past_items = np.repeat(np.arange(n_items), np.diff(following.indptr))
+    following.data /= np.sqrt(n_of_item[past_items]).astype(np.float32)
+    following.data[past_items == following.indices] = 0
+    return largest_of_sparse(following, n_kept)
+
+
+def _matrix(rows, columns, values, shape):
+    """Return the CSR matrix of entries in several arrays each; equal ones are added."""
+    entries = np.concatenate(values).astype(np.float32)
+    places = np.concatenate(rows), np.concatenate(columns)
+    return sparse.csr_matrix((entries, places), shape=shape)

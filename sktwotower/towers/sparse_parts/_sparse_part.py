@@ -1,0 +1,197 @@
+"""What a model asks of its sparse parts.
+
+Input: past items of n users, CSR (n, n_items).
+Output: what is added to the scores of items, CSR (n, n_items).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+
+from sktwotower._records import Check, array, frozen, integer, list_of, require
+from sktwotower._records._reading import places_of
+from sktwotower._tables._sparse import slices
+from sktwotower.runtime._sparse_scores import SparsePartArrays, SparseScores
+
+# Pairs whose scores are computed at once.
+BLOCK = 4096
+
+
+@frozen
+class SparsePart(SparsePartArrays):
+    """A term of the score: past items, times an item-item matrix.
+
+    A kind of sparse part is a subclass, which says how the matrix is computed.
+
+    Parameters
+    ----------
+    matrix : CSR matrix of shape (n_items, n_items) or None
+        Weights >= 0 of past items (rows) for items (columns). None: the identity, for a
+        part that scores past items only.
+    decay : float or None
+        Number of baskets back in a user's past after which an event counts 1/e. None:
+        all count the same.
+    count : {"once", "log"}
+        Whether a past item counts once, as of its latest event, or as the logarithm of
+        1 and the sum of its events.
+
+    Attributes
+    ----------
+    in_words : str
+        What it is, in tables of weights.
+    """
+
+    in_words = "sparse part"
+    half_life = None
+
+    @classmethod
+    def start(cls, seen, lags):
+        """Return a new part of events, or None if they do not allow for one.
+
+        ``seen``: CSR (n_users, n_items), ones where a user chose an item. ``lags``: as
+        of ``Sequences``, CSR (n_users, n_items); None: the order is not known.
+        """
+        raise NotImplementedError
+
+    def inputs(self, past, in_order):
+        """Return how much each past item counts, CSR (n, n_items), float32.
+
+        ``past``: CSR (n, n_items), lags if ``in_order``, else ones.
+        """
+        if not in_order:
+            return self._counted(past.copy())
+        weights = self.weights_of(past.data).astype(np.float32)
+        if self.count == "once":
+            return _latest_of_each(past, weights)
+        arrays = weights, past.indices.copy(), past.indptr.copy()
+        events = sparse.csr_matrix(arrays, past.shape)
+        events.sum_duplicates()
+        return self._counted(events)
+
+    def _counted(self, events):
+        if self.count == "log":
+            events.data = np.log1p(events.data)
+        return events
+
+    def scores(self, past, in_order):
+        """Return what it adds to scores, CSR (n, n_items), for a weight of 1."""
+        inputs = self.inputs(past, in_order)
+        return inputs if self.matrix is None else (inputs @ self.matrix).tocsr()
+
+    def emptied(self):
+        """Return the same with a matrix without entries."""
+        if self.matrix is None:
+            return self
+        empty = sparse.csr_matrix(self.matrix.shape, dtype=np.float32)
+        return replace(self, matrix=empty)
+
+    def with_items(self, places, n_items):
+        """Return the same with item j at position ``places[j]`` of n_items.
+
+        Items whose place is -1 are left out.
+        """
+        if self.matrix is None:
+            return self
+        entries = self.matrix.tocoo()
+        rows, columns = places[entries.row], places[entries.col]
+        kept = (rows >= 0) & (columns >= 0)
+        places = rows[kept], columns[kept]
+        moved = sparse.csr_matrix((entries.data[kept], places), (n_items, n_items))
+        return replace(self, matrix=moved)
+
+
+def _is_part(value, place):
+    require(isinstance(value, SparsePart), place, "a sparse part")
+
+
+@frozen
+class SparseParts(SparseScores):
+    """All sparse parts of a model.
+
+    Parameters
+    ----------
+    parts : list of SparsePart
+    weights : array of shape (n_knots, n_parts)
+        How much each part counts for users with the numbers of past items in ``KNOTS``,
+        in the scale of the sum of the scores of all other parts.
+    n_events : int
+        Number of entries of the past that the matrices were computed from.
+    """
+
+    parts: list_of(Check(_is_part), "n_parts")
+    weights: array("float64", "n_knots n_parts", is_finite=True)
+    n_events: integer()
+
+    def __deepcopy__(self, memo):
+        return self  # it never changes
+
+    def added(self, past, in_order, lengths, n_items):
+        """Return what is added to scores of n users, CSR (n, n_items).
+
+        ``past``: CSR (n, at least n_items), lags if ``in_order``, else ones.
+        ``lengths`` (n,): by what the scores of the other parts were divided.
+        """
+        weights = self.weights_of(np.diff(past.indptr)) / lengths[:, None]
+        total = sparse.csr_matrix(past.shape, dtype=np.float32)
+        for part, of_users in zip(self.parts, weights.T, strict=True):
+            if of_users.any():
+                scaled = sparse.diags(of_users.astype(np.float32))
+                total = total + scaled @ part.scores(past, in_order)
+        return total[:, :n_items].tocsr()
+
+    def of_pairs(self, past, in_order, lengths, rows, items):
+        """Return what is added to the scores of pairs (m,), float64.
+
+        ``rows`` and ``items`` (m,): the row of ``past`` and the item of each; -1: an
+        item that is not known. The other parameters are those of `added`.
+        """
+        values = np.zeros(len(rows))
+        known = np.flatnonzero(items >= 0)
+        if not len(known):
+            return values
+        weights = self.weights_of(np.diff(past.indptr)) / lengths[:, None]
+        for part, of_users in zip(self.parts, weights.T, strict=True):
+            inputs = part.inputs(past, in_order)
+            if part.matrix is None:
+                found = inputs[rows[known], items[known]]
+                added = np.asarray(found, dtype=float).ravel()
+            else:
+                added = np.empty(len(known))
+                for block in slices(len(known), BLOCK):
+                    some = known[block]
+                    pairs, places = places_of(inputs.indptr, rows[some])
+                    past_items = inputs.indices[places]
+                    entries = part.matrix[past_items, items[some][pairs]]
+                    products = np.asarray(entries).ravel() * inputs.data[places]
+                    added[block] = np.bincount(pairs, products, len(some))
+            values[known] += added * of_users[rows[known]]
+        return values
+
+    def with_items(self, places, n_items):
+        """Return the same for items at other positions; see `SparsePart.with_items`."""
+        return replace(
+            self, parts=[part.with_items(places, n_items) for part in self.parts]
+        )
+
+
+def _latest_of_each(past, weights):
+    """Return the weight of the latest event of each past item, CSR (n, n_items).
+
+    ``past``: CSR (n, n_items), oldest first. ``weights``: those of its entries.
+    """
+    n, n_items = past.shape
+    rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(past.indptr))
+    # from the end, the first of an item is its latest
+    pairs = (rows * n_items + past.indices)[::-1]
+    pairs, latest = np.unique(pairs, return_index=True)
+    places = np.divmod(pairs, n_items)
+    return sparse.csr_matrix((weights[::-1][latest], places), past.shape)
+
+
+def of_unit_size(matrix):
+    """Return a CSR matrix, divided by the mean of the largest entry of its rows."""
+    largest = matrix.max(axis=1).toarray().ravel()
+    size = largest[largest > 0].mean() if (largest > 0).any() else 1.0
+    matrix.data = (matrix.data / size).astype(np.float32)
+    return matrix

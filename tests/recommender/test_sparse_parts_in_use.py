@@ -1,0 +1,174 @@
+"""Sparse parts from disk, over interruptions, in contexts, figures and two stages."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from skorch.callbacks import Callback
+
+from sktwotower import TwoStageRecommender
+from sktwotower._tables import _sparse
+from sktwotower.recommender._checkpoint import Checkpoint
+from tests.builders import small
+
+from .habits import (
+    EVENTS,
+    events_of,
+    fitted,
+    model_of,
+    requests_of,
+    scores_by_hand,
+    sparse_of,
+)
+
+pytestmark = pytest.mark.slow
+
+HABITS = sorted(EVENTS)
+RTOL, ATOL = 1e-6, 1e-5
+
+
+def assert_same(model, other):
+    """Check that two models have the same sparse parts and give the same lists."""
+    ours, theirs = sparse_of(model), sparse_of(other)
+    assert_array_equal(ours.weights, theirs.weights)
+    assert ours.n_events == theirs.n_events
+    for part, same in zip(ours.parts, theirs.parts, strict=True):
+        assert type(part) is type(same)
+        if part.matrix is not None:
+            assert_array_equal(part.matrix.toarray(), same.matrix.toarray())
+    users = model.user_ids_
+    pd.testing.assert_frame_equal(model.recommend(users, 5), other.recommend(users, 5))
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_a_fit_from_disk_equals_one_in_memory(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(_sparse, "BLOCK", 100)
+    monkeypatch.setattr("sktwotower._tables._source_kinds.BATCH", 70)
+    for place, rows in enumerate(np.array_split(np.arange(len(events_of(name))), 3)):
+        table = events_of(name).iloc[rows]
+        table.to_parquet(tmp_path / f"part{place}.parquet", index=False)
+    model = model_of(name)
+    other = small(**model.get_params()).fit(tmp_path)
+    assert_same(other, model)
+
+
+class Killed(BaseException):
+    """Ends a fit, as the end of the process would, except that the test goes on."""
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_a_fit_that_goes_on_equals_one_without_a_break(name, monkeypatch, tmp_path):
+    write, n_writes = Checkpoint.write, []
+
+    def write_and_die(self, *args):
+        write(self, *args)
+        n_writes.append(args)
+        if len(n_writes) == 3:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "write", write_and_die)
+        with pytest.raises(Killed):
+            fitted(name, checkpoint=tmp_path)
+    other = fitted(name, checkpoint=tmp_path)
+    assert_same(other, model_of(name))
+
+
+class Stops(Callback):
+    """Presses Ctrl-C at the end of the second epoch."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_an_interrupted_fit_has_none(name):
+    with pytest.warns(UserWarning, match="interrupted in epoch 2 of 4"):
+        model = fitted(name, callbacks=[Stops()])
+    assert sparse_of(model) is None
+    users = model.user_ids_[:5].tolist()
+    table = requests_of(name, users, model.item_ids_)
+    scores = scores_by_hand(model, users)
+    assert_allclose(model.predict(table), scores.ravel(), rtol=RTOL, atol=ATOL)
+
+
+def in_places(events):
+    """Return events with the place of each request."""
+    places = np.array(["home", "work", "way"])[np.arange(len(events)) % 3]
+    return events.assign(place=places)
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_in_a_context_the_same_is_added(name):
+    model = small(**{**model_of(name).get_params(), "context": ["place"]})
+    model.fit(in_places(events_of(name)))
+    assert sparse_of(model) is not None
+    users = model.user_ids_[:6].tolist()
+    table = requests_of(name, users, model.item_ids_).assign(place="work")
+    table = table[model.feature_names_in_]
+    scores = model.predict(table).reshape(len(users), -1)
+    vectors = model.embed_users(users, context={"place": "work"})
+    unknown = model.embed_users(users)
+    if name != "pairs":  # their towers have next to no weight
+        assert np.abs(vectors - unknown).max() > 1e-4
+    products = (vectors - unknown) @ model.item_embeddings_.T
+    assert_allclose(
+        scores - products, scores_by_hand(model, users), rtol=RTOL, atol=ATOL
+    )
+    asked = {"context": {"place": "work"}, "exclude_seen": False}
+    lists = model.recommend(users, 5, **asked)
+    best = -np.sort(-scores, axis=1)[:, :5]
+    assert_allclose(lists["score"], best.ravel(), rtol=RTOL, atol=ATOL)
+    alone = pd.concat([model.recommend([user], 5, **asked) for user in users])
+    assert_array_equal(alone["item"], lists["item"])
+
+
+def held_out():
+    """Return a model of all but the last events of `sequences`, and these."""
+    events = events_of("sequences")
+    is_last = ~events["user"].duplicated(keep="last")
+    return fitted("sequences").fit(events[~is_last]), events[is_last]
+
+
+def test_figures_are_those_of_the_lists():
+    model, later = held_out()
+    assert sparse_of(model) is not None
+    seen = set(map(tuple, model.seen_items()[["user", "item"]].to_numpy()))
+    pairs = map(tuple, later[["user", "item"]].to_numpy())
+    later = later[[pair not in seen for pair in pairs]]
+    ranking = model.rank_held_out(later, n_neighbors=5)
+    lists = model.recommend(ranking.users, 5)
+    assert_array_equal(model.item_ids_[ranking.indices].ravel(), lists["item"])
+    truth = later.set_index("user")["item"]
+    hits = lists.groupby("user")["item"].agg(set)
+    recall = np.mean([truth[user] in hits[user] for user in hits.index])
+    assert recall > 0.4  # 0.7 of the events follow from the one before
+
+
+@pytest.mark.parametrize("name", ["pairs", "sequences"])
+def test_the_history_counts_most(name):
+    model = model_of(name)
+    table = EVENTS[name](seed=1).groupby("user").tail(1)
+    if name == "sequences":
+        model, table = held_out()
+    importance = model.feature_importance(table, random_state=0)
+    assert importance.iloc[0]["side"] == "history"
+    lists = model.rank_held_out(table, n_neighbors=10)
+    assert len(lists.users) > 20
+
+
+def test_the_first_of_two_stages_has_them():
+    X = events_of("sequences")
+    model = TwoStageRecommender(
+        fitted("sequences"), n_candidates=10, time="when", random_state=0
+    ).fit(X)
+    retriever = model.retriever_
+    assert sparse_of(retriever) is not None
+    users = model.user_ids_[:8].tolist()
+    lists = model.recommend(users, 5)
+    candidates = retriever.recommend(users, 10).groupby("user")["item"].agg(set)
+    for user, items in lists.groupby("user")["item"]:
+        assert set(items) <= candidates[user]
+    why = model.explain(users[0], lists["item"].iloc[0])
+    assert np.isfinite(why["contribution"]).all()
