@@ -109,7 +109,7 @@ def rows_of_others():
             "sparse_parts",
             "EASE, RP3beta, successors in time and, with `exclude_seen=False`, what "
             "the user had before, as far as each can be made in seconds "
-            "([Formulas](formulas.md#how-much-each-part-counts)) and adds something",
+            "([Formulas](formulas.md#how-much-each-part-counts)) and has a weight",
             "weights_",
         ],
         [

@@ -13,7 +13,7 @@ from scipy import sparse
 from sktwotower._tables._messages import check_count, did_you_mean
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
-from sktwotower._tables._sparse import blocks, rows_of
+from sktwotower._tables._sparse import rows_of, slices
 from sktwotower.features._transformers import blocks_of, without_entries
 from sktwotower.metrics import HeldOutRanking
 from sktwotower.metrics._groups import GroupRanking, everyone
@@ -29,6 +29,8 @@ from sktwotower.towers.parts import embed_items, embed_users, in_context
 HISTORY, CONTEXT = "history", "context"
 # Relative to the largest value: fit_transform and transform may differ by rounding.
 TOLERANCE = 1e-3
+# Users whose scores are computed at once: of sparse parts they may be of most items.
+USERS_AT_ONCE = 256
 
 
 def feature_importance(
@@ -215,7 +217,7 @@ def _ranked(fitted, users, items, k, excluded):
     vectors = fitted.weighted(embed_items(module, items[: len(codes)]), codes)
     k, n = min(k, fitted.n_items), users.shape[0]
     indices = np.empty((n, k), dtype=np.int64)
-    for block in blocks(n):
+    for block in slices(n, USERS_AT_ONCE):
         queries = embed_users(module, users[block], rows_of(past, block), items)
         if context is not None:
             queries = in_context(module, queries, context[block])

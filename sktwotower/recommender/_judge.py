@@ -29,6 +29,9 @@ from ._weighing import (
 # A part that counts less than this share of all is left out; a sparse one that counts
 # less than this share of all sparse ones.
 MIN_SHARE, MIN_SPARSE_SHARE = 1e-4, 0.01
+# Of more pairs of user and item, there are no sparse parts: computing them would take
+# as much memory as the events, which may be on disk.
+MAX_SPARSE_EVENTS = 10_000_000
 # The first part keeps at least this share of its usual weight.
 MIN_MAIN = 0.02
 
@@ -83,6 +86,8 @@ class Judge:
         recipe = self.plans[0].recipe
         if not self.sees_past or recipe.sparse_parts is None or current_group():
             return []
+        if self.kept.known.positives.nnz > MAX_SPARSE_EVENTS:
+            return []
         return candidates_of(*past_of(self.kept.known), exclude_seen)
 
     def see_computed(self, number, training, spectrum):
@@ -93,7 +98,7 @@ class Judge:
 
     @property
     def is_apart(self):
-        """Whether it judges parts of a model of its own, see `judge_apart`."""
+        """Whether it judges parts of a model of its own, see `see_apart`."""
         return self.kept.is_apart
 
     def see_apart(self, parts, seed):

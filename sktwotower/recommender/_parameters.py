@@ -111,9 +111,10 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         "auto": a linear model of past items (EASE), walks to the items of others
         (RP3beta), what followed a past item in time and, with ``exclude_seen=False``,
         what the user had before. Their weights are learnt on ``validation_events``, and
-        parts that add nothing are left out. They need past items (``history``). None:
-        there are none, so that a score is the product of the vectors of `embed_users`
-        and `embed_items`, as other stores of vectors compute it.
+        those with hardly any weight are left out. They need past items (``history``),
+        and there are none where nothing is kept back. None: there are none, so that a
+        score is the product of the vectors of `embed_users` and `embed_items`, as other
+        stores of vectors compute it.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which an event has half of its weight in training, > 0. A number is in
         the unit of times that are numbers. It needs a recent history. "auto" and None:

@@ -269,6 +269,8 @@ def _sparse_parts(sparse_parts, call, learns):
     if learns and size_of(seen, lags) > ENOUGH_MORE * sparse_parts.n_events:
         return recomputed(sparse_parts, seen, lags)
     n_items = seen.shape[1]
+    if sparse_parts.n_items in (None, n_items):
+        return sparse_parts
     return sparse_parts.with_items(np.arange(n_items), n_items)  # new ones come last
 
 

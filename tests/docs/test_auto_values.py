@@ -158,6 +158,8 @@ def test_sparse_parts_have_the_numbers_of_the_code():
     assert f"$e^{{-(l_j - 1) / {successors.DECAY:g}}}$ | $n_j^{{-1/2}}$" in text
     assert f"baskets later; the {successors.N_KEPT} largest" in text
     events = f"{successors.MAX_EVENTS / 1e6:g} million events"
+    n_most = f"more than {_judge.MAX_SPARSE_EVENTS / 1e6:g} million pairs of"
+    assert n_most in text and n_most in pages["how_it_works"]
     assert f"there are at most {events}" in text
     assert f"with $e^{{-(l - 1) / {_repeat_parts.DECAY:g}}}$ in place" in text
     more = f"{_partial_fit.ENOUGH_MORE - 1:.0%}".replace("%", " %")

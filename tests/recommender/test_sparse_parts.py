@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import io, runtime
+from sktwotower.recommender import _fitted, _judge
 from sktwotower.towers.sparse_parts import candidates_of
 from tests.builders import small
 
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.slow
 
 HABITS = sorted(EVENTS)
 RTOL, ATOL = 1e-6, 1e-5
+USERS = [f"u{number:02}" for number in range(20)]
 
 
 def shares_of(model):
@@ -46,6 +48,13 @@ def assert_same_lists(one, two):
 
 
 # Which parts a model has
+
+
+def test_there_are_none_of_too_many_pairs(monkeypatch):
+    monkeypatch.setattr(_judge, "MAX_SPARSE_EVENTS", len(EVENTS["pairs"]()) - 100)
+    assert sparse_of(fitted("pairs")) is None
+    monkeypatch.setattr(_judge, "MAX_SPARSE_EVENTS", len(EVENTS["pairs"]()))
+    assert sparse_of(fitted("pairs")) is not None
 
 
 def test_what_goes_together_is_a_matter_of_the_linear_model():
@@ -146,6 +155,18 @@ def test_scores_are_those_of_the_formula(name):
     found = lists.pivot(index="user", columns="item", values="score")
     assert_allclose(found.loc[users, model.item_ids_], expected, rtol=RTOL, atol=ATOL)
     assert (lists.groupby("user")["score"].diff().dropna() <= 0).all()
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_lists_are_those_of_a_few_users_at_a_time(name, monkeypatch):
+    model = model_of(name)
+    expected = model.recommend(n_neighbors=5)
+    monkeypatch.setattr(_fitted, "USERS_WITH_ADDED", 7)
+    assert_same_lists(model.recommend(n_neighbors=5), expected)
+    few = {user: model.item_ids_[: 3 + place] for place, user in enumerate(USERS)}
+    chosen = model.recommend(USERS, 3, candidates=few)
+    monkeypatch.undo()
+    assert_same_lists(chosen, model.recommend(USERS, 3, candidates=few))
 
 
 @pytest.mark.parametrize("name", HABITS)
