@@ -106,12 +106,13 @@ def slices(n, size):
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def blocks(n_queries, bar=False):
+def blocks(n_queries, bar=False, size=None):
     """Return slices of the queries that are answered together.
 
-    ``bar`` : show a progress bar if there is more than one slice.
+    ``bar`` : show a progress bar if there is more than one slice. ``size``: how many
+    they are at most; None: `QUERY_BLOCK`.
     """
-    found = slices(n_queries, QUERY_BLOCK)
+    found = slices(n_queries, QUERY_BLOCK if size is None else size)
     return progress_bar(found, desc="retrieval") if bar and len(found) > 1 else found
 
 

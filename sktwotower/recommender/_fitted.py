@@ -15,7 +15,7 @@ from scipy import sparse
 from sktwotower._records import csr, frozen, integer, list_of, number, one_of, require
 from sktwotower._tables._messages import logger
 from sktwotower._tables._reward_scale import SCALES
-from sktwotower._tables._sparse import blocks, rows_of, slices
+from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.features._after_fit import unused_columns
 from sktwotower.features._request_context import RequestContext
 from sktwotower.inspection._explanation import explained
@@ -395,32 +395,16 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         indices = np.full((len(query), k), -1, dtype=np.int64)
         n_users = max(len(query), serving.n_users)
         index = self._index_for(n_users, k, serving, allowed)
+        items = self.catalog.vectors
+        # what sparse parts add for one user may be numbers for most items
+        size = None if self.model.sparse is None else USERS_WITH_ADDED
         with threads(serving.n_jobs):
-            for block in blocks(len(query), bool(serving.verbose)):
+            for block in blocks(len(query), bool(serving.verbose), size):
                 vectors = self.embed_users(query[block], past[block], serving)
                 hidden, shown = rows_of(excluded, block), rows_of(allowed, block)
-                scores[block], indices[block] = self._retrieved(
-                    index, vectors, past[block], k, hidden, shown
-                )
-        return scores, indices
-
-    def _retrieved(self, index, vectors, past, k, excluded, allowed):
-        """Return scores and positions (n, k) of the items for vectors (n, d) of users.
-
-        ``past``: that of the users. ``excluded``, ``allowed``: as in `search`.
-        """
-        items = self.catalog.vectors
-        if self.model.sparse is None:
-            return retrieve(index, vectors, items, k, excluded, allowed)
-        scores = np.empty((len(vectors), k), dtype=np.float32)
-        indices = np.empty((len(vectors), k), dtype=np.int64)
-        # what is added for one user may be numbers for most items
-        for block in slices(len(vectors), USERS_WITH_ADDED):
-            hidden, shown = rows_of(excluded, block), rows_of(allowed, block)
-            added = self.added_to(past[block])
-            scores[block], indices[block] = retrieve(
-                index, vectors[block], items, k, hidden, shown, added=added
-            )
+                added = self.added_to(past[block])
+                found = retrieve(index, vectors, items, k, hidden, shown, added=added)
+                scores[block], indices[block] = found
         return scores, indices
 
     def _index_for(self, n_queries, k, serving, allowed=None):
