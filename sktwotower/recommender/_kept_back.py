@@ -14,6 +14,7 @@ from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._sparse import ones_at, rows_of
 from sktwotower.towers._dropout import entries_of
 from sktwotower.towers._group import current_group, most, summed
+from sktwotower.towers.parts import shared_columns
 
 from ._events import Events, only_new_targets
 from ._last_pass import events_at
@@ -41,6 +42,9 @@ MIN_RETURNING = 0.5
 MIN_ACTIVE = 0.02
 # Of more events, those of random users say which ones are the latest.
 MAX_EVENTS = 10_000_000
+# Where users have features in common, at most so many of them, and this share, are not
+# learnt at first: otherwise their features would be known to say what they choose.
+MAX_STRANGERS, SHARE_OF_STRANGERS, MIN_STRANGERS = 150, 0.05, 10
 # This share of the latest events is learnt to see how far a step may go.
 FIRST_SHARE = 0.5
 
@@ -69,6 +73,11 @@ class KeptBack(NamedTuple):
         Ones for what each of them chooses.
     contexts : CSR matrix of shape (m, p), default=None
         Feature rows of the contexts in which they ask. None: nothing is known of them.
+    strangers : int array of shape (p,), default=None
+        Positions of further users, of whom nothing but features is known. None: there
+        are none.
+    new_truth : CSR matrix of shape (p, n_items), default=None
+        Ones for all that each of them has chosen.
     """
 
     asked: str
@@ -80,6 +89,8 @@ class KeptBack(NamedTuple):
     past: sparse.csr_matrix
     truth: sparse.csr_matrix
     contexts: sparse.csr_matrix | None = None
+    strangers: np.ndarray | None = None
+    new_truth: sparse.csr_matrix | None = None
 
 
 def keep_back(recipe, events, rng):
@@ -92,7 +103,42 @@ def keep_back(recipe, events, rng):
         kept = _events_in_order(recipe, events, is_apart, rng)
     if summed(len(kept.users)) < MIN_USERS:
         return None
+    if len(shared_columns(events.users.rows)):
+        kept = _with_strangers(kept, events, rng)
     return kept
+
+
+def _with_strangers(kept, events, rng):
+    """Return a ``KeptBack`` in which nothing is known of some users but features."""
+    able = np.flatnonzero(np.diff(events.positives.indptr))
+    group = current_group()
+    n_strangers = min(MAX_STRANGERS, int(SHARE_OF_STRANGERS * summed(len(able))))
+    if group is not None:
+        n_strangers //= group.size
+    strangers = np.sort(rng.permutation(able)[:n_strangers])
+    if summed(len(strangers)) < MIN_STRANGERS:
+        return kept
+    asks = np.flatnonzero(~np.isin(kept.users, strangers))
+    changed = {name: getattr(kept, name)[asks] for name in ("users", "past", "truth")}
+    changed["contexts"] = rows_of(kept.contexts, asks)
+    changed["before"] = _without_users(kept.before, strangers)
+    changed["known"] = _without_users(kept.known, strangers)
+    truth = events.positives[strangers].sign()
+    return kept._replace(strangers=strangers, new_truth=truth, **changed)
+
+
+def _without_users(events, users):
+    """Return ``Events`` without those of users at some positions (m,)."""
+    if events.ordered is not None:
+        is_left = events.ordered.column(lambda part: ~np.isin(part.users, users))
+        return _with_table(events, events_at(events.ordered, is_left))
+    sizes = np.diff(events.positives.indptr)
+    is_left = ~np.isin(np.repeat(np.arange(len(sizes)), sizes), users)
+    of_pairs = events.of_pairs
+    if of_pairs is not None:
+        of_pairs = of_pairs.without(entries_of(events.positives, ~is_left))
+    left = entries_of(events.positives, is_left)
+    return events._replace(positives=left, of_pairs=of_pairs)
 
 
 def _events_in_order(recipe, events, is_apart, rng):

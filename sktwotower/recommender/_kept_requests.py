@@ -15,6 +15,9 @@ from sktwotower.towers.parts import distinct_ones, embed_items, embed_users, in_
 # Numbers of past items that new users are given, and how many such users there are.
 NEW_SIZES = 0, 1, 3, 10
 N_NEW = 150
+# The requests of users of whom only features are known count as this number of requests
+# of one answer each: they have many answers.
+N_ASKED = 600
 
 
 class KeptRequests(NamedTuple):
@@ -90,8 +93,11 @@ def requests_of(kept, exclude_seen, sees_past, rng):
     known = KeptRequests(rows, past, hidden, kept.truth, rows.shape[0], kept.contexts)
     is_id = id_columns(users.rows)
     in_order = kept.known.ordered is not None
-    together = [known]
-    for size in NEW_SIZES if in_order else NEW_SIZES[:1]:
+    together, sizes = [known], NEW_SIZES if in_order else NEW_SIZES[:1]
+    if kept.strangers is not None:
+        together.append(_of_strangers(kept, known, is_id))
+        sizes = sizes[1:]
+    for size in sizes:
         able = np.flatnonzero(known.n_past > size)
         some = np.sort(rng.permutation(able)[:N_NEW])
         together.append(_as_new(known, some, size, is_id))
@@ -104,6 +110,21 @@ def requests_of(kept, exclude_seen, sees_past, rng):
         of_each = [each.contexts for each in together]
         contexts = sparse.vstack(of_each, format="csr")
     return KeptRequests(*stacked, known.n_known, contexts)
+
+
+def _of_strangers(kept, known, is_id):
+    """Return requests of users of whom only features are known."""
+    # each has many answers, so that few users say much
+    repeated = np.resize(np.arange(len(kept.strangers)), N_ASKED)
+    rows = kept.known.users.rows[kept.strangers[repeated]]
+    rows = entries_of(rows, ~is_id[rows.indices])
+    truth = kept.new_truth[repeated]
+    nothing = sparse.csr_matrix(truth.shape, dtype=known.hidden.dtype)
+    contexts = None
+    if known.contexts is not None:
+        shape = rows.shape[0], known.contexts.shape[1]
+        contexts = sparse.csr_matrix(shape, dtype=known.contexts.dtype)
+    return KeptRequests(rows, nothing, nothing, truth, 0, contexts)
 
 
 def _as_new(known, some, size, is_id):

@@ -198,7 +198,7 @@ class PairArrays:
 
 
 class PopularityArrays(PairArrays):
-    """Two towers that say the same of an item to all users."""
+    """Two towers that say how popular items are, to all users or those alike."""
 
     is_popularity = True
 

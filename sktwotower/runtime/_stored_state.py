@@ -208,6 +208,7 @@ KINDS = {
     "towers.LinearFilter": PairArrays,
     "towers.RecentPopularity": PopularityArrays,
     "towers.OverallPopularity": PopularityArrays,
+    "towers.GroupPopularity": PopularityArrays,
     "towers.SparseParts": SparseScoresArrays,
     "towers.EasePart": SparsePartArrays,
     "towers.WalkPart": SparsePartArrays,

@@ -8,7 +8,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from sktwotower.recommender import _fit, _judge, _kept_back
 from sktwotower.towers.parts._trained import PooledTowers
 from tests.builders import ordered, random_events, small
-from tests.recommender.weighed import coming_back, few_judge, weighed
+from tests.recommender.weighed import coming_back, few_judge, tastes, weighed
 
 
 @pytest.fixture
@@ -117,6 +117,28 @@ def test_random_pairs(monkeypatch, kept_by):
     assert (n_before[kept.users] == 5).all()
     together = (kept.past + kept.truth).toarray()
     np.testing.assert_array_equal(together, events.positives[kept.users].toarray())
+
+
+@pytest.mark.parametrize("params", [{"time": "when"}, {}], ids=["in order", "pairs"])
+def test_of_some_users_nothing_but_features_is_known(params, monkeypatch, kept_by):
+    few_judge(monkeypatch)
+    X = coming_back()
+    _, events, kept = kept_by(weighed(users=tastes(), **params), X)
+    strangers = kept.strangers
+    assert len(strangers) == 15  # a twentieth of 300
+    for side in (kept.before, kept.known):
+        assert side.positives[strangers].nnz == 0
+        others = np.setdiff1d(np.arange(300), strangers)
+        assert (np.diff(side.positives.indptr)[others] > 0).all()
+    assert not np.isin(kept.users, strangers).any()
+    everything = events.positives[strangers].sign().toarray()
+    np.testing.assert_array_equal(kept.new_truth.toarray(), everything)
+
+
+def test_without_features_there_are_no_such_users(monkeypatch, kept_by):
+    few_judge(monkeypatch)
+    _, _, kept = kept_by(weighed(), coming_back())
+    assert kept.strangers is None
 
 
 @pytest.mark.parametrize("name", ["latest", "last", "random"])

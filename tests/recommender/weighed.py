@@ -33,6 +33,13 @@ def coming_back(n_events=5000, n_users=300, seed=0):
     )
 
 
+def tastes():
+    """Return a table of the users of `coming_back`, whose features say their taste."""
+    numbers = np.arange(300)
+    taste = np.array(["first", "second", "third"])[numbers % 3]
+    return pd.DataFrame({"user": [f"u{n:03}" for n in numbers], "taste": taste})
+
+
 def weighed(**params):
     """Build a recommender that looks at its towers after three of four epochs."""
     return small(**{"max_epochs": 4, "sparse_parts": None} | params)

@@ -11,7 +11,7 @@ import numpy as np
 from sktwotower import TwoTowerRecommender
 from sktwotower.recommender import _fit, _kept_back
 from tests.recommender.processes import begin, ended, scene
-from tests.recommender.weighed import coming_back, weighed
+from tests.recommender.weighed import coming_back, tastes, weighed
 
 FITS = {
     "latest": {"time": "when", "validation_events": "latest"},
@@ -20,6 +20,7 @@ FITS = {
     "random": {},
     "no history": {"history": None},
     "context": {"time": "when", "context": ["place"]},
+    "features": {"users": tastes()},
     "own users": {"time": "when", "gather_users": False},
 }
 

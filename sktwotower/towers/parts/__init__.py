@@ -8,6 +8,7 @@ asked for.
 
 from ._contributions import Contributions, Pair, PastOfOne
 from ._given_tower import TowerParameter
+from ._group_popularity import shared_columns
 from ._model import Model, moved_items
 from ._part import Part
 from ._plan import (

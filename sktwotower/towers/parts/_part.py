@@ -28,7 +28,7 @@ class Part(nn.Module):
     is_signed : bool
         Whether its weight in the score may be below zero.
     is_popularity : bool
-        Whether it says the same of an item to all users.
+        Whether it says how popular items are, and nothing of what they have in common.
     divisions : dict or None
         The ``Division`` of each side, if this process holds some rows of its tables.
     past : {"pooled", "recent"} or None

@@ -14,6 +14,8 @@ from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._spectrum import spectrum_of
 
 from ._filter import LinearFilter
+from ._group_popularity import WIDTH as GROUP_WIDTH
+from ._group_popularity import GroupPopularity
 from ._recent_popularity import OverallPopularity, RecentPopularity, raises_items
 from ._start import sizes_of
 from ._trained import GivenTowers, PooledTowers, RecentTowers
@@ -86,9 +88,10 @@ def plans_of(recipe, events):
 
 
 def _popularity_plans(recipe, events):
-    """Return the ``Plan`` of each half-life of popularity whose weight is learnt.
+    """Return the ``Plan`` of each popularity whose weight is learnt.
 
-    One is endless. Their shares are 0 until then.
+    One is that of all times, one that among users with the same features, and the
+    others have half-lives. Their shares are 0 until then.
     """
     half_lives = recipe.popularity_half_life
     if not isinstance(half_lives, tuple) or not raises_items(recipe, events):
@@ -98,6 +101,9 @@ def _popularity_plans(recipe, events):
     for half_life in half_lives:
         recent = recipe._replace(popularity_half_life=half_life)
         plans.append(Plan(RecentPopularity, 0.0, recent, events))
+    if GroupPopularity.can_be(recipe, events):
+        grouped = recipe._replace(embedding_dim=GROUP_WIDTH)
+        plans.append(Plan(GroupPopularity, 0.0, grouped, events))
     return plans
 
 
