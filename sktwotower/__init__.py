@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # for editors, which do not run __getattr__
         ItemKNNRecommender,
         OrderedRidgeRecommender,
         PopularityRecommender,
+        RepeatRecommender,
         RP3betaRecommender,
     )
     from .features import TowerVectorizer
@@ -37,6 +38,7 @@ __all__ = [
     "OrderedRidgeRecommender",
     "PopularityRecommender",
     "RP3betaRecommender",
+    "RepeatRecommender",
     "TowerVectorizer",
     "TwoStageRecommender",
     "TwoTowerRecommender",
@@ -53,6 +55,7 @@ _LAZY = {
     "OrderedRidgeRecommender": "sktwotower.baselines",
     "PopularityRecommender": "sktwotower.baselines",
     "RP3betaRecommender": "sktwotower.baselines",
+    "RepeatRecommender": "sktwotower.baselines",
     "TowerVectorizer": "sktwotower.features",
     "TwoStageRecommender": "sktwotower.two_stage",
     "TwoTowerRecommender": "sktwotower.recommender",

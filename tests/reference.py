@@ -30,7 +30,7 @@ def brute_force(queries, items, k, excluded=None, allowed=None, added=None):
     """Sort everything; ties by position; pad to min(k, n_items) columns."""
     numbers = np.zeros((len(queries), len(items)))
     if added is not None:
-        numbers += added.toarray()
+        numbers += added.toarray() if sparse.issparse(added) else added
     scores = np.full((len(queries), min(k, len(items))), -np.inf)
     indices = np.full(scores.shape, -1)
     for row, query in enumerate(queries.astype(np.float64)):

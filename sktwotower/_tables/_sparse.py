@@ -106,13 +106,12 @@ def slices(n, size):
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def blocks(n_queries, bar=False, size=None):
+def blocks(n_queries, bar=False):
     """Return slices of the queries that are answered together.
 
-    ``bar`` : show a progress bar if there is more than one slice. ``size``: how many
-    they are at most; None: `QUERY_BLOCK`.
+    ``bar`` : show a progress bar if there is more than one slice.
     """
-    found = slices(n_queries, QUERY_BLOCK if size is None else size)
+    found = slices(n_queries, QUERY_BLOCK)
     return progress_bar(found, desc="retrieval") if bar and len(found) > 1 else found
 
 

@@ -10,6 +10,7 @@ from ._graph_filter import GraphFilterRecommender
 from ._nearest_items import ItemKNNRecommender, RP3betaRecommender
 from ._ordered_ridge import OrderedRidgeRecommender
 from ._popularity import ClickRateRecommender, PopularityRecommender
+from ._repeats import RepeatRecommender
 
 __all__ = [
     "ClickRateRecommender",
@@ -20,4 +21,5 @@ __all__ = [
     "OrderedRidgeRecommender",
     "PopularityRecommender",
     "RP3betaRecommender",
+    "RepeatRecommender",
 ]

@@ -25,12 +25,11 @@ from sktwotower.neighbors._top_k import top_k
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import Query
 from sktwotower.towers.parts import embed_items, embed_users, in_context
+from sktwotower.towers.sparse_parts import users_at_once
 
 HISTORY, CONTEXT = "history", "context"
 # Relative to the largest value: fit_transform and transform may differ by rounding.
 TOLERANCE = 1e-3
-# Users whose scores are computed at once: of sparse parts they may be of most items.
-USERS_AT_ONCE = 256
 
 
 def feature_importance(
@@ -217,7 +216,7 @@ def _ranked(fitted, users, items, k, excluded):
     vectors = fitted.weighted(embed_items(module, items[: len(codes)]), codes)
     k, n = min(k, fitted.n_items), users.shape[0]
     indices = np.empty((n, k), dtype=np.int64)
-    for block in slices(n, USERS_AT_ONCE):
+    for block in slices(n, users_at_once(len(codes))):
         queries = embed_users(module, users[block], rows_of(past, block), items)
         if context is not None:
             queries = in_context(module, queries, context[block])

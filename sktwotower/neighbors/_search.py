@@ -10,6 +10,7 @@ import numpy as np
 
 from sktwotower.runtime._one_query import (
     MAX_GATHERED_SHARE,
+    Added,
     among,
     best_of_one,
     ranked,
@@ -56,8 +57,8 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None, added=None):
     allowed : sorted int array, CSR matrix of shape (n, n_items) or None, default=None
         Positions of the items that may be returned, for all queries or for each. None:
         all items.
-    added : CSR matrix of shape (n, n_items) or None, default=None
-        Numbers to add to the products, as in `top_k`.
+    added : array or CSR matrix of shape (n, n_items), default=None
+        Numbers to add to the products, as in `top_k`. With an array, search is exact.
 
     Returns
     -------
@@ -76,7 +77,9 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None, added=None):
         )
         return scores[None], indices[None]
     is_exact = isinstance(index, ExactNeighbors) or _few(allowed, items)
-    if added is not None:
+    if isinstance(added, np.ndarray):
+        is_exact = True
+    elif added is not None:
         is_exact |= added.nnz * ITEMS_PER_ADDED > len(queries) * len(items)
     if is_exact or len(queries) == 0:
         return top_k(queries, items, k, excluded, allowed, added)
@@ -131,23 +134,31 @@ def _search_many(index, queries, items, k, excluded, allowed, added):
     for row in np.flatnonzero(~is_short & (np.diff(added.indptr) > 0)):
         row_added = added_of(added, row)
         by_product = np.sort(indices[row])
-        candidates = _with_added(by_product, row_added, np.sort(hidden[row]), allowed)
+        candidates = _with_added(by_product, row_added, hidden[row], allowed)
         scores[row], indices[row] = best_of_one(
-            queries[row], items, k, allowed=candidates, added=row_added
+            queries[row], items, k, allowed=candidates.positions, added=candidates
         )
     return scores, indices
 
 
 def _with_added(found, added, hidden, allowed):
-    """Return positions (m,) together with those for which something is added.
+    """Return positions (m,), ascending, together with those of ``Added``, as such.
 
-    All positions are ascending. ``hidden`` ones, and those that are not ``allowed``,
+    To the others, 0 is added. ``hidden`` ones, and those that are not ``allowed``,
     remain left out.
     """
-    more = added.positions
-    more = more[~among(more, hidden)]
-    more = more if allowed is None else more[among(more, allowed)]
-    return np.union1d(found, more)
+    positions = added.positions
+    is_left = np.ones(len(positions), dtype=bool)
+    if len(hidden):
+        is_hit = among(hidden, positions)
+        is_left[positions.searchsorted(hidden[is_hit])] = False
+    if allowed is not None:
+        is_left &= among(positions, allowed)
+    added = added.only(is_left)
+    others = found[~among(found, added.positions)]
+    places = added.positions.searchsorted(others)
+    values = np.insert(added.values, places, 0.0)
+    return Added(np.insert(added.positions, places, others), values)
 
 
 def _usable(found, rows, n_items, excluded, allowed):
@@ -207,8 +218,10 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None, added=None):
     if found is None:
         exact, best = best_of_one(query, items, k, hidden, allowed, added)
     elif added is not None:
-        found = _with_added(found, added, np.sort(hidden), allowed)
-        exact, best = best_of_one(query, items, k, allowed=found, added=added)
+        candidates = _with_added(found, added, hidden, allowed)
+        exact, best = best_of_one(
+            query, items, k, allowed=candidates.positions, added=candidates
+        )
     else:
         exact, best = ranked(query, items, found, k)
     if len(best) == k:

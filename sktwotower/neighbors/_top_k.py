@@ -44,9 +44,9 @@ def top_k(queries, items, k, excluded=None, allowed=None, added=None):
         Nonzero where an item must not be returned for a query.
     allowed : sorted int array or None, default=None
         Positions of the items to choose from. None: all.
-    added : CSR matrix of shape (n, n_items) or None, default=None
-        Numbers to add to the products, none of them negative. Columns of a row are
-        distinct and may come in any order.
+    added : array or CSR matrix of shape (n, n_items), default=None
+        Numbers to add to the products, none of them negative. Columns of a row of a
+        matrix are distinct and may come in any order. None: nothing.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def top_k(queries, items, k, excluded=None, allowed=None, added=None):
         return scores, indices
     if allowed is not None:
         excluded = None if excluded is None else excluded[:, allowed].tocsr()
-        added = None if added is None else added[:, allowed].tocsr()
+        added = None if added is None else _columns(added, allowed)
         items = items[allowed]
     k = min(k, len(items))
     if n == 0 or k == 0:
@@ -84,7 +84,7 @@ def top_k(queries, items, k, excluded=None, allowed=None, added=None):
     items, width = np.ascontiguousarray(items), k + 2 + k // 16  # a few are as good
     for block in slices(n, QUERY_BLOCK):
         hidden = rows_of(excluded, block)
-        block_added = None if added is None else _AddedToBlock(rows_of(added, block))
+        block_added = None if added is None else _added_to_block(added, block)
         vectors = np.ascontiguousarray(queries[block])
         best = _best_of_block(
             vectors, items, min(width, len(items)), hidden, block_added
@@ -100,7 +100,7 @@ def _exact_of_block(best, queries, items, k, excluded, added):
     """Return exact scores and positions (b, k) of the best items of a block.
 
     ``best``: those by rounded scores, k or more. ``excluded``: CSR (b, n_items) or
-    None. ``added``: ``_AddedToBlock`` or None.
+    None. ``added``: ``_SparseAdded``, ``_DenseAdded`` or None.
     """
     exact = rescore(queries, items, np.maximum(best.indices, 0))
     if added is not None:
@@ -118,7 +118,7 @@ def _exact_of_block(best, queries, items, k, excluded, added):
     more = (worst >= low) & (worst > -np.inf) & (best.scores.shape[1] < len(items))
     for row in np.flatnonzero(more):
         hidden = columns_of(excluded, row)
-        row_added = None if added is None else added_of(added.matrix, row)
+        row_added = None if added is None else added_of(added.numbers, row)
         again = best_of_one(queries[row], items, k, hidden, added=row_added)
         exact[row], found[row] = again
     return exact, found
@@ -146,12 +146,19 @@ def columns_of(matrix, row):
     return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
 
 
-def added_of(matrix, row):
-    """Return the entries of a row of a CSR matrix as `Added`; None without entries."""
-    columns = columns_of(matrix, row)
+def added_of(numbers, row):
+    """Return the numbers of a row as `Added`; None without any.
+
+    ``numbers``: as ``added`` in `top_k`.
+    """
+    if isinstance(numbers, np.ndarray):
+        columns = np.flatnonzero(numbers[row])
+        values = numbers[row, columns].astype(np.float64)
+        return Added(columns, values) if len(columns) else None
+    columns = columns_of(numbers, row)
     if len(columns) == 0:
         return None
-    values = matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]]
+    values = numbers.data[numbers.indptr[row] : numbers.indptr[row + 1]]
     order = columns.argsort(kind="stable")  # which is fast where they are in order
     return Added(columns[order], values[order].astype(np.float64))
 
@@ -184,13 +191,15 @@ def empty_lists(n, width):
 def _best_of_block(queries, items, k, excluded, added):
     """Return the k best items of a block by rounded scores, ``_BestSoFar``.
 
-    ``excluded``: CSR (b, n_items) or None. ``added``: ``_AddedToBlock`` or None.
+    ``excluded``: CSR (b, n_items) or None. ``added``: ``_SparseAdded``,
+    ``_DenseAdded`` or None.
     """
     n_queries, n_items = len(queries), len(items)
     queries, table = torch.from_numpy(queries), torch.from_numpy(items)
     hidden = None if excluded is None else excluded.tocsc().tocoo()
     step = max(MIN_TILE_ITEMS, TILE_SIZE // n_queries, GROUP * k)
-    added = None if added is None else added.by_tile(step)
+    if added is not None:
+        added.begin(step)
     buffer = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
     best, next_merge = _BestSoFar(n_queries, k), 0
     for start in range(0, n_items, step):
@@ -198,8 +207,7 @@ def _best_of_block(queries, items, k, excluded, added):
         scores = buffer[: n_queries * (stop - start)].view(n_queries, -1)
         torch.mm(queries, table[start:stop].T, out=scores)
         if added is not None:
-            rows, columns, values = added[start // step]
-            scores.numpy()[rows, columns - start] += values
+            added.add_to(scores.numpy(), start, stop)
         if hidden is not None:
             _hide(scores.numpy(), hidden, start, stop)
         best.add(scores, start)
@@ -216,39 +224,78 @@ def _hide(scores, excluded, start, stop):
     scores[excluded.row[part], excluded.col[part] - start] = -np.inf
 
 
-class _AddedToBlock:
-    """What is added to the products of b queries.
+def _columns(added, positions):
+    """Return some columns of ``added`` in `top_k`."""
+    chosen = added[:, positions]
+    return chosen if isinstance(added, np.ndarray) else chosen.tocsr()
 
-    ``matrix``: CSR (b, n_items), as ``added`` in `top_k`.
+
+def _added_to_block(added, block):
+    """Return what is added to the products of a block, a slice, of queries."""
+    if isinstance(added, np.ndarray):
+        return _DenseAdded(added[block])
+    return _SparseAdded(rows_of(added, block))
+
+
+class _DenseAdded:
+    """What is added to the products of b queries with most items.
+
+    ``numbers``: array (b, n_items), as ``added`` in `top_k`.
     """
 
-    def __init__(self, matrix):
-        if not matrix.has_sorted_indices:
-            matrix = matrix.sorted_indices()
-        self.matrix = matrix
-        self.rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        self.places = self._places(self.rows, matrix.indices)  # ascending
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    def begin(self, width):
+        """Prepare for tiles of ``width`` items."""
+
+    def add_to(self, scores, start, stop):
+        """Add to the scores (b, stop - start) of a tile of items, in place."""
+        scores += self.numbers[:, start:stop]
+
+    def at(self, indices):
+        """Return what is added for items at positions (b, m), float64 (b, m)."""
+        values = np.take_along_axis(self.numbers, np.maximum(indices, 0), axis=1)
+        return np.where(indices < 0, 0.0, values.astype(np.float64))
+
+
+class _SparseAdded:
+    """What is added to the products of b queries with a few items.
+
+    ``numbers``: CSR (b, n_items), as ``added`` in `top_k`.
+    """
+
+    def __init__(self, numbers):
+        if not numbers.has_sorted_indices:
+            numbers = numbers.sorted_indices()
+        self.numbers = numbers
+        self.rows = np.repeat(np.arange(numbers.shape[0]), np.diff(numbers.indptr))
+        self.places = self._places(self.rows, numbers.indices)  # ascending
 
     def _places(self, rows, columns):
         """Return the places of pairs (...,) when all are counted row by row."""
-        return rows * self.matrix.shape[1] + columns
+        return rows * self.numbers.shape[1] + columns
 
-    def by_tile(self, width):
-        """Return rows, columns and values (m,) of each tile of ``width`` items."""
-        tiles = self.matrix.indices // width
-        n_tiles = -(-self.matrix.shape[1] // width)
+    def begin(self, width):
+        """Sort the numbers into tiles of ``width`` items."""
+        tiles = self.numbers.indices // width
+        n_tiles = -(-self.numbers.shape[1] // width)
         # small integers are sorted in linear time; in a tile rows stay together
         order = tiles.astype(np.min_scalar_type(n_tiles)).argsort(kind="stable")
         ends = np.bincount(tiles, minlength=n_tiles).cumsum()
-        parts = np.split(order, ends[:-1])
-        data, columns = self.matrix.data, self.matrix.indices
-        return [(self.rows[part], columns[part], data[part]) for part in parts]
+        self.width, self.of_tiles = width, np.split(order, ends[:-1])
+
+    def add_to(self, scores, start, stop):
+        """Add to the scores (b, stop - start) of a tile of items, in place."""
+        entries = self.of_tiles[start // self.width]
+        columns = self.numbers.indices[entries] - start
+        scores[self.rows[entries], columns] += self.numbers.data[entries]
 
     def at(self, indices):
         """Return what is added for items at positions (b, m), float64 (b, m)."""
         rows = np.arange(len(indices))[:, None]
         places = self._places(rows, indices).ravel()
-        values = looked_up(places, self.places, self.matrix.data)
+        values = looked_up(places, self.places, self.numbers.data)
         return values.reshape(indices.shape)
 
 

@@ -15,7 +15,7 @@ from scipy import sparse
 from sktwotower._records import csr, frozen, integer, list_of, number, one_of, require
 from sktwotower._tables._messages import logger
 from sktwotower._tables._reward_scale import SCALES
-from sktwotower._tables._sparse import blocks, rows_of
+from sktwotower._tables._sparse import blocks, rows_of, slices
 from sktwotower.features._after_fit import unused_columns
 from sktwotower.features._request_context import RequestContext
 from sktwotower.inspection._explanation import explained
@@ -33,7 +33,7 @@ from sktwotower.runtime._rules import cosines_of
 from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
 from sktwotower.towers._stored_net import NET
-from sktwotower.towers.sparse_parts import recomputed
+from sktwotower.towers.sparse_parts import recomputed, users_at_once
 
 from ._ages import as_duration
 from ._asked import AskedBefore, asked_of
@@ -41,8 +41,6 @@ from ._fold_in import FoldIn
 from ._stream import Stream
 from ._tower_vectors import TowerVectors
 
-# Number of users for whom sparse parts add numbers to scores at once.
-USERS_WITH_ADDED = 256
 # Number of users for whom the recall of an index is measured.
 MAX_SAMPLED_USERS = 500
 
@@ -396,16 +394,25 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         n_users = max(len(query), serving.n_users)
         index = self._index_for(n_users, k, serving, allowed)
         items = self.catalog.vectors
-        # what sparse parts add for one user may be numbers for most items
-        size = None if self.model.sparse is None else USERS_WITH_ADDED
         with threads(serving.n_jobs):
-            for block in blocks(len(query), bool(serving.verbose), size):
+            for block in blocks(len(query), bool(serving.verbose)):
                 vectors = self.embed_users(query[block], past[block], serving)
-                hidden, shown = rows_of(excluded, block), rows_of(allowed, block)
-                added = self.added_to(past[block])
-                found = retrieve(index, vectors, items, k, hidden, shown, added=added)
-                scores[block], indices[block] = found
+                for part in self._parts_of(len(vectors)):
+                    rows = slice(block.start + part.start, block.start + part.stop)
+                    hidden, shown = rows_of(excluded, rows), rows_of(allowed, rows)
+                    added = self.added_to(past[rows])
+                    found = retrieve(
+                        index, vectors[part], items, k, hidden, shown, added=added
+                    )
+                    scores[rows], indices[rows] = found
         return scores, indices
+
+    def _parts_of(self, n_users):
+        """Return slices of n users, for whom items are searched at once."""
+        if self.model.sparse is None:
+            return [slice(0, n_users)]
+        # what sparse parts add for one user may be numbers for most items
+        return slices(n_users, users_at_once(self.n_items))
 
     def _index_for(self, n_queries, k, serving, allowed=None):
         """Return the index that a search of so many queries for k items pays for.

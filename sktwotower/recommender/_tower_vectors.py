@@ -173,9 +173,9 @@ class TowerVectors:
         return self.embed_items(distinct)[places]
 
     def added_to(self, past):
-        """Return what sparse parts add to scores of n users, CSR (n, n_items), or None.
+        """Return what sparse parts add to scores of n users, or None.
 
-        ``past``: their ``Past``.
+        ``past``: their ``Past``. The result is an array or a CSR matrix (n, n_items).
         """
         model = self.model
         if model.sparse is None or past.input.shape[0] != 1:

@@ -124,6 +124,9 @@ def best_of_one(query, items, k, hidden=(), allowed=None, added=None):
 
 def _add(scores, added, allowed):
     """Add numbers to scores (n,) of all items, or of those allowed, in place."""
+    if allowed is added.positions:
+        scores += added.values
+        return
     if allowed is not None:
         added = added.only(among(added.positions, allowed))
         added = Added(allowed.searchsorted(added.positions), added.values)

@@ -33,10 +33,10 @@ class SparsePartArrays:
             fits = (self.matrix.data >= 0).all()
             require(fits, f"{place}.matrix", "entries >= 0")
 
-    def inputs_of_one(self, past):
-        """Return how much each of the distinct items (k,) of an ``OnePast`` counts."""
+    def inputs(self, past):
+        """Return how much each of the distinct items (k,) of ``PastEvents`` counts."""
         if past.lags is None:
-            weights = np.ones(len(past.items))
+            weights = np.ones(len(past.distinct))
         elif self.count == "once":
             weights = self.weights_of(past.latest_lags)
         else:
@@ -51,20 +51,21 @@ class SparsePartArrays:
 
     def entries_of_one(self, past):
         """Return items and what is added to their scores, (m,) each, in any order."""
-        weights = self.inputs_of_one(past)
+        weights = self.inputs(past)
         if self.matrix is None:
             return past.distinct, weights
         rows, places = places_of(self.matrix.indptr, past.distinct)
         return self.matrix.indices[places], self.matrix.data[places] * weights[rows]
 
 
-class OnePast:
-    """The past of one user.
+class PastEvents:
+    """The past events of a user, or of several.
 
     Parameters
     ----------
     items : int array of shape (m,)
-        Items of events, oldest first.
+        Items of events, those of a user oldest first. Of several users, numbers that
+        differ for each pair of a user and an item.
     lags : float array of shape (m,) or None
         As of ``Sequences``. None: the order is not known, and items are distinct.
 
@@ -117,7 +118,7 @@ class SparseScores:
         ``items`` and ``lags``: the past of the user, as of `SparsePartArrays`.
         ``length``: by what scores of the other parts were divided.
         """
-        past = OnePast(items, lags)
+        past = PastEvents(items, lags)
         weights = self.weights_of(np.array([len(items)]))[0] / length
         found = [np.zeros(0, dtype=np.int64)]
         values = [np.zeros(0)]
@@ -129,7 +130,9 @@ class SparseScores:
         found, values = np.concatenate(found), np.concatenate(values)
         if n_items < ITEMS_PER_ENTRY * len(found):
             sums = np.bincount(found, values, n_items)[:n_items]
-            positions = sums.nonzero()[0]
+            positions = (sums != 0).nonzero()[
+                0
+            ]  # of floats it takes five times as long
             return Added(positions, sums[positions])
         positions, places = np.unique(found, return_inverse=True)
         sums = np.bincount(places, values, len(positions))
@@ -147,7 +150,7 @@ class SparseScores:
         added = np.zeros(len(items))
         if item < 0 or not len(items):
             return added
-        past = OnePast(items, lags)
+        past = PastEvents(items, lags)
         last = np.arange(len(items)) if lags is None else past.last
         weights = self.weights_of(np.array([len(items)]))[0] / length
         for part, weight in zip(self.parts, weights, strict=True):
@@ -155,7 +158,7 @@ class SparseScores:
                 entries = (past.distinct == item).astype(float)
             else:
                 entries = np.asarray(part.matrix[past.distinct, item].todense()).ravel()
-            added[last] += weight * part.inputs_of_one(past) * entries
+            added[last] += weight * part.inputs(past) * entries
         return added
 
     def _check_stored(self, place):

@@ -20,6 +20,7 @@ from sktwotower import (
     ItemKNNRecommender,
     OrderedRidgeRecommender,
     PopularityRecommender,
+    RepeatRecommender,
     RP3betaRecommender,
 )
 from sktwotower._tables import _memory
@@ -32,7 +33,7 @@ from sktwotower.retrieval._dense_scores import best_of
 from tests.docstrings import entries, sections
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender, RP3betaRecommender]
-ALL += [GraphFilterRecommender, OrderedRidgeRecommender]
+ALL += [GraphFilterRecommender, OrderedRidgeRecommender, RepeatRecommender]
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 
 

@@ -17,6 +17,7 @@ from sktwotower import (
     ItemKNNRecommender,
     OrderedRidgeRecommender,
     PopularityRecommender,
+    RepeatRecommender,
     RP3betaRecommender,
 )
 from sktwotower.io import dump, load
@@ -31,6 +32,8 @@ MODELS = {
     "ease": EASERecommender(l2=3, time="time"),
     "filters": GraphFilterRecommender(time="time"),
     "ridge": OrderedRidgeRecommender(l2=3, decay=2, time="time"),
+    "repeats": RepeatRecommender(time="time"),
+    "recent repeats": RepeatRecommender(half_life=5 * DAY, time="time"),
     "click rate": ClickRateRecommender(2, time="time"),
     "half life": ClickRateRecommender(2, half_life=5 * DAY, time="time"),
 }

@@ -18,6 +18,7 @@ from sktwotower import (
     ItemKNNRecommender,
     OrderedRidgeRecommender,
     PopularityRecommender,
+    RepeatRecommender,
     RP3betaRecommender,
     TwoStageRecommender,
 )
@@ -113,6 +114,8 @@ def estimators(X):
         "walk": RP3betaRecommender(n_similar=5),
         "filters": GraphFilterRecommender(n_components=2),
         "ridge in order": OrderedRidgeRecommender(time="when", n_last=3),
+        "repeats": RepeatRecommender(),
+        "recent repeats": RepeatRecommender(time="when", half_life=3),
         "popularity": PopularityRecommender(),
         "latest popularity": PopularityRecommender(time="when", window=3),
         "click rate": ClickRateRecommender(),

@@ -20,6 +20,7 @@ from sktwotower import (
     ItemKNNRecommender,
     OrderedRidgeRecommender,
     PopularityRecommender,
+    RepeatRecommender,
     RP3betaRecommender,
     TwoStageRecommender,
 )
@@ -101,6 +102,7 @@ FITS = {
     "walk": lambda: RP3betaRecommender(alpha=1, time="when").fit(IN_ORDER),
     "filters": lambda: GraphFilterRecommender(2, alpha=1).fit(EVENTS),
     "ridge": lambda: OrderedRidgeRecommender(time="when").fit(IN_ORDER),
+    "repeats": lambda: RepeatRecommender(time="when", half_life=3.0).fit(IN_ORDER),
     "pooled": lambda: small().fit(EVENTS),
     # two pairs of towers, and recent popularity
     "recent": lambda: ordered(popularity_half_life=4.0).fit(IN_ORDER),

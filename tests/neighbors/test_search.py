@@ -291,6 +291,11 @@ def test_where_much_is_added_no_index_is_asked():
         assert len(index.widths_) == n_asked
         expected = brute_force(queries, items, 6, added=added)
         np.testing.assert_array_equal(found[1], expected[1])
+    # an array holds numbers for most items
+    index.widths_.clear()
+    dense = retrieve(index, queries, items, 6, added=added.toarray())
+    assert index.widths_ == []
+    np.testing.assert_array_equal(dense[1], expected[1])
 
 
 def test_candidates_of_each_query_by_hand():

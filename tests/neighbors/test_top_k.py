@@ -1,3 +1,4 @@
+import itertools
 from unittest.mock import patch
 
 import numpy as np
@@ -30,6 +31,7 @@ def searches(draw):
     if added is not None:
         added = additions(n, n_items, seed=rng.integers(2**32)).astype(added)
         added.data = np.round(added.data * 8) / draw(st.sampled_from([1, 2**20]))
+        added = added.toarray() if draw(st.booleans()) else added
     return queries, items, draw(st.integers(1, 12)), excluded, allowed, added
 
 
@@ -134,17 +136,18 @@ def test_numbers_are_added_to_some_products_by_hand():
     entries = [4.5, 1e-12, 2.5, 2], [3, 4, 1, 2], [0, 2, 4, 4]
     added = sparse.csr_matrix(entries, shape=(3, 5))
     hidden = sparse.csr_matrix(([1.0], ([1], [1])), shape=(3, 5))
-    for type_of_values in (np.float32, np.float64):
-        scores, indices = top_k(
-            queries, items, 3, hidden, added=added.astype(type_of_values)
-        )
+    kinds = itertools.product((added, added.toarray()), (np.float32, np.float64))
+    for numbers, type_of_values in kinds:
+        numbers = numbers.astype(type_of_values)
+        scores, indices = top_k(queries, items, 3, hidden, added=numbers)
         assert indices.tolist() == [[3, 4, 2], [2, 4, 0], [4, 0, 2]]
         tiny = float(type_of_values(1e-12))
         assert scores.tolist() == [[3.5, 3 + tiny, 3], [3, 3, 1], [3, 1, 1]]
     listed = sparse.csr_matrix([[1.0, 0, 0, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
-    scores, indices = rank_listed(queries, items, 2, listed, hidden, added)
-    assert indices.tolist() == [[3, 0], [-1, -1], [-1, -1]]
-    assert scores[0].tolist() == [3.5, 1]
+    for numbers in (added, added.toarray()):
+        scores, indices = rank_listed(queries, items, 2, listed, hidden, numbers)
+        assert indices.tolist() == [[3, 0], [-1, -1], [-1, -1]]
+        assert scores[0].tolist() == [3.5, 1]
 
 
 @pytest.mark.slow
@@ -160,6 +163,9 @@ def test_many_tiles_with_added_numbers_give_what_sorting_gives(k, largest):
     added.data[:20] = 0
     with patch.object(_top_k, "TILE_SIZE", 1):
         found = top_k(queries, items, k, excluded, added=added)
+        dense = top_k(queries, items, k, excluded, added=added.toarray())
+    np.testing.assert_array_equal(dense[1], found[1])
+    np.testing.assert_array_equal(dense[0], found[0])
     expected = brute_force(queries, items, k, excluded, added=added)
     np.testing.assert_array_equal(found[1], expected[1])
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)

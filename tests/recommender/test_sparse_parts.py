@@ -11,8 +11,8 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import io, runtime
-from sktwotower.recommender import _fitted, _judge
-from sktwotower.towers.sparse_parts import candidates_of
+from sktwotower.recommender import _judge
+from sktwotower.towers.sparse_parts import _sparse_part, candidates_of
 from tests.builders import small
 
 from .habits import (
@@ -161,7 +161,7 @@ def test_scores_are_those_of_the_formula(name):
 def test_lists_are_those_of_a_few_users_at_a_time(name, monkeypatch):
     model = model_of(name)
     expected = model.recommend(n_neighbors=5)
-    monkeypatch.setattr(_fitted, "USERS_WITH_ADDED", 7)
+    monkeypatch.setattr(_sparse_part, "MAX_USERS", 7)
     assert_same_lists(model.recommend(n_neighbors=5), expected)
     few = {user: model.item_ids_[: 3 + place] for place, user in enumerate(USERS)}
     chosen = model.recommend(USERS, 3, candidates=few)

@@ -24,6 +24,7 @@ from sktwotower import (
     ItemKNNRecommender,
     OrderedRidgeRecommender,
     PopularityRecommender,
+    RepeatRecommender,
     RP3betaRecommender,
     TowerVectorizer,
 )
@@ -47,6 +48,7 @@ MODELS = {
     "walk": RP3betaRecommender(),
     "filters": GraphFilterRecommender(),
     "ridge": OrderedRidgeRecommender(time="when"),
+    "repeats": RepeatRecommender(time="when", half_life=3),
 }
 SLOW = {
     "two towers": small(),

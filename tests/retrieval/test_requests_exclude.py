@@ -16,6 +16,7 @@ from sktwotower import (
     ItemKNNRecommender,
     OrderedRidgeRecommender,
     PopularityRecommender,
+    RepeatRecommender,
     RP3betaRecommender,
 )
 from sktwotower._tables import _sparse
@@ -43,6 +44,7 @@ MODELS = {
     "walk": RP3betaRecommender(),
     "filters": GraphFilterRecommender(),
     "ridge": OrderedRidgeRecommender(),
+    "repeats": RepeatRecommender(),
 }
 SLOW = {
     "two towers": small(),

@@ -20,14 +20,18 @@ from sktwotower.towers.sparse_parts import (
     SparsePart,
     SparseParts,
     _ease_part,
+    _products,
     _sparse_part,
     _successor_part,
     _walk_part,
     candidates_of,
     recomputed,
     size_of,
+    users_at_once,
 )
 from sktwotower.towers.sparse_parts._ease_part import EasePart
+from sktwotower.towers.sparse_parts._pasts import Pasts
+from sktwotower.towers.sparse_parts._products import add_product, n_products
 from sktwotower.towers.sparse_parts._repeat_parts import (
     HadBefore,
     RecentRepeats,
@@ -107,26 +111,32 @@ def added_by_hand(parts, past, in_order, lengths):
     return total
 
 
+def inputs_of(part, past, in_order):
+    """Return how much the past items of users count, an array (n, n_items)."""
+    pasts = Pasts(past, in_order)
+    return pasts.as_matrix(part.inputs(pasts.events)).toarray()
+
+
 def test_inputs_by_hand():
     half = np.exp(-1 / 2)
     part = SparsePart(None, 2.0, "once")
     expected = np.zeros((3, N_ITEMS))
     expected[0, [0, 2]] = half, 1
     expected[2, [1, 3]] = 1
-    assert_allclose(part.inputs(LAGS, True).toarray(), expected, rtol=1e-6)
+    assert_allclose(inputs_of(part, LAGS, True), expected, rtol=1e-6)
     # the same number of times back, and then the logarithm
     part = SparsePart(None, 2.0, "log")
     expected[0, [0, 2]] = half, 1 + half**2
-    assert_allclose(part.inputs(LAGS, True).toarray(), np.log1p(expected), rtol=1e-6)
+    assert_allclose(inputs_of(part, LAGS, True), np.log1p(expected), rtol=1e-6)
     part = SparsePart(None, None, "log")
     expected[0, [0, 2]] = 1, 2
-    assert_allclose(part.inputs(LAGS, True).toarray(), np.log1p(expected), rtol=1e-6)
+    assert_allclose(inputs_of(part, LAGS, True), np.log1p(expected), rtol=1e-6)
     part = SparsePart(None, None, "once")
-    assert_array_equal(part.inputs(LAGS, True).toarray(), ONES.toarray())
-    assert_array_equal(part.inputs(ONES, False).toarray(), ONES.toarray())
+    assert_array_equal(inputs_of(part, LAGS, True), ONES.toarray())
+    assert_array_equal(inputs_of(part, ONES, False), ONES.toarray())
     part = SparsePart(None, 2.0, "log")  # there is no order, and hence no lag
     expected = np.log(2) * ONES.toarray()
-    assert_allclose(part.inputs(ONES, False).toarray(), expected, rtol=1e-6)
+    assert_allclose(inputs_of(part, ONES, False), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("count", ["once", "log"])
@@ -137,15 +147,17 @@ def test_inputs_leave_the_past_as_it_is(count, decay, in_order):
     past = lags if in_order else seen
     before = past.copy()
     part = SparsePart(matrix_of(0), decay, count)
-    inputs = part.inputs(past, in_order)
+    pasts = Pasts(past, in_order)
+    inputs = pasts.as_matrix(part.inputs(pasts.events))
     part.scores(past, in_order)
-    inputs.data[:] = 7  # it is no view of the past either
+    for name in ("data", "indices", "indptr"):
+        getattr(inputs, name)[:] = 7  # it is no view of the past either
     for name in ("data", "indices", "indptr"):
         assert_array_equal(getattr(past, name), getattr(before, name))
 
 
 @pytest.mark.parametrize("in_order", [True, False])
-def test_scores_of_all_users_and_of_one(in_order):
+def test_scores_of_all_users_and_of_one(in_order, monkeypatch):
     seen, lags = past_and_seen()
     past = lags if in_order else seen
     parts = some_parts()
@@ -156,8 +168,16 @@ def test_scores_of_all_users_and_of_one(in_order):
     )
     for n_items in (N_ITEMS, 5):
         added = parts.added(past, in_order, lengths, n_items)
+        assert isinstance(added, np.ndarray) and added.dtype == np.float32
         assert added.shape == (15, n_items)
-        assert_allclose(added.toarray(), expected[:, :n_items], rtol=1e-5, atol=1e-7)
+        assert_allclose(added, expected[:, :n_items], rtol=1e-5, atol=1e-7)
+        # of many items a matrix holds those to which something is added
+        with monkeypatch.context() as patch:
+            patch.setattr(_sparse_part, "ITEMS_PER_ENTRY", 0)
+            matrix = parts.added(past, in_order, lengths, n_items)
+        assert matrix.format == "csr" and matrix.dtype == np.float32
+        assert matrix.nnz == np.count_nonzero(added)
+        assert_allclose(matrix.toarray(), added, rtol=1e-5, atol=1e-7)
         for user in range(past.shape[0]):
             row = past[user]
             events = row.indices, row.data if in_order else None
@@ -179,6 +199,28 @@ def test_both_ways_to_sum_entries_agree(monkeypatch):
             ways.append(parts.of_one(row.indices, row.data, 0.7, n_items))
         assert_array_equal(ways[0].positions, ways[1].positions)
         assert_allclose(ways[0].values, ways[1].values)
+
+
+@pytest.mark.parametrize("at_once", [1, 8, 20, 10**6])
+def test_products_are_those_of_arrays(at_once, monkeypatch):
+    monkeypatch.setattr(_products, "PRODUCTS_AT_ONCE", at_once)
+    right = matrix_of(1)
+    for left in (LAGS, LAGS[1:2], LAGS[:0], matrix_of(2), sparse.csr_matrix((4, 8))):
+        total = np.ones((left.shape[0], N_ITEMS), dtype=np.float32)
+        expected = total + left.toarray() @ right.toarray()
+        add_product(total, left, right)
+        assert_allclose(total, expected, rtol=1e-6)
+        counts = (left.astype(bool).toarray() * 1) @ (right.toarray() > 0)
+        if left.has_canonical_format:
+            assert n_products(left, right) == counts.sum()
+    # an item twice
+    assert n_products(LAGS, right) == np.diff(right.indptr)[[2, 0, 2, 1, 3]].sum()
+
+
+def test_fewer_users_at_once_of_many_items():
+    assert users_at_once(100) == users_at_once(0) == users_at_once(65_536) == 256
+    assert users_at_once(100_000) == 167
+    assert users_at_once(10**9) == 1
 
 
 @pytest.mark.parametrize("in_order", [True, False])
@@ -226,9 +268,11 @@ def test_parts_without_a_weight_add_nothing():
     weights[1] = 1  # users with one past item only
     parts = SparseParts(parts.parts, weights, 5)
     past = sparse.csr_matrix(np.tril(np.ones((4, N_ITEMS), dtype=np.float32), -1))
-    added = parts.added(past, False, np.ones(4), N_ITEMS).toarray()
+    added = parts.added(past, False, np.ones(4), N_ITEMS)
     assert (added.max(axis=1) > 0).tolist() == [False, True, True, False]
     assert len(parts.of_one(np.arange(3), None, 1.0, N_ITEMS).positions) == 0
+    # without past items, or with three and more, there is nothing to add
+    assert parts.added(past[[0, 3]], False, np.ones(2), N_ITEMS) is None
 
 
 @pytest.mark.parametrize("n_now", [5, 9])

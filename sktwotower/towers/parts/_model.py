@@ -207,7 +207,7 @@ class Model(JoinedParts, torch.nn.Module):
         """Return what sparse parts add to the scores of n users, or None.
 
         ``past``: CSR (n, at least n_items), lags if `past` is "recent", else ones. The
-        result is a CSR matrix (n, n_items).
+        result is an array or a CSR matrix (n, n_items).
         """
         if self.sparse is None:
             return None

@@ -7,6 +7,13 @@ their weights.
 """
 
 from ._sparse_kinds import candidates_of, recomputed, size_of
-from ._sparse_part import SparsePart, SparseParts
+from ._sparse_part import SparsePart, SparseParts, users_at_once
 
-__all__ = ["SparsePart", "SparseParts", "candidates_of", "recomputed", "size_of"]
+__all__ = [
+    "SparsePart",
+    "SparseParts",
+    "candidates_of",
+    "recomputed",
+    "size_of",
+    "users_at_once",
+]

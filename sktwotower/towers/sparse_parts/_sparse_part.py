@@ -12,8 +12,19 @@ from scipy import sparse
 from sktwotower._records import Check, array, frozen, integer, list_of, require
 from sktwotower._records._reading import places_of
 from sktwotower._tables._sparse import slices
-from sktwotower.runtime._sparse_scores import SparsePartArrays, SparseScores
+from sktwotower.runtime._sparse_scores import (
+    ITEMS_PER_ENTRY,
+    SparsePartArrays,
+    SparseScores,
+)
 
+from ._pasts import Pasts
+from ._products import add_product, n_products
+
+# The largest number of users and items for which numbers are added at once: 64 MiB.
+MAX_ADDED = 1 << 24
+# Users for whom numbers are added at once.
+MAX_USERS = 256
 # Pairs whose scores are computed at once.
 BLOCK = 4096
 
@@ -54,29 +65,13 @@ class SparsePart(SparsePartArrays):
         """
         raise NotImplementedError
 
-    def inputs(self, past, in_order):
-        """Return how much each past item counts, CSR (n, n_items), float32.
+    def scores(self, past, in_order):
+        """Return what it adds to scores, CSR (n, n_items), for a weight of 1.
 
         ``past``: CSR (n, n_items), lags if ``in_order``, else ones.
         """
-        if not in_order:
-            return self._counted(past.copy())
-        weights = self.weights_of(past.data).astype(np.float32)
-        if self.count == "once":
-            return _latest_of_each(past, weights)
-        arrays = weights, past.indices.copy(), past.indptr.copy()
-        events = sparse.csr_matrix(arrays, past.shape)
-        events.sum_duplicates()
-        return self._counted(events)
-
-    def _counted(self, events):
-        if self.count == "log":
-            events.data = np.log1p(events.data)
-        return events
-
-    def scores(self, past, in_order):
-        """Return what it adds to scores, CSR (n, n_items), for a weight of 1."""
-        inputs = self.inputs(past, in_order)
+        pasts = Pasts(past, in_order)
+        inputs = pasts.as_matrix(self.inputs(pasts.events))
         return inputs if self.matrix is None else (inputs @ self.matrix).tocsr()
 
     def emptied(self):
@@ -127,17 +122,38 @@ class SparseParts(SparseScores):
         return self  # it never changes
 
     def added(self, past, in_order, lengths, n_items):
-        """Return what is added to scores of n users, CSR (n, n_items).
+        """Return what is added to scores of n users, (n, n_items), float32.
 
-        ``past``: CSR (n, at least n_items), lags if ``in_order``, else ones.
-        ``lengths`` (n,): by what the scores of the other parts were divided.
+        A CSR matrix if it is zero for most items, otherwise an array. None if it is
+        zero for all. ``past``: CSR (n, at least n_items), lags if ``in_order``, else
+        ones. ``lengths`` (n,): by what the scores of the other parts were divided.
         """
-        weights = self.weights_of(np.diff(past.indptr)) / lengths[:, None]
-        total = sparse.csr_matrix(past.shape, dtype=np.float32)
+        n_past = np.diff(past.indptr)
+        weights = self.weights_of(n_past) / lengths[:, None]
+        if not weights[n_past > 0].any():
+            return None
+        pasts = Pasts(past, in_order)
+        repeats = sparse.csr_matrix(past.shape, dtype=np.float32)
+        factors = []
         for part, of_users in zip(self.parts, weights.T, strict=True):
             if of_users.any():
-                scaled = sparse.diags(of_users.astype(np.float32))
-                total = total + scaled @ part.scores(past, in_order)
+                counts = part.inputs(pasts.events) * of_users[pasts.users]
+                inputs = pasts.as_matrix(counts)
+                if part.matrix is None:
+                    repeats = repeats + inputs
+                else:
+                    factors.append((inputs, part.matrix))
+        n_sums = repeats.nnz + sum(n_products(*pair) for pair in factors)
+        if n_sums * ITEMS_PER_ENTRY > len(lengths) * n_items:
+            total = repeats.toarray()
+            for inputs, matrix in factors:
+                add_product(total, inputs, matrix)
+            return total[:, :n_items]
+        total = repeats
+        for inputs, matrix in factors:
+            product = inputs @ matrix
+            product.sort_indices()  # sums of sorted matrices take half the time
+            total = total + product
         return total[:, :n_items].tocsr()
 
     def of_pairs(self, past, in_order, lengths, rows, items):
@@ -150,9 +166,10 @@ class SparseParts(SparseScores):
         known = np.flatnonzero(items >= 0)
         if not len(known):
             return values
+        pasts = Pasts(past, in_order)
         weights = self.weights_of(np.diff(past.indptr)) / lengths[:, None]
         for part, of_users in zip(self.parts, weights.T, strict=True):
-            inputs = part.inputs(past, in_order)
+            inputs = pasts.as_matrix(part.inputs(pasts.events))
             if part.matrix is None:
                 found = inputs[rows[known], items[known]]
                 added = np.asarray(found, dtype=float).ravel()
@@ -175,23 +192,14 @@ class SparseParts(SparseScores):
         )
 
 
-def _latest_of_each(past, weights):
-    """Return the weight of the latest event of each past item, CSR (n, n_items).
-
-    ``past``: CSR (n, n_items), oldest first. ``weights``: those of its entries.
-    """
-    n, n_items = past.shape
-    rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(past.indptr))
-    # from the end, the first of an item is its latest
-    pairs = (rows * n_items + past.indices)[::-1]
-    pairs, latest = np.unique(pairs, return_index=True)
-    places = np.divmod(pairs, n_items)
-    return sparse.csr_matrix((weights[::-1][latest], places), past.shape)
-
-
 def of_unit_size(matrix):
     """Return a CSR matrix, divided by the mean of the largest entry of its rows."""
     largest = matrix.max(axis=1).toarray().ravel()
     size = largest[largest > 0].mean() if (largest > 0).any() else 1.0
     matrix.data = (matrix.data / size).astype(np.float32)
     return matrix
+
+
+def users_at_once(n_items):
+    """Return for how many users `SparseParts.added` computes numbers at once."""
+    return max(1, min(MAX_USERS, MAX_ADDED // max(1, n_items)))
