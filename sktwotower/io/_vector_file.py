@@ -11,17 +11,19 @@ import pandas as pd
 
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._rounded import check_vector_dtype, rounded
-from sktwotower._tables._messages import format_ids, imported
+from sktwotower._tables._messages import format_ids, imported, warn
 from sktwotower.retrieval._fitted_state import fitted_of
 
 
-def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
+def export_vectors(
+    model, path, *, side="item", vector_dtype="float32", sparse=None
+) -> None:
     """Write the vectors of all items or users with their ids to a file.
 
     The dot product of the vectors of a user and an item is their score, except for what
-    sparse parts of the model add. Of a model with ``sparse_parts=None``, a search by
-    inner product in the item vectors returns the same items as `recommend` with
-    ``exclude_seen=False``.
+    sparse parts of the model add. That is the product of sparse vectors. Of a model
+    without sparse parts, a search by inner product in the item vectors returns the same
+    items as `recommend` with ``exclude_seen=False``.
 
     Parameters
     ----------
@@ -39,6 +41,12 @@ def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
         How vectors are stored, as in `dump`. "int8": codes from -127 to 127, and one
         array or column more, ``scales`` (n,) in numpy and ``scale`` in Parquet, each
         row's float32. The vectors are ``codes * scales[:, None]``.
+    sparse : bool, default=None
+        Write sparse vectors as well, as `TwoTowerRecommender.embed_items` returns them:
+        in Parquet the columns ``sparse_indices`` and ``sparse_values``, lists of int32
+        and float32; in numpy the arrays ``sparse_indptr``, ``sparse_indices`` and
+        ``sparse_values`` of a CSR matrix. None: do not, and warn if sparse parts are
+        thereby lost.
 
     Raises
     ------
@@ -63,8 +71,9 @@ def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
     Notes
     -----
     Vectors of users without a place in the file, such as new ones, come from
-    `TwoTowerRecommender.embed_users`. What ``sparse_parts`` add to a score is no
-    product of vectors: fit with ``sparse_parts=None`` so that nothing is missing. Of a
+    `TwoTowerRecommender.embed_users`. Sparse vectors are for stores that search both
+    kinds at once, such as Qdrant and Milvus; for others, fit with
+    ``sparse_parts=None``, so that nothing is missing. Of a
     model with ``context`` the file has the vectors of users whose context is unknown;
     ``embed_users(context=...)`` returns those of a request. With ``normalize`` (the
     default) vectors have length 1: cosine, inner product and Euclidean distance find
@@ -109,12 +118,22 @@ def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
     fitted = fitted_of(model)
     if not hasattr(model, "embed_users"):
         raise TypeError(f"{type(model).__name__} has no vectors of users and items.")
-    ids, vectors = fitted.item_ids, fitted.catalog.vectors
+    if sparse is None and fitted.model.sparse is not None:
+        parts = ", ".join(part.in_words for part in fitted.model.sparse.parts)
+        warn(
+            f"The file has no sparse vectors, so that what {parts} add to scores is "
+            "lost. sparse=True writes them, too. A model of sparse_parts=None has no "
+            "such parts. sparse=False silences this warning."
+        )
+    ids, vectors, embed = fitted.item_ids, fitted.catalog.vectors, model.embed_items
     if side == "user":
-        ids, vectors = fitted.user_ids, model.embed_users(fitted.user_ids)
+        ids, embed = fitted.user_ids, model.embed_users
+        vectors = embed(ids)
     stored = rounded(vectors, vector_dtype, f"the vectors of {side}s")
     stored = stored if isinstance(stored, tuple) else (stored,)
     columns = dict(zip(("vector", "scale"), stored, strict=False))
+    if sparse:
+        columns["sparse"] = embed(ids, sparse=True)
     name = str(getattr(fitted, f"{side}s").label)
     if name in columns and ending == ".parquet":
         raise ValueError(
@@ -137,18 +156,31 @@ def _write_numpy(path, name, ids, columns):
         if not text or any("\0" in name for name in ids):
             raise TypeError("objects that are not text")
         ids = ids.astype(str)
+    matrix = columns.pop("sparse", None)
+    arrays = {f"{column}s": values for column, values in columns.items()}
+    if matrix is not None:
+        arrays["sparse_indptr"] = matrix.indptr
+        arrays["sparse_indices"] = matrix.indices
+        arrays["sparse_values"] = matrix.data
     with replaced_file(path) as file:
-        arrays = {f"{column}s": values for column, values in columns.items()}
         np.savez(file, ids=ids, **arrays)  # none of objects
 
 
 def _write_parquet(path, name, ids, columns):
     message = "Parquet needs pyarrow: pip install 'sktwotower[parquet]'."
     pyarrow, parquet = (imported(n, message) for n in ("pyarrow", "pyarrow.parquet"))
+    matrix = columns.pop("sparse", None)
     table = {name: pyarrow.array(pd.Series(ids))}
     for column, values in columns.items():
         table[column] = pyarrow.array(np.ascontiguousarray(values).reshape(-1))
     vectors, width = table["vector"], columns["vector"].shape[1]
     table["vector"] = pyarrow.FixedSizeListArray.from_arrays(vectors, width)
+    if matrix is not None:
+        offsets = matrix.indptr.astype(np.int64)
+        lists = {"indices": matrix.indices.astype(np.int32), "values": matrix.data}
+        for part, values in lists.items():
+            table[f"sparse_{part}"] = pyarrow.LargeListArray.from_arrays(
+                offsets, values
+            )
     with replaced_file(path) as file:
         parquet.write_table(pyarrow.table(table), file)

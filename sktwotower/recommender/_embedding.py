@@ -5,6 +5,7 @@ Output: vectors (n, d), of the users for events.
 """
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sktwotower._tables._arguments import hinted
@@ -23,7 +24,9 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """
 
     @hinted
-    def embed_users(self, users, history=None, context=None) -> np.ndarray:
+    def embed_users(
+        self, users, history=None, context=None, *, sparse=False
+    ) -> np.ndarray | csr_matrix:
         """Return user vectors.
 
         Parameters
@@ -36,12 +39,16 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             the vector of a user without events in fit.
         context : dict, default=None
             What is known of the request, for all users, see `recommend`.
+        sparse : bool, default=False
+            Return sparse vectors, for what ``sparse_parts`` add to scores.
 
         Returns
         -------
-        ndarray of shape (n, d), float32
+        ndarray of shape (n, d), float32, or CSR matrix of shape (n, p)
             User vectors, of unit length with ``normalize``. What ``sparse_parts`` add
-            to scores is not in them.
+            to scores is not in them. With ``sparse``: vectors >= 0 whose products with
+            those of `embed_items` are exactly that. There is an entry for each past
+            item and sparse part; p is 0 if there are no parts.
 
         Raises
         ------
@@ -69,6 +76,11 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         array([[0.11, 0.71, 0.69]], dtype=float32)
         """
         fitted = fitted_of(self)
+        if sparse:
+            request = read_request(
+                fitted, users, history, context=context, name="users"
+            )
+            return fitted.sparse_vectors_of_users(request.past)
         known = history is None and context is None
         code = one_known(fitted.users, users) if known else None
         if code is not None:
@@ -79,7 +91,7 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         with threads(self.n_jobs):
             return fitted.embed_users(request.users, request.past, self._serving())
 
-    def embed_items(self, items) -> np.ndarray:
+    def embed_items(self, items, *, sparse=False) -> np.ndarray | csr_matrix:
         """Return item vectors.
 
         Parameters
@@ -87,13 +99,16 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         items : list, array, Series or dataframe of n items
             Ids, or a table with the id column and, optionally, all feature columns.
             Items unknown to fit are described by their features.
+        sparse : bool, default=False
+            Return sparse vectors, for what ``sparse_parts`` add to scores.
 
         Returns
         -------
-        ndarray of shape (n, d), float32
+        ndarray of shape (n, d), float32, or CSR matrix of shape (n, p)
             Item vectors, of unit length with ``normalize``; those of items of fit that
             nobody has chosen have the length ``cold_item_weight_``. What
-            ``sparse_parts`` add to scores is not in them.
+            ``sparse_parts`` add to scores is not in them. With ``sparse``: see
+            `embed_users`; items unknown to fit have no entries.
 
         Raises
         ------
@@ -123,6 +138,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         fitted = fitted_of(self)
         query = read_query(fitted.items, items, "items", fitted.schema)
+        if sparse:
+            return fitted.sparse_vectors_of_items(query.codes)
         with threads(self.n_jobs):
             return fitted.embed_items(query)
 

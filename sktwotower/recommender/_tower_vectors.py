@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._memory import check_result
-from sktwotower._tables._sparse import one_row, take_rows
+from sktwotower._tables._sparse import one_row, take_rows, with_empty_row
 from sktwotower.retrieval._fitted_state import Serving
 from sktwotower.retrieval._requests import Query, past_of, query_of_events
 from sktwotower.runtime._one_query import Added
@@ -171,6 +171,15 @@ class TowerVectors:
         )
         distinct, places = _each_once(query, query.codes, self.items)
         return self.embed_items(distinct)[places]
+
+    def sparse_vectors_of_users(self, past):
+        """Return the sparse vectors (n, p) of users with a ``Past``, CSR."""
+        return self.model.sparse_user_vectors(past.input)
+
+    def sparse_vectors_of_items(self, codes):
+        """Return the sparse vectors (n, p) of items at positions (n,), CSR; -1: new."""
+        vectors = self.model.sparse_item_vectors(len(self.items))
+        return with_empty_row(vectors)[codes]
 
     def added_to(self, past):
         """Return what sparse parts add to scores of n users, or None.

@@ -130,9 +130,8 @@ class SparseScores:
         found, values = np.concatenate(found), np.concatenate(values)
         if n_items < ITEMS_PER_ENTRY * len(found):
             sums = np.bincount(found, values, n_items)[:n_items]
-            positions = (sums != 0).nonzero()[
-                0
-            ]  # of floats it takes five times as long
+            # of floats it takes five times as long
+            (positions,) = (sums != 0).nonzero()
             return Added(positions, sums[positions])
         positions, places = np.unique(found, return_inverse=True)
         sums = np.bincount(places, values, len(positions))

@@ -2,14 +2,17 @@
 
 import sys
 import uuid
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender
 from sktwotower.io import export_vectors
 from tests.builders import first_fast, random_events, small
+from tests.recommender.weighed import coming_back, few_judge, weighed
 
 EVENTS = random_events(n_users=30, n_items=60, density=0.1)
 MODEL = small().fit(EVENTS)
@@ -198,3 +201,81 @@ def test_hnswlib_finds_the_same_items(read):
     items, best = expected(users)
     assert (ids[places] == items).mean() > 0.99
     np.testing.assert_allclose(1 - distances, best, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def with_sparse_parts():
+    """A model with sparse parts that may list what users had."""
+    events = coming_back()[["user", "item", "when"]]
+    with pytest.MonkeyPatch.context() as patch:
+        few_judge(patch)
+        params = {"time": "when", "exclude_seen": False, "sparse_parts": "auto"}
+        return weighed(**params).fit(events)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_products_of_both_kinds_of_vectors_are_the_scores(
+    ending, with_sparse_parts, tmp_path
+):
+    model = with_sparse_parts
+    files = {}
+    for side in ("item", "user"):
+        path = tmp_path / f"{side}{ending}"
+        export_vectors(model, path, side=side, sparse=True)
+        files[side] = both_kinds(path, ending)
+    ids, vectors, sparse_vectors = files["item"]
+    users, of_users, sparse_of_users = files["user"]
+    scores = of_users @ vectors.T + (sparse_of_users @ sparse_vectors.T).toarray()
+    added = scores - of_users @ vectors.T
+    assert added.max() > 0.01  # otherwise there would be nothing to test
+    some = users[:20]
+    pairs = pd.DataFrame({"user": np.repeat(some, len(ids)), "item": np.tile(ids, 20)})
+    expected = model.predict(pairs).reshape(20, -1)
+    np.testing.assert_allclose(scores[:20], expected, atol=2e-6)
+
+
+def both_kinds(path, ending):
+    """Return ids, vectors (n, d), and sparse vectors, CSR, of a file."""
+    if ending == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            arrays = [file[f"sparse_{n}"] for n in ("values", "indices", "indptr")]
+            shape = len(file["ids"]), arrays[1].max() + 1
+            ids, vectors = file["ids"], file["vectors"]
+    else:
+        table = pd.read_parquet(path)
+        ids, vectors = table.iloc[:, 0].to_numpy(), np.stack(table["vector"])
+        names = ["sparse_values", "sparse_indices"]
+        arrays = [np.concatenate(table[name].to_list()) for name in names]
+        sizes = table["sparse_indices"].map(len).to_numpy()
+        arrays.append(np.append(0, sizes.cumsum()))
+        shape = len(ids), arrays[1].max() + 1
+    width = 10_000
+    assert shape[1] <= width
+    return ids, vectors, csr_matrix(tuple(arrays), (len(ids), width))
+
+
+def test_new_users_have_sparse_vectors_and_new_items_have_none(with_sparse_parts):
+    model = with_sparse_parts
+    history = {"new": model.item_ids_[:3].tolist()}
+    of_new = model.embed_users(["new"], history=history, sparse=True)
+    items = model.embed_items(model.item_ids_, sparse=True)
+    added = (of_new @ items.T).toarray()[0]
+    dense = model.embed_users(["new"], history=history)[0] @ model.item_embeddings_.T
+    table = model.recommend(["new"], len(items.indptr) - 1, history=history)
+    expected = table.set_index("item")["score"].loc[model.item_ids_].to_numpy()
+    np.testing.assert_allclose(dense + added, expected, atol=2e-6)
+    assert model.embed_items(["nobody knows it"], sparse=True).nnz == 0
+
+
+def test_a_file_that_loses_sparse_parts_is_warned_about(with_sparse_parts, tmp_path):
+    with pytest.warns(UserWarning, match="past items.* is lost. sparse=True writes"):
+        export_vectors(with_sparse_parts, tmp_path / "x.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export_vectors(with_sparse_parts, tmp_path / "x.npz", sparse=False)
+        export_vectors(MODEL, tmp_path / "x.npz")
+
+
+def test_without_sparse_parts_such_vectors_are_empty():
+    assert MODEL.embed_users(MODEL.user_ids_, sparse=True).shape == (30, 0)
+    assert MODEL.embed_items(MODEL.item_ids_, sparse=True).shape[1] == 0

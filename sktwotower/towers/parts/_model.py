@@ -8,6 +8,7 @@ import copy
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 
 from sktwotower._records import Check, array, instance, list_of, number, record, require
 from sktwotower.runtime._model_arrays import JoinedParts, ModelArrays
@@ -214,6 +215,22 @@ class Model(JoinedParts, torch.nn.Module):
         lengths = self.lengths_of(np.diff(past.indptr))
         in_order = self.past == "recent"
         return self.sparse.added(past, in_order, lengths, n_items)
+
+    def sparse_user_vectors(self, past):
+        """Return sparse vectors of n users, CSR; see `SparseParts.user_vectors`.
+
+        ``past``: as of `added`. Without sparse parts they have no columns.
+        """
+        if self.sparse is None:
+            return csr_matrix((past.shape[0], 0), dtype=np.float32)
+        lengths = self.lengths_of(np.diff(past.indptr))
+        return self.sparse.user_vectors(past, self.past == "recent", lengths)
+
+    def sparse_item_vectors(self, n_items):
+        """Return sparse vectors of all items, CSR (n_items, p)."""
+        if self.sparse is None:
+            return csr_matrix((n_items, 0), dtype=np.float32)
+        return self.sparse.item_vectors(n_items)
 
     def added_to_pairs(self, past, rows, items):
         """Return what sparse parts add to the scores of pairs (m,), float64.

@@ -156,6 +156,33 @@ class SparseParts(SparseScores):
             total = total + product
         return total[:, :n_items].tocsr()
 
+    def user_vectors(self, past, in_order, lengths):
+        """Return vectors of n users, CSR (n, n_parts * n_items).
+
+        Their products with `item_vectors` are what is added to scores. The parameters
+        are those of `added`.
+        """
+        weights = self.weights_of(np.diff(past.indptr)) / lengths[:, None]
+        pasts = Pasts(past, in_order)
+        of_parts = []
+        for part, of_users in zip(self.parts, weights.T, strict=True):
+            counts = part.inputs(pasts.events) * of_users[pasts.users]
+            of_parts.append(pasts.as_matrix(counts))
+        return sparse.hstack(of_parts, format="csr")
+
+    def item_vectors(self, n_items):
+        """Return vectors of all items, CSR (n_items, n_parts * n_items).
+
+        See `user_vectors`.
+        """
+        of_parts = []
+        for part in self.parts:
+            if part.matrix is None:
+                of_parts.append(sparse.identity(n_items, np.float32, format="csr"))
+            else:
+                of_parts.append(part.matrix.T)
+        return sparse.hstack(of_parts, format="csr")
+
     def of_pairs(self, past, in_order, lengths, rows, items):
         """Return what is added to the scores of pairs (m,), float64.
 
