@@ -242,7 +242,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
     def _refuse_unkept(self):
         """Raise because fit has not kept what a parameter needs that was set later."""
         names = self._replayed or self._need_time
-        name = next(each for each in names if getattr(self, each) is not None)
+        set_now = [each for each in names if getattr(self, each) is not None]
+        name = (set_now or names)[0]
         raise ValueError(
             f"{name}={getattr(self, name)!r} was set after fit, which has not kept "
             f"what it needs. Call fit with all events, or set {name} as in fit."

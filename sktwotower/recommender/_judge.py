@@ -216,7 +216,8 @@ class Judge:
 
         ``weights`` (n_knots, n_sparse) and ``gains`` (n_sparse,): of all candidates.
         """
-        sizes = weights.mean(axis=0)
+        # to users without past items, those of the first knot, they add nothing
+        sizes = weights[1:].mean(axis=0)
         left = np.flatnonzero(sizes > MIN_SPARSE_SHARE * sizes.sum())
         if not len(left):
             return None, []

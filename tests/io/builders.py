@@ -109,7 +109,7 @@ FITS = {
     "filtered": lambda: small(second_share=0.4, embedding_dim=12).fit(EVENTS),
     # with matrices, and parts that score past items
     "sparse parts": lambda: ordered(max_epochs=4, exclude_seen=False).fit(
-        chain(n_users=30, n_events=7, noise=0.2)
+        chain(n_users=30, n_events=7, noise=0.6)
     ),
     "recent only": lambda: ordered(history="recent", embedding_dim=1).fit(IN_ORDER),
     "side table": lambda: small(items=products(), hidden_layer_sizes=(6,)).fit(EVENTS),

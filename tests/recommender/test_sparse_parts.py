@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -99,6 +100,13 @@ def test_where_only_popularity_counts_sparse_parts_count_little():
         shares = shares_of(model)
         vectors = shares.index.str.contains("towers|popularity")
         assert shares[~vectors].sum() < 0.1
+
+
+def test_what_counts_without_past_items_only_is_left_out():
+    judge = SimpleNamespace(sparse=[object()])
+    weights = np.zeros((5, 1))
+    weights[0] = 1  # to users without past items, sparse parts add nothing
+    assert _judge.Judge._with_weights(judge, weights, np.zeros(1)) == (None, [])
 
 
 def test_none_are_wanted():

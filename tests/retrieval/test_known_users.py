@@ -48,7 +48,7 @@ MODELS = {
     "walk": RP3betaRecommender(),
     "filters": GraphFilterRecommender(),
     "ridge": OrderedRidgeRecommender(time="when"),
-    "repeats": RepeatRecommender(time="when", half_life=3),
+    "repeats": RepeatRecommender(time="when", half_life=pd.Timedelta(days=3)),
 }
 SLOW = {
     "two towers": small(),
@@ -95,7 +95,7 @@ def test_seen_items_are_the_events_of_fit(model):
     expected = pd.concat([X[X["user"] == user] for user in asked], ignore_index=True)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
     everything = model.recommend(["u5"], 9, exclude_seen=False)
-    left = model.recommend(["u5"], 9)
+    left = model.recommend(["u5"], 9, exclude_seen=True)
     out = set(everything["item"]) - set(left["item"])
     assert out == set(model.seen_items(["u5"])["item"])
 

@@ -44,7 +44,7 @@ MODELS = {
     "walk": RP3betaRecommender(),
     "filters": GraphFilterRecommender(),
     "ridge": OrderedRidgeRecommender(),
-    "repeats": RepeatRecommender(),
+    "repeats": RepeatRecommender(exclude_seen=True),
 }
 SLOW = {
     "two towers": small(),
