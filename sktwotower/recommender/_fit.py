@@ -35,7 +35,6 @@ from sktwotower.towers.parts import (
     plans_of,
     with_kept_back,
 )
-from sktwotower.towers.sparse_parts import recomputed
 
 from ._ages import NAMES, as_duration, in_units, popularity_to_weigh, with_ages
 from ._checkpoint import Checkpoint, saved_state
@@ -45,7 +44,7 @@ from ._events import Events, history_kind, noted_repeats, read_sides, seen_matri
 from ._fitted import FittedTowers, Judged
 from ._from_disk import read_from_disk
 from ._impression_choice import impression_weight, reward_scale
-from ._judge import Judge, past_of
+from ._judge import Judge, computed_of
 from ._kept_back import keep_back
 from ._last_pass import learn_latest
 from ._processes import own_events, own_generator, with_users
@@ -342,7 +341,7 @@ def _train(recipe, events, before, rng, saved):
     if weighed is not None and weighed.has_kinds_of(parts):
         model = weighed.with_parts(parts)
         if model.sparse is not None:
-            model = model.with_sparse(recomputed(model.sparse, *past_of(events)))
+            model = model.with_sparse(computed_of(model.sparse, events))
         return joined(nets, model), before.judged
     if judge is None or any(net.interrupted_ for net in nets):
         # pairs that were not trained stay, so that further events can train them

@@ -4,19 +4,17 @@ Input: ``KeptBack``, and each part while it is trained.
 Output: how far the latest events may move the model, and the weights of its parts.
 """
 
+from functools import partial
+
 import numpy as np
 
-from sktwotower.towers._group import current_group
+from sktwotower.towers._group import current_group, summed
 from sktwotower.towers.parts import Model, distinct_ones
-from sktwotower.towers.sparse_parts import (
-    SparseParts,
-    candidates_of,
-    recomputed,
-    size_of,
-)
+from sktwotower.towers.sparse_parts import SparseParts, candidates_of, recomputed
 
 from ._kept_requests import requests_of
 from ._last_pass import RATES, learn_latest, untied_copy
+from ._processes import from_first, rows_in_first
 from ._weighing import (
     PartToWeigh,
     SparsePartToWeigh,
@@ -84,11 +82,12 @@ class Judge:
     def _sparse_parts(self, exclude_seen):
         """Return the sparse parts of what is known when requests come, a list."""
         recipe = self.plans[0].recipe
-        if not self.sees_past or recipe.sparse_parts is None or current_group():
+        if not self.sees_past or recipe.sparse_parts is None:
             return []
-        if self.kept.known.positives.nnz > MAX_SPARSE_EVENTS:
+        if summed(self.kept.known.positives.nnz) > MAX_SPARSE_EVENTS:
             return []
-        return candidates_of(*past_of(self.kept.known), exclude_seen)
+        seen, lags = past_of(self.kept.known)
+        return from_first(partial(candidates_of, seen, lags, exclude_seen))
 
     def see_computed(self, number, training, spectrum):
         """Compute a part of what is known when requests come, and see it."""
@@ -220,16 +219,27 @@ class Judge:
         left = np.flatnonzero(sizes > MIN_SPARSE_SHARE * sizes.sum())
         if not len(left):
             return None, []
-        events = past_of(self.plans[0].events)
         chosen = [self.sparse[n] for n in left]
-        parts = SparseParts(chosen, weights[:, left], size_of(*events))
-        return recomputed(parts, *events), gains[left].tolist()
+        parts = SparseParts(chosen, weights[:, left], n_events=0)
+        return computed_of(parts, self.plans[0].events), gains[left].tolist()
+
+
+def computed_of(sparse_parts, events):
+    """Return ``SparseParts`` with matrices of other ``Events``, those of all processes.
+
+    The first process computes them, so that all have the same.
+    """
+    seen, lags = past_of(events)
+    return from_first(partial(recomputed, sparse_parts, seen, lags))
 
 
 def past_of(events):
     """Return who has chosen what, and lags if the order is known: see `SparsePart`.
 
-    Both are CSR matrices (n_users, n_items); the second one may be None.
+    Both are CSR matrices (n_users, n_items); the second one may be None. In the first
+    one of several processes they have all users, in others their own ones.
     """
-    seen = distinct_ones(events.positives)
-    return seen, None if events.ordered is None else events.ordered.lags()
+    seen = rows_in_first(events.users, distinct_ones(events.positives))
+    if events.ordered is None:
+        return seen, None
+    return seen, rows_in_first(events.users, events.ordered.lags())
