@@ -20,7 +20,6 @@ from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import column_counts, have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
 from sktwotower.towers._auto import values_of_kind
-from sktwotower.towers._division import divisions
 from sktwotower.towers._given_loss import check_goes_on, check_loss
 from sktwotower.towers._group import rank, summed
 from sktwotower.towers._net import check_net_params, joined, seeded, train
@@ -47,7 +46,7 @@ from ._impression_choice import impression_weight, reward_scale
 from ._judge import Judge, computed_of
 from ._kept_back import keep_back
 from ._last_pass import learn_latest
-from ._processes import own_events, own_generator, with_users
+from ._processes import divisions_of, own_events, own_generator, with_users
 from ._stream import first_stream
 from ._training_data import data_without, training_data, validates
 
@@ -439,14 +438,8 @@ def _with_data(plan, rng, ready, starts_anew):
             training.ties_items = True
             # lists that leave out seen items need not rank them
             training.hides_past = recipe.exclude_seen
-    divided = _divided(plan.events) if ready else None
+    divided = divisions_of(plan.events) if ready else None
     return plan._replace(recipe=recipe, divisions=divided), data
-
-
-def _divided(events):
-    """Return which process holds which rows of tables, or None; see `divisions`."""
-    n_context = 0 if events.contexts is None else events.contexts.width
-    return divisions(events.users, events.items, n_context)
 
 
 def _given(plans, before):

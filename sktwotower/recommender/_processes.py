@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from torch import distributed
 
 from sktwotower._tables._sequences import Sequences, as_rows
-from sktwotower.towers._division import owners_of_users
+from sktwotower.towers._division import divisions, owners_of_users
 from sktwotower.towers._group import current_group, is_first, rank, summed
 
 from ._fingerprint import differences, digest, fingerprint
@@ -144,6 +144,12 @@ def own_users(ids):
     if group is None:
         return np.ones(len(ids), dtype=bool)
     return owners_of_users(ids, group.size) == group.rank
+
+
+def divisions_of(events):
+    """Return which process holds which rows of tables, or None; see `divisions`."""
+    n_context = 0 if events.contexts is None else events.contexts.width
+    return divisions(events.users, events.items, n_context)
 
 
 def check_division(n_events, n_users):
