@@ -238,11 +238,18 @@ def _without_items(fitted, gone):
     if model.sparse is not None:
         places = np.where(gone, -1, np.cumsum(~gone) - 1)
         sparse_parts = model.sparse.with_items(places, len(kept))
-        n_events = size_of(seen, None if sequences is None else sequences.lags)
-        model = model.with_sparse(replace(sparse_parts, n_events=n_events))
+        n_gone = _n_past(fitted.seen, fitted.sequences) - _n_past(seen, sequences)
+        # they may be of events of more users than the model has
+        n_left = max(0, sparse_parts.n_events - n_gone)
+        model = model.with_sparse(replace(sparse_parts, n_events=n_left))
     net, stream = with_model(fitted.net, model), fitted.stream.without_items(kept)
     events = {"seen": seen, "sequences": sequences}
     return replace(fitted, items=items, net=net, stream=stream, **events)
+
+
+def _n_past(seen, sequences):
+    """Return the number of entries of past items; see `size_of`."""
+    return size_of(seen, None if sequences is None else sequences.lags)
 
 
 def with_new_items(learnt, fitted):

@@ -20,7 +20,6 @@ from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import column_counts, have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
 from sktwotower.towers._auto import values_of_kind
-from sktwotower.towers._division import divisions
 from sktwotower.towers._given_loss import check_goes_on, check_loss
 from sktwotower.towers._group import rank, summed
 from sktwotower.towers._net import check_net_params, joined, seeded, train
@@ -35,7 +34,6 @@ from sktwotower.towers.parts import (
     plans_of,
     with_kept_back,
 )
-from sktwotower.towers.sparse_parts import recomputed
 
 from ._ages import NAMES, as_duration, in_units, popularity_to_weigh, with_ages
 from ._checkpoint import Checkpoint, saved_state
@@ -45,10 +43,10 @@ from ._events import Events, history_kind, noted_repeats, read_sides, seen_matri
 from ._fitted import FittedTowers, Judged
 from ._from_disk import read_from_disk
 from ._impression_choice import impression_weight, reward_scale
-from ._judge import Judge, past_of
+from ._judge import Judge, computed_of
 from ._kept_back import keep_back
 from ._last_pass import learn_latest
-from ._processes import own_events, own_generator, with_users
+from ._processes import divisions_of, own_events, own_generator, with_users
 from ._stream import first_stream
 from ._training_data import data_without, training_data, validates
 
@@ -342,7 +340,7 @@ def _train(recipe, events, before, rng, saved):
     if weighed is not None and weighed.has_kinds_of(parts):
         model = weighed.with_parts(parts)
         if model.sparse is not None:
-            model = model.with_sparse(recomputed(model.sparse, *past_of(events)))
+            model = model.with_sparse(computed_of(model.sparse, events))
         return joined(nets, model), before.judged
     if judge is None or any(net.interrupted_ for net in nets):
         # pairs that were not trained stay, so that further events can train them
@@ -440,14 +438,8 @@ def _with_data(plan, rng, ready, starts_anew):
             training.ties_items = True
             # lists that leave out seen items need not rank them
             training.hides_past = recipe.exclude_seen
-    divided = _divided(plan.events) if ready else None
+    divided = divisions_of(plan.events) if ready else None
     return plan._replace(recipe=recipe, divisions=divided), data
-
-
-def _divided(events):
-    """Return which process holds which rows of tables, or None; see `divisions`."""
-    n_context = 0 if events.contexts is None else events.contexts.width
-    return divisions(events.users, events.items, n_context)
 
 
 def _given(plans, before):

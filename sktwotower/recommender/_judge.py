@@ -4,19 +4,18 @@ Input: ``KeptBack``, and each part while it is trained.
 Output: how far the latest events may move the model, and the weights of its parts.
 """
 
+from contextlib import nullcontext
+from functools import partial
+
 import numpy as np
 
-from sktwotower.towers._group import current_group
+from sktwotower.towers._group import summed
 from sktwotower.towers.parts import Model, distinct_ones
-from sktwotower.towers.sparse_parts import (
-    SparseParts,
-    candidates_of,
-    recomputed,
-    size_of,
-)
+from sktwotower.towers.sparse_parts import SparseParts, candidates_of, recomputed
 
 from ._kept_requests import requests_of
 from ._last_pass import RATES, learn_latest, untied_copy
+from ._processes import from_first, rows_in_first
 from ._weighing import (
     PartToWeigh,
     SparsePartToWeigh,
@@ -68,10 +67,8 @@ class Judge:
         self.sparse_to_weigh = [
             SparsePartToWeigh(part.scores(past, in_order)) for part in self.sparse
         ]
-        # which events come next is only known of the latest ones; several processes
-        # would have to train together within an epoch
-        moves = kept.asked == "latest" and current_group() is None
-        self.rate = None if moves else 0.0
+        # which events come next is only known of the latest ones
+        self.rate = None if kept.asked == "latest" else 0.0
         for number, plan in enumerate(plans):
             if not plan.kind.is_trained and not plan.n_components:
                 self.see_computed(number, None, None)
@@ -84,11 +81,12 @@ class Judge:
     def _sparse_parts(self, exclude_seen):
         """Return the sparse parts of what is known when requests come, a list."""
         recipe = self.plans[0].recipe
-        if not self.sees_past or recipe.sparse_parts is None or current_group():
+        if not self.sees_past or recipe.sparse_parts is None:
             return []
-        if self.kept.known.positives.nnz > MAX_SPARSE_EVENTS:
+        if summed(self.kept.known.positives.nnz) > MAX_SPARSE_EVENTS:
             return []
-        return candidates_of(*past_of(self.kept.known), exclude_seen)
+        seen, lags = past_of(self.kept.known)
+        return from_first(partial(candidates_of, seen, lags, exclude_seen))
 
     def see_computed(self, number, training, spectrum):
         """Compute a part of what is known when requests come, and see it."""
@@ -105,17 +103,13 @@ class Judge:
         """See trained and computed parts that have not learnt what was kept back."""
         for number, part in enumerate(parts):
             if number not in self.vectors:
-                self._see_trained(number, part, seed)
+                self._see_trained(number, part, seed, exchange=None)
 
     def look_of(self, number, seed):
         """Return a function that sees a part in training, see ``TrainingData.look``."""
 
         def look(part, exchange):
-            if exchange is None:
-                self._see_trained(number, part, seed)
-            else:
-                with exchange.fetched(self._columns(exchange.layers)):
-                    self._see_trained(number, part, seed)
+            self._see_trained(number, part, seed, exchange)
             users, items = self.vectors[number]
             seen = {"users": users, "items": items, "rate": self.rate}
             self.saved.keep_seen(number, seen)
@@ -136,36 +130,50 @@ class Judge:
         of_items = np.unique(self.item_rows.indices).astype(np.int64)
         of_users = np.unique(self.requests.rows.indices).astype(np.int64)
         by_owner = {"user_tower": of_users, "item_tower": of_items, "history": of_items}
+        if self.requests.contexts is not None:
+            of_contexts = np.unique(self.requests.contexts.indices).astype(np.int64)
+            by_owner["context"] = of_contexts
         owners = {name: name.partition(".")[0] for name in layers}
         return {n: by_owner[owner] for n, owner in owners.items() if owner in by_owner}
 
-    def _see_trained(self, number, part, seed):
+    def _see_trained(self, number, part, seed, exchange):
+        """See a part, of which this process has all rows if the exchange is None."""
+        see = partial(self._see_moved, number, part, seed, exchange)
         if self.rate is None:
-            self._choose_rate(number, part, seed)
+            self._choose_rate(number, see)
         else:
-            self._see_moved(number, part, self.rate, seed)
+            see(self.rate)
 
-    def _choose_rate(self, number, part, seed):
-        """Choose how far the latest events may move a part, next to computed ones."""
+    def _choose_rate(self, number, see):
+        """Choose how far the latest events may move a part, next to computed ones.
+
+        ``see(rate)`` sees it after a pass at a rate.
+        """
         others = [self._to_weigh(n, 0.0) for n in self.vectors]
         tried = []
         for rate in RATES:
-            self._see_moved(number, part, rate, seed)
+            see(rate)
             parts = [self._to_weigh(number, 1.0), *others, *self.sparse_to_weigh]
             tried.append(self._weighing(parts))
         self.rate = RATES[furthest_of(tried)]
         # once more: all vectors of all rates might not fit into memory
-        self._see_moved(number, part, self.rate, seed)
+        see(self.rate)
 
-    def _see_moved(self, number, part, rate, seed):
+    def _see_moved(self, number, part, seed, exchange, rate):
         """See a copy of a part that has learnt the latest events which do not judge."""
         if rate:
             plan = self.plans[number]
-            part = untied_copy(part)
+            moved = untied_copy(part)
             known = plan._replace(events=plan.known)
-            if not learn_latest(known, part, self.kept.start, rate, seed):
+            if not learn_latest(known, moved, self.kept.start, rate, seed):
                 raise KeyboardInterrupt  # it ends the training around it, too
-        self.vectors[number] = self.requests.embedded(part, self.item_rows)
+            if moved.divisions is None:  # else there was nothing to learn
+                part = moved
+        rows_of_others = nullcontext()
+        if part.divisions is not None:
+            rows_of_others = exchange.fetched(self._columns(exchange.layers))
+        with rows_of_others:
+            self.vectors[number] = self.requests.embedded(part, self.item_rows)
 
     def _to_weigh(self, number, share):
         users, items = self.vectors[number]
@@ -221,16 +229,27 @@ class Judge:
         left = np.flatnonzero(sizes > MIN_SPARSE_SHARE * sizes.sum())
         if not len(left):
             return None, []
-        events = past_of(self.plans[0].events)
         chosen = [self.sparse[n] for n in left]
-        parts = SparseParts(chosen, weights[:, left], size_of(*events))
-        return recomputed(parts, *events), gains[left].tolist()
+        parts = SparseParts(chosen, weights[:, left], n_events=0)
+        return computed_of(parts, self.plans[0].events), gains[left].tolist()
+
+
+def computed_of(sparse_parts, events):
+    """Return ``SparseParts`` with matrices of other ``Events``, those of all processes.
+
+    The first process computes them, so that all have the same.
+    """
+    seen, lags = past_of(events)
+    return from_first(partial(recomputed, sparse_parts, seen, lags))
 
 
 def past_of(events):
     """Return who has chosen what, and lags if the order is known: see `SparsePart`.
 
-    Both are CSR matrices (n_users, n_items); the second one may be None.
+    Both are CSR matrices (n_users, n_items); the second one may be None. In the first
+    one of several processes they have all users, in others their own ones.
     """
-    seen = distinct_ones(events.positives)
-    return seen, None if events.ordered is None else events.ordered.lags()
+    seen = rows_in_first(events.users, distinct_ones(events.positives))
+    if events.ordered is None:
+        return seen, None
+    return seen, rows_in_first(events.users, events.ordered.lags())

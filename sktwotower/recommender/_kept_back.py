@@ -212,12 +212,9 @@ def _contexts_used(events):
     """Return the ``EventContexts`` in which requests are asked, or None.
 
     A time that nobody has asked for is not used: most requests are made without one.
-    Several processes ask without, as each holds a part of the weights of contexts.
     """
     contexts = events.contexts
-    if contexts is None or contexts.context.is_auto or current_group() is not None:
-        return None
-    return contexts
+    return None if contexts is None or contexts.context.is_auto else contexts
 
 
 def _with_table(events, table):

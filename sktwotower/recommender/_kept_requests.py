@@ -115,7 +115,8 @@ def requests_of(kept, exclude_seen, sees_past, rng):
 def _of_strangers(kept, known, is_id):
     """Return requests of users of whom only features are known."""
     # each has many answers, so that few users say much
-    repeated = np.resize(np.arange(len(kept.strangers)), N_ASKED)
+    n_strangers = len(kept.strangers)  # one of several processes may have none
+    repeated = np.resize(np.arange(n_strangers), N_ASKED if n_strangers else 0)
     rows = kept.known.users.rows[kept.strangers[repeated]]
     rows = entries_of(rows, ~is_id[rows.indices])
     truth = kept.new_truth[repeated]

@@ -9,10 +9,13 @@ import copy
 import numpy as np
 
 from sktwotower.towers._batches import TrainingSet
+from sktwotower.towers._division import keep_own_rows
+from sktwotower.towers._group import rank, summed
 from sktwotower.towers._net import TrainingData, seeded, train
 from sktwotower.towers._sequence_batches import SequenceSet
 
 from ._events import only_new_targets
+from ._processes import divisions_of
 
 # Learning rates to try, relative to that of the fit. The first one is taken unless
 # another one is better beyond noise.
@@ -33,17 +36,22 @@ def learn_latest(plan, part, start, rate, seed):
 
     Return whether it came to its end, and was not interrupted. ``rate``: learning rate,
     relative to that of the recipe, and constant. What all items share is not trained.
+
+    Several processes train together, each on the events of its own users. Then the part
+    has the rows of all processes, also if it had only its own ones.
     """
     recipe = _one_pass(plan.recipe, rate)
     training = _latest_events(recipe, plan.events, start)
-    if len(training) == 0:
+    if not summed(len(training)):
         return True
+    if part.divisions is None:
+        keep_own_rows(part, divisions_of(plan.events))
     fixed = part.shared_by_items()
     for parameter in fixed:
         parameter.requires_grad_(False)
     try:
         # what is drawn around it stays the same, also in a fit that goes on
-        with seeded(seed, recipe.device):
+        with seeded(seed + rank(), recipe.device):
             net = train(recipe, part, TrainingData(training), seed, schedule=False)
     finally:
         for parameter in fixed:

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from torch import distributed
 
 from sktwotower._tables._sequences import Sequences, as_rows
-from sktwotower.towers._division import owners_of_users
+from sktwotower.towers._division import divisions, owners_of_users
 from sktwotower.towers._group import current_group, is_first, rank, summed
 
 from ._fingerprint import differences, digest, fingerprint
@@ -146,6 +146,12 @@ def own_users(ids):
     return owners_of_users(ids, group.size) == group.rank
 
 
+def divisions_of(events):
+    """Return which process holds which rows of tables, or None; see `divisions`."""
+    n_context = 0 if events.contexts is None else events.contexts.width
+    return divisions(events.users, events.items, n_context)
+
+
 def check_division(n_events, n_users):
     """Raise ``ValueError`` if a process has no events of its own.
 
@@ -170,7 +176,8 @@ def with_users(fitted, gather):
     if not gather:
         of_others = ~own_users(fitted.users.ids)
         return fitted.without_users(of_others, fitted.fields_of_others)
-    owners = owners_of_users(fitted.users.ids, group.size)
+    # of the last row, for unknown users, nobody is the owner
+    owners = np.append(owners_of_users(fitted.users.ids, group.size), -1)
     changed = {}
     for name in ("seen", "context_users"):
         if getattr(fitted, name) is not None:
@@ -180,19 +187,45 @@ def with_users(fitted, gather):
     return replace(fitted, **changed)
 
 
-def _gathered(group, owners, matrix, *columns):
-    """Return CSR (n_users + 1, p) with the rows of all processes, and their columns.
+def rows_in_first(users, matrix):
+    """Return CSR (n_users, p) with the rows of all users, in the first process.
 
-    ``owners``: the process of each user. ``columns``: arrays with a value for each
+    Other processes get back the ``matrix`` of their own users. ``users``: ``Entities``.
+    """
+    group = current_group()
+    if group is None:
+        return matrix
+    sizes = summed(np.diff(matrix.indptr))
+    parts = group.to_first((matrix.indices, matrix.data))
+    if parts is None:
+        return matrix
+    owners = owners_of_users(users.ids, group.size)
+    indices, data = _in_order_of_rows(owners, sizes, parts)
+    return as_rows(data, indices, np.append(0, np.cumsum(sizes)), matrix.shape[1])
+
+
+def _gathered(group, owners, matrix, *columns):
+    """Return CSR (n, p) with the rows of all processes, and their columns.
+
+    ``owners`` (n,): the process of each row. ``columns``: arrays with a value for each
     entry of the matrix.
     """
     sizes = summed(np.diff(matrix.indptr))
-    of_entries = np.repeat(np.append(owners, -1), sizes)
     parts = group.gather((matrix.indices, matrix.data, *columns))
+    indices, data, *columns = _in_order_of_rows(owners, sizes, parts)
+    offsets = np.append(0, np.cumsum(sizes))
+    return as_rows(data, indices, offsets, matrix.shape[1]), *columns
+
+
+def _in_order_of_rows(owners, sizes, parts):
+    """Return arrays (n_entries,) with the entries of all processes, row by row.
+
+    ``owners`` and ``sizes`` (n,): the process of each row, and its number of entries.
+    ``parts``: for each process, the same arrays with the entries of its rows.
+    """
+    of_entries = np.repeat(owners, sizes)
     whole = [np.empty(len(of_entries), dtype=part.dtype) for part in parts[0]]
     for process, part in enumerate(parts):
         for array, values in zip(whole, part, strict=True):
             array[of_entries == process] = values
-    indices, data, *columns = whole
-    offsets = np.append(0, np.cumsum(sizes))
-    return as_rows(data, indices, offsets, matrix.shape[1]), *columns
+    return whole

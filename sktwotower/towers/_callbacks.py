@@ -282,7 +282,11 @@ class Interruption(Callback):
             self.is_raised = True
             raise KeyboardInterrupt
 
-    on_epoch_end = on_batch_end
+    def on_epoch_end(self, net, **kwargs):
+        """Raise KeyboardInterrupt if a signal has come, to any of the processes."""
+        if self.exchange is not None:
+            self.exchange.share_signal()
+        self.on_batch_end(net)
 
     def end_process(self):
         """Go on with a SIGTERM that has ended training, after the block.

@@ -1,14 +1,14 @@
 """Which process holds which users, and which rows of the tables of weights.
 
 Input: ids of users, feature rows of users (n, p), and a number of processes.
-Output: a ``Division`` of the columns of each side.
+Output: a ``Division`` of the columns of each side; a part with its rows only.
 """
 
 import numpy as np
 import pandas as pd
 
 from ._dropout import id_columns
-from ._group import current_group
+from ._group import current_group, rank
 
 
 def owners_of_users(ids, size):
@@ -58,3 +58,21 @@ def divisions(users, items, n_context):
     sides = {"user": Division(rows.shape[1], group.size, owners, ~are_ids)}
     sides["item"] = Division(items.rows.shape[1], group.size)
     return sides | {"context": Division(n_context, group.size)}
+
+
+def keep_own_rows(part, divided):
+    """Let a part of all rows, and its moments, keep those of this process, in place.
+
+    Training may then go on by an ``Exchange``, whose ``gather`` does the opposite.
+    ``divided``: the ``divisions``; None: there are no other processes.
+    """
+    if divided is None:
+        return
+    for name, side in part.tables.items():
+        own = divided[side].of(rank())
+        layer = part.get_submodule(name)
+        layer.weight.data = layer.weight.data[own]
+        moments = part.moments.get(f"{name}.weight", {})
+        for key, rows in moments.items():
+            moments[key] = rows[own]
+    part.divisions = divided

@@ -140,13 +140,23 @@ class Exchange:
         status = self.interruption.received or GOES_ON
         fetched = Fetched(self, columns)
         header = self.header(status, weight, n_users, fetched.wanted)
-        received = int(header[:, 0].max())
-        if received != GOES_ON:  # a signal to one process is one to all
-            self.stops, self.interruption.received = True, received
+        self._receive(header)
         fetched.total_weight = header[:, 1].sum() or 1.0
         fetched.n_users = int(header[:, 2].sum())
         fetched.given = header[:, 3:].astype(np.int64)
         return fetched
+
+    def share_signal(self):
+        """Let a signal to one process be one to all, as each step does.
+
+        After the last step there is no other one that would.
+        """
+        self._receive(self.header(self.interruption.received or GOES_ON))
+
+    def _receive(self, header):
+        received = int(header[:, 0].max())
+        if received != GOES_ON:
+            self.stops, self.interruption.received = True, received
 
     def header(self, status, weight=0.0, n_users=0, wanted=0):
         """Return the headers (size, 3 + n_tables) of all processes for this one.

@@ -94,6 +94,12 @@ class Group(NamedTuple):
         self.run(distributed.all_gather_object, values, value)
         return values
 
+    def to_first(self, value):
+        """Return the values (size,) of all processes in process 0, None in others."""
+        values = [None] * self.size if self.rank == 0 else None
+        self.run(distributed.gather_object, value, values, 0)
+        return values
+
     def share(self, value):
         """Return the value of process 0."""
         values = [value]

@@ -6,6 +6,7 @@ in ``scene-size-rank.npz`` of the folder that is given. With a number of places 
 the folder, a fit is killed at so many places instead, and goes on.
 """
 
+import copy
 import datetime
 import importlib
 import os
@@ -27,13 +28,15 @@ from torch import distributed, nn
 from sktwotower import TwoTowerRecommender, io
 from sktwotower.__main__ import main as command_line
 from sktwotower.datasets import make_interactions
-from sktwotower.recommender import _contexts, _training_data
+from sktwotower.recommender import _contexts, _fit, _training_data
+from sktwotower.recommender._last_pass import learn_latest
 from sktwotower.towers import _group, _request_batches, _sequence_batches
 from sktwotower.towers._batches import Batch
 from sktwotower.towers._division import Division
 from sktwotower.towers._exchange import Exchange, Share
 from sktwotower.towers._group import alone, current_group
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
+from sktwotower.towers.parts import embed_items, embed_users, plans_of
 from tests import losses
 from tests.builders import small
 
@@ -201,6 +204,31 @@ def curves(folder):
                 place["when"] = 100
             asked = fitted.embed_users(fitted.user_ids_, context=place)
             found[f"{name}/asked"] = asked
+    return found
+
+
+class Reached(Exception):
+    """Says what `_fit._train` was called with."""
+
+
+def latest(folder):
+    """Learn the later half of the events once more, in a pass after all others."""
+    nothing_is_drawn()
+    found = {}
+    for name in ("recent", "recent, context"):
+        started = start_of(folder, name)
+        part = copy.deepcopy(started._fitted.model.parts[0])
+        with patch.object(_fit, "_train", side_effect=Reached) as train:
+            error_of(lambda fit=started.fit: fit(*events()))
+        recipe, given = train.call_args.args[:2]
+        plan = plans_of(recipe, given)[0]
+        assert learn_latest(plan, part, start=50, rate=0.5, seed=0)
+        rows = given.items.rows[:-1]
+        past = started._fitted.sequences.lags
+        found[f"{name}/items"] = embed_items(part, rows)
+        found[f"{name}/users"] = embed_users(part, given.users.rows, past, rows)
+        before = embed_items(started._fitted.model.parts[0], rows)
+        found[f"{name}/moved"] = abs(found[f"{name}/items"] - before).max()
     return found
 
 
@@ -506,6 +534,7 @@ def learning(folder):
     """Yield the arguments of `begin` for scenes that learn, and the exit codes."""
     for size in (1, 2, 3):
         scenes = [scene(curves, folder), scene(more_together, folder), scene(recalls)]
+        scenes += [scene(latest, folder)]
         if size > 1:
             scenes += [scene(defaults), scene(sums), scene(shared, folder)]
             scenes += [scene(own_losses)]

@@ -6,6 +6,7 @@ import pytest
 from skorch.callbacks import Callback, EarlyStopping
 
 from sktwotower.recommender import _fit, _judge, _kept_back
+from sktwotower.recommender._kept_requests import requests_of
 from sktwotower.towers.parts._trained import PooledTowers
 from tests.builders import ordered, random_events, small
 from tests.recommender.weighed import coming_back, few_judge, tastes, weighed
@@ -133,6 +134,18 @@ def test_of_some_users_nothing_but_features_is_known(params, monkeypatch, kept_b
     assert not np.isin(kept.users, strangers).any()
     everything = events.positives[strangers].sign().toarray()
     np.testing.assert_array_equal(kept.new_truth.toarray(), everything)
+
+
+def test_one_of_several_processes_may_have_none_of_them(monkeypatch, kept_by):
+    few_judge(monkeypatch)
+    _, _, kept = kept_by(weighed(users=tastes()), coming_back())
+    nobody = {"strangers": kept.strangers[:0], "new_truth": kept.new_truth[:0]}
+    n_requests = []
+    for each in (kept, kept._replace(**nobody)):
+        requests = requests_of(each, True, True, np.random.RandomState(0))
+        assert requests.n_known == len(kept.users)
+        n_requests.append(requests.rows.shape[0])
+    assert n_requests[1] == len(kept.users) < n_requests[0]
 
 
 def test_without_features_there_are_no_such_users(monkeypatch, kept_by):

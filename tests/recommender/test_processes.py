@@ -76,6 +76,17 @@ def test_with_the_same_weights_and_nothing_drawn_they_learn_as_one(name, size, s
             np.testing.assert_allclose(*both, rtol=0, atol=1e-5, err_msg=key)
 
 
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("name", ["recent", "recent, context"])
+def test_and_so_they_do_in_a_last_pass_over_the_latest_events(name, size, scenes):
+    one = scenes["latest-1-0"]
+    assert one[f"{name}/moved"] > 1e-3
+    for found in all_of(scenes, "latest", size):
+        for key in ("items", "users"):
+            both = found[f"{name}/{key}"], one[f"{name}/{key}"]
+            np.testing.assert_allclose(*both, rtol=0, atol=1e-5, err_msg=key)
+
+
 @pytest.mark.parametrize("name", [name for name in SETTINGS if "context" in name])
 def test_and_contexts_say_the_same(name, scenes):
     one = scenes["curves-1-0"]
