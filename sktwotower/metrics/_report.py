@@ -163,7 +163,7 @@ def retrieval_report(
     - 'had before': the items of fit or `history` that a user has chosen again; 'new to
       the user': all others of the catalog. They are shown for an estimator whose lists
       may hold both (``exclude_seen=False``), if both are to be found. Pass baselines
-      with the same ``exclude_seen``.
+      with the same ``exclude_seen``, and `RepeatRecommender` as one of them.
     - 'few events': users with at most the median number of training events among those
       that count; 'many events': the others.
     - 'cold items', 'cold users': those without any event, in training or `history`.
