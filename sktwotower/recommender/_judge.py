@@ -4,8 +4,11 @@ Input: ``KeptBack``, and each part while it is trained.
 Output: how far the latest events may move the model, and the weights of its parts.
 """
 
+from functools import partial
+
 import numpy as np
 
+from sktwotower._tables._messages import logger
 from sktwotower.towers._group import current_group
 from sktwotower.towers.parts import Model, distinct_ones
 from sktwotower.towers.sparse_parts import (
@@ -15,6 +18,12 @@ from sktwotower.towers.sparse_parts import (
     size_of,
 )
 
+from ._context_weights import (
+    AskingUsers,
+    context_columns,
+    feature_weights,
+    learn_context_weights,
+)
 from ._kept_requests import requests_of
 from ._last_pass import RATES, learn_latest, untied_copy
 from ._weighing import (
@@ -62,6 +71,7 @@ class Judge:
         rng = np.random.RandomState(0)
         self.requests = requests_of(kept, exclude_seen, self.sees_past, rng)
         self.item_rows = plans[0].events.items.rows[:-1]
+        self.context_columns = self._context_columns()
         self.vectors = {}
         self.sparse = self._sparse_parts(exclude_seen)
         past, in_order = self.requests.past, self.in_order
@@ -75,6 +85,12 @@ class Judge:
         for number, plan in enumerate(plans):
             if not plan.kind.is_trained and not plan.n_components:
                 self.see_computed(number, None, None)
+
+    def _context_columns(self):
+        """Return those that the requests know of, a list of ``ContextColumn``."""
+        if self.requests.contexts is None:
+            return []
+        return context_columns(self.plans[0].events.contexts.context)
 
     @property
     def in_order(self):
@@ -94,18 +110,23 @@ class Judge:
         """Compute a part of what is known when requests come, and see it."""
         plan = self.plans[number]
         part = plan.kind.start(plan._replace(events=plan.known), training, spectrum)
-        self.vectors[number] = self.requests.embedded(part, self.item_rows)
+        self._see(number, part)
+
+    def _see(self, number, part):
+        columns = self.context_columns
+        self.vectors[number] = self.requests.embedded(part, self.item_rows, columns)
 
     @property
     def is_apart(self):
         """Whether it judges parts of a model of its own, see `see_apart`."""
         return self.kept.is_apart
 
-    def see_apart(self, parts, seed):
-        """See trained and computed parts that have not learnt what was kept back."""
-        for number, part in enumerate(parts):
+    def see_apart(self, model, seed):
+        """See a ``Model`` without what was kept back, and weigh its parts."""
+        for number, part in enumerate(model.parts):
             if number not in self.vectors:
                 self._see_trained(number, part, seed)
+        self._weigh_all(model.shares)
 
     def look_of(self, number, seed):
         """Return a function that sees a part in training, see ``TrainingData.look``."""
@@ -116,8 +137,8 @@ class Judge:
             else:
                 with exchange.fetched(self._columns(exchange.layers)):
                     self._see_trained(number, part, seed)
-            users, items = self.vectors[number]
-            seen = {"users": users, "items": items, "rate": self.rate}
+            asking, items = self.vectors[number]
+            seen = {**asking._asdict(), "items": items, "rate": self.rate}
             self.saved.keep_seen(number, seen)
 
         return look
@@ -127,7 +148,8 @@ class Judge:
         if number not in self.vectors:
             seen = self.saved.seen(number)
             if seen is not None:
-                self.vectors[number] = seen["users"], seen["items"]
+                asking = AskingUsers(seen["users"], seen["added"])
+                self.vectors[number] = asking, seen["items"]
                 self.rate = seen["rate"]
         return number in self.vectors
 
@@ -147,11 +169,13 @@ class Judge:
 
     def _choose_rate(self, number, part, seed):
         """Choose how far the latest events may move a part, next to computed ones."""
-        others = [self._to_weigh(n, 0.0) for n in self.vectors]
+        ones = np.ones(len(self.context_columns))
+        others = [self._to_weigh(n, 0.0, ones) for n in self.vectors]
         tried = []
         for rate in RATES:
             self._see_moved(number, part, rate, seed)
-            parts = [self._to_weigh(number, 1.0), *others, *self.sparse_to_weigh]
+            part_to_weigh = self._to_weigh(number, 1.0, ones)
+            parts = [part_to_weigh, *others, *self.sparse_to_weigh]
             tried.append(self._weighing(parts))
         self.rate = RATES[furthest_of(tried)]
         # once more: all vectors of all rates might not fit into memory
@@ -165,14 +189,60 @@ class Judge:
             known = plan._replace(events=plan.known)
             if not learn_latest(known, part, self.kept.start, rate, seed):
                 raise KeyboardInterrupt  # it ends the training around it, too
-        self.vectors[number] = self.requests.embedded(part, self.item_rows)
+        self._see(number, part)
 
-    def _to_weigh(self, number, share):
-        users, items = self.vectors[number]
+    def _to_weigh(self, number, share, context_weights):
+        asking, items = self.vectors[number]
+        users = asking.vectors(context_weights)
         # random pairs cannot tell that what is popular will be less so: without an
         # order, no weight is below zero
         is_signed = self.in_order and self.plans[number].kind.is_signed
         return PartToWeigh(users, items, share, is_signed)
+
+    def _all_to_weigh(self, shares, context_weights):
+        of_parts = [self._to_weigh(*e, context_weights) for e in enumerate(shares)]
+        return of_parts + self.sparse_to_weigh
+
+    def _weigh_all(self, shares):
+        """Learn the weights of parts and of the columns of the context."""
+        columns, ones = self.context_columns, np.ones(len(self.context_columns))
+        to_weigh = partial(self._all_to_weigh, shares)
+        self.weighing, self.context_weights = self._weighing(to_weigh(ones)), ones
+        asking = [self.vectors[number][0] for number in range(len(shares))]
+        if not any(len(each.added) for each in asking):
+            return
+        temperature = self.plans[0].recipe.temperature
+        self.context_weights = learn_context_weights(
+            asking, to_weigh, self.weighing, temperature, self.requests
+        )
+        if (self.context_weights < 1).any():
+            self.weighing = self._weighing(to_weigh(self.context_weights))
+        names = [" + ".join(map(str, column.names)) for column in columns]
+        weights = zip(names, self.context_weights, strict=True)
+        text = ", ".join(f"{name} {weight:g}" for name, weight in weights)
+        logger.info("fit: weights of the columns of the context: %s", text)
+
+    def weights_of_features(self):
+        """Return the weight (p,) of each feature of contexts; None without contexts."""
+        contexts = self.plans[0].events.contexts
+        if contexts is None:
+            return None
+        context = contexts.context
+        weights = dict(
+            zip(context.all_columns, self._weights_of_columns(), strict=True)
+        )
+        return feature_weights(context, weights)
+
+    def _weights_of_columns(self):
+        """Return the weight of each column of the context, a list."""
+        contexts = self.plans[0].events.contexts
+        if contexts is None:
+            return []
+        weights = {}
+        columns = zip(self.context_columns, self.context_weights, strict=True)
+        for column, weight in columns:
+            weights |= dict.fromkeys(column.names, float(weight))
+        return [weights.get(name, 1.0) for name in contexts.context.all_columns]
 
     def _weighing(self, parts):
         temperature = self.plans[0].recipe.temperature
@@ -183,10 +253,13 @@ class Judge:
 
         ``shares`` (n_parts,): those that hold if nothing else is better.
         """
-        to_weigh = [self._to_weigh(n, share) for n, share in enumerate(shares)]
-        n_parts = len(to_weigh)
-        to_weigh += self.sparse_to_weigh
-        weighing = self._weighing(to_weigh)
+        if not self.is_apart:
+            self._weigh_all(shares)
+            for part in parts:
+                if part.context is not None:
+                    part.context.weigh(self.weights_of_features())
+        n_parts, weighing = len(parts), self.weighing
+        to_weigh = self._all_to_weigh(shares, self.context_weights)
         figures = scores_of(weighing, self.requests)
         gains = gains_of_parts(to_weigh, weighing, self.requests)
         weights = weighing.weights[:, :n_parts]
@@ -209,6 +282,7 @@ class Judge:
         model = Model(parts, shares.tolist(), by_past=by_past, sparse=sparse)
         gains = [*gains[left].tolist(), *gains_of_sparse]
         figures |= {"gains": gains, "rate": self.rate}
+        figures["context_weights"] = self._weights_of_columns()
         return model, figures
 
     def _with_weights(self, weights, gains):
