@@ -14,18 +14,16 @@ from sktwotower.runtime._knots import knot_shares
 from sktwotower.runtime._one_query import rescore
 from sktwotower.towers._sparse_rows import SparseRows
 
-from ._weighing import best_lists, entries_at, is_better
+from ._weighing import best_lists, entries_at
 
 # From how many requests weights are learnt at most. Fewer answers than this among their
 # candidates say nothing.
 MAX_REQUESTS, MIN_ANSWERED = 1000, 20
 # How many of the best items are candidates of a request, in an unknown and in a known
 # context each.
-N_CANDIDATES = 50
+N_CANDIDATES = 100
 # A column is left out if the logarithm of the likelihood rises by half of this.
 PRIOR = 1.0
-# Lists of each of so many parts of the requests are judged with the weights of others.
-N_FOLDS = 3
 # Least factor of the scores, and change of the loss at which the search ends.
 MIN_FACTOR, TOLERANCE = 1e-5, 1e-6
 
@@ -134,32 +132,16 @@ def learn_context_weights(asking, to_weigh, weighing, temperature, requests):
         + \frac{1}{2} \sum_k (1 - w_k)^2
 
     over the requests r in known contexts that item i answers and the other candidates
-    j, with a factor a > 0. Candidates are the 50 best items in an unknown context and
+    j, with a factor a > 0. Candidates are the 100 best items in an unknown context and
     those in the known one. So a column is left out if it makes answers less likely,
     also next to others. Weights are rounded.
-
-    They are taken if answers are more likely than with weights of 1, beyond half a
-    standard error: those of a third of the requests, with weights that are learnt from
-    the other two thirds.
     """
     n_columns = max(len(each.added) for each in asking)
     ones = np.ones(n_columns)
     problem = _Problem(asking, to_weigh, weighing.weights, temperature, requests)
     if problem.n_requests < MIN_ANSWERED:
         return ones
-    folds = np.arange(problem.n_requests) % N_FOLDS
-    gains = np.zeros(problem.n_requests)
-    for fold in range(N_FOLDS):
-        others, own = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        before = problem.losses(*problem.solution(others, lowest=1.0), own)
-        factor, weights = problem.solution(others)
-        gains[own] = before - problem.losses(factor, _rounded(weights), own)
-    _, weights = problem.solution(np.arange(problem.n_requests))
-    return _rounded(weights) if is_better(gains) else ones
-
-
-def _rounded(weights):
-    return np.round(2 * weights) / 2
+    return np.round(2 * problem.solution()) / 2
 
 
 class _Problem:
@@ -206,47 +188,36 @@ class _Problem:
             vectors = torch.from_numpy(vectors)
             self.products.append(torch.einsum("ind,jnd->nij", vectors, vectors))
 
-    def _losses(self, factor, weights, rows):
-        """Return the loss (m,) of requests at positions (m,), of tensors."""
-        counts = torch.cat([torch.ones(1), weights])
-        scores = self.fixed[rows]
+    def loss(self, factor, weights):
+        """Return what is minimized, given a and weights (n_columns,), as tensors."""
+        counts, scores = torch.cat([torch.ones(1), weights]), self.fixed
         for terms, products in zip(self.terms, self.products, strict=True):
-            squares = torch.einsum("i,nij,j->n", counts, products[rows], counts)
+            squares = torch.einsum("i,nij,j->n", counts, products, counts)
             lengths = torch.sqrt(torch.clamp(squares, min=1e-12))
-            asked = torch.einsum("i,ink->nk", counts, terms[:, rows])
-            scores = scores + asked / lengths[:, None]
-        logits = (factor * scores).masked_fill(self.hidden[rows], -torch.inf)
-        likely = torch.log_softmax(logits, 1).masked_fill(self.hidden[rows], 0.0)
-        return -(self.truth[rows] * likely).sum(1)
+            scores = (
+                scores + torch.einsum("i,ink->nk", counts, terms) / lengths[:, None]
+            )
+        logits = (factor * scores).masked_fill(self.hidden, -torch.inf)
+        likely = torch.log_softmax(logits, 1).masked_fill(self.hidden, 0.0)
+        return PRIOR / 2 * ((1 - weights) ** 2).sum() - (self.truth * likely).sum()
 
-    def losses(self, factor, weights, rows):
-        """Return the loss (m,) of requests at positions (m,)."""
-        weights = torch.as_tensor(weights, dtype=torch.float32)
-        return self._losses(factor, weights, torch.from_numpy(rows)).double().numpy()
-
-    def solution(self, rows, lowest=0.0):
-        """Return the factor and the weights (n_columns,) for some of the requests.
-
-        ``lowest``: the least weight of a column.
-        """
-        places = torch.from_numpy(rows)
+    def solution(self):
+        """Return the weights (n_columns,)."""
         n_columns = self.products[0].shape[1] - 1
 
-        def penalized(flat):
-            variables = torch.tensor(flat, dtype=torch.float32, requires_grad=True)
+        def loss_and_gradient(variables):
+            variables = torch.tensor(variables, dtype=torch.float32, requires_grad=True)
             with torch.enable_grad():
-                weights = variables[1:]
-                loss = self._losses(variables[0], weights, places).sum()
-                loss = loss + PRIOR / 2 * ((1 - weights) ** 2).sum()
+                loss = self.loss(variables[0], variables[1:])
                 loss.backward()
             return loss.item(), variables.grad.double().numpy()
 
         solved = optimize.minimize(
-            penalized,
+            loss_and_gradient,
             np.ones(1 + n_columns),
             jac=True,
-            bounds=[(MIN_FACTOR, None)] + [(lowest, 1.0)] * n_columns,
+            bounds=[(MIN_FACTOR, None)] + [(0.0, 1.0)] * n_columns,
             method="L-BFGS-B",
             options={"ftol": TOLERANCE},
         )
-        return float(solved.x[0]), solved.x[1:]
+        return solved.x[1:]

@@ -299,6 +299,11 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         The fitted transformers.
     context_transformer_ : transformer or None
         That of the context. None: there are no columns to encode.
+    context_weights_ : Series of shape (n_columns,) or None
+        How much each column of ``context`` counts, by its name: 1, 1/2, or 0 if it says
+        too little. Columns that a transformer mixes have one weight. It is learnt on
+        ``validation_events``; it is 1 where these are too few or are not kept back, and
+        in several processes. None: X names no context, as with "auto".
     net_ : skorch.NeuralNet
         The trained net. ``net_.module_`` holds all towers, ``net_.history`` the figures
         of skorch.

@@ -167,12 +167,8 @@ def best_of(tried):
     """
     gains = [each.ndcg - tried[0].ndcg for each in tried]
     place = int(np.argmax([mean_of_all(gain) for gain in gains]))
-    return tried[place] if is_better(gains[place]) else tried[0]
-
-
-def is_better(gains):
-    """Return whether the mean of gains (n,) is more than half of its standard error."""
-    return mean_of_all(gains) > _error(gains) / 2
+    is_better = mean_of_all(gains[place]) > _error(gains[place]) / 2
+    return tried[place] if is_better else tried[0]
 
 
 def furthest_of(tried):
