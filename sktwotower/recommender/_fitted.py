@@ -67,7 +67,7 @@ class Judged:
     n_users: integer(1)
     gains: list_of(number())
     rate: number(0)
-    context_weights: list_of(number(0)) = field(default_factory=list)
+    context_weights: list_of(number(0))
 
     # What it is in files that were written before it existed
     _later_fields = {"context_weights": []}  # noqa: RUF012

@@ -44,6 +44,8 @@ def fits():
         found[f"{name}/rows"] = fitted.weights_.index.to_numpy(str)
         found[f"{name}/score"] = list(fitted.validation_score_.values())
         found[f"{name}/items"] = fitted.item_embeddings_
+        if name == "context":
+            found[f"{name}/columns"] = fitted.context_weights_.to_numpy()
     return found
 
 
