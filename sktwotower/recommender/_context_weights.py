@@ -18,11 +18,12 @@ from ._weighing import best_lists, entries_at
 
 # From how many requests weights are learnt at most. Fewer answers than this among their
 # candidates say nothing.
-MAX_REQUESTS, MIN_ANSWERED = 1000, 20
+MAX_REQUESTS, MIN_ANSWERED = 1000, 100
 # How many of the best items are candidates of a request, in an unknown and in a known
 # context each.
 N_CANDIDATES = 100
-# A column is left out if the logarithm of the likelihood rises by half of this.
+# By so much, as a logarithm, must answers be more likely: by half of it without a
+# column that is left out, and by the whole of it with one that counts half.
 PRIOR = 1.0
 # Least factor of the scores, and change of the loss at which the search ends.
 MIN_FACTOR, TOLERANCE = 1e-5, 1e-6
@@ -134,14 +135,30 @@ def learn_context_weights(asking, to_weigh, weighing, temperature, requests):
     over the requests r in known contexts that item i answers and the other candidates
     j, with a factor a > 0. Candidates are the 100 best items in an unknown context and
     those in the known one. So a column is left out if it makes answers less likely,
-    also next to others. Weights are rounded.
+    also next to others. Weights are rounded. Then columns of weight 1/2 are left out,
+    one by one, while the first sum does not rise by 1: several that say little cost
+    more than they add.
     """
     n_columns = max(len(each.added) for each in asking)
     ones = np.ones(n_columns)
     problem = _Problem(asking, to_weigh, weighing.weights, temperature, requests)
     if problem.n_requests < MIN_ANSWERED:
         return ones
-    return np.round(2 * problem.solution()) / 2
+    factor, weights = problem.solution()
+    weights = np.round(2 * weights) / 2
+    while (weights == 0.5).any():
+        tried = [_without(weights, n) for n in np.flatnonzero(weights == 0.5)]
+        losses = [problem.loss(factor, each) for each in tried]
+        if min(losses) > problem.loss(factor, weights) + PRIOR:
+            break
+        weights = tried[int(np.argmin(losses))]
+    return weights
+
+
+def _without(weights, column):
+    weights = weights.copy()
+    weights[column] = 0.0
+    return weights
 
 
 class _Problem:
@@ -189,7 +206,11 @@ class _Problem:
             self.products.append(torch.einsum("ind,jnd->nij", vectors, vectors))
 
     def loss(self, factor, weights):
-        """Return what is minimized, given a and weights (n_columns,), as tensors."""
+        """Return the first sum, given a and weights (n_columns,)."""
+        weights = torch.as_tensor(weights, dtype=torch.float32)
+        return float(self._loss(factor, weights))
+
+    def _loss(self, factor, weights):
         counts, scores = torch.cat([torch.ones(1), weights]), self.fixed
         for terms, products in zip(self.terms, self.products, strict=True):
             squares = torch.einsum("i,nij,j->n", counts, products, counts)
@@ -199,16 +220,17 @@ class _Problem:
             )
         logits = (factor * scores).masked_fill(self.hidden, -torch.inf)
         likely = torch.log_softmax(logits, 1).masked_fill(self.hidden, 0.0)
-        return PRIOR / 2 * ((1 - weights) ** 2).sum() - (self.truth * likely).sum()
+        return -(self.truth * likely).sum()
 
     def solution(self):
-        """Return the weights (n_columns,)."""
+        """Return the factor a, and the weights (n_columns,)."""
         n_columns = self.products[0].shape[1] - 1
 
         def loss_and_gradient(variables):
             variables = torch.tensor(variables, dtype=torch.float32, requires_grad=True)
             with torch.enable_grad():
-                loss = self.loss(variables[0], variables[1:])
+                loss = self._loss(variables[0], variables[1:])
+                loss = loss + PRIOR / 2 * ((1 - variables[1:]) ** 2).sum()
                 loss.backward()
             return loss.item(), variables.grad.double().numpy()
 
@@ -220,4 +242,4 @@ class _Problem:
             method="L-BFGS-B",
             options={"ftol": TOLERANCE},
         )
-        return solved.x[1:]
+        return float(solved.x[0]), solved.x[1:]

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 from sktwotower import io
+from sktwotower.recommender import _context_weights
 from sktwotower.recommender._context_weights import (
     AskingUsers,
     context_columns,
@@ -46,6 +47,7 @@ def noisy(n_events=4000, n_users=300, seed=0):
 def fit(name):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_context_shares, "USERS", 0)  # noise is learnt in full
+        patch.setattr(_context_weights, "MIN_ANSWERED", 20)
         if name != "apart":
             few_judge(patch)
         params = {"max_epochs": 20, "lr": 0.1} | CASES[name]
