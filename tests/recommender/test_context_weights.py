@@ -136,6 +136,7 @@ def test_a_warm_start_goes_on_with_it(fitted):
     assert_frame_equal(table, model.recommend(asked.drop(columns=NOISE), 5))
 
 
+@pytest.mark.slow
 def test_what_is_not_judged_counts_in_full():
     X = noisy(600)
     model = weighed(context=["slot", NOISE[0]], validation_events=None).fit(X)
@@ -146,6 +147,7 @@ def test_what_is_not_judged_counts_in_full():
     assert by_time._fitted.context.is_auto and by_time.context_weights_ is None
 
 
+@pytest.mark.slow
 def test_the_log_says_it(caplog):
     with caplog.at_level("INFO", "sktwotower"), pytest.MonkeyPatch.context() as patch:
         few_judge(patch)
