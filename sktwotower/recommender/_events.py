@@ -67,6 +67,16 @@ class Events(NamedTuple):
         pairs = table.pairs(), table.pairs(chosen=False)
         return cls(users, items, *pairs, in_order, contexts, of_pairs)
 
+    def with_context_weights(self, weights):
+        """Return the same events with features of contexts that count less.
+
+        ``weights`` (p,): factors of the features, in [0, 1]. None: they count as much.
+        """
+        if weights is None or self.contexts is None:
+            return self
+        shares = self.contexts.shares * weights
+        return self._replace(contexts=self.contexts._replace(shares=shares))
+
     def active_items(self):
         """Return the positions (m,) of the items with at least one event."""
         chosen = have_entries(self.positives, axis=0)

@@ -38,6 +38,7 @@ from sktwotower.towers.parts import (
 from ._ages import NAMES, as_duration, in_units, popularity_to_weigh, with_ages
 from ._checkpoint import Checkpoint, saved_state
 from ._cold_items import MIN_COLD_SHARE, cold_item_weight
+from ._context_weights import feature_weights
 from ._contexts import contexts_of_time
 from ._events import Events, history_kind, noted_repeats, read_sides, seen_matrix
 from ._fitted import FittedTowers, Judged
@@ -321,6 +322,7 @@ def _train(recipe, events, before, rng, saved):
             kept = keep_back(recipe, events, np.random.RandomState(0))
         elif before.model.by_past is not None:
             weighed = before.model  # its parts have learnt what would be kept back
+            events = _with_weights_before(events, before)
     recipe = popularity_to_weigh(recipe, kept, weighed)
     plans, judge = plans_of(recipe, events), None
     if kept is None:
@@ -334,8 +336,9 @@ def _train(recipe, events, before, rng, saved):
             apart = _model_apart(plans)
             if apart.interrupted_:  # what it has learnt by then is the model
                 return apart, None
-            judge.see_apart(apart.module_.parts, seed=0)
-            plans = [plan._replace(before=None, known=None) for plan in plans]
+            judge.see_apart(apart.module_, seed=0)
+            weights = judge.weights_of_features()
+            plans = [plan.learning_all(weights) for plan in plans]
     parts, shares, nets = _trained_parts(plans, before, rng, saved, judge)
     if weighed is not None and weighed.has_kinds_of(parts):
         model = weighed.with_parts(parts)
@@ -349,6 +352,14 @@ def _train(recipe, events, before, rng, saved):
         return joined(nets, Model(parts, shares)), None
     model, figures = judge.model(parts, shares)
     return joined(nets, model), Judged(**figures)
+
+
+def _with_weights_before(events, before):
+    """Return ``Events`` with the weights of the context's columns of a fit before."""
+    if events.contexts is None or before.context_weights is None:
+        return events
+    weights = feature_weights(events.contexts.context, before.context_weights.to_dict())
+    return events.with_context_weights(weights)
 
 
 def _model_apart(plans):

@@ -58,6 +58,8 @@ class Judged:
         By how much NDCG@20 falls without each part of the model.
     rate : float
         Learning rate of the last pass, over the latest events, relative to that of fit.
+    context_weights : list of float
+        Weight of each column of the context, in [0, 1].
     """
 
     recall: number(0)
@@ -65,6 +67,10 @@ class Judged:
     n_users: integer(1)
     gains: list_of(number())
     rate: number(0)
+    context_weights: list_of(number(0))
+
+    # What it is in files that were written before it existed
+    _later_fields = {"context_weights": []}  # noqa: RUF012
 
 
 @frozen
@@ -231,6 +237,18 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         table = pd.DataFrame(scores.T, index=index, columns=columns)
         gains = None if self.judged is None else self.judged.gains
         return table if gains is None else table.assign(**{"ndcg@20 added": gains})
+
+    @property
+    def context_weights(self):
+        """Weight of each column of the context that X names, a Series, or None."""
+        if self.context is None or self.context.is_auto:
+            return None
+        columns = self.context.all_columns
+        weights = [] if self.judged is None else self.judged.context_weights
+        if len(weights) != len(columns):  # it was not judged, or is of an earlier file
+            weights = [1.0] * len(columns)
+        index = pd.Index(columns, dtype=object, name="column")
+        return pd.Series(weights, index, dtype=float, name="weight")
 
     def _name_of(self, part):
         """Return what a part is, in words."""

@@ -9,10 +9,17 @@ from functools import partial
 
 import numpy as np
 
-from sktwotower.towers._group import summed
+from sktwotower._tables._messages import logger
+from sktwotower.towers._group import current_group, summed
 from sktwotower.towers.parts import Model, distinct_ones
 from sktwotower.towers.sparse_parts import SparseParts, candidates_of, recomputed
 
+from ._context_weights import (
+    AskingUsers,
+    context_columns,
+    feature_weights,
+    learn_context_weights,
+)
 from ._kept_requests import requests_of
 from ._last_pass import RATES, learn_latest, untied_copy
 from ._processes import from_first, rows_in_first
@@ -61,6 +68,7 @@ class Judge:
         rng = np.random.RandomState(0)
         self.requests = requests_of(kept, exclude_seen, self.sees_past, rng)
         self.item_rows = plans[0].events.items.rows[:-1]
+        self.context_columns = self._context_columns()
         self.vectors = {}
         self.sparse = self._sparse_parts(exclude_seen)
         past, in_order = self.requests.past, self.in_order
@@ -72,6 +80,15 @@ class Judge:
         for number, plan in enumerate(plans):
             if not plan.kind.is_trained and not plan.n_components:
                 self.see_computed(number, None, None)
+
+    def _context_columns(self):
+        """Return those whose weights are learnt, a list of ``ContextColumn``.
+
+        Several processes leave them as they are.
+        """
+        if self.requests.contexts is None or current_group() is not None:
+            return []
+        return context_columns(self.plans[0].events.contexts.context)
 
     @property
     def in_order(self):
@@ -92,26 +109,31 @@ class Judge:
         """Compute a part of what is known when requests come, and see it."""
         plan = self.plans[number]
         part = plan.kind.start(plan._replace(events=plan.known), training, spectrum)
-        self.vectors[number] = self.requests.embedded(part, self.item_rows)
+        self._see(number, part)
+
+    def _see(self, number, part):
+        columns = self.context_columns
+        self.vectors[number] = self.requests.embedded(part, self.item_rows, columns)
 
     @property
     def is_apart(self):
         """Whether it judges parts of a model of its own, see `see_apart`."""
         return self.kept.is_apart
 
-    def see_apart(self, parts, seed):
-        """See trained and computed parts that have not learnt what was kept back."""
-        for number, part in enumerate(parts):
+    def see_apart(self, model, seed):
+        """See a ``Model`` without what was kept back, and weigh its parts."""
+        for number, part in enumerate(model.parts):
             if number not in self.vectors:
                 self._see_trained(number, part, seed, exchange=None)
+        self._weigh_all(model.shares)
 
     def look_of(self, number, seed):
         """Return a function that sees a part in training, see ``TrainingData.look``."""
 
         def look(part, exchange):
             self._see_trained(number, part, seed, exchange)
-            users, items = self.vectors[number]
-            seen = {"users": users, "items": items, "rate": self.rate}
+            asking, items = self.vectors[number]
+            seen = {**asking._asdict(), "items": items, "rate": self.rate}
             self.saved.keep_seen(number, seen)
 
         return look
@@ -121,7 +143,8 @@ class Judge:
         if number not in self.vectors:
             seen = self.saved.seen(number)
             if seen is not None:
-                self.vectors[number] = seen["users"], seen["items"]
+                asking = AskingUsers(seen["users"], seen["added"])
+                self.vectors[number] = asking, seen["items"]
                 self.rate = seen["rate"]
         return number in self.vectors
 
@@ -149,11 +172,13 @@ class Judge:
 
         ``see(rate)`` sees it after a pass at a rate.
         """
-        others = [self._to_weigh(n, 0.0) for n in self.vectors]
+        ones = np.ones(len(self.context_columns))
+        others = [self._to_weigh(n, 0.0, ones) for n in self.vectors]
         tried = []
         for rate in RATES:
             see(rate)
-            parts = [self._to_weigh(number, 1.0), *others, *self.sparse_to_weigh]
+            part_to_weigh = self._to_weigh(number, 1.0, ones)
+            parts = [part_to_weigh, *others, *self.sparse_to_weigh]
             tried.append(self._weighing(parts))
         self.rate = RATES[furthest_of(tried)]
         # once more: all vectors of all rates might not fit into memory
@@ -173,14 +198,60 @@ class Judge:
         if part.divisions is not None:
             rows_of_others = exchange.fetched(self._columns(exchange.layers))
         with rows_of_others:
-            self.vectors[number] = self.requests.embedded(part, self.item_rows)
+            self._see(number, part)
 
-    def _to_weigh(self, number, share):
-        users, items = self.vectors[number]
+    def _to_weigh(self, number, share, context_weights):
+        asking, items = self.vectors[number]
+        users = asking.vectors(context_weights)
         # random pairs cannot tell that what is popular will be less so: without an
         # order, no weight is below zero
         is_signed = self.in_order and self.plans[number].kind.is_signed
         return PartToWeigh(users, items, share, is_signed)
+
+    def _all_to_weigh(self, shares, context_weights):
+        of_parts = [self._to_weigh(*e, context_weights) for e in enumerate(shares)]
+        return of_parts + self.sparse_to_weigh
+
+    def _weigh_all(self, shares):
+        """Learn the weights of parts and of the columns of the context."""
+        columns, ones = self.context_columns, np.ones(len(self.context_columns))
+        to_weigh = partial(self._all_to_weigh, shares)
+        self.weighing, self.context_weights = self._weighing(to_weigh(ones)), ones
+        asking = [self.vectors[number][0] for number in range(len(shares))]
+        if not any(len(each.added) for each in asking):
+            return
+        temperature = self.plans[0].recipe.temperature
+        self.context_weights = learn_context_weights(
+            asking, to_weigh, self.weighing, temperature, self.requests
+        )
+        if (self.context_weights < 1).any():
+            self.weighing = self._weighing(to_weigh(self.context_weights))
+        names = [" + ".join(map(str, column.names)) for column in columns]
+        weights = zip(names, self.context_weights, strict=True)
+        text = ", ".join(f"{name} {weight:g}" for name, weight in weights)
+        logger.info("fit: weights of the columns of the context: %s", text)
+
+    def weights_of_features(self):
+        """Return the weight (p,) of each feature of contexts; None without contexts."""
+        contexts = self.plans[0].events.contexts
+        if contexts is None:
+            return None
+        context = contexts.context
+        weights = dict(
+            zip(context.all_columns, self._weights_of_columns(), strict=True)
+        )
+        return feature_weights(context, weights)
+
+    def _weights_of_columns(self):
+        """Return the weight of each column of the context, a list."""
+        contexts = self.plans[0].events.contexts
+        if contexts is None:
+            return []
+        weights = {}
+        columns = zip(self.context_columns, self.context_weights, strict=True)
+        for column, weight in columns:
+            weights |= dict.fromkeys(column.names, float(weight))
+        return [weights.get(name, 1.0) for name in contexts.context.all_columns]
 
     def _weighing(self, parts):
         temperature = self.plans[0].recipe.temperature
@@ -191,10 +262,13 @@ class Judge:
 
         ``shares`` (n_parts,): those that hold if nothing else is better.
         """
-        to_weigh = [self._to_weigh(n, share) for n, share in enumerate(shares)]
-        n_parts = len(to_weigh)
-        to_weigh += self.sparse_to_weigh
-        weighing = self._weighing(to_weigh)
+        if not self.is_apart:
+            self._weigh_all(shares)
+            for part in parts:
+                if part.context is not None:
+                    part.context.weigh(self.weights_of_features())
+        n_parts, weighing = len(parts), self.weighing
+        to_weigh = self._all_to_weigh(shares, self.context_weights)
         figures = scores_of(weighing, self.requests)
         gains = gains_of_parts(to_weigh, weighing, self.requests)
         weights = weighing.weights[:, :n_parts]
@@ -217,6 +291,7 @@ class Judge:
         model = Model(parts, shares.tolist(), by_past=by_past, sparse=sparse)
         gains = [*gains[left].tolist(), *gains_of_sparse]
         figures |= {"gains": gains, "rate": self.rate}
+        figures["context_weights"] = self._weights_of_columns()
         return model, figures
 
     def _with_weights(self, weights, gains):

@@ -12,6 +12,8 @@ from scipy import sparse
 from sktwotower.towers._dropout import entries_of, id_columns
 from sktwotower.towers.parts import distinct_ones, embed_items, embed_users, in_context
 
+from ._context_weights import AskingUsers
+
 # Numbers of past items that new users are given, and how many such users there are.
 NEW_SIZES = 0, 1, 3, 10
 N_NEW = 150
@@ -61,17 +63,24 @@ class KeptRequests(NamedTuple):
         contexts = None if self.contexts is None else self.contexts[rows]
         return KeptRequests(*matrices, matrices[0].shape[0], contexts)
 
-    def embedded(self, part, item_rows):
-        """Return the vectors (n, d) and (n_items, d) of a part for them and items."""
+    def embedded(self, part, item_rows, columns):
+        """Return ``AskingUsers`` and the vectors (n_items, d) of items of a part.
+
+        ``columns``: a list of ``ContextColumn``.
+        """
         past = None
         if part.past == "recent":
             past = self.past
         elif part.past is not None:
             past = distinct_ones(self.past)
         users = embed_users(part, self.rows, past, item_rows)
-        if self.contexts is not None and part.context is not None:
-            users = in_context(part, users, self.contexts)
-        return users, embed_items(part, item_rows)
+        if columns:
+            asking = AskingUsers.of(part, users, self.contexts, columns)
+        else:
+            if self.contexts is not None and part.context is not None:
+                users = in_context(part, users, self.contexts)
+            asking = AskingUsers(users, np.zeros((0, *users.shape), dtype=np.float32))
+        return asking, embed_items(part, item_rows)
 
 
 def requests_of(kept, exclude_seen, sees_past, rng):

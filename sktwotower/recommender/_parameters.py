@@ -80,9 +80,10 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Columns of X that describe the request and not the user: the hour, the device,
         words of a search, the kind of action. They are selected as ``user_features``
         are. Each event is learnt with its own context. Requests may have these columns;
-        what is missing is unknown. If ``time`` is one of them, the model learns the
-        hour, weekday and month (UTC) of dates. With a recent history it also learns the
-        time since the user's last event. "auto": only ``time``, with dates and a recent
+        what is missing is unknown. Columns that say little count less, or not at all:
+        see ``context_weights_``. If ``time`` is one of them, the model learns the hour,
+        weekday and month (UTC) of dates. With a recent history it also learns the time
+        since the user's last event. "auto": only ``time``, with dates and a recent
         history. A request without a time then comes at the latest one that the model
         knows, but of that only the time since the user's last event counts, and only if
         it is no longer than 95 % of such times in fit. A column of the name "auto" is
@@ -299,6 +300,11 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         The fitted transformers.
     context_transformer_ : transformer or None
         That of the context. None: there are no columns to encode.
+    context_weights_ : Series of shape (n_columns,) or None
+        How much each column of ``context`` counts, by its name: 1, 1/2, or 0 if it says
+        too little. Columns that a transformer mixes have one weight. It is learnt on
+        ``validation_events``; it is 1 where these are too few or are not kept back, and
+        in several processes. None: X names no context, as with "auto".
     net_ : skorch.NeuralNet
         The trained net. ``net_.module_`` holds all towers, ``net_.history`` the figures
         of skorch.

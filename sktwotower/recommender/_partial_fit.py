@@ -29,6 +29,7 @@ from sktwotower.towers.parts import lengths, moved_items
 from sktwotower.towers.sparse_parts import recomputed, size_of
 
 from ._asked import times_of_requests
+from ._context_weights import feature_weights
 from ._contexts import further_contexts
 from ._events import Events, after, are_known, only_new_targets, seen_matrix
 from ._fit import check_values
@@ -246,6 +247,8 @@ def _train(recipe, fitted, call, stream, random):
         seed = random.randint(np.iinfo(np.int32).max)
         with seeded(seed, recipe.device):
             part = before.grown(recipe, call.inputs)
+            if part.context is not None:
+                part.context.weigh(_weights_of_new_features(fitted, call))
             if learns and part.is_trained:
                 data = _training_set(recipe, call, items)
                 nets.append(_trained(part, recipe, data, seed))
@@ -296,6 +299,19 @@ def _random(random_state, n_calls):
         numbers = np.random.SeedSequence([int(random_state), n_calls])
         random_state = numbers.generate_state(1)[0]
     return random_state_of(random_state)
+
+
+def _weights_of_new_features(fitted, call):
+    """Return the weights (p,) of features of contexts that are new, 1 for all others.
+
+    Those have a share already, in which the weight of their column is a factor.
+    """
+    context, of_columns = call.after.context, fitted.context_weights
+    if of_columns is None:
+        return np.ones(context.width, dtype=np.float32)
+    weights = feature_weights(context, of_columns.to_dict())
+    weights[call.inputs["context"][0]] = 1
+    return weights
 
 
 def _training_set(recipe, call, stream):

@@ -78,6 +78,7 @@ class TwoTowerRecommender(
     interrupted_ = fitted_attribute("net.interrupted_")
     validation_score_ = fitted_attribute("validation_score", may_be_none=True)
     weights_ = fitted_attribute("weights")
+    context_weights_ = fitted_attribute("context_weights", may_be_none=True)
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn both towers from events.

@@ -101,6 +101,8 @@ def fits():
             found["gone"] = np.count_nonzero(are_gone)
             fitted.forget_items([gone])
             found["left"] = sparse_of(fitted)["n_events"]
+        if name == "context":
+            found[f"{name}/columns"] = fitted.context_weights_.to_numpy()
     return found
 
 

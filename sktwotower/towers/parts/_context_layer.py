@@ -87,6 +87,10 @@ class ContextLayer(StoredModule, torch.nn.Module):
         factors, terms = self.multiply(rows).to(dtype), self.add(rows).to(dtype)
         return users + self.scale * (users * factors + terms)
 
+    def weigh(self, factors):
+        """Multiply the shares of features by factors (p,) in [0, 1]."""
+        self.shares = self.shares * factors
+
     def grown_from(self, before, places, n_columns):
         """Take the scale and shares of a layer with fewer columns, in place.
 

@@ -51,6 +51,14 @@ class Plan(NamedTuple):
         """Least number of its weights."""
         return self.kind.count_weights(self.recipe, self.events)
 
+    def learning_all(self, context_weights):
+        """Return a plan of which all events are learnt alike.
+
+        ``context_weights`` (p,): how much each feature of contexts counts, or None.
+        """
+        events = self.events.with_context_weights(context_weights)
+        return self._replace(events=events, before=None, known=None)
+
 
 def with_kept_back(plans, before, known):
     """Return plans of which some ``Events`` are learnt last; see `Plan`."""
