@@ -162,7 +162,7 @@ def _events_in_order(recipe, events, is_apart, rng):
         middle = _start_of_share(times, 1 - FIRST_SHARE)
         judges = table.column(lambda part: part.times >= middle)
         known = _with_table(events, events_at(table, ~judges))
-    asking = _requests_in_order(events, np.flatnonzero(judges & is_target))
+    asking = requests_in_order(events, np.flatnonzero(judges & is_target))
     has_past = np.diff(known.positives.indptr) > 0
     truth = asking.truth
     if recipe.exclude_seen:
@@ -186,7 +186,7 @@ class _Asking(NamedTuple):
     contexts: sparse.csr_matrix | None
 
 
-def _requests_in_order(events, targets):
+def requests_in_order(events, targets):
     """Return what is ``_Asking`` for events at positions (n,) of the ordered table.
 
     There is a request for each user and each context that X names, at the time of its
@@ -346,13 +346,13 @@ def _random_pairs(events, is_apart, rng):
     of_pairs = events.of_pairs
     if of_pairs is not None:
         of_pairs = of_pairs.without(later)
-    asking = _requests_of_pairs(events, later)
+    asking = requests_of_pairs(events, later)
     events = events._replace(positives=before, of_pairs=of_pairs)
     requests = asking._asdict() | {"past": before[asking.users].sign()}
     return KeptBack("random", is_apart, events, events, None, **requests)
 
 
-def _requests_of_pairs(events, later):
+def requests_of_pairs(events, later):
     """Return what is ``_Asking`` for pairs, stored in CSR (n_users, n_items)."""
     users = np.flatnonzero(np.diff(later.indptr))
     truth = later[users].sign()

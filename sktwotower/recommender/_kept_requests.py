@@ -68,19 +68,31 @@ class KeptRequests(NamedTuple):
 
         ``columns``: a list of ``ContextColumn``.
         """
+        users = self._without_context(part, item_rows)
+        if columns:
+            asking = AskingUsers.of(part, users, self.contexts, columns)
+        else:
+            users = self._in_context(part, users)
+            asking = AskingUsers(users, np.zeros((0, *users.shape), dtype=np.float32))
+        return asking, embed_items(part, item_rows)
+
+    def users_embedded(self, part, item_rows):
+        """Return the vectors (n, d) that a part gives them."""
+        users = self._without_context(part, item_rows)
+        return self._in_context(part, users)
+
+    def _without_context(self, part, item_rows):
         past = None
         if part.past == "recent":
             past = self.past
         elif part.past is not None:
             past = distinct_ones(self.past)
-        users = embed_users(part, self.rows, past, item_rows)
-        if columns:
-            asking = AskingUsers.of(part, users, self.contexts, columns)
-        else:
-            if self.contexts is not None and part.context is not None:
-                users = in_context(part, users, self.contexts)
-            asking = AskingUsers(users, np.zeros((0, *users.shape), dtype=np.float32))
-        return asking, embed_items(part, item_rows)
+        return embed_users(part, self.rows, past, item_rows)
+
+    def _in_context(self, part, users):
+        if self.contexts is None or part.context is None:
+            return users
+        return in_context(part, users, self.contexts)
 
 
 def requests_of(kept, exclude_seen, sees_past, rng):

@@ -334,7 +334,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Share of each part in the score, by the number of the user's past items; its
         absolute values add up to 1 in a column. Sparse parts come last, in units of
         the mean of the largest weights of past items. If events were kept back, the
-        last column is by how much the NDCG@20 for them falls without the part.
+        last column is by how much the NDCG@20 for them falls without the part, in fit.
+        `partial_fit` changes the other columns.
     time_unit_ : str or None
         What the times of fit were: "dates", numbers of a unit ("s", "ms", ...), or
         "order". None: there is no time column.

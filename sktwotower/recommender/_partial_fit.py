@@ -35,6 +35,7 @@ from ._events import Events, after, are_known, only_new_targets, seen_matrix
 from ._fit import check_values
 from ._fitted import FittedTowers
 from ._processes import check_events, check_same, random_state_of
+from ._weights_after import with_weights_after
 
 # Number of users in a batch with "auto". The events of a night are few: with the
 # batches of fit they would be one or two steps, which have to be large. Steps of a
@@ -90,6 +91,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     stream = _stream(fitted, frame, outcomes, len(events.items), call.known)
     random = _random(recipe.random_state, len(fitted.epochs))
     with alone():  # all processes that train together learn the same
+        fitted = with_weights_after(recipe, fitted, events, call.inputs)
         net, stream = _train(recipe, fitted, call, stream, random)
     rows, places = without_last_row(events.items.rows), call.inputs["item"][0]
     moved = moved_items(fitted.model, net.module_, rows, places)

@@ -135,23 +135,48 @@ def weigh(parts, temperature, requests, rng):
     """
     shares = np.array([part.share for part in parts])
     before = np.tile(shares, (len(KNOTS), 1))
-    problem = Problem(parts, temperature, requests, rng)
+    problem = Problem(parts, before, temperature, requests, rng)
     learnt = problem.solution()
+    folds = folds_of(requests)
+    without = [problem.without(rows).solution() for rows in folds]
+    weighing = best_step(parts, before, learnt, without, requests, STEPS)
     known = requests.known()
-    all_have_past = not summed(np.count_nonzero(known.n_past == 0))
-    folds = np.arange(requests.n_known) % N_FOLDS
-    learnt_without = []
-    for fold in range(N_FOLDS):
-        rows = np.flatnonzero(folds == fold)
-        learnt_without.append((rows, problem.without(rows).solution()))
+    if not summed(np.count_nonzero(known.n_past == 0)):
+        # nothing judges the weights of users without any past
+        weighing.weights[0] = learnt[0]
+    return weighing
 
+
+def folds_of(requests):
+    """Return the positions (m,) of the known users of each fold, a list."""
+    folds = np.arange(requests.n_known) % N_FOLDS
+    return [np.flatnonzero(folds == fold) for fold in range(N_FOLDS)]
+
+
+def best_step(parts, before, learnt, without, requests, steps):
+    """Return the ``Weighing`` of the best step from some weights to learnt ones.
+
+    Parameters
+    ----------
+    parts : list of PartToWeigh and SparsePartToWeigh
+    before, learnt : arrays of shape (n_knots, n_parts)
+    without : list of arrays of shape (n_knots, n_parts)
+        What is learnt without each of `folds_of` the requests.
+    requests : KeptRequests
+    steps : tuple of float
+        How far each step goes; the first one is 0.
+
+    Notes
+    -----
+    The last paragraph of `weigh` says which step is the best.
+    """
+    known = requests.known()
+    folds = folds_of(requests)
     tried = []
-    for step in STEPS:
+    for step in steps:
         weights = before + step * (learnt - before)
-        if all_have_past:  # then nothing judges the weights of users without any
-            weights[0] = learnt[0]
         lists = np.empty((requests.n_known, min(K, known.truth.shape[1])), np.int64)
-        for rows, learnt_of_others in learnt_without:
+        for rows, learnt_of_others in zip(folds, without, strict=True):
             of_rows = [part.of_requests(rows) for part in parts]
             others = before + step * (learnt_of_others - before)
             lists[rows] = best_lists(of_rows, others, known.at(rows))
@@ -256,15 +281,23 @@ def best_lists(parts, weights, requests, k=K):
 
 
 class Problem:
-    """The convex problem of `weigh`; its parameters are the same."""
+    """The convex problem of `weigh`, whose parameters it has.
 
-    def __init__(self, parts, temperature, requests, rng):
-        self.shares = np.array([part.share for part in parts])
+    Parameters
+    ----------
+    before : array of shape (n_knots, n_parts)
+        Weights that hold if nothing else is better, in the place of :math:`w^0`.
+    prior : float, default=30
+        How many requests they are worth.
+    """
+
+    def __init__(self, parts, before, temperature, requests, rng, prior=PRIOR):
+        self.before, self.prior = before, prior
         self.signed = [part.is_signed for part in parts]
         rows = _some_requests(requests, rng)
         asked = requests.at(rows)
         parts = [part.of_requests(rows) for part in parts]
-        candidates = _candidates(parts, self.shares, asked)
+        candidates = _candidates(parts, before, asked)
         is_padding = candidates < 0
         candidates = np.maximum(candidates, 0)
         is_true = (entries_at(asked.truth, candidates) > 0) & ~is_padding
@@ -318,26 +351,27 @@ class Problem:
         """Return what is minimized and its gradient, given all a and scaled weights."""
         scales = flat[: len(KNOTS), None]
         weights = flat[len(KNOTS) :].reshape(len(KNOTS), -1)
-        prior = self.shares * self.spread
+        prior = self.before * self.spread
         loss, gradient = self.value(weights / self.spread)
         gradient = gradient / self.spread
         away = weights - scales * prior
         steps = np.diff(away, axis=0)
-        loss += PRIOR / 2 * (away**2).sum() / len(KNOTS)
+        loss += self.prior / 2 * (away**2).sum() / len(KNOTS)
         loss += SMOOTHNESS / 2 * (steps**2).sum()
-        of_away = PRIOR * away / len(KNOTS)
+        of_away = self.prior * away / len(KNOTS)
         of_away[1:] += SMOOTHNESS * steps
         of_away[:-1] -= SMOOTHNESS * steps
-        spread = (scales - scales.mean()) * prior
-        loss += PRIOR / 2 * (spread**2).sum() / len(KNOTS)
-        of_scales = PRIOR * (spread * prior).sum(axis=1) / len(KNOTS)
+        from_mean = scales - scales.mean()
+        loss += self.prior / 2 * ((from_mean * prior) ** 2).sum() / len(KNOTS)
+        of_scales = (from_mean * prior**2).sum(axis=1)
+        of_scales = self.prior * (of_scales - of_scales.mean()) / len(KNOTS)
         of_scales -= (of_away * prior).sum(axis=1)
         return loss, np.append(of_scales, (gradient + of_away).ravel())
 
     def solution(self):
         """Return the weights (n_knots, n_parts), in the scale of the shares."""
         n_knots = len(KNOTS)
-        start = np.tile(self.shares * self.spread, n_knots)
+        start = (self.before * self.spread).ravel()
         lowest = [None if is_signed else 0.0 for is_signed in self.signed]
         bounds = [(MIN_SCALE, None)] * n_knots
         bounds += [(low, None) for low in lowest] * n_knots
@@ -361,13 +395,12 @@ def _some_requests(requests, rng):
     return np.append(np.sort(known), rows[requests.n_known :])
 
 
-def _candidates(parts, shares, requests):
+def _candidates(parts, before, requests):
     """Return the positions (n, k) of the candidates of each request; -1 pads them."""
-    ways = [*np.eye(len(parts)), shares] if shares.any() else np.eye(len(parts))
-    lists = []
-    for weights in ways:
-        alike = np.tile(weights, (len(KNOTS), 1))
-        lists.append(best_lists(parts, alike, requests, N_CANDIDATES))
+    ways = [np.tile(one, (len(KNOTS), 1)) for one in np.eye(len(parts))]
+    if before.any():
+        ways.append(before)
+    lists = [best_lists(parts, way, requests, N_CANDIDATES) for way in ways]
     candidates = np.sort(np.hstack(lists), axis=1)
     candidates[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = -1
     candidates = -np.sort(-candidates, axis=1)

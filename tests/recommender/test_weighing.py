@@ -60,16 +60,22 @@ def scene(n_items=30, n_requests=60, hides=True, seed=0, shares=SHARES):
     return parts, KeptRequests(rows, past, hidden.tocsr(), truth, n_requests)
 
 
+def before_of(parts):
+    """Return the shares of parts, (n_knots, n_parts), as the weights of before."""
+    return np.tile([part.share for part in parts], (len(KNOTS), 1))
+
+
 def problem_of(parts, requests, seed=0):
     rng = np.random.RandomState(seed)
-    return Problem(parts, TEMPERATURE, requests, rng)
+    return Problem(parts, before_of(parts), TEMPERATURE, requests, rng)
 
 
-def reference(parts, requests, weights, scales, spread):
-    """Return what is minimized, in loops.
+def reference(parts, requests, weights, scales, before):
+    """Return what is minimized, in loops, with a prior of 30.
 
-    ``weights`` (n_knots, n_parts), ``scales`` (n_knots,): those of the shares.
+    ``weights`` (n_knots, n_parts), ``scales`` (n_knots,): those of ``before``.
     """
+    spread = spread_of(parts, requests)
     hidden, truth = requests.hidden.toarray(), requests.truth.toarray()
     loss = 0.0
     for request, n_past in enumerate(requests.n_past):
@@ -80,11 +86,12 @@ def reference(parts, requests, weights, scales, spread):
         total = sum(np.exp(scores[hidden[request] == 0]))
         answers = np.flatnonzero(truth[request])
         loss += np.mean([np.log(total) - scores[item] for item in answers])
-    scaled, prior = weights * spread, np.array([p.share for p in parts]) * spread
-    away = [row - scale * prior for row, scale in zip(scaled, scales, strict=True)]
+    wanted = before * spread
+    away = weights * spread - scales[:, None] * wanted
     steps = [b - a for a, b in zip(away[:-1], away[1:], strict=True)]
     squares = np.mean([(row**2).sum() for row in away])
-    squares += np.mean((scales - np.mean(scales)) ** 2) * (prior**2).sum()
+    from_mean = scales - np.mean(scales)
+    squares += np.mean(from_mean**2 * (wanted**2).sum(axis=1))
     return loss + 30 / 2 * (squares + np.sum([(row**2).sum() for row in steps]))
 
 
@@ -113,19 +120,23 @@ def test_the_value_is_that_of_loops():
         weights = rng.normal(size=(len(KNOTS), len(parts)))
         flat = np.append(scales, (weights * spread).ravel())
         value, _ = problem.penalized(flat)
-        expected = reference(parts, requests, weights, scales, spread)
+        expected = reference(parts, requests, weights, scales, before_of(parts))
         assert value == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_gradient_is_that_of_finite_differences():
+@pytest.mark.parametrize("is_alike", [True, False])
+def test_the_gradient_is_that_of_finite_differences(is_alike):
     parts, requests = scene()
-    problem, spread = problem_of(parts, requests), spread_of(parts, requests)
-    n_knots = len(KNOTS)
-    flat = np.random.default_rng(2).normal(size=n_knots * 4)
+    rng, before = np.random.RandomState(2), before_of(parts)
+    if not is_alike:  # weights after fit differ by the number of past items
+        before = rng.uniform(size=before.shape) * before
+    problem = Problem(parts, before, TEMPERATURE, requests, np.random.RandomState(0))
+    spread, n_knots = problem.spread, len(KNOTS)
+    flat = rng.normal(size=n_knots * 4)
 
     def value(point):
         weights = point[n_knots:].reshape(n_knots, -1) / spread
-        return reference(parts, requests, weights, point[:n_knots], spread)
+        return reference(parts, requests, weights, point[:n_knots], before)
 
     _, gradient = problem.penalized(flat)
     expected = optimize.approx_fprime(flat, value, 1e-5)
@@ -221,8 +232,7 @@ def test_numbers_of_past_items_without_requests_follow_their_neighbors():
 def test_candidates_are_the_best_of_each_part_and_of_all(monkeypatch):
     monkeypatch.setattr(_weighing, "N_CANDIDATES", 3)
     parts, requests = scene(n_items=40, n_requests=25)
-    shares = np.array(SHARES)
-    candidates = _weighing._candidates(parts, shares, requests)
+    candidates = _weighing._candidates(parts, before_of(parts), requests)
     hidden = requests.hidden.toarray() > 0
     scores = [part.users @ part.items.T for part in parts]
     scores.append(sum(s * each for s, each in zip(SHARES, scores, strict=True)))
@@ -238,7 +248,7 @@ def test_candidates_are_the_best_of_each_part_and_of_all(monkeypatch):
 def test_requests_whose_answers_are_no_candidates_do_not_count(monkeypatch):
     monkeypatch.setattr(_weighing, "N_CANDIDATES", 3)
     parts, requests = scene(n_items=40, n_requests=60)
-    candidates = _weighing._candidates(parts, np.array(SHARES), requests)
+    candidates = _weighing._candidates(parts, before_of(parts), requests)
     truth = requests.truth.indices[:, None]
     answered = np.flatnonzero((candidates == truth).any(axis=1))
     assert 5 < len(answered) < 55

@@ -5,6 +5,7 @@ Output: vectors (n, d) of users and items.
 """
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -189,6 +190,26 @@ class Model(JoinedParts, torch.nn.Module):
         same = [by_kind[_kind(part)] for part in self.parts]
         weights = self.shares, self.fades, self.by_past
         return Model(same, *weights, self.sparse).eval()
+
+    @property
+    def weights(self):
+        """How much each part counts, (n_knots, n_parts): see ``by_past``.
+
+        Sparse parts come last. They are in proportion to the factors of scores.
+        """
+        weights = np.array(self.fades) * self.shares * self.by_past
+        if self.sparse is None:
+            return weights
+        return np.hstack([weights, self.sparse.weights])
+
+    def with_weights(self, weights):
+        """Return the same model with other `weights`; vectors of items are the same."""
+        n_parts = len(self.parts)
+        by_past = weights[:, :n_parts] / (np.array(self.fades) * self.shares)
+        sparse = self.sparse
+        if sparse is not None:
+            sparse = replace(sparse, weights=weights[:, n_parts:])
+        return Model(list(self.parts), self.shares, self.fades, by_past, sparse).eval()
 
     def after(self, parts, share_of_new):
         """Return a model of parts that have learnt further events.

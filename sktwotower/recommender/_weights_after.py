@@ -1,0 +1,168 @@
+"""Weights of parts that follow further events, which are judged before they are learnt.
+
+Input: ``FittedTowers`` before a call of `partial_fit`, and the events of the call.
+Output: the same state with other weights of its parts.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+
+from sktwotower._tables._sparse import without_last_row
+from sktwotower.towers._net import with_model
+
+from ._events import only_new_targets
+from ._judge import MIN_MAIN
+from ._kept_back import MIN_USERS, requests_in_order, requests_of_pairs
+from ._kept_requests import KeptRequests
+from ._weighing import PartToWeigh, Problem, SparsePartToWeigh, best_step, folds_of
+
+# How many requests the weights before a call are worth.
+PRIOR = 300.0
+# Learnt weights are cut off: they differ from those before by at most this share of
+# each, or this share of the sum of all.
+MAX_CHANGE, MIN_CHANGE = 0.5, 0.1
+# How far a call may go towards them. The films of a week are of this week: in whole
+# steps, weights that one week's users had taught were worse for the next week.
+STEPS = 0.0, 0.25
+# Up to this number of requests is asked, and of pairs of a request and an item.
+MAX_REQUESTS, MAX_PAIRS = 1000, 100_000_000
+
+
+def with_weights_after(recipe, fitted, events, inputs):
+    """Return the state with weights that answer further events better.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    fitted : FittedTowers
+        The state before the events; it is not changed.
+    events : Events
+        Further events. Their users and items are those of the state, and new ones last.
+    inputs : dict
+        As the last parameter of `Part.grown`.
+
+    Returns
+    -------
+    FittedTowers
+        The same state if weights are not learnt, or if others are not better beyond
+        noise.
+
+    Notes
+    -----
+    Requests are those of the users in the events: their past is that before the events,
+    and what they choose for the first time are the answers. Weights are learnt by the
+    convex problem of `weigh`, where the weights before, of each number of past items,
+    are worth 300 requests. They may differ from those before by half of each, and small
+    ones by a tenth of all weights. A call takes no step, or a quarter of the way. So
+    weights follow what lasts for several calls, and a single one moves them little.
+    """
+    model = fitted.model
+    is_free = recipe.second_share == "auto" and recipe.validation_events is not None
+    if model.by_past is None or not is_free or not recipe.lr > 0:
+        return fitted
+    requests = _requests_of_call(fitted, events, inputs, recipe.exclude_seen)
+    if requests.n_known < MIN_USERS:
+        return fitted
+    parts = _parts_to_weigh(fitted, requests)
+    before = model.weights
+
+    rng = np.random.RandomState(0)
+    problem = Problem(parts, before, fitted.temperature, requests, rng, PRIOR)
+    learnt = within_bounds(before, problem.solution())
+    without = []
+    for rows in folds_of(requests):
+        solution = problem.without(rows).solution()
+        without.append(within_bounds(before, solution))
+    weighing = best_step(parts, before, learnt, without, requests, STEPS)
+    if np.array_equal(weighing.weights, before):
+        return fitted
+    model = model.with_weights(_of_size(before, weighing.weights))
+    return replace(fitted, net=with_model(fitted.net, model))
+
+
+def within_bounds(before, learnt):
+    """Return the weights nearest to the learnt ones that are not too far from before.
+
+    Both and the result: (n_knots, n_parts). Only proportions of a row count.
+    """
+    largest = MIN_CHANGE * np.abs(before).sum(axis=1, keepdims=True)
+    largest = np.maximum(largest, MAX_CHANGE * np.abs(before))
+    learnt = _of_size(before, learnt)
+    weights = np.clip(learnt, before - largest, before + largest)
+    # scores are divided by the length of vectors, which must not vanish
+    of_main = MIN_MAIN * np.abs(before).sum(axis=1)
+    weights[:, 0] = np.maximum(weights[:, 0], np.minimum(before[:, 0], of_main))
+    return weights
+
+
+def _of_size(before, weights):
+    """Return weights whose rows have the same sum of absolute values as before."""
+    sizes = np.abs(before).sum(axis=1, keepdims=True)
+    of_weights = np.abs(weights).sum(axis=1, keepdims=True)
+    return weights * sizes / np.maximum(of_weights, 1e-12)
+
+
+def _requests_of_call(fitted, events, inputs, exclude_seen):
+    """Return the ``KeptRequests`` that further events answer."""
+    places_of_users = inputs["user"][0]
+    n_users, n_items = len(fitted.users), fitted.n_items
+    seen = sparse.csr_matrix(without_last_row(fitted.seen))  # it shares the arrays
+    seen.resize(len(events.users), seen.shape[1])
+    if events.ordered is None:
+        chosen = events.positives[:, : seen.shape[1]].sign()
+        if exclude_seen:
+            chosen = chosen - chosen.multiply(seen)
+        chosen = sparse.csr_matrix(chosen)
+        chosen.resize(events.positives.shape)
+        asking = requests_of_pairs(events, chosen)
+    else:
+        table = events.ordered
+        targets = only_new_targets(table) if exclude_seen else table
+        asking = requests_in_order(events, np.flatnonzero(targets.gains > 0))
+    truth = asking.truth[:, :n_items]
+    rows = np.flatnonzero(np.diff(truth.indptr))
+    n_most = min(MAX_REQUESTS, max(MIN_USERS, MAX_PAIRS // n_items))
+    if len(rows) > n_most:
+        chosen = np.random.RandomState(0).permutation(rows)[:n_most]
+        rows = np.sort(chosen)
+    users = asking.users[rows]
+    past = fitted.seen if fitted.sequences is None else fitted.sequences.lags
+    # the last row is that of unknown users
+    past = past[np.minimum(users, n_users)]
+    if fitted.model.past is None:
+        past = sparse.csr_matrix(past.shape)
+    hidden = seen[users, :n_items]
+    if not exclude_seen:
+        hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
+    contexts = asking.contexts
+    if contexts is not None:
+        contexts = contexts[rows][:, inputs["context"][0]]
+    return KeptRequests(
+        rows=events.users.rows[users][:, places_of_users],
+        past=past,
+        hidden=hidden,
+        truth=truth[rows],
+        n_known=len(rows),
+        contexts=contexts,
+    )
+
+
+def _parts_to_weigh(fitted, requests):
+    """Return what each part of a model says of requests, a list."""
+    model, to_weigh, start = fitted.model, [], 0
+    in_order = fitted.sequences is not None
+    item_rows = without_last_row(fitted.items.rows)
+    for part, scale in zip(model.parts, model.scales_of_items, strict=True):
+        end = start + part.width
+        items = fitted.catalog.vectors[:, start:end] / np.float32(scale)
+        users = requests.users_embedded(part, item_rows)
+        is_signed = in_order and part.is_signed
+        to_weigh.append(PartToWeigh(users, items, 0.0, is_signed))
+        start = end
+    if model.sparse is not None:
+        for part in model.sparse.parts:
+            scores = part.scores(requests.past, in_order)[:, : fitted.n_items]
+            to_weigh.append(SparsePartToWeigh(scores.tocsr()))
+    return to_weigh
