@@ -283,12 +283,8 @@ def best_lists(parts, weights, requests, k=K):
 class Problem:
     """The convex problem of `weigh`, whose parameters it has.
 
-    Parameters
-    ----------
-    before : array of shape (n_knots, n_parts)
-        Weights that hold if nothing else is better, in the place of :math:`w^0`.
-    prior : float, default=30
-        How many requests they are worth.
+    ``before`` (n_knots, n_parts): weights that hold if nothing else is better, in the
+    place of :math:`w^0`. ``prior``: how many requests they are worth.
     """
 
     def __init__(self, parts, before, temperature, requests, rng, prior=PRIOR):

@@ -26,7 +26,8 @@ MAX_CHANGE, MIN_CHANGE = 0.5, 0.1
 # How far a call may go towards them. The films of a week are of this week: in whole
 # steps, weights that one week's users had taught were worse for the next week.
 STEPS = 0.0, 0.25
-# Up to this number of requests is asked, and of pairs of a request and an item.
+# Up to this number of requests is asked, and of pairs of a request and an item: with
+# more than five million items, the requests are too few.
 MAX_REQUESTS, MAX_PAIRS = 1000, 100_000_000
 
 
@@ -63,7 +64,7 @@ def with_weights_after(recipe, fitted, events, inputs):
     if model.by_past is None or not is_free or not recipe.lr > 0:
         return fitted
     requests = _requests_of_call(fitted, events, inputs, recipe.exclude_seen)
-    if requests.n_known < MIN_USERS:
+    if requests is None:
         return fitted
     parts = _parts_to_weigh(fitted, requests)
     before = model.weights
@@ -105,7 +106,7 @@ def _of_size(before, weights):
 
 
 def _requests_of_call(fitted, events, inputs, exclude_seen):
-    """Return the ``KeptRequests`` that further events answer."""
+    """Return the ``KeptRequests`` that further events answer, None for too few."""
     places_of_users = inputs["user"][0]
     n_users, n_items = len(fitted.users), fitted.n_items
     seen = sparse.csr_matrix(without_last_row(fitted.seen))  # it shares the arrays
@@ -123,11 +124,13 @@ def _requests_of_call(fitted, events, inputs, exclude_seen):
         asking = requests_in_order(events, np.flatnonzero(targets.gains > 0))
     truth = asking.truth[:, :n_items]
     rows = np.flatnonzero(np.diff(truth.indptr))
-    n_most = min(MAX_REQUESTS, max(MIN_USERS, MAX_PAIRS // n_items))
+    n_most = min(MAX_REQUESTS, MAX_PAIRS // n_items)
     if len(rows) > n_most:
         chosen = np.random.RandomState(0).permutation(rows)[:n_most]
         rows = np.sort(chosen)
     users = asking.users[rows]
+    if len(np.unique(users)) < MIN_USERS:
+        return None
     past = fitted.seen if fitted.sequences is None else fitted.sequences.lags
     # the last row is that of unknown users
     past = past[np.minimum(users, n_users)]
