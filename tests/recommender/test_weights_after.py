@@ -12,7 +12,7 @@ from sktwotower import runtime
 from sktwotower.io import dump, load
 from sktwotower.recommender import _partial_fit
 from sktwotower.recommender._weights_after import MAX_CHANGE, MIN_CHANGE, within_bounds
-from tests.builders import small
+from tests.builders import first_fast, small
 from tests.recommender.weighed import coming_back, few_judge, weighed
 
 N_ITEMS, N_USERS = 60, 300
@@ -111,8 +111,8 @@ def test_an_hour_of_random_items_changes_lists_hardly(tasteful):
     follows = copy.copy(tasteful).partial_fit(permuted)
     stays = copy.copy(tasteful).set_params(validation_events=None)
     stays.partial_fit(permuted)
-    change = np.abs(shares(follows) - shares(tasteful))
-    assert (change <= np.maximum(0.15 * np.abs(shares(tasteful)), 0.04)).all()
+    change = np.abs(shares(follows) - shares(tasteful))[:, 1:].sum(axis=0)
+    assert change.max() < 0.4  # of 2, if all weight had gone to other parts
     after = of_taste(6000, seed=0)[5700:]
     assert follows.score(after) > 0.9 * stays.score(after)
 
@@ -147,7 +147,7 @@ def moved(model, n_events=400):
     return model, before
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("name", first_fast(FITS))
 def test_answers_and_files_have_the_new_weights(name, fitted, tmp_path):
     model, before = moved(fitted(name).set_params(exclude_seen=False))
     if name == "in order":  # popularity of now is one of its parts
@@ -196,6 +196,7 @@ def test_events_of_few_users_change_no_weight(fitted):
     np.testing.assert_array_equal(shares(model), before)
 
 
+@pytest.mark.slow
 def test_models_without_learnt_weights_have_none_to_follow():
     X = coming_back()
     model = weighed(time="when", validation_events=None).fit(X)
