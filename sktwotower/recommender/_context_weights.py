@@ -14,7 +14,7 @@ from sktwotower.runtime._knots import knot_shares
 from sktwotower.runtime._one_query import rescore
 from sktwotower.towers._sparse_rows import SparseRows
 
-from ._weighing import best_lists, entries_at
+from ._weighing import best_lists, rewards_at, unit_reward
 
 # From how many requests weights are learnt at most. Fewer answers than this among their
 # candidates say nothing.
@@ -180,13 +180,14 @@ class _Problem:
         candidates = np.hstack(lists)
         is_hidden = candidates < 0
         candidates = np.maximum(candidates, 0)
-        is_true = (entries_at(asked.truth, candidates) > 0) & ~is_hidden
+        rewards = rewards_at(asked.truth, candidates, unit_reward(requests))
+        rewards[is_hidden] = 0
 
-        answered = np.flatnonzero(is_true.any(axis=1))
-        candidates, is_true = candidates[answered], is_true[answered]
+        answered = np.flatnonzero(rewards.any(axis=1))
+        candidates, rewards = candidates[answered], rewards[answered]
         self.n_requests = len(answered)
         self.hidden = torch.from_numpy(is_hidden[answered])
-        of_truth = is_true / is_true.sum(axis=1, keepdims=True)
+        of_truth = rewards / (rewards > 0).sum(axis=1, keepdims=True)
         self.truth = torch.from_numpy(of_truth).float()
         of_parts = knot_shares(asked.n_past[answered]) @ weights / temperature
         self.fixed = torch.zeros(candidates.shape)

@@ -70,14 +70,14 @@ class KeptBack(NamedTuple):
     past : CSR matrix of shape (m, n_items)
         What each of them has chosen before: lags if the order is known, else ones.
     truth : CSR matrix of shape (m, n_items)
-        Ones for what each of them chooses.
+        The rewards of what each of them chooses.
     contexts : CSR matrix of shape (m, p), default=None
         Feature rows of the contexts in which they ask. None: nothing is known of them.
     strangers : int array of shape (p,), default=None
         Positions of further users, of whom nothing but features is known. None: there
         are none.
     new_truth : CSR matrix of shape (p, n_items), default=None
-        Ones for all that each of them has chosen.
+        The rewards of all that each of them has chosen.
     """
 
     asked: str
@@ -123,8 +123,19 @@ def _with_strangers(kept, events, rng):
     changed["contexts"] = rows_of(kept.contexts, asks)
     changed["before"] = _without_users(kept.before, strangers)
     changed["known"] = _without_users(kept.known, strangers)
-    truth = events.positives[strangers].sign()
+    truth = mean_rewards(events, strangers)
     return kept._replace(strangers=strangers, new_truth=truth, **changed)
+
+
+def mean_rewards(events, users):
+    """Return the mean reward of all that users at some positions chose, CSR."""
+    rewards = events.positives[users]
+    if events.ordered is not None:
+        events_of_users = events.ordered.of_users(users)._replace(weights=None)
+        counts = events_of_users.pairs()
+        counts.data = 1 / counts.data
+        rewards = rewards.multiply(counts).tocsr()
+    return rewards
 
 
 def _without_users(events, users):
@@ -176,7 +187,7 @@ def _events_in_order(recipe, events, is_apart, rng):
 
 
 class _Asking(NamedTuple):
-    """Who asks, what each chooses, CSR (m, n_items), and in which context.
+    """Who asks, the rewards of choices, CSR (m, n_items), and in which context.
 
     ``contexts``: feature rows, CSR (m, p); None: there are none, or are not used.
     """
@@ -200,7 +211,10 @@ def requests_in_order(events, targets):
     keys = users * (codes.max(initial=0) + 1) + codes
     _, first, places = np.unique(keys, return_index=True, return_inverse=True)
     shape = len(first), table.n_items
-    truth = ones_at(places, np.asarray(table.items[targets]), shape).tocsr().sign()
+    chosen = places, np.asarray(table.items[targets])
+    truth = sparse.csr_matrix((table.gains[targets], chosen), shape)
+    # an item that is chosen twice at once is one answer
+    truth.data /= ones_at(*chosen, shape).tocsr().data
     rows = None
     if contexts is not None:
         gaps = table.gaps()[targets[first]] if contexts.sees_gaps else None
@@ -355,12 +369,12 @@ def _random_pairs(events, is_apart, rng):
 def requests_of_pairs(events, later):
     """Return what is ``_Asking`` for pairs, stored in CSR (n_users, n_items)."""
     users = np.flatnonzero(np.diff(later.indptr))
-    truth = later[users].sign()
+    truth = later[users]
     of_pairs = events.of_pairs
     if of_pairs is None or _contexts_used(events) is None:
         return _Asking(users, truth, None)
     owners = of_pairs.owners
-    chosen = of_pairs.positives.sign().multiply(later[owners].sign()).tocsr()
+    chosen = of_pairs.positives.multiply(later[owners].sign()).tocsr()
     chosen.eliminate_zeros()
     rows = np.flatnonzero(np.diff(chosen.indptr))
     known = sparse.csr_matrix(

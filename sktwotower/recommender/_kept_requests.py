@@ -13,6 +13,7 @@ from sktwotower.towers._dropout import entries_of, id_columns
 from sktwotower.towers.parts import distinct_ones, embed_items, embed_users, in_context
 
 from ._context_weights import AskingUsers
+from ._kept_back import mean_rewards
 
 # Numbers of past items that new users are given, and how many such users there are.
 NEW_SIZES = 0, 1, 3, 10
@@ -34,7 +35,7 @@ class KeptRequests(NamedTuple):
     hidden : CSR matrix of shape (n, n_items)
         Nonzero: items that a list must not hold.
     truth : CSR matrix of shape (n, n_items)
-        Ones for what is chosen.
+        The rewards of what is chosen.
     n_known : int
         The first ones are of users as they are.
     contexts : CSR matrix of shape (n, p), default=None
@@ -121,7 +122,7 @@ def requests_of(kept, exclude_seen, sees_past, rng):
     for size in sizes:
         able = np.flatnonzero(known.n_past > size)
         some = np.sort(rng.permutation(able)[:N_NEW])
-        together.append(_as_new(known, some, size, is_id))
+        together.append(_as_new(kept, known, some, size, is_id))
     stacked = [
         sparse.vstack(matrices, format="csr")
         for matrices in zip(*(each[:4] for each in together), strict=True)
@@ -149,7 +150,7 @@ def _of_strangers(kept, known, is_id):
     return KeptRequests(rows, nothing, nothing, truth, 0, contexts)
 
 
-def _as_new(known, some, size, is_id):
+def _as_new(kept, known, some, size, is_id):
     """Return requests at positions (n,) without ids, and with the last items only.
 
     Without any, users are asked for all that they choose: what follows a long past is
@@ -162,7 +163,7 @@ def _as_new(known, some, size, is_id):
     past = entries_of(past, np.arange(past.nnz) >= ends - size)
     hidden, truth = known.hidden[some], known.truth[some]
     if size == 0:
-        truth = (truth + distinct_ones(known.past[some])).sign()
+        truth = truth + mean_rewards(kept.known, kept.users[some])
         hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
     contexts = None if known.contexts is None else known.contexts[some]
     return KeptRequests(rows, past, hidden, truth, 0, contexts)

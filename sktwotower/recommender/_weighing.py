@@ -27,6 +27,8 @@ BLOCK = 1 << 22
 # How many requests what is known in advance is worth, and how many it is worth that
 # users with a few past items more need similar weights.
 PRIOR, SMOOTHNESS = 30.0, 30.0
+# An answer counts at most so many times as much as the mean answer.
+MAX_REWARD = 10.0
 # Least factor of the shares.
 MIN_SCALE = 1e-3
 # Relative change of the loss at which the search for weights ends.
@@ -97,7 +99,7 @@ class Weighing(NamedTuple):
     lists : int array of shape (n, k)
         The best items of each known user, with weights that others have taught.
     ndcg : array of shape (n,)
-        NDCG@20 of each list.
+        NDCG@20 of each list, times the rewards of its hits, see `ndcg_of_rewards`.
     """
 
     weights: np.ndarray
@@ -125,7 +127,8 @@ def weigh(parts, temperature, requests, rng):
     well, as only proportions count in a list: so this is a convex problem. Candidates
     of a request are the 50 best items of each part, and of all with the shares of
     before: what comes first in a list is decided among them. Requests whose answers are
-    not among them do not count.
+    not among them do not count. Each term counts as its reward, in units of the mean
+    reward, at most 10 times as much as the mean.
 
     Cross-entropy is not what lists are judged by. So of the steps from the weights of
     before to these, the one with the best NDCG of known users is taken, if it is better
@@ -180,7 +183,7 @@ def best_step(parts, before, learnt, without, requests, steps):
             of_rows = [part.of_requests(rows) for part in parts]
             others = before + step * (learnt_of_others - before)
             lists[rows] = best_lists(of_rows, others, known.at(rows))
-        ndcg = ndcg_at_k(known.truth, lists, K, per_user=True)
+        ndcg = ndcg_of_rewards(known.truth, lists, unit_reward(requests))
         tried.append(Weighing(weights, lists, ndcg))
     return best_of(tried)
 
@@ -212,6 +215,33 @@ def furthest_of(tried):
     return furthest
 
 
+def unit_reward(requests):
+    """Return the mean reward of the answers of known users, of all processes."""
+    return mean_of_all(requests.known().truth.data) or 1.0
+
+
+def rewards_at(truth, places, unit):
+    """Return the rewards (n, k) of items at ``places`` (n, k), 0 for no answer.
+
+    ``truth``: CSR (n, n_items). ``unit``: the reward that counts 1.
+    """
+    return np.minimum(entries_at(truth, places) / np.float32(unit), MAX_REWARD)
+
+
+def ndcg_of_rewards(truth, lists, unit):
+    """Return the NDCG (n,) of lists (n, k), in which a hit gains its reward.
+
+    Where all rewards are equal it is the NDCG; otherwise it may be above 1. -1 in a
+    list is no item. The other parameters are those of `rewards_at`.
+    """
+    rewards = rewards_at(truth, np.maximum(lists, 0), unit)
+    rewards[lists < 0] = 0
+    discounts = 1 / np.log2(np.arange(2, lists.shape[1] + 2))
+    n_hits = np.minimum(np.diff(truth.indptr), lists.shape[1])
+    best = np.append(0, discounts.cumsum())[n_hits]
+    return rewards @ discounts / np.maximum(best, 1e-12)
+
+
 def mean_of_all(values):
     """Return the mean of values (n,), of those of all processes together."""
     return float(summed(np.sum(values)) / max(1, summed(len(values))))
@@ -238,11 +268,11 @@ def scores_of(weighing, requests):
 
 def gains_of_parts(parts, weighing, requests):
     """Return by how much the NDCG of known users falls without each part."""
-    known = requests.known()
+    known, unit = requests.known(), unit_reward(requests)
 
     def mean_ndcg(weights):
         lists = best_lists(parts, weights, known)
-        return mean_of_all(ndcg_at_k(known.truth, lists, K, per_user=True))
+        return mean_of_all(ndcg_of_rewards(known.truth, lists, unit))
 
     of_all = mean_ndcg(weighing.weights)
     gains = []
@@ -296,19 +326,23 @@ class Problem:
         candidates = _candidates(parts, before, asked)
         is_padding = candidates < 0
         candidates = np.maximum(candidates, 0)
-        is_true = (entries_at(asked.truth, candidates) > 0) & ~is_padding
+        rewards = rewards_at(asked.truth, candidates, unit_reward(requests))
+        rewards[is_padding] = 0
+        is_true = rewards > 0
         scores = np.stack([part.scores(candidates) for part in parts]) / temperature
 
         answered = is_true.any(axis=1)
         scores, is_padding = scores[:, answered], is_padding[answered]
-        is_true = is_true[answered]
+        rewards, is_true = rewards[answered], is_true[answered]
         n_true = is_true.sum(axis=1)
+        of_answers = rewards / n_true[:, None]
         self.rows = rows[answered]
         self.scores = torch.from_numpy(scores).float()
         self.knots = torch.from_numpy(knot_shares(asked.n_past[answered])).float()
         self.hidden = torch.from_numpy(is_padding)
         self.true = tuple(map(torch.from_numpy, is_true.nonzero()))
-        self.true_weights = torch.from_numpy(1 / n_true[is_true.nonzero()[0]]).float()
+        self.true_weights = torch.from_numpy(of_answers[is_true]).float()
+        self.request_weights = torch.from_numpy(of_answers.sum(axis=1)).float()
         # the same in all processes, so that they go the same way
         n_candidates = (~is_padding).sum(axis=1)
         means = (scores * ~is_padding).sum(axis=2) / n_candidates
@@ -327,6 +361,7 @@ class Problem:
         other.true_weights = self.true_weights[of_left]
         other.scores, other.hidden = self.scores[:, is_left], self.hidden[is_left]
         other.knots = self.knots[is_left]
+        other.request_weights = self.request_weights[is_left]
         return other
 
     def value(self, weights):
@@ -337,7 +372,7 @@ class Problem:
         totals = torch.logsumexp(logits, 1)
         rows, places = self.true
         losses = totals[rows] - logits[rows, places]
-        slopes = torch.exp(logits - totals[:, None])
+        slopes = torch.exp(logits - totals[:, None]) * self.request_weights[:, None]
         slopes.index_put_(self.true, -self.true_weights, accumulate=True)
         gradient = self.knots.T @ torch.einsum("pri,ri->rp", self.scores, slopes)
         loss = (self.true_weights * losses).sum().double().numpy()

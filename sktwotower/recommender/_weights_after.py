@@ -112,7 +112,7 @@ def _requests_of_call(fitted, events, inputs, exclude_seen):
     seen = sparse.csr_matrix(without_last_row(fitted.seen))  # it shares the arrays
     seen.resize(len(events.users), seen.shape[1])
     if events.ordered is None:
-        chosen = events.positives[:, : seen.shape[1]].sign()
+        chosen = events.positives[:, : seen.shape[1]]
         if exclude_seen:
             chosen = chosen - chosen.multiply(seen)
         chosen = sparse.csr_matrix(chosen)

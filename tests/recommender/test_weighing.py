@@ -1,13 +1,20 @@
 """The convex problem of weights, against plain loops and another optimizer."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import optimize, sparse
 
+from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.recommender import _weighing
 from sktwotower.recommender._kept_requests import KeptRequests
-from sktwotower.recommender._weighing import PartToWeigh, Problem, weigh
+from sktwotower.recommender._weighing import (
+    PartToWeigh,
+    Problem,
+    ndcg_of_rewards,
+    weigh,
+)
 from sktwotower.runtime._knots import KNOTS
 from tests.reference import unit_vectors
 
@@ -77,7 +84,7 @@ def reference(parts, requests, weights, scales, before):
     """
     spread = spread_of(parts, requests)
     hidden, truth = requests.hidden.toarray(), requests.truth.toarray()
-    loss = 0.0
+    mean_reward, loss = requests.truth.data.mean(), 0.0
     for request, n_past in enumerate(requests.n_past):
         of_request = interpolated(n_past) @ weights
         scores = np.zeros(truth.shape[1])
@@ -85,7 +92,9 @@ def reference(parts, requests, weights, scales, before):
             scores += weight * (part.items @ part.users[request]) / TEMPERATURE
         total = sum(np.exp(scores[hidden[request] == 0]))
         answers = np.flatnonzero(truth[request])
-        loss += np.mean([np.log(total) - scores[item] for item in answers])
+        of_answers = np.minimum(truth[request, answers] / mean_reward, 10)
+        losses = [np.log(total) - scores[item] for item in answers]
+        loss += np.mean(of_answers * losses)
     wanted = before * spread
     away = weights * spread - scales[:, None] * wanted
     steps = [b - a for a, b in zip(away[:-1], away[1:], strict=True)]
@@ -111,8 +120,22 @@ def spread_of(parts, requests):
     return np.array(spreads)
 
 
-def test_the_value_is_that_of_loops():
+def with_rewards(requests):
+    """Return requests with two answers each, whose rewards differ by a factor of 50."""
+    rng = np.random.default_rng(5)
+    places = np.arange(requests.n_known), rng.integers(30, size=requests.n_known)
+    more = sparse.csr_matrix((np.ones(requests.n_known), places), requests.truth.shape)
+    truth = (requests.truth + more).sign()
+    truth.data = rng.choice([1.0, 3.0, 50.0], truth.nnz, p=[0.7, 0.27, 0.03])
+    hidden = requests.hidden - requests.hidden.multiply(truth.sign())
+    hidden.eliminate_zeros()
+    return requests._replace(truth=truth, hidden=hidden.tocsr())
+
+
+@pytest.mark.parametrize("rewarded", [False, True])
+def test_the_value_is_that_of_loops(rewarded):
     parts, requests = scene()
+    requests = with_rewards(requests) if rewarded else requests
     problem, spread = problem_of(parts, requests), spread_of(parts, requests)
     np.testing.assert_allclose(problem.spread, spread, rtol=1e-5)
     rng = np.random.default_rng(1)
@@ -125,8 +148,10 @@ def test_the_value_is_that_of_loops():
 
 
 @pytest.mark.parametrize("is_alike", [True, False])
-def test_the_gradient_is_that_of_finite_differences(is_alike):
+@pytest.mark.parametrize("rewarded", [False, True])
+def test_the_gradient_is_that_of_finite_differences(is_alike, rewarded):
     parts, requests = scene()
+    requests = with_rewards(requests) if rewarded else requests
     rng, before = np.random.RandomState(2), before_of(parts)
     if not is_alike:  # weights after fit differ by the number of past items
         before = rng.uniform(size=before.shape) * before
@@ -344,6 +369,37 @@ def test_a_part_that_knows_the_answers_gets_the_weight():
     lists = _weighing.best_lists(parts, before, requests)
     assert (found.weights[:, 1] > np.abs(found.weights[:, [0, 2]]).max(axis=1)).all()
     assert (found.lists[:, 0] == best).mean() > (lists[:, 0] == best).mean() + 0.3
+
+
+def test_a_hit_gains_its_reward_by_hand():
+    truth = sparse.csr_matrix(np.array([[4.0, 0, 1, 0], [0, 0, 0, 1], [60, 0, 0, 0]]))
+    lists = np.array([[1, 2, 0], [3, -1, -1], [0, 1, -1]])
+    gained = ndcg_of_rewards(truth, lists, unit=2.0)
+    second, third = 1 / np.log2([3, 4])
+    expected = [(0.5 * second + 2 * third) / (1 + second), 0.5, 10]
+    np.testing.assert_allclose(gained, expected)
+    alike = truth.sign()
+    binary = ndcg_at_k(alike, lists, 3, per_user=True)
+    np.testing.assert_allclose(ndcg_of_rewards(alike, lists, 1.0), binary)
+
+
+def test_what_earns_more_teaches_more():
+    shelf = np.arange(20)
+    rng = np.random.default_rng(0)
+    rows = []
+    for user in range(200):
+        of_shelf = 20 * rng.integers(5) + shelf
+        looked_at = rng.choice(of_shelf[:10], 6, replace=False)
+        bought = rng.choice(of_shelf[10:], 3, replace=False)
+        rows += [(user, item, 1.0) for item in looked_at]
+        rows += [(user, item, 100.0) for item in bought]
+    events = pd.DataFrame(rows, columns=["user", "item", "worth"])
+    last = ~events["user"].duplicated(keep="last")
+    past, later = events[~last], events[last]
+    model = TwoTowerRecommender(random_state=0)
+    model.fit(past[["user", "item"]], past["worth"])
+    top = model.recommend(later["user"].tolist(), 5)
+    assert (top["item"] % 20 >= 10).mean() > 0.8  # what is bought
 
 
 def test_furthest_and_best():
