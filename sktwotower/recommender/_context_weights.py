@@ -133,11 +133,11 @@ def learn_context_weights(asking, to_weigh, weighing, temperature, requests):
         + \frac{1}{2} \sum_k (1 - w_k)^2
 
     over the requests r in known contexts that item i answers and the other candidates
-    j, with a factor a > 0. Candidates are the 100 best items in an unknown context and
-    those in the known one. So a column is left out if it makes answers less likely,
-    also next to others. Weights are rounded. Then columns of weight 1/2 are left out,
-    one by one, while the first sum does not rise by 1: several that say little cost
-    more than they add.
+    j, with a factor a > 0. Each term counts as its reward, as in `weigh`. Candidates
+    are the 100 best items in an unknown context and those in the known one. So a column
+    is left out if it makes answers less likely, also next to others. Weights are
+    rounded. Then columns of weight 1/2 are left out, one by one, while the first sum
+    does not rise by 1: several that say little cost more than they add.
     """
     n_columns = max(len(each.added) for each in asking)
     ones = np.ones(n_columns)

@@ -209,8 +209,10 @@ class Judge:
         return PartToWeigh(users, items, share, is_signed)
 
     def _all_to_weigh(self, shares, context_weights):
-        of_parts = [self._to_weigh(*e, context_weights) for e in enumerate(shares)]
-        return of_parts + self.sparse_to_weigh
+        to_weigh = []
+        for number, share in enumerate(shares):
+            to_weigh.append(self._to_weigh(number, share, context_weights))
+        return to_weigh + self.sparse_to_weigh
 
     def _weigh_all(self, shares):
         """Learn the weights of parts and of the columns of the context."""

@@ -16,7 +16,7 @@ from sktwotower.recommender._checkpoint import Checkpoint
 from sktwotower.towers import RowwiseAdam
 from sktwotower.towers.parts import embed_items
 from tests.builders import small
-from tests.recommender.weighed import coming_back, few_judge, weighed
+from tests.recommender.weighed import coming_back, few_judge, fitted_once, weighed
 
 FITS = {"in order": {"time": "when"}, "pooled": {}}
 
@@ -29,16 +29,7 @@ def judged_by_few(monkeypatch):
 @pytest.fixture(scope="module")
 def fitted():
     """Return a function that returns a model of one of the fits, and its events."""
-    kept = {}
-
-    def get(name):
-        if name not in kept:
-            with pytest.MonkeyPatch.context() as patch:
-                few_judge(patch)
-                kept[name] = weighed(**FITS[name]).fit(coming_back())
-        return kept[name]
-
-    return get
+    return fitted_once(FITS)
 
 
 def copied(model):

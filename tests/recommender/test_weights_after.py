@@ -13,7 +13,7 @@ from sktwotower.io import dump, load
 from sktwotower.recommender import _partial_fit
 from sktwotower.recommender._weights_after import MAX_CHANGE, MIN_CHANGE, within_bounds
 from tests.builders import first_fast, small
-from tests.recommender.weighed import coming_back, few_judge, weighed
+from tests.recommender.weighed import coming_back, few_judge, fitted_once, weighed
 
 N_ITEMS, N_USERS = 60, 300
 FITS = {
@@ -57,14 +57,10 @@ def tasteful():
 @pytest.fixture(scope="module")
 def fitted():
     """Return a function that fits one of the models, once, and returns a copy."""
-    kept = {}
+    shared = fitted_once(FITS)
 
     def get(name):
-        if name not in kept:
-            with pytest.MonkeyPatch.context() as patch:
-                few_judge(patch)
-                kept[name] = weighed(**FITS[name]).fit(coming_back())
-        return copy.copy(kept[name])
+        return copy.copy(shared(name))
 
     return get
 

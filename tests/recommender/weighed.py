@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from sktwotower.recommender import _kept_back
 from tests.builders import small
@@ -50,3 +51,20 @@ def few_judge(monkeypatch, n_users=20):
     monkeypatch.setattr(_kept_back, "MAX_EVENTS_APART", -1)
     monkeypatch.setattr(_kept_back, "MIN_USERS", n_users)
     monkeypatch.setattr(_kept_back, "MAX_SHARE_OF_PAIRS", 0.05)
+
+
+def fitted_once(fits):
+    """Return a function that fits the recommender of a name, at its first call.
+
+    ``fits``: parameters of `weighed` by name. Tests share the models.
+    """
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            with pytest.MonkeyPatch.context() as patch:
+                few_judge(patch)
+                kept[name] = weighed(**fits[name]).fit(coming_back())
+        return kept[name]
+
+    return get
