@@ -62,6 +62,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "allpairspy>=2.5",
             "dask>=2025.7",
             "distributed>=2025.7",
             "duckdb>=1.5",

@@ -4,6 +4,7 @@ import inspect
 import logging
 import multiprocessing
 import os
+import pathlib
 import signal
 import sys
 
@@ -16,7 +17,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+# Suites of their own: they run where they are named, `pytest tests/docs` or `-m docs`.
+SUITES = ("docs", "clients")
+hypothesis.settings.register_profile(
+    "tests", database=None, deadline=None, derandomize=True, max_examples=30
+)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_configure(config):
@@ -39,6 +48,18 @@ def prepare_libraries():
     # propagate: those of torch
     for logger in logging.root.manager.loggerDict.values():
         logger.propagate = True
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out a suite of its own, unless it is named."""
+    if collection_path.parent != pathlib.Path(__file__).parent:
+        return None
+    if config.args_source == pytest.Config.ArgsSource.ARGS:
+        return None
+    suite = collection_path.name
+    if suite in SUITES and suite not in config.option.markexpr:
+        return True
+    return None
 
 
 @pytest.fixture
@@ -87,9 +108,11 @@ def interruptible():
 
 @pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks
 def pytest_collection_modifyitems(items):
-    # -m "not slow" takes the place of "not fuzz and not soak" in pyproject.toml
+    # -m "not slow" takes the place of the marks that pyproject.toml leaves out
     for item in items:
-        if item.get_closest_marker("fuzz") or item.get_closest_marker("soak"):
+        if "docs" in item.path.relative_to(item.config.rootpath).parts[:2]:
+            item.add_marker(pytest.mark.docs)
+        if any(item.get_closest_marker(mark) for mark in ("fuzz", "grid", "soak")):
             item.add_marker(pytest.mark.slow)
     # In a new environment the neighbor graph compiles for a minute and a half: begin
     # with it, so that other tests can run in parallel.
