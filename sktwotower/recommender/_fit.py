@@ -331,7 +331,7 @@ def _train(recipe, events, before, rng, saved):
         text = "fit: %d users are asked for %s events, which are kept back at first"
         logger.info(text, summed(len(kept.users)), kept.asked)
         plans = with_kept_back(plans, kept.before, kept.known)
-        judge = Judge(kept, plans, recipe.exclude_seen, saved)
+        judge = Judge(kept, plans, saved)
         if kept.is_apart:
             apart = _model_apart(plans)
             if apart.interrupted_:  # what it has learnt by then is the model

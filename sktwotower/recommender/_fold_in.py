@@ -5,6 +5,7 @@ Output: unit vectors (n, d), closer to those that training would have learnt.
 """
 
 import copy
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import torch
 from sktwotower._records import record
 from sktwotower._tables._sparse import column_counts
 from sktwotower.runtime._model_arrays import FoldInArrays, as_float, softmax_sample
-from sktwotower.towers.parts import embed_items
+from sktwotower.towers.parts import distinct_ones, embed_items
 
 
 def fold_in_of(fitted, vectors):
@@ -33,6 +34,38 @@ def fold_in_of(fitted, vectors):
     else:
         vectors = vectors[places]
     return FoldIn(vectors, counts[places], weights, fitted.temperature)
+
+
+class FoldInOfNew(NamedTuple):
+    """Folds users in who are asked for as if they were new, while a model is judged.
+
+    Parameters
+    ----------
+    counts : array of shape (n_items,)
+        Number of events of each item that are known by then.
+    temperature : float
+        Temperature of training, > 0.
+    """
+
+    counts: np.ndarray
+    temperature: float
+
+    def __call__(self, part, users, past, item_rows):
+        """Return the vectors (n, d) of users of a part, those with past items moved.
+
+        ``past``: CSR (n, n_items), of which only the places count. ``item_rows``:
+        feature rows of all items.
+        """
+        places, weights = softmax_sample(self.counts)
+        of_sample = embed_items(part, item_rows[places])
+        fold_in = FoldIn(of_sample, self.counts[places], weights, self.temperature)
+        n_past = np.diff(past.indptr)
+        with_past = np.flatnonzero(n_past)
+        chosen = distinct_ones(past[with_past])
+        sums = chosen @ embed_items(part, item_rows)
+        moved = users.copy()
+        moved[with_past] = fold_in(users[with_past], sums, n_past=n_past[with_past])
+        return moved
 
 
 @record

@@ -50,8 +50,6 @@ class Judge:
     kept : KeptBack
     plans : list of Plan
         With ``before`` and ``known``.
-    exclude_seen : bool
-        Whether lists leave out what users have chosen.
     saved : Checkpoint
         Keeps what it has seen.
 
@@ -62,15 +60,16 @@ class Judge:
         None: not chosen yet.
     """
 
-    def __init__(self, kept, plans, exclude_seen, saved):
+    def __init__(self, kept, plans, saved):
+        recipe = plans[0].recipe
         self.kept, self.plans, self.saved = kept, plans, saved
-        self.sees_past = plans[0].recipe.history is not None
+        self.sees_past = recipe.history is not None
         rng = np.random.RandomState(0)
-        self.requests = requests_of(kept, exclude_seen, self.sees_past, rng)
+        self.requests = requests_of(kept, recipe, rng)
         self.item_rows = plans[0].events.items.rows[:-1]
         self.context_columns = self._context_columns()
         self.vectors = {}
-        self.sparse = self._sparse_parts(exclude_seen)
+        self.sparse = self._sparse_parts()
         past, in_order = self.requests.past, self.in_order
         self.sparse_to_weigh = [
             SparsePartToWeigh(part.scores(past, in_order)) for part in self.sparse
@@ -95,7 +94,7 @@ class Judge:
         """Whether the past of requests is in the order of time."""
         return self.kept.known.ordered is not None
 
-    def _sparse_parts(self, exclude_seen):
+    def _sparse_parts(self):
         """Return the sparse parts of what is known when requests come, a list."""
         recipe = self.plans[0].recipe
         if not self.sees_past or recipe.sparse_parts is None:
@@ -103,7 +102,7 @@ class Judge:
         if summed(self.kept.known.positives.nnz) > MAX_SPARSE_EVENTS:
             return []
         seen, lags = past_of(self.kept.known)
-        return from_first(partial(candidates_of, seen, lags, exclude_seen))
+        return from_first(partial(candidates_of, seen, lags, recipe.exclude_seen))
 
     def see_computed(self, number, training, spectrum):
         """Compute a part of what is known when requests come, and see it."""

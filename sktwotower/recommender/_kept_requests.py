@@ -9,10 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sktwotower._tables._sparse import column_counts
 from sktwotower.towers._dropout import entries_of, id_columns
+from sktwotower.towers._group import summed
 from sktwotower.towers.parts import distinct_ones, embed_items, embed_users, in_context
 
 from ._context_weights import AskingUsers
+from ._fold_in import FoldInOfNew
 from ._kept_back import mean_rewards
 
 # Numbers of past items that new users are given, and how many such users there are.
@@ -40,6 +43,8 @@ class KeptRequests(NamedTuple):
         The first ones are of users as they are.
     contexts : CSR matrix of shape (n, p), default=None
         Feature rows of the contexts in which they ask. None: nothing is known of them.
+    fold_in : FoldInOfNew, default=None
+        Moves the vectors of new users. None: they are those of the tower.
     """
 
     rows: sparse.csr_matrix
@@ -48,6 +53,7 @@ class KeptRequests(NamedTuple):
     truth: sparse.csr_matrix
     n_known: int
     contexts: sparse.csr_matrix | None = None
+    fold_in: FoldInOfNew | None = None
 
     @property
     def n_past(self):
@@ -88,7 +94,11 @@ class KeptRequests(NamedTuple):
             past = self.past
         elif part.past is not None:
             past = distinct_ones(self.past)
-        return embed_users(part, self.rows, past, item_rows)
+        users = embed_users(part, self.rows, past, item_rows)
+        if part.folds_in and self.fold_in is not None:
+            new = slice(self.n_known, None)
+            users[new] = self.fold_in(part, users[new], self.past[new], item_rows)
+        return users
 
     def _in_context(self, part, users):
         if self.contexts is None or part.context is None:
@@ -96,33 +106,30 @@ class KeptRequests(NamedTuple):
         return in_context(part, users, self.contexts)
 
 
-def requests_of(kept, exclude_seen, sees_past, rng):
+def requests_of(kept, recipe, rng):
     """Return the ``KeptRequests`` of ``KeptBack``.
 
-    ``sees_past``: whether the model is told of past items. Otherwise all users count as
-    users without any.
-
-    Where the order is known, some users are asked for again as if they were new, with
-    none or a few of their latest items. Otherwise fold-in would change what parts say
-    of new users, so that only those without items are asked for.
+    Some users are asked for again as if they were new, with none or a few of their past
+    items: the latest ones if the order is known. A model that is not told of past items
+    takes all users for such without any.
     """
+    sees_past = recipe.history is not None
     users = kept.known.users
     rows = users.rows[kept.users]
     hidden = distinct_ones(kept.past)
-    if not exclude_seen:
+    if not recipe.exclude_seen:
         hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
     past = kept.past if sees_past else sparse.csr_matrix(hidden.shape)
     known = KeptRequests(rows, past, hidden, kept.truth, rows.shape[0], kept.contexts)
     is_id = id_columns(users.rows)
-    in_order = kept.known.ordered is not None
-    together, sizes = [known], NEW_SIZES if in_order else NEW_SIZES[:1]
+    together, sizes = [known], NEW_SIZES
     if kept.strangers is not None:
         together.append(_of_strangers(kept, known, is_id))
         sizes = sizes[1:]
     for size in sizes:
         able = np.flatnonzero(known.n_past > size)
         some = np.sort(rng.permutation(able)[:N_NEW])
-        together.append(_as_new(kept, known, some, size, is_id))
+        together.append(_as_new(kept, known, some, size, is_id, rng))
     stacked = [
         sparse.vstack(matrices, format="csr")
         for matrices in zip(*(each[:4] for each in together), strict=True)
@@ -131,7 +138,15 @@ def requests_of(kept, exclude_seen, sees_past, rng):
     if known.contexts is not None:
         of_each = [each.contexts for each in together]
         contexts = sparse.vstack(of_each, format="csr")
-    return KeptRequests(*stacked, known.n_known, contexts)
+    return KeptRequests(*stacked, known.n_known, contexts, _fold_in_of(kept, recipe))
+
+
+def _fold_in_of(kept, recipe):
+    """Return how new users are folded in; None: where the order is known, nobody is."""
+    if kept.known.ordered is not None:
+        return None
+    counts = summed(column_counts(kept.known.positives))
+    return FoldInOfNew(counts, recipe.temperature)
 
 
 def _of_strangers(kept, known, is_id):
@@ -150,20 +165,33 @@ def _of_strangers(kept, known, is_id):
     return KeptRequests(rows, nothing, nothing, truth, 0, contexts)
 
 
-def _as_new(kept, known, some, size, is_id):
-    """Return requests at positions (n,) without ids, and with the last items only.
+def _as_new(kept, known, some, size, is_id, rng):
+    """Return requests at positions (n,) without ids, and with few past items only.
 
-    Without any, users are asked for all that they choose: what follows a long past is
-    less popular than what people begin with.
+    These are the last ones, or any if the order is not known. Without any, users are
+    asked for all that they choose: what follows a long past is less popular than what
+    people begin with.
     """
     rows = known.rows[some]
     rows = entries_of(rows, ~is_id[rows.indices])
     past = known.past[some]
     ends = np.repeat(past.indptr[1:], np.diff(past.indptr))
-    past = entries_of(past, np.arange(past.nnz) >= ends - size)
+    ranks = np.arange(past.nnz)
+    if kept.known.ordered is None:
+        ranks = _shuffled_within(past.indptr, rng)
+    past = entries_of(past, ranks >= ends - size)
     hidden, truth = known.hidden[some], known.truth[some]
     if size == 0:
         truth = truth + mean_rewards(kept.known, kept.users[some])
         hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
     contexts = None if known.contexts is None else known.contexts[some]
     return KeptRequests(rows, past, hidden, truth, 0, contexts)
+
+
+def _shuffled_within(indptr, rng):
+    """Return the positions of entries after those of each row have been shuffled."""
+    n_entries = indptr[-1]
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    ranks = np.empty(n_entries, dtype=np.int64)
+    ranks[np.lexsort((rng.uniform(size=n_entries), rows))] = np.arange(n_entries)
+    return ranks

@@ -1,5 +1,7 @@
 """Which events are kept back, how many, and that towers do not learn them before."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,9 +145,10 @@ def test_one_of_several_processes_may_have_none_of_them(monkeypatch, kept_by):
     few_judge(monkeypatch)
     _, _, kept = kept_by(weighed(users=tastes()), coming_back())
     nobody = {"strangers": kept.strangers[:0], "new_truth": kept.new_truth[:0]}
+    recipe = SimpleNamespace(history="pooled", exclude_seen=True, temperature=0.1)
     n_requests = []
     for each in (kept, kept._replace(**nobody)):
-        requests = requests_of(each, True, True, np.random.RandomState(0))
+        requests = requests_of(each, recipe, np.random.RandomState(0))
         assert requests.n_known == len(kept.users)
         n_requests.append(requests.rows.shape[0])
     assert n_requests[1] == len(kept.users) < n_requests[0]
