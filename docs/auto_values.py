@@ -17,7 +17,6 @@ from sktwotower.recommender import (
 )
 from sktwotower.towers import _auto
 from sktwotower.towers.parts import _filter
-from sktwotower.towers.parts._start import MIN_SVD_EVENTS
 
 PAGE = Path(__file__).parent / "guide" / "tune.md"
 PLACE = re.compile(
@@ -71,9 +70,8 @@ def share_of_filter():
     )
     return (
         "without times it grows with the mean number of events per user and per item. "
-        f"It is {figures}. It is 0 below {MIN_SVD_EVENTS:,} events and with "
-        f"`embedding_dim` below {_filter.MIN_LENGTH}. It is 0 with at most "
-        f"{2 * _auto.WIDTH} users or items, too. With `time`: the table above. From "
+        f"It is {figures}. It is 0 with `embedding_dim` below {_filter.MIN_LENGTH}. "
+        f"It is 0 with at most {2 * _auto.WIDTH} users or items, too. With `time`: the table above. From "
         "there, weights are learnt on `validation_events`"
     )
 

@@ -27,17 +27,15 @@ LARGE_TEMPERATURE = 6.5, 0.4, 0.09
 HIDDEN_LAYER_TEMPERATURE = 0.1
 # Number of events per item from which on a recent history has a hidden layer.
 EVENTS_FOR_HIDDEN_LAYER = 100
-# With fewer events a fit takes a second anyway, and does not start from singular
-# vectors: they would be noise.
-MIN_SVD_EVENTS = 10_000
 # Number of events per basket from which on more of the past is hidden in training.
 LARGE_BASKET = 5
 # In larger catalogs most items have few events. A pooled history then needs a
 # higher temperature, less dropout, fewer epochs and small initial weights.
 LARGE_CATALOG = 10_000
 # If users have chosen this share of the items on average, there are events enough of
-# each item. A user of n events then counts n to the power in the loss.
-DENSE, DENSE_USER_POWER = 0.03, 0.75
+# each item, unless there are fewer in all. A user of n events then counts n to the
+# power in the loss.
+DENSE, MIN_DENSE_EVENTS, DENSE_USER_POWER = 0.03, 10_000, 0.75
 # Values of "auto", by the kind of history.
 POOLED = {"dropout": 0.5, "max_epochs": 20, "batch_size": 512}
 RECENT = {"dropout": 0.1, "max_epochs": 8, "batch_size": 256, "second_share": 0.1}
@@ -128,7 +126,7 @@ def user_power(events):
     chosen = events.positives
     n_events, n_users = summed(chosen.nnz), summed(have_entries(chosen, 1).sum())
     n_pairs = n_users * np.count_nonzero(summed(column_counts(chosen)))
-    is_dense = n_events >= max(MIN_SVD_EVENTS, DENSE * n_pairs)
+    is_dense = n_events >= max(MIN_DENSE_EVENTS, DENSE * n_pairs)
     return DENSE_USER_POWER if is_dense else 1.0
 
 

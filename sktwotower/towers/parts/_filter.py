@@ -17,7 +17,7 @@ from sktwotower.towers._group import summed
 
 from ._histories import PooledHistory
 from ._part import Part
-from ._start import MAX_SVD_NUMBERS, MIN_SVD_EVENTS, add_to_ids
+from ._start import MAX_SVD_NUMBERS, add_to_ids
 from ._tower import Tower
 from ._trained import PooledTowers
 from ._two_towers import TwoTowers
@@ -104,7 +104,7 @@ class LinearFilter(TwoTowers):
         if share != "auto":
             return share if own_width < min(n_users, n_items) else 0.0
         n_events = summed(events.positives.nnz)
-        small = n_events < MIN_SVD_EVENTS or min(n_users, n_items) <= 2 * width
+        small = min(n_users, n_items) <= 2 * width
         if small or width + own_width < MIN_LENGTH:
             return 0.0
         return auto_share(n_events / n_users, n_events / n_items)

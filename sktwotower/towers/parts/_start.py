@@ -12,7 +12,6 @@ from sklearn.utils.extmath import randomized_svd
 
 from sktwotower._tables._sparse import have_entries
 from sktwotower.towers import _auto as auto
-from sktwotower.towers._auto import MIN_SVD_EVENTS
 from sktwotower.towers._dropout import features_worth, id_columns
 from sktwotower.towers._group import rank, summed
 
@@ -133,7 +132,7 @@ def _has_shared_columns(rows):
 
 
 def _can_start_from_svd(part, training):
-    """Return whether items have vectors of their own, and enough events for them.
+    """Return whether items have vectors of their own, and are enough for them.
 
     Towers given by the user are not changed: they may be trained already.
     """
@@ -144,7 +143,6 @@ def _can_start_from_svd(part, training):
     width, chosen = part.history.table.weight.shape[1], training.positives
     return (
         sparse.issparse(chosen)
-        and summed(chosen.nnz) >= MIN_SVD_EVENTS
         and min(chosen.shape) > 2 * width
         and sum(chosen.shape) * width <= MAX_SVD_NUMBERS
         and id_columns(training.item_rows).any()
