@@ -1,17 +1,9 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
-from sktwotower.towers import _autograd
-from sktwotower.towers._autograd import (
-    embedding_rows,
-    product_dtype,
-    unit_rows,
-    weighted_sum,
-)
+from sktwotower.towers._autograd import embedding_rows, unit_rows, weighted_sum
 from sktwotower.towers._sparse_rows import SparseRows
 
 
@@ -115,15 +107,6 @@ def test_many_touched_rows_leave_the_table_as_it_is():
         assert part is table and rows.n_columns == 6
 
 
-def test_touched_rows_in_order_need_no_sorting(monkeypatch):
-    monkeypatch.setattr(torch, "unique", None)
-    table = torch.randn(6, 3, requires_grad=True)
-    part, rows = embedding_rows(table, rows_of(np.eye(6)[[0, 2, 5]]))
-    assert torch.equal(part, table[[0, 2, 5]]) and rows.is_identity
-    _, rows = embedding_rows(table, rows_of([[0] * 6, [1, 0, 1, 0, 0, 0]]))
-    assert not rows.is_identity  # two values, but both in one row
-
-
 def test_unit_rows_by_hand_and_by_finite_differences():
     unit = unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     torch.testing.assert_close(unit, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
@@ -139,29 +122,3 @@ def test_results_are_the_same_without_gradients():
     for one, other in zip(with_gradients, without, strict=True):
         assert one.requires_grad and not other.requires_grad
         assert torch.equal(one, other)
-
-
-def test_the_type_of_products_follows_the_machine_unless_it_is_given(monkeypatch):
-    single, double = torch.ones(1), torch.ones(1, dtype=torch.float64)
-    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda kind: kind == "cpu")
-    many = 10**9
-    assert product_dtype(single, many) == torch.bfloat16
-    assert product_dtype(single, 10**6) == torch.float32  # not worth a kernel
-    assert product_dtype(double, many) == torch.float64
-    assert product_dtype(single, many, torch.float32) == torch.float32
-    assert product_dtype(single.to("meta"), many) == torch.float32
-    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda kind: False)
-    assert product_dtype(single, many) == torch.float32
-
-
-@pytest.mark.parametrize("supported", [True, False])
-def test_products_of_a_gpu_are_in_bfloat16_where_it_has_them(supported, monkeypatch):
-    has_products = _autograd.has_bfloat16_products.__wrapped__  # nothing is kept
-    monkeypatch.setattr(_autograd, "has_bfloat16_products", has_products)
-    monkeypatch.setattr(
-        torch.cuda, "is_bf16_supported", lambda including_emulation: supported
-    )
-    tensor = SimpleNamespace(dtype=torch.float32, device=torch.device("cuda", 1))
-    expected = torch.bfloat16 if supported else torch.float32
-    assert product_dtype(tensor, 10**9) == expected
-    assert product_dtype(tensor, 10**6) == torch.float32

@@ -7,10 +7,9 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from sktwotower.towers import _batches
+from sktwotower.towers import SampledSoftmaxLoss
 from sktwotower.towers._batches import TrainingSet, UserBatches, history_bag
 from sktwotower.towers._candidates import inclusion_log_prob
-from sktwotower.towers._losses import SampledSoftmaxLoss
 
 # Users 0 to 5; user 3 chose nothing. Item 4 was never chosen.
 POSITIVES = [
@@ -235,16 +234,6 @@ def test_batches_give_the_history_of_their_own_users(sampling):
         np.testing.assert_allclose(
             got, chosen / chosen.sum(axis=1, keepdims=True), rtol=1e-6
         )
-
-
-def test_a_history_of_most_items_needs_no_selection(monkeypatch):
-    monkeypatch.setattr(_batches, "EVENTS_PER_ITEM", 0)
-    data = training_set(history=POSITIVES)
-    for batch, _ in UserBatches(data, 2, "in_batch", shuffle=True):
-        assert batch.history_items.is_identity
-        bag = batch.history.to_torch().to_dense()
-        chosen = torch.tensor(POSITIVES)[users_of(batch)] > 0
-        torch.testing.assert_close(bag, chosen / chosen.sum(1, keepdim=True))
 
 
 @pytest.mark.parametrize("dropout", [0.2, 0.5, 0.8])

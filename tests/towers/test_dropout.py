@@ -363,15 +363,6 @@ def test_values_do_not_count_as_several_choices():
     assert profile_auc(5 * CHOSEN, SILENT) == profile_auc(CHOSEN, SILENT)
 
 
-def test_worth_is_the_auc_between_two_bounds(monkeypatch):
-    rows = with_ids(TELLING)
-    for auc, worth in [(0.3, 0.02), (0.7, 0.02), (0.75, 0.02**0.5), (0.8, 1), (1, 1)]:
-        monkeypatch.setattr(
-            "sktwotower.towers._dropout.profile_auc", lambda *_, auc=auc: auc
-        )
-        assert features_worth(many(CHOSEN), rows) == pytest.approx(worth)
-
-
 def test_ids_are_not_part_of_what_is_judged():
     assert features_worth(many(CHOSEN), with_ids(TELLING)) == 1.0
     assert features_worth(many(CHOSEN), with_ids(SILENT)) == 0.02

@@ -1,18 +1,14 @@
 """Losses of the user: what they must have, and when that is said."""
 
 import copy
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from sktwotower.recommender._short_fit import shortened
-from sktwotower.towers import SampledSoftmaxLoss, _given_loss
-from sktwotower.towers._recipe import Recipe
+from sktwotower.towers import SampledSoftmaxLoss
 from tests import losses
 from tests.builders import batched, dated, ordered, random_events, small
 from tests.losses import MarginLoss
@@ -154,15 +150,6 @@ def test_to_try_a_loss_changes_nothing(kind):
     np.testing.assert_array_equal(vectors[1], vectors[3])
 
 
-def test_short_fits_have_the_loss():
-    own = {"criterion": MarginLoss, "criterion__margin": 0.4}
-    # the weights that short fits try would have no effect
-    others = {"criterion__impression_weight": 2.0, "max_epochs": 70}
-    assert shortened(Recipe.of(small(net_params=own | others))).net_params == own
-    ours = {"criterion__temperature": 0.3}
-    assert shortened(Recipe.of(small(net_params=ours))).net_params == {}
-
-
 # Learning on
 
 
@@ -208,35 +195,3 @@ def test_an_unfit_loss_is_refused_in_partial_fit(fitted):
     model = copy.copy(fitted).set_params(**given(losses.NoWeight))
     with pytest.raises(ValueError, match="It lacks: impression_weight"):
         model.partial_fit(EVENTS)
-
-
-# Several processes
-
-
-def test_several_processes_need_a_loss_that_divides_by_their_weight(monkeypatch):
-    def gather(value):
-        return [value]
-
-    def trial(loss):
-        group = SimpleNamespace(gather=gather)
-        monkeypatch.setattr(_given_loss, "current_group", lambda: group)
-        return small(**given(loss)).fit(EVENTS)
-
-    trial(MarginLoss)
-    with pytest.raises(ValueError, match=r"must divide .* targets\.total_weight"):
-        trial(losses.MeanOfBatch)
-
-
-def test_a_failure_in_another_process_ends_this_one(monkeypatch):
-    group = SimpleNamespace(gather=lambda value: [value, "a loss has failed"])
-    monkeypatch.setattr(_given_loss, "current_group", lambda: group)
-    with pytest.raises(RuntimeError, match="Process 1 has failed: a loss has failed"):
-        small(**given(MarginLoss)).fit(EVENTS)
-
-
-def test_a_loss_that_was_not_loaded_cannot_be_computed():
-    named = _given_loss.NamedLoss("mine", "Loss")
-    loss = named(temperature=0.2, impression_weight=1.0)
-    assert loss.temperature == 0.2 and repr(named) == "<loss mine.Loss, not loaded>"
-    with pytest.raises(ValueError, match=r"mine\.Loss was not loaded"):
-        loss(torch.eye(2), torch.eye(2), None)

@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
-from sktwotower.towers import _request_batches, _sequence_batches
+from sktwotower.towers import SampledSoftmaxLoss, _request_batches
 from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._recipe import Recipe
-from sktwotower.towers._request_batches import PairContexts, Requests
+from sktwotower.towers._request_batches import PairContexts
 from sktwotower.towers._sequence_batches import SequenceBatches, SequenceSet
 from sktwotower.towers.parts._trained import PooledTowers, RecentTowers
 from tests.builders import small
@@ -79,44 +77,6 @@ def added(users, seed, shown=True):
     return contexts().add(users, by_user(CHOSEN)[users], impressions, rng)
 
 
-@pytest.mark.parametrize("shown", [True, False])
-def test_users_come_first_with_all_that_they_chose(shown):
-    users = [2, 0, 3, 1]
-    for seed in range(20):
-        requests, owners, positives, impressions = added(users, seed, shown)
-        assert positives.shape == (len(owners), N_ITEMS)
-        assert_array_equal(requests.owners, owners)
-        assert_array_equal(owners[:4], range(4))
-        assert (requests.asking >= 4).all()
-        expected = by_user(CHOSEN)[users].toarray()
-        assert_array_equal(positives[:4].toarray(), expected)
-        if shown:
-            expected = by_user(SHOWN)[users].toarray()
-            assert_array_equal(impressions[:4].toarray(), expected)
-        else:
-            assert impressions is None
-
-
-def test_further_rows_hold_what_was_chosen_in_a_context(monkeypatch):
-    monkeypatch.setattr(_request_batches, "PARTLY_HIDDEN", 0.0)
-    users, found = [2, 0, 3, 1], set()
-    weight = np.float32(1 / _request_batches.DRAWN)  # of at most three contexts
-    of_context = contexts().positives.toarray()
-    for seed in range(40):
-        requests, owners, positives, _ = added(users, seed)
-        rows = keys_of(requests, len(owners))
-        assert not rows[:4].any()
-        for owner, row, chosen in zip(
-            owners[4:], rows[4:], positives.toarray()[4:], strict=True
-        ):
-            own = [i for i, (user, _) in enumerate(KEYS) if user == users[owner]]
-            places = [i for i in own if (ROWS[[i]].toarray()[0] == row).all()]
-            assert len(places) == 1
-            assert_allclose(chosen, weight * of_context[places[0]])
-            found.add(places[0])
-    assert found == {0, 1, 2, 3}
-
-
 def test_a_user_with_many_contexts_asks_in_one_on_average():
     n, users = 1000, np.zeros(200, dtype=int)
     rows = csr(np.ones((n, 1)))
@@ -127,41 +87,6 @@ def test_a_user_with_many_contexts_asks_in_one_on_average():
     assert abs(counts.mean() - 1) < 5 / 200**0.5
     assert len(np.unique(drawn)) > 100
     assert (weights == _request_batches.MAX_WEIGHT).all()
-
-
-def test_held_out_pairs_are_in_no_context():
-    held = csr(np.eye(N_USERS, N_ITEMS, k=1))  # (0, 1), (1, 2), (2, 3)
-    left = contexts().without(held)
-    expected = contexts().positives.toarray()
-    expected[[0, 1], 1] = 0
-    expected[3, 3] = 0
-    assert_array_equal(left.positives.toarray(), expected)
-    assert left.positives.nnz == np.count_nonzero(expected)
-
-
-def test_some_items_only():
-    some = contexts().with_items(np.array([1, 3]))
-    expected = contexts().positives.toarray()[:, [1, 3]]
-    assert_array_equal(some.positives.toarray(), expected)
-    assert_array_equal(some.rows.toarray(), ROWS.toarray())
-
-
-def test_requests_apply_to_their_own_users():
-    users = torch.randn(3, 2)
-    rows = csr([[0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 2, 0]])
-    owners = np.array([2, 0, 0, 2])
-
-    def in_context(vectors, rows):
-        assert vectors.shape == (2, 2)
-        return vectors + rows.values[:, None]
-
-    found = Requests.of(rows, owners).apply(in_context, users)
-    expected = users[torch.from_numpy(owners)] + torch.tensor([[0.0], [1], [0], [2]])
-    assert torch.equal(found, expected)
-    found = Requests.of(rows[:3]).apply(lambda v, rows: v + 1, users)
-    assert torch.equal(found, users + torch.tensor([[0.0], [1], [0]]))
-    nothing = Requests.of(csr(np.zeros((3, 3))))
-    assert nothing.apply(None, users) is users
 
 
 def batches(**params):
@@ -280,23 +205,3 @@ def test_the_gradient_of_a_batch_in_order():
     ((batch, targets),) = SequenceBatches(in_order(), batch_size=8, seed=1)
     part = towers(RecentTowers)
     assert_gradients(part, batch, targets)
-
-
-def test_each_prediction_has_the_context_and_the_gap_of_its_event(monkeypatch):
-    monkeypatch.setattr(_sequence_batches, "some_hidden", lambda rows, rng: rows)
-    data = in_order()
-    ((batch, targets),) = SequenceBatches(data, batch_size=8)
-    rows, table = keys_of(batch.requests, len(targets)), data.table
-    by_user, gaps = [[] for _ in range(N_USERS)], table.gaps()
-    for event, user in enumerate(table.users):
-        chosen, gap = int(table.items[event]), np.nan_to_num(gaps[event])
-        code = table.contexts[event]
-        row = ROWS.toarray()[code - 1].copy() if code else np.zeros(P)
-        row[-1] = gap
-        by_user[user].append((chosen, *row.tolist()))
-    owners = batch.user_rows.indices[batch.history.owners].tolist()
-    found = [[] for _ in range(N_USERS)]
-    for user, column, row in zip(owners, targets.columns.tolist(), rows, strict=True):
-        found[user].append((column, *row.tolist()))
-    for mine, expected in zip(found, by_user, strict=True):
-        assert sorted(mine) == sorted(expected)

@@ -8,8 +8,8 @@ import torch
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
+from sktwotower.towers import SampledSoftmaxLoss
 from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._sequence_batches import (
     SequenceBatches,
     SequenceSet,

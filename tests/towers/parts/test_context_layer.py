@@ -5,8 +5,6 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower._records._container import ReadFile, WrittenFile
-from sktwotower._records._values import Reader, Writer
 from sktwotower.towers._sparse_rows import SparseRows
 from sktwotower.towers.parts._context_layer import ContextLayer
 
@@ -123,14 +121,3 @@ def test_sparse_gradients_are_those_of_dense_tables():
         gradients.append(torch.cat([grad.to_dense() for grad in grads]))
     assert gradients[0].any()
     torch.testing.assert_close(*gradients)
-
-
-@pytest.mark.parametrize("share", [np.nan, -0.1, 1.5, np.inf])
-def test_files_hold_shares_from_0_to_1(share, tmp_path):
-    layer, path = ContextLayer(P, WIDTH), tmp_path / "file"
-    layer.shares[1] = share
-    with open(path, "wb") as file, WrittenFile(file) as written:
-        written.finish({"x": Writer(written).write(layer, "x")})
-    with ReadFile(path, is_mapped=False, verify=True) as file:
-        with pytest.raises(ValueError, match=r"x\.shares.*from 0 to 1"):
-            Reader(file).read(file.meta["x"], "x")

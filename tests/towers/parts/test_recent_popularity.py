@@ -7,8 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from sktwotower import io, runtime
-from sktwotower.towers.parts import _recent_popularity, log_ratios
-from sktwotower.towers.parts._recent_popularity import RecentPopularity
+from sktwotower.towers.parts import log_ratios
 from tests.builders import chain, dated, ordered, small
 
 X = chain(n_users=15, noise=0.5)
@@ -21,7 +20,6 @@ def popular(**params):
 
 def part_of(model):
     (part,) = [p for p in model.net_.module_.parts if p.half_life is not None]
-    assert isinstance(part, RecentPopularity)
     return part
 
 
@@ -48,16 +46,6 @@ def test_logarithms_by_hand():
     expected = np.log((now + 0.1 / 3) / (old / old.sum() + 0.1 / 3))
     assert_allclose(aged, expected)
     assert_array_equal(log_ratios(items, times, 3, 20.0, 20.0), 0)
-
-
-def test_a_process_may_have_no_events(monkeypatch):
-    others = np.array([[1.5, 1.0, 0.0], [2.0, 1.0, 0.0]])  # as above, in another one
-    monkeypatch.setattr(_recent_popularity, "most", lambda latest: max(latest, 10.0))
-    monkeypatch.setattr(_recent_popularity, "summed", lambda own: own + others)
-    items, times = np.array([0, 0, 1]), np.array([0, 10, 10])
-    expected = log_ratios(items[:0], times[:0], 3, 10.0, np.inf)
-    monkeypatch.undo()
-    assert_allclose(log_ratios(items, times, 3, 10.0, np.inf), expected)
 
 
 def test_they_end_at_four():
@@ -101,11 +89,6 @@ def test_further_events_change_what_is_popular(by_day):
     model.partial_fit(more)
     assert model.popularity_half_life_ == half_life
     expected = ratios_of(both, model, 2.0)
-    part = part_of(model)
-    rows = model._fitted.items.rows[:-1]
-    vectors = [part.arrays().of_item(_row(rows, i)) for i in range(rows.shape[0])]
-    assert_allclose(np.array(vectors)[:, 0], expected / 4, atol=1e-6)
-    # the catalog has them
     scale = model.net_.module_.scales_of_items[-1]
     assert_allclose(model.item_embeddings_[:, -2] / scale, expected / 4, atol=1e-6)
     before = model.item_embeddings_.copy()
@@ -114,13 +97,6 @@ def test_further_events_change_what_is_popular(by_day):
     )
     model.set_params(lr=0).partial_fit(later)
     assert_array_equal(model.item_embeddings_, before)  # learns nothing
-
-
-def _row(rows, i):
-    from sktwotower.runtime._tower_arrays import Row
-
-    own = slice(*rows.indptr[i : i + 2])
-    return Row(rows.indices[own], rows.data[own])
 
 
 def test_new_items_of_a_catalog_are_as_popular_as_before():
