@@ -23,9 +23,6 @@ from sktwotower import (
     RepeatRecommender,
     RP3betaRecommender,
 )
-from sktwotower._tables import _memory
-from sktwotower.baselines import _fitted_matrix
-from sktwotower.item_weights import _largest
 from sktwotower.item_weights._ease_weights import seconds_of_ease
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
@@ -167,10 +164,7 @@ def naive_ranking(scores, seen):
     + ["RP3beta, all", "RP3beta, six"]
     + ["filters, all", "filters, four", "ridge"],
 )
-@pytest.mark.parametrize("block", [1 << 22, 40])
-def test_scores_and_rankings_are_the_naive_ones(X, model, naive, block, monkeypatch):
-    monkeypatch.setattr(_fitted_matrix, "BLOCK_SIZE", block)
-    monkeypatch.setattr(_largest, "BLOCK_SIZE", block)
+def test_scores_and_rankings_are_the_naive_ones(X, model, naive, block):
     model = clone(model).fit(X)
     seen = matrix_of(X, model)
     scores = naive(seen)
@@ -344,14 +338,6 @@ def test_l2_too_small_for_ease_is_refused():
     X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"]]
     with pytest.raises(ValueError, match="l2=1e-30 is too small .* Raise l2"):
         EASERecommender(l2=1e-30).fit(X)
-
-
-def test_similarities_too_many_for_item_knn_are_refused(X, monkeypatch):
-    monkeypatch.setattr(_memory, "SMALL", 0)
-    monkeypatch.setattr(_memory, "memory_of_process", lambda: 99)
-    message = "[0-9]+ similarities take 0.0 GB.*Lower n_similar"
-    with pytest.raises(ValueError, match=message):
-        ItemKNNRecommender().fit(X)
 
 
 @pytest.mark.parametrize(

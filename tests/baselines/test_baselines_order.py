@@ -10,7 +10,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
-from sktwotower.baselines import _fitted_matrix
 from tests.builders import first_fast
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
@@ -68,9 +67,7 @@ def naive_decayed(X, decay):
     return scores
 
 
-@pytest.mark.parametrize("block", [1 << 22, 20])
-def test_decayed_scores_are_the_naive_ones(X, block, monkeypatch):
-    monkeypatch.setattr(_fitted_matrix, "BLOCK_SIZE", block)
+def test_decayed_scores_are_the_naive_ones(X, block):
     model = ItemKNNRecommender(decay=3, time="time").fit(X)
     scores = naive_decayed(X, 3)
     assert_allclose(scores_of(model), scores, rtol=1e-5)

@@ -8,7 +8,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import GraphFilterRecommender
-from sktwotower.baselines import _fitted_matrix, _graph_filter
 from sktwotower.io import dump, load
 
 X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"]]
@@ -63,13 +62,7 @@ def test_filters_by_hand():
 
 
 @pytest.mark.parametrize(("n_components", "alpha"), [(1, 0.5), (3, 2), (99, 1)])
-@pytest.mark.parametrize("block", [1 << 22, 20])
-@pytest.mark.parametrize("n_held", [1000, 0])
-def test_filters_are_the_dense_ones(
-    events, n_components, alpha, block, n_held, monkeypatch
-):
-    monkeypatch.setattr(_fitted_matrix, "BLOCK_SIZE", block)
-    monkeypatch.setattr(_graph_filter, "MAX_HELD_PAIRS", n_held)
+def test_filters_are_the_dense_ones(events, n_components, alpha, block):
     model = GraphFilterRecommender(n_components, alpha=alpha).fit(*events)
     seen, normalized = dense(events)
     assert seen[:, 4].sum() == 0 and len(model.item_ids_) == 9
@@ -96,10 +89,7 @@ def test_what_is_not_connected_is_not_similar():
     assert model.similar_items(["ham"])["similar_item"].tolist() == ["rye"]
 
 
-def test_users_who_leave_large_catalogs_take_their_items_along(
-    events, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(_graph_filter, "MAX_HELD_PAIRS", 0)
+def test_users_who_leave_take_their_items_along(events, tmp_path):
     model = GraphFilterRecommender(3).fit(*events)
     seen, normalized = dense(events)
     gone = [2, 5, 11]

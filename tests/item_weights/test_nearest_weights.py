@@ -5,23 +5,18 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sktwotower._tables import _memory
 from sktwotower.item_weights import _largest, nearest_weights, walk_weights
 
 from .test_ease_weights import naive_largest, random_seen
-
-each_block = pytest.mark.parametrize("block", [1 << 22, 70])
 
 
 def product(shared, n_of_row, n_of_column):
     return (shared / (n_of_row * n_of_column**2)).astype(np.float32)
 
 
-@each_block
 @pytest.mark.parametrize("n_kept", [1, 4, 100])
 @pytest.mark.parametrize("weighted", [True, False])
-def test_nearest_are_the_naive_ones(block, n_kept, weighted, monkeypatch):
-    monkeypatch.setattr(_largest, "BLOCK_SIZE", block)
+def test_nearest_are_the_naive_ones(block, n_kept, weighted):
     seen = random_seen(30, 20)
     user_weights = np.random.default_rng(0).uniform(size=30).astype(np.float32)
     weights = nearest_weights(seen, user_weights if weighted else None, product, n_kept)
@@ -35,9 +30,7 @@ def test_nearest_are_the_naive_ones(block, n_kept, weighted, monkeypatch):
     assert_allclose(weights.toarray(), naive_largest(similar, n_kept), rtol=1e-5)
 
 
-@each_block
-def test_counts_are_those_of_rows_and_columns(block, monkeypatch):
-    monkeypatch.setattr(_largest, "BLOCK_SIZE", block)
+def test_counts_are_those_of_rows_and_columns(block):
     asked = []
 
     def similarity(shared, n_of_row, n_of_column):
@@ -69,9 +62,7 @@ def test_of_equal_similarities_the_first_are_kept():
 
 
 @pytest.mark.parametrize("n_kept", [1, 2, 3, 30])
-@each_block
-def test_rows_of_many_lengths_keep_their_largest(n_kept, block, monkeypatch):
-    monkeypatch.setattr(_largest, "BLOCK_SIZE", block)
+def test_rows_of_many_lengths_keep_their_largest(n_kept, block):
     rng = np.random.default_rng(0)
     rows = rng.integers(-2, 4, (40, 25)).astype(np.float32)
     rows *= rng.uniform(size=rows.shape) < rng.uniform(size=(40, 1))
@@ -118,13 +109,3 @@ def test_few_users_and_items(shape):
     ):
         assert weights.shape == (n_items, n_items)
         assert weights.nnz == (n_items * (n_items - 1) if shape[0] else 0)
-
-
-def test_weights_that_do_not_fit_are_refused(monkeypatch):
-    monkeypatch.setattr(_memory, "SMALL", 0)
-    monkeypatch.setattr(_memory, "memory_of_process", lambda: 99)
-    seen = random_seen(30, 20)
-    with pytest.raises(ValueError, match="similarities take .* Keep fewer of each"):
-        nearest_weights(seen, None, product, 5)
-    with pytest.raises(ValueError, match="similarities take .* Ask for less"):
-        nearest_weights(seen, None, product, 5, remedy="Ask for less.")

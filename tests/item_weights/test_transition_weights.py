@@ -6,12 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
-from sktwotower.item_weights import (
-    _largest,
-    _transition_weights,
-    transition_weights,
-    weights_of_others,
-)
+from sktwotower.item_weights import transition_weights, weights_of_others
 from sktwotower.item_weights._transition_weights import decayed
 
 from .test_ease_weights import random_seen
@@ -60,14 +55,7 @@ def ridge(past, following, l2):
 
 
 @pytest.mark.parametrize("n_last", [1, 3, 50])
-@pytest.mark.parametrize("n_at_once", [10**5, 20])
-@pytest.mark.parametrize("dense_share", [0, 1])
-def test_weights_are_the_naive_ones(
-    events, n_last, n_at_once, dense_share, monkeypatch
-):
-    monkeypatch.setattr(_transition_weights, "N_EVENTS_AT_ONCE", n_at_once)
-    monkeypatch.setattr(_transition_weights, "DENSE_SHARE", dense_share)
-    monkeypatch.setattr(_largest, "BLOCK_SIZE", n_at_once)
+def test_weights_are_the_naive_ones(events, n_last, block):
     weights = transition_weights(lags_of(*events), 2.0, n_last, 3.0)
     assert weights.dtype == np.float32 and weights.flags.c_contiguous
     expected = ridge(*naive_sums(events, 2.0, n_last), 3.0)
