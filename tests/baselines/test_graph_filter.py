@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import GraphFilterRecommender
+from sktwotower.baselines import _graph_filter
 from sktwotower.io import dump, load
 
 X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"]]
@@ -89,7 +90,10 @@ def test_what_is_not_connected_is_not_similar():
     assert model.similar_items(["ham"])["similar_item"].tolist() == ["rye"]
 
 
-def test_users_who_leave_take_their_items_along(events, tmp_path):
+def test_users_who_leave_large_catalogs_take_their_items_along(
+    events, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_graph_filter, "MAX_HELD_PAIRS", 0)
     model = GraphFilterRecommender(3).fit(*events)
     seen, normalized = dense(events)
     gone = [2, 5, 11]
