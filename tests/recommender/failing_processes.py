@@ -90,7 +90,6 @@ def quick(**params):
 
 def whole(phase, checkpoint, *acts):
     """Fit with a half-life or singular vectors, and with validation."""
-    patch.object(_start, "MIN_SVD_EVENTS", 0).start()
     X, y = events()
     X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(X["when"], "D")
     params = {"early_stopping": True, "hidden_layer_sizes": ()}

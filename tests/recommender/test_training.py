@@ -261,7 +261,6 @@ def test_users_count_less_than_their_events_in_dense_data(n_users, n_each, expec
 @pytest.mark.parametrize("time", [None, "when"])
 def test_the_power_is_that_of_events_without_order(events, monkeypatch, time):
     """A second pair of towers, validation and further events have all events alike."""
-    monkeypatch.setattr(_auto, "MIN_SVD_EVENTS", 1)
     made, batches = [], UserBatches.__post_init__
 
     def watched(self):
