@@ -22,6 +22,8 @@ from .draw import LIST
 
 COPIED = "sktwotower", "tests", "docs", "examples", "benchmarks"
 FILES = "pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"
+# Tests of texts and of other programs, and long ones.
+LEFT_OUT = "benchmarks", "clients", "docs", "examples", "fuzz"
 # Seconds that the tests of a fault may take together in one folder.
 LIMIT = 300
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
@@ -42,7 +44,7 @@ def folders_of(fault, root):
     room = fault["file"].split("/")[1].removeprefix("_")
     others = sorted(path.name for path in (root / "tests").iterdir() if path.is_dir())
     first = [room, "golden"]
-    later = [name for name in others if name not in (*first, "docs", "clients", "fuzz")]
+    later = [name for name in others if name not in (*first, *LEFT_OUT)]
     groups = [[name] for name in first if name in others] + [later]
     return [[f"tests/{name}" for name in group] for group in groups]
 
