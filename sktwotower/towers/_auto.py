@@ -26,7 +26,7 @@ LARGE_TEMPERATURE = 6.5, 0.4, 0.09
 # Highest "auto" temperature with a hidden layer.
 HIDDEN_LAYER_TEMPERATURE = 0.1
 # Number of events per item from which on a recent history has a hidden layer.
-EVENTS_FOR_HIDDEN_LAYER = 75
+EVENTS_FOR_HIDDEN_LAYER = 60
 # Number of events per basket from which on more of the past is hidden in training.
 LARGE_BASKET = 5
 # In larger catalogs most items have few events. A pooled history then needs a
