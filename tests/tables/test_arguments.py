@@ -33,7 +33,9 @@ def test_other_errors_of_calls_are_those_of_python():
 
 def test_the_message_is_that_of_python_with_a_hint():
     model = sktwotower.PopularityRecommender()
-    expected = r"recommend\(\) got an unexpected keyword argument 'k'. Did you mean 'n_ne"
+    expected = (
+        r"recommend\(\) got an unexpected keyword argument 'k'. Did you mean 'n_ne"
+    )
     with pytest.raises(TypeError, match=expected) as caught:
         model.recommend(["ann"], k=2)
     assert caught.value.__context__ is None

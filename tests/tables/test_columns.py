@@ -42,7 +42,10 @@ def columns_of(frame=FRAME, **params):
         ({"user_id": "b", "item_id": 0}, (["b"], ["a"])),
         ({"user_features": "c", "item_features": [-1]}, (["a", "c"], ["b", "d"])),
         ({"user_features": ["d", "c", "d"]}, (["a", "d", "c"], ["b"])),
-        ({"user_features": ["a", "c"], "item_features": ["c"]}, (["a", "c"], ["b", "c"])),
+        (
+            {"user_features": ["a", "c"], "item_features": ["c"]},
+            (["a", "c"], ["b", "c"]),
+        ),
         ({"user_features": slice(0, 2)}, (["a"], ["b"])),
         ({"user_features": slice("c", None)}, (["a", "c", "d"], ["b"])),
         ({"user_features": slice(2, 3)}, (["a", "c"], ["b"])),
@@ -163,31 +166,3 @@ def test_the_time_stands_for_no_ids(convert):
             next(only_known.split(X))  # nobody had tea before
         days = pd.Timedelta("1D")
         assert session_ids(X, days, time="at").tolist() == [0, 0, 2, 1]
-
-
-@pytest.mark.parametrize(
-    ("users", "items"),
-    [
-        ("CustomerID", "StockCode"),
-        ("user", "product"),
-        ("userId", "movieId"),
-        ("Kunden-Nr.", "Artikel-Nr."),
-        ("Numéro_de_client", "réf_produit"),
-        ("Benutzer", "Buch"),
-        ("client", "sku"),
-        ("visitorid", "itemid"),
-    ],
-)
-def test_names_that_contradict_their_place_are_warned_of(users, items):
-    X = SHOP[["item", "user"]].set_axis([items, users], axis=1)
-    message = f"'{items}' is taken as the users and '{users}' as the items"
-    with pytest.warns(UserWarning, match=message):
-        PopularityRecommender().fit(X)
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    "names", [("product", "price"), ("order_id", "user"), ("item_type", "user_agent")]
-)
-def test_names_that_do_not_are_not(names):
-    PopularityRecommender().fit(SHOP[["item", "user"]].set_axis(names, axis=1))

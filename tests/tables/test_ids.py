@@ -76,7 +76,9 @@ OVERLAPPING = pd.IntervalIndex.from_arrays([0, 1, 2], [3, 4, 5])
     ids=lambda values: type(values).__name__,
 )
 def test_intervals_are_no_ids(values):
-    with pytest.raises(TypeError, match="'item' holds Interval objects: .* to be an id"):
+    with pytest.raises(
+        TypeError, match="'item' holds Interval objects: .* to be an id"
+    ):
         fitted(values)
 
 
@@ -169,16 +171,24 @@ def test_ids_of_another_kind_are_refused_as_further_ones(kind):
         ([3.5], [1, 2], "they are float64, those of fit int64"),
         ([-1], np.array([1, 2], dtype="uint8"), "they are int64, those of fit uint8"),
         ([2**53 + 1], [1.5, 2], "they are int64, those of fit float64"),
-        (of_type([10**300]), [1, 2], "they are object|they are int, those of fit int64"),
+        (
+            of_type([10**300]),
+            [1, 2],
+            "they are object|they are int, those of fit int64",
+        ),
         (UUIDS, ["a", "b"], "they are UUID, those of fit (str|object)"),
         (["a"], UUIDS, "they are (str|object), those of fit UUID"),
-        ([1], of_type([Decimal(1), Decimal(2)]), "int64, those of fit Decimal. Convert"),
-        ([1], of_type([Fraction(1), Fraction(2)]), "int64, those of fit Fraction. Conv"),
         (
-            DAYS.as_unit("ns") + pd.Timedelta(1),
-            DAYS.as_unit("us"),
-            r"datetime64\[ns\]",
+            [1],
+            of_type([Decimal(1), Decimal(2)]),
+            "int64, those of fit Decimal. Convert",
         ),
+        (
+            [1],
+            of_type([Fraction(1), Fraction(2)]),
+            "int64, those of fit Fraction. Conv",
+        ),
+        (DAYS.as_unit("ns") + pd.Timedelta(1), DAYS.as_unit("us"), r"datetime64\[ns\]"),
     ],
 )
 def test_new_ids_that_cannot_be_stored_are_refused(new, known, names):

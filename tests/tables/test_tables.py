@@ -3,6 +3,7 @@
 import copy
 import re
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -12,13 +13,11 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from sktwotower import PopularityRecommender, TowerVectorizer, interactions_from_matrix
-from sktwotower._tables import _frames
-from sktwotower._tables._frames import as_frame
 from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
-from tests.builders import first_fast, small
+from tests.builders import small
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X, USERS, ITEMS = WORLD.data[["user", "item"]], WORLD.user_table, WORLD.item_table
@@ -48,7 +47,18 @@ LIBRARIES = {
 }
 
 
-@pytest.fixture(scope="module", params=["numbers", "strings"])
+# each library with one of both types of ids; the other cases run by -m grid
+STRINGS = {"polars", "categorical", "arrow", "objects"}
+CASES = [
+    pytest.param(
+        library, kind, marks=() if (library in STRINGS) == is_text else pytest.mark.grid
+    )
+    for library in LIBRARIES
+    for kind, is_text in (("numbers", False), ("strings", True))
+]
+
+
+@pytest.fixture(scope="module")
 def plain(request):
     """Return tables with ids of a type, and a model that was fitted on them."""
     tables = X, USERS, ITEMS
@@ -59,7 +69,8 @@ def plain(request):
 
 
 def assert_same_answer(found, expected):
-    found = as_frame(found, "the answer")
+    if not isinstance(found, pd.DataFrame):
+        found = nw.from_native(found).to_pandas()
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
@@ -85,7 +96,7 @@ def said(plain):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(("library", "plain"), CASES, indirect=["plain"])
 def test_answers_are_those_of_plain_pandas(library, plain, said):
     convert, ((events, users, items), expected) = LIBRARIES[library], plain
     model = small(users=convert(users), items=convert(items)).fit(convert(events))
@@ -106,7 +117,7 @@ def test_answers_are_those_of_plain_pandas(library, plain, said):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(("library", "plain"), CASES, indirect=["plain"])
 def test_columns_of_any_library_are_lists_of_ids(library, plain):
     convert, ((events, users, items), model) = LIBRARIES[library], plain
     asked, past = convert(users.iloc[:5])["user"], convert(items.iloc[:4])["item"]
@@ -133,7 +144,7 @@ def test_columns_of_any_library_are_lists_of_ids(library, plain):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(("library", "plain"), CASES, indirect=["plain"])
 def test_catalogs_of_any_library(library, plain):
     convert, ((_, _, items), expected) = LIBRARIES[library], plain
     model = copy.copy(expected)
@@ -203,7 +214,7 @@ def test_columns_that_occur_twice_are_named(model, library):
                 ask()
 
 
-@pytest.mark.parametrize("name", [0, 7, ("a", 1), 1.5])
+@pytest.mark.parametrize("name", [0, ("a", 1)])
 def test_columns_of_one_name_that_is_no_text(name):
     table = pd.DataFrame([[1, 2, 3], [4, 5, 6]], columns=["u", "i", "j"])
     table.columns = pd.Index([name, "i", name], dtype=object, tupleize_cols=False)
@@ -238,14 +249,11 @@ def test_lazy_frames_are_to_be_collected(model):
                 ask()
 
 
-def test_other_lazy_tables_are_loaded_in_their_own_way(model, monkeypatch):
+def test_other_lazy_tables_are_loaded_in_their_own_way(model):
     reader = pa.Table.from_pandas(X).to_reader()
     for ask in (model.predict, TowerVectorizer().fit, k_core, model.recommend):
         with pytest.raises(TypeError, match=r"\(RecordBatchReader\).* X.read_all\(\)"):
             ask(reader)
-    monkeypatch.setattr(_frames, "_is_lazy", lambda X: True)  # as of Spark
-    with pytest.raises(TypeError, match=r"pass narwhals.from_native\(X\).collect\(\)"):
-        _frames.refuse_lazy(object(), "X")
 
 
 def test_a_query_of_duckdb_is_the_table_that_it_stands_for(model):
@@ -285,7 +293,7 @@ def test_what_can_be_made_a_table_says_how(model, table, message):
             ask(table)
 
 
-@pytest.mark.parametrize("library", first_fast(LIBRARIES, 3))
+@pytest.mark.parametrize("library", ["polars", "categorical", "pyarrow"])
 def test_columns_that_are_new_or_missing_are_named(model, library):
     convert = LIBRARIES[library]
     with pytest.raises(ValueError, match="unseen at fit time:\n- extra"):
@@ -304,9 +312,6 @@ def test_columns_that_are_new_or_missing_are_named(model, library):
 
 
 @pytest.mark.parametrize(
-    "library", first_fast(["pandas", "polars", "pyarrow", "arrow"], 2)
-)
-@pytest.mark.parametrize(
     ("column", "cells", "message"),
     [
         ("price", ["cheap", "dear"], "Column 'price' .* expects numbers. Got 'cheap'"),
@@ -320,15 +325,12 @@ def test_columns_that_are_new_or_missing_are_named(model, library):
         ),
     ],
 )
-def test_columns_of_another_type_than_in_fit_are_named(
-    model, library, column, cells, message
-):
+def test_columns_of_another_type_than_in_fit_are_named(model, column, cells, message):
     table = NEW.assign(code=[0, 1])
     table[column] = pd.Series(cells, index=table.index)
-    table = LIBRARIES[library](table)
-    for ask in (model.embed_items, model.set_catalog):
+    for library in ("pandas", "polars", "pyarrow", "arrow"):
         with pytest.raises(TypeError, match=message) as error:
-            ask(table)
+            model.embed_items(LIBRARIES[library](table))
         note = error.value.__notes__[0]
         # pandas 2 has strings and lists in columns of one type
         assert f"{column!r} was " in note or f"{column!r} (object)" in note

@@ -306,7 +306,9 @@ def test_numbers_whose_unit_is_doubtful_are_warned_of_or_refused():
 
 
 def test_the_unit_may_be_given(caplog):
-    assert "days since 1970, 2011-01-26" in said_of(15_000 + DAYS, caplog, time_unit="D")
+    assert "days since 1970, 2011-01-26" in said_of(
+        15_000 + DAYS, caplog, time_unit="D"
+    )
     said = said_of(SECOND + DAYS, caplog, time_unit=None)
     assert "only the order" in said
 
