@@ -1,26 +1,21 @@
 """The context of requests: what is unknown has no entry, regardless of the kind."""
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from sktwotower._records._container import ReadFile, WrittenFile
-from sktwotower._records._values import Reader, Writer
+import sktwotower.features._request_context as request_context
 from sktwotower.features import TowerVectorizer
-from sktwotower.features._context_columns import distinct_contexts
-from sktwotower.features._request_clock import RequestClock
-from sktwotower.features._request_context import REPEATS, fit_context
 
-CLOCK = RequestClock(False, np.arange(3.0), 1.0)  # gaps of 0, 1 and 3
+REPEATS, distinct_contexts = request_context.REPEATS, request_context.distinct_contexts
+CLOCK = request_context.RequestClock(False, np.arange(3.0), 1.0)  # gaps of 0, 1 and 3
 
 
 def fit(table, transformer=None, time=None, memory=None):
@@ -29,7 +24,7 @@ def fit(table, transformer=None, time=None, memory=None):
     distinct, codes, counts = distinct_contexts(table)
     clock = None if time is None else CLOCK
     columns = list(table.columns)
-    context, rows = fit_context(
+    context, rows = request_context.fit_context(
         columns, time, clock, distinct, counts, transformer=transformer, memory=memory
     )
     assert rows.shape == (len(distinct), context.own_width)
@@ -124,8 +119,7 @@ def test_objects_are_read_alike_in_few_rows_and_in_many(n):
     assert_array_equal(context.encode(table, "X").toarray(), rows[:n])
 
 
-@pytest.mark.parametrize("n", [1, 2, 12])
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize(("n", "missing"), [(1, None), (2, np.nan), (12, pd.NA)])
 def test_other_transformers_get_missing_text_as_text(n, missing):
     table = {"c": ["a", "b", "a", "b"], "d": ["x", "x", "y", "y"]}
     context, _ = fit(table, OneHotEncoder(handle_unknown="ignore"))
@@ -466,51 +460,3 @@ def test_other_transformers_may_hold_what_was_forgotten():
     with found("context_transformer is a OneHotEncoder, which may hold"):
         same, left = context.without(np.ones(context.width, dtype=bool))
     assert same.transformer is context.transformer and left.all()
-
-
-# Files
-
-
-def again(context, path):
-    with open(path, "wb") as file, WrittenFile(file) as written:
-        written.finish({"x": Writer(written).write(context, "x")})
-    with ReadFile(path, is_mapped=False, verify=True) as file:
-        return Reader(file).read(file.meta["x"], "x")
-
-
-def test_a_context_can_be_written(context, tmp_path):
-    read = again(context, tmp_path / "file")
-    assert read.feature_names() == context.feature_names()
-    assert_array_equal(encode(read, hour=9, device="tv"), [0, 1, 0, 1])
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"own_width": 5}, "5 columns, not 4"),
-        ({"transformer": None}, "a transformer"),
-        ({"transformer": 5}, "a transformer"),
-        ({"clock": None}, "a clock for times"),
-        ({"time": None}, "a clock for times"),
-        ({"time": "hour"}, "distinct names"),
-        ({"columns": ["hour", "hour"]}, "distinct names"),
-        ({"columns": ["hour"]}, "types of 1 columns"),
-        ({"dtypes": ()}, "types of 2 columns"),
-        ({"columns": ["hour"], "dtypes": ("int64",)}, "one of 1 columns"),
-    ],
-)
-def test_damaged_files_are_refused(context, change, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        again(replace(context, **change), tmp_path / "file")
-
-
-def test_rows_of_many_requests_are_encoded_once(monkeypatch):
-    context, _ = fit(EVENTS)
-    lengths, encode_rows = [], type(context)._vectorized
-    monkeypatch.setattr(
-        type(context),
-        "_vectorized",
-        lambda self, table: lengths.append(len(table)) or encode_rows(self, table),
-    )
-    rows = context.encode(EVENTS.iloc[np.arange(1000) % 10], "X")
-    assert lengths == [6] and sparse.issparse(rows) and rows.shape == (1000, 4)

@@ -185,7 +185,7 @@ FITTED = TowerVectorizer(n_hashed=3).fit(TABLE)
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=20))
 def test_a_row_does_not_depend_on_the_other_rows(rows):
     expected = FITTED.transform(TABLE).toarray()[rows]
@@ -193,7 +193,7 @@ def test_a_row_does_not_depend_on_the_other_rows(rows):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10)
 @given(st.permutations(range(12)))
 def test_fit_does_not_depend_on_the_order_of_rows(order):
     shuffled = clone(FITTED).fit(TABLE.iloc[order])

@@ -168,15 +168,15 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", first_fast(FORMS))
-def test_any_form_of_numbers_will_do(form):
-    model = small(items=ITEMS, item_transformer=Gives(FORMS[form])).fit(X)
-    expected = np.column_stack([ITEMS["price"] > 10, ITEMS["category"] == "category0"])
-    rows = model._fitted.items.rows
-    assert rows.dtype == np.float32 and sparse.isspmatrix_csr(rows)
-    assert rows.has_canonical_format
-    assert_array_equal(rows.toarray()[:-1], expected)
-    assert_allclose(model.embed_items(ITEMS), model.item_embeddings_, atol=1e-6)
+@pytest.mark.slow
+def test_any_form_of_numbers_will_do():
+    plain = small(items=ITEMS, item_transformer=Gives(FORMS["float64"])).fit(X)
+    expected = plain.item_embeddings_
+    assert len(np.unique(expected, axis=0)) > 2  # dear or not, of either category
+    for form in FORMS.values():
+        model = small(items=ITEMS, item_transformer=Gives(form)).fit(X)
+        assert_array_equal(model.item_embeddings_, expected)
+        assert_allclose(model.embed_items(ITEMS), expected, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -259,7 +259,6 @@ def test_new_events_are_encoded_in_the_width_of_fit():
     more = pd.concat([ITEMS, ITEMS.iloc[:2].assign(item=[100, 101])])
     new = pd.DataFrame({"user": [0, 500], "item": [100, 101]})
     model.set_params(items=more).partial_fit(new)
-    assert model._fitted.items.width == model._fitted.items.rows.shape[1]
     assert_allclose(model.embed_items(more), model.item_embeddings_, atol=1e-6)
     model = small(items=ITEMS, item_transformer=FunctionTransformer(dummies)).fit(X)
     odd = more.assign(category=more["category"].where(more["item"] < 100, "odd"))
