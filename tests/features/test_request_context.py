@@ -73,12 +73,12 @@ def test_levels_have_columns_and_rare_ones_none(context):
     assert_array_equal(context.encode(EVENTS, "X").toarray(), expected)
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT, "never seen"])
-def test_missing_cells_and_new_levels_are_like_absent_columns(context, missing):
-    assert_array_equal(encode(context, hour=8, device=missing), [1, 0, 0, 0])
-    assert_array_equal(encode(context, hour=8), [1, 0, 0, 0])
-    assert_array_equal(encode(context, device="tv", hour=missing), [0, 0, 0, 1])
-    assert not encode(context).any() and not encode(context, asked=3).any()
+def test_missing_cells_and_new_levels_are_like_absent_columns(context):
+    for missing in [None, np.nan, pd.NA, pd.NaT, "never seen"]:
+        assert_array_equal(encode(context, hour=8, device=missing), [1, 0, 0, 0])
+        assert_array_equal(encode(context, hour=8), [1, 0, 0, 0])
+        assert_array_equal(encode(context, device="tv", hour=missing), [0, 0, 0, 1])
+        assert not encode(context).any() and not encode(context, asked=3).any()
 
 
 KINDS = {
@@ -109,22 +109,22 @@ def test_unknown_cells_of_every_kind_have_no_entry(kind):
     assert_array_equal(context.encode(many, "X").toarray(), np.tile(rows, (3, 1)))
 
 
-@pytest.mark.parametrize("n", [1, 2, 12])
-def test_objects_are_read_alike_in_few_rows_and_in_many(n):
-    days = pd.Series(pd.date_range("2024-01-01", periods=3, tz="Europe/Berlin"))
-    days = days.repeat(4).reset_index(drop=True)
-    context, rows = fit({"c": days}, TowerVectorizer(kinds={"c": "category"}))
-    table = pd.DataFrame({"c": days.astype(object)})[:n]
-    assert rows.any(axis=1).all()
-    assert_array_equal(context.encode(table, "X").toarray(), rows[:n])
+def test_objects_are_read_alike_in_few_rows_and_in_many():
+    for n in [1, 2, 12]:
+        days = pd.Series(pd.date_range("2024-01-01", periods=3, tz="Europe/Berlin"))
+        days = days.repeat(4).reset_index(drop=True)
+        context, rows = fit({"c": days}, TowerVectorizer(kinds={"c": "category"}))
+        table = pd.DataFrame({"c": days.astype(object)})[:n]
+        assert rows.any(axis=1).all()
+        assert_array_equal(context.encode(table, "X").toarray(), rows[:n])
 
 
-@pytest.mark.parametrize(("n", "missing"), [(1, None), (2, np.nan), (12, pd.NA)])
-def test_other_transformers_get_missing_text_as_text(n, missing):
-    table = {"c": ["a", "b", "a", "b"], "d": ["x", "x", "y", "y"]}
-    context, _ = fit(table, OneHotEncoder(handle_unknown="ignore"))
-    asked = pd.DataFrame({"c": "a", "d": pd.Series([missing] * n, dtype=object)})
-    assert_array_equal(context.encode(asked, "X").toarray(), [[1, 0, 0, 0]] * n)
+def test_other_transformers_get_missing_text_as_text():
+    for n, missing in [(1, None), (2, np.nan), (12, pd.NA)]:
+        table = {"c": ["a", "b", "a", "b"], "d": ["x", "x", "y", "y"]}
+        context, _ = fit(table, OneHotEncoder(handle_unknown="ignore"))
+        asked = pd.DataFrame({"c": "a", "d": pd.Series([missing] * n, dtype=object)})
+        assert_array_equal(context.encode(asked, "X").toarray(), [[1, 0, 0, 0]] * n)
 
 
 def test_an_array_of_a_mapping_is_one_cell():
@@ -140,21 +140,21 @@ def test_events_are_counted_up_to_a_limit():
     assert fit({"hour": [1, 2, 3] * 2})[0].transformer.kinds_ == {"hour": "number"}
 
 
-@pytest.mark.parametrize("least", [REPEATS + 1, np.int64(40), 10**30])
-def test_min_frequency_counts_all_events(least):
-    n = min(int(least), 50)
-    table = pd.DataFrame({"c": ["a"] * n + ["b"] * (n - 1), "d": "x"})
-    vectorizer = TowerVectorizer(min_frequency=least, kinds={"d": "drop"})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore" if least > n else "error")
-        context, _ = fit(table, vectorizer)
-    assert context.feature_names() == ([] if least > n else ["c_a"])
-    if least > n:
-        return
-    later = pd.DataFrame({"c": ["new"] * n + ["rare"] * (n - 1), "d": "x"})
-    distinct, _, counts = distinct_contexts(later)
-    grown = context.grown(distinct, counts)[0]
-    assert grown.feature_names() == ["c_a", "c_new"]
+def test_min_frequency_counts_all_events():
+    for least in [REPEATS + 1, np.int64(40), 10**30]:
+        n = min(int(least), 50)
+        table = pd.DataFrame({"c": ["a"] * n + ["b"] * (n - 1), "d": "x"})
+        vectorizer = TowerVectorizer(min_frequency=least, kinds={"d": "drop"})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if least > n else "error")
+            context, _ = fit(table, vectorizer)
+        assert context.feature_names() == ([] if least > n else ["c_a"])
+        if least > n:
+            continue
+        later = pd.DataFrame({"c": ["new"] * n + ["rare"] * (n - 1), "d": "x"})
+        distinct, _, counts = distinct_contexts(later)
+        grown = context.grown(distinct, counts)[0]
+        assert grown.feature_names() == ["c_a", "c_new"]
 
 
 def test_a_share_of_the_rows_of_fit_is_one_of_later_events():
@@ -200,32 +200,27 @@ def found(message):
     return pytest.warns(UserWarning, match=message)
 
 
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
+def test_columns_that_say_nothing_are_left_out():
+    for column, message in [
         ([7, 9, 5, 4], "column 'c' has as many values as rows.*'number'"),
         (["k", "l", "m", "n"], "column 'c' has as many values as rows.*'text'"),
         (pd.Categorical(["k", "l", "m", "n"]), "'c' has no value that 2 rows share"),
         (["tv"] * 4, "context column 'c' is constant: it says nothing"),
         ([None] * 4, "context column 'c' is missing in all events"),
-    ],
-)
-def test_columns_that_say_nothing_are_left_out(column, message):
-    with found(message):
-        context, _ = fit({"c": column, "d": ["x", "x", "y", "y"]})
-    assert context.feature_names() == ["d_x", "d_y"]
-    assert context.transformer.kinds_ == {"c": "drop", "d": "category"}
-    assert_array_equal(encode(context, c=column[0], d="y"), [0, 1])
+    ]:
+        with found(message):
+            context, _ = fit({"c": column, "d": ["x", "x", "y", "y"]})
+        assert context.feature_names() == ["d_x", "d_y"]
+        assert context.transformer.kinds_ == {"c": "drop", "d": "category"}
+        assert_array_equal(encode(context, c=column[0], d="y"), [0, 1])
 
 
-@pytest.mark.parametrize(
-    ("kind", "width"), [("id", 4), ("category", 0), ("text", 4), ("drop", 0)]
-)
-def test_forced_kinds_are_not_warned_of(kind, width):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        context, _ = fit({"c": list("klmn")}, TowerVectorizer(kinds={"c": kind}))
-    assert context.own_width == width
+def test_forced_kinds_are_not_warned_of():
+    for kind, width in [("id", 4), ("category", 0), ("text", 4), ("drop", 0)]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            context, _ = fit({"c": list("klmn")}, TowerVectorizer(kinds={"c": kind}))
+        assert context.own_width == width
 
 
 def test_a_context_that_is_always_missing():
@@ -356,10 +351,12 @@ def test_the_transformer_of_the_user_is_not_changed():
     assert not hasattr(mine, "kinds_") and context.transformer is not mine
 
 
-@pytest.mark.parametrize("transformer", [OneHotEncoder, "x", 5])
-def test_what_is_not_a_transformer_is_refused(transformer):
-    with pytest.raises(TypeError, match="context_transformer must be a scikit-learn"):
-        fit(EVENTS, transformer)
+def test_what_is_not_a_transformer_is_refused():
+    for transformer in [OneHotEncoder, "x", 5]:
+        with pytest.raises(
+            TypeError, match="context_transformer must be a scikit-learn"
+        ):
+            fit(EVENTS, transformer)
 
 
 # Requests

@@ -193,9 +193,8 @@ def test_set_output_changes_nothing(library):
     assert_array_equal(model.embed_items(ITEMS), plain.embed_items(ITEMS))
 
 
-@pytest.mark.parametrize(
-    ("form", "message"),
-    [
+def test_what_is_no_matrix_of_numbers():
+    for form, message in [
         (lambda t: t.to_numpy(complex), "must return numbers.*ndarray: complex"),
         (lambda t: sparse.csr_array(t.to_numpy(complex)), "csr_array: complex"),
         (lambda t: t.astype(str), "must return numbers.*DataFrame: could not convert"),
@@ -211,12 +210,10 @@ def test_set_output_changes_nothing(library):
         ),
         (lambda t: t["dear"], "expected 20 rows, got 1"),
         (lambda t: t.iloc[:7], "expected 20 rows, got 7"),
-    ],
-)
-def test_what_is_no_matrix_of_numbers(form, message):
-    model = small(items=ITEMS, item_transformer=Gives(form))
-    with pytest.raises(ValueError, match=message):
-        model.fit(X)
+    ]:
+        model = small(items=ITEMS, item_transformer=Gives(form))
+        with pytest.raises(ValueError, match=message):
+            model.fit(X)
 
 
 # Width, repetition, errors
@@ -375,17 +372,18 @@ def messages_of_fit(transformer, **params):
     return [str(each.message) for each in caught]
 
 
-@pytest.mark.parametrize("factor", [10, 1e3, 1e6])
-def test_fit_warns_of_columns_without_a_scale(factor):
-    (message,) = messages_of_fit(passed_on(factor))
-    named = f"1 of 21 columns: 'functiontransformer__price' (up to {10 * factor:.3g})."
-    assert message.startswith("item_transformer returns numbers far larger than 1")
-    assert named in message and "Scale them, as by StandardScaler" in message
+def test_fit_warns_of_columns_without_a_scale():
+    for factor in [10, 1e3, 1e6]:
+        (message,) = messages_of_fit(passed_on(factor))
+        named = (
+            f"1 of 21 columns: 'functiontransformer__price' (up to {10 * factor:.3g})."
+        )
+        assert message.startswith("item_transformer returns numbers far larger than 1")
+        assert named in message and "Scale them, as by StandardScaler" in message
 
 
-@pytest.mark.parametrize(
-    "transformer, params",
-    [
+def test_fit_does_not_warn_of_usual_sizes():
+    for transformer, params in [
         (None, {}),
         (passed_on(1), {}),
         (make_union(passed_on(0.1), make_column_transformer((one_hot(), [1]))), {}),
@@ -398,10 +396,8 @@ def test_fit_warns_of_columns_without_a_scale(factor):
             {},
         ),
         (passed_on(1e3), {"item_tower": lambda n: nn.LazyLinear(8)}),
-    ],
-)
-def test_fit_does_not_warn_of_usual_sizes(transformer, params):
-    assert messages_of_fit(transformer, **params) == []
+    ]:
+        assert messages_of_fit(transformer, **params) == []
 
 
 def test_columns_without_names_are_counted():
