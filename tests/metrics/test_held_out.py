@@ -303,9 +303,8 @@ def test_a_ranking_has_no_stored_zeros_and_leaves_the_given_matrix_alone():
     assert ranking.truth.nnz == 1 and truth.nnz == 2
 
 
-@pytest.mark.parametrize(
-    ("params", "error", "message"),
-    [
+def test_rankings_that_do_not_fit_together_are_refused():
+    for params, error, message in [
         ({"users": ["a"]}, ValueError, r"users of .* shape \(2,\), .* Got \(1,\)"),
         ({"users": ["a", "a"]}, ValueError, "distinct. Got 'a' more than once"),
         ({"indices": [0, 1]}, ValueError, r"indices of .* Got \(2,\)"),
@@ -336,22 +335,20 @@ def test_a_ranking_has_no_stored_zeros_and_leaves_the_given_matrix_alone():
         ({"item_vectors": np.eye(2)}, ValueError, r"item_v.* 3 items. Got \(2, 2\)"),
         ({"item_vectors": [[1], [2], [np.inf]]}, ValueError, "item_vectors .* inf"),
         ({"left_out": [1]}, TypeError, "left_out of .* must be a dict.* Got list"),
-    ],
-)
-def test_rankings_that_do_not_fit_together_are_refused(params, error, message):
-    given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
-    with pytest.raises(error, match=message):
-        HeldOutRanking(**given | params)
+    ]:
+        given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
+        with pytest.raises(error, match=message):
+            HeldOutRanking(**given | params)
 
 
-@pytest.mark.parametrize("name", ["truth", "seen", "past"])
-@pytest.mark.parametrize("layout", ["csr", "csc"])
-def test_matrices_with_positions_out_of_range_are_refused(name, layout):
-    matrix = sparse.eye(2, 3, format=layout)
-    matrix.indices[1] = 9
-    given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
-    with pytest.raises(ValueError, match=f"{name} of .* valid sparse matrix"):
-        HeldOutRanking(**given | {name: matrix})
+def test_matrices_with_positions_out_of_range_are_refused():
+    for layout in ["csr", "csc"]:
+        for name in ["truth", "seen", "past"]:
+            matrix = sparse.eye(2, 3, format=layout)
+            matrix.indices[1] = 9
+            given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
+            with pytest.raises(ValueError, match=f"{name} of .* valid sparse matrix"):
+                HeldOutRanking(**given | {name: matrix})
 
 
 def test_unsigned_counts_are_sorted_like_others():
@@ -454,9 +451,8 @@ def test_tables_of_any_kind_have_the_same_truth():
     assert expected.item_counts.tolist() == [0, 0, 0, 0] and expected.past.nnz == 0
 
 
-@pytest.mark.parametrize(
-    ("params", "error", "message"),
-    [
+def test_bad_questions_for_the_truth():
+    for params, error, message in [
         ({"item_ids": ["p", None]}, ValueError, "item_ids contains NaN: 1 of 2"),
         ({"item_ids": ["p", 1]}, TypeError, "item_ids mixes ids of different types"),
         ({"item_ids": np.eye(2)}, ValueError, "item_ids must be one-dimensional"),
@@ -471,12 +467,10 @@ def test_tables_of_any_kind_have_the_same_truth():
         ({"max_users": 0}, ValueError, "max_users must be an integer >= 1. Got 0"),
         ({"max_users": 2.5}, TypeError, "max_users must be an integer >= 1. Got 2.5"),
         ({"X": TEST.assign(user=None)}, ValueError, "users of X contains NaN"),
-    ],
-)
-def test_bad_questions_for_the_truth(params, error, message):
-    given = {"X": TEST, "item_ids": list("pqrs")}
-    with pytest.raises(error, match=message):
-        held_out_truth(**given | params)
+    ]:
+        given = {"X": TEST, "item_ids": list("pqrs")}
+        with pytest.raises(error, match=message):
+            held_out_truth(**given | params)
 
 
 DAYS = pd.to_datetime(["2024-01-01", "2024-01-02"])
