@@ -8,7 +8,6 @@ import pytest
 from scipy import sparse
 
 from sktwotower import EASERecommender, PopularityRecommender, TwoStageRecommender
-from sktwotower.metrics import _places as places
 from sktwotower.metrics import (
     gini_at_k,
     intra_list_diversity_at_k,
@@ -48,10 +47,15 @@ def test_empty_places_are_in_no_pair():
     assert intra_list_diversity_at_k(y_pred, VECTORS) == 1
 
 
-@pytest.mark.parametrize("block", [1, 40, 4_000_000])
-@pytest.mark.parametrize("kind", [np.float32, np.float64, int, sparse.csr_array])
-def test_diversity_is_that_of_a_naive_loop(kind, block, rng, monkeypatch):
-    monkeypatch.setattr(places, "BLOCK", block)
+def wide(vectors):
+    """Return vectors of so many entries that few of them are held at a time."""
+    rows, columns = np.nonzero(vectors)
+    cells = vectors[rows, columns], (rows, 150_000 * columns)
+    return sparse.coo_array(cells, shape=(len(vectors), 1_000_000)).tocsr()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, int, sparse.csr_array, wide])
+def test_diversity_is_that_of_a_naive_loop(kind, rng):
     vectors = rng.integers(-3, 4, size=(30, 7))
     vectors[4] = 0
     y_pred = rng.integers(-1, 30, size=(25, 6))
@@ -65,12 +69,14 @@ def test_diversity_is_that_of_a_naive_loop(kind, block, rng, monkeypatch):
             for i, j in pairs
         ]
         wanted += [1 - np.mean(cosines)] if pairs else []
-    given = kind(vectors) if kind is sparse.csr_array else vectors.astype(kind)
+    is_sparse = kind in (sparse.csr_array, wide)
+    given = kind(vectors) if is_sparse else vectors.astype(kind)
     found = intra_list_diversity_at_k(y_pred, given, k=6)
     assert found == pytest.approx(np.mean(wanted), abs=1e-6)
     # neither the length of vectors counts, nor the order of a list or of the items
     order = rng.permutation(30)
-    scaled = given * np.arange(1, 31)[:, None]
+    lengths = np.arange(1, 31)[:, None]
+    scaled = given.multiply(lengths).tocsr() if is_sparse else given * lengths
     by_id = pd.DataFrame(vectors[order], index=order)
     for other in (scaled, by_id):
         again = intra_list_diversity_at_k(y_pred[:, ::-1], other, k=6)
@@ -228,8 +234,10 @@ def test_scorers_and_reports_have_the_figures_of_the_functions(fitted):
     half = make_retrieval_scorer("long_tail_share@3", head=0.5, standard_error=True)
     assert "head=0.5" in repr(half)
     scores = half(model, X)
-    tail = ~pd.Series(places.head_of(counts.to_numpy(), 0.5), index=counts.index)
-    shares = tail[
+    tail = {
+        item: long_tail_share_at_k([[item]], counts, head=0.5) for item in counts.index
+    }
+    shares = pd.Series(tail)[
         model.item_ids_[model.rank_held_out(X, n_neighbors=3).indices].ravel()
     ]
     shares = shares.to_numpy().reshape(-1, 3).mean(axis=1)

@@ -39,7 +39,7 @@ def test_an_edge_is_in_the_bin_below_it():
     for n_bins in [*range(2, 21), 49, 100]:
         for place in range(1, n_bins):
             edge, above = place / n_bins, (place + 0.5) / n_bins
-            # in one bin both gaps would cancel out in part: one is positive, one negative
+            # in one bin both gaps, one positive and one negative, would cancel out
             error = ((1 - edge) + above) / 2
             found = expected_calibration_error([1, 0], [edge, above], n_bins)
             assert found == pytest.approx(error)

@@ -24,7 +24,6 @@ from sktwotower.metrics import (
     recall_at_k,
     retrieval_report,
 )
-from sktwotower.metrics._groups import popular_items
 from sktwotower.model_selection import LastNSplit
 from tests.builders import TEST, TRAIN, FixedRanking, Wrapper, spelt
 
@@ -349,12 +348,6 @@ def test_matrices_with_positions_out_of_range_are_refused():
             given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
             with pytest.raises(ValueError, match=f"{name} of .* valid sparse matrix"):
                 HeldOutRanking(**given | {name: matrix})
-
-
-def test_unsigned_counts_are_sorted_like_others():
-    truth, counts = np.eye(1, 3), np.array([0, 5, 1], dtype=np.uint64)
-    ranking = HeldOutRanking(["a"], [[0]], truth, item_counts=counts)
-    assert popular_items(ranking, 3).tolist() == [[1, 2, 0]]
 
 
 def test_the_ranking_of_a_recommender_by_hand():

@@ -1,22 +1,24 @@
 import inspect
+import itertools
 import math
 import pickle
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.metrics import ndcg_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import Bunch
 
 from sktwotower import metrics
 from sktwotower.metrics import (
+    HeldOutRanking,
     average_precision_at_k,
     coverage_at_k,
     hit_rate_at_k,
@@ -28,7 +30,6 @@ from sktwotower.metrics import (
     reciprocal_rank_at_k,
     retrieval_report,
 )
-from sktwotower.metrics._hits import standard_error
 from tests.builders import TEST, TRAIN, FixedRanking, spelt
 
 PER_USER = [
@@ -99,7 +100,6 @@ IDS = st.one_of(st.integers(0, 4), st.sampled_from(["a", "1", ("a", 1)]))
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.sets(IDS), st.lists(IDS, max_size=7)), min_size=1),
     st.integers(1, 8),
@@ -281,15 +281,6 @@ def test_sparse_rankings_are_refused():
             coverage_at_k(matrix(np.eye(2)), n_items=2)
         with pytest.raises(TypeError, match="y_pred must hold ranked ids, best first"):
             novelty_at_k(matrix(np.eye(2)), [1, 1])
-
-
-def test_the_standard_error_is_that_of_scipy_and_nan_for_one_user():
-    values = np.array([0.0, 0.5, np.nan, 1.0])
-    assert standard_error(values) == pytest.approx(0.5 / 3**0.5)
-    assert np.isnan(standard_error(values[:1])) and np.isnan(standard_error(values[2:]))
-    both = np.column_stack([values, [1.0, 1.0, 0.0, 4.0]])
-    assert standard_error(both) == pytest.approx([0.5 / 3**0.5, 1.0])
-    assert np.isnan(standard_error(both[:1])).tolist() == [True, True]
 
 
 def test_coverage_by_hand():
@@ -501,21 +492,51 @@ def test_report_shows_cold_items():
     assert report.loc[("cold items", "popularity"), "users"] == 2
 
 
-@pytest.mark.slow
-@settings(max_examples=50, deadline=None)
-@given(st.data())
-def test_popularity_is_the_naive_ranking(data):
-    n_users, n_items = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 7))
-    rng = np.random.default_rng(data.draw(st.integers(0, 100)))
-    seen = rng.random((n_users, n_items)) < data.draw(st.sampled_from([0, 0.3, 1]))
-    counts = rng.integers(0, 4, n_items).astype(float)
-    k = data.draw(st.integers(1, 9))
-    from sktwotower.metrics._groups import popular_items
+class Prepared(FixedRanking):
+    """Returns a ranking that is given."""
 
-    indices = popular_items(Bunch(item_counts=counts, seen=sparse.csr_array(seen)), k)
-    for row, ranked in zip(seen, indices, strict=True):
-        left = sorted(np.flatnonzero(~row), key=lambda item: (-counts[item], item))
-        assert ranked.tolist() == (left + [-1] * k)[:k]
+    def __init__(self, ranking=None):
+        self.ranking = ranking
+
+    def fit(self, X, y=None):
+        self.item_ids_ = np.arange(self.ranking.truth.shape[1])
+        return self
+
+    def rank_held_out(self, X, y=None, sample_weight=None, **params):
+        return self.ranking
+
+
+def test_popularity_is_the_naive_ranking():
+    rng = np.random.default_rng(0)
+    for n_users, n_items, share, k in itertools.product(
+        (1, 5), (2, 7), (0.0, 0.3, 0.9), (1, 9)
+    ):
+        seen = rng.random((n_users, n_items)) < share
+        seen[:, 0] = False
+        truth = ~seen & (rng.random((n_users, n_items)) < 0.5)
+        truth[:, 0] = True
+        counts = rng.integers(0, 4, n_items).astype(np.uint64) + (
+            np.arange(n_items) == 1
+        )
+        ranking = HeldOutRanking(
+            np.arange(n_users),
+            np.zeros((n_users, k), dtype=int),
+            sparse.csr_array(truth.astype(float)),
+            seen=sparse.csr_array(seen.astype(float)),
+            item_counts=counts,
+        )
+        naive_lists = [
+            sorted(np.flatnonzero(~row), key=lambda item: (-int(counts[item]), item))
+            for row in seen
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            report = retrieval_report(Prepared(ranking).fit(TRAIN), TEST, k=k)
+        found = report.loc[("all", "popularity")]
+        wanted = [np.flatnonzero(row) for row in truth]
+        for name, metric in (("recall", recall_at_k), ("ndcg", ndcg_at_k)):
+            expected = metric(wanted, naive_lists, k=k)
+            assert found[f"{name}@{k}"] == pytest.approx(expected)
 
 
 @pytest.mark.slow
