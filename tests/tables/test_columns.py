@@ -35,9 +35,9 @@ def columns_of(frame=FRAME, **params):
     return model.user_transformer_.names_, model.item_transformer_.names_
 
 
-@pytest.mark.parametrize(
-    ("params", "expected"),
-    [
+@pytest.mark.filterwarnings("ignore:Rows of X disagree")
+def test_features_of_events_are_selected_like_columns_of_scikit_learn():
+    for params, expected in [
         ({}, (["a"], ["b"])),
         ({"user_id": "b", "item_id": 0}, (["b"], ["a"])),
         ({"user_features": "c", "item_features": [-1]}, (["a", "c"], ["b", "d"])),
@@ -53,16 +53,12 @@ def columns_of(frame=FRAME, **params):
         ({"item_features": [False, True, True, False]}, (["a"], ["b", "c"])),
         ({"item_features": pd.Series(["d", "c"])}, (["a"], ["b", "d", "c"])),
         ({"user_features": []}, (["a"], ["b"])),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:Rows of X disagree")
-def test_features_of_events_are_selected_like_columns_of_scikit_learn(params, expected):
-    assert columns_of(**params) == expected
+    ]:
+        assert columns_of(**params) == expected
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
+def test_a_column_is_only_one_of_id_time_and_feature():
+    for params, message in [
         ({"user_features": "b"}, "user_features names 'b', which is the item column."),
         ({"user_features": [2, -3]}, "user_features names 'b'.* describe the user."),
         ({"item_features": ["d", "a"]}, "names 'a', .* user col.* describe the item."),
@@ -70,11 +66,9 @@ def test_features_of_events_are_selected_like_columns_of_scikit_learn(params, ex
         ({"time": "a", "user_id": "a"}, "'a' would be both the user and the time col"),
         ({"time": "b", "item_id": "b"}, "'b' would be both the item and the time col"),
         ({"time": "d_"}, "time names 'd_', .*mean 'd'"),
-    ],
-)
-def test_a_column_is_only_one_of_id_time_and_feature(params, message):
-    with pytest.raises(ValueError, match=message):
-        columns_of(**params)
+    ]:
+        with pytest.raises(ValueError, match=message):
+            columns_of(**params)
 
 
 def test_the_time_is_neither_an_id_nor_a_feature():

@@ -27,9 +27,8 @@ def of_type(values, dtype=object):
 pytestmark = pytest.mark.filterwarnings("ignore:'item' holds dates")
 
 
-@pytest.mark.parametrize(
-    ("values", "dtype"),
-    [
+def test_ids_get_one_plain_type():
+    for values, dtype in [
         ([3, 1], "int64"),
         (of_type([3, 1]), "int64"),
         (of_type([3.5, 1]), "float64"),
@@ -47,55 +46,46 @@ pytestmark = pytest.mark.filterwarnings("ignore:'item' holds dates")
         (pd.array([True, False], dtype="boolean"), "bool"),
         (pd.array(["b", "a"], dtype="string[pyarrow]"), "str"),
         (pd.Series(["b", "a"], dtype=pd.ArrowDtype(pa.string())), "str"),
-    ],
-)
-def test_ids_get_one_plain_type(values, dtype):
-    model = fitted(values)
-    ids = model.item_ids_
-    assert ids.tolist() == sorted(ids) and len(ids) == 2
-    if dtype == "str":  # object before pandas 3
-        assert pd.api.types.is_string_dtype(ids)
-    elif dtype.startswith("datetime"):
-        assert ids.dtype.kind == "M"
-    else:
-        assert ids.dtype == dtype
-    assert set(model.recommend([0], exclude_seen=False)["item"]) == set(ids)
+    ]:
+        model = fitted(values)
+        ids = model.item_ids_
+        assert ids.tolist() == sorted(ids) and len(ids) == 2
+        if dtype == "str":  # object before pandas 3
+            assert pd.api.types.is_string_dtype(ids)
+        elif dtype.startswith("datetime"):
+            assert ids.dtype.kind == "M"
+        else:
+            assert ids.dtype == dtype
+        assert set(model.recommend([0], exclude_seen=False)["item"]) == set(ids)
 
 
 OVERLAPPING = pd.IntervalIndex.from_arrays([0, 1, 2], [3, 4, 5])
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
+def test_intervals_are_no_ids():
+    for values in [
         OVERLAPPING,
         np.array(OVERLAPPING, dtype=object),
         pd.Categorical(OVERLAPPING),
         pd.cut([1, 5, 9], 3),
-    ],
-    ids=lambda values: type(values).__name__,
-)
-def test_intervals_are_no_ids(values):
-    with pytest.raises(
-        TypeError, match="'item' holds Interval objects: .* to be an id"
-    ):
-        fitted(values)
+    ]:
+        with pytest.raises(
+            TypeError, match="'item' holds Interval objects: .* to be an id"
+        ):
+            fitted(values)
 
 
-@pytest.mark.parametrize(
-    ("values", "error", "message"),
-    [
+def test_what_cannot_be_an_id_is_named():
+    for values, error, message in [
         ([(1, 2), (3, 4)], TypeError, "holds tuple objects: .* to be an id"),
         ([Decimal("sNaN"), Decimal(1)], ValueError, "holds a signaling NaN"),
         ([Decimal("NaN"), Decimal(1)], ValueError, "contains NaN: 1 of 2 ids"),
         ([True, 1, 2], TypeError, r"mixes ids of different types \(bool, int\)"),
         (pd.Categorical([3, None, 1]), ValueError, "NaN: 1 of 3 ids are missing"),
-    ],
-)
-def test_what_cannot_be_an_id_is_named(values, error, message):
-    values = values if isinstance(values, pd.Categorical) else of_type(values)
-    with pytest.raises(error, match=message):
-        fitted(values)
+    ]:
+        values = values if isinstance(values, pd.Categorical) else of_type(values)
+        with pytest.raises(error, match=message):
+            fitted(values)
 
 
 @pytest.mark.skipif(pd.__version__ < "3", reason="pandas 2 stores any str as it is")
@@ -153,21 +143,22 @@ def test_ids_of_one_kind_can_be_equal(kind):
             assert model.item_ids_.dtype == fitted(known).item_ids_.dtype
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_ids_of_another_kind_are_refused_as_further_ones(kind):
-    model = fitted(KINDS[kind][0], ClickRateRecommender)
-    ids = model.item_ids_.tolist()
-    for other in KINDS.keys() - {kind}:
-        values = KINDS[other][0]
-        events = pd.DataFrame({"user": range(len(values)), "item": values})
-        with pytest.raises(TypeError, match="The ids of item column 'item' have anoth"):
-            model.partial_fit(events)
-    assert model.item_ids_.tolist() == ids
+def test_ids_of_another_kind_are_refused_as_further_ones():
+    for kind in KINDS:
+        model = fitted(KINDS[kind][0], ClickRateRecommender)
+        ids = model.item_ids_.tolist()
+        for other in KINDS.keys() - {kind}:
+            values = KINDS[other][0]
+            events = pd.DataFrame({"user": range(len(values)), "item": values})
+            with pytest.raises(
+                TypeError, match="The ids of item column 'item' have anoth"
+            ):
+                model.partial_fit(events)
+        assert model.item_ids_.tolist() == ids
 
 
-@pytest.mark.parametrize(
-    ("new", "known", "names"),
-    [
+def test_new_ids_that_cannot_be_stored_are_refused():
+    for new, known, names in [
         ([3.5], [1, 2], "they are float64, those of fit int64"),
         ([-1], np.array([1, 2], dtype="uint8"), "they are int64, those of fit uint8"),
         ([2**53 + 1], [1.5, 2], "they are int64, those of fit float64"),
@@ -189,12 +180,10 @@ def test_ids_of_another_kind_are_refused_as_further_ones(kind):
             "int64, those of fit Fraction. Conv",
         ),
         (DAYS.as_unit("ns") + pd.Timedelta(1), DAYS.as_unit("us"), r"datetime64\[ns\]"),
-    ],
-)
-def test_new_ids_that_cannot_be_stored_are_refused(new, known, names):
-    model = fitted(known, ClickRateRecommender)
-    with pytest.raises(TypeError, match=f"ids of item column 'item' .*{names}"):
-        model.partial_fit(pd.DataFrame({"user": [0] * len(new), "item": new}))
+    ]:
+        model = fitted(known, ClickRateRecommender)
+        with pytest.raises(TypeError, match=f"ids of item column 'item' .*{names}"):
+            model.partial_fit(pd.DataFrame({"user": [0] * len(new), "item": new}))
 
 
 def test_an_item_of_another_library_is_one_that_comes_back():
@@ -203,23 +192,20 @@ def test_an_item_of_another_library_is_one_that_comes_back():
     assert set(model.item_ids_) == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize(
-    ("known", "asked"),
-    [
+def test_one_user_is_found_as_among_several():
+    for known, asked in [
         ([3, 7], [7, 5, np.int64(3), 7.0, 7.5]),
         ([3.0, 7.0], [7, 7.0, 8]),
         (["a", "\u00fc"], ["\u00fc", "no", "a"]),
         ([Decimal(3), Decimal(7)], [7, Decimal(7), 8]),
         ([b"a", b"b"], [b"a", b"c"]),
-    ],
-)
-def test_one_user_is_found_as_among_several(known, asked):
-    users = of_type(known)
-    events = pd.DataFrame({"user": users, "item": ["x", "y"]})
-    model = PopularityRecommender().fit(events)
-    for user in asked:
-        alone = model.recommend([user])["item"].tolist()
-        both = model.recommend([user, user])["item"].tolist()
-        assert alone == both[: len(alone)]
-        seen = {"x": known[0], "y": known[1]}
-        assert set(alone) == {item for item, other in seen.items() if other != user}
+    ]:
+        users = of_type(known)
+        events = pd.DataFrame({"user": users, "item": ["x", "y"]})
+        model = PopularityRecommender().fit(events)
+        for user in asked:
+            alone = model.recommend([user])["item"].tolist()
+            both = model.recommend([user, user])["item"].tolist()
+            assert alone == both[: len(alone)]
+            seen = {"x": known[0], "y": known[1]}
+            assert set(alone) == {item for item, other in seen.items() if other != user}

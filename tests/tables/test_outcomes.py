@@ -21,9 +21,8 @@ def rates(y, weight=None):
     return model.item_rates_.item()
 
 
-@pytest.mark.parametrize(
-    ("y", "weight", "expected"),
-    [
+def test_rewards_and_weights_may_come_in_any_form():
+    for y, weight, expected in [
         (None, None, 1),
         ([2, 0, 0.5], None, 2 / 3),
         ([True, False, True], [1, 2, 3], 4 / 6),
@@ -31,10 +30,8 @@ def rates(y, weight=None):
         (pd.array([1, 0, 3], dtype="Int64"), None, 2 / 3),
         (pd.Series([1, 0, 3], index=[9, 9, 9]), None, 2 / 3),
         (pl.Series([1, 0, 3]), pl.Series([1, 0, 1]), 1),
-    ],
-)
-def test_rewards_and_weights_may_come_in_any_form(y, weight, expected):
-    assert rates(y, weight) == pytest.approx(expected)
+    ]:
+        assert rates(y, weight) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("cell", [10**400, "a", Decimal("sNaN")])

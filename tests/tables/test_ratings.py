@@ -78,9 +78,9 @@ NO_RATINGS = [
 ]
 
 
-@pytest.mark.parametrize("y", NO_RATINGS, ids=range(len(NO_RATINGS)))
-def test_counts_actions_and_impressions_are_not_ratings(y):
-    assert told(y) == [[], []]
+def test_counts_actions_and_impressions_are_not_ratings():
+    for y in NO_RATINGS:
+        assert told(y) == [[], []]
 
 
 def test_low_ratings_at_zero_are_recognized_unless_only_ones_are_left():

@@ -276,21 +276,17 @@ def test_a_query_of_duckdb_is_the_table_that_it_stands_for(model):
 SPARSE = [sparse.csr_matrix, sparse.coo_array, sparse.dok_array]
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
+def test_what_can_be_made_a_table_says_how(model):
+    for table, message in [
         (X.to_dict("list"), r"Got dict objects. Pass pandas.DataFrame\(X\)"),
         (X.to_dict("records"), r"Got dict objects. Pass pandas.DataFrame\(X\)"),
         (X.to_records(index=False), r"records of .*'item'\). Pass pandas.DataFrame"),
         *((kind(np.eye(2)), "call fit.*.interactions_from_matrix") for kind in SPARSE),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_can_be_made_a_table_says_how(model, table, message):
-    questions = PopularityRecommender().fit, model.predict, TowerVectorizer().fit
-    for ask in (*questions, k_core, lambda X: next(LastNSplit().split(X))):
-        with pytest.raises(TypeError, match=message):
-            ask(table)
+    ]:
+        questions = PopularityRecommender().fit, model.predict, TowerVectorizer().fit
+        for ask in (*questions, k_core, lambda X: next(LastNSplit().split(X))):
+            with pytest.raises(TypeError, match=message):
+                ask(table)
 
 
 @pytest.mark.parametrize("library", ["polars", "categorical", "pyarrow"])
@@ -311,9 +307,8 @@ def test_columns_that_are_new_or_missing_are_named(model, library):
     assert_array_equal(more, model.embed_items(new))
 
 
-@pytest.mark.parametrize(
-    ("column", "cells", "message"),
-    [
+def test_columns_of_another_type_than_in_fit_are_named(model):
+    for column, cells, message in [
         ("price", ["cheap", "dear"], "Column 'price' .* expects numbers. Got 'cheap'"),
         ("tags", [1, 2], "Column 'tags' .* expects lists.* Got 1 "),
         ("title", [1.5, 2.5], "Column 'title' .* expects strings. Got 1.5"),
@@ -323,17 +318,15 @@ def test_columns_that_are_new_or_missing_are_named(model, library):
             ["1", "2"],
             "Column 'code' had levels of type int in fit. Got '1' .str., the same",
         ),
-    ],
-)
-def test_columns_of_another_type_than_in_fit_are_named(model, column, cells, message):
-    table = NEW.assign(code=[0, 1])
-    table[column] = pd.Series(cells, index=table.index)
-    for library in ("pandas", "polars", "pyarrow", "arrow"):
-        with pytest.raises(TypeError, match=message) as error:
-            model.embed_items(LIBRARIES[library](table))
-        note = error.value.__notes__[0]
-        # pandas 2 has strings and lists in columns of one type
-        assert f"{column!r} was " in note or f"{column!r} (object)" in note
+    ]:
+        table = NEW.assign(code=[0, 1])
+        table[column] = pd.Series(cells, index=table.index)
+        for library in ("pandas", "polars", "pyarrow", "arrow"):
+            with pytest.raises(TypeError, match=message) as error:
+                model.embed_items(LIBRARIES[library](table))
+            note = error.value.__notes__[0]
+            # pandas 2 has strings and lists in columns of one type
+            assert f"{column!r} was " in note or f"{column!r} (object)" in note
 
 
 def test_levels_that_are_new_are_no_levels_of_another_type(model):

@@ -50,9 +50,8 @@ HALF_DAY = DAY / 2
 NOON, NEXT = datetime(2020, 1, 2, 12), datetime(2020, 1, 3)
 
 
-@pytest.mark.parametrize(
-    "times",
-    [
+def test_dates_of_every_type_are_the_same_instants():
+    for times in [
         *(
             np.array(["2020-01-02T12", "2020-01-03"], dtype=f"M8[{unit}]")
             for unit in ("s", "ms", "us", "ns")
@@ -76,13 +75,11 @@ NOON, NEXT = datetime(2020, 1, 2, 12), datetime(2020, 1, 3)
         arrow([NOON, NEXT], pa.timestamp("s")),
         arrow([NOON, NEXT], pa.timestamp("ns")),
         arrow([NOON, NEXT], pa.timestamp("us", TOKYO)),
-    ],
-)
-def test_dates_of_every_type_are_the_same_instants(times):
-    X = table_of(times)
-    assert_apart(X, HALF_DAY)
-    if X["t"].dtype != object:
-        assert_apart(pl.from_pandas(X), HALF_DAY)
+    ]:
+        X = table_of(times)
+        assert_apart(X, HALF_DAY)
+        if X["t"].dtype != object:
+            assert_apart(pl.from_pandas(X), HALF_DAY)
 
 
 @pytest.mark.parametrize("kind", [pa.date32(), pa.date64()])
@@ -106,9 +103,8 @@ def test_a_zone_is_an_instant_and_nanoseconds_are_exact():
     assert n_within(table_of(ends), DAY) == 1
 
 
-@pytest.mark.parametrize(
-    ("times", "dtype"),
-    [
+def test_numbers_of_every_type_keep_their_value():
+    for times, dtype in [
         ([-3, 3], "int64"),
         ([-3, 3], "int8"),
         ([200, 206], "uint8"),
@@ -122,53 +118,46 @@ def test_a_zone_is_an_instant_and_nanoseconds_are_exact():
         ([0.5, 6.5], object),
         *(([2**53 + 1, 2**53 + 7], dtype) for dtype in ("int64", "UInt64", object)),
         ([2**63 - 7, 2**63 - 1], "uint64"),
-    ],
-)
-def test_numbers_of_every_type_keep_their_value(times, dtype):
-    assert_apart(table_of(times, dtype), 6)
-    if dtype is not object:
-        assert_apart(pl.from_pandas(table_of(times, dtype)), 6)
+    ]:
+        assert_apart(table_of(times, dtype), 6)
+        if dtype is not object:
+            assert_apart(pl.from_pandas(table_of(times, dtype)), 6)
 
 
-@pytest.mark.parametrize(
-    "times",
-    [
+def test_missing_times_are_counted():
+    for times in [
         pd.Series([pd.NaT, pd.Timestamp("2020")]),
         pd.Series([np.nan, 1.0]),
         pd.Series([None, 1], dtype="Int64"),
         pd.Series([None, date(2020, 1, 2)], dtype=object),
         arrow([None, 1], pa.int64()),
         arrow([None, datetime(2020, 1, 2)], pa.timestamp("s")),
-    ],
-)
-def test_missing_times_are_counted(times):
-    expected = f"{NAME} has 1 missing values in 2 rows. Drop or fill these rows first."
-    X = table_of(times)
-    for table in (X, pl.from_pandas(X)):
-        with pytest.raises(ValueError, match="missing") as error:
-            n_within(table, 1)
-        assert str(error.value) == expected
+    ]:
+        expected = (
+            f"{NAME} has 1 missing values in 2 rows. Drop or fill these rows first."
+        )
+        X = table_of(times)
+        for table in (X, pl.from_pandas(X)):
+            with pytest.raises(ValueError, match="missing") as error:
+                n_within(table, 1)
+            assert str(error.value) == expected
 
 
-@pytest.mark.parametrize(
-    ("times", "error", "message"),
-    [
+def test_numbers_that_are_no_times_are_refused():
+    for times, error, message in [
         (pd.Series([1.0, np.inf]), ValueError, "contains NaN or infinity; .*Drop or"),
         (pd.Series([-np.inf, 1], dtype=object), ValueError, "NaN or infinity"),
         (pd.Series([1.0, np.inf], dtype="Float64"), ValueError, "NaN or infinity"),
         (arrow([1.0, np.inf], pa.float64()), ValueError, "NaN or infinity"),
         (pd.Series([1, 2**63], dtype="uint64"), ValueError, f"contains {2**63}; .*Sub"),
         (pd.Series([Decimal("sNaN")], dtype=object), ValueError, "a signaling NaN"),
-    ],
-)
-def test_numbers_that_are_no_times_are_refused(times, error, message):
-    with pytest.raises(error, match=f"{NAME} .*{message}"):
-        n_within(table_of(times), 1)
+    ]:
+        with pytest.raises(error, match=f"{NAME} .*{message}"):
+            n_within(table_of(times), 1)
 
 
-@pytest.mark.parametrize(
-    ("values", "got"),
-    [
+def test_other_types_are_refused_with_an_example():
+    for values, got in [
         (pd.Series(["2020-01-02"], dtype=object), r"such as '2020-01-02'\."),
         (pd.Series(["2020-01-02"], dtype="string"), r"string, such as '2020-01-02'\."),
         (pd.Series(["5"], dtype="category"), r"category, such as '5'\."),
@@ -185,18 +174,15 @@ def test_numbers_that_are_no_times_are_refused(times, error, message):
         (pd.Series([2**70], dtype=object), "object, such as 11805916"),
         (arrow(["a"], pa.string()), "pyarrow.*, such as 'a'"),
         (arrow([1], pa.duration("s")), "pyarrow.*, such as Timedelta"),
-    ],
-)
-def test_other_types_are_refused_with_an_example(values, got):
-    expected = f"{NAME} must hold dates or numbers. Got dtype .*{got}"
-    with pytest.raises(TypeError, match=expected) as error:
-        n_within(table_of(values), 1)
-    assert "Convert text with pandas.to_datetime, durations" in str(error.value)
+    ]:
+        expected = f"{NAME} must hold dates or numbers. Got dtype .*{got}"
+        with pytest.raises(TypeError, match=expected) as error:
+            n_within(table_of(values), 1)
+        assert "Convert text with pandas.to_datetime, durations" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
+def test_dates_too_far_for_nanoseconds_are_refused():
+    for values in [
         np.array(["3000-01-01"], dtype="M8[s]"),
         np.array(["1600-01-01"], dtype="M8[us]"),
         pd.Series([date(1, 1, 1)], dtype=object),
@@ -209,13 +195,11 @@ def test_other_types_are_refused_with_an_example(values, got):
             dtype=object,
         ),
         arrow([datetime(3000, 1, 1)], pa.timestamp("s")),
-    ],
-)
-def test_dates_too_far_for_nanoseconds_are_refused(values):
-    expected = f"{NAME} holds dates that cannot be read: .*between the years 1678"
-    with pytest.raises(ValueError, match=expected) as error:
-        n_within(table_of(values), DAY)
-    assert error.value.__cause__ is None and error.value.__suppress_context__
+    ]:
+        expected = f"{NAME} holds dates that cannot be read: .*between the years 1678"
+        with pytest.raises(ValueError, match=expected) as error:
+            n_within(table_of(values), DAY)
+        assert error.value.__cause__ is None and error.value.__suppress_context__
 
 
 # Numbers that count from 1970
@@ -347,18 +331,15 @@ def test_a_few_times_after_a_long_gap_are_warned_of():
         small(time="t").fit(table_of([*range(198), 8000, 9000]))
 
 
-@pytest.mark.parametrize(
-    "times",
-    [
+def test_other_gaps_are_not():
+    for times in [
         days(*range(200)),
         days(*range(199), 198 + 190),  # a gap that is shorter than the others take
         days(*range(98), 900),  # fewer than 100
         days(*[0] * 199, 900),  # all others at one time
         days(-9000, *range(199)),  # before all others
         days(*range(190), *range(900, 910)),  # more than 1 %
-    ],
-)
-def test_other_gaps_are_not(times):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*wide gap")
-        small(time="t").fit(table_of(times))
+    ]:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*wide gap")
+            small(time="t").fit(table_of(times))
