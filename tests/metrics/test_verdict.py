@@ -1,5 +1,7 @@
 """The verdict of a report: ahead, level or behind, by paired intervals."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,10 +23,15 @@ def report(**others):
 
 def as_report(table, **attrs):
     """Return a table as what `retrieval_report` returns, a dataframe of a subclass."""
-    made = retrieval_report(FixedRanking().fit(TRAIN), TEST, k=1)
+    made = report_by_hand()
     changed = type(made)(table)
     changed.attrs = made.attrs | attrs
     return changed
+
+
+@functools.cache
+def report_by_hand():
+    return retrieval_report(FixedRanking().fit(TRAIN), TEST, k=1)
 
 
 def test_the_verdict_is_that_of_the_paired_intervals():

@@ -189,7 +189,9 @@ def test_a_slice_without_a_positive_event_is_not_judged_and_waits(calls):
     ],
 )
 def test_later_events_do_not_reach_earlier_rows(estimator):
-    X = make_interactions(60, 30, random_state=0).data[["user", "item"]]
+    X = make_interactions(30, 20, interactions_per_user=8, random_state=0).data[
+        ["user", "item"]
+    ]
     X["time"] = np.arange(len(X))
     params = {"time": "time", "freq": None, "n_slices": 4, "scoring": "ndcg@5"}
     params["train_size"] = 0.5

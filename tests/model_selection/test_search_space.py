@@ -36,9 +36,8 @@ ITEMS = pd.DataFrame({"item": range(20), "tag": list("abcde") * 4})
 FOLDS = KFold(2, shuffle=True, random_state=0)
 
 
-@pytest.mark.parametrize("kind", [HalvingGridSearchCV, HalvingRandomSearchCV])
-def test_halving_of_scikit_learn_over_epochs(kind):
-    search = kind(
+def test_halving_of_scikit_learn_over_epochs():
+    search = HalvingGridSearchCV(
         small(),
         {"temperature": [0.1, 0.2, 0.5]},
         resource="max_epochs",
@@ -158,7 +157,7 @@ def counted():
 
 
 def test_tables_are_transformed_once_for_all_candidates(tmp_path, counted):
-    grid = {"temperature": [0.1, 0.2, 0.5]}
+    grid = {"temperature": [0.1, 0.2]}
     results = {}
     for memory in (None, str(tmp_path), Memory(str(tmp_path), verbose=0)):
         before = Counted.n_fits
@@ -167,7 +166,7 @@ def test_tables_are_transformed_once_for_all_candidates(tmp_path, counted):
         assert search.best_estimator_.memory is not None or memory is None
         results[type(memory)] = search.cv_results_["mean_test_score"]
         # the table is the same in all folds, and in a search that comes later
-        expected = {type(None): 7, str: 1, Memory: 0}[type(memory)]
+        expected = {type(None): 5, str: 1, Memory: 0}[type(memory)]
         assert Counted.n_fits - before == expected
     assert len({tuple(scores) for scores in results.values()}) == 1
 

@@ -668,8 +668,9 @@ def test_displays_are_saved_and_readable_in_both_themes(shown, style, tmp_path):
     with plt.style.context(style):
         for display in shown:
             assert display.plot() is display
-            display.figure_.savefig(tmp_path / "picture.png", dpi=30)
-            assert (tmp_path / "picture.png").stat().st_size > 0
+            if style == "default":
+                display.figure_.savefig(tmp_path / "picture.png", dpi=20)
+                assert (tmp_path / "picture.png").stat().st_size > 0
             ax = display.ax_
             texts = [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels()]
             texts += [] if ax.get_legend() is None else ax.get_legend().get_texts()
@@ -692,18 +693,18 @@ def test_a_picture_is_drawn_on_the_given_axes(made, model):
 
 @pytest.mark.slow
 def test_recommenders_are_found_in_pipelines_and_searches(made, model):
+    pipeline = make_pipeline(FunctionTransformer(), model)
+    pipeline[0].fit(made.X)
+    search = GridSearchCV(pipeline, {})
+    search.best_estimator_ = pipeline
     for display in OF_EVENTS:
-        pipeline = make_pipeline(FunctionTransformer(), model)
-        pipeline[0].fit(made.X)
-        search = GridSearchCV(pipeline, {})
-        search.best_estimator_ = pipeline
         shown = display.from_estimator(search, made.held_out, random_state=0)
         plain = display.from_estimator(model, made.held_out, random_state=0)
         for name, value in vars(plain).items():
             if isinstance(value, pd.DataFrame | np.ndarray):
                 np.testing.assert_array_equal(getattr(shown, name), value)
-        maps = EmbeddingMapDisplay.from_estimator(search, method="pca")
-        assert len(maps.positions) == 30
+    maps = EmbeddingMapDisplay.from_estimator(search, method="pca")
+    assert len(maps.positions) == 30
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
