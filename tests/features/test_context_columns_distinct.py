@@ -73,6 +73,7 @@ COLUMNS = [
 ]
 
 
+@pytest.mark.slow
 def test_cells_may_be_of_any_type():
     for column in COLUMNS:
         assert check(pd.DataFrame({"c": column}))[1] == [1, 0, 2, 1]

@@ -55,6 +55,7 @@ WORDS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_feature_in_words(model):
     for item, column, expected in WORDS:
         assert reasons_of(model, item, column) == expected

@@ -378,6 +378,7 @@ def test_fit_warns_of_columns_without_a_scale():
         assert named in message and "Scale them, as by StandardScaler" in message
 
 
+@pytest.mark.slow
 def test_fit_does_not_warn_of_usual_sizes():
     for transformer, params in [
         (None, {}),

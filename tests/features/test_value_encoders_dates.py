@@ -82,6 +82,7 @@ def test_numbers_among_dates_have_no_unit():
             vectorize(pd.Series([datetime.date(2024, 1, 1), number]), kind="datetime")
 
 
+@pytest.mark.slow
 def test_datetime_takes_many_forms():
     for column in [
         ["2024-01-01", "2024-03-31 00:00", "2024-07-02T00:00"],

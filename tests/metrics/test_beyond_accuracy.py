@@ -54,6 +54,7 @@ def wide(vectors):
     return sparse.coo_array(cells, shape=(len(vectors), 1_000_000)).tocsr()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.float32, np.float64, int, sparse.csr_array, wide])
 def test_diversity_is_that_of_a_naive_loop(kind, rng):
     vectors = rng.integers(-3, 4, size=(30, 7))

@@ -111,6 +111,7 @@ def test_with_items_of_both_kinds_only_the_group_of_new_ones_is_lost(films, mode
 FIGURES = ["recall@5", "ndcg@5", "mrr@5", "coverage@5"]
 
 
+@pytest.mark.slow
 def test_contents_are_a_baseline_where_items_are_new(films, model):
     table, X, later = films
     of_model = retrieval_report(model, later, k=5)

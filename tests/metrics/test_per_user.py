@@ -506,6 +506,7 @@ class Prepared(FixedRanking):
         return self.ranking
 
 
+@pytest.mark.slow
 def test_popularity_is_the_naive_ranking():
     rng = np.random.default_rng(0)
     for n_users, n_items, share, k in itertools.product(

@@ -400,6 +400,7 @@ def test_the_verdict_comes_first_and_bars_have_one_scale(report):
     assert max(ends) == pytest.approx(100, abs=0.1)
 
 
+@pytest.mark.slow
 def test_what_was_left_out_before_is_said_once(report):
     assert "Left out: nothing." in report._repr_html_()
     report.attrs["split"] = "Held out: the last <i> fifth, 7 of 9 events are unknown."

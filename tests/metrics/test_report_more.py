@@ -48,6 +48,7 @@ def test_a_report_says_where_best_sellers_of_30_days_are_as_good(split):
     assert other.attrs["best_sellers"] == "" and "30 days" not in repr(other)
 
 
+@pytest.mark.slow
 def test_without_dates_or_a_longer_past_there_is_nothing_to_say(split):
     X, _ = split
     model = ItemKNNRecommender(time="time", decay=1)
@@ -70,6 +71,7 @@ def test_without_dates_or_a_longer_past_there_is_nothing_to_say(split):
 # Places of items without events
 
 
+@pytest.mark.slow
 def test_places_of_cold_items_by_hand():
     class Cold(FixedRanking):
         def rank_held_out(self, *args, **params):
@@ -144,6 +146,7 @@ def test_a_missing_column_is_found_before_any_model_is_asked(split):
 # Users whom no model knows
 
 
+@pytest.mark.slow
 def test_unknown_users_only_are_warned_of():
     X = spelt("a:pq b:pqr c:pr d:qs e:pq f:rs")  # sorted by user
     search = GridSearchCV(EASERecommender(), {"l2": [1, 10]}, cv=KFold(3))
@@ -221,6 +224,7 @@ def test_repeats_are_told_apart_only_where_lists_hold_both(exclude_seen, test):
     assert not {"had before", "new to the user"} & {*groups}
 
 
+@pytest.mark.slow
 def test_a_baseline_whose_lists_leave_out_other_items_is_warned_of():
     holds = PopularityRecommender(exclude_seen=False).fit(TRAIN)
     hides = PopularityRecommender().fit(TRAIN)

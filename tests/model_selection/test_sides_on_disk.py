@@ -119,6 +119,7 @@ def test_days_of_a_side(kind, tmp_path):
     assert_same_splits(splitter, events, sources_of(events, tmp_path))
 
 
+@pytest.mark.slow
 def test_the_time_before_the_ids(tmp_path):
     events = make_events(TIMES["dates"])
     splitter = TimeSplit(0.9, time="when", drop_unseen_users=True)
@@ -159,6 +160,7 @@ def test_the_sides_can_be_fitted_on_and_scored(tmp_path):
         assert other.score(test_side) == model.score(events.iloc[test])
 
 
+@pytest.mark.slow
 def test_bad_input(tmp_path):
     sources = sources_of(make_events(TIMES["numbers"]), tmp_path)
     late = "time column 'user' of X must hold dates"

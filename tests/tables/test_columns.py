@@ -35,6 +35,7 @@ def columns_of(frame=FRAME, **params):
     return model.user_transformer_.names_, model.item_transformer_.names_
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Rows of X disagree")
 def test_features_of_events_are_selected_like_columns_of_scikit_learn():
     for params, expected in [

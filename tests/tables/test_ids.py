@@ -130,6 +130,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_ids_of_one_kind_can_be_equal(kind):
     for known in KINDS[kind]:
@@ -143,6 +144,7 @@ def test_ids_of_one_kind_can_be_equal(kind):
             assert model.item_ids_.dtype == fitted(known).item_ids_.dtype
 
 
+@pytest.mark.slow
 def test_ids_of_another_kind_are_refused_as_further_ones():
     for kind in KINDS:
         model = fitted(KINDS[kind][0], ClickRateRecommender)

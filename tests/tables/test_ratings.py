@@ -78,6 +78,7 @@ NO_RATINGS = [
 ]
 
 
+@pytest.mark.slow
 def test_counts_actions_and_impressions_are_not_ratings():
     for y in NO_RATINGS:
         assert told(y) == [[], []]

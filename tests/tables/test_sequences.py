@@ -21,7 +21,7 @@ def fitted(events):
     return small(time="when").fit(X)
 
 
-def drawn(seed, n_users=20):
+def drawn(seed, n_users=12):
     """Draw rows of (user, item, time) in which items, times and rows repeat."""
     rng = np.random.default_rng(seed)
     rows = rng.integers([n_users, 4, 5], size=(n_users * 8, 3))
@@ -33,19 +33,21 @@ def past_by_a_loop(rows, user):
     return lags_by_a_loop([(item, time) for owner, item, time in rows if owner == user])
 
 
+@pytest.mark.slow
 def test_lags_are_those_of_a_loop_and_the_order_of_rows_does_not_matter():
     rows = drawn(0)
     model, reversed_ = fitted(rows), fitted(rows[::-1])
-    for user in range(20):
+    for user in range(12):
         expected = past_by_a_loop(rows, user)
         assert past_of(model, user) == past_of(reversed_, user) == expected
 
 
+@pytest.mark.slow
 def test_the_history_of_a_request_takes_its_place_in_time():
     rows, more = drawn(0), drawn(1)
     model = fitted(rows)
     history = pd.DataFrame(more, columns=["user", "item", "when"])
-    for user in range(20):
+    for user in range(12):
         found = past_of(model, user, history[history["user"] == user])
         assert found == past_by_a_loop(rows + more, user)
 

@@ -66,6 +66,7 @@ def in_memory(folder):
 # Lists of paths
 
 
+@pytest.mark.slow
 def test_a_list_of_paths(folder):
     a, b = folder / "a.parquet", folder / "b.parquet"
     for paths in ([b, a], (str(a), b), [str(folder / "a*"), b], [str(folder)]):
@@ -83,6 +84,7 @@ def test_fit_score_and_split_take_a_list_of_paths(folder):
     assert [train.count_rows(), test.count_rows()] == list(map(len, expected))
 
 
+@pytest.mark.slow
 def test_lists_that_are_no_paths_of_events(folder):
     a = str(folder / "a.parquet")
     for paths, message in [
@@ -102,11 +104,13 @@ def test_lists_that_are_no_paths_of_events(folder):
 # URLs
 
 
+@pytest.mark.slow
 def test_a_url_of_files_here(folder):
     assert_is_events(folder.as_uri())
     assert_is_events(f"{folder.as_uri()}/a.parquet", EVENTS[:70])
 
 
+@pytest.mark.slow
 def test_a_url_of_other_file_systems(in_memory):
     assert_is_events(f"{in_memory}/events")
     assert_is_events(f"{in_memory}/events/")
@@ -140,6 +144,7 @@ def test_a_url_that_leads_nowhere(url, message):
         next(TimeSplit(time="time").split(url))
 
 
+@pytest.mark.slow
 def test_folders_at_a_url(in_memory):
     with pytest.raises(ValueError, match="/empty' cannot be read: .* holds no files"):
         rows(f"{in_memory}/empty")
@@ -185,6 +190,7 @@ def test_events_in_s3(bucket):
 # What is copied
 
 
+@pytest.mark.slow
 def test_a_filter_of_a_dataset_counts(folder):
     X = dataset.dataset(folder).filter(dataset.field("time") >= 10)
     found = small(time="time").fit(X)
@@ -198,6 +204,7 @@ def test_a_filter_of_a_dataset_counts(folder):
 # Memory
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_said(tmp_path, monkeypatch):
     X = pd.concat([EVENTS] * 300, ignore_index=True)
     X["text"] = [str(row) * 40 for row in range(len(X))]

@@ -86,6 +86,7 @@ def messages_of_fit(users, items):
     return [str(each.message) for each in caught if "is taken as" in str(each.message)]
 
 
+@pytest.mark.slow
 def test_columns_whose_names_are_exchanged_are_warned_of_in_three_languages():
     for users, items in itertools.zip_longest(USERS, ITEMS):
         users, items = users or "customer", items or "product"
@@ -94,6 +95,7 @@ def test_columns_whose_names_are_exchanged_are_warned_of_in_three_languages():
     assert messages_of_fit("customer", "product") == []
 
 
+@pytest.mark.slow
 def test_names_of_neither_users_nor_items_are_not_warned_of():
     for name in NEITHER:
         assert messages_of_fit("product", name) == []

@@ -1,6 +1,7 @@
 """Recommenders answer tables of every library as they answer plain pandas."""
 
 import copy
+import functools
 import re
 
 import narwhals as nw
@@ -58,11 +59,11 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def plain(request):
+@functools.cache
+def made(kind):
     """Return tables with ids of a type, and a model that was fitted on them."""
     tables = X, USERS, ITEMS
-    if request.param == "strings":
+    if kind == "strings":
         tables = tuple(map(renamed, tables))
     events, users, items = tables
     return tables, small(users=users, items=items).fit(events)
@@ -79,10 +80,10 @@ def judged(model, events):
     return [model.predict(events), model.transform(events), model.score(events)]
 
 
-@pytest.fixture(scope="module")
-def said(plain):
+@functools.cache
+def said_by(kind):
     """Return what the model says of the plain tables."""
-    (events, users, items), model = plain
+    (events, users, items), model = made(kind)
     some_users, some_items = users.iloc[4:9], items.iloc[3:9]
     return {
         "events": judged(model, events),
@@ -96,9 +97,10 @@ def said(plain):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize(("library", "plain"), CASES, indirect=["plain"])
-def test_answers_are_those_of_plain_pandas(library, plain, said):
-    convert, ((events, users, items), expected) = LIBRARIES[library], plain
+@pytest.mark.parametrize(("library", "kind"), CASES)
+def test_answers_are_those_of_plain_pandas(library, kind):
+    convert, said = LIBRARIES[library], said_by(kind)
+    (events, users, items), expected = made(kind)
     model = small(users=convert(users), items=convert(items)).fit(convert(events))
     assert_array_equal(model.item_embeddings_, expected.item_embeddings_)
     assert_array_equal(model.user_ids_, expected.user_ids_)
@@ -117,9 +119,9 @@ def test_answers_are_those_of_plain_pandas(library, plain, said):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize(("library", "plain"), CASES, indirect=["plain"])
-def test_columns_of_any_library_are_lists_of_ids(library, plain):
-    convert, ((events, users, items), model) = LIBRARIES[library], plain
+@pytest.mark.parametrize(("library", "kind"), CASES)
+def test_columns_of_any_library_are_lists_of_ids(library, kind):
+    convert, ((events, users, items), model) = LIBRARIES[library], made(kind)
     asked, past = convert(users.iloc[:5])["user"], convert(items.iloc[:4])["item"]
     ids, chosen = users["user"].iloc[:5].tolist(), items["item"].iloc[:4].tolist()
     assert_same_answer(model.recommend(asked), model.recommend(ids))
@@ -144,9 +146,9 @@ def test_columns_of_any_library_are_lists_of_ids(library, plain):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize(("library", "plain"), CASES, indirect=["plain"])
-def test_catalogs_of_any_library(library, plain):
-    convert, ((_, _, items), expected) = LIBRARIES[library], plain
+@pytest.mark.parametrize(("library", "kind"), CASES)
+def test_catalogs_of_any_library(library, kind):
+    convert, ((_, _, items), expected) = LIBRARIES[library], made(kind)
     model = copy.copy(expected)
     table = items.iloc[[7, 2, 11]]
     model.set_catalog(convert(table))

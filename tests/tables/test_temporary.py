@@ -50,6 +50,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, of Linux")
 def test_a_fit_from_files_names_the_full_folder(tmp_path, monkeypatch):
     random_events().to_parquet(tmp_path / "events.parquet", index=False)

@@ -50,6 +50,7 @@ HALF_DAY = DAY / 2
 NOON, NEXT = datetime(2020, 1, 2, 12), datetime(2020, 1, 3)
 
 
+@pytest.mark.slow
 def test_dates_of_every_type_are_the_same_instants():
     for times in [
         *(
@@ -103,6 +104,7 @@ def test_a_zone_is_an_instant_and_nanoseconds_are_exact():
     assert n_within(table_of(ends), DAY) == 1
 
 
+@pytest.mark.slow
 def test_numbers_of_every_type_keep_their_value():
     for times, dtype in [
         ([-3, 3], "int64"),
@@ -222,6 +224,7 @@ def said_of(times, caplog, **params):
 UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanosec"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", SIZES)
 def test_unix_times_are_recognized_and_are_the_same_instants(unit, caplog):
     numbers = (SECOND + 86_400 * DAYS) * SIZES[unit]
@@ -264,6 +267,7 @@ def test_the_years_that_are_recognized():
                 session_ids(X, DAY, time="t")
 
 
+@pytest.mark.slow
 def test_numbers_whose_unit_is_doubtful_are_warned_of_or_refused():
     def fit(numbers, **params):
         return small(time="t", **params).fit(table_of(numbers))
@@ -297,6 +301,7 @@ def test_the_unit_may_be_given(caplog):
     assert "only the order" in said
 
 
+@pytest.mark.slow
 def test_later_times_are_of_the_kind_of_fit():
     seconds = table_of(SECOND + 86_400 * DAYS)
     dates = seconds.assign(t=pd.to_datetime(seconds["t"], unit="s"))
@@ -331,6 +336,7 @@ def test_a_few_times_after_a_long_gap_are_warned_of():
         small(time="t").fit(table_of([*range(198), 8000, 9000]))
 
 
+@pytest.mark.slow
 def test_other_gaps_are_not():
     for times in [
         days(*range(200)),
