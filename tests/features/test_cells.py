@@ -115,16 +115,16 @@ TAKEN = {
 }
 
 
-@pytest.mark.parametrize("old", CELLS)
-def test_a_column_that_changes_its_kind_is_named(old):
-    assert choose(CELLS[old]) == old
-    match = f"Column 'c' (is )?of kind '{old}' (and )?expects .* Got"
-    for new, cells in CELLS.items():
-        if new == old or new in TAKEN.get(old, ()):
-            assert np.isfinite(vectorize(CELLS[old], cells)[0]).all()
-            continue
-        with pytest.raises((TypeError, ValueError), match=match):
-            vectorize(CELLS[old], cells)
+def test_a_column_that_changes_its_kind_is_named():
+    for old in CELLS:
+        assert choose(CELLS[old]) == old
+        match = f"Column 'c' (is )?of kind '{old}' (and )?expects .* Got"
+        for new, cells in CELLS.items():
+            if new == old or new in TAKEN.get(old, ()):
+                assert np.isfinite(vectorize(CELLS[old], cells)[0]).all()
+                continue
+            with pytest.raises((TypeError, ValueError), match=match):
+                vectorize(CELLS[old], cells)
 
 
 def test_infinite_cells_in_any_kind():

@@ -371,13 +371,11 @@ def test_the_ranking_of_a_recommender_by_hand():
     assert everything.indices.shape == (5, 4)
 
 
-@pytest.mark.parametrize(
-    ("n_neighbors", "error"), [(-1, ValueError), (2.0, TypeError), (True, TypeError)]
-)
-def test_bad_numbers_of_ranked_items(n_neighbors, error):
-    model = PopularityRecommender().fit(TRAIN)
-    with pytest.raises(error, match="n_neighbors must be an integer >= 0. Got"):
-        model.rank_held_out(TEST, n_neighbors=n_neighbors)
+def test_bad_numbers_of_ranked_items():
+    for n_neighbors, error in [(-1, ValueError), (2.0, TypeError), (True, TypeError)]:
+        model = PopularityRecommender().fit(TRAIN)
+        with pytest.raises(error, match="n_neighbors must be an integer >= 0. Got"):
+            model.rank_held_out(TEST, n_neighbors=n_neighbors)
 
 
 def test_the_past_is_known_though_nothing_is_left_out():
@@ -469,29 +467,30 @@ def test_bad_questions_for_the_truth():
 DAYS = pd.to_datetime(["2024-01-01", "2024-01-02"])
 
 
-@pytest.mark.parametrize(
-    ("given", "known", "types"),
-    [
+def test_ids_of_another_type_are_reported_and_unknown():
+    for given, known, types in [
         (["1", "2"], [1, 2], "str.*int64"),
         ([1, 2], ["1", "2"], "int64.*str"),
         ([b"1", b"2"], ["1", "2"], "bytes.*str"),
         (["1", "2"], [b"1", b"2"], "str.*bytes"),
         (["2024-01-01", "2024-01-02"], DAYS, "str.*datetime64"),
-    ],
-)
-def test_ids_of_another_type_are_reported_and_unknown(given, known, types):
-    seen, same_ids = np.eye(2), pd.Series([7, 8])
-    X = pd.DataFrame({"user": same_ids, "item": given})
-    with pytest.warns(UserWarning, match=f"'item' of X is known.*{types}") as caught:
-        judged = held_out_truth(X, item_ids=known)
-    assert len(caught) == 1 and "those of item_ids" in str(caught[0].message)
-    assert judged.truth.nnz == 0 and judged.n_unreachable.tolist() == [1, 1]
-    X = pd.DataFrame({"user": given, "item": same_ids})
-    ids = {"item_ids": same_ids, "user_ids": known}
-    with pytest.warns(UserWarning, match=f"'user' of X is known.*{types}") as caught:
-        judged = held_out_truth(X, seen=seen, **ids)
-    assert len(caught) == 1 and "those of user_ids" in str(caught[0].message)
-    assert judged.past.nnz == 0 and judged.truth.nnz == 2
+    ]:
+        seen, same_ids = np.eye(2), pd.Series([7, 8])
+        X = pd.DataFrame({"user": same_ids, "item": given})
+        with pytest.warns(
+            UserWarning, match=f"'item' of X is known.*{types}"
+        ) as caught:
+            judged = held_out_truth(X, item_ids=known)
+        assert len(caught) == 1 and "those of item_ids" in str(caught[0].message)
+        assert judged.truth.nnz == 0 and judged.n_unreachable.tolist() == [1, 1]
+        X = pd.DataFrame({"user": given, "item": same_ids})
+        ids = {"item_ids": same_ids, "user_ids": known}
+        with pytest.warns(
+            UserWarning, match=f"'user' of X is known.*{types}"
+        ) as caught:
+            judged = held_out_truth(X, seen=seen, **ids)
+        assert len(caught) == 1 and "those of user_ids" in str(caught[0].message)
+        assert judged.past.nnz == 0 and judged.truth.nnz == 2
 
 
 @pytest.mark.filterwarnings("error")

@@ -70,23 +70,27 @@ def test_parameters_of_two_towers_by_other_names():
             sktwotower.TwoTowerRecommender(**{name: 8})
 
 
-@pytest.mark.parametrize("recommender", RECOMMENDERS)
-def test_all_recommenders(recommender):
-    with pytest.raises(TypeError, match="'exclude_sen'. Did you mean 'exclude_seen'"):
-        recommender(exclude_sen=True)
-    started = (
-        rf"^{recommender.__name__}.__init__\(\) got an unexpected keyword argument"
-    )
-    with pytest.raises(TypeError, match=rf"{started} 'n'. Did you mean 'n_"):
-        recommender(n=5)
-    model = recommender(n_neighbors=7)
-    names = set(inspect.signature(recommender).parameters)
-    assert names == set(model.get_params(deep=False)) and "n_neighbors" in names
-    for copied in (clone(model), pickle.loads(pickle.dumps(model))):
-        assert copied.n_neighbors == 7
-    for method in ("recommend", "kneighbors"):
-        with pytest.raises(TypeError, match=rf"{method}\(\) got .* mean 'n_neighbors'"):
-            getattr(model, method)(["ann"], k=2)
+def test_all_recommenders():
+    for recommender in RECOMMENDERS:
+        with pytest.raises(
+            TypeError, match="'exclude_sen'. Did you mean 'exclude_seen'"
+        ):
+            recommender(exclude_sen=True)
+        started = (
+            rf"^{recommender.__name__}.__init__\(\) got an unexpected keyword argument"
+        )
+        with pytest.raises(TypeError, match=rf"{started} 'n'. Did you mean 'n_"):
+            recommender(n=5)
+        model = recommender(n_neighbors=7)
+        names = set(inspect.signature(recommender).parameters)
+        assert names == set(model.get_params(deep=False)) and "n_neighbors" in names
+        for copied in (clone(model), pickle.loads(pickle.dumps(model))):
+            assert copied.n_neighbors == 7
+        for method in ("recommend", "kneighbors"):
+            with pytest.raises(
+                TypeError, match=rf"{method}\(\) got .* mean 'n_neighbors'"
+            ):
+                getattr(model, method)(["ann"], k=2)
 
 
 def test_the_nearest_items_of_item_knn():

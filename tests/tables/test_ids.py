@@ -131,30 +131,31 @@ KINDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_ids_of_one_kind_can_be_equal(kind):
-    for known in KINDS[kind]:
-        model = fitted(known, ClickRateRecommender)
-        for values in KINDS[kind]:
-            first = pd.Series(values)[:1]
-            chosen = model.recommend([7], candidates=first, exclude_seen=False)["item"]
-            assert len(chosen) == 1 and chosen[0] == pd.Series(known)[0]
-            model.partial_fit(pd.DataFrame({"user": [0] * len(values), "item": values}))
-            assert len(model.item_ids_) == len(known)
-            assert model.item_ids_.dtype == fitted(known).item_ids_.dtype
+def test_ids_of_one_kind_can_be_equal():
+    for alike in KINDS.values():
+        for known in alike:
+            model = fitted(known, ClickRateRecommender)
+            dtype = model.item_ids_.dtype
+            for values in alike:
+                how = {"candidates": pd.Series(values)[:1], "exclude_seen": False}
+                chosen = model.recommend([7], **how)["item"]
+                assert len(chosen) == 1 and chosen[0] == pd.Series(known)[0]
+                events = pd.DataFrame({"user": [0] * len(values), "item": values})
+                model.partial_fit(events)
+                assert len(model.item_ids_) == len(known)
+                assert model.item_ids_.dtype == dtype
 
 
-@pytest.mark.slow
 def test_ids_of_another_kind_are_refused_as_further_ones():
-    for kind in KINDS:
-        model = fitted(KINDS[kind][0], ClickRateRecommender)
+    kinds = [alike[0] for alike in KINDS.values()]
+    message = "The ids of item column 'item' have another type"
+    for place, known in enumerate(kinds):
+        model = fitted(known, ClickRateRecommender)
         ids = model.item_ids_.tolist()
-        for other in KINDS.keys() - {kind}:
-            values = KINDS[other][0]
-            events = pd.DataFrame({"user": range(len(values)), "item": values})
-            with pytest.raises(
-                TypeError, match="The ids of item column 'item' have anoth"
-            ):
+        # a number and the two kinds before, which are most alike
+        for other in {0, place - 1, place - 2} - {place}:
+            events = pd.DataFrame({"user": [0, 1], "item": kinds[other]})
+            with pytest.raises(TypeError, match=message):
                 model.partial_fit(events)
         assert model.item_ids_.tolist() == ids
 
