@@ -141,6 +141,7 @@ def test_all_forms_of_input_agree(positions):
             for y_true, y_pred in [
                 (truth, ranked),
                 (sparse.csc_matrix(truth), ragged),
+                (truth, list(ranked)),
                 (sets, ranked.astype(np.int32)),
                 (
                     [np.array(sorted(ids), dtype=np.int64) for ids in sets],
