@@ -67,3 +67,18 @@ def test_float_times_and_lists_that_come_after_any_time():
     assert past_of(model, "u") == [(2, 3), (1, 2), (0, 1), (3, 1)]
     later = past_of(model, "u", [3, 1])
     assert later == [(2, 5), (1, 4), (0, 3), (3, 3), (3, 2), (1, 1)]
+
+
+@pytest.mark.parametrize("start", [0, 2**63 - 6])
+def test_lists_of_several_users_follow_their_events_as_that_of_one(start):
+    rows = [(user, item, start + time) for user, item, time in drawn(2, 4)]
+    model = fitted(rows)
+    history = {user: [user, 3, user // 2, 3] for user in range(4)}
+    found = model.embed_users(list(range(4)), history=history)
+    for user, items in history.items():
+        alone = model.embed_users([user], history=items)
+        np.testing.assert_allclose(found[[user]], alone, atol=1e-6)
+        past = past_of(model, user)
+        later = [(item, 4 - place) for place, item in enumerate(items)]
+        expected = [(item, lag + 4) for item, lag in past] + later
+        assert past_of(model, user, items) == expected
