@@ -104,6 +104,7 @@ def test_few_users_are_too_few_for_any_verdict():
             table["users"] = n_users
             verdict = table.verdict()
             assert verdict.other == "EASE" and verdict.n_users == n_users
+            assert ("a verdict needs 30" in str(verdict)) == (n_users < 30)
             words = {-0.3: "ahead", 0.0: "level", 0.3: "behind"}
             assert verdict.word == ("unclear" if n_users < 30 else words[difference[0]])
             if n_users == 2:
