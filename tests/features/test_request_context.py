@@ -1,26 +1,21 @@
 """The context of requests: what is unknown has no entry, regardless of the kind."""
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from sktwotower._records._container import ReadFile, WrittenFile
-from sktwotower._records._values import Reader, Writer
+import sktwotower.features._request_context as request_context
 from sktwotower.features import TowerVectorizer
-from sktwotower.features._context_columns import distinct_contexts
-from sktwotower.features._request_clock import RequestClock
-from sktwotower.features._request_context import REPEATS, fit_context
 
-CLOCK = RequestClock(False, np.arange(3.0), 1.0)  # gaps of 0, 1 and 3
+REPEATS, distinct_contexts = request_context.REPEATS, request_context.distinct_contexts
+CLOCK = request_context.RequestClock(False, np.arange(3.0), 1.0)  # gaps of 0, 1 and 3
 
 
 def fit(table, transformer=None, time=None, memory=None):
@@ -29,7 +24,7 @@ def fit(table, transformer=None, time=None, memory=None):
     distinct, codes, counts = distinct_contexts(table)
     clock = None if time is None else CLOCK
     columns = list(table.columns)
-    context, rows = fit_context(
+    context, rows = request_context.fit_context(
         columns, time, clock, distinct, counts, transformer=transformer, memory=memory
     )
     assert rows.shape == (len(distinct), context.own_width)
@@ -78,12 +73,12 @@ def test_levels_have_columns_and_rare_ones_none(context):
     assert_array_equal(context.encode(EVENTS, "X").toarray(), expected)
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT, "never seen"])
-def test_missing_cells_and_new_levels_are_like_absent_columns(context, missing):
-    assert_array_equal(encode(context, hour=8, device=missing), [1, 0, 0, 0])
-    assert_array_equal(encode(context, hour=8), [1, 0, 0, 0])
-    assert_array_equal(encode(context, device="tv", hour=missing), [0, 0, 0, 1])
-    assert not encode(context).any() and not encode(context, asked=3).any()
+def test_missing_cells_and_new_levels_are_like_absent_columns(context):
+    for missing in [None, np.nan, pd.NA, pd.NaT, "never seen"]:
+        assert_array_equal(encode(context, hour=8, device=missing), [1, 0, 0, 0])
+        assert_array_equal(encode(context, hour=8), [1, 0, 0, 0])
+        assert_array_equal(encode(context, device="tv", hour=missing), [0, 0, 0, 1])
+        assert not encode(context).any() and not encode(context, asked=3).any()
 
 
 KINDS = {
@@ -97,40 +92,41 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_unknown_cells_of_every_kind_have_no_entry(kind):
-    column = pd.Series(KINDS[kind])
-    table = pd.DataFrame({"c": column, "d": ["x", "x", "y", "y", "x", "y"]})
-    context, rows = fit(table)
-    assert context.transformer.kinds_ == {"c": kind, "d": "category"}
-    own = places_of(context)["c"]
-    assert_array_equal(rows[:, own].any(axis=1), column.notna() & (column != "rare"))
-    assert not any(name.endswith("_missing") for name in context.feature_names())
-    assert not encode(context, d="x")[own].any()
-    assert not encode(context, c=None, d="x")[own].any()
-    for cell, row in zip(column, rows, strict=True):
-        assert_array_equal(encode(context, c=cell)[own], row[own])
-    many = pd.concat([table] * 3, ignore_index=True)
-    assert_array_equal(context.encode(many, "X").toarray(), np.tile(rows, (3, 1)))
+def test_unknown_cells_of_every_kind_have_no_entry():
+    for kind in KINDS:
+        column = pd.Series(KINDS[kind])
+        table = pd.DataFrame({"c": column, "d": ["x", "x", "y", "y", "x", "y"]})
+        context, rows = fit(table)
+        assert context.transformer.kinds_ == {"c": kind, "d": "category"}
+        own = places_of(context)["c"]
+        assert_array_equal(
+            rows[:, own].any(axis=1), column.notna() & (column != "rare")
+        )
+        assert not any(name.endswith("_missing") for name in context.feature_names())
+        assert not encode(context, d="x")[own].any()
+        assert not encode(context, c=None, d="x")[own].any()
+        for cell, row in zip(column, rows, strict=True):
+            assert_array_equal(encode(context, c=cell)[own], row[own])
+        many = pd.concat([table] * 3, ignore_index=True)
+        assert_array_equal(context.encode(many, "X").toarray(), np.tile(rows, (3, 1)))
 
 
-@pytest.mark.parametrize("n", [1, 2, 12])
-def test_objects_are_read_alike_in_few_rows_and_in_many(n):
-    days = pd.Series(pd.date_range("2024-01-01", periods=3, tz="Europe/Berlin"))
-    days = days.repeat(4).reset_index(drop=True)
-    context, rows = fit({"c": days}, TowerVectorizer(kinds={"c": "category"}))
-    table = pd.DataFrame({"c": days.astype(object)})[:n]
-    assert rows.any(axis=1).all()
-    assert_array_equal(context.encode(table, "X").toarray(), rows[:n])
+def test_objects_are_read_alike_in_few_rows_and_in_many():
+    for n in [1, 2, 12]:
+        days = pd.Series(pd.date_range("2024-01-01", periods=3, tz="Europe/Berlin"))
+        days = days.repeat(4).reset_index(drop=True)
+        context, rows = fit({"c": days}, TowerVectorizer(kinds={"c": "category"}))
+        table = pd.DataFrame({"c": days.astype(object)})[:n]
+        assert rows.any(axis=1).all()
+        assert_array_equal(context.encode(table, "X").toarray(), rows[:n])
 
 
-@pytest.mark.parametrize("n", [1, 2, 12])
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
-def test_other_transformers_get_missing_text_as_text(n, missing):
-    table = {"c": ["a", "b", "a", "b"], "d": ["x", "x", "y", "y"]}
-    context, _ = fit(table, OneHotEncoder(handle_unknown="ignore"))
-    asked = pd.DataFrame({"c": "a", "d": pd.Series([missing] * n, dtype=object)})
-    assert_array_equal(context.encode(asked, "X").toarray(), [[1, 0, 0, 0]] * n)
+def test_other_transformers_get_missing_text_as_text():
+    for n, missing in [(1, None), (2, np.nan), (12, pd.NA)]:
+        table = {"c": ["a", "b", "a", "b"], "d": ["x", "x", "y", "y"]}
+        context, _ = fit(table, OneHotEncoder(handle_unknown="ignore"))
+        asked = pd.DataFrame({"c": "a", "d": pd.Series([missing] * n, dtype=object)})
+        assert_array_equal(context.encode(asked, "X").toarray(), [[1, 0, 0, 0]] * n)
 
 
 def test_an_array_of_a_mapping_is_one_cell():
@@ -146,21 +142,21 @@ def test_events_are_counted_up_to_a_limit():
     assert fit({"hour": [1, 2, 3] * 2})[0].transformer.kinds_ == {"hour": "number"}
 
 
-@pytest.mark.parametrize("least", [REPEATS + 1, np.int64(40), 10**30])
-def test_min_frequency_counts_all_events(least):
-    n = min(int(least), 50)
-    table = pd.DataFrame({"c": ["a"] * n + ["b"] * (n - 1), "d": "x"})
-    vectorizer = TowerVectorizer(min_frequency=least, kinds={"d": "drop"})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore" if least > n else "error")
-        context, _ = fit(table, vectorizer)
-    assert context.feature_names() == ([] if least > n else ["c_a"])
-    if least > n:
-        return
-    later = pd.DataFrame({"c": ["new"] * n + ["rare"] * (n - 1), "d": "x"})
-    distinct, _, counts = distinct_contexts(later)
-    grown = context.grown(distinct, counts)[0]
-    assert grown.feature_names() == ["c_a", "c_new"]
+def test_min_frequency_counts_all_events():
+    for least in [REPEATS + 1, np.int64(40), 10**30]:
+        n = min(int(least), 50)
+        table = pd.DataFrame({"c": ["a"] * n + ["b"] * (n - 1), "d": "x"})
+        vectorizer = TowerVectorizer(min_frequency=least, kinds={"d": "drop"})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if least > n else "error")
+            context, _ = fit(table, vectorizer)
+        assert context.feature_names() == ([] if least > n else ["c_a"])
+        if least > n:
+            continue
+        later = pd.DataFrame({"c": ["new"] * n + ["rare"] * (n - 1), "d": "x"})
+        distinct, _, counts = distinct_contexts(later)
+        grown = context.grown(distinct, counts)[0]
+        assert grown.feature_names() == ["c_a", "c_new"]
 
 
 def test_a_share_of_the_rows_of_fit_is_one_of_later_events():
@@ -206,32 +202,27 @@ def found(message):
     return pytest.warns(UserWarning, match=message)
 
 
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
+def test_columns_that_say_nothing_are_left_out():
+    for column, message in [
         ([7, 9, 5, 4], "column 'c' has as many values as rows.*'number'"),
         (["k", "l", "m", "n"], "column 'c' has as many values as rows.*'text'"),
         (pd.Categorical(["k", "l", "m", "n"]), "'c' has no value that 2 rows share"),
         (["tv"] * 4, "context column 'c' is constant: it says nothing"),
         ([None] * 4, "context column 'c' is missing in all events"),
-    ],
-)
-def test_columns_that_say_nothing_are_left_out(column, message):
-    with found(message):
-        context, _ = fit({"c": column, "d": ["x", "x", "y", "y"]})
-    assert context.feature_names() == ["d_x", "d_y"]
-    assert context.transformer.kinds_ == {"c": "drop", "d": "category"}
-    assert_array_equal(encode(context, c=column[0], d="y"), [0, 1])
+    ]:
+        with found(message):
+            context, _ = fit({"c": column, "d": ["x", "x", "y", "y"]})
+        assert context.feature_names() == ["d_x", "d_y"]
+        assert context.transformer.kinds_ == {"c": "drop", "d": "category"}
+        assert_array_equal(encode(context, c=column[0], d="y"), [0, 1])
 
 
-@pytest.mark.parametrize(
-    ("kind", "width"), [("id", 4), ("category", 0), ("text", 4), ("drop", 0)]
-)
-def test_forced_kinds_are_not_warned_of(kind, width):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        context, _ = fit({"c": list("klmn")}, TowerVectorizer(kinds={"c": kind}))
-    assert context.own_width == width
+def test_forced_kinds_are_not_warned_of():
+    for kind, width in [("id", 4), ("category", 0), ("text", 4), ("drop", 0)]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            context, _ = fit({"c": list("klmn")}, TowerVectorizer(kinds={"c": kind}))
+        assert context.own_width == width
 
 
 def test_a_context_that_is_always_missing():
@@ -362,10 +353,12 @@ def test_the_transformer_of_the_user_is_not_changed():
     assert not hasattr(mine, "kinds_") and context.transformer is not mine
 
 
-@pytest.mark.parametrize("transformer", [OneHotEncoder, "x", 5])
-def test_what_is_not_a_transformer_is_refused(transformer):
-    with pytest.raises(TypeError, match="context_transformer must be a scikit-learn"):
-        fit(EVENTS, transformer)
+def test_what_is_not_a_transformer_is_refused():
+    for transformer in [OneHotEncoder, "x", 5]:
+        with pytest.raises(
+            TypeError, match="context_transformer must be a scikit-learn"
+        ):
+            fit(EVENTS, transformer)
 
 
 # Requests
@@ -466,51 +459,3 @@ def test_other_transformers_may_hold_what_was_forgotten():
     with found("context_transformer is a OneHotEncoder, which may hold"):
         same, left = context.without(np.ones(context.width, dtype=bool))
     assert same.transformer is context.transformer and left.all()
-
-
-# Files
-
-
-def again(context, path):
-    with open(path, "wb") as file, WrittenFile(file) as written:
-        written.finish({"x": Writer(written).write(context, "x")})
-    with ReadFile(path, is_mapped=False, verify=True) as file:
-        return Reader(file).read(file.meta["x"], "x")
-
-
-def test_a_context_can_be_written(context, tmp_path):
-    read = again(context, tmp_path / "file")
-    assert read.feature_names() == context.feature_names()
-    assert_array_equal(encode(read, hour=9, device="tv"), [0, 1, 0, 1])
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"own_width": 5}, "5 columns, not 4"),
-        ({"transformer": None}, "a transformer"),
-        ({"transformer": 5}, "a transformer"),
-        ({"clock": None}, "a clock for times"),
-        ({"time": None}, "a clock for times"),
-        ({"time": "hour"}, "distinct names"),
-        ({"columns": ["hour", "hour"]}, "distinct names"),
-        ({"columns": ["hour"]}, "types of 1 columns"),
-        ({"dtypes": ()}, "types of 2 columns"),
-        ({"columns": ["hour"], "dtypes": ("int64",)}, "one of 1 columns"),
-    ],
-)
-def test_damaged_files_are_refused(context, change, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        again(replace(context, **change), tmp_path / "file")
-
-
-def test_rows_of_many_requests_are_encoded_once(monkeypatch):
-    context, _ = fit(EVENTS)
-    lengths, encode_rows = [], type(context)._vectorized
-    monkeypatch.setattr(
-        type(context),
-        "_vectorized",
-        lambda self, table: lengths.append(len(table)) or encode_rows(self, table),
-    )
-    rows = context.encode(EVENTS.iloc[np.arange(1000) % 10], "X")
-    assert lengths == [6] and sparse.issparse(rows) and rows.shape == (1000, 4)

@@ -26,19 +26,16 @@ def test_sklearn(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
+def test_sklearn_checks_that_are_not_yielded():
+    for check in [
         "check_dataframe_column_names_consistency",
         "check_transformer_get_feature_names_out",
         "check_transformer_get_feature_names_out_pandas",
         "check_get_feature_names_out_error",
         "check_set_output_transform",
         "check_inplace_ensure_writeable",
-    ],
-)
-def test_sklearn_checks_that_are_not_yielded(check):
-    getattr(estimator_checks, check)("TowerVectorizer", TowerVectorizer())
+    ]:
+        getattr(estimator_checks, check)("TowerVectorizer", TowerVectorizer())
 
 
 def test_table_is_csr_float32_with_one_name_per_column(items):
@@ -185,7 +182,7 @@ FITTED = TowerVectorizer(n_hashed=3).fit(TABLE)
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=20))
 def test_a_row_does_not_depend_on_the_other_rows(rows):
     expected = FITTED.transform(TABLE).toarray()[rows]
@@ -193,7 +190,7 @@ def test_a_row_does_not_depend_on_the_other_rows(rows):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10)
 @given(st.permutations(range(12)))
 def test_fit_does_not_depend_on_the_order_of_rows(order):
     shuffled = clone(FITTED).fit(TABLE.iloc[order])
@@ -203,19 +200,16 @@ def test_fit_does_not_depend_on_the_order_of_rows(order):
     assert_allclose(shuffled.transform(TABLE).toarray(), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
+def test_parameters_out_of_range(items):
+    for params in [
         {"min_frequency": 0},
         {"max_features": 0},
         {"n_hashed": 0},
         {"n_hashed": 1.5},
         {"numbers": "binned"},
-    ],
-)
-def test_parameters_out_of_range(params, items):
-    with pytest.raises(ValueError, match=f"'{next(iter(params))}' parameter"):
-        TowerVectorizer(**params).fit(items)
+    ]:
+        with pytest.raises(ValueError, match=f"'{next(iter(params))}' parameter"):
+            TowerVectorizer(**params).fit(items)
 
 
 def test_columns_that_differ_from_fit(items):

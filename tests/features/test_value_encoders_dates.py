@@ -44,9 +44,8 @@ def test_dates_after_the_newest_of_fit_have_its_age():
 
 
 @pytest.mark.skipif(pd.__version__ < "3", reason="pandas 2 reads 1677 to 2262 only")
-@pytest.mark.parametrize(
-    "column",
-    [
+def test_dates_from_the_first_to_the_last_year():
+    for column in [
         ["9999-12-31", "2024-01-01", "0001-01-01"],
         [
             datetime.date(9999, 12, 31),
@@ -61,14 +60,12 @@ def test_dates_after_the_newest_of_fit_have_its_age():
         ],
         pd.PeriodIndex(["9999-12-31", "2024-01-01", "0001-01-01"], freq="D"),
         np.array(["9999-12-31", "2024-01-01", "0001-01-01"], "datetime64[s]"),
-    ],
-)
-def test_dates_from_the_first_to_the_last_year(column):
-    rows, _ = vectorize(column, kind="datetime")
-    days = np.array([3652058, 738885, 0])  # since the year 1
-    spread = (3652058 - 0) / 2
-    assert_allclose(rows[:, 0], (days - 738885) / spread / 2, rtol=1e-6)
-    assert_allclose(rows[:, 2], [-1 / 4, 0, 0], atol=1e-6)  # sine of December
+    ]:
+        rows, _ = vectorize(column, kind="datetime")
+        days = np.array([3652058, 738885, 0])  # since the year 1
+        spread = (3652058 - 0) / 2
+        assert_allclose(rows[:, 0], (days - 738885) / spread / 2, rtol=1e-6)
+        assert_allclose(rows[:, 2], [-1 / 4, 0, 0], atol=1e-6)  # sine of December
 
 
 def test_dates_beyond_any_calendar():
@@ -79,15 +76,15 @@ def test_dates_beyond_any_calendar():
             vectorize(["2024-01-01", "2024-01-02"], pd.Series([cell, "2024-01-01"]))
 
 
-@pytest.mark.parametrize("number", [1, 2.5, np.int64(7), True])
-def test_numbers_among_dates_have_no_unit(number):
-    with pytest.raises(TypeError, match="expects dates .numbers: convert them"):
-        vectorize(pd.Series([datetime.date(2024, 1, 1), number]), kind="datetime")
+def test_numbers_among_dates_have_no_unit():
+    for number in [1, 2.5, np.int64(7), True]:
+        with pytest.raises(TypeError, match="expects dates .numbers: convert them"):
+            vectorize(pd.Series([datetime.date(2024, 1, 1), number]), kind="datetime")
 
 
-@pytest.mark.parametrize(
-    "column",
-    [
+@pytest.mark.slow
+def test_datetime_takes_many_forms():
+    for column in [
         ["2024-01-01", "2024-03-31 00:00", "2024-07-02T00:00"],
         [
             datetime.date(2024, 1, 1),
@@ -101,12 +98,10 @@ def test_numbers_among_dates_have_no_unit(number):
         ).tz_localize("America/New_York"),
         ["01 Jan 2024", "31 March 2024", "2 July 2024"],
         pd.PeriodIndex(["2024-01-01", "2024-03-31", "2024-07-02"], freq="D"),
-    ],
-)
-def test_datetime_takes_many_forms(column):
-    days = pd.to_datetime(["2024-01-01", "2024-03-31", "2024-07-02"])
-    rows, _ = vectorize(column, kind="datetime")
-    assert_array_equal(rows, vectorize(days)[0])
+    ]:
+        days = pd.to_datetime(["2024-01-01", "2024-03-31", "2024-07-02"])
+        rows, _ = vectorize(column, kind="datetime")
+        assert_array_equal(rows, vectorize(days)[0])
 
 
 @pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas])

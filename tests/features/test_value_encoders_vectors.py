@@ -14,9 +14,8 @@ from tests.features.builders import vectorize
 VECTORS = [[3.0, 4.0], [0.0, 0.0], None, [-0.5, 0.0]]
 
 
-@pytest.mark.parametrize(
-    "column",
-    [
+def test_vectors_have_norm_one():
+    for column in [
         VECTORS,
         [(3.0, 4), (0, 0), None, (-0.5, 0)],
         [np.float32([3, 4]), np.zeros(2), None, [-0.5, 0]],
@@ -25,13 +24,11 @@ VECTORS = [[3.0, 4.0], [0.0, 0.0], None, [-0.5, 0.0]]
         + [sparse.coo_array([-0.5, 0])],
         [sparse.csr_matrix([[3, 4]]), [0, 0], None, np.array([-0.5, 0])],
         pd.Series(VECTORS, dtype=pd.ArrowDtype(pa.list_(pa.float32(), 2))),
-    ],
-)
-def test_vectors_have_norm_one(column):
-    rows, names = vectorize(column)
-    assert names == ["c_0", "c_1", "c_missing"]
-    expected = [[0.6, 0.8, 0], [0, 0, 0], [0, 0, 1], [-1, 0, 0]]
-    assert_allclose(rows, expected, rtol=1e-6)
+    ]:
+        rows, names = vectorize(column)
+        assert names == ["c_0", "c_1", "c_missing"]
+        expected = [[0.6, 0.8, 0], [0, 0, 0], [0, 0, 1], [-1, 0, 0]]
+        assert_allclose(rows, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -62,21 +59,26 @@ def test_vectors_of_another_length():
         vectorize([[1.0, 2.0], [1.0, 2.0, 3.0]], kind="vector")
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, None])
-def test_vectors_with_a_hole(bad):
-    message = "'c' of kind 'vector' holds a vector with NaN or infinity .* missing"
-    for new in (None, [[1.0, bad]]):
-        with pytest.raises(ValueError, match=message):
-            vectorize([[1.0, 2.0], [3.0, bad if new is None else 4.0]], new)
+def test_vectors_with_a_hole():
+    for bad in [np.nan, np.inf, None]:
+        message = "'c' of kind 'vector' holds a vector with NaN or infinity .* missing"
+        for new in (None, [[1.0, bad]]):
+            with pytest.raises(ValueError, match=message):
+                vectorize([[1.0, 2.0], [3.0, bad if new is None else 4.0]], new)
 
 
-@pytest.mark.parametrize(
-    "cell",
-    ["a", 5, ["a", "b"], [[1.0], [2.0]], {"a": 1.0, "b": 2.0}, {1.0, 2.0}, np.eye(2)]
-    + [sparse.csr_matrix(np.eye(2)), [10**400, 1]],
-)
-def test_cells_that_are_no_vectors(cell):
-    new = pd.Series([[1.0, 2.0], None], dtype=object)
-    new[1] = cell
-    with pytest.raises(TypeError, match="'c' is of kind 'vector' and expects vectors"):
-        vectorize(VECTORS, new)
+def test_cells_that_are_no_vectors():
+    for cell in [
+        "a",
+        5,
+        ["a", "b"],
+        [[1.0], [2.0]],
+        {"a": 1.0, "b": 2.0},
+        {1.0, 2.0},
+        np.eye(2),
+    ] + [sparse.csr_matrix(np.eye(2)), [10**400, 1]]:
+        new = pd.Series([[1.0, 2.0], None], dtype=object)
+        new[1] = cell
+        message = "'c' is of kind 'vector' and expects vectors"
+        with pytest.raises(TypeError, match=message):
+            vectorize(VECTORS, new)

@@ -8,7 +8,6 @@ import pytest
 from scipy import sparse
 
 from sktwotower import EASERecommender, PopularityRecommender, TwoStageRecommender
-from sktwotower.metrics import _places as places
 from sktwotower.metrics import (
     gini_at_k,
     intra_list_diversity_at_k,
@@ -25,9 +24,8 @@ VECTORS = pd.DataFrame(
 )
 
 
-@pytest.mark.parametrize(
-    ("lists", "k", "expected"),
-    [
+def test_diversity_by_hand():
+    for lists, k, expected in [
         (["ab"], 2, 0),
         (["ac"], 2, 1),
         (["ad"], 2, 2),
@@ -37,11 +35,9 @@ VECTORS = pd.DataFrame(
         (["abc"], 3, 2 / 3),
         (["abc"], 2, 0),
         (["abc", "ad", "a", ""], 10, (2 / 3 + 2) / 2),
-    ],
-)
-def test_diversity_by_hand(lists, k, expected):
-    lists = [list(names) for names in lists]
-    assert intra_list_diversity_at_k(lists, VECTORS, k) == pytest.approx(expected)
+    ]:
+        lists = [list(names) for names in lists]
+        assert intra_list_diversity_at_k(lists, VECTORS, k) == pytest.approx(expected)
 
 
 def test_empty_places_are_in_no_pair():
@@ -51,10 +47,16 @@ def test_empty_places_are_in_no_pair():
     assert intra_list_diversity_at_k(y_pred, VECTORS) == 1
 
 
-@pytest.mark.parametrize("block", [1, 40, 4_000_000])
-@pytest.mark.parametrize("kind", [np.float32, np.float64, int, sparse.csr_array])
-def test_diversity_is_that_of_a_naive_loop(kind, block, rng, monkeypatch):
-    monkeypatch.setattr(places, "BLOCK", block)
+def wide(vectors):
+    """Return vectors of so many entries that few of them are held at a time."""
+    rows, columns = np.nonzero(vectors)
+    cells = vectors[rows, columns], (rows, 150_000 * columns)
+    return sparse.coo_array(cells, shape=(len(vectors), 1_000_000)).tocsr()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [np.float32, np.float64, int, sparse.csr_array, wide])
+def test_diversity_is_that_of_a_naive_loop(kind, rng):
     vectors = rng.integers(-3, 4, size=(30, 7))
     vectors[4] = 0
     y_pred = rng.integers(-1, 30, size=(25, 6))
@@ -68,21 +70,22 @@ def test_diversity_is_that_of_a_naive_loop(kind, block, rng, monkeypatch):
             for i, j in pairs
         ]
         wanted += [1 - np.mean(cosines)] if pairs else []
-    given = kind(vectors) if kind is sparse.csr_array else vectors.astype(kind)
+    is_sparse = kind in (sparse.csr_array, wide)
+    given = kind(vectors) if is_sparse else vectors.astype(kind)
     found = intra_list_diversity_at_k(y_pred, given, k=6)
     assert found == pytest.approx(np.mean(wanted), abs=1e-6)
     # neither the length of vectors counts, nor the order of a list or of the items
     order = rng.permutation(30)
-    scaled = given * np.arange(1, 31)[:, None]
+    lengths = np.arange(1, 31)[:, None]
+    scaled = given.multiply(lengths).tocsr() if is_sparse else given * lengths
     by_id = pd.DataFrame(vectors[order], index=order)
     for other in (scaled, by_id):
         again = intra_list_diversity_at_k(y_pred[:, ::-1], other, k=6)
         assert again == pytest.approx(found, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("y_pred", "vectors", "message"),
-    [
+def test_bad_vectors_are_named():
+    for y_pred, vectors, message in [
         ([[0, 1]], [1, 2], r"item_vectors must .* \(n_items, d\)\. Expected 2D"),
         ([[0, 1]], [[1], [1, 2]], "item_vectors must hold a vector for each item"),
         ([[0, 1]], [[1], [np.nan]], "item_vectors contains NaN"),
@@ -92,11 +95,9 @@ def test_diversity_is_that_of_a_naive_loop(kind, block, rng, monkeypatch):
         ([["a", "x", "y", "v"]], VECTORS, r"by id.*lacks 'x', 'y', \.\.\."),
         ([["a", "b"]], VECTORS.iloc[[0, 0, 1]], "item_vectors names an id twice"),
         ([["a"], []], VECTORS, "Diversity needs two items in a list"),
-    ],
-)
-def test_bad_vectors_are_named(y_pred, vectors, message):
-    with pytest.raises(ValueError, match=message):
-        intra_list_diversity_at_k(y_pred, vectors)
+    ]:
+        with pytest.raises(ValueError, match=message):
+            intra_list_diversity_at_k(y_pred, vectors)
 
 
 def test_an_item_given_twice():
@@ -136,22 +137,19 @@ def test_bad_numbers_of_items_are_named():
 COUNTS = {"c": 2, "a": 5, "b": 2, "d": 1, "e": 0}  # in order a, c, b, d, e
 
 
-@pytest.mark.parametrize(
-    ("head", "tail"),
-    [
-        (0.3, "cbdex"),
-        (0.5, "cbdex"),
-        (0.51, "bdex"),
-        (0.7, "bdex"),
-        (0.8, "dex"),
-        (1, "ex"),
-    ],
-)
-@pytest.mark.parametrize("kind", [dict, pd.Series])
-def test_the_long_tail_by_hand(kind, head, tail):
-    for name in "abcdex":
-        found = long_tail_share_at_k([[name]], kind(COUNTS), head=head)
-        assert found == (name in tail), name
+def test_the_long_tail_by_hand():
+    for kind in [dict, pd.Series]:
+        for head, tail in [
+            (0.3, "cbdex"),
+            (0.5, "cbdex"),
+            (0.51, "bdex"),
+            (0.7, "bdex"),
+            (0.8, "dex"),
+            (1, "ex"),
+        ]:
+            for name in "abcdex":
+                found = long_tail_share_at_k([[name]], kind(COUNTS), head=head)
+                assert found == (name in tail), name
 
 
 def test_the_share_of_the_long_tail_is_a_mean_over_users():
@@ -171,10 +169,12 @@ def test_a_share_that_was_rounded_up_adds_no_item_to_the_head():
     assert long_tail_share_at_k([["b"]], {"a": 54, "b": 46}, head=0.55) == 0
 
 
-@pytest.mark.parametrize("head", [0, 1.5, -1, np.nan, "half", None])
-def test_a_head_out_of_range_is_refused(head):
-    with pytest.raises(ValueError, match=r"head must be a share .* in \(0, 1\]. Got"):
-        long_tail_share_at_k([["a"]], COUNTS, head=head)
+def test_a_head_out_of_range_is_refused():
+    for head in [0, 1.5, -1, np.nan, "half", None]:
+        with pytest.raises(
+            ValueError, match=r"head must be a share .* in \(0, 1\]. Got"
+        ):
+            long_tail_share_at_k([["a"]], COUNTS, head=head)
 
 
 def test_bad_counts_of_a_tail_are_named():
@@ -184,21 +184,18 @@ def test_bad_counts_of_a_tail_are_named():
         long_tail_share_at_k([["a"]], pd.Series([1, 2], index=["a", "a"]))
 
 
-@pytest.mark.parametrize(
-    ("metric", "argument"),
-    [
+def test_places_and_ranks_are_checked():
+    for metric, argument in [
         (gini_at_k, 3),
         (long_tail_share_at_k, [1, 2]),
         (intra_list_diversity_at_k, [[1], [2]]),
-    ],
-)
-def test_places_and_ranks_are_checked(metric, argument):
-    with pytest.raises(ValueError, match="k must be an integer >= 1. Got 0"):
-        metric([[0, 1]], argument, k=0)
-    with pytest.raises(TypeError, match="k must be an integer >= 1. Got True"):
-        metric([[0, 1]], argument, k=True)
-    with pytest.raises(TypeError, match="y_pred must hold ranked ids, best first"):
-        metric(sparse.csr_array(np.eye(2)), argument)
+    ]:
+        with pytest.raises(ValueError, match="k must be an integer >= 1. Got 0"):
+            metric([[0, 1]], argument, k=0)
+        with pytest.raises(TypeError, match="k must be an integer >= 1. Got True"):
+            metric([[0, 1]], argument, k=True)
+        with pytest.raises(TypeError, match="y_pred must hold ranked ids, best first"):
+            metric(sparse.csr_array(np.eye(2)), argument)
 
 
 # In scorers and reports
@@ -238,8 +235,10 @@ def test_scorers_and_reports_have_the_figures_of_the_functions(fitted):
     half = make_retrieval_scorer("long_tail_share@3", head=0.5, standard_error=True)
     assert "head=0.5" in repr(half)
     scores = half(model, X)
-    tail = ~pd.Series(places.head_of(counts.to_numpy(), 0.5), index=counts.index)
-    shares = tail[
+    tail = {
+        item: long_tail_share_at_k([[item]], counts, head=0.5) for item in counts.index
+    }
+    shares = pd.Series(tail)[
         model.item_ids_[model.rank_held_out(X, n_neighbors=3).indices].ravel()
     ]
     shares = shares.to_numpy().reshape(-1, 3).mean(axis=1)

@@ -35,14 +35,14 @@ def test_a_slow_reference(n_bins):
     assert expected_calibration_error(chosen, prob, n_bins) == pytest.approx(error)
 
 
-@pytest.mark.parametrize("n_bins", [*range(2, 21), 49, 100])
-def test_an_edge_is_in_the_bin_below_it(n_bins):
-    for place in range(1, n_bins):
-        edge, above = place / n_bins, (place + 0.5) / n_bins
-        # in one bin both gaps would cancel out in part: one is positive, one negative
-        error = ((1 - edge) + above) / 2
-        found = expected_calibration_error([1, 0], [edge, above], n_bins)
-        assert found == pytest.approx(error)
+def test_an_edge_is_in_the_bin_below_it():
+    for n_bins in [*range(2, 21), 49, 100]:
+        for place in range(1, n_bins):
+            edge, above = place / n_bins, (place + 0.5) / n_bins
+            # in one bin both gaps, one positive and one negative, would cancel out
+            error = ((1 - edge) + above) / 2
+            found = expected_calibration_error([1, 0], [edge, above], n_bins)
+            assert found == pytest.approx(error)
 
 
 def test_known_probabilities_have_a_small_error():
@@ -54,9 +54,8 @@ def test_known_probabilities_have_a_small_error():
     assert expected_calibration_error([1, 0, 0, 0], [0.25] * 4) == 0
 
 
-@pytest.mark.parametrize(
-    ("given", "params", "error", "message"),
-    [
+def test_bad_input():
+    for given, params, error, message in [
         (([1, 0], [0.5]), {}, ValueError, "one entry per row each.* Got 2 and 1"),
         (([], []), {}, ValueError, "at least one. Got 0 and 0"),
         (([1], [1.5]), {}, ValueError, r"y_prob must hold probabilities in \[0, 1\]"),
@@ -77,8 +76,6 @@ def test_known_probabilities_have_a_small_error():
             "above 0 for at least one row",
         ),
         (([1], [0.5]), {"sample_weight": [-1]}, ValueError, "finite weights >= 0"),
-    ],
-)
-def test_bad_input(given, params, error, message):
-    with pytest.raises(error, match=message):
-        expected_calibration_error(*given, **params)
+    ]:
+        with pytest.raises(error, match=message):
+            expected_calibration_error(*given, **params)

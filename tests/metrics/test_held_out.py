@@ -24,7 +24,6 @@ from sktwotower.metrics import (
     recall_at_k,
     retrieval_report,
 )
-from sktwotower.metrics._groups import popular_items
 from sktwotower.model_selection import LastNSplit
 from tests.builders import TEST, TRAIN, FixedRanking, Wrapper, spelt
 
@@ -303,9 +302,8 @@ def test_a_ranking_has_no_stored_zeros_and_leaves_the_given_matrix_alone():
     assert ranking.truth.nnz == 1 and truth.nnz == 2
 
 
-@pytest.mark.parametrize(
-    ("params", "error", "message"),
-    [
+def test_rankings_that_do_not_fit_together_are_refused():
+    for params, error, message in [
         ({"users": ["a"]}, ValueError, r"users of .* shape \(2,\), .* Got \(1,\)"),
         ({"users": ["a", "a"]}, ValueError, "distinct. Got 'a' more than once"),
         ({"indices": [0, 1]}, ValueError, r"indices of .* Got \(2,\)"),
@@ -336,28 +334,20 @@ def test_a_ranking_has_no_stored_zeros_and_leaves_the_given_matrix_alone():
         ({"item_vectors": np.eye(2)}, ValueError, r"item_v.* 3 items. Got \(2, 2\)"),
         ({"item_vectors": [[1], [2], [np.inf]]}, ValueError, "item_vectors .* inf"),
         ({"left_out": [1]}, TypeError, "left_out of .* must be a dict.* Got list"),
-    ],
-)
-def test_rankings_that_do_not_fit_together_are_refused(params, error, message):
-    given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
-    with pytest.raises(error, match=message):
-        HeldOutRanking(**given | params)
+    ]:
+        given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
+        with pytest.raises(error, match=message):
+            HeldOutRanking(**given | params)
 
 
-@pytest.mark.parametrize("name", ["truth", "seen", "past"])
-@pytest.mark.parametrize("layout", ["csr", "csc"])
-def test_matrices_with_positions_out_of_range_are_refused(name, layout):
-    matrix = sparse.eye(2, 3, format=layout)
-    matrix.indices[1] = 9
-    given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
-    with pytest.raises(ValueError, match=f"{name} of .* valid sparse matrix"):
-        HeldOutRanking(**given | {name: matrix})
-
-
-def test_unsigned_counts_are_sorted_like_others():
-    truth, counts = np.eye(1, 3), np.array([0, 5, 1], dtype=np.uint64)
-    ranking = HeldOutRanking(["a"], [[0]], truth, item_counts=counts)
-    assert popular_items(ranking, 3).tolist() == [[1, 2, 0]]
+def test_matrices_with_positions_out_of_range_are_refused():
+    for layout in ["csr", "csc"]:
+        for name in ["truth", "seen", "past"]:
+            matrix = sparse.eye(2, 3, format=layout)
+            matrix.indices[1] = 9
+            given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
+            with pytest.raises(ValueError, match=f"{name} of .* valid sparse matrix"):
+                HeldOutRanking(**given | {name: matrix})
 
 
 def test_the_ranking_of_a_recommender_by_hand():
@@ -381,13 +371,11 @@ def test_the_ranking_of_a_recommender_by_hand():
     assert everything.indices.shape == (5, 4)
 
 
-@pytest.mark.parametrize(
-    ("n_neighbors", "error"), [(-1, ValueError), (2.0, TypeError), (True, TypeError)]
-)
-def test_bad_numbers_of_ranked_items(n_neighbors, error):
-    model = PopularityRecommender().fit(TRAIN)
-    with pytest.raises(error, match="n_neighbors must be an integer >= 0. Got"):
-        model.rank_held_out(TEST, n_neighbors=n_neighbors)
+def test_bad_numbers_of_ranked_items():
+    for n_neighbors, error in [(-1, ValueError), (2.0, TypeError), (True, TypeError)]:
+        model = PopularityRecommender().fit(TRAIN)
+        with pytest.raises(error, match="n_neighbors must be an integer >= 0. Got"):
+            model.rank_held_out(TEST, n_neighbors=n_neighbors)
 
 
 def test_the_past_is_known_though_nothing_is_left_out():
@@ -454,9 +442,8 @@ def test_tables_of_any_kind_have_the_same_truth():
     assert expected.item_counts.tolist() == [0, 0, 0, 0] and expected.past.nnz == 0
 
 
-@pytest.mark.parametrize(
-    ("params", "error", "message"),
-    [
+def test_bad_questions_for_the_truth():
+    for params, error, message in [
         ({"item_ids": ["p", None]}, ValueError, "item_ids contains NaN: 1 of 2"),
         ({"item_ids": ["p", 1]}, TypeError, "item_ids mixes ids of different types"),
         ({"item_ids": np.eye(2)}, ValueError, "item_ids must be one-dimensional"),
@@ -471,40 +458,39 @@ def test_tables_of_any_kind_have_the_same_truth():
         ({"max_users": 0}, ValueError, "max_users must be an integer >= 1. Got 0"),
         ({"max_users": 2.5}, TypeError, "max_users must be an integer >= 1. Got 2.5"),
         ({"X": TEST.assign(user=None)}, ValueError, "users of X contains NaN"),
-    ],
-)
-def test_bad_questions_for_the_truth(params, error, message):
-    given = {"X": TEST, "item_ids": list("pqrs")}
-    with pytest.raises(error, match=message):
-        held_out_truth(**given | params)
+    ]:
+        given = {"X": TEST, "item_ids": list("pqrs")}
+        with pytest.raises(error, match=message):
+            held_out_truth(**given | params)
 
 
 DAYS = pd.to_datetime(["2024-01-01", "2024-01-02"])
 
 
-@pytest.mark.parametrize(
-    ("given", "known", "types"),
-    [
+def test_ids_of_another_type_are_reported_and_unknown():
+    for given, known, types in [
         (["1", "2"], [1, 2], "str.*int64"),
         ([1, 2], ["1", "2"], "int64.*str"),
         ([b"1", b"2"], ["1", "2"], "bytes.*str"),
         (["1", "2"], [b"1", b"2"], "str.*bytes"),
         (["2024-01-01", "2024-01-02"], DAYS, "str.*datetime64"),
-    ],
-)
-def test_ids_of_another_type_are_reported_and_unknown(given, known, types):
-    seen, same_ids = np.eye(2), pd.Series([7, 8])
-    X = pd.DataFrame({"user": same_ids, "item": given})
-    with pytest.warns(UserWarning, match=f"'item' of X is known.*{types}") as caught:
-        judged = held_out_truth(X, item_ids=known)
-    assert len(caught) == 1 and "those of item_ids" in str(caught[0].message)
-    assert judged.truth.nnz == 0 and judged.n_unreachable.tolist() == [1, 1]
-    X = pd.DataFrame({"user": given, "item": same_ids})
-    ids = {"item_ids": same_ids, "user_ids": known}
-    with pytest.warns(UserWarning, match=f"'user' of X is known.*{types}") as caught:
-        judged = held_out_truth(X, seen=seen, **ids)
-    assert len(caught) == 1 and "those of user_ids" in str(caught[0].message)
-    assert judged.past.nnz == 0 and judged.truth.nnz == 2
+    ]:
+        seen, same_ids = np.eye(2), pd.Series([7, 8])
+        X = pd.DataFrame({"user": same_ids, "item": given})
+        with pytest.warns(
+            UserWarning, match=f"'item' of X is known.*{types}"
+        ) as caught:
+            judged = held_out_truth(X, item_ids=known)
+        assert len(caught) == 1 and "those of item_ids" in str(caught[0].message)
+        assert judged.truth.nnz == 0 and judged.n_unreachable.tolist() == [1, 1]
+        X = pd.DataFrame({"user": given, "item": same_ids})
+        ids = {"item_ids": same_ids, "user_ids": known}
+        with pytest.warns(
+            UserWarning, match=f"'user' of X is known.*{types}"
+        ) as caught:
+            judged = held_out_truth(X, seen=seen, **ids)
+        assert len(caught) == 1 and "those of user_ids" in str(caught[0].message)
+        assert judged.past.nnz == 0 and judged.truth.nnz == 2
 
 
 @pytest.mark.filterwarnings("error")

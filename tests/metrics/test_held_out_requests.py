@@ -1,6 +1,7 @@
 """Held-out events that are judged by request: a user with a context."""
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,6 @@ from sktwotower.metrics import (
     retrieval_report,
 )
 from sktwotower.model_selection import prequential_validate
-from sktwotower.retrieval._fitted_state import Fitted, fitted_of
 from tests.builders import Wrapper, random_events, small, spelt
 
 # by popularity: p 4, q 2, r 1, s 1
@@ -40,16 +40,12 @@ def model():
     return PopularityRecommender().fit(TRAIN)
 
 
-@pytest.fixture
-def context(monkeypatch):
-    """Return a function that gives models the context 'hour'."""
-
-    def give(*models):
-        of_models = [fitted_of(model) for model in models]
-        columns = property(lambda self: ("hour",) if self in of_models else ())
-        monkeypatch.setattr(Fitted, "context_columns", columns)
-
-    return give
+@pytest.fixture(scope="module")
+def in_context():
+    """Return a model whose context is the hour, of which it learnt only one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return small(context="hour", n_neighbors=1).fit(TRAIN)
 
 
 def ranked_items(model, ranking):
@@ -73,21 +69,21 @@ def test_each_request_is_a_row(model):
     assert ranking.user_counts.tolist() == [2, 2, 1, 2]
 
 
-def test_the_context_of_a_model_tells_requests_apart(model, context):
-    by_user = model.rank_held_out(HELD_OUT, n_neighbors=3)
-    assert by_user.requests is None
-    assert model.score(HELD_OUT) == pytest.approx(2 / 3)  # d's item is a miss
-    context(model)
-    own = model.rank_held_out(HELD_OUT, n_neighbors=3)
-    named = model.rank_held_out(HELD_OUT, n_neighbors=3, requests=["hour"])
+def test_the_context_of_a_model_tells_requests_apart(in_context):
+    unnamed = in_context.rank_held_out(HELD_OUT, n_neighbors=3)
+    named = in_context.rank_held_out(HELD_OUT, n_neighbors=3, requests=["hour"])
+    assert unnamed.requests.tolist() == [0, 1, 0, 0]
     for field in ("users", "requests", "indices", "last_rows", "user_counts"):
-        assert_array_equal(getattr(own, field), getattr(named, field))
-    one = PopularityRecommender(n_neighbors=1).fit(TRAIN)
-    context(one)
-    assert one.score(HELD_OUT) == pytest.approx(np.mean(RECALL_1))
-    again = one.rank_held_out(HELD_OUT, n_neighbors=3, requests=[])
-    assert again.requests is None
-    assert_array_equal(again.indices, by_user.indices)
+        assert_array_equal(getattr(unnamed, field), getattr(named, field))
+    by_request = make_retrieval_scorer("recall@1", requests="hour")
+    assert in_context.score(HELD_OUT) == by_request(in_context, HELD_OUT)
+    by_user = in_context.rank_held_out(HELD_OUT, n_neighbors=3, requests=[])
+    assert by_user.requests is None and by_user.users.tolist() == ["a", "c", "d"]
+
+
+def test_a_model_without_context_is_judged_by_user(model):
+    assert model.rank_held_out(HELD_OUT, n_neighbors=3).requests is None
+    assert model.score(HELD_OUT) == pytest.approx(2 / 3)  # d's item is a miss
 
 
 def test_y_and_arrays(model):
@@ -149,7 +145,7 @@ def test_the_scorer_and_its_error(model):
 
 
 @pytest.mark.slow
-def test_the_report_judges_all_models_by_the_same_requests(model, context):
+def test_the_report_judges_all_models_by_the_same_requests(model, in_context):
     ease = EASERecommender().fit(TRAIN)
     baselines = {"mine": ease, "wrapper": Wrapper().fit(TRAIN)}
     given = {user: list("rsq") for user in "acd"}
@@ -167,10 +163,15 @@ def test_the_report_judges_all_models_by_the_same_requests(model, context):
         alone = make_retrieval_scorer("recall@1", requests=["hour"])(other, HELD_OUT)
         assert expected.loc[("all", name), "recall@1"] == alone
     baselines["given"] = given
-    for one in (model, ease):  # the first model, and a baseline
-        context(one)
-        report = retrieval_report(model, HELD_OUT, k=1, baselines=baselines)
-        assert_frame_equal(report, expected)
+    for first, others in (
+        (model, {"context": in_context, **baselines}),
+        (in_context, {"popular": model, **baselines}),
+    ):
+        report = retrieval_report(first, HELD_OUT, k=1, baselines=others)
+        for name in (*baselines, "popularity"):
+            found, named = (r.loc[("all", name)] for r in (report, expected))
+            assert found["recall@1"] == named["recall@1"]
+            assert found["requests"] == named["requests"] == 4
     assert "request by request" in str(report)
     assert "3 users, 4 requests, 5 events" in str(report)
 
@@ -199,12 +200,10 @@ def test_a_wrapper_that_ranks_by_user_is_refused(model):
         )
 
 
-def test_lists_of_a_model_with_context(model, context):
+def test_lists_of_a_model_with_context_are_judged_list_by_list(in_context):
     X = HELD_OUT.assign(list=[0, 1, 2, 2, 0], user=list("aabba"), item=list("sqrps"))
-    y = [1, 1, 0, 1, 0]
-    without = retrieval_report(model, X, y, lists="list")
-    context(model)
-    assert_frame_equal(retrieval_report(model, X, y, lists="list"), without)
+    report = retrieval_report(in_context, X, [1, 1, 0, 1, 0], lists="list")
+    assert "requests" not in report and report["lists"].iloc[0] == 2
 
 
 # One request of each user
@@ -243,74 +242,59 @@ def test_the_same_requests_twice_are_not_more_certain(events):
     assert (again["requests"] == 2 * once["users"]).all()
 
 
+@pytest.fixture(scope="module")
+def asked(events):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return small(context="hour", n_neighbors=3).fit(events[0])
+
+
 @pytest.mark.slow
-def test_displays_of_requests(events, context):
+def test_displays_of_requests(events, asked):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
     from sktwotower import plots
 
-    train, later = events
-    model = EASERecommender().fit(train)
+    later = events[1]
     for name, k in (("RecallCurve", "max_k"), ("RecallByPopularity", "k")):
         draw = getattr(plots, f"{name}Display").from_estimator
-        context()
-        once = draw(model, later, **{k: 3})
-        context(model)
-        again = draw(model, twice(later), **{k: 3})
+        once, again = (draw(asked, X, **{k: 3}) for X in (later, twice(later)))
         assert_frame_equal(again.recall, once.recall)
         assert_frame_equal(again.standard_error, once.standard_error)
-    context()
-    once = plots.LorenzCurveDisplay.from_estimator(model, later, k=3).counts
-    context(model)
-    again = plots.LorenzCurveDisplay.from_estimator(model, twice(later), k=3).counts
-    assert_array_equal(again["EASERecommender"], 2 * once["EASERecommender"])
+    draw = plots.LorenzCurveDisplay.from_estimator
+    once, again = (draw(asked, X, k=3).counts for X in (later, twice(later)))
+    assert_array_equal(again["TwoTowerRecommender"], 2 * once["TwoTowerRecommender"])
     plt.close("all")
 
 
-def test_random_pairs_are_of_items_of_no_request():
-    pytest.importorskip("matplotlib")
-    from sktwotower.plots._scores import _chosen_by_users
-
-    judged = held_out_truth(HELD_OUT, item_ids=list("pqrs"), requests=["hour"])
-    assert _chosen_by_users(judged).toarray().astype(int).tolist() == [
-        [0, 1, 1, 1],
-        [0, 1, 1, 1],
-        [0, 1, 0, 0],
-        [0, 0, 0, 0],
-    ]
+@pytest.mark.slow
+def test_the_importance_of_features_by_request(events, asked):
+    once, again = (feature_importance(asked, X) for X in (events[1], twice(events[1])))
+    assert_frame_equal(again, once)
 
 
 @pytest.mark.slow
-def test_the_importance_of_features_by_request(events, context):
-    train, later = events
-    model = small(n_neighbors=3).fit(train)
-    once = feature_importance(model, later)
-    context(model)
-    assert_frame_equal(feature_importance(model, twice(later)), once)
-
-
-@pytest.mark.slow
-def test_prequential_popularity_is_judged_by_the_requests_of_the_model(monkeypatch):
+@pytest.mark.filterwarnings("ignore")
+def test_prequential_popularity_is_judged_by_the_requests_of_the_model():
     events = random_events(seed=3)
     times = np.random.default_rng(0).permutation(len(events))
-    events = events.assign(hour=8, day=times)
-    params = {"time": "day", "n_slices": 2, "scoring": None}
-    model = PopularityRecommender(n_neighbors=2)
-    strategies = ["popularity", "refit"]
+    events = events.assign(hour=times % 3, day=times)
 
-    def scores(**more):
+    def scores(scoring, **params):
         table = prequential_validate(
-            model, events, strategies=strategies, **params | more
+            small(n_neighbors=2, **params),
+            events,
+            strategies=["popularity", "refit"],
+            time="day",
+            n_slices=2,
+            scoring=scoring,
         )
         return table.pivot(index="slice", columns="strategy", values="test_score")
 
-    by_user = scores()
-    events["hour"] = times % 3
-    named = scores(scoring=make_retrieval_scorer("recall", 2, requests=["hour"]))
-    monkeypatch.setattr(Fitted, "context_columns", ("hour",))
-    own = scores()
-    assert_frame_equal(own, named)
-    assert not np.allclose(own, by_user)
+    of_model = scores(None, context="hour")
+    named = make_retrieval_scorer("recall", 2, requests=["hour"])
+    assert_frame_equal(of_model, scores(named, context="hour"))
+    assert not np.allclose(of_model["popularity"], scores(None)["popularity"])
 
 
 # Rankings of others

@@ -255,6 +255,7 @@ def test_rankers_in_a_list_and_next_to_a_history(model):
         retrieval_report(model, X, Y, lists="page", baselines=[np.arange(7)])
 
 
+@pytest.mark.slow
 def test_bad_input(model):
     def report(X=SHOWN, y=Y, lists="page", **params):
         return retrieval_report(model, X, y, lists=lists, **params)
@@ -287,6 +288,7 @@ def test_bad_input(model):
         report(baselines={"own": np.full(7, np.nan)})
 
 
+@pytest.mark.slow
 def test_calibration_and_columns_of_one_model_only(model):
     shown = SHOWN.assign(place=[1, 2, 1, 2, 1, 2, 3], other="x")
     ranker = LogisticRegression().fit(shown[["place"]], Y)

@@ -7,15 +7,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy import stats
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from sktwotower.metrics import ndcg_by_list, reciprocal_rank_by_list, roc_auc_by_list
-from sktwotower.metrics._hits import standard_error
-from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 
 METRICS = [roc_auc_by_list, ndcg_by_list, reciprocal_rank_by_list]
 each = pytest.mark.parametrize("metric", METRICS)
@@ -82,7 +79,6 @@ def expected_over_orders(y_true, y_score, value):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=2, max_size=6),
     st.integers(1, 7),
@@ -212,28 +208,3 @@ def test_bad_k(metric):
         metric([0, 1], [0, 1], [1, 1], k=0)
     with pytest.raises(TypeError, match="k must be an integer >= 1"):
         metric([0, 1], [0, 1], [1, 1], k=2.0)
-
-
-# Lists of users
-
-
-def test_lists_of_several_users_are_refused():
-    lists = RankedLists([0, 1, 1, 0, 1], [1, 2, 3, 4, 5], list("ababc"))
-    users = np.array(["ann", "bob", "ann", "bob", "ann"])
-    assert check_one_user(lists, users).tolist() == ["ann", "bob", "ann"]
-    users[3] = "cid"
-    with pytest.raises(ValueError, match="1 of 3 lists hold rows of several .*'b'"):
-        check_one_user(lists, users)
-
-
-def test_standard_error():
-    values = np.array([0.1, 0.5, np.nan, 0.9, 0.2])
-    own = np.arange(5)
-    assert standard_error(values, own) == pytest.approx(stats.sem(values[[0, 1, 3, 4]]))
-    # by hand: the mean is .425; the first two add up to -.25, the others to .25
-    pairs = np.array([7, 7, 7, 8, 8])
-    expected = math.sqrt(2 * 0.25**2 * 2 / 1) / 4
-    assert standard_error(values, pairs) == pytest.approx(expected)
-    assert math.isnan(standard_error(values, np.zeros(5)))
-    columns = standard_error(np.column_stack([values, 2 * values]), pairs)
-    assert columns == pytest.approx([expected, 2 * expected])

@@ -11,7 +11,6 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from sktwotower.metrics import make_retrieval_scorer, retrieval_report
-from sktwotower.metrics._groups import recent_users
 from sktwotower.model_selection import TimeSplit
 from tests.builders import TEST, TRAIN, FixedRanking, first_fast, spelt
 
@@ -49,21 +48,30 @@ def test_a_report_says_where_best_sellers_of_30_days_are_as_good(split):
     assert other.attrs["best_sellers"] == "" and "30 days" not in repr(other)
 
 
+@pytest.mark.slow
 def test_without_dates_or_a_longer_past_there_is_nothing_to_say(split):
-    X, later = split
-    days = (X["time"] - X["time"].min()).dt.days
+    X, _ = split
     model = ItemKNNRecommender(time="time", decay=1)
-    assert recent_users(model.fit(X)).sum() < len(X)
-    for train in (X.assign(time=days), X[days > days.max() - 30]):
-        assert recent_users(model.fit(train)) is None
-    assert recent_users(ItemKNNRecommender().fit(X)) is None  # which keeps no order
-    held_out = later[["user", "item"]]
-    assert retrieval_report(model, held_out, k=3).attrs["best_sellers"] == ""
+    # whoever is new chooses what was new in the last days
+    new = pd.DataFrame({"user": np.arange(50, 58), "item": 99, "time": X["time"].max()})
+    held_out = pd.DataFrame({"user": np.arange(100, 110), "item": 99})
+
+    def said(train, model=model):
+        report = retrieval_report(model.fit(train), held_out, k=1)
+        return report.attrs["best_sellers"]
+
+    both = pd.concat([X, new], ignore_index=True)
+    days = (both["time"] - both["time"].min()).dt.days
+    assert "30 days" in said(both)
+    assert said(both.assign(time=days)) == said(both[days > days.max() - 30]) == ""
+    no_order = ItemKNNRecommender()
+    assert said(both[["user", "item"]], no_order) == ""
 
 
 # Places of items without events
 
 
+@pytest.mark.slow
 def test_places_of_cold_items_by_hand():
     class Cold(FixedRanking):
         def rank_held_out(self, *args, **params):
@@ -138,6 +146,7 @@ def test_a_missing_column_is_found_before_any_model_is_asked(split):
 # Users whom no model knows
 
 
+@pytest.mark.slow
 def test_unknown_users_only_are_warned_of():
     X = spelt("a:pq b:pqr c:pr d:qs e:pq f:rs")  # sorted by user
     search = GridSearchCV(EASERecommender(), {"l2": [1, 10]}, cv=KFold(3))
@@ -215,6 +224,7 @@ def test_repeats_are_told_apart_only_where_lists_hold_both(exclude_seen, test):
     assert not {"had before", "new to the user"} & {*groups}
 
 
+@pytest.mark.slow
 def test_a_baseline_whose_lists_leave_out_other_items_is_warned_of():
     holds = PopularityRecommender(exclude_seen=False).fit(TRAIN)
     hides = PopularityRecommender().fit(TRAIN)

@@ -40,6 +40,14 @@ TIMES = {
 }
 
 
+def rest_in_grid(cases, chosen):
+    """Return the cases, of which those that are not chosen run by -m grid."""
+    return [
+        pytest.param(case, marks=() if case in chosen else pytest.mark.grid)
+        for case in cases
+    ]
+
+
 def sources_of(events, folder):
     events[:90].to_parquet(folder / "a.parquet")
     events[90:].to_parquet(folder / "b.parquet")
@@ -68,7 +76,8 @@ def assert_same_splits(splitter, events, sources):
         assert found == expected
 
 
-@pytest.mark.parametrize("kind", first_fast(TIMES))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", rest_in_grid(TIMES, ["numbers", "zone", "bytes"]))
 def test_types_of_times(kind, tmp_path):
     events = make_events(TIMES[kind])
     sources = sources_of(events, tmp_path)
@@ -100,13 +109,17 @@ def test_parameters(params, tmp_path):
     assert_same_splits(splitter, events, sources_of(events, tmp_path)[:1])
 
 
-@pytest.mark.parametrize("kind", first_fast(["dates", "nanoseconds", "zone", "days"]))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", rest_in_grid(["dates", "nanoseconds", "zone", "days"], ["dates"])
+)
 def test_days_of_a_side(kind, tmp_path):
     events, size = make_events(TIMES[kind]), pd.Timedelta("9D")
     splitter = TimeSplit(size, n_splits=2, time="when", gap=pd.Timedelta("2D"))
     assert_same_splits(splitter, events, sources_of(events, tmp_path))
 
 
+@pytest.mark.slow
 def test_the_time_before_the_ids(tmp_path):
     events = make_events(TIMES["dates"])
     splitter = TimeSplit(0.9, time="when", drop_unseen_users=True)
@@ -119,7 +132,7 @@ def test_the_time_before_the_ids(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["when", ""])
+@pytest.mark.parametrize("name", rest_in_grid(["when", ""], [""]))
 def test_names_that_differ_only_in_case_or_are_empty(tmp_path, name):
     events = make_events(TIMES["numbers"]).rename(columns={"when": name})
     events.insert(0, "When", np.arange(200))
@@ -140,51 +153,29 @@ def test_the_sides_can_be_fitted_on_and_scored(tmp_path):
     splitter = TimeSplit(time="when")
     train, test = next(splitter.split(events))
     model = small(time="when").fit(events.iloc[train])
-    for source in sources_of(events, tmp_path):
+    for source in sources_of(events, tmp_path)[1:]:
         train_side, test_side = next(splitter.split(source))
         other = small(time="when").fit(train_side)
         assert np.array_equal(other.item_embeddings_, model.item_embeddings_)
         assert other.score(test_side) == model.score(events.iloc[test])
 
 
-@pytest.mark.parametrize(
-    ("splitter", "error", "message"),
-    first_fast(
-        [
-            (TimeSplit(), ValueError, "Name the time column"),
-            (
-                TimeSplit(time="wen"),
-                ValueError,
-                "time names 'wen'.* Did you mean 'when'",
-            ),
-            (
-                TimeSplit(time="user"),
-                TypeError,
-                "time column 'user' of X must hold dates",
-            ),
-            (
-                TimeSplit(300, time="when"),
-                ValueError,
-                "none of the 200 rows of X to train",
-            ),
-            (
-                TimeSplit(time="when", gap=60),
-                ValueError,
-                "leaves the train side without",
-            ),
-            (
-                LastNSplit(),
-                TypeError,
-                "LastNSplit splits events in memory.* use TimeSplit",
-            ),
-        ],
-        2,
-    ),
-)
-def test_bad_input(splitter, error, message, tmp_path):
-    for source in sources_of(make_events(TIMES["numbers"]), tmp_path):
-        with pytest.raises(error, match=message):
-            next(splitter.split(source))
+@pytest.mark.slow
+def test_bad_input(tmp_path):
+    sources = sources_of(make_events(TIMES["numbers"]), tmp_path)
+    late = "time column 'user' of X must hold dates"
+    in_memory = "LastNSplit splits events in memory.* use TimeSplit"
+    for splitter, error, message in [
+        (TimeSplit(), ValueError, "Name the time column"),
+        (TimeSplit(time="wen"), ValueError, "time names 'wen'.* Did you mean 'when'"),
+        (TimeSplit(time="user"), TypeError, late),
+        (TimeSplit(300, time="when"), ValueError, "none of the 200 rows of X to train"),
+        (TimeSplit(time="when", gap=60), ValueError, "leaves the train side without"),
+        (LastNSplit(), TypeError, in_memory),
+    ]:
+        for source in sources[: 1 if error is ValueError else 3]:
+            with pytest.raises(error, match=message):
+                next(splitter.split(source))
 
 
 def test_missing_times(tmp_path):

@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -63,7 +63,6 @@ def naive_last_n(X, n, n_splits):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
 @given(tables(), st.sampled_from([1, 2, 0.2, 0.5]), st.integers(1, 3))
 def test_last_n_is_the_naive_cut_of_each_user(X, n, n_splits):
     folds = folds_or_none(LastNSplit(n, n_splits=n_splits, time="time"), X)
@@ -74,7 +73,6 @@ def test_last_n_is_the_naive_cut_of_each_user(X, n, n_splits):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
 @given(tables(), st.sampled_from([1, 2, 0.4]), st.integers(1, 3))
 def test_last_n_never_tests_before_a_users_training(X, n, n_splits):
     tested = []
@@ -88,7 +86,6 @@ def test_last_n_never_tests_before_a_users_training(X, n, n_splits):
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
 @given(
     tables(),
     st.sampled_from([1, 3, 0.25]),
@@ -113,7 +110,6 @@ def test_time_split_trains_strictly_before_it_tests(X, size, n_splits, gap, most
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
 @given(tables(), st.permutations(range(8)))
 def test_time_split_does_not_depend_on_row_order(X, order):
     X = X.head(8)
@@ -191,15 +187,17 @@ def test_unseen_users_and_items_are_dropped_from_the_test_side():
     assert as_lists(last, X_HAND) == [([0, 1, 2, 7], [4])]
 
 
-@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-@pytest.mark.parametrize("tz", [None, "Europe/Berlin", "America/New_York"])
-def test_dates_of_any_unit_split_as_their_day_number(unit, tz):
-    days = pd.Timestamp("2020-03-27", tz=tz) + pd.to_timedelta(X_HAND["day"], unit="D")
-    X = X_HAND.assign(day=days.dt.as_unit(unit))
-    for splitter in (TimeSplit(2, time="day"), LastNSplit(time="day")):
-        assert as_lists(splitter, X) == as_lists(splitter, X_HAND)
-    gap = TimeSplit(3, time="day", gap=pd.Timedelta("1D"))
-    assert as_lists(gap, X)[0][1] == [5, 6, 7]
+def test_dates_of_any_unit_split_as_their_day_number():
+    for tz in [None, "Europe/Berlin", "America/New_York"]:
+        for unit in ["s", "ms", "us", "ns"]:
+            days = pd.Timestamp("2020-03-27", tz=tz) + pd.to_timedelta(
+                X_HAND["day"], unit="D"
+            )
+            X = X_HAND.assign(day=days.dt.as_unit(unit))
+            for splitter in (TimeSplit(2, time="day"), LastNSplit(time="day")):
+                assert as_lists(splitter, X) == as_lists(splitter, X_HAND)
+            gap = TimeSplit(3, time="day", gap=pd.Timedelta("1D"))
+            assert as_lists(gap, X)[0][1] == [5, 6, 7]
 
 
 def test_dates_of_python_and_of_arrow_split_as_their_day_number():
@@ -240,28 +238,30 @@ def test_a_test_side_of_some_days_by_hand():
         assert test == expected and train == list(range(expected[0]))
 
 
-@pytest.mark.parametrize("size", ["0D", "-1D", "100D", "1ns"])
-def test_a_duration_that_leaves_a_side_empty(size):
-    days = pd.date_range("2020-01-01", periods=9).astype("datetime64[s]")
-    X = pd.DataFrame({"u": 1, "i": range(9), "t": days})
-    with pytest.raises(ValueError, match="one side without rows|duration >= 0"):
-        list(TimeSplit(pd.Timedelta(size), time="t").split(X))
-    with pytest.raises(ValueError, match="asks for 3 x 3 days .* of the 8 days"):
-        list(TimeSplit(pd.Timedelta("3D"), n_splits=3, time="t").split(X))
-    with pytest.raises(ValueError, match="none of the 0 rows of X"):
-        list(TimeSplit(pd.Timedelta("3D"), time="t").split(X[:0]))
-    with pytest.raises(TypeError, match="test_size must be a number. Got Timedelta"):
-        list(TimeSplit(pd.Timedelta("3D"), time="i").split(X))
-    with pytest.raises(TypeError, match="Got Timedelta"):  # numbers of rows
-        list(TimeSplit(pd.Timedelta("3D")).split(X[["u", "i"]]))
+def test_a_duration_that_leaves_a_side_empty():
+    for size in ["0D", "-1D", "100D", "1ns"]:
+        days = pd.date_range("2020-01-01", periods=9).astype("datetime64[s]")
+        X = pd.DataFrame({"u": 1, "i": range(9), "t": days})
+        with pytest.raises(ValueError, match="one side without rows|duration >= 0"):
+            list(TimeSplit(pd.Timedelta(size), time="t").split(X))
+        with pytest.raises(ValueError, match="asks for 3 x 3 days .* of the 8 days"):
+            list(TimeSplit(pd.Timedelta("3D"), n_splits=3, time="t").split(X))
+        with pytest.raises(ValueError, match="none of the 0 rows of X"):
+            list(TimeSplit(pd.Timedelta("3D"), time="t").split(X[:0]))
+        with pytest.raises(
+            TypeError, match="test_size must be a number. Got Timedelta"
+        ):
+            list(TimeSplit(pd.Timedelta("3D"), time="i").split(X))
+        with pytest.raises(TypeError, match="Got Timedelta"):  # numbers of rows
+            list(TimeSplit(pd.Timedelta("3D")).split(X[["u", "i"]]))
 
 
-@pytest.mark.parametrize(("gap", "last"), [("12h", 6), ("24h", 5), ("36h", 5)])
-def test_a_gap_of_a_part_of_a_day_between_dates(gap, last):
-    days = [datetime.date(2020, 1, day) for day in range(1, 10)]
-    X = pl.DataFrame({"u": [1] * 9, "i": range(9), "t": days})
-    splitter = TimeSplit(2, time="t", gap=pd.Timedelta(gap))
-    assert as_lists(splitter, X) == [([*range(last + 1)], [7, 8])]
+def test_a_gap_of_a_part_of_a_day_between_dates():
+    for gap, last in [("12h", 6), ("24h", 5), ("36h", 5)]:
+        days = [datetime.date(2020, 1, day) for day in range(1, 10)]
+        X = pl.DataFrame({"u": [1] * 9, "i": range(9), "t": days})
+        splitter = TimeSplit(2, time="t", gap=pd.Timedelta(gap))
+        assert as_lists(splitter, X) == [([*range(last + 1)], [7, 8])]
 
 
 def test_far_dates_do_not_overflow():
@@ -333,20 +333,20 @@ def test_splitters_work_as_cv():
     assert scores["test_score"].tolist() == [4.02, 6.02]
 
 
-@pytest.mark.parametrize("convert", [pl.from_pandas, pd.DataFrame], ids=["polars", ""])
-@pytest.mark.parametrize("dates", [False, True])
-def test_rows_out_of_order_are_told_where_no_time_is_named(convert, dates):
-    X = X_HAND.drop(columns="day").assign(timestamp=[5, 1, 2, 3, 6, 4, 7, 8])
-    if dates:
-        X = X.assign(timestamp=pd.to_datetime(X["timestamp"], unit="D"))
-        X = X.rename(columns={"timestamp": "day"})
-    name, X = X.columns[-1], convert(X)
-    for splitter in (TimeSplit(2), LastNSplit()):
-        with pytest.warns(UserWarning, match=f"Name it: time='{name}'"):
-            list(splitter.split(X))
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            list(type(splitter)(2, time=name).split(X))
+def test_rows_out_of_order_are_told_where_no_time_is_named():
+    for dates in [False, True]:
+        for convert in [pl.from_pandas, pd.DataFrame]:
+            X = X_HAND.drop(columns="day").assign(timestamp=[5, 1, 2, 3, 6, 4, 7, 8])
+            if dates:
+                X = X.assign(timestamp=pd.to_datetime(X["timestamp"], unit="D"))
+                X = X.rename(columns={"timestamp": "day"})
+            name, X = X.columns[-1], convert(X)
+            for splitter in (TimeSplit(2), LastNSplit()):
+                with pytest.warns(UserWarning, match=f"Name it: time='{name}'"):
+                    list(splitter.split(X))
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    list(type(splitter)(2, time=name).split(X))
 
 
 def test_order_counts_within_users_where_users_are_split():
@@ -368,9 +368,8 @@ def test_splitters_pickle_and_print_what_was_changed():
     assert LastNSplit(n_splits=4).get_n_splits(X_HAND) == 4
 
 
-@pytest.mark.parametrize(
-    ("splitter", "message"),
-    [
+def test_bad_splits_say_why():
+    for splitter, message in [
         (LastNSplit(0), "'n' parameter of LastNSplit must be"),
         (LastNSplit(1.5), "'n' parameter of LastNSplit must be"),
         (LastNSplit(n_splits=0), "'n_splits' parameter of LastNSplit must be"),
@@ -384,11 +383,9 @@ def test_splitters_pickle_and_print_what_was_changed():
         (TimeSplit(1, time="day", gap=-1), "gap must be a finite duration >= 0"),
         (TimeSplit(1, time="day", drop_unseen_users=True), "test side without rows"),
         (TimeSplit(1, drop_unseen_items=True, item_id="itme"), "Did you mean 'item'"),
-    ],
-)
-def test_bad_splits_say_why(splitter, message):
-    with pytest.raises(ValueError, match=message):
-        list(splitter.split(X_HAND))
+    ]:
+        with pytest.raises(ValueError, match=message):
+            list(splitter.split(X_HAND))
 
 
 def test_times_must_be_dates_or_numbers():

@@ -185,9 +185,8 @@ class Plain(Diverse):
         raise AssertionError
 
 
-@pytest.mark.parametrize(
-    ("model", "params", "error", "message"),
-    [
+def test_what_cannot_be_drawn_is_refused():
+    for model, params, error, message in [
         (Plain(), {}, TypeError, r"Plain cannot .* recommend\(X, n_neighbors, divers"),
         (
             Diverse(vectors=None),
@@ -207,11 +206,9 @@ class Plain(Diverse):
         (Diverse(fitted=False), {}, NotFittedError, "Diverse instance is not fitted"),
         (FunctionTransformer(), {}, TypeError, "FunctionTransformer cannot rank"),
         (Diverse, {}, TypeError, "got the class Diverse. Fit one first"),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused(model, params, error, message):
-    with pytest.raises(error, match=message):
-        RecallDiversityDisplay.from_estimator(model, None, **params)
+    ]:
+        with pytest.raises(error, match=message):
+            RecallDiversityDisplay.from_estimator(model, None, **params)
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):

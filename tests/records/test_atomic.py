@@ -2,8 +2,11 @@
 
 import pytest
 
-from sktwotower._records import _atomic
-from sktwotower._records._atomic import replaced_file
+from sktwotower import PopularityRecommender, io
+from tests.builders import random_events
+
+fcntl = pytest.importorskip("fcntl")
+MODEL = PopularityRecommender().fit(random_events())
 
 
 @pytest.fixture
@@ -17,20 +20,18 @@ def names(path):
     return {other.name for other in path.parent.iterdir()} - {path.name}
 
 
-def left_of(path):
-    """Return the name that a writer has left which was killed."""
-    left = path.with_name(f".{path.name}.0123456789abcdef.part")
+def left_of(path, mark="0123456789abcdef"):
+    """Return the file that a writer has left which was killed."""
+    left = path.with_name(f".{path.name}.{mark}.part")
     left.write_bytes(b"part")
     return left
 
 
-def write(path):
-    with replaced_file(path) as file:
-        file.write(b"new")
+def is_model(path):
+    return io.load(path).item_ids_.tolist() == MODEL.item_ids_.tolist()
 
 
 def test_what_a_killed_writer_has_left_is_removed(path, tmp_path):
-    pytest.importorskip("fcntl")
     kept = [f".{path.name}.bak.0123456789abcdef.part", f".{path.name}.part", "a.part"]
     for name in kept:
         (tmp_path / name).write_bytes(b"")
@@ -38,55 +39,41 @@ def test_what_a_killed_writer_has_left_is_removed(path, tmp_path):
     (tmp_path / f".{path.name}.{16 * '0'}.part").symlink_to(other)
     (tmp_path / f".{path.name}.{16 * '1'}.part").mkdir()
     before = names(path)
-    write(path)
-    assert names(path) == before - {left.name} and path.read_bytes() == b"new"
+    io.dump(MODEL, path)
+    assert names(path) == before - {left.name} and is_model(path)
 
 
 def test_another_writer_at_the_same_time_is_left_alone(path):
-    with replaced_file(path) as file:
-        file.write(b"first")
-        write(path)
-        assert path.read_bytes() == b"new" and len(names(path)) == 1
-    assert path.read_bytes() == b"first" and not names(path)
+    with open(left_of(path), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        io.dump(MODEL, path)
+    assert len(names(path)) == 1 and is_model(path)
+    io.dump(MODEL, path)
+    assert not names(path)
 
 
-def test_a_file_that_is_removed_before_it_is_locked_is_made_again(path, monkeypatch):
-    fcntl, flock = pytest.importorskip("fcntl"), _atomic.fcntl.flock
+@pytest.mark.parametrize("locks", ["come too late", "fail"])
+def test_a_file_is_written_whatever_happens_to_its_lock(path, locks, monkeypatch):
+    flock, calls = fcntl.flock, []
 
-    def too_late(*args):
-        monkeypatch.setattr(fcntl, "flock", flock)
-        write(path)  # which removes the file that is not yet locked
-        assert not names(path)
+    def fake(*args):
+        calls.append(args)
+        if locks == "fail":
+            raise OSError("no locks here")
+        if len(calls) == 1:
+            io.dump(MODEL, path)  # which removes the file that is not yet locked
+            assert not names(path)
         flock(*args)
 
-    monkeypatch.setattr(fcntl, "flock", too_late)
-    with replaced_file(path) as file:
-        file.write(b"first")
-    assert path.read_bytes() == b"first" and not names(path)
-
-
-def fails(*args):
-    raise OSError("no locks here")
-
-
-def test_without_locks_nothing_is_removed(path, monkeypatch):
-    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", fails)
-    left = left_of(path)
-    write(path)
-    assert names(path) == {left.name} and path.read_bytes() == b"new"
-
-
-def test_without_the_library_of_locks(path, monkeypatch):
-    monkeypatch.setattr(_atomic, "fcntl", None)
-    left = left_of(path)
-    write(path)
-    assert names(path) == {left.name} and path.read_bytes() == b"new"
+    left = left_of(path) if locks == "fail" else None
+    monkeypatch.setattr(fcntl, "flock", fake)
+    io.dump(MODEL, path)
+    assert is_model(path) and names(path) == ({left.name} if left else set())
 
 
 def test_a_missing_folder_is_named_as_it_was_given(tmp_path):
     path = tmp_path / "none" / "model.sktt"
     with pytest.raises(FileNotFoundError, match="does not exist. Create it") as caught:
-        with replaced_file(path):
-            pass
+        io.dump(MODEL, path)
     assert str(path) in str(caught.value)
     assert list(tmp_path.iterdir()) == []

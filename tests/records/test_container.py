@@ -17,10 +17,10 @@ from tests.io.builders import (
 )
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"x" * 1000, b"PK\5\6" + bytes(18)])
-def test_what_is_no_zip_file(data, refuses):
-    refuses(data, "not a valid zip file|members are missing")
-    refuses(data, "not a valid zip file|members are missing", mmap=True)
+def test_what_is_no_zip_file(refuses):
+    for data in (b"", b"PK", b"x" * 1000, b"PK\5\6" + bytes(18)):
+        refuses(data, "not a valid zip file|members are missing")
+        refuses(data, "not a valid zip file|members are missing", mmap=True)
 
 
 def test_every_truncation(refuses):
@@ -46,12 +46,16 @@ def test_compressed_members_such_as_bombs(refuses):
     refuses(bomb, "is compressed")
 
 
-@pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "/etc/passwd", "arrays/../x.npy", "C:\\x", "x.pkl"]
-)
-def test_other_names_of_members(name, refuses):
+def test_other_names_of_members(refuses):
     members = [*members_of(file_of("popularity")).items()]
-    refuses(assembled([(name, b""), *members]), "it has a member")
+    for name in (
+        "../../etc/passwd",
+        "/etc/passwd",
+        "arrays/../x.npy",
+        "C:\\x",
+        "x.pkl",
+    ):
+        refuses(assembled([(name, b""), *members]), "it has a member")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -99,12 +103,13 @@ def test_checksums_of_floats_are_checked_on_request_only(tmp_path):
         load(path, mmap=True)
     read = load(path, mmap=True, verify=False)
     assert not np.array_equal(read.item_embeddings_, vectors)
-    indices = MODELS["pooled"]._fitted.seen.indices
-    changed = bytearray(data)
-    changed[data.index(indices.tobytes()) + 4] ^= 1
-    path.write_bytes(bytes(changed))
-    with pytest.raises(ValueError, match="checksum of 'arrays.*indices.npy' differs"):
-        load(path, mmap=True, verify=False)
+    members = members_of(data)
+    for name in [name for name in members if name.endswith("indices.npy")]:
+        changed = bytearray(data)
+        changed[data.index(members[name]) + len(members[name]) - 4] ^= 1
+        path.write_bytes(bytes(changed))
+        with pytest.raises(ValueError, match=f"checksum of '{name}' differs"):
+            load(path, mmap=True, verify=False)
 
 
 def test_members_that_are_swapped(refuses):
@@ -120,9 +125,10 @@ def test_another_comment(refuses):
     refuses(assembled(members, comment=b"0"), "does not end where it should")
 
 
-@pytest.mark.parametrize("text", [b"", b"[", b"[]", b"1", b'{"a": 1}', b"[" * 100_000])
-def test_meta_that_is_no_json_of_ours(text, refuses):
-    refuses(assembled([(META, text)]), "not valid JSON|not those that meta.json lists")
+def test_meta_that_is_no_json_of_ours(refuses):
+    message = "not valid JSON|not those that meta.json lists"
+    for text in (b"", b"[", b"[]", b"1", b'{"a": 1}', b"[" * 100_000):
+        refuses(assembled([(META, text)]), message)
 
 
 def test_headers_of_arrays_that_are_no_literals_of_ours(refuses):

@@ -8,7 +8,6 @@ from sklearn.base import clone
 
 import sktwotower
 from sktwotower import io, runtime
-from sktwotower._tables._arguments import hinted
 from tests.builders import random_events, small
 
 RECOMMENDERS = [
@@ -18,39 +17,34 @@ RECOMMENDERS = [
 ]
 
 
-@hinted
-def listed(items, *, n_neighbors=3):
-    """Return the first items."""
-    return items[:n_neighbors]
+def test_a_call_shows_its_arguments_and_its_docstring():
+    recommend = sktwotower.TwoTowerRecommender.recommend
+    assert "n_neighbors" in inspect.signature(recommend).parameters
+    assert "n_neighbors : int" in recommend.__doc__
 
 
-def test_the_function_stays_the_same():
-    assert listed([1, 2, 3], n_neighbors=2) == [1, 2]
-    assert list(inspect.signature(listed).parameters) == ["items", "n_neighbors"]
-    assert listed.__doc__ == "Return the first items."
-
-
-def test_errors_of_the_function_itself_pass():
-    with pytest.raises(TypeError, match="not subscriptable"):
-        listed(3)
+def test_other_errors_of_calls_are_those_of_python():
+    model = sktwotower.PopularityRecommender()
+    with pytest.raises(TypeError, match="multiple values for argument 'X'"):
+        model.recommend(["ann"], X=["bob"])
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
-        listed(n_neighbors=2)
-    with pytest.raises(TypeError, match="multiple values for argument 'items'"):
-        listed([1], items=[2])
+        model.predict()
 
 
 def test_the_message_is_that_of_python_with_a_hint():
-    expected = r"^listed\(\) got an unexpected keyword argument 'k'. Did you mean 'n_ne"
+    model = sktwotower.PopularityRecommender()
+    expected = (
+        r"recommend\(\) got an unexpected keyword argument 'k'. Did you mean 'n_ne"
+    )
     with pytest.raises(TypeError, match=expected) as caught:
-        listed([1], k=2)
+        model.recommend(["ann"], k=2)
     assert caught.value.__context__ is None
-    with pytest.raises(TypeError, match="'zzz'. Arguments: 'items', 'n_neighbors'.$"):
-        listed([1], zzz=2)
+    with pytest.raises(TypeError, match="'zzz'. Arguments: 'X', 'n_neighbors'"):
+        model.recommend(["ann"], zzz=2)
 
 
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    {
+def test_parameters_of_two_towers_by_other_names():
+    meant_by = {
         "epochs": "max_epochs",
         "n_epochs": "max_epochs",
         "iterations": "max_epochs",
@@ -69,31 +63,34 @@ def test_the_message_is_that_of_python_with_a_hint():
         "N_Neighbors": "n_neighbors",
         "timestamp": "time",
         "user_col": "user_id",
-    }.items(),
-)
-def test_parameters_of_two_towers_by_other_names(name, meant):
-    found = f"argument {name!r}. Did you mean {meant!r}"
-    with pytest.raises(TypeError, match=found):
-        sktwotower.TwoTowerRecommender(**{name: 8})
+    }
+    for name, meant in meant_by.items():
+        found = f"argument {name!r}. Did you mean {meant!r}"
+        with pytest.raises(TypeError, match=found):
+            sktwotower.TwoTowerRecommender(**{name: 8})
 
 
-@pytest.mark.parametrize("recommender", RECOMMENDERS)
-def test_all_recommenders(recommender):
-    with pytest.raises(TypeError, match="'exclude_sen'. Did you mean 'exclude_seen'"):
-        recommender(exclude_sen=True)
-    started = (
-        rf"^{recommender.__name__}.__init__\(\) got an unexpected keyword argument"
-    )
-    with pytest.raises(TypeError, match=rf"{started} 'n'. Did you mean 'n_"):
-        recommender(n=5)
-    model = recommender(n_neighbors=7)
-    names = set(inspect.signature(recommender).parameters)
-    assert names == set(model.get_params(deep=False)) and "n_neighbors" in names
-    for copied in (clone(model), pickle.loads(pickle.dumps(model))):
-        assert copied.n_neighbors == 7
-    for method in ("recommend", "kneighbors"):
-        with pytest.raises(TypeError, match=rf"{method}\(\) got .* mean 'n_neighbors'"):
-            getattr(model, method)(["ann"], k=2)
+def test_all_recommenders():
+    for recommender in RECOMMENDERS:
+        with pytest.raises(
+            TypeError, match="'exclude_sen'. Did you mean 'exclude_seen'"
+        ):
+            recommender(exclude_sen=True)
+        started = (
+            rf"^{recommender.__name__}.__init__\(\) got an unexpected keyword argument"
+        )
+        with pytest.raises(TypeError, match=rf"{started} 'n'. Did you mean 'n_"):
+            recommender(n=5)
+        model = recommender(n_neighbors=7)
+        names = set(inspect.signature(recommender).parameters)
+        assert names == set(model.get_params(deep=False)) and "n_neighbors" in names
+        for copied in (clone(model), pickle.loads(pickle.dumps(model))):
+            assert copied.n_neighbors == 7
+        for method in ("recommend", "kneighbors"):
+            with pytest.raises(
+                TypeError, match=rf"{method}\(\) got .* mean 'n_neighbors'"
+            ):
+                getattr(model, method)(["ann"], k=2)
 
 
 def test_the_nearest_items_of_item_knn():

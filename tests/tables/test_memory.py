@@ -2,9 +2,16 @@
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from sktwotower._tables import _memory
+import sktwotower._tables._memory as memory
+from sktwotower import EASERecommender, PopularityRecommender
+
+
+def events_of(n_items):
+    return pd.DataFrame({"user": np.arange(n_items) % 7, "item": np.arange(n_items)})
 
 
 @pytest.mark.parametrize(
@@ -22,50 +29,49 @@ from sktwotower._tables import _memory
     ],
 )
 def test_limits_of_control_groups(groups, files, expected, tmp_path):
-    own, root = tmp_path / "cgroup", tmp_path / "root"
-    own.write_text(groups)
+    listed, root = tmp_path / "cgroup", tmp_path / "root"
+    listed.write_text(groups)
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     (tmp_path / "memory.max").write_text("1")  # above the root: not read
-    assert min(_memory._of_cgroups(own, root), default=math.inf) == expected
-    assert list(_memory._of_cgroups(tmp_path / "missing", root)) == []
+    assert min(memory._of_cgroups(listed, root), default=math.inf) == expected
+    assert list(memory._of_cgroups(tmp_path / "missing", root)) == []
 
 
-@pytest.mark.parametrize(
-    "text, expected", [("2GB", 2e9), (" 1.5 GiB", 1.5 * 2**30), ("64mib", 2**26)]
-)
-def test_the_environment_says_how_much(text, expected, monkeypatch):
-    monkeypatch.setenv("SKTWOTOWER_MEMORY", text)
-    assert _memory.memory_of_process() == expected
-    with pytest.raises(ValueError, match="more than the .* GB that this process may"):
-        _memory.check_memory(expected + 1, "Tables", "Use less.")
+@pytest.mark.parametrize("text", ["64MiB", " .07 GB", "0.0625 gib", "67.2mb"])
+def test_a_fit_that_needs_more_than_the_environment_allows_is_refused(
+    text, monkeypatch
+):
+    monkeypatch.setenv("SKTWOTOWER_MEMORY", text.replace(" .", " 0."))
+    message = r"take .* GB, more than the 0.1 GB that this process may use"
+    with pytest.raises(ValueError, match=message):
+        EASERecommender().fit(events_of(5000))
+    EASERecommender().fit(events_of(100))
 
 
-@pytest.mark.parametrize(
-    "text", ["2", "much", "-2GB", "1e3GB", "2 KB", "10 MB", "infGB"]
-)
-def test_sizes_that_are_none(text, monkeypatch):
-    monkeypatch.setenv("SKTWOTOWER_MEMORY", text)
-    with pytest.raises(ValueError, match=f"such as '2GB' or '500MB'. Got '{text}'"):
-        _memory.memory_of_process()
+def test_the_least_of_all_limits_counts(monkeypatch):
+    monkeypatch.setenv("SKTWOTOWER_MEMORY", "64GB")
+    with pytest.raises(ValueError, match="more than max_memory=1000 bytes"):
+        EASERecommender(max_memory=1000).fit(events_of(100))
+
+
+def test_sizes_that_are_none(monkeypatch):
+    for text in ("2", "much", "-2GB", "1e3GB", "2 KB", "10 MB", "infGB"):
+        monkeypatch.setenv("SKTWOTOWER_MEMORY", text)
+        with pytest.raises(ValueError, match=f"such as '2GB' or '500MB'. Got '{text}'"):
+            EASERecommender().fit(events_of(5000))
+        PopularityRecommender().fit(events_of(100))  # asks for no limit
 
 
 def test_a_limit_of_the_data_of_this_process(monkeypatch):
     resource = pytest.importorskip("resource")
-    limits = {resource.RLIMIT_DATA: (5000, 9000)}
-    none = (resource.RLIM_INFINITY,) * 2
-    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits.get(kind, none))
-    assert _memory.memory_of_process() == 5000
-
-
-def test_the_least_of_all_limits_counts(monkeypatch):
-    assert 1e7 < _memory.memory_of_process() < math.inf
-    monkeypatch.setattr(_memory, "_of_cgroups", lambda: [2000.0, 9e99])
-    _memory.check_memory(2001, "Tables", "Use less.")  # too small to be looked up
-    monkeypatch.setattr(_memory, "SMALL", 0)
-    _memory.check_memory(2000, "Tables", "Use less.")
-    with pytest.raises(ValueError, match="Tables take .* than the 0.0 GB .* Use less."):
-        _memory.check_memory(2001, "Tables", "Use less.")
-    with pytest.raises(ValueError, match="more than max_memory=1000 bytes"):
-        _memory.check_memory(2001, "Tables", "Use less.", max_memory=1000)
+    monkeypatch.delenv("SKTWOTOWER_MEMORY", raising=False)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = 3_100_000_000
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
+    try:
+        with pytest.raises(ValueError, match="more than the 3.1 GB that this process"):
+            EASERecommender().fit(events_of(50_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)

@@ -1,117 +1,123 @@
-"""Tables of events, their rewards and their weights, worked by hand."""
+"""Rewards and weights of events: every form, extreme sizes, and heavy tails."""
 
+import warnings
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower import TwoTowerRecommender
-from sktwotower._tables._columns import latest_rows
-from sktwotower._tables._outcomes import outcomes
-from sktwotower._tables._schema import read_table
+from sktwotower import ClickRateRecommender, TwoTowerRecommender
+from tests.builders import small
 
-
-def test_event_tables_get_fits_names_by_position():
-    array = np.array([[1, "a"], [2, "b"]], dtype=object)
-    frame, schema = read_table("Model", array)
-    assert list(frame) == ["x0", "x1"]
-    assert frame["x0"].dtype.kind == "i"
-    assert schema[:2] == (2, None)
-    named = frame.set_axis(["user", "item"], axis="columns").set_axis([4, 4])
-    frame, schema = read_table("Model", named)
-    assert list(frame) == list(schema.names) == ["user", "item"]
-    assert list(frame.index) == [0, 1]
-    assert list(read_table("Model", array, schema)[0]) == ["user", "item"]
-    with pytest.raises(ValueError, match="3 features, but Model is expecting 2"):
-        read_table("Model", np.ones((2, 3)), schema)
+SHOWN = pd.DataFrame({"user": [0, 1, 2], "item": [0, 1, 2]})
 
 
-def test_the_last_row_of_each_entity_counts():
-    own = pd.DataFrame({"age": [1, 2, 3, 4], "tags": [["a"], ["a"], ["b"], ["a"]]})
-    with pytest.warns(UserWarning, match="features of 1 of 3 ids in users; the last"):
-        latest = latest_rows(own, np.array([0, 1, 0, 2]), 3, "users")
-    assert latest["age"].tolist() == [3, 2, 4]
-    assert latest["tags"].tolist() == [["b"], ["a"], ["a"]]
+def rates(y, weight=None):
+    """Return the share of each item's weight that has a reward, by item."""
+    model = ClickRateRecommender(smoothing=0).fit(SHOWN.assign(item=0), y, weight)
+    return model.item_rates_.item()
 
 
-@pytest.mark.filterwarnings("error")
-def test_entities_without_events_have_missing_features():
-    own = pd.DataFrame({"age": [1.0, 2.0], "town": ["x", None]}, index=[5, 5])
-    latest = latest_rows(own, np.array([2, 0]), 4, "users")
-    assert_array_equal(latest["age"], [2, np.nan, 1, np.nan])
-    assert latest["town"].isna().tolist() == [True, True, False, True]
-    assert latest_rows(own[[]], np.array([2, 0]), 4, "users").shape == (4, 0)
-
-
-@pytest.mark.parametrize(
-    ("y", "weight", "expected"),
-    [
-        (None, None, ([1, 1, 1], [1, 1, 1])),
-        ([2, 0, 0.5], None, ([2, 0, 0.5], [1, 1, 1])),
-        ([True, False, True], [1, 2, 3], ([1, 0, 1], [1, 2, 3])),
-        (["1", "0", "3"], None, ([1, 0, 3], [1, 1, 1])),
-        (pd.array([1, 0, 3], dtype="Int64"), None, ([1, 0, 3], [1, 1, 1])),
-        (pd.Series([1, 0, 3], index=[9, 9, 9]), None, ([1, 0, 3], [1, 1, 1])),
-        (pl.Series([1, 0, 3]), pl.Series([1, 0, 1]), ([1, 0, 3], [1, 0, 1])),
-    ],
-)
-def test_outcomes(y, weight, expected):
-    rewards, weights = outcomes(y, weight, 3)
-    assert_array_equal(rewards, expected[0])
-    assert_array_equal(weights, expected[1])
-
-
-@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e-20, 1e20, 1e50, 1e300])
-def test_proportions_of_extreme_rewards_and_weights_are_kept(scale):
-    rewards, weights = outcomes([1 * scale, 3 * scale], [2 * scale, 0], 2)
-    assert 3 * rewards[0] == rewards[1]
-    assert weights[1] == 0
-    for largest in (rewards.max(), weights.max()):
-        assert 1e-20 < largest < 1e20
-
-
-def test_rewards_and_weights_of_common_size_are_left_as_they_are():
-    rewards, weights = outcomes([1e-9, 1e9], [1e9, 1e-9], 2)
-    assert rewards.tolist() == [1e-9, 1e9]
-    assert weights.tolist() == [1e9, 1e-9]
-
-
-def test_rewards_times_weights_that_are_lost_are_refused():
-    with pytest.raises(ValueError, match="too small to differ from 0 in 1 rows"):
-        outcomes([1e-200, 1], [1e-200, 1], 2)
+def test_rewards_and_weights_may_come_in_any_form():
+    for y, weight, expected in [
+        (None, None, 1),
+        ([2, 0, 0.5], None, 2 / 3),
+        ([True, False, True], [1, 2, 3], 4 / 6),
+        (["1", "0", "3"], None, 2 / 3),
+        (pd.array([1, 0, 3], dtype="Int64"), None, 2 / 3),
+        (pd.Series([1, 0, 3], index=[9, 9, 9]), None, 2 / 3),
+        (pl.Series([1, 0, 3]), pl.Series([1, 0, 1]), 1),
+    ]:
+        assert rates(y, weight) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("cell", [10**400, "a", Decimal("sNaN")])
 def test_outcomes_that_are_no_floats(cell):
     cells = np.array([1, cell, 1], dtype=object)
     with pytest.raises(ValueError, match="y must be numeric rewards.* Got object"):
-        outcomes(cells, None, 3)
+        rates(cells)
     with pytest.raises(ValueError, match="sample_weight must be numeric weights >= 0"):
-        outcomes(None, cells, 3)
+        rates(None, cells)
 
 
-@pytest.mark.slow
+def test_rewards_times_weights_that_are_lost_are_refused():
+    with pytest.raises(ValueError, match="too small to differ from 0 in 1 rows"):
+        small().fit(SHOWN, [1e-200, 1, 1], [1e-200, 1, 1])
+
+
+PAIRS = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
+
+
+def fitted(y=None, weights=None, **params):
+    params = {"reward_scale": None} | params
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0, **params)
+    return model.fit(PAIRS, y, weights)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e50, 1e300])
+def test_only_proportions_of_rewards_and_weights_count(scale):
+    amounts = np.array([1, 3, 1, 2, 1, 4.0])
+    plain = fitted(amounts).item_embeddings_
+    assert_allclose(fitted(scale * amounts).item_embeddings_, plain, rtol=1e-4)
+    assert_allclose(fitted(None, scale * amounts).item_embeddings_, plain, rtol=1e-4)
+    assert (fitted().item_embeddings_ != plain).any()
+
+
 @pytest.mark.parametrize("scale", [1, 1e-50, 1e50])
 def test_items_of_a_tiny_weight_count_as_seen(scale):
-    X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
     weights = scale * np.array([1, 1, 1, 1, 1, 1e-60])
-    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
-    model.fit(X, sample_weight=weights)
+    model = fitted(None, weights)
     assert model.item_ids_.tolist() == [0, 1, 2, 3]
     assert set(model.recommend([2])["item"]) == {0, 1}
-    plain = model.item_embeddings_
-    model.fit(X, sample_weight=weights / scale)
+    plain = fitted(None, weights / scale).item_embeddings_
     assert_array_equal(model.item_embeddings_, plain)
 
 
-@pytest.mark.slow
 def test_a_score_of_tiny_weights_is_that_of_their_proportions():
-    X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
-    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
-    model.set_params(n_neighbors=1, exclude_seen=False).fit(X)
+    model = fitted(n_neighbors=1, exclude_seen=False)
     weights = np.array([1, 2, 3, 4, 5, 6])
-    expected = model.score(X, sample_weight=weights)
-    assert model.score(X, sample_weight=1e-50 * weights) == pytest.approx(expected)
+    expected = model.score(PAIRS, sample_weight=weights)
+    assert model.score(PAIRS, sample_weight=1e-50 * weights) == pytest.approx(expected)
+
+
+# Heavy tails
+
+
+def tail(n, n_large, large):
+    rewards = np.ones(n)
+    rewards[:n_large] = large
+    return rewards
+
+
+def warnings_of_tails(rewards):
+    users, items = np.divmod(np.arange(len(rewards)), 25)
+    X = pd.DataFrame({"user": users, "item": items})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        small(batch_size=4096).fit(X, rewards)
+    return [str(w.message) for w in caught if " of the reward" in str(w.message)]
+
+
+@pytest.mark.parametrize(
+    "rewards",
+    [
+        tail(99, 1, 1e6),  # too few rows
+        np.tile([1.0, 2.0, 3.0, 4.0, 5.0], 200),
+        np.random.default_rng(0).exponential(size=1000),
+        # a tenth of the rows, 100 times as large: worth 119 of 1,000
+        tail(1000, 100, 100.0),
+    ],
+    ids=["few", "stars", "exponential", "two levels"],
+)
+def test_no_tail_is_no_warning(rewards):
+    assert warnings_of_tails(rewards) == []
+
+
+def test_a_tail_is_warned_of_on_any_scale_and_among_rows_that_were_only_shown():
+    large = tail(1000, 10, 1000.0)
+    for rewards in (large, 1e-300 * large, 1e300 * large, np.append(large, [0] * 999)):
+        (said,) = warnings_of_tails(rewards)
+        assert "carry 91% of the reward: 1,000 rows" in said

@@ -4,20 +4,16 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
 
 from sktwotower import PopularityRecommender
-from sktwotower._tables import _memory, _source_kinds
-from sktwotower._tables._sources import opened
 from sktwotower.model_selection import TimeSplit
 from tests.builders import random_events, small
 
-duckdb = pytest.importorskip("duckdb")
+pytest.importorskip("duckdb")
 dataset = pytest.importorskip("pyarrow.dataset")
 
 EVENTS = random_events(n_users=40, n_items=20)
@@ -30,17 +26,17 @@ SETTINGS = {
 }
 
 
-def rows(X, *columns):
-    """Return the chosen columns of all events, as they are read."""
-    with opened(X) as source:
-        source.select(**{f"c{i}": name for i, name in enumerate(columns)})
-        found = source.query("select * from events").to_pandas()
-    return found.set_axis(columns, axis="columns")
+def rows(X):
+    """Return all events, as a split reads them."""
+    sides = next(TimeSplit(time="time", test_size=1).split(X))
+    tables = [side.to_table().to_pandas() for side in sides]
+    return pd.concat(tables).sort_values("time", ignore_index=True)
 
 
-def assert_is_events(X):
-    found = rows(X, "item", "time")
-    pd.testing.assert_frame_equal(found, EVENTS[["item", "time"]], check_dtype=False)
+def assert_is_events(X, expected=EVENTS):
+    expected = expected.sort_values("time", ignore_index=True)
+    found = rows(X)[list(expected.columns)]
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +66,11 @@ def in_memory(folder):
 # Lists of paths
 
 
+@pytest.mark.slow
 def test_a_list_of_paths(folder):
     a, b = folder / "a.parquet", folder / "b.parquet"
-    for paths in ([a, b], (str(a), b), [str(folder / "a*"), b], [str(folder)]):
+    for paths in ([b, a], (str(a), b), [str(folder / "a*"), b], [str(folder)]):
         assert_is_events(paths)
-    found = rows([b, a], "item", "time")  # in the order of the list
-    expected = pd.concat([EVENTS[70:], EVENTS[:70]])[["item", "time"]]
-    pd.testing.assert_frame_equal(
-        found, expected.reset_index(drop=True), check_dtype=False
-    )
 
 
 @pytest.mark.slow
@@ -92,6 +84,7 @@ def test_fit_score_and_split_take_a_list_of_paths(folder):
     assert [train.count_rows(), test.count_rows()] == list(map(len, expected))
 
 
+@pytest.mark.slow
 def test_lists_that_are_no_paths_of_events(folder):
     a = str(folder / "a.parquet")
     for paths, message in [
@@ -111,11 +104,13 @@ def test_lists_that_are_no_paths_of_events(folder):
 # URLs
 
 
+@pytest.mark.slow
 def test_a_url_of_files_here(folder):
     assert_is_events(folder.as_uri())
-    assert len(rows(f"{folder.as_uri()}/a.parquet", "user")) == 70
+    assert_is_events(f"{folder.as_uri()}/a.parquet", EVENTS[:70])
 
 
+@pytest.mark.slow
 def test_a_url_of_other_file_systems(in_memory):
     assert_is_events(f"{in_memory}/events")
     assert_is_events(f"{in_memory}/events/")
@@ -149,11 +144,12 @@ def test_a_url_that_leads_nowhere(url, message):
         next(TimeSplit(time="time").split(url))
 
 
+@pytest.mark.slow
 def test_folders_at_a_url(in_memory):
     with pytest.raises(ValueError, match="/empty' cannot be read: .* holds no files"):
-        rows(f"{in_memory}/empty", "user")
-    assert set(rows(f"{in_memory}/parts", "user", "day")["day"]) == {1}
-    assert len(rows(f"{in_memory}/parts/day=1", "user")) == 70
+        rows(f"{in_memory}/empty")
+    assert_is_events(f"{in_memory}/parts", EVENTS[:70].assign(day=1))
+    assert_is_events(f"{in_memory}/parts/day=1", EVENTS[:70])
 
 
 @pytest.fixture(scope="module")
@@ -183,87 +179,47 @@ def bucket(folder):
 @pytest.mark.slow
 def test_events_in_s3(bucket):
     assert_is_events(f"s3://shop/events{bucket}")
-    assert len(rows(f"s3://shop/events/a.parquet{bucket}", "user")) == 70
+    assert_is_events(f"s3://shop/events/a.parquet{bucket}", EVENTS[:70])
     for path in ("shop/other", "none/events"):
         with pytest.raises(
             ValueError, match=f"{path}.* Check the address.*credentials"
         ):
-            rows(f"s3://{path}{bucket}", "user")
+            rows(f"s3://{path}{bucket}")
 
 
 # What is copied
 
 
-def test_a_dataset_is_read_once(folder, monkeypatch):
-    X, readings = dataset.dataset(folder).filter(dataset.field("time") >= 10), []
-    scanner = _source_kinds.DatasetSource.written
-    monkeypatch.setattr(
-        _source_kinds.DatasetSource,
-        "written",
-        lambda self, path: readings.append(path) or scanner(self, path),
-    )
-    with opened(X) as source:
-        source.select(i="item", t="time")
-        for _ in range(3):
-            found = source.query("select * from events order by t").to_pandas()
-    expected = EVENTS[EVENTS["time"] >= 10].sort_values("time")
-    assert found["i"].tolist() == expected["item"].tolist() and len(readings) == 1
-
-
-def test_durations_of_a_dataset_are_those_of_files(tmp_path):
-    waited = np.arange(len(EVENTS)).astype("timedelta64[us]")
-    EVENTS.assign(waited=waited).to_parquet(tmp_path / "a.parquet")
-    for X in (tmp_path, dataset.dataset(tmp_path)):
-        assert rows(X, "waited")["waited"].tolist() == list(range(len(EVENTS)))
-
-
-def test_a_dataset_without_rows(folder):
+@pytest.mark.slow
+def test_a_filter_of_a_dataset_counts(folder):
+    X = dataset.dataset(folder).filter(dataset.field("time") >= 10)
+    found = small(time="time").fit(X)
+    expected = small(time="time").fit(EVENTS[EVENTS["time"] >= 10])
+    np.testing.assert_array_equal(found.item_embeddings_, expected.item_embeddings_)
     nothing = dataset.dataset(folder).filter(dataset.field("time") < 0)
-    assert rows(nothing, "user", "time").shape == (0, 2)
+    with pytest.raises(ValueError, match="holds no events"):
+        small().fit(nothing)
 
 
-# Memory and temporary files
-
-
-def test_duckdb_takes_a_share_of_the_memory_and_all_processors(folder, monkeypatch):
-    def settings():
-        with opened(folder) as source:
-            names = "memory_limit", "threads", "temp_directory"
-            asked = ", ".join(f"current_setting('{name}')" for name in names)
-            return source.connection.sql(f"select {asked}").fetchall()[0]
-
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 64)
-    monkeypatch.setenv("SKTWOTOWER_MEMORY", "2GiB")
-    assert settings()[:2] == ("512.0 MiB", 4)
-    monkeypatch.setenv("SKTWOTOWER_MEMORY", "200GiB")
-    assert settings()[:2] == ("50.0 GiB", 64)
-    monkeypatch.delenv("SKTWOTOWER_MEMORY")
-    monkeypatch.setattr(_memory, "_of_cgroups", lambda: [2**28])
-    assert settings()[:2] == ("64.0 MiB", 1)
-    monkeypatch.setattr("tempfile.tempdir", str(folder.parent))
-    assert Path(settings()[2]).parent == folder.parent
-
-
-@pytest.mark.parametrize("error", [MemoryError, duckdb.OutOfMemoryException])
-def test_too_little_memory_is_said(folder, error, monkeypatch):
-    monkeypatch.setenv("SKTWOTOWER_MEMORY", "2GB")
-
-    def fails(*args, **kwargs):
-        raise error("failed to allocate\nmore")
-
-    for X in (folder, dataset.dataset(folder)):
-        with (
-            pytest.raises(ValueError, match="needs more memory than the 2 GB") as said,
-            opened(X) as source,
-        ):
-            source.select(u="user")
-            source.connection = type("Fails", (), {"sql": fails})()
-            source.query("select 1")
-    assert "SKTWOTOWER_MEMORY" in str(said.value) and "TMPDIR" in str(said.value)
-    assert f"({error.__name__}: failed to allocate)" in str(said.value)
+# Memory
 
 
 @pytest.mark.slow
+def test_too_little_memory_is_said(tmp_path, monkeypatch):
+    X = pd.concat([EVENTS] * 300, ignore_index=True)
+    X["text"] = [str(row) * 40 for row in range(len(X))]
+    X.to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setenv("SKTWOTOWER_MEMORY", "64MiB")
+    model = small(item_features="text")
+    with pytest.raises(
+        ValueError, match="needs more memory than the 0.0671 GB"
+    ) as said:
+        model.fit(tmp_path)
+    assert "OutOfMemoryException" in str(said.value)
+    assert "SKTWOTOWER_MEMORY" in str(said.value) and "TMPDIR" in str(said.value)
+
+
+@pytest.mark.grid
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_DATA")
 def test_a_fit_in_little_memory(tmp_path):
     """Ten million events, whose sort takes more, in 1.2 GB.

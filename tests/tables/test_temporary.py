@@ -2,87 +2,72 @@
 
 import errno
 import os
+import re
 import tempfile
 
-import numpy as np
 import pytest
 
-from sktwotower._tables._sparse import Column
-from sktwotower._tables._temporary import says_full, temporary_files
 from tests.builders import random_events, small
 
+DENIED = OSError(errno.EACCES, "Permission denied")
 FULL = r"temporary folder is full.*TMPDIR to a folder"
-HAS_FULL_DEVICE = os.path.exists("/dev/full")
 pytest.importorskip("duckdb")
 dataset = pytest.importorskip("pyarrow.dataset")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 
-@pytest.fixture
-def path(tmp_path):
+def raising(error):
+    def fails(*_, **__):
+        raise error
+
+    return fails
+
+
+def full_file():
+    return open("/dev/full", "w+b")
+
+
+no_space = raising(OSError(errno.ENOSPC, "Error writing bytes to file"))
+CASES = {
+    "a file": (tempfile, "TemporaryFile", full_file),
+    "a folder": (tempfile, "TemporaryDirectory", no_space),
+    "the copy": (parquet.ParquetWriter, "write_batch", no_space),
+    "a quota": (
+        parquet.ParquetWriter,
+        "write_batch",
+        raising(OSError(errno.EDQUOT, "Disk quota exceeded")),
+    ),
+    "in words": (
+        parquet.ParquetWriter,
+        "write_batch",
+        raising(OSError("Error writing bytes. Detail: No space left on device")),
+    ),
+    "of DuckDB": (
+        parquet.ParquetWriter,
+        "write_batch",
+        raising(RuntimeError("This limit was set by 'max_temp_directory_size'.")),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, of Linux")
+def test_a_fit_from_files_names_the_full_folder(tmp_path, monkeypatch):
     random_events().to_parquet(tmp_path / "events.parquet", index=False)
-    return tmp_path / "events.parquet"
-
-
-@pytest.mark.parametrize(
-    ("error", "is_full"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), True),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
-        (OSError("Error writing bytes to file. Detail: No space left on device"), True),
-        (
-            ValueError("underlying IO error: No space left on device (os error 28)"),
-            True,
-        ),
-        (RuntimeError("This limit was set by 'max_temp_directory_size'."), True),
-        (OSError(errno.EACCES, "Permission denied"), False),
-        (ValueError("no such column"), False),
-    ],
-)
-def test_what_says_that_a_disk_is_full(error, is_full):
-    assert says_full(error) is is_full
-
-
-def test_other_errors_stay_as_they_are():
-    for error in (OSError(errno.EACCES, "Permission denied"), ValueError("full")):
-        with pytest.raises(type(error)) as caught, temporary_files():
-            raise error
-        assert caught.value is error
-
-
-@pytest.mark.skipif(not HAS_FULL_DEVICE, reason="needs /dev/full, of Linux")
-def test_fit_from_files_names_the_full_folder(path, monkeypatch):
+    events = dataset.dataset(tmp_path / "events.parquet")
     model = small().fit(random_events())
-    state = model._fitted
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: open("/dev/full", "w+b"))
-    with pytest.raises(OSError, match=FULL) as caught:
-        model.fit(path)
-    assert caught.value.errno == errno.ENOSPC
-    assert caught.value.filename == tempfile.gettempdir()
-    assert model._fitted is state and len(model.recommend(["u1"], 2))
+    expected = model.recommend(["u1"], 2)
 
+    def error_of(place, name, fails):
+        with monkeypatch.context() as patch, pytest.raises(OSError) as caught:  # noqa: PT011
+            patch.setattr(place, name, fails)
+            model.fit(events)
+        return caught.value
 
-@pytest.mark.skipif(not HAS_FULL_DEVICE, reason="needs /dev/full, of Linux")
-@pytest.mark.parametrize("n", [1, 100_000])
-def test_a_column_on_a_full_disk(monkeypatch, n):
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: open("/dev/full", "w+b"))
-    column = Column(on_disk=True)
-    with pytest.raises(OSError, match=FULL):  # noqa: PT012 - small ones fill a buffer
-        column.append(np.zeros(n))
-        column.finish()
-
-
-def full(*_, **__):
-    raise OSError(errno.ENOSPC, "Error writing bytes to file")
-
-
-def test_no_room_for_a_folder(path, monkeypatch):
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
-    with pytest.raises(OSError, match=FULL):
-        small().fit(path)
-
-
-def test_no_room_for_the_copy_of_a_dataset(path, monkeypatch):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(parquet.ParquetWriter, "write_batch", full)
-    with pytest.raises(OSError, match=FULL):
-        small().fit(dataset.dataset(path))
+    for case in CASES.values():
+        error = error_of(*case)
+        assert re.search(FULL, str(error)) and error.errno == errno.ENOSPC
+        assert error.filename == tempfile.gettempdir()
+    # other errors stay as they are
+    assert error_of(tempfile, "TemporaryDirectory", raising(DENIED)) is DENIED
+    assert model.recommend(["u1"], 2).equals(expected)
