@@ -359,13 +359,9 @@ def test_the_last_event_is_known_if_a_history_adds_none(history, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "how, mmap, verify",
-    [
-        ({"vector_dtype": "float16"}, True, False),
-        ({"vector_dtype": "int8"}, False, True),
-    ],
+    "dtype, mmap, verify", [("float16", True, False), ("int8", False, True)]
 )
-def test_other_files(how, mmap, verify, tmp_path):
+def test_other_files(dtype, mmap, verify, tmp_path):
     model = MODELS["filtered"]
     path = written(model, tmp_path, vector_dtype=dtype)
     other = runtime.load(path, mmap=mmap, verify=verify)
