@@ -96,50 +96,64 @@ def test_columns_that_people_have(tmp_path, capsys, language):
         assert "A guess" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("header", "user", "item", "guessed"),
-    [
-        ("who:user what:item", "who", "what", "--user who and --item what"),
-        ("user:user thing:item", "user", "thing", "--item thing"),
-        ("fan:user song:item", "fan", "song", "--user fan"),
-        # what is not taken: row numbers, prices, constants, orders
-        ("id:row order:order price:price shop:same weighed:price who:user what:item",
-         "who", "what", "--user who and --item what"),
-        # a usual name, but each value once
-        ("user_id:row who:user item:item", "who", "item", "--user who"),
-    ],
-)  # fmt: skip
-def test_what_was_taken_by_place_is_said_to_be_a_guess(
-    tmp_path, capsys, header, user, item, guessed
-):
-    task = task_of(tmp_path, table_of(header))
-    assert (task.user, task.item) == (user, item)
-    said = capsys.readouterr().out
-    assert (
-        f"A guess, by the place of the column and not by its name: {guessed}." in said
-    )
-    for option in ("--user", "--item"):
-        assert (f"{option} COL" in said) == (option in guessed)
+WHAT_WAS_TAKEN_BY_PLACE_CASES = [
+    ("who:user what:item", "who", "what", "--user who and --item what"),
+    ("user:user thing:item", "user", "thing", "--item thing"),
+    ("fan:user song:item", "fan", "song", "--user fan"),
+    # what is not taken: row numbers, prices, constants, orders
+    (
+        "id:row order:order price:price shop:same weighed:price who:user what:item",
+        "who",
+        "what",
+        "--user who and --item what",
+    ),
+    # a usual name, but each value once
+    ("user_id:row who:user item:item", "who", "item", "--user who"),
+]
 
 
-@pytest.mark.parametrize(
-    ("header", "message"),
-    [
-        ("session_id:order item:item", "no column for --user. Not taken: 'session_id' "
-         "is named like a number of rows, orders or sessions. If each visit counts as "
-         "a user: --user session_id."),
-        ("listener:user price:price", "no column for --item. Not taken: 'price' is "
-         "named like an amount. If there is one, name it: --item COL."),
-        ("user:user item:row", "no column for --item. Not taken: 'item' has another "
-         "value in each of the 60 rows."),
-        ("user:user weighed:price shop:same", "'weighed' holds numbers that are not "
-         "whole; 'shop' has a single value"),
-    ],
-)  # fmt: skip
-def test_a_column_that_is_missing(tmp_path, header, message):
-    with pytest.raises(ValueError) as error:
-        task_of(tmp_path, table_of(header))
-    assert message in str(error.value)
+def test_what_was_taken_by_place_is_said_to_be_a_guess(tmp_path, capsys):
+    for header, user, item, guessed in WHAT_WAS_TAKEN_BY_PLACE_CASES:
+        task = task_of(tmp_path, table_of(header))
+        assert (task.user, task.item) == (user, item)
+        said = capsys.readouterr().out
+        assert (
+            f"A guess, by the place of the column and not by its name: {guessed}."
+            in said
+        )
+        for option in ("--user", "--item"):
+            assert (f"{option} COL" in said) == (option in guessed)
+
+
+A_COLUMN_THAT_IS_MISSING_CASES = [
+    (
+        "session_id:order item:item",
+        "no column for --user. Not taken: 'session_id' "
+        "is named like a number of rows, orders or sessions. If each visit counts as "
+        "a user: --user session_id.",
+    ),
+    (
+        "listener:user price:price",
+        "no column for --item. Not taken: 'price' is "
+        "named like an amount. If there is one, name it: --item COL.",
+    ),
+    (
+        "user:user item:row",
+        "no column for --item. Not taken: 'item' has another "
+        "value in each of the 60 rows.",
+    ),
+    (
+        "user:user weighed:price shop:same",
+        "'weighed' holds numbers that are not whole; 'shop' has a single value",
+    ),
+]
+
+
+def test_a_column_that_is_missing(tmp_path):
+    for header, message in A_COLUMN_THAT_IS_MISSING_CASES:
+        with pytest.raises(ValueError) as error:
+            task_of(tmp_path, table_of(header))
+        assert message in str(error.value)
 
 
 @pytest.mark.parametrize("header", ["user:user item:item", "user:user price:price"])

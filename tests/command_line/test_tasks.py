@@ -33,26 +33,26 @@ def test_the_first_free_columns_are_the_ids(tmp_path, capsys, options, taken):
     assert all(f"Columns not used: {name!r}.\n" in said for name in unused)
 
 
-@pytest.mark.parametrize(
-    ("columns", "user", "item"),
-    [
-        # the raw purchases of Online Retail
-        (
-            "InvoiceNo StockCode Description Quantity UnitPrice CustomerID Country",
-            "CustomerID",
-            "StockCode",
-        ),
-        ("rating movie_id user_id", "user_id", "movie_id"),
-        ("price listener artist", "listener", "artist"),
-        ("userId movieId rating", "userId", "movieId"),
-        ("reviewer items_sold", "reviewer", "items_sold"),
-        ("customers_age productivity user", "user", "customers_age"),
-    ],
-)
-def test_columns_with_usual_names_are_the_ids(tmp_path, columns, user, item):
-    table = pd.DataFrame([range(len(columns.split()))], columns=columns.split())
-    task = task_of(tmp_path, table)
-    assert (task.user, task.item) == (user, item)
+COLUMNS_WITH_USUAL_NAMES_CASES = [
+    # the raw purchases of Online Retail
+    (
+        "InvoiceNo StockCode Description Quantity UnitPrice CustomerID Country",
+        "CustomerID",
+        "StockCode",
+    ),
+    ("rating movie_id user_id", "user_id", "movie_id"),
+    ("price listener artist", "listener", "artist"),
+    ("userId movieId rating", "userId", "movieId"),
+    ("reviewer items_sold", "reviewer", "items_sold"),
+    ("customers_age productivity user", "user", "customers_age"),
+]
+
+
+def test_columns_with_usual_names_are_the_ids(tmp_path):
+    for columns, user, item in COLUMNS_WITH_USUAL_NAMES_CASES:
+        table = pd.DataFrame([range(len(columns.split()))], columns=columns.split())
+        task = task_of(tmp_path, table)
+        assert (task.user, task.item) == (user, item)
 
 
 def test_a_usual_name_that_is_given_is_not_taken_twice(tmp_path):
@@ -120,24 +120,24 @@ def rows(*items_by_user):
 UP, DOWN, MIXED = [1, 2, 5, 7, 9], [9, 7, 5, 2, 1], [1, 9, 2, 7, 5]
 
 
-@pytest.mark.parametrize(
-    ("items", "expected"),
-    [
-        ([UP, UP, MIXED], True),
-        ([UP, DOWN, MIXED], True),  # two of three, each one way
-        ([UP, MIXED], False),  # one of two is not most
-        ([UP[:4]] * 9, False),  # of four rows one in twelve is sorted by chance
-        ([MIXED], False),
-        ([[10, 9, 100, 11, 2]], False),
-    ],
-)
-def test_rows_that_are_sorted_by_item(tmp_path, items, expected):
-    events = rows(*items, [1], [1])  # further users, of whom nothing is known
-    # nor does it matter how rows of several users are mixed
-    mixed = events.iloc[np.argsort(events.groupby("u").cumcount(), kind="stable")]
-    for each in (events, mixed, events.assign(i=events["i"].map("i{:03d}".format))):
-        task = task_of(tmp_path, each, "--user", "u", "--item", "i")
-        assert ("at random" in task.caution) == expected
+ROWS_THAT_ARE_SORTED_BY_CASES = [
+    ([UP, UP, MIXED], True),
+    ([UP, DOWN, MIXED], True),  # two of three, each one way
+    ([UP, MIXED], False),  # one of two is not most
+    ([UP[:4]] * 9, False),  # of four rows one in twelve is sorted by chance
+    ([MIXED], False),
+    ([[10, 9, 100, 11, 2]], False),
+]
+
+
+def test_rows_that_are_sorted_by_item(tmp_path):
+    for items, expected in ROWS_THAT_ARE_SORTED_BY_CASES:
+        events = rows(*items, [1], [1])  # further users, of whom nothing is known
+        # nor does it matter how rows of several users are mixed
+        mixed = events.iloc[np.argsort(events.groupby("u").cumcount(), kind="stable")]
+        for each in (events, mixed, events.assign(i=events["i"].map("i{:03d}".format))):
+            task = task_of(tmp_path, each, "--user", "u", "--item", "i")
+            assert ("at random" in task.caution) == expected
 
 
 def test_of_sorted_rows_a_random_part_is_held_out(tmp_path, capsys):
@@ -230,26 +230,24 @@ def test_names_below_an_empty_line(tmp_path):
     assert events[["who", "what"]].to_numpy().tolist() == [["a", "x"], ["b", "y"]]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("plays.xlsx", b"PK", "must be .csv, .* A spreadsheet program saves a sheet"),
-        ("u.data", b"196\t242\n186\t302\n", "begins with numbers. Write names of"),
-        (
-            "more.csv",
-            b"user,item,name\na,b,Foo, Inc\nc,d,Bar\n",
-            "Quote cells with ','",
-        ),
-        ("two.csv", b"id,id,at\n1,2,3\n", "two columns are called id. Rename one"),
-        ("plays.csv.gz", b"who,what\n1,a\n", "cannot be read: Not a gzip"),
-        (
-            "cut.csv.gz",
-            gzip.compress(b"who,what\n1,a\n", mtime=0)[:-9],
-            "cannot be read: .*ended",
-        ),
-    ],
-)
-def test_files_that_are_refused(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"--data: .*{re.escape(name)} .*{message}"):
-        task_of_options("--data", str(tmp_path / name))
+FILES_THAT_ARE_REFUSED_CASES = [
+    ("plays.xlsx", b"PK", "must be .csv, .* A spreadsheet program saves a sheet"),
+    ("u.data", b"196\t242\n186\t302\n", "begins with numbers. Write names of"),
+    ("more.csv", b"user,item,name\na,b,Foo, Inc\nc,d,Bar\n", "Quote cells with ','"),
+    ("two.csv", b"id,id,at\n1,2,3\n", "two columns are called id. Rename one"),
+    ("plays.csv.gz", b"who,what\n1,a\n", "cannot be read: Not a gzip"),
+    (
+        "cut.csv.gz",
+        gzip.compress(b"who,what\n1,a\n", mtime=0)[:-9],
+        "cannot be read: .*ended",
+    ),
+]
+
+
+def test_files_that_are_refused(tmp_path):
+    for name, content, message in FILES_THAT_ARE_REFUSED_CASES:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(
+            ValueError, match=f"--data: .*{re.escape(name)} .*{message}"
+        ):
+            task_of_options("--data", str(tmp_path / name))

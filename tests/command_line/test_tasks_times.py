@@ -21,39 +21,45 @@ TIMES = "time timestamp UNIX_TIME time_ms ts date InvoiceDate created_at created
 OTHERS = "candidate cats customer_at_shop format rating birth_date releaseDate"
 
 
-@pytest.mark.parametrize("name", [*TIMES.split(), "order date"])
-def test_numbers_below_names_of_times_are_times(tmp_path, name):
-    assert taken_time(tmp_path, SECONDS, name) == name
+NUMBERS_BELOW_NAMES_OF_T_CASES = [*TIMES.split(), "order date"]
 
 
-@pytest.mark.parametrize("name", OTHERS.split())
-def test_numbers_below_other_names_are_none(tmp_path, name):
-    assert taken_time(tmp_path, SECONDS, name) is None
+def test_numbers_below_names_of_times_are_times(tmp_path):
+    for name in NUMBERS_BELOW_NAMES_OF_T_CASES:
+        assert taken_time(tmp_path, SECONDS, name) == name
+
+
+NUMBERS_BELOW_OTHER_NAME_CASES = OTHERS.split()
+
+
+def test_numbers_below_other_names_are_none(tmp_path):
+    for name in NUMBERS_BELOW_OTHER_NAME_CASES:
+        assert taken_time(tmp_path, SECONDS, name) is None
 
 
 DATES = pd.date_range("2024-01-05", periods=N, freq="h")
 DAYS = pd.date_range("2024-01-05", periods=N)
 
 
-@pytest.mark.parametrize(
-    ("values", "name", "expected"),
-    [
-        (DATES.strftime("%Y-%m-%dT%H:%M:%SZ"), "x", True),
-        (DATES.strftime("%d/%m/%Y %H:%M"), "x", True),
-        (DAYS.strftime("%d %b %Y"), "x", True),
-        ([*DATES.astype(str)[:-1], "later"], "x", False),
-        ([f"1.2.{n}" for n in range(N)], "version", False),
-        (["Heat (1995)"] * N, "title", False),
-        # seconds and thousandths of 1997 and 2024, but not as any number
-        ([1704412800000 + n for n in range(N)], "ts", True),
-        ([1704412800.5 + n for n in range(N)], "time", True),
-        (list(range(N)), "time_spent", False),
-        ([20240105 + n for n in range(N)], "date", False),
-        ([None] * N, "time", False),
-    ],
-)
-def test_what_looks_like_times(tmp_path, values, name, expected):
-    assert (taken_time(tmp_path, values, name) == name) == expected
+WHAT_LOOKS_LIKE_TIMES_CASES = [
+    (DATES.strftime("%Y-%m-%dT%H:%M:%SZ"), "x", True),
+    (DATES.strftime("%d/%m/%Y %H:%M"), "x", True),
+    (DAYS.strftime("%d %b %Y"), "x", True),
+    ([*DATES.astype(str)[:-1], "later"], "x", False),
+    ([f"1.2.{n}" for n in range(N)], "version", False),
+    (["Heat (1995)"] * N, "title", False),
+    # seconds and thousandths of 1997 and 2024, but not as any number
+    ([1704412800000 + n for n in range(N)], "ts", True),
+    ([1704412800.5 + n for n in range(N)], "time", True),
+    (list(range(N)), "time_spent", False),
+    ([20240105 + n for n in range(N)], "date", False),
+    ([None] * N, "time", False),
+]
+
+
+def test_what_looks_like_times(tmp_path):
+    for values, name, expected in WHAT_LOOKS_LIKE_TIMES_CASES:
+        assert (taken_time(tmp_path, values, name) == name) == expected
 
 
 @pytest.fixture
@@ -118,12 +124,15 @@ def test_without_a_time_rows_are_in_order(plays, tmp_path, capsys):
     assert "A column of times" not in said
 
 
-@pytest.mark.parametrize("day", ["20240105", "5/1/24", "January 5, 2024"])
-def test_dates_in_any_form_are_no_users(plays, tmp_path, capsys, day):
-    plays.insert(0, "Date", day)
-    task = task_of(tmp_path, plays[["Date", "who", "what"]])
-    assert (task.user, task.item, task.time) == ("who", "what", None)
-    assert "Without --time Date, rows" in capsys.readouterr().out
+DATES_IN_ANY_FORM_ARE_NO_CASES = ["20240105", "5/1/24", "January 5, 2024"]
+
+
+def test_dates_in_any_form_are_no_users(plays, tmp_path, capsys):
+    for day in DATES_IN_ANY_FORM_ARE_NO_CASES:
+        plays.insert(0, "Date", day)
+        task = task_of(tmp_path, plays[["Date", "who", "what"]])
+        assert (task.user, task.item, task.time) == ("who", "what", None)
+        assert "Without --time Date, rows" in capsys.readouterr().out
 
 
 def test_users_that_are_dates_are_an_error(plays, tmp_path):

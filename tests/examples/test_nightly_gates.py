@@ -105,7 +105,7 @@ CODES = {
 
 
 def quick(ways, *names):
-    """Return ways of which those that are named run each time, the others by -m fuzz."""
+    """Return ways: those that are named run each time, the others by -m fuzz."""
     assert {*names} <= {*ways}
     return [
         pytest.param(way, marks=[] if way in names else pytest.mark.fuzz)
@@ -128,7 +128,7 @@ def test_a_corrupt_day_is_not_published(shop, way):
     assert (code, is_published) == (0, True), said
 
 
-@pytest.mark.parametrize("way", quick(CORRUPT_TIMES, "times of another year"))
+@pytest.mark.parametrize("way", quick(CORRUPT_TIMES))
 def test_a_day_with_corrupt_times_is_not_published(usual_with_times, tmp_path, way):
     shop = usual_with_times.copied(tmp_path / "shop")
     good = with_times(day_of(N_DAYS), N_DAYS)
@@ -305,9 +305,8 @@ def test_events_of_ids_that_side_tables_lack_are_left_out_and_counted(listed, tm
     assert "new0" not in model.item_ids_ and max(model.user_ids_) < 1000
 
 
-@pytest.mark.parametrize(
-    "form", ["csv", pytest.param("parquet", marks=pytest.mark.fuzz)]
-)
+@pytest.mark.fuzz
+@pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_new_tables_bring_new_ids_with_their_features(listed, tmp_path, form):
     shop, day = listed.copied(tmp_path / "shop"), day_of(0)[PAIR]
     day.loc[day.index[:3], "product"] = "new0"
@@ -330,6 +329,7 @@ def test_new_tables_bring_new_ids_with_their_features(listed, tmp_path, form):
     assert "left out" not in shop.night(day, name="next.parquet")[2]
 
 
+@pytest.mark.fuzz
 def test_forgotten_items_are_left_out(listed, tmp_path):
     shop, day = listed.copied(tmp_path / "shop"), day_of(0)[PAIR]
     day = day[day["customer"] < 1000]

@@ -142,72 +142,60 @@ REFUSED = "sktwotower_refused_files_total"
 FORMS = r'where.item: .*pass a value, {"in": \[values\]} or {"from": low, "to": high}'
 
 
-BAD = (
-    [
-        ("/recommend", {"user": "u1", "k": 101}, 422, "k: .*less than or equal to 100"),
-        ("/recommend", {"user": "u1", "k": 0}, 422, "k: .*greater than or equal to 1"),
-        ("/recommend", {"user": "u1", "k": 2.5}, 422, "k: .*valid integer"),
-        ("/recommend", {"user": "u1", "history": ["i1"] * 1001}, 422, "at most 1000"),
-        ("/recommend", {"user": "u1", "history": ["i" * 201]}, 422, "at most 200"),
-        ("/recommend", {"user": "u1", "history": [None]}, 422, "history.0"),
-        ("/recommend", {"user": True}, 422, "user"),
-        ("/recommend", {}, 422, "body.user: Field required"),
-        ("/recommend", [], 422, "body"),
-        ("/recommend", {"user": "u" * 200_000}, 413, "at most 200000 bytes"),
-        ("/recommend", {"user": "u1", "where": {"no": 1}}, 400, "has no such column"),
-        ("/recommend", {"user": "u1", "context": {"hour": 1}}, 400, "not learnt from"),
-        ("/recommend", {"user": "u1", "max_per": {"item": 0}}, 400, "max_per"),
-        ("/recommend", {"user": "u1", "diversity": 2}, 400, "from 0 to 1"),
-        ("/recommend", {"user": "u1", "where": [1]}, 422, "where"),
-        ("/similar", {"item": "no"}, 400, "The item 'no' is not known from fit"),
-        ("/nothing", {}, 404, "Not Found"),
-        ("/recommend", {"user": "u1", "n": 3}, 422, "body.n: Extra inputs are not"),
-        ("/recommend", {"user": "u1", "candidates": ["no"]}, 400, "1 of candidates"),
-        ("/recommend", {"user": "u1", "candidates": "i1"}, 422, "body.candidates"),
-        (
-            "/recommend",
-            {"user": "u1", "candidates": ["i1"] * 1001},
-            422,
-            "at most 1000",
-        ),
-        ("/recommend", {"user": "u1", "exclude_seen": "no"}, 422, "exclude_seen.*bool"),
-        ("/recommend", {"user": "u1", "exclude_seen": 0}, 422, "exclude_seen.*bool"),
-        ("/recommend", {"user": "u1", "diversity": True}, 422, "diversity.*number"),
-        ("/recommend", {"user": "u1", "diversity": "0.5"}, 422, "diversity.*number"),
-        ("/recommend", {"user": "u1", "diversity": [0.5]}, 422, "diversity.*number"),
-        ("/similar", {"item": "i1", "user": "u1"}, 422, "body.user: Extra inputs"),
-        ("/recommend", {"user": "u1", "x" * 3000: 1}, 422, "body.xxx"),
-        (
-            "/recommend",
-            {"user": "u1", "where": {"x" * 3000: 1}},
-            400,
-            "where or max_per",
-        ),
-        *(
-            ("/recommend", {"user": "u1", "where": {"item": rule}}, 422, FORMS)
-            for rule in (
-                {},
-                ["i1", "i2"],
-                [],
-                {"in": "i1"},
-                {"in": ["i1"], "from": 1},
-                {"to": 1, "until": 2},
-            )
-        ),
-        (
-            "/recommend",
-            {"user": "u1", "where": {"item": {"in": [["i1"]]}}},
-            400,
-            r"where\['item'\]",
-        ),
-        (
-            "/recommend",
-            {"user": "u1", "where": {"item": {"from": ["i1"]}}},
-            400,
-            r"where\['item'\]",
-        ),
-    ]
-)
+BAD = [
+    ("/recommend", {"user": "u1", "k": 101}, 422, "k: .*less than or equal to 100"),
+    ("/recommend", {"user": "u1", "k": 0}, 422, "k: .*greater than or equal to 1"),
+    ("/recommend", {"user": "u1", "k": 2.5}, 422, "k: .*valid integer"),
+    ("/recommend", {"user": "u1", "history": ["i1"] * 1001}, 422, "at most 1000"),
+    ("/recommend", {"user": "u1", "history": ["i" * 201]}, 422, "at most 200"),
+    ("/recommend", {"user": "u1", "history": [None]}, 422, "history.0"),
+    ("/recommend", {"user": True}, 422, "user"),
+    ("/recommend", {}, 422, "body.user: Field required"),
+    ("/recommend", [], 422, "body"),
+    ("/recommend", {"user": "u" * 200_000}, 413, "at most 200000 bytes"),
+    ("/recommend", {"user": "u1", "where": {"no": 1}}, 400, "has no such column"),
+    ("/recommend", {"user": "u1", "context": {"hour": 1}}, 400, "not learnt from"),
+    ("/recommend", {"user": "u1", "max_per": {"item": 0}}, 400, "max_per"),
+    ("/recommend", {"user": "u1", "diversity": 2}, 400, "from 0 to 1"),
+    ("/recommend", {"user": "u1", "where": [1]}, 422, "where"),
+    ("/similar", {"item": "no"}, 400, "The item 'no' is not known from fit"),
+    ("/nothing", {}, 404, "Not Found"),
+    ("/recommend", {"user": "u1", "n": 3}, 422, "body.n: Extra inputs are not"),
+    ("/recommend", {"user": "u1", "candidates": ["no"]}, 400, "1 of candidates"),
+    ("/recommend", {"user": "u1", "candidates": "i1"}, 422, "body.candidates"),
+    ("/recommend", {"user": "u1", "candidates": ["i1"] * 1001}, 422, "at most 1000"),
+    ("/recommend", {"user": "u1", "exclude_seen": "no"}, 422, "exclude_seen.*bool"),
+    ("/recommend", {"user": "u1", "exclude_seen": 0}, 422, "exclude_seen.*bool"),
+    ("/recommend", {"user": "u1", "diversity": True}, 422, "diversity.*number"),
+    ("/recommend", {"user": "u1", "diversity": "0.5"}, 422, "diversity.*number"),
+    ("/recommend", {"user": "u1", "diversity": [0.5]}, 422, "diversity.*number"),
+    ("/similar", {"item": "i1", "user": "u1"}, 422, "body.user: Extra inputs"),
+    ("/recommend", {"user": "u1", "x" * 3000: 1}, 422, "body.xxx"),
+    ("/recommend", {"user": "u1", "where": {"x" * 3000: 1}}, 400, "where or max_per"),
+    *(
+        ("/recommend", {"user": "u1", "where": {"item": rule}}, 422, FORMS)
+        for rule in (
+            {},
+            ["i1", "i2"],
+            [],
+            {"in": "i1"},
+            {"in": ["i1"], "from": 1},
+            {"to": 1, "until": 2},
+        )
+    ),
+    (
+        "/recommend",
+        {"user": "u1", "where": {"item": {"in": [["i1"]]}}},
+        400,
+        r"where\['item'\]",
+    ),
+    (
+        "/recommend",
+        {"user": "u1", "where": {"item": {"from": ["i1"]}}},
+        400,
+        r"where\['item'\]",
+    ),
+]
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
@@ -349,6 +337,7 @@ def test_a_damaged_file_does_not_replace_the_one_that_is_served(
     assert status == 200 and served.service.names[answer["version"]] == "first"
 
 
+@pytest.mark.fuzz
 def test_it_ends_while_clients_hold_half_sent_requests(models, tmp_path):
     with running(tmp_path, models["first"], n_workers=2) as service:
         service.wait()

@@ -88,59 +88,60 @@ CONTEXT = "state", "_fitted", "context"
 CLOCK = *CONTEXT, "clock"
 
 
-@pytest.mark.parametrize(
-    "model, part, value, message",
-    [
-        ("ease", "id_column", "price", "the columns that are used"),
-        ("ease", "label", "price", "users and items of the columns"),
-        ("side table", "features", ["price"], "the columns that are used"),
-        ("recent", "time", "price", "with the time 'when'"),
-        ("two stages", "label", "price", "users and items of the columns"),
-        ("two stages", "scales", {"price": SCALE}, "scales must be those of features"),
-    ],
-)
-def test_names_that_are_no_columns(model, part, value, message, refuses):
-    def apply(meta):
-        state = meta["model"]["parts"]["state"]
-        for parent, key in [*find(state, lambda key, _: key == part)][-1:]:
-            parent[key] = value
-
-    refuses(forged(members_of(file_of(model)), apply), message)
+NAMES_THAT_ARE_NO_COLUMN_CASES = [
+    ("ease", "id_column", "price", "the columns that are used"),
+    ("ease", "label", "price", "users and items of the columns"),
+    ("side table", "features", ["price"], "the columns that are used"),
+    ("recent", "time", "price", "with the time 'when'"),
+    ("two stages", "label", "price", "users and items of the columns"),
+    ("two stages", "scales", {"price": SCALE}, "scales must be those of features"),
+]
 
 
-@pytest.mark.parametrize(
-    "model, part, value, message",
-    [
-        ("context", "columns", ["place", "words"], "dtypes must be types of 2 col"),
-        ("context", "columns", ["place", "tags", "words"], "the columns of the schema"),
-        ("context", "columns", ["place", "words", "item"], "the columns of the schema"),
-        ("context", "own_width", 3, "3 columns, not 8"),
-        ("context", "transformer", None, "must be a transformer"),
-        ("context", "time", "when", "a clock for times"),
-        ("context in order", "clock", None, "a clock for times"),
-        ("context in order", "time", None, "a clock for times"),
-        ("context in order", "time", "place", "distinct names"),
-    ],
-)
-def test_contexts_that_do_not_fit(model, part, value, message, refuses):
-    data = forged(
-        members_of(file_of(model)), change(*CONTEXT, "parts", **{part: value})
-    )
-    refuses(data, message)
+def test_names_that_are_no_columns(refuses):
+    for model, part, value, message in NAMES_THAT_ARE_NO_COLUMN_CASES:
+
+        def apply(meta, part=part, value=value):
+            state = meta["model"]["parts"]["state"]
+            for parent, key in [*find(state, lambda key, _: key == part)][-1:]:
+                parent[key] = value
+
+        refuses(forged(members_of(file_of(model)), apply), message)
 
 
-@pytest.mark.parametrize(
-    "path, values, message",
-    [
-        ((*CLOCK, "parts"), {"unit": 0.0}, "finite number > 0"),
-        ((*CLOCK, "parts"), {"dates": False}, "context_users must be a matrix"),
-        (("state", "_fitted", "parts"), {"context": None}, "a context that the model"),
-        (("state", "_fitted", "parts"), {"context_users": None}, "users of contexts"),
-    ],
-)
-def test_clocks_and_contexts_that_are_missing(path, values, message, refuses):
-    data = forged(members_of(file_of("context in order")), change(*path, **values))
-    refuses(data, message)
+CONTEXTS_THAT_DO_NOT_FIT_CASES = [
+    ("context", "columns", ["place", "words"], "dtypes must be types of 2 col"),
+    ("context", "columns", ["place", "tags", "words"], "the columns of the schema"),
+    ("context", "columns", ["place", "words", "item"], "the columns of the schema"),
+    ("context", "own_width", 3, "3 columns, not 8"),
+    ("context", "transformer", None, "must be a transformer"),
+    ("context", "time", "when", "a clock for times"),
+    ("context in order", "clock", None, "a clock for times"),
+    ("context in order", "time", None, "a clock for times"),
+    ("context in order", "time", "place", "distinct names"),
+]
+
+
+def test_contexts_that_do_not_fit(refuses):
+    for model, part, value, message in CONTEXTS_THAT_DO_NOT_FIT_CASES:
+        data = forged(
+            members_of(file_of(model)), change(*CONTEXT, "parts", **{part: value})
+        )
+        refuses(data, message)
+
+
+CLOCKS_AND_CONTEXTS_THAT_CASES = [
+    ((*CLOCK, "parts"), {"unit": 0.0}, "finite number > 0"),
+    ((*CLOCK, "parts"), {"dates": False}, "context_users must be a matrix"),
+    (("state", "_fitted", "parts"), {"context": None}, "a context that the model"),
+    (("state", "_fitted", "parts"), {"context_users": None}, "users of contexts"),
+]
+
+
+def test_clocks_and_contexts_that_are_missing(refuses):
+    for path, values, message in CLOCKS_AND_CONTEXTS_THAT_CASES:
+        data = forged(members_of(file_of("context in order")), change(*path, **values))
+        refuses(data, message)
 
 
 def test_models_of_other_types(refuses):
@@ -297,33 +298,40 @@ def test_a_vocabulary_with_equal_or_too_many_keys(refuses):
     refuses(forged(members, extend), "column names")
 
 
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"module": 1}, "without module"),
-        ({"__class__": 1}, "without __class__"),
-        ({"history_": []}, "without history_"),
-        ({"criterion__temperature_": "x"}, "other settings"),
-        ({"torch_load_kwargs": 1}, "without torch_load_kwargs"),
-    ],
-)
-def test_other_settings_of_a_net(settings, message, refuses):
-    def apply(meta):
-        node = meta["model"]["parts"]["state"]["_fitted"]["parts"]["net"]["settings"]
-        for key, value in settings.items():
-            node["keys"].append(key)
-            node["values"].append(value)
-
-    refuses(forged(members_of(file_of("pooled")), apply), message)
+OTHER_SETTINGS_OF_A_NET_CASES = [
+    ({"module": 1}, "without module"),
+    ({"__class__": 1}, "without __class__"),
+    ({"history_": []}, "without history_"),
+    ({"criterion__temperature_": "x"}, "other settings"),
+    ({"torch_load_kwargs": 1}, "without torch_load_kwargs"),
+]
 
 
-@pytest.mark.parametrize("device", ["meta", "cuda:99", "abacus"])
-def test_devices_that_are_not_here(device, refuses):
-    def apply(meta):
-        meta["model"]["parts"]["params"]["device"] = device
+def test_other_settings_of_a_net(refuses):
+    for settings, message in OTHER_SETTINGS_OF_A_NET_CASES:
 
-    data = forged(members_of(file_of("pooled")), apply)
-    refuses(data, f"device='{device}', which cannot be used here.*device='cpu'")
+        def apply(meta, settings=settings):
+            node = meta["model"]["parts"]["state"]["_fitted"]["parts"]["net"][
+                "settings"
+            ]
+            for key, value in settings.items():
+                node["keys"].append(key)
+                node["values"].append(value)
+
+        refuses(forged(members_of(file_of("pooled")), apply), message)
+
+
+DEVICES_THAT_ARE_NOT_HER_CASES = ["meta", "cuda:99", "abacus"]
+
+
+def test_devices_that_are_not_here(refuses):
+    for device in DEVICES_THAT_ARE_NOT_HER_CASES:
+
+        def apply(meta, device=device):
+            meta["model"]["parts"]["params"]["device"] = device
+
+        data = forged(members_of(file_of("pooled")), apply)
+        refuses(data, f"device='{device}', which cannot be used here.*device='cpu'")
 
 
 @pytest.mark.slow

@@ -191,16 +191,22 @@ class Exact(ExactNeighbors):
     """An index of the caller."""
 
 
-@pytest.mark.parametrize("mmap", ["yes", 1])
-def test_mmap_is_auto_or_a_bool(path, mmap):
-    with pytest.raises(ValueError, match='mmap must be "auto", True or False. Got'):
-        io.LatestModel(path, mmap=mmap)
+MMAP_IS_AUTO_OR_A_BOOL_CASES = ["yes", 1]
 
 
-@pytest.mark.parametrize("seconds", [0, float("nan"), "1"])
-def test_the_time_between_two_looks_must_be_positive(path, seconds):
-    with pytest.raises(ValueError, match="seconds must be a number > 0. Got"):
-        io.LatestModel(path, seconds=seconds)
+def test_mmap_is_auto_or_a_bool(path):
+    for mmap in MMAP_IS_AUTO_OR_A_BOOL_CASES:
+        with pytest.raises(ValueError, match='mmap must be "auto", True or False. Got'):
+            io.LatestModel(path, mmap=mmap)
+
+
+THE_TIME_BETWEEN_TWO_LOO_CASES = [0, float("nan"), "1"]
+
+
+def test_the_time_between_two_looks_must_be_positive(path):
+    for seconds in THE_TIME_BETWEEN_TWO_LOO_CASES:
+        with pytest.raises(ValueError, match="seconds must be a number > 0. Got"):
+            io.LatestModel(path, seconds=seconds)
 
 
 # Files that are written in place

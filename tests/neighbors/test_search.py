@@ -12,12 +12,11 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower.neighbors import ExactNeighbors
 from sktwotower.neighbors import _search as search
-from sktwotower.neighbors import _top_k as exact
 from tests.choices import pairwise
 from tests.reference import additions, brute_force, exclusions, unit_vectors
 
 retrieve, nearest_to_one = search.retrieve, search.nearest_to_one
-added_of = exact.added_of
+added_of = search.added_of
 
 
 def indexes(items):
@@ -71,18 +70,23 @@ class Canned(BaseEstimator):
         return np.tile(np.array(self.answer)[:n_neighbors], (len(X), 1))
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [(7,) * 50, (-1,) * 50, (4, 4, -1, 2, 2), (3, 8), tuple(range(3)) + (-1,) * 9],
-    ids=["one id", "nothing", "repeated", "few columns", "padded"],
-)
-def test_lists_that_fall_short_are_searched_exactly(answer):
-    queries, items = unit_vectors(6, seed=1), unit_vectors(50)
-    for excluded in (None, exclusions(6, 50)):
-        found = retrieve(Canned(answer), queries, items, 5, excluded)
-        expected = brute_force(queries, items, 5, excluded)
-        np.testing.assert_array_equal(found[1], expected[1])
-        np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+LISTS_THAT_FALL_SHORT_AR_CASES = [
+    (7,) * 50,
+    (-1,) * 50,
+    (4, 4, -1, 2, 2),
+    (3, 8),
+    tuple(range(3)) + (-1,) * 9,
+]
+
+
+def test_lists_that_fall_short_are_searched_exactly():
+    for answer in LISTS_THAT_FALL_SHORT_AR_CASES:
+        queries, items = unit_vectors(6, seed=1), unit_vectors(50)
+        for excluded in (None, exclusions(6, 50)):
+            found = retrieve(Canned(answer), queries, items, 5, excluded)
+            expected = brute_force(queries, items, 5, excluded)
+            np.testing.assert_array_equal(found[1], expected[1])
+            np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
 
 
 def test_poor_but_full_answers_are_scored_and_sorted_exactly():
@@ -100,13 +104,16 @@ def test_excluded_answers_are_dropped():
     assert sorted(indices[0]) == [1, 2]
 
 
-@pytest.mark.parametrize("answer", [(0, 99, 1), (0, 6, 2)])
-def test_positions_beyond_the_catalog_are_no_answers(answer):
-    queries, items = unit_vectors(3, seed=1), unit_vectors(6)
-    for hidden in (None, exclusions(3, 6, share=0.0)):
-        found = retrieve(Canned(answer), queries, items, 3, hidden)
-        expected = brute_force(queries, items, 3)
-        np.testing.assert_array_equal(found[1], expected[1])
+POSITIONS_BEYOND_THE_CAT_CASES = [(0, 99, 1), (0, 6, 2)]
+
+
+def test_positions_beyond_the_catalog_are_no_answers():
+    for answer in POSITIONS_BEYOND_THE_CAT_CASES:
+        queries, items = unit_vectors(3, seed=1), unit_vectors(6)
+        for hidden in (None, exclusions(3, 6, share=0.0)):
+            found = retrieve(Canned(answer), queries, items, 3, hidden)
+            expected = brute_force(queries, items, 3)
+            np.testing.assert_array_equal(found[1], expected[1])
 
 
 def test_retrieve_without_queries_or_items_left():

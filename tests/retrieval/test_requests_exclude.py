@@ -123,20 +123,28 @@ def test_they_are_no_history(name):
     assert len(answer) == 9 - 4
 
 
-@pytest.mark.parametrize("items", [["i1", "i4"], np.array(["i1", "i4"]), {"i1", "i4"}])
-def test_a_list_of_items_is_for_one_user(plain, items):
-    answer = plain.recommend(["u5"], 9, exclude_seen=False, exclude=items)
-    assert set(answer["item"]) == set(plain.item_ids_) - {"i1", "i4"}
-    with pytest.raises(TypeError, match="exclude must be a table of events, an array"):
-        plain.recommend(["u5", "u6"], exclude=items)
+A_LIST_OF_ITEMS_IS_FOR_O_CASES = [["i1", "i4"], np.array(["i1", "i4"]), {"i1", "i4"}]
 
 
-@pytest.mark.parametrize("exclude", [{}, [], FORMS["table"][:0], np.empty((0, 2))])
-def test_no_pairs_change_nothing(plain, exclude):
-    users = ["u5"]
-    pd.testing.assert_frame_equal(
-        plain.recommend(users, exclude=exclude), plain.recommend(users)
-    )
+def test_a_list_of_items_is_for_one_user(plain):
+    for items in A_LIST_OF_ITEMS_IS_FOR_O_CASES:
+        answer = plain.recommend(["u5"], 9, exclude_seen=False, exclude=items)
+        assert set(answer["item"]) == set(plain.item_ids_) - {"i1", "i4"}
+        with pytest.raises(
+            TypeError, match="exclude must be a table of events, an array"
+        ):
+            plain.recommend(["u5", "u6"], exclude=items)
+
+
+NO_PAIRS_CHANGE_NOTHING_CASES = [{}, [], FORMS["table"][:0], np.empty((0, 2))]
+
+
+def test_no_pairs_change_nothing(plain):
+    for exclude in NO_PAIRS_CHANGE_NOTHING_CASES:
+        users = ["u5"]
+        pd.testing.assert_frame_equal(
+            plain.recommend(users, exclude=exclude), plain.recommend(users)
+        )
 
 
 def test_all_items_left_out_is_no_row(plain):
@@ -194,20 +202,20 @@ def test_ids_of_another_type_are_warned_about():
         model.recommend([1, 2], exclude={1: ["12"]})
 
 
-@pytest.mark.parametrize(
-    ("exclude", "error", "message"),
-    [
-        ("i1", TypeError, "exclude must be a table of events.* Got str"),
-        (3, TypeError, "exclude must be a table of events.* Got int"),
-        ({"u1": "i1"}, TypeError, "exclude must hold a list of items for each user"),
-        (FORMS["table"][["user"]], ValueError, "exclude has no column 'item'"),
-        (FORMS["table"].rename(columns=str.upper), ValueError, "no column 'user'"),
-        ({"u1": ["i1", None]}, ValueError, "the items of exclude contains NaN"),
-        ([None], ValueError, "the items of exclude contains NaN"),
-        ({None: ["i1"]}, ValueError, "the users of exclude contains NaN"),
-        ({"u1": ["i1", 1]}, TypeError, "the items of exclude mixes ids"),
-    ],
-)
-def test_bad_input(plain, exclude, error, message):
-    with pytest.raises(error, match=message):
-        plain.recommend(["u1"], exclude=exclude)
+BAD_INPUT_CASES = [
+    ("i1", TypeError, "exclude must be a table of events.* Got str"),
+    (3, TypeError, "exclude must be a table of events.* Got int"),
+    ({"u1": "i1"}, TypeError, "exclude must hold a list of items for each user"),
+    (FORMS["table"][["user"]], ValueError, "exclude has no column 'item'"),
+    (FORMS["table"].rename(columns=str.upper), ValueError, "no column 'user'"),
+    ({"u1": ["i1", None]}, ValueError, "the items of exclude contains NaN"),
+    ([None], ValueError, "the items of exclude contains NaN"),
+    ({None: ["i1"]}, ValueError, "the users of exclude contains NaN"),
+    ({"u1": ["i1", 1]}, TypeError, "the items of exclude mixes ids"),
+]
+
+
+def test_bad_input(plain):
+    for exclude, error, message in BAD_INPUT_CASES:
+        with pytest.raises(error, match=message):
+            plain.recommend(["u1"], exclude=exclude)

@@ -75,11 +75,14 @@ def assert_ranking(answer, expected):
 # Agreement of the methods
 
 
-@pytest.mark.parametrize("k, exclude", [(1, True), (3, False), (50, True)])
-def test_recommend_is_brute_force(model, k, exclude):
-    users = list(model.user_ids_)
-    answer = model.recommend(n_neighbors=k, exclude_seen=exclude)
-    assert_ranking(answer, brute_force(model, users, k, exclude))
+RECOMMEND_IS_BRUTE_FORCE_CASES = [(1, True), (3, False), (50, True)]
+
+
+def test_recommend_is_brute_force(model):
+    for k, exclude in RECOMMEND_IS_BRUTE_FORCE_CASES:
+        users = list(model.user_ids_)
+        answer = model.recommend(n_neighbors=k, exclude_seen=exclude)
+        assert_ranking(answer, brute_force(model, users, k, exclude))
 
 
 def test_recommend_and_kneighbors_and_the_graph_agree(model):
@@ -164,27 +167,28 @@ def test_none_means_all_users_in_their_order(plain):
     ))  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "users",
-    [
-        ["u2", "u1"],
-        np.array(["u2", "u1"]),
-        np.array([["u2"], ["u1"]]),
-        pd.Series(["u2", "u1"], index=[5, 5]),
-        pd.Series(["u2", "u1"], dtype="category"),
-        pd.Index(["u2", "u1"]),
-        pd.DataFrame({"user": ["u2", "u1"]}),
-        pd.DataFrame({"other": [1, 2], "user": ["u2", "u1"]}, index=[3, 3]),
-        pl.DataFrame({"user": ["u2", "u1"]}),
-        pl.Series(["u2", "u1"]),
-        (user for user in ["u2", "u1"]),
-    ],
-    ids=lambda users: f"{type(users).__module__}.{type(users).__name__}",
-)
-def test_users_come_in_any_container(plain, users):
-    answer = plain.recommend(users, n_neighbors=2)
-    answer = answer.to_pandas() if isinstance(answer, pl.DataFrame) else answer
-    pd.testing.assert_frame_equal(answer, plain.recommend(["u2", "u1"], n_neighbors=2))
+USERS_COME_IN_ANY_CONTAI_CASES = [
+    ["u2", "u1"],
+    np.array(["u2", "u1"]),
+    np.array([["u2"], ["u1"]]),
+    pd.Series(["u2", "u1"], index=[5, 5]),
+    pd.Series(["u2", "u1"], dtype="category"),
+    pd.Index(["u2", "u1"]),
+    pd.DataFrame({"user": ["u2", "u1"]}),
+    pd.DataFrame({"other": [1, 2], "user": ["u2", "u1"]}, index=[3, 3]),
+    pl.DataFrame({"user": ["u2", "u1"]}),
+    pl.Series(["u2", "u1"]),
+    (user for user in ["u2", "u1"]),
+]
+
+
+def test_users_come_in_any_container(plain):
+    for users in USERS_COME_IN_ANY_CONTAI_CASES:
+        answer = plain.recommend(users, n_neighbors=2)
+        answer = answer.to_pandas() if isinstance(answer, pl.DataFrame) else answer
+        pd.testing.assert_frame_equal(
+            answer, plain.recommend(["u2", "u1"], n_neighbors=2)
+        )
 
 
 def test_nobody_asks(plain):
@@ -249,21 +253,20 @@ def test_types_are_those_promised(plain):
 # Candidates and history
 
 
-@pytest.mark.parametrize(
-    "candidates",
-    [
-        ["i8", "i1", "i2", "i1"],
-        pd.Index(["i1", "i2", "i8"]),
-        {"i1", "i2", "i8"},
-        pl.Series(["i1", "i2", "i8"]),
-    ],
-    ids=lambda c: f"{type(c).__module__}.{type(c).__name__}",
-)
-def test_candidates_are_all_that_is_recommended(model, candidates):
-    users = list(model.user_ids_)
-    answer = model.recommend(users, n_neighbors=2, candidates=candidates)
-    expected = brute_force(model, users, 2, candidates={"i1", "i2", "i8"})
-    assert_ranking(answer, expected)
+CANDIDATES_ARE_ALL_THAT_CASES = [
+    ["i8", "i1", "i2", "i1"],
+    pd.Index(["i1", "i2", "i8"]),
+    {"i1", "i2", "i8"},
+    pl.Series(["i1", "i2", "i8"]),
+]
+
+
+def test_candidates_are_all_that_is_recommended(model):
+    for candidates in CANDIDATES_ARE_ALL_THAT_CASES:
+        users = list(model.user_ids_)
+        answer = model.recommend(users, n_neighbors=2, candidates=candidates)
+        expected = brute_force(model, users, 2, candidates={"i1", "i2", "i8"})
+        assert_ranking(answer, expected)
 
 
 def test_no_candidates_no_rows(plain):
@@ -274,28 +277,27 @@ OWN_CANDIDATES = {"u1": ["i8", "i1", "i1"], "u3": ["i0", "i2", "i5"], "u0": ["i1
 PAIRS = [(user, item) for user, items in OWN_CANDIDATES.items() for item in items]
 
 
-@pytest.mark.parametrize(
-    "candidates",
-    [
-        OWN_CANDIDATES,
-        np.array(PAIRS),
-        pd.DataFrame(PAIRS, columns=["user", "item"])[["item", "user"]],
-        pl.DataFrame(PAIRS, schema=["user", "item"], orient="row"),
-    ],
-    ids=["dict", "array", "table", "polars"],
-)
+EACH_USER_MAY_HAVE_CANDI_CASES = [
+    OWN_CANDIDATES,
+    np.array(PAIRS),
+    pd.DataFrame(PAIRS, columns=["user", "item"])[["item", "user"]],
+    pl.DataFrame(PAIRS, schema=["user", "item"], orient="row"),
+]
+
+
 @pytest.mark.parametrize("exclude", [True, False])
-def test_each_user_may_have_candidates_of_their_own(model, candidates, exclude):
-    users = ["u3", "u2", "u1", "u0", "u1"]
-    answer = model.recommend(
-        users, n_neighbors=2, candidates=candidates, exclude_seen=exclude
-    )
-    expected = [
-        brute_force(model, [user], 2, exclude, OWN_CANDIDATES.get(user, []))
-        for user in users
-    ]
-    assert_ranking(answer, pd.concat(expected, ignore_index=True))
-    assert "u2" not in set(answer["user"])
+def test_each_user_may_have_candidates_of_their_own(model, exclude):
+    for candidates in EACH_USER_MAY_HAVE_CANDI_CASES:
+        users = ["u3", "u2", "u1", "u0", "u1"]
+        answer = model.recommend(
+            users, n_neighbors=2, candidates=candidates, exclude_seen=exclude
+        )
+        expected = [
+            brute_force(model, [user], 2, exclude, OWN_CANDIDATES.get(user, []))
+            for user in users
+        ]
+        assert_ranking(answer, pd.concat(expected, ignore_index=True))
+        assert "u2" not in set(answer["user"])
 
 
 def test_candidates_of_other_users_are_warned_about(plain):
@@ -305,23 +307,30 @@ def test_candidates_of_other_users_are_warned_about(plain):
         assert len(plain.recommend(["u2"], candidates={"u1": ["i1"]})) == 0
 
 
-@pytest.mark.parametrize("gone", [[], ["i1"]], ids=["never known", "gone"])
-def test_unknown_candidates_are_named_or_ignored(plain, gone):
-    if gone:
-        plain.set_catalog(plain.item_ids_[~np.isin(plain.item_ids_, gone)])
-    asked = ["i2", "what", *gone]
-    with pytest.raises(ValueError, match="candidates are not in the catalog of .*what"):
-        plain.recommend(["u1"], candidates=asked)
-    for candidates in (asked, {"u1": asked}):
-        answer = plain.recommend(
-            ["u1"],
-            candidates=candidates,
-            unknown_candidates="ignore",
-            exclude_seen=False,
+UNKNOWN_CANDIDATES_ARE_N_CASES = [[], ["i1"]]
+
+
+def test_unknown_candidates_are_named_or_ignored(plain):
+    for gone in UNKNOWN_CANDIDATES_ARE_N_CASES:
+        if gone:
+            plain.set_catalog(plain.item_ids_[~np.isin(plain.item_ids_, gone)])
+        asked = ["i2", "what", *gone]
+        with pytest.raises(
+            ValueError, match="candidates are not in the catalog of .*what"
+        ):
+            plain.recommend(["u1"], candidates=asked)
+        for candidates in (asked, {"u1": asked}):
+            answer = plain.recommend(
+                ["u1"],
+                candidates=candidates,
+                unknown_candidates="ignore",
+                exclude_seen=False,
+            )
+            assert list(answer["item"]) == ["i2"]
+        nothing = plain.recommend(
+            ["u1"], candidates=["what"], unknown_candidates="ignore"
         )
-        assert list(answer["item"]) == ["i2"]
-    nothing = plain.recommend(["u1"], candidates=["what"], unknown_candidates="ignore")
-    assert nothing.shape == (0, 4)
+        assert nothing.shape == (0, 4)
 
 
 @pytest.mark.parametrize("own", [None, OWN_CANDIDATES, ["i1", "i4", "i7"]])
@@ -363,20 +372,28 @@ def test_ids_that_parquet_cannot_hold(tmp_path, convert):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["all.csv", "all.parquet.gz", "all.json"])
-def test_a_file_that_is_called_another_format_is_refused(plain, tmp_path, name):
-    path = tmp_path / name
-    with pytest.raises(ValueError, match=f"path must end in .parquet or .pq.*{name}"):
-        plain.recommend(["of nobody"], 0, path=path)
-    assert not path.exists()
-    with pytest.raises(TypeError, match="path must be a str or a path-like.*Got 3"):
-        plain.recommend(["of nobody"], 0, path=3)
+A_FILE_THAT_IS_CALLED_AN_CASES = ["all.csv", "all.parquet.gz", "all.json"]
 
 
-@pytest.mark.parametrize("name", ["all", "all.pq", "all.PARQUET"])
-def test_names_of_parquet_files(plain, tmp_path, name):
-    plain.recommend(["u1"], path=str(tmp_path / name))
-    assert len(pd.read_parquet(tmp_path / name))
+def test_a_file_that_is_called_another_format_is_refused(plain, tmp_path):
+    for name in A_FILE_THAT_IS_CALLED_AN_CASES:
+        path = tmp_path / name
+        with pytest.raises(
+            ValueError, match=f"path must end in .parquet or .pq.*{name}"
+        ):
+            plain.recommend(["of nobody"], 0, path=path)
+        assert not path.exists()
+        with pytest.raises(TypeError, match="path must be a str or a path-like.*Got 3"):
+            plain.recommend(["of nobody"], 0, path=3)
+
+
+NAMES_OF_PARQUET_FILES_CASES = ["all", "all.pq", "all.PARQUET"]
+
+
+def test_names_of_parquet_files(plain, tmp_path):
+    for name in NAMES_OF_PARQUET_FILES_CASES:
+        plain.recommend(["u1"], path=str(tmp_path / name))
+        assert len(pd.read_parquet(tmp_path / name))
 
 
 @pytest.mark.slow
@@ -426,18 +443,23 @@ HISTORIES = {
 }
 
 
+HISTORY_COMES_IN_ANY_FOR_CASES = HISTORIES.values()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
-def test_history_comes_in_any_form(plain, history):
-    answer = plain.recommend(["new"], n_neighbors=9, history=history)
-    assert set(answer["item"]) == set(plain.item_ids_) - {"i1", "i4"}
-    expected = plain.embed_users(["new"], history={"new": ["i1", "i4"]})
-    assert_array_equal(plain.embed_users(["new"], history=history), expected)
-    assert np.abs(expected - plain.embed_users(["new"])).max() > 0.01
-    scores = expected @ plain.embed_items(answer["item"]).T
-    assert_allclose(answer["score"], scores[0], atol=1e-6)
-    both = plain.recommend(["new"], n_neighbors=9, history=history, exclude_seen=False)
-    assert set(both["item"]) == set(plain.item_ids_)
+def test_history_comes_in_any_form(plain):
+    for history in HISTORY_COMES_IN_ANY_FOR_CASES:
+        answer = plain.recommend(["new"], n_neighbors=9, history=history)
+        assert set(answer["item"]) == set(plain.item_ids_) - {"i1", "i4"}
+        expected = plain.embed_users(["new"], history={"new": ["i1", "i4"]})
+        assert_array_equal(plain.embed_users(["new"], history=history), expected)
+        assert np.abs(expected - plain.embed_users(["new"])).max() > 0.01
+        scores = expected @ plain.embed_items(answer["item"]).T
+        assert_allclose(answer["score"], scores[0], atol=1e-6)
+        both = plain.recommend(
+            ["new"], n_neighbors=9, history=history, exclude_seen=False
+        )
+        assert set(both["item"]) == set(plain.item_ids_)
 
 
 def test_a_list_is_the_history_of_one_user_in_several_rows(aged):

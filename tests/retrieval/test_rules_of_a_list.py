@@ -268,16 +268,23 @@ def test_no_diversity_is_the_plain_order(kind):
             assert wide["item"].tolist() == plain["item"].tolist()
 
 
-@pytest.mark.parametrize("history", [["i3", "i4"], {"new": ["i3", "i4"]}])
-def test_rules_and_a_history(history):
-    model = fitted("exact")
-    rules = {"where": WHERE["both"][0], "max_per": {"brand": 1}, "history": history}
-    ranked = model.recommend(["new"], 80, history=history)
-    rows = products().set_index("item")
-    expected = by_hand(
-        model, ranked, 4, lambda i: WHERE["both"][1](rows.loc[i]), {"brand": 1}
-    )
-    assert model.recommend(["new"], 4, **rules)["item"].tolist() == expected
+RULES_AND_A_HISTORY_CASES = [["i3", "i4"], {"new": ["i3", "i4"]}]
+
+
+def test_rules_and_a_history():
+    for history in RULES_AND_A_HISTORY_CASES:
+        model = fitted("exact")
+        rules = {"where": WHERE["both"][0], "max_per": {"brand": 1}, "history": history}
+        ranked = model.recommend(["new"], 80, history=history)
+        rows = products().set_index("item")
+        expected = by_hand(
+            model,
+            ranked,
+            4,
+            lambda i, rows=rows: WHERE["both"][1](rows.loc[i]),
+            {"brand": 1},
+        )
+        assert model.recommend(["new"], 4, **rules)["item"].tolist() == expected
 
 
 def test_candidates_of_each_user_keep_to_the_rules():
@@ -312,13 +319,13 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize("request_", REQUESTS, ids=str)
 @pytest.mark.parametrize("kind", ["exact"])
-def test_the_shorter_way_has_the_same_answers(kind, request_):
-    model, usual = fitted(kind), pd.DataFrame({"user": ["u3"]})
-    found = model.recommend(["u3"], 6, **request_)
-    expected = model.recommend(usual, 6, **request_)
-    pd.testing.assert_frame_equal(found, expected, atol=1e-6)
+def test_the_shorter_way_has_the_same_answers(kind):
+    for request_ in REQUESTS:
+        model, usual = fitted(kind), pd.DataFrame({"user": ["u3"]})
+        found = model.recommend(["u3"], 6, **request_)
+        expected = model.recommend(usual, 6, **request_)
+        pd.testing.assert_frame_equal(found, expected, atol=1e-6)
 
 
 # The item table
@@ -490,22 +497,22 @@ def test_rules_for_users_of_dask():
     )
 
 
-@pytest.mark.parametrize(
-    "rules, error, message",
-    [
-        ({"where": {"brnad": "acme"}}, ValueError, "Did you mean 'brand'"),
-        ({"where": {"brand": 3}}, ValueError, r"where\['brand'\] .* Got 3"),
-        ({"where": {"price": (6, 2)}}, ValueError, r"'price'.* low <= high.* .6, 2."),
-        ({"where": 3}, TypeError, "where must be a dict"),
-        ({"max_per": {"brand": 0}}, ValueError, "max_per"),
-        ({"diversity": -1}, ValueError, "diversity must be"),
-    ],
-)
-def test_bad_rules_are_refused_by_all_ways(rules, error, message):
-    model = fitted("exact")
-    for users in (["u1"], ["u1", "u2"], None):
-        with pytest.raises(error, match=message):
-            model.recommend(users, **rules)
+BAD_RULES_ARE_REFUSED_BY_CASES = [
+    ({"where": {"brnad": "acme"}}, ValueError, "Did you mean 'brand'"),
+    ({"where": {"brand": 3}}, ValueError, r"where\['brand'\] .* Got 3"),
+    ({"where": {"price": (6, 2)}}, ValueError, r"'price'.* low <= high.* .6, 2."),
+    ({"where": 3}, TypeError, "where must be a dict"),
+    ({"max_per": {"brand": 0}}, ValueError, "max_per"),
+    ({"diversity": -1}, ValueError, "diversity must be"),
+]
+
+
+def test_bad_rules_are_refused_by_all_ways():
+    for rules, error, message in BAD_RULES_ARE_REFUSED_BY_CASES:
+        model = fitted("exact")
+        for users in (["u1"], ["u1", "u2"], None):
+            with pytest.raises(error, match=message):
+                model.recommend(users, **rules)
 
 
 @pytest.mark.parametrize("kind", ["similar"])

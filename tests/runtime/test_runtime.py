@@ -121,11 +121,11 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
-def test_rules_of_a_list(rule, served):
-    model = MODELS["side table"]
-    for user in [*model.user_ids_.tolist(), "somebody"]:
-        assert_answers(model, served("side table"), user, **rule)
+def test_rules_of_a_list(served):
+    for rule in RULES:
+        model = MODELS["side table"]
+        for user in [*model.user_ids_.tolist(), "somebody"]:
+            assert_answers(model, served("side table"), user, **rule)
 
 
 def test_a_function_gets_the_columns_of_the_item_table(served):
@@ -468,27 +468,29 @@ def test_later_formats_and_cut_files(tmp_path):
         runtime.load(tmp_path / "none")
 
 
-@pytest.mark.parametrize(
-    "kind, part, value, message",
-    [
-        ("features.LevelEncoder", "names", ["a"], "column names"),
-        ("features.LevelEncoder", "kind", "number", "kind must be one of"),
-        ("features.RequestContext", "columns", ["place"], "of its columns|distinct"),
-        ("features.RequestContext", "own_width", 1, "features in"),
-        ("recommender.FittedTowers", "context", None, "a context that the model sees"),
-    ],
-)
-def test_contexts_that_do_not_fit(kind, part, value, message, tmp_path):
-    path = tmp_path / "model"
+CONTEXTS_THAT_DO_NOT_FIT_CASES = [
+    ("features.LevelEncoder", "names", ["a"], "column names"),
+    ("features.LevelEncoder", "kind", "number", "kind must be one of"),
+    ("features.RequestContext", "columns", ["place"], "of its columns|distinct"),
+    ("features.RequestContext", "own_width", 1, "features in"),
+    ("recommender.FittedTowers", "context", None, "a context that the model sees"),
+]
 
-    def change(meta):
-        places = find(meta["model"], lambda key, each: key == "type" and each == kind)
-        for node, _ in [*places]:
-            node["parts"][part] = value
 
-    path.write_bytes(forged(members_of(file_of("context")), change))
-    with pytest.raises(ValueError, match=message):
-        runtime.load(path)
+def test_contexts_that_do_not_fit(tmp_path):
+    for kind, part, value, message in CONTEXTS_THAT_DO_NOT_FIT_CASES:
+        path = tmp_path / "model"
+
+        def change(meta, kind=kind, part=part, value=value):
+            places = find(
+                meta["model"], lambda key, each: key == "type" and each == kind
+            )
+            for node, _ in [*places]:
+                node["parts"][part] = value
+
+        path.write_bytes(forged(members_of(file_of("context")), change))
+        with pytest.raises(ValueError, match=message):
+            runtime.load(path)
 
 
 def check_files(n, path, first_seed):
@@ -532,40 +534,40 @@ def test_thousands_of_damaged_and_forged_files(tmp_path):
 TABLE = pd.DataFrame({"user": ["u1"], "item": ["i1"]})
 
 
-@pytest.mark.parametrize(
-    "asked, error, message",
-    [
-        ({"user": None}, ValueError, "missing"),
-        ({"user": float("nan")}, ValueError, "missing"),
-        ({"user": {}}, TypeError, "must be an id"),
-        ({"user": np.array("u1")}, TypeError, "A user must be an id"),
-        ({"user": np.array([["u1"]])}, TypeError, "A user must be an id"),
-        ({"n": 0}, ValueError, "n must be an integer >= 1"),
-        ({"n": True}, TypeError, "n must be an integer"),
-        ({"n": 2.5}, TypeError, "n must be an integer"),
-        ({"history": "i1"}, TypeError, "history must be a list"),
-        ({"history": 3}, TypeError, "history must be a list"),
-        ({"history": TABLE}, TypeError, "history must be a list"),
-        ({"user": TABLE}, TypeError, "must be an id"),
-        ({"history": [None]}, ValueError, "missing"),
-        ({"history": [[1]]}, TypeError, "must be an id"),
-        ({"exclude": {"u1": []}}, TypeError, "exclude must be a list"),
-        ({"candidates": ["i1", "x"]}, ValueError, "1 of candidates.*'x'"),
-        ({"exclude_seen": 1}, TypeError, "exclude_seen must be a bool"),
-        ({"context": {"hour": 3}}, ValueError, "has not learnt from any"),
-        ({"where": {"colour": 1}}, ValueError, "Did you mean 'color'"),
-        ({"where": 3}, TypeError, "where must be"),
-        ({"max_per": {"color": 0}}, ValueError, "max_per"),
-        ({"diversity": -0.1}, ValueError, "diversity"),
-        ({"user": ["u1"], "history": ["i1"]}, TypeError, "dict of users"),
-        ({"user": ["u1", None]}, ValueError, "missing"),
-    ],
-)
-def test_bad_requests(asked, error, message, served):
-    other = served("side table")
-    with pytest.raises(error, match=message):
-        other.recommend(**{"user": "u1", **asked})
-    assert len(other.recommend("u1")[0])
+BAD_REQUESTS_CASES = [
+    ({"user": None}, ValueError, "missing"),
+    ({"user": float("nan")}, ValueError, "missing"),
+    ({"user": {}}, TypeError, "must be an id"),
+    ({"user": np.array("u1")}, TypeError, "A user must be an id"),
+    ({"user": np.array([["u1"]])}, TypeError, "A user must be an id"),
+    ({"n": 0}, ValueError, "n must be an integer >= 1"),
+    ({"n": True}, TypeError, "n must be an integer"),
+    ({"n": 2.5}, TypeError, "n must be an integer"),
+    ({"history": "i1"}, TypeError, "history must be a list"),
+    ({"history": 3}, TypeError, "history must be a list"),
+    ({"history": TABLE}, TypeError, "history must be a list"),
+    ({"user": TABLE}, TypeError, "must be an id"),
+    ({"history": [None]}, ValueError, "missing"),
+    ({"history": [[1]]}, TypeError, "must be an id"),
+    ({"exclude": {"u1": []}}, TypeError, "exclude must be a list"),
+    ({"candidates": ["i1", "x"]}, ValueError, "1 of candidates.*'x'"),
+    ({"exclude_seen": 1}, TypeError, "exclude_seen must be a bool"),
+    ({"context": {"hour": 3}}, ValueError, "has not learnt from any"),
+    ({"where": {"colour": 1}}, ValueError, "Did you mean 'color'"),
+    ({"where": 3}, TypeError, "where must be"),
+    ({"max_per": {"color": 0}}, ValueError, "max_per"),
+    ({"diversity": -0.1}, ValueError, "diversity"),
+    ({"user": ["u1"], "history": ["i1"]}, TypeError, "dict of users"),
+    ({"user": ["u1", None]}, ValueError, "missing"),
+]
+
+
+def test_bad_requests(served):
+    for asked, error, message in BAD_REQUESTS_CASES:
+        other = served("side table")
+        with pytest.raises(error, match=message):
+            other.recommend(**{"user": "u1", **asked})
+        assert len(other.recommend("u1")[0])
 
 
 def test_documented_answers(served):
@@ -584,17 +586,17 @@ def test_documented_answers(served):
     assert len(other.seen("x")) == 0
 
 
-@pytest.mark.parametrize(
-    "context, message",
-    [
-        ({"plce": "work"}, "'plce', which is not a context column"),
-        ({"tags": 3}, "3 for 'tags'"),
-        ([], "must be a dict"),
-    ],
-)
-def test_bad_contexts(context, message, served):
-    with pytest.raises((TypeError, ValueError), match=message):
-        served("context").recommend("u1", context=context)
+BAD_CONTEXTS_CASES = [
+    ({"plce": "work"}, "'plce', which is not a context column"),
+    ({"tags": 3}, "3 for 'tags'"),
+    ([], "must be a dict"),
+]
+
+
+def test_bad_contexts(served):
+    for context, message in BAD_CONTEXTS_CASES:
+        with pytest.raises((TypeError, ValueError), match=message):
+            served("context").recommend("u1", context=context)
 
 
 # Threads

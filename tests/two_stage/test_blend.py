@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -34,13 +33,22 @@ def test_candidates_are_reordered_and_padding_stays_at_the_end():
     assert_array_equal(blend.reordered(np.zeros((1, 3)), 1.0)[1], [[0, 1, 2]])
 
 
-@pytest.mark.parametrize(
-    ("value", "rank"),
-    [(9, 1), (8, 1.25), (5, 2), (1, 3), (11, 1 / 3), (0, 3.5), (-2, 3.75), (NONE, 4)],
-)
-def test_a_rank_among_others(value, rank):
-    others = np.array([[9.0, 5.0, 1.0, NONE]])
-    assert blend.ranks_among(others, np.array([float(value)]))[0] == rank
+A_RANK_AMONG_OTHERS_CASES = [
+    (9, 1),
+    (8, 1.25),
+    (5, 2),
+    (1, 3),
+    (11, 1 / 3),
+    (0, 3.5),
+    (-2, 3.75),
+    (NONE, 4),
+]
+
+
+def test_a_rank_among_others():
+    for value, rank in A_RANK_AMONG_OTHERS_CASES:
+        others = np.array([[9.0, 5.0, 1.0, NONE]])
+        assert blend.ranks_among(others, np.array([float(value)]))[0] == rank
 
 
 def test_a_rank_among_none():
@@ -90,26 +98,29 @@ def gains_of(gains, errors):
     )
 
 
-@pytest.mark.parametrize(("gain", "weight"), [(0.0195, 0), (0.0197, 0.5)])
-def test_the_interval_of_a_gain_must_be_above_zero(gain, weight):
-    assert blend.choose_weight(gains_of([0, gain, 0.01], [0, 0.01, 0.01])) == weight
+THE_INTERVAL_OF_A_GAIN_M_CASES = [(0.0195, 0), (0.0197, 0.5)]
 
 
-@pytest.mark.parametrize(
-    ("later", "errors", "weight"),
-    [
-        ([0, 0.02, 0.03], [0, 0, 0], 1),
-        ([0, 0.02, -0.01], [0, 0, 0], 0.5),
-        ([0, 0.02, 0.03], [0, 0.01, 0.016], 0.5),  # the gain of 1 is within noise
-        ([0, 0.02, 0.03], [0, 0, 0.02], 0.5),
-        ([0, 0.019, 0.03], [0, 0.01, 0.02], 0),  # both are
-        ([0, -0.001, -0.02], [0, 0.01, 0.01], 0),
-    ],
-)
-def test_a_gain_that_does_not_last_is_not_kept(later, errors, weight):
-    gains = gains_of([0, 0.03, 0.05], [0, 0.01, 0.01])
-    assert blend.choose_weight(gains) == 1
-    assert blend.choose_weight(gains, gains_of(later, errors)) == weight
+def test_the_interval_of_a_gain_must_be_above_zero():
+    for gain, weight in THE_INTERVAL_OF_A_GAIN_M_CASES:
+        assert blend.choose_weight(gains_of([0, gain, 0.01], [0, 0.01, 0.01])) == weight
+
+
+A_GAIN_THAT_DOES_NOT_LAS_CASES = [
+    ([0, 0.02, 0.03], [0, 0, 0], 1),
+    ([0, 0.02, -0.01], [0, 0, 0], 0.5),
+    ([0, 0.02, 0.03], [0, 0.01, 0.016], 0.5),  # the gain of 1 is within noise
+    ([0, 0.02, 0.03], [0, 0, 0.02], 0.5),
+    ([0, 0.019, 0.03], [0, 0.01, 0.02], 0),  # both are
+    ([0, -0.001, -0.02], [0, 0.01, 0.01], 0),
+]
+
+
+def test_a_gain_that_does_not_last_is_not_kept():
+    for later, errors, weight in A_GAIN_THAT_DOES_NOT_LAS_CASES:
+        gains = gains_of([0, 0.03, 0.05], [0, 0.01, 0.01])
+        assert blend.choose_weight(gains) == 1
+        assert blend.choose_weight(gains, gains_of(later, errors)) == weight
 
 
 def test_all_bounds_count():

@@ -266,18 +266,18 @@ def test_a_transformer_is_fitted_on_the_training_table_only():
     assert not hasattr(given[-1], "mean_")
 
 
-@pytest.mark.parametrize(
-    ("features", "error", "message"),
-    [
-        (3, TypeError, "features must be a function of a table of candidates"),
-        (Noise, TypeError, "features must be a function of a table of candidates"),
-        (lambda t: t["rank"][:3], ValueError, "one row of numbers per candidate: exp"),
-        (lambda t: t[["user"]], ValueError, "features must return numbers. Got could"),
-    ],
-)
-def test_features_that_do_not_fit(features, error, message):
-    with pytest.raises(error, match=message):
-        stages(features=features).fit(follows())
+FEATURES_THAT_DO_NOT_FIT_CASES = [
+    (3, TypeError, "features must be a function of a table of candidates"),
+    (Noise, TypeError, "features must be a function of a table of candidates"),
+    (lambda t: t["rank"][:3], ValueError, "one row of numbers per candidate: exp"),
+    (lambda t: t[["user"]], ValueError, "features must return numbers. Got could"),
+]
+
+
+def test_features_that_do_not_fit():
+    for features, error, message in FEATURES_THAT_DO_NOT_FIT_CASES:
+        with pytest.raises(error, match=message):
+            stages(features=features).fit(follows())
 
 
 # What falls back to the retriever, and what is refused
@@ -340,33 +340,41 @@ def test_the_time_column_is_passed_on():
         stages(time="then").fit(events)
 
 
-@pytest.mark.parametrize(
-    "retriever", [LogisticRegression(), EASERecommender, "EASE", stages()]
-)
-def test_what_is_no_recommender_is_refused(retriever):
-    with pytest.raises(TypeError, match="retriever must be a recommender of this pack"):
-        stages(retriever).fit(follows())
+WHAT_IS_NO_RECOMMENDER_I_CASES = [
+    LogisticRegression(),
+    EASERecommender,
+    "EASE",
+    stages(),
+]
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"n_candidates": 1},
-        {"n_candidates": 2.5},
-        {"cut": "item"},
-        {"later_size": 0},
-        {"later_size": 1.0},
-        {"n_neighbors": 0},
-        {"exclude_seen": "yes"},
-        {"keep_training_table": 2},
-        {"random_state": "seed"},
-    ],
-)
-def test_parameters_out_of_range(params):
-    with pytest.raises(
-        ValueError, match=f"The '{next(iter(params))}' parameter of TwoS"
-    ):
-        stages(**params).fit(follows())
+def test_what_is_no_recommender_is_refused():
+    for retriever in WHAT_IS_NO_RECOMMENDER_I_CASES:
+        with pytest.raises(
+            TypeError, match="retriever must be a recommender of this pack"
+        ):
+            stages(retriever).fit(follows())
+
+
+PARAMETERS_OUT_OF_RANGE_CASES = [
+    {"n_candidates": 1},
+    {"n_candidates": 2.5},
+    {"cut": "item"},
+    {"later_size": 0},
+    {"later_size": 1.0},
+    {"n_neighbors": 0},
+    {"exclude_seen": "yes"},
+    {"keep_training_table": 2},
+    {"random_state": "seed"},
+]
+
+
+def test_parameters_out_of_range():
+    for params in PARAMETERS_OUT_OF_RANGE_CASES:
+        with pytest.raises(
+            ValueError, match=f"The '{next(iter(params))}' parameter of TwoS"
+        ):
+            stages(**params).fit(follows())
 
 
 @pytest.mark.slow

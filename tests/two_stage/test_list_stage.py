@@ -252,18 +252,18 @@ def test_rows_do_not_depend_on_each_other(model, events):
     assert whole.dtype == np.float32
 
 
-@pytest.mark.parametrize(
-    "kept",
-    [
-        ["user", "item"],
-        ["user", "item", "when"],
-        ["user", "item", "list"],
-        ["user", "item", "place"],
-    ],
-)
-def test_requests_may_lack_time_list_and_place(kept, with_places, events):
-    whole = with_places.predict(events[["user", "item", "when", "list", "place"]])
-    assert_array_equal(with_places.predict(events[kept]), whole)
+REQUESTS_MAY_LACK_TIME_L_CASES = [
+    ["user", "item"],
+    ["user", "item", "when"],
+    ["user", "item", "list"],
+    ["user", "item", "place"],
+]
+
+
+def test_requests_may_lack_time_list_and_place(with_places, events):
+    for kept in REQUESTS_MAY_LACK_TIME_L_CASES:
+        whole = with_places.predict(events[["user", "item", "when", "list", "place"]])
+        assert_array_equal(with_places.predict(events[kept]), whole)
 
 
 @pytest.mark.slow
@@ -377,28 +377,24 @@ def test_too_little_was_shown(why):
     assert_array_equal(model.predict(X[["user", "item"]]), without.predict(X))
 
 
-@pytest.mark.parametrize(
-    ("changes", "params", "message"),
-    [
-        ({}, {"lists": None, "position": "place"}, "name the column of lists as well"),
-        ({}, {"lists": "query"}, "lists names 'query', which is not a column of X"),
-        ({}, {"position": "rank"}, "position names 'rank', which is not a column"),
-        (
-            {"place": "top"},
-            {"position": "place"},
-            "'place' must hold numbers, the first",
-        ),
-        (
-            {"place": pd.Timestamp("2024-01-01")},
-            {"position": "place"},
-            "'place' must hold numbers, the first place the smallest one",
-        ),
-        ({"list": "all"}, {}, "1 of 1 lists hold rows of several users"),
-    ],
-)
-def test_columns_that_do_not_fit(changes, params, message, events):
-    with pytest.raises(ValueError, match=message):
-        ranked(events.assign(**changes), columns=["place"], **params)
+COLUMNS_THAT_DO_NOT_FIT_CASES = [
+    ({}, {"lists": None, "position": "place"}, "name the column of lists as well"),
+    ({}, {"lists": "query"}, "lists names 'query', which is not a column of X"),
+    ({}, {"position": "rank"}, "position names 'rank', which is not a column"),
+    ({"place": "top"}, {"position": "place"}, "'place' must hold numbers, the first"),
+    (
+        {"place": pd.Timestamp("2024-01-01")},
+        {"position": "place"},
+        "'place' must hold numbers, the first place the smallest one",
+    ),
+    ({"list": "all"}, {}, "1 of 1 lists hold rows of several users"),
+]
+
+
+def test_columns_that_do_not_fit(events):
+    for changes, params, message in COLUMNS_THAT_DO_NOT_FIT_CASES:
+        with pytest.raises(ValueError, match=message):
+            ranked(events.assign(**changes), columns=["place"], **params)
 
 
 @pytest.mark.slow

@@ -141,14 +141,21 @@ class Unscored(ClassifierMixin, BaseEstimator):
         return self
 
 
-@pytest.mark.parametrize(
-    "ranker",
-    [Unscored(), LogisticRegression, "hist", StandardScaler(), LocalOutlierFactor()],
-    ids=str,
-)
-def test_what_cannot_rank_is_refused(ranker):
-    with pytest.raises(TypeError, match="ranker must be a classifier, a regressor or"):
-        stages(ranker=ranker).fit(follows())
+WHAT_CANNOT_RANK_IS_REFU_CASES = [
+    Unscored(),
+    LogisticRegression,
+    "hist",
+    StandardScaler(),
+    LocalOutlierFactor(),
+]
+
+
+def test_what_cannot_rank_is_refused():
+    for ranker in WHAT_CANNOT_RANK_IS_REFU_CASES:
+        with pytest.raises(
+            TypeError, match="ranker must be a classifier, a regressor or"
+        ):
+            stages(ranker=ranker).fit(follows())
 
 
 @pytest.mark.slow
