@@ -96,7 +96,7 @@ def test_columns_that_people_have(tmp_path, capsys, language):
         assert "A guess" not in capsys.readouterr().out
 
 
-WHAT_WAS_TAKEN_BY_PLACE_CASES = [
+GUESSES = [
     ("who:user what:item", "who", "what", "--user who and --item what"),
     ("user:user thing:item", "user", "thing", "--item thing"),
     ("fan:user song:item", "fan", "song", "--user fan"),
@@ -113,7 +113,7 @@ WHAT_WAS_TAKEN_BY_PLACE_CASES = [
 
 
 def test_what_was_taken_by_place_is_said_to_be_a_guess(tmp_path, capsys):
-    for header, user, item, guessed in WHAT_WAS_TAKEN_BY_PLACE_CASES:
+    for header, user, item, guessed in GUESSES:
         task = task_of(tmp_path, table_of(header))
         assert (task.user, task.item) == (user, item)
         said = capsys.readouterr().out
@@ -125,7 +125,7 @@ def test_what_was_taken_by_place_is_said_to_be_a_guess(tmp_path, capsys):
             assert (f"{option} COL" in said) == (option in guessed)
 
 
-A_COLUMN_THAT_IS_MISSING_CASES = [
+MISSING = [
     (
         "session_id:order item:item",
         "no column for --user. Not taken: 'session_id' "
@@ -150,7 +150,7 @@ A_COLUMN_THAT_IS_MISSING_CASES = [
 
 
 def test_a_column_that_is_missing(tmp_path):
-    for header, message in A_COLUMN_THAT_IS_MISSING_CASES:
+    for header, message in MISSING:
         with pytest.raises(ValueError) as error:
             task_of(tmp_path, table_of(header))
         assert message in str(error.value)

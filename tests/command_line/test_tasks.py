@@ -33,7 +33,7 @@ def test_the_first_free_columns_are_the_ids(tmp_path, capsys, options, taken):
     assert all(f"Columns not used: {name!r}.\n" in said for name in unused)
 
 
-COLUMNS_WITH_USUAL_NAMES_CASES = [
+USUAL_NAMES = [
     # the raw purchases of Online Retail
     (
         "InvoiceNo StockCode Description Quantity UnitPrice CustomerID Country",
@@ -49,7 +49,7 @@ COLUMNS_WITH_USUAL_NAMES_CASES = [
 
 
 def test_columns_with_usual_names_are_the_ids(tmp_path):
-    for columns, user, item in COLUMNS_WITH_USUAL_NAMES_CASES:
+    for columns, user, item in USUAL_NAMES:
         table = pd.DataFrame([range(len(columns.split()))], columns=columns.split())
         task = task_of(tmp_path, table)
         assert (task.user, task.item) == (user, item)
@@ -120,7 +120,7 @@ def rows(*items_by_user):
 UP, DOWN, MIXED = [1, 2, 5, 7, 9], [9, 7, 5, 2, 1], [1, 9, 2, 7, 5]
 
 
-ROWS_THAT_ARE_SORTED_BY_CASES = [
+ORDERS = [
     ([UP, UP, MIXED], True),
     ([UP, DOWN, MIXED], True),  # two of three, each one way
     ([UP, MIXED], False),  # one of two is not most
@@ -131,7 +131,7 @@ ROWS_THAT_ARE_SORTED_BY_CASES = [
 
 
 def test_rows_that_are_sorted_by_item(tmp_path):
-    for items, expected in ROWS_THAT_ARE_SORTED_BY_CASES:
+    for items, expected in ORDERS:
         events = rows(*items, [1], [1])  # further users, of whom nothing is known
         # nor does it matter how rows of several users are mixed
         mixed = events.iloc[np.argsort(events.groupby("u").cumcount(), kind="stable")]
@@ -230,7 +230,7 @@ def test_names_below_an_empty_line(tmp_path):
     assert events[["who", "what"]].to_numpy().tolist() == [["a", "x"], ["b", "y"]]
 
 
-FILES_THAT_ARE_REFUSED_CASES = [
+BAD_FILES = [
     ("plays.xlsx", b"PK", "must be .csv, .* A spreadsheet program saves a sheet"),
     ("u.data", b"196\t242\n186\t302\n", "begins with numbers. Write names of"),
     ("more.csv", b"user,item,name\na,b,Foo, Inc\nc,d,Bar\n", "Quote cells with ','"),
@@ -245,7 +245,7 @@ FILES_THAT_ARE_REFUSED_CASES = [
 
 
 def test_files_that_are_refused(tmp_path):
-    for name, content, message in FILES_THAT_ARE_REFUSED_CASES:
+    for name, content, message in BAD_FILES:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(
             ValueError, match=f"--data: .*{re.escape(name)} .*{message}"

@@ -21,19 +21,19 @@ TIMES = "time timestamp UNIX_TIME time_ms ts date InvoiceDate created_at created
 OTHERS = "candidate cats customer_at_shop format rating birth_date releaseDate"
 
 
-NUMBERS_BELOW_NAMES_OF_T_CASES = [*TIMES.split(), "order date"]
+TIME_NAMES = [*TIMES.split(), "order date"]
 
 
 def test_numbers_below_names_of_times_are_times(tmp_path):
-    for name in NUMBERS_BELOW_NAMES_OF_T_CASES:
+    for name in TIME_NAMES:
         assert taken_time(tmp_path, SECONDS, name) == name
 
 
-NUMBERS_BELOW_OTHER_NAME_CASES = OTHERS.split()
+OTHER_NAMES = OTHERS.split()
 
 
 def test_numbers_below_other_names_are_none(tmp_path):
-    for name in NUMBERS_BELOW_OTHER_NAME_CASES:
+    for name in OTHER_NAMES:
         assert taken_time(tmp_path, SECONDS, name) is None
 
 
@@ -41,7 +41,7 @@ DATES = pd.date_range("2024-01-05", periods=N, freq="h")
 DAYS = pd.date_range("2024-01-05", periods=N)
 
 
-WHAT_LOOKS_LIKE_TIMES_CASES = [
+COLUMNS = [
     (DATES.strftime("%Y-%m-%dT%H:%M:%SZ"), "x", True),
     (DATES.strftime("%d/%m/%Y %H:%M"), "x", True),
     (DAYS.strftime("%d %b %Y"), "x", True),
@@ -58,7 +58,7 @@ WHAT_LOOKS_LIKE_TIMES_CASES = [
 
 
 def test_what_looks_like_times(tmp_path):
-    for values, name, expected in WHAT_LOOKS_LIKE_TIMES_CASES:
+    for values, name, expected in COLUMNS:
         assert (taken_time(tmp_path, values, name) == name) == expected
 
 
@@ -124,11 +124,11 @@ def test_without_a_time_rows_are_in_order(plays, tmp_path, capsys):
     assert "A column of times" not in said
 
 
-DATES_IN_ANY_FORM_ARE_NO_CASES = ["20240105", "5/1/24", "January 5, 2024"]
+FORMS_OF_DATES = ["20240105", "5/1/24", "January 5, 2024"]
 
 
 def test_dates_in_any_form_are_no_users(plays, tmp_path, capsys):
-    for day in DATES_IN_ANY_FORM_ARE_NO_CASES:
+    for day in FORMS_OF_DATES:
         plays.insert(0, "Date", day)
         task = task_of(tmp_path, plays[["Date", "who", "what"]])
         assert (task.user, task.item, task.time) == ("who", "what", None)

@@ -88,7 +88,7 @@ CONTEXT = "state", "_fitted", "context"
 CLOCK = *CONTEXT, "clock"
 
 
-NAMES_THAT_ARE_NO_COLUMN_CASES = [
+NAMES = [
     ("ease", "id_column", "price", "the columns that are used"),
     ("ease", "label", "price", "users and items of the columns"),
     ("side table", "features", ["price"], "the columns that are used"),
@@ -99,7 +99,7 @@ NAMES_THAT_ARE_NO_COLUMN_CASES = [
 
 
 def test_names_that_are_no_columns(refuses):
-    for model, part, value, message in NAMES_THAT_ARE_NO_COLUMN_CASES:
+    for model, part, value, message in NAMES:
 
         def apply(meta, part=part, value=value):
             state = meta["model"]["parts"]["state"]
@@ -109,7 +109,7 @@ def test_names_that_are_no_columns(refuses):
         refuses(forged(members_of(file_of(model)), apply), message)
 
 
-CONTEXTS_THAT_DO_NOT_FIT_CASES = [
+CONTEXTS = [
     ("context", "columns", ["place", "words"], "dtypes must be types of 2 col"),
     ("context", "columns", ["place", "tags", "words"], "the columns of the schema"),
     ("context", "columns", ["place", "words", "item"], "the columns of the schema"),
@@ -123,14 +123,14 @@ CONTEXTS_THAT_DO_NOT_FIT_CASES = [
 
 
 def test_contexts_that_do_not_fit(refuses):
-    for model, part, value, message in CONTEXTS_THAT_DO_NOT_FIT_CASES:
+    for model, part, value, message in CONTEXTS:
         data = forged(
             members_of(file_of(model)), change(*CONTEXT, "parts", **{part: value})
         )
         refuses(data, message)
 
 
-CLOCKS_AND_CONTEXTS_THAT_CASES = [
+MISSING = [
     ((*CLOCK, "parts"), {"unit": 0.0}, "finite number > 0"),
     ((*CLOCK, "parts"), {"dates": False}, "context_users must be a matrix"),
     (("state", "_fitted", "parts"), {"context": None}, "a context that the model"),
@@ -139,7 +139,7 @@ CLOCKS_AND_CONTEXTS_THAT_CASES = [
 
 
 def test_clocks_and_contexts_that_are_missing(refuses):
-    for path, values, message in CLOCKS_AND_CONTEXTS_THAT_CASES:
+    for path, values, message in MISSING:
         data = forged(members_of(file_of("context in order")), change(*path, **values))
         refuses(data, message)
 
@@ -298,7 +298,7 @@ def test_a_vocabulary_with_equal_or_too_many_keys(refuses):
     refuses(forged(members, extend), "column names")
 
 
-OTHER_SETTINGS_OF_A_NET_CASES = [
+SETTINGS = [
     ({"module": 1}, "without module"),
     ({"__class__": 1}, "without __class__"),
     ({"history_": []}, "without history_"),
@@ -308,7 +308,7 @@ OTHER_SETTINGS_OF_A_NET_CASES = [
 
 
 def test_other_settings_of_a_net(refuses):
-    for settings, message in OTHER_SETTINGS_OF_A_NET_CASES:
+    for settings, message in SETTINGS:
 
         def apply(meta, settings=settings):
             node = meta["model"]["parts"]["state"]["_fitted"]["parts"]["net"][
@@ -321,11 +321,11 @@ def test_other_settings_of_a_net(refuses):
         refuses(forged(members_of(file_of("pooled")), apply), message)
 
 
-DEVICES_THAT_ARE_NOT_HER_CASES = ["meta", "cuda:99", "abacus"]
+DEVICES = ["meta", "cuda:99", "abacus"]
 
 
 def test_devices_that_are_not_here(refuses):
-    for device in DEVICES_THAT_ARE_NOT_HER_CASES:
+    for device in DEVICES:
 
         def apply(meta, device=device):
             meta["model"]["parts"]["params"]["device"] = device

@@ -198,7 +198,7 @@ def changed(model, path, change):
     path.write_bytes(forged(members_of(path.read_bytes()), forge))
 
 
-A_NAME_THAT_STANDS_FOR_N_CASES = [
+NO_LOSSES = [
     ("os", "system", r"os\.system, but that is not a class that derives from"),
     ("tests.losses", "Gone", "Gone, which trusted= names, cannot be imported: At"),
     ("no_such_module", "Loss", "cannot be imported: ModuleNotFoundError"),
@@ -207,7 +207,7 @@ A_NAME_THAT_STANDS_FOR_N_CASES = [
 
 
 def test_a_name_that_stands_for_no_such_loss_is_refused(model, path):
-    for module, qualname, message in A_NAME_THAT_STANDS_FOR_N_CASES:
+    for module, qualname, message in NO_LOSSES:
         named = {"module": module, "qualname": qualname}
         changed(model, path, lambda parts, named=named: parts.update(named))
         with pytest.raises(ValueError, match=message):
@@ -215,7 +215,7 @@ def test_a_name_that_stands_for_no_such_loss_is_refused(model, path):
         assert_same_answers(model, load(path))
 
 
-A_DAMAGED_LOSS_IS_REFUSE_CASES = [
+DAMAGES = [
     lambda loss: loss.update(name=3),
     lambda loss: loss.pop("params"),
     lambda loss: loss.update(params=[]),
@@ -224,7 +224,7 @@ A_DAMAGED_LOSS_IS_REFUSE_CASES = [
 
 
 def test_a_damaged_loss_is_refused(model, path):
-    for change in A_DAMAGED_LOSS_IS_REFUSE_CASES:
+    for change in DAMAGES:
         dump(model, path)
 
         def forge(meta, change=change):

@@ -191,20 +191,20 @@ class Exact(ExactNeighbors):
     """An index of the caller."""
 
 
-MMAP_IS_AUTO_OR_A_BOOL_CASES = ["yes", 1]
+BAD_MMAP = ["yes", 1]
 
 
 def test_mmap_is_auto_or_a_bool(path):
-    for mmap in MMAP_IS_AUTO_OR_A_BOOL_CASES:
+    for mmap in BAD_MMAP:
         with pytest.raises(ValueError, match='mmap must be "auto", True or False. Got'):
             io.LatestModel(path, mmap=mmap)
 
 
-THE_TIME_BETWEEN_TWO_LOO_CASES = [0, float("nan"), "1"]
+BAD_SECONDS = [0, float("nan"), "1"]
 
 
 def test_the_time_between_two_looks_must_be_positive(path):
-    for seconds in THE_TIME_BETWEEN_TWO_LOO_CASES:
+    for seconds in BAD_SECONDS:
         with pytest.raises(ValueError, match="seconds must be a number > 0. Got"):
             io.LatestModel(path, seconds=seconds)
 

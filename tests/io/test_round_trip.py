@@ -423,7 +423,7 @@ def test_a_file_names_no_folder_and_starts_no_compiler(path):
         load(path)
 
 
-WHAT_CANNOT_BE_WRITTEN_I_CASES = [
+NOT_WRITTEN = [
     ({"callbacks": [print]}, r"'callbacks' of TwoTowerRecommender\[0\]"),
     ({"user_features": len}, "'user_features'"),
     ({"memory": "folder"}, "'memory'"),
@@ -434,7 +434,7 @@ WHAT_CANNOT_BE_WRITTEN_I_CASES = [
 
 
 def test_what_cannot_be_written_is_refused_by_name(path):
-    for params, part in WHAT_CANNOT_BE_WRITTEN_I_CASES:
+    for params, part in NOT_WRITTEN:
         with pytest.raises(ValueError, match=f"{part}.*cannot be written to a file: "):
             dump(TwoTowerRecommender(**params), path)
         assert list(path.parent.iterdir()) == []

@@ -198,7 +198,7 @@ def test_trees_return_the_same_scores_with_missing_values(model, path):
 WHOLE = {"feature": 1, "left": 3, "right": 4, "leaf": 6}
 
 
-TREES_THAT_LEAD_ASTRAY_CASES = [
+ASTRAY = [
     (0, "feature", 10**4, "positions from 0 to"),
     (0, "feature", -1, "positions from 0"),
     (0, "left", 0, "nodes that follow"),
@@ -211,7 +211,7 @@ TREES_THAT_LEAD_ASTRAY_CASES = [
 
 
 def test_trees_that_lead_astray(model, path):
-    for node, field, value, message in TREES_THAT_LEAD_ASTRAY_CASES:
+    for node, field, value, message in ASTRAY:
         members = members_of(dumped(model, path))
         name = next(name for name in members if name.endswith("whole.npy"))
         whole = array_of(members[name]).copy()

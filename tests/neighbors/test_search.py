@@ -70,7 +70,7 @@ class Canned(BaseEstimator):
         return np.tile(np.array(self.answer)[:n_neighbors], (len(X), 1))
 
 
-LISTS_THAT_FALL_SHORT_AR_CASES = [
+SHORT_ANSWERS = [
     (7,) * 50,
     (-1,) * 50,
     (4, 4, -1, 2, 2),
@@ -80,7 +80,7 @@ LISTS_THAT_FALL_SHORT_AR_CASES = [
 
 
 def test_lists_that_fall_short_are_searched_exactly():
-    for answer in LISTS_THAT_FALL_SHORT_AR_CASES:
+    for answer in SHORT_ANSWERS:
         queries, items = unit_vectors(6, seed=1), unit_vectors(50)
         for excluded in (None, exclusions(6, 50)):
             found = retrieve(Canned(answer), queries, items, 5, excluded)
@@ -104,11 +104,11 @@ def test_excluded_answers_are_dropped():
     assert sorted(indices[0]) == [1, 2]
 
 
-POSITIONS_BEYOND_THE_CAT_CASES = [(0, 99, 1), (0, 6, 2)]
+BEYOND = [(0, 99, 1), (0, 6, 2)]
 
 
 def test_positions_beyond_the_catalog_are_no_answers():
-    for answer in POSITIONS_BEYOND_THE_CAT_CASES:
+    for answer in BEYOND:
         queries, items = unit_vectors(3, seed=1), unit_vectors(6)
         for hidden in (None, exclusions(3, 6, share=0.0)):
             found = retrieve(Canned(answer), queries, items, 3, hidden)

@@ -123,11 +123,11 @@ def test_they_are_no_history(name):
     assert len(answer) == 9 - 4
 
 
-A_LIST_OF_ITEMS_IS_FOR_O_CASES = [["i1", "i4"], np.array(["i1", "i4"]), {"i1", "i4"}]
+LISTS = [["i1", "i4"], np.array(["i1", "i4"]), {"i1", "i4"}]
 
 
 def test_a_list_of_items_is_for_one_user(plain):
-    for items in A_LIST_OF_ITEMS_IS_FOR_O_CASES:
+    for items in LISTS:
         answer = plain.recommend(["u5"], 9, exclude_seen=False, exclude=items)
         assert set(answer["item"]) == set(plain.item_ids_) - {"i1", "i4"}
         with pytest.raises(
@@ -136,11 +136,11 @@ def test_a_list_of_items_is_for_one_user(plain):
             plain.recommend(["u5", "u6"], exclude=items)
 
 
-NO_PAIRS_CHANGE_NOTHING_CASES = [{}, [], FORMS["table"][:0], np.empty((0, 2))]
+EMPTY = [{}, [], FORMS["table"][:0], np.empty((0, 2))]
 
 
 def test_no_pairs_change_nothing(plain):
-    for exclude in NO_PAIRS_CHANGE_NOTHING_CASES:
+    for exclude in EMPTY:
         users = ["u5"]
         pd.testing.assert_frame_equal(
             plain.recommend(users, exclude=exclude), plain.recommend(users)
@@ -202,7 +202,7 @@ def test_ids_of_another_type_are_warned_about():
         model.recommend([1, 2], exclude={1: ["12"]})
 
 
-BAD_INPUT_CASES = [
+BAD_INPUT = [
     ("i1", TypeError, "exclude must be a table of events.* Got str"),
     (3, TypeError, "exclude must be a table of events.* Got int"),
     ({"u1": "i1"}, TypeError, "exclude must hold a list of items for each user"),
@@ -216,6 +216,6 @@ BAD_INPUT_CASES = [
 
 
 def test_bad_input(plain):
-    for exclude, error, message in BAD_INPUT_CASES:
+    for exclude, error, message in BAD_INPUT:
         with pytest.raises(error, match=message):
             plain.recommend(["u1"], exclude=exclude)

@@ -188,25 +188,20 @@ def test_threads_get_the_answers_of_one_thread():
     assert wrong == []
 
 
-ONE_USER_IN_ANY_FORM_IS_CASES = [("u3",), np.array(["u3"]), pd.Series(["u3"])]
+FORMS = [("u3",), np.array(["u3"]), pd.Series(["u3"])]
 
 
 def test_one_user_in_any_form_is_the_same():
-    for X in ONE_USER_IN_ANY_FORM_IS_CASES:
+    for X in FORMS:
         model = fitted("plain")
         pd.testing.assert_frame_equal(model.recommend(X), model.recommend(["u3"]))
 
 
-ONE_NUMBER_OF_ANY_TYPE_I_CASES = [
-    [3],
-    [np.int64(3)],
-    np.array([3], dtype=np.uint8),
-    np.array([3.0]),
-]
+NUMBERS = [[3], [np.int64(3)], np.array([3], dtype=np.uint8), np.array([3.0])]
 
 
 def test_one_number_of_any_type_is_the_same():
-    for X in ONE_NUMBER_OF_ANY_TYPE_I_CASES:
+    for X in NUMBERS:
         model = fitted("numbers")
         expected = model.recommend(by_table(model, 3))
         pd.testing.assert_frame_equal(model.recommend(X), expected, check_dtype=False)

@@ -75,11 +75,11 @@ def assert_ranking(answer, expected):
 # Agreement of the methods
 
 
-RECOMMEND_IS_BRUTE_FORCE_CASES = [(1, True), (3, False), (50, True)]
+LENGTHS = [(1, True), (3, False), (50, True)]
 
 
 def test_recommend_is_brute_force(model):
-    for k, exclude in RECOMMEND_IS_BRUTE_FORCE_CASES:
+    for k, exclude in LENGTHS:
         users = list(model.user_ids_)
         answer = model.recommend(n_neighbors=k, exclude_seen=exclude)
         assert_ranking(answer, brute_force(model, users, k, exclude))
@@ -167,7 +167,7 @@ def test_none_means_all_users_in_their_order(plain):
     ))  # fmt: skip
 
 
-USERS_COME_IN_ANY_CONTAI_CASES = [
+CONTAINERS = [
     ["u2", "u1"],
     np.array(["u2", "u1"]),
     np.array([["u2"], ["u1"]]),
@@ -183,7 +183,7 @@ USERS_COME_IN_ANY_CONTAI_CASES = [
 
 
 def test_users_come_in_any_container(plain):
-    for users in USERS_COME_IN_ANY_CONTAI_CASES:
+    for users in CONTAINERS:
         answer = plain.recommend(users, n_neighbors=2)
         answer = answer.to_pandas() if isinstance(answer, pl.DataFrame) else answer
         pd.testing.assert_frame_equal(
@@ -253,7 +253,7 @@ def test_types_are_those_promised(plain):
 # Candidates and history
 
 
-CANDIDATES_ARE_ALL_THAT_CASES = [
+CANDIDATES = [
     ["i8", "i1", "i2", "i1"],
     pd.Index(["i1", "i2", "i8"]),
     {"i1", "i2", "i8"},
@@ -262,7 +262,7 @@ CANDIDATES_ARE_ALL_THAT_CASES = [
 
 
 def test_candidates_are_all_that_is_recommended(model):
-    for candidates in CANDIDATES_ARE_ALL_THAT_CASES:
+    for candidates in CANDIDATES:
         users = list(model.user_ids_)
         answer = model.recommend(users, n_neighbors=2, candidates=candidates)
         expected = brute_force(model, users, 2, candidates={"i1", "i2", "i8"})
@@ -277,7 +277,7 @@ OWN_CANDIDATES = {"u1": ["i8", "i1", "i1"], "u3": ["i0", "i2", "i5"], "u0": ["i1
 PAIRS = [(user, item) for user, items in OWN_CANDIDATES.items() for item in items]
 
 
-EACH_USER_MAY_HAVE_CANDI_CASES = [
+FORMS = [
     OWN_CANDIDATES,
     np.array(PAIRS),
     pd.DataFrame(PAIRS, columns=["user", "item"])[["item", "user"]],
@@ -287,7 +287,7 @@ EACH_USER_MAY_HAVE_CANDI_CASES = [
 
 @pytest.mark.parametrize("exclude", [True, False])
 def test_each_user_may_have_candidates_of_their_own(model, exclude):
-    for candidates in EACH_USER_MAY_HAVE_CANDI_CASES:
+    for candidates in FORMS:
         users = ["u3", "u2", "u1", "u0", "u1"]
         answer = model.recommend(
             users, n_neighbors=2, candidates=candidates, exclude_seen=exclude
@@ -307,11 +307,11 @@ def test_candidates_of_other_users_are_warned_about(plain):
         assert len(plain.recommend(["u2"], candidates={"u1": ["i1"]})) == 0
 
 
-UNKNOWN_CANDIDATES_ARE_N_CASES = [[], ["i1"]]
+GONE = [[], ["i1"]]
 
 
 def test_unknown_candidates_are_named_or_ignored(plain):
-    for gone in UNKNOWN_CANDIDATES_ARE_N_CASES:
+    for gone in GONE:
         if gone:
             plain.set_catalog(plain.item_ids_[~np.isin(plain.item_ids_, gone)])
         asked = ["i2", "what", *gone]
@@ -372,11 +372,11 @@ def test_ids_that_parquet_cannot_hold(tmp_path, convert):
     assert not list(tmp_path.iterdir())
 
 
-A_FILE_THAT_IS_CALLED_AN_CASES = ["all.csv", "all.parquet.gz", "all.json"]
+OTHER_FORMATS = ["all.csv", "all.parquet.gz", "all.json"]
 
 
 def test_a_file_that_is_called_another_format_is_refused(plain, tmp_path):
-    for name in A_FILE_THAT_IS_CALLED_AN_CASES:
+    for name in OTHER_FORMATS:
         path = tmp_path / name
         with pytest.raises(
             ValueError, match=f"path must end in .parquet or .pq.*{name}"
@@ -387,11 +387,11 @@ def test_a_file_that_is_called_another_format_is_refused(plain, tmp_path):
             plain.recommend(["of nobody"], 0, path=3)
 
 
-NAMES_OF_PARQUET_FILES_CASES = ["all", "all.pq", "all.PARQUET"]
+PARQUET_NAMES = ["all", "all.pq", "all.PARQUET"]
 
 
 def test_names_of_parquet_files(plain, tmp_path):
-    for name in NAMES_OF_PARQUET_FILES_CASES:
+    for name in PARQUET_NAMES:
         plain.recommend(["u1"], path=str(tmp_path / name))
         assert len(pd.read_parquet(tmp_path / name))
 
@@ -443,12 +443,12 @@ HISTORIES = {
 }
 
 
-HISTORY_COMES_IN_ANY_FOR_CASES = HISTORIES.values()
+FORMS_OF_HISTORY = HISTORIES.values()
 
 
 @pytest.mark.slow
 def test_history_comes_in_any_form(plain):
-    for history in HISTORY_COMES_IN_ANY_FOR_CASES:
+    for history in FORMS_OF_HISTORY:
         answer = plain.recommend(["new"], n_neighbors=9, history=history)
         assert set(answer["item"]) == set(plain.item_ids_) - {"i1", "i4"}
         expected = plain.embed_users(["new"], history={"new": ["i1", "i4"]})

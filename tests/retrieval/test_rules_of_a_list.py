@@ -268,11 +268,11 @@ def test_no_diversity_is_the_plain_order(kind):
             assert wide["item"].tolist() == plain["item"].tolist()
 
 
-RULES_AND_A_HISTORY_CASES = [["i3", "i4"], {"new": ["i3", "i4"]}]
+HISTORIES = [["i3", "i4"], {"new": ["i3", "i4"]}]
 
 
 def test_rules_and_a_history():
-    for history in RULES_AND_A_HISTORY_CASES:
+    for history in HISTORIES:
         model = fitted("exact")
         rules = {"where": WHERE["both"][0], "max_per": {"brand": 1}, "history": history}
         ranked = model.recommend(["new"], 80, history=history)
@@ -497,7 +497,7 @@ def test_rules_for_users_of_dask():
     )
 
 
-BAD_RULES_ARE_REFUSED_BY_CASES = [
+BAD_RULES = [
     ({"where": {"brnad": "acme"}}, ValueError, "Did you mean 'brand'"),
     ({"where": {"brand": 3}}, ValueError, r"where\['brand'\] .* Got 3"),
     ({"where": {"price": (6, 2)}}, ValueError, r"'price'.* low <= high.* .6, 2."),
@@ -508,7 +508,7 @@ BAD_RULES_ARE_REFUSED_BY_CASES = [
 
 
 def test_bad_rules_are_refused_by_all_ways():
-    for rules, error, message in BAD_RULES_ARE_REFUSED_BY_CASES:
+    for rules, error, message in BAD_RULES:
         model = fitted("exact")
         for users in (["u1"], ["u1", "u2"], None):
             with pytest.raises(error, match=message):

@@ -133,7 +133,7 @@ def test_all_columns_at_once(params, both):
     assert_array_equal(served.embed(3, context={}), served.embed(3))
 
 
-CELLS_THAT_CANNOT_BE_REA_CASES = [
+UNREADABLE = [
     ("ratio", ["many", np.inf, [1]]),
     ("new", [2]),
     ("since", [5.0, "soon"]),
@@ -146,7 +146,7 @@ CELLS_THAT_CANNOT_BE_REA_CASES = [
 
 
 def test_cells_that_cannot_be_read(both):
-    for column, cells in CELLS_THAT_CANNOT_BE_REA_CASES:
+    for column, cells in UNREADABLE:
         _, served = both("plain")
         for cell in cells:
             with pytest.raises(

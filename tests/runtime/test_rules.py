@@ -155,7 +155,7 @@ def test_nothing_qualifies(model):
             assert len(model.recommend(["new"], 9, where=where)) == 0
 
 
-WHAT_CANNOT_BE_COMPARED_CASES = [
+NOT_COMPARABLE = [
     ("whole", ["1", datetime.date(2024, 1, 1)]),
     ("color", [1, ("ab", "c"), ("ab", None), ["ab", 1], {"b": "a"}, None]),
     ("color", [["ab", None]]),
@@ -166,13 +166,13 @@ WHAT_CANNOT_BE_COMPARED_CASES = [
 
 
 def test_what_cannot_be_compared_is_refused(model):
-    for column, rules in WHAT_CANNOT_BE_COMPARED_CASES:
+    for column, rules in NOT_COMPARABLE:
         for rule in rules:
             with pytest.raises(ValueError, match=rf"where\['{column}'\]"):
                 model.recommend(["new"], where={column: rule})
 
 
-BAD_RULES_ARE_REFUSED_CASES = [
+BAD_RULES = [
     ({"where": 3}, TypeError, "where must be a dict .* Got 3"),
     ({"where": {"colour": 1}}, ValueError, "'colour'.* Did you mean 'color'"),
     ({"where": {1: 1}}, ValueError, "names 1, but"),
@@ -192,7 +192,7 @@ BAD_RULES_ARE_REFUSED_CASES = [
 
 
 def test_bad_rules_are_refused(model):
-    for rule, error, message in BAD_RULES_ARE_REFUSED_CASES:
+    for rule, error, message in BAD_RULES:
         with pytest.raises(error, match=message):
             model.recommend(["new"], **rule)
         assert len(model.recommend(["new"]))

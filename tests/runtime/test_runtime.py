@@ -468,7 +468,7 @@ def test_later_formats_and_cut_files(tmp_path):
         runtime.load(tmp_path / "none")
 
 
-CONTEXTS_THAT_DO_NOT_FIT_CASES = [
+FORGED_CONTEXTS = [
     ("features.LevelEncoder", "names", ["a"], "column names"),
     ("features.LevelEncoder", "kind", "number", "kind must be one of"),
     ("features.RequestContext", "columns", ["place"], "of its columns|distinct"),
@@ -478,7 +478,7 @@ CONTEXTS_THAT_DO_NOT_FIT_CASES = [
 
 
 def test_contexts_that_do_not_fit(tmp_path):
-    for kind, part, value, message in CONTEXTS_THAT_DO_NOT_FIT_CASES:
+    for kind, part, value, message in FORGED_CONTEXTS:
         path = tmp_path / "model"
 
         def change(meta, kind=kind, part=part, value=value):
@@ -534,7 +534,7 @@ def test_thousands_of_damaged_and_forged_files(tmp_path):
 TABLE = pd.DataFrame({"user": ["u1"], "item": ["i1"]})
 
 
-BAD_REQUESTS_CASES = [
+BAD_REQUESTS = [
     ({"user": None}, ValueError, "missing"),
     ({"user": float("nan")}, ValueError, "missing"),
     ({"user": {}}, TypeError, "must be an id"),
@@ -563,7 +563,7 @@ BAD_REQUESTS_CASES = [
 
 
 def test_bad_requests(served):
-    for asked, error, message in BAD_REQUESTS_CASES:
+    for asked, error, message in BAD_REQUESTS:
         other = served("side table")
         with pytest.raises(error, match=message):
             other.recommend(**{"user": "u1", **asked})
@@ -586,7 +586,7 @@ def test_documented_answers(served):
     assert len(other.seen("x")) == 0
 
 
-BAD_CONTEXTS_CASES = [
+BAD_CONTEXTS = [
     ({"plce": "work"}, "'plce', which is not a context column"),
     ({"tags": 3}, "3 for 'tags'"),
     ([], "must be a dict"),
@@ -594,7 +594,7 @@ BAD_CONTEXTS_CASES = [
 
 
 def test_bad_contexts(served):
-    for context, message in BAD_CONTEXTS_CASES:
+    for context, message in BAD_CONTEXTS:
         with pytest.raises((TypeError, ValueError), match=message):
             served("context").recommend("u1", context=context)
 

@@ -33,7 +33,7 @@ def test_candidates_are_reordered_and_padding_stays_at_the_end():
     assert_array_equal(blend.reordered(np.zeros((1, 3)), 1.0)[1], [[0, 1, 2]])
 
 
-A_RANK_AMONG_OTHERS_CASES = [
+RANKS = [
     (9, 1),
     (8, 1.25),
     (5, 2),
@@ -46,7 +46,7 @@ A_RANK_AMONG_OTHERS_CASES = [
 
 
 def test_a_rank_among_others():
-    for value, rank in A_RANK_AMONG_OTHERS_CASES:
+    for value, rank in RANKS:
         others = np.array([[9.0, 5.0, 1.0, NONE]])
         assert blend.ranks_among(others, np.array([float(value)]))[0] == rank
 
@@ -98,15 +98,15 @@ def gains_of(gains, errors):
     )
 
 
-THE_INTERVAL_OF_A_GAIN_M_CASES = [(0.0195, 0), (0.0197, 0.5)]
+INTERVALS = [(0.0195, 0), (0.0197, 0.5)]
 
 
 def test_the_interval_of_a_gain_must_be_above_zero():
-    for gain, weight in THE_INTERVAL_OF_A_GAIN_M_CASES:
+    for gain, weight in INTERVALS:
         assert blend.choose_weight(gains_of([0, gain, 0.01], [0, 0.01, 0.01])) == weight
 
 
-A_GAIN_THAT_DOES_NOT_LAS_CASES = [
+LATER_GAINS = [
     ([0, 0.02, 0.03], [0, 0, 0], 1),
     ([0, 0.02, -0.01], [0, 0, 0], 0.5),
     ([0, 0.02, 0.03], [0, 0.01, 0.016], 0.5),  # the gain of 1 is within noise
@@ -117,7 +117,7 @@ A_GAIN_THAT_DOES_NOT_LAS_CASES = [
 
 
 def test_a_gain_that_does_not_last_is_not_kept():
-    for later, errors, weight in A_GAIN_THAT_DOES_NOT_LAS_CASES:
+    for later, errors, weight in LATER_GAINS:
         gains = gains_of([0, 0.03, 0.05], [0, 0.01, 0.01])
         assert blend.choose_weight(gains) == 1
         assert blend.choose_weight(gains, gains_of(later, errors)) == weight

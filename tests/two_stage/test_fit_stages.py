@@ -266,7 +266,7 @@ def test_a_transformer_is_fitted_on_the_training_table_only():
     assert not hasattr(given[-1], "mean_")
 
 
-FEATURES_THAT_DO_NOT_FIT_CASES = [
+BAD_FEATURES = [
     (3, TypeError, "features must be a function of a table of candidates"),
     (Noise, TypeError, "features must be a function of a table of candidates"),
     (lambda t: t["rank"][:3], ValueError, "one row of numbers per candidate: exp"),
@@ -275,7 +275,7 @@ FEATURES_THAT_DO_NOT_FIT_CASES = [
 
 
 def test_features_that_do_not_fit():
-    for features, error, message in FEATURES_THAT_DO_NOT_FIT_CASES:
+    for features, error, message in BAD_FEATURES:
         with pytest.raises(error, match=message):
             stages(features=features).fit(follows())
 
@@ -340,23 +340,18 @@ def test_the_time_column_is_passed_on():
         stages(time="then").fit(events)
 
 
-WHAT_IS_NO_RECOMMENDER_I_CASES = [
-    LogisticRegression(),
-    EASERecommender,
-    "EASE",
-    stages(),
-]
+NO_RECOMMENDERS = [LogisticRegression(), EASERecommender, "EASE", stages()]
 
 
 def test_what_is_no_recommender_is_refused():
-    for retriever in WHAT_IS_NO_RECOMMENDER_I_CASES:
+    for retriever in NO_RECOMMENDERS:
         with pytest.raises(
             TypeError, match="retriever must be a recommender of this pack"
         ):
             stages(retriever).fit(follows())
 
 
-PARAMETERS_OUT_OF_RANGE_CASES = [
+OUT_OF_RANGE = [
     {"n_candidates": 1},
     {"n_candidates": 2.5},
     {"cut": "item"},
@@ -370,7 +365,7 @@ PARAMETERS_OUT_OF_RANGE_CASES = [
 
 
 def test_parameters_out_of_range():
-    for params in PARAMETERS_OUT_OF_RANGE_CASES:
+    for params in OUT_OF_RANGE:
         with pytest.raises(
             ValueError, match=f"The '{next(iter(params))}' parameter of TwoS"
         ):

@@ -252,7 +252,7 @@ def test_rows_do_not_depend_on_each_other(model, events):
     assert whole.dtype == np.float32
 
 
-REQUESTS_MAY_LACK_TIME_L_CASES = [
+KEPT_COLUMNS = [
     ["user", "item"],
     ["user", "item", "when"],
     ["user", "item", "list"],
@@ -261,7 +261,7 @@ REQUESTS_MAY_LACK_TIME_L_CASES = [
 
 
 def test_requests_may_lack_time_list_and_place(with_places, events):
-    for kept in REQUESTS_MAY_LACK_TIME_L_CASES:
+    for kept in KEPT_COLUMNS:
         whole = with_places.predict(events[["user", "item", "when", "list", "place"]])
         assert_array_equal(with_places.predict(events[kept]), whole)
 
@@ -377,7 +377,7 @@ def test_too_little_was_shown(why):
     assert_array_equal(model.predict(X[["user", "item"]]), without.predict(X))
 
 
-COLUMNS_THAT_DO_NOT_FIT_CASES = [
+BAD_COLUMNS = [
     ({}, {"lists": None, "position": "place"}, "name the column of lists as well"),
     ({}, {"lists": "query"}, "lists names 'query', which is not a column of X"),
     ({}, {"position": "rank"}, "position names 'rank', which is not a column"),
@@ -392,7 +392,7 @@ COLUMNS_THAT_DO_NOT_FIT_CASES = [
 
 
 def test_columns_that_do_not_fit(events):
-    for changes, params, message in COLUMNS_THAT_DO_NOT_FIT_CASES:
+    for changes, params, message in BAD_COLUMNS:
         with pytest.raises(ValueError, match=message):
             ranked(events.assign(**changes), columns=["place"], **params)
 

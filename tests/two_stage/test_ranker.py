@@ -141,7 +141,7 @@ class Unscored(ClassifierMixin, BaseEstimator):
         return self
 
 
-WHAT_CANNOT_RANK_IS_REFU_CASES = [
+NO_RANKERS = [
     Unscored(),
     LogisticRegression,
     "hist",
@@ -151,7 +151,7 @@ WHAT_CANNOT_RANK_IS_REFU_CASES = [
 
 
 def test_what_cannot_rank_is_refused():
-    for ranker in WHAT_CANNOT_RANK_IS_REFU_CASES:
+    for ranker in NO_RANKERS:
         with pytest.raises(
             TypeError, match="ranker must be a classifier, a regressor or"
         ):

@@ -117,7 +117,7 @@ def test_rows_without_a_list_and_no_rows_change_nothing(model, events):
     assert_array_equal(model.predict(asked), before)
 
 
-A_CALL_THAT_FAILS_CHANGE_CASES = [
+BAD_CALLS = [
     (lambda X: X.assign(item=7), "ids of item column 'item' have another type"),
     (lambda X: X.assign(when=7.0), "'when' of X"),
     (lambda X: X.assign(list="one"), "one user"),
@@ -126,7 +126,7 @@ A_CALL_THAT_FAILS_CHANGE_CASES = [
 
 
 def test_a_call_that_fails_changes_nothing(model, events):
-    for change, message in A_CALL_THAT_FAILS_CHANGE_CASES:
+    for change, message in BAD_CALLS:
         new, asked = events[N_BEFORE:], events[COLUMNS].tail(60)
         before = model.predict(asked)
         with pytest.raises((ValueError, TypeError), match=message):
