@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -109,6 +110,22 @@ def test_ctrl_c_ends_with_what_was_saved(
     assert last.startswith(f"Stopped. {left}") and "\033" not in said
     assert (str(page) in last) == page.exists() == (n_fits > 0)
     assert not (tmp_path / "model.sktt").exists()
+
+
+def test_warnings_are_lines_without_a_path(plays, tmp_path, at_fit, capsys):
+    def warn_and_fail():
+        for text in ("All cells are missing.", "Else.", "All cells are missing."):
+            with warnings.catch_warnings():  # as fit does, which forgets what was shown
+                warnings.simplefilter("always")
+                warnings.warn(text, UserWarning, stacklevel=1)
+        raise ValueError("this is the end")
+
+    at_fit(0, warn_and_fail)
+    shown = warnings.showwarning
+    assert main(["--data", str(plays), "--output", str(tmp_path)]) == 2
+    said = "\nWarning: All cells are missing.\n\nWarning: Else.\n"
+    assert capsys.readouterr().err == f"{said}error: this is the end\n"
+    assert warnings.showwarning is shown
 
 
 class InterruptingFinder:
