@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower._command_line._options import parse
-from sktwotower._command_line._tasks import own_task
+from .builders import task_of, task_of_options
 
 N = 60
 NUMBERS = np.arange(N)
@@ -23,20 +22,14 @@ KINDS = {
 }
 
 
-def task_of(tmp_path, table, *options):
-    path = tmp_path / "events.csv"
-    table.to_csv(path, index=False)
-    return own_task(parse(["--data", str(path), *options]))
-
-
 def table_of(header):
     """Return a table of columns, each written as name:kind."""
     columns = dict(each.rsplit(":", 1) for each in header.split())
     return pd.DataFrame({name: KINDS[kind] for name, kind in columns.items()})
 
 
-HEADERS = [
-    # shops
+HEADERS = {
+    "shops": [
     ("order_id:order sku:item client:user price:price date:date", "client", "sku"),
     ("invoice:order article:item buyer:user", "buyer", "article"),
     ("event_id:row user_id:user asin:item", "user_id", "asin"),
@@ -57,7 +50,8 @@ HEADERS = [
     ("row:row account_id:user product_name:text product_id:item", "account_id",
      "product_id"),
     ("transaction_id:order member:user ean:item amount:price", "member", "ean"),
-    # the columns of well-known logs
+    ],
+    "logs": [
     ("userId:user movieId:item rating:number timestamp:date", "userId", "movieId"),
     ("timestamp:date visitorid:user event:same itemid:item transactionid:order",
      "visitorid", "itemid"),
@@ -65,7 +59,8 @@ HEADERS = [
      "parent_asin"),
     ("session_id:order user_id:user click_article_id:text article_id:item",
      "user_id", "article_id"),
-    # pages, media, advertisements
+    ],
+    "media": [
     ("session:order visitor:user page:item ts:date", "visitor", "page"),
     ("visitor_id:user url:item", "visitor_id", "url"),
     ("reader:user news:item minutes:number", "reader", "news"),
@@ -74,7 +69,8 @@ HEADERS = [
     ("impression_id:row ad:item user:user", "user", "ad"),
     ("member_id:user title:text", "member_id", "title"),
     ("username:user user_id:user item_name:text item_id:item", "user_id", "item_id"),
-    # German
+    ],
+    "German": [
     ("Rechnungsnr:order Artikelnummer:item Kundennummer:user Menge:number",
      "Kundennummer", "Artikelnummer"),
     ("Bestellnummer:order Kunden-Nr.:user Artikel-Nr.:item Preis:price", "Kunden-Nr.",
@@ -82,65 +78,82 @@ HEADERS = [
     ("Belegnummer:order Käufer:user Artikel:item", "Käufer", "Artikel"),
     ("lfd_Nr:row Benutzer:user Produkt:item", "Benutzer", "Produkt"),
     ("Sitzung:order Besucher:user Seite:item", "Besucher", "Seite"),
-    # French
+    ],
+    "French": [
     ("numéro_de_commande:order id_client:user code_article:item prix:price",
      "id_client", "code_article"),
     ("facture:order acheteur:user produit:item quantité:number", "acheteur", "produit"),
     ("ligne:row utilisateur:user livre:item", "utilisateur", "livre"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("header", "user", "item"), HEADERS)
-def test_columns_that_people_have(tmp_path, capsys, header, user, item):
-    task = task_of(tmp_path, table_of(header))
-    assert (task.user, task.item) == (user, item)
-    assert "A guess" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("header", "user", "item", "guessed"),
-    [
-        ("who:user what:item", "who", "what", "--user who and --item what"),
-        ("user:user thing:item", "user", "thing", "--item thing"),
-        ("fan:user song:item", "fan", "song", "--user fan"),
-        # what is not taken: row numbers, prices, constants, orders
-        ("id:row order:order price:price shop:same weighed:price who:user what:item",
-         "who", "what", "--user who and --item what"),
-        # a usual name, but each value once
-        ("user_id:row who:user item:item", "who", "item", "--user who"),
     ],
-)  # fmt: skip
-def test_what_was_taken_by_place_is_said_to_be_a_guess(
-    tmp_path, capsys, header, user, item, guessed
-):
-    task = task_of(tmp_path, table_of(header))
-    assert (task.user, task.item) == (user, item)
-    said = capsys.readouterr().out
-    assert (
-        f"A guess, by the place of the column and not by its name: {guessed}." in said
-    )
-    for option in ("--user", "--item"):
-        assert (f"{option} COL" in said) == (option in guessed)
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("header", "message"),
-    [
-        ("session_id:order item:item", "no column for --user. Not taken: 'session_id' "
-         "is named like a number of rows, orders or sessions. If each visit counts as "
-         "a user: --user session_id."),
-        ("listener:user price:price", "no column for --item. Not taken: 'price' is "
-         "named like an amount. If there is one, name it: --item COL."),
-        ("user:user item:row", "no column for --item. Not taken: 'item' has another "
-         "value in each of the 60 rows."),
-        ("user:user weighed:price shop:same", "'weighed' holds numbers that are not "
-         "whole; 'shop' has a single value"),
-    ],
-)  # fmt: skip
-def test_a_column_that_is_missing(tmp_path, header, message):
-    with pytest.raises(ValueError) as error:
-        task_of(tmp_path, table_of(header))
-    assert message in str(error.value)
+@pytest.mark.parametrize("language", ["shops", "logs", "media", "German", "French"])
+def test_columns_that_people_have(tmp_path, capsys, language):
+    for header, user, item in HEADERS[language]:
+        task = task_of(tmp_path, table_of(header))
+        assert (task.user, task.item) == (user, item)
+        assert "A guess" not in capsys.readouterr().out
+
+
+GUESSES = [
+    ("who:user what:item", "who", "what", "--user who and --item what"),
+    ("user:user thing:item", "user", "thing", "--item thing"),
+    ("fan:user song:item", "fan", "song", "--user fan"),
+    # what is not taken: row numbers, prices, constants, orders
+    (
+        "id:row order:order price:price shop:same weighed:price who:user what:item",
+        "who",
+        "what",
+        "--user who and --item what",
+    ),
+    # a usual name, but each value once
+    ("user_id:row who:user item:item", "who", "item", "--user who"),
+]
+
+
+def test_what_was_taken_by_place_is_said_to_be_a_guess(tmp_path, capsys):
+    for header, user, item, guessed in GUESSES:
+        task = task_of(tmp_path, table_of(header))
+        assert (task.user, task.item) == (user, item)
+        said = capsys.readouterr().out
+        assert (
+            f"A guess, by the place of the column and not by its name: {guessed}."
+            in said
+        )
+        for option in ("--user", "--item"):
+            assert (f"{option} COL" in said) == (option in guessed)
+
+
+MISSING = [
+    (
+        "session_id:order item:item",
+        "no column for --user. Not taken: 'session_id' "
+        "is named like a number of rows, orders or sessions. If each visit counts as "
+        "a user: --user session_id.",
+    ),
+    (
+        "listener:user price:price",
+        "no column for --item. Not taken: 'price' is "
+        "named like an amount. If there is one, name it: --item COL.",
+    ),
+    (
+        "user:user item:row",
+        "no column for --item. Not taken: 'item' has another "
+        "value in each of the 60 rows.",
+    ),
+    (
+        "user:user weighed:price shop:same",
+        "'weighed' holds numbers that are not whole; 'shop' has a single value",
+    ),
+]
+
+
+def test_a_column_that_is_missing(tmp_path):
+    for header, message in MISSING:
+        with pytest.raises(ValueError) as error:
+            task_of(tmp_path, table_of(header))
+        assert message in str(error.value)
 
 
 @pytest.mark.parametrize("header", ["user:user item:item", "user:user price:price"])
@@ -158,7 +171,7 @@ def test_lists_are_no_ids(tmp_path):
     pytest.importorskip("pyarrow")
     table = table_of("who:user what:item").assign(a=[["x"]] * N)[["a", "who", "what"]]
     table.to_parquet(tmp_path / "events.parquet")
-    task = own_task(parse(["--data", str(tmp_path / "events.parquet")]))
+    task = task_of_options("--data", str(tmp_path / "events.parquet"))
     assert (task.user, task.item) == ("who", "what")
 
 
@@ -195,13 +208,13 @@ def files(tmp_path):
 def test_ids_of_files_on_disk(files, capsys):
     header = "id:row weight:price order_no:order who:user shop:same what:item date:date"
     table = table_of(header).assign(weight=NUMBERS / 4)
-    task = own_task(parse(files(table)))
+    task = task_of_options(*files(table))
     assert (task.user, task.item) == ("who", "what")
     assert "--user who and --item what" in capsys.readouterr().out
     with pytest.raises(ValueError, match="--split last needs one file"):
-        own_task(parse([*files(table), "--split", "last"]))
+        task_of_options(*files(table), "--split", "last")
     with pytest.raises(ValueError, match="one user only: all of its 60 events"):
-        own_task(parse(files(table.assign(user="ann", item=table["what"]))))
+        task_of_options(*files(table.assign(user="ann", item=table["what"])))
 
 
 def newcomers():
@@ -258,8 +271,8 @@ def test_text_in_other_encodings(tmp_path, encoding, proposed):
     path.write_bytes(GERMAN.encode(encoding))
     advice = f"is not UTF-8 from byte .* its encoding: --encoding {proposed}."
     with pytest.raises(ValueError, match=advice):
-        own_task(parse(["--data", str(path)]))
-    task = own_task(parse(["--data", str(path), "--encoding", proposed]))
+        task_of_options("--data", str(path))
+    task = task_of_options("--data", str(path), "--encoding", proposed)
     assert (task.user, task.item) == ("Käufer", "Artikel")
     assert set(task.events["Käufer"]) == {"Jörg", "Zoë", "ann"}
     assert set(task.events["Artikel"]) == {"Öl", "Tee"}
@@ -272,7 +285,7 @@ def test_side_tables_have_the_same_encoding(tmp_path):
     path = tmp_path / "kauf.csv"
     path.write_bytes(GERMAN.encode("cp1252"))
     options = ["--items", str(tmp_path / "items.csv"), "--encoding", "cp1252"]
-    task = own_task(parse(["--data", str(path), *options]))
+    task = task_of_options("--data", str(path), *options)
     assert task.items["Art"].tolist() == ["süß", "heiß"]
 
 
@@ -282,4 +295,4 @@ def test_a_wrong_encoding_is_said(tmp_path):
     with pytest.raises(
         ValueError, match="kauf.csv is not ascii from byte 1 on. Without"
     ):
-        own_task(parse(["--data", str(path), "--encoding", "ascii"]))
+        task_of_options("--data", str(path), "--encoding", "ascii")

@@ -1,80 +1,99 @@
-"""Lines with their time, colors, and the end by Ctrl-C."""
+"""What a run prints and saves, in color or not, and its end by Ctrl-C."""
 
+import contextlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
 import warnings
 
 import pytest
 
+from sktwotower import TwoTowerRecommender
 from sktwotower.__main__ import main
-from sktwotower._command_line import _models, _run, _written
-from sktwotower._command_line._steps import GREEN, step, stopped_by_signal, styled
 
 
-def test_a_step_is_a_line_with_its_seconds(capsys):
-    with step("Waiting"):
-        assert capsys.readouterr().out == "Waiting ..."
-        time.sleep(0.06)
-    seconds = float(capsys.readouterr().out.removesuffix(" s\n"))
-    assert 0.1 <= seconds < 30  # of .06 s and more, rounded
-
-
-def test_a_step_that_fails_ends_its_line(capsys):
-    with pytest.raises(ValueError, match="broken"), step("Waiting"):
-        raise ValueError("broken")
-    assert capsys.readouterr().out == "Waiting ...\n"
-
-
-@pytest.mark.parametrize(
-    ("is_terminal", "environment", "is_colored"),
-    [
-        (True, {}, True),
-        (True, {"NO_COLOR": "1"}, False),
-        (True, {"TERM": "dumb"}, False),
-        (False, {}, False),
-        (False, {"FORCE_COLOR": "1"}, True),
-        (False, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
-    ],
-)
-def test_color_is_for_terminals(monkeypatch, is_terminal, environment, is_colored):
-    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal, raising=False)
-    assert styled("fine", GREEN) == ("\033[32mfine\033[0m" if is_colored else "fine")
-
-
-@pytest.fixture
-def plays(tmp_path):
+@pytest.fixture(scope="module")
+def plays(tmp_path_factory):
     """Each of 12 users has chosen eight of ten items, in no order."""
-    rows = [f"{u},{(u + 3 * n) % 10}" for u in range(12) for n in range(8)]
-    path = tmp_path / "plays.csv"
+    rows = [f"{u},={(u + 3 * n) % 10}" for u in range(12) for n in range(8)]
+    path = tmp_path_factory.mktemp("plays") / "plays.csv"
     path.write_text("\n".join(["listener,track", *rows]))
     return path
 
 
+@pytest.fixture(scope="module")
+def printed(plays, tmp_path_factory):
+    """What a run prints whose output takes colors."""
+    folder, out = tmp_path_factory.mktemp("out"), io.StringIO()
+    options = [
+        "--epochs",
+        "1",
+        "--output",
+        folder,
+        "--recommendations",
+        folder / "a.csv",
+    ]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FORCE_COLOR", "1")
+        environment.delenv("NO_COLOR", raising=False)
+        with contextlib.redirect_stdout(out):
+            assert main(["--data", str(plays), *map(str, options)]) == 0
+    assert (folder / "model.sktt").exists() and (folder / "a.csv").exists()
+    return out.getvalue()
+
+
+@pytest.mark.slow
+def test_a_step_is_a_line_with_its_seconds(printed):
+    for what in ("Fitting two towers", "Judging all of them"):
+        assert re.search(rf"{what} \.\.\. \d+\.\d s\n", printed)
+
+
+@pytest.mark.slow
+def test_headers_and_the_verdict_are_colored(printed):
+    assert re.search("\033\\[1mlistener .*, .* of 8 items:\033\\[0m", printed)
+
+
+@pytest.mark.slow
+def test_what_to_try_next_is_said(printed):
+    assert "What to try next:\n- --items FILE adds words" in printed
+
+
+@pytest.mark.slow
+def test_cells_that_a_spreadsheet_runs_are_counted(printed):
+    assert re.search("in a spreadsheet .* cells of track, such as '=.', are", printed)
+
+
+@pytest.fixture
+def at_fit(monkeypatch):
+    """Return a function: what happens after some fits of two towers."""
+    fit = TwoTowerRecommender.fit
+
+    def set_action(n_fits, action):
+        fits = []
+
+        def counted(model, *args, **params):
+            if len(fits) == n_fits:
+                action()
+            fits.append(model)
+            return fit(model, *args, **params)
+
+        monkeypatch.setattr(TwoTowerRecommender, "fit", counted)
+
+    return set_action
+
+
 # jobs in the background ignore the signal
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "n_fits"), [(signal.SIG_IGN, 0), (signal.default_int_handler, 1)]
 )
 def test_ctrl_c_ends_with_what_was_saved(
-    plays, tmp_path, monkeypatch, capsys, before, n_fits
+    plays, tmp_path, at_fit, capsys, before, n_fits
 ):
-    fit, fits = _models.fit, []
-
-    def interrupted(*args, **params):
-        if len(fits) == n_fits:
-            os.kill(os.getpid(), signal.SIGINT)
-        fits.append(fit(*args, **params))
-        return fits[-1]
-
-    monkeypatch.setattr(_models, "fit", interrupted)
-    monkeypatch.setattr(_written, "draw", lambda *args: None)
+    at_fit(n_fits, lambda: os.kill(os.getpid(), signal.SIGINT))
     set_before = signal.signal(signal.SIGINT, before)
     try:
         arguments = ["--data", str(plays), "--epochs", "1", "--output", str(tmp_path)]
@@ -84,15 +103,33 @@ def test_ctrl_c_ends_with_what_was_saved(
         assert signal.getsignal(signal.SIGINT) is before
     finally:
         signal.signal(signal.SIGINT, set_before)
-    *_, last = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out
     page = tmp_path / "report.html"
-    left = f"Saved before: {page}." if n_fits else "Nothing was saved."
-    assert last == f"Stopped. {left}"
-    assert page.exists() == (n_fits > 0) and not (tmp_path / "model.sktt").exists()
+    left = "Saved before: " if n_fits else "Nothing was saved."
+    *_, last = said.splitlines()
+    assert last.startswith(f"Stopped. {left}") and "\033" not in said
+    assert (str(page) in last) == page.exists() == (n_fits > 0)
+    assert not (tmp_path / "model.sktt").exists()
+
+
+def test_warnings_are_lines_without_a_path(plays, tmp_path, at_fit, capsys):
+    def warn_and_fail():
+        for text in ("All cells are missing.", "Else.", "All cells are missing."):
+            with warnings.catch_warnings():  # as fit does, which forgets what was shown
+                warnings.simplefilter("always")
+                warnings.warn(text, UserWarning, stacklevel=1)
+        raise ValueError("this is the end")
+
+    at_fit(0, warn_and_fail)
+    shown = warnings.showwarning
+    assert main(["--data", str(plays), "--output", str(tmp_path)]) == 2
+    said = "\nWarning: All cells are missing.\n\nWarning: Else.\n"
+    assert capsys.readouterr().err == f"{said}error: this is the end\n"
+    assert warnings.showwarning is shown
 
 
 class InterruptingFinder:
-    """What finds modules; the run of the command line is imported at Ctrl-C."""
+    """What finds modules: at Ctrl-C while the command line is imported."""
 
     def find_spec(self, name, *_):
         if name == "sktwotower._command_line._run":
@@ -100,10 +137,14 @@ class InterruptingFinder:
 
 
 def test_ctrl_c_ends_the_first_imports(monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "sktwotower._command_line._run")
-    monkeypatch.setattr(sys, "meta_path", [InterruptingFinder(), *sys.meta_path])
-    with pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
-        main(["--version"])
+    monkeypatch.delitem(sys.modules, "sktwotower._command_line._run", raising=False)
+    finder = InterruptingFinder()
+    sys.meta_path.insert(0, finder)
+    try:
+        with pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
+            main(["--version"])
+    finally:
+        sys.meta_path.remove(finder)
     assert ended.type is SystemExit and ended.value.code == 130
     assert capsys.readouterr() == ("\nStopped. Nothing was saved.\n", "")
 
@@ -124,79 +165,30 @@ def pipe():
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
-def test_without_a_reader_it_ends_in_silence(option, pipe, monkeypatch, capsys):
+def test_without_a_reader_it_ends_in_silence(option, pipe, capsys):
     reader, out = pipe
-    monkeypatch.setattr("sys.stdout", out)
     reader.close()
-    assert main([option]) == 141
+    with contextlib.redirect_stdout(out):
+        assert main([option]) == 141
     assert not capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_what_was_saved_stays_without_a_reader(
-    plays, tmp_path, pipe, monkeypatch, capsys
-):
-    (reader, out), fit, fits = pipe, _models.fit, []
-
-    def unread(*args, **params):
-        if fits:
-            reader.close()
-        fits.append(fit(*args, **params))
-        return fits[-1]
-
-    monkeypatch.setattr(_models, "fit", unread)
-    monkeypatch.setattr(_written, "draw", lambda *args: None)
-    monkeypatch.setattr("sys.stdout", out)
+def test_what_was_saved_stays_without_a_reader(plays, tmp_path, pipe, at_fit, capsys):
+    reader, out = pipe
+    at_fit(1, reader.close)
     output = ["--epochs", "1", "--output", str(tmp_path / "out")]
-    assert main(["--data", str(plays), *output]) == 141
-    assert not capsys.readouterr().err
+    with contextlib.redirect_stdout(out):
+        assert main(["--data", str(plays), *output]) == 141
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.rstrip().endswith("</html>")
-    assert len(list((tmp_path / "out").iterdir())) == 1
+    assert not (tmp_path / "out" / "model.sktt").exists()
 
 
-def test_warnings_are_lines_without_a_path(monkeypatch, capsys):
-    def fit_and_save(*args):
-        for text in ("All cells are missing.", "Else.", "All cells are missing."):
-            with warnings.catch_warnings():  # as fit does, which forgets what was shown
-                warnings.simplefilter("always")
-                warnings.warn(text, UserWarning, stacklevel=1)
-
-    monkeypatch.setattr(_run, "fit_and_save", fit_and_save)
-    shown = warnings.showwarning
-    assert main([]) == 0
-    shown_once = "\nWarning: All cells are missing.\n\nWarning: Else.\n"
-    assert capsys.readouterr() == ("", shown_once)
-    assert main([]) == 0 and capsys.readouterr().err == shown_once
-    assert warnings.showwarning is shown
-
-
-def test_training_does_not_take_ctrl_c_as_its_own_end(plays, monkeypatch, capsys):
-    class Stopping:
-        def on_epoch_end(self, *args, **kwargs):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    from sktwotower.towers import _callbacks
-
-    monkeypatch.setattr(_callbacks._ProgressBar, "on_epoch_end", Stopping.on_epoch_end)
-    with pytest.raises(SystemExit) as ended, stopped_by_signal([]):
-        from sktwotower import TwoTowerRecommender
-
-        X = [(u, (u + n) % 9) for u in range(20) for n in range(4)]
-        TwoTowerRecommender(max_epochs=3, embedding_dim=4, verbose=1).fit(X)
-    assert ended.value.code == 130
-    assert capsys.readouterr().out == "\nStopped. Nothing was saved.\n"
-
-
-def test_without_a_place_for_output_nothing_is_colored(monkeypatch):
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-    monkeypatch.setattr("sys.stdout", None)
-    assert styled("fine", GREEN) == "fine"
-
-
-def test_letters_that_the_output_lacks_are_spelt(monkeypatch):
+def test_letters_that_the_output_lacks_are_spelt():
     out = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, "ascii"))
-    assert main(["--data", "茶.csv"]) == 2
-    print("茶", end="", flush=True)
-    assert out.getvalue() == rb"\u8336"
+    with contextlib.redirect_stdout(io.TextIOWrapper(out, "ascii")) as text:
+        assert main(["--data", "茶.csv"]) == 2
+        print("茶", end="", flush=True)
+        assert out.getvalue() == rb"\u8336"
+        text.detach()

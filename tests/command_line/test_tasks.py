@@ -7,16 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower._command_line._files import read_table
-from sktwotower._command_line._options import parse
-from sktwotower._command_line._tasks import Task, is_sorted, own_task
-
-
-def task_of(tmp_path, table, *options):
-    path = tmp_path / "plays.csv"
-    table.to_csv(path, index=False)
-    return own_task(parse(["--data", str(path), *options]))
-
+from .builders import task_of, task_of_options
 
 TABLE = pd.DataFrame({"who": [1, 1, 2], "what": list("aba"), "at": [3, 4, 3]})
 CUT = gzip.compress(b"who,what\n1,a\n", mtime=0)[:-9]  # a file that ends too early
@@ -42,26 +33,26 @@ def test_the_first_free_columns_are_the_ids(tmp_path, capsys, options, taken):
     assert all(f"Columns not used: {name!r}.\n" in said for name in unused)
 
 
-@pytest.mark.parametrize(
-    ("columns", "user", "item"),
-    [
-        # the raw purchases of Online Retail
-        (
-            "InvoiceNo StockCode Description Quantity UnitPrice CustomerID Country",
-            "CustomerID",
-            "StockCode",
-        ),
-        ("rating movie_id user_id", "user_id", "movie_id"),
-        ("price listener artist", "listener", "artist"),
-        ("userId movieId rating", "userId", "movieId"),
-        ("reviewer items_sold", "reviewer", "items_sold"),
-        ("customers_age productivity user", "user", "customers_age"),
-    ],
-)
-def test_columns_with_usual_names_are_the_ids(tmp_path, columns, user, item):
-    table = pd.DataFrame([range(len(columns.split()))], columns=columns.split())
-    task = task_of(tmp_path, table)
-    assert (task.user, task.item) == (user, item)
+USUAL_NAMES = [
+    # the raw purchases of Online Retail
+    (
+        "InvoiceNo StockCode Description Quantity UnitPrice CustomerID Country",
+        "CustomerID",
+        "StockCode",
+    ),
+    ("rating movie_id user_id", "user_id", "movie_id"),
+    ("price listener artist", "listener", "artist"),
+    ("userId movieId rating", "userId", "movieId"),
+    ("reviewer items_sold", "reviewer", "items_sold"),
+    ("customers_age productivity user", "user", "customers_age"),
+]
+
+
+def test_columns_with_usual_names_are_the_ids(tmp_path):
+    for columns, user, item in USUAL_NAMES:
+        table = pd.DataFrame([range(len(columns.split()))], columns=columns.split())
+        task = task_of(tmp_path, table)
+        assert (task.user, task.item) == (user, item)
 
 
 def test_a_usual_name_that_is_given_is_not_taken_twice(tmp_path):
@@ -108,7 +99,7 @@ def test_numbers_of_rows_are_no_ids(tmp_path):
 
 def test_one_column_is_too_few(tmp_path):
     with pytest.raises(
-        ValueError, match="--data: .*plays.csv has no column for --item"
+        ValueError, match="--data: .*events.csv has no column for --item"
     ):
         task_of(tmp_path, TABLE[["who"]])
 
@@ -116,7 +107,7 @@ def test_one_column_is_too_few(tmp_path):
 def test_the_first_columns_of_files_on_disk(tmp_path):
     pytest.importorskip("duckdb")
     TABLE.to_parquet(tmp_path / "a.parquet")
-    task = own_task(parse(["--data", str(tmp_path), "--time", "who"]))
+    task = task_of_options("--data", str(tmp_path), "--time", "who")
     assert (task.user, task.item) == ("what", "at")
 
 
@@ -129,28 +120,24 @@ def rows(*items_by_user):
 UP, DOWN, MIXED = [1, 2, 5, 7, 9], [9, 7, 5, 2, 1], [1, 9, 2, 7, 5]
 
 
-@pytest.mark.parametrize(
-    ("items", "expected"),
-    [
-        ([UP, UP, MIXED], True),
-        ([UP, DOWN, MIXED], True),  # two of three, each one way
-        ([UP, MIXED], False),  # one of two is not most
-        ([UP[:4]] * 9, False),  # of four rows one in twelve is sorted by chance
-        ([MIXED], False),
-        ([[10, 9, 100, 11, 2]], False),
-        ([], False),
-    ],
-)
-def test_rows_that_are_sorted_by_item(items, expected):
-    events = rows(*items)
-    assert is_sorted(events, "u", "i") == expected
-    # nor does it matter how rows of several users are mixed
-    mixed = events.iloc[np.argsort(events.groupby("u").cumcount(), kind="stable")]
-    assert is_sorted(mixed, "u", "i") == expected
-    assert (
-        is_sorted(events.assign(i=events["i"].map("{:03d}".format)), "u", "i")
-        == expected
-    )
+ORDERS = [
+    ([UP, UP, MIXED], True),
+    ([UP, DOWN, MIXED], True),  # two of three, each one way
+    ([UP, MIXED], False),  # one of two is not most
+    ([UP[:4]] * 9, False),  # of four rows one in twelve is sorted by chance
+    ([MIXED], False),
+    ([[10, 9, 100, 11, 2]], False),
+]
+
+
+def test_rows_that_are_sorted_by_item(tmp_path):
+    for items, expected in ORDERS:
+        events = rows(*items, [1], [1])  # further users, of whom nothing is known
+        # nor does it matter how rows of several users are mixed
+        mixed = events.iloc[np.argsort(events.groupby("u").cumcount(), kind="stable")]
+        for each in (events, mixed, events.assign(i=events["i"].map("i{:03d}".format))):
+            task = task_of(tmp_path, each, "--user", "u", "--item", "i")
+            assert ("at random" in task.caution) == expected
 
 
 def test_of_sorted_rows_a_random_part_is_held_out(tmp_path, capsys):
@@ -175,7 +162,6 @@ def test_of_sorted_rows_a_random_part_is_held_out(tmp_path, capsys):
 def test_with_times_sorted_rows_are_held_out_by_time(tmp_path):
     table = rows(*[range(u, u + 10) for u in range(5)])
     table["t"] = table.groupby("u").cumcount()
-    assert is_sorted(table, "u", "i")
     task = task_of(tmp_path, table, "--time", "t")
     assert set(task.split()[1]["t"]) == {8, 9} and task.which == "the last "
 
@@ -190,9 +176,9 @@ def test_order_of_rows_is_assumed_and_that_is_said(tmp_path, capsys):
     assert how == "the last 20 % of each u's rows" and test["i"].tolist() == [5, 1]
 
 
-def test_of_few_rows_the_last_one_is_held_out():
+def test_of_few_rows_the_last_one_is_held_out(tmp_path):
     events = rows([1, 2, 3], [3, 1], [2, 3])
-    _, test, how = Task("", events, "u", "i").split()
+    _, test, how = task_of(tmp_path, events, "--user", "u", "--item", "i").split()
     assert how == "the last one of each u's rows" and test["i"].tolist() == [3, 1, 3]
 
 
@@ -206,9 +192,10 @@ def test_users_with_one_event_each_are_the_reason(tmp_path):
 
 
 @pytest.mark.parametrize(("n_later", "is_said"), [(2, True), (1, False)])
-def test_few_users_that_come_back_are_named(n_later, is_said):
+def test_few_users_that_come_back_are_named(tmp_path, n_later, is_said):
     events = rows([1, 2, 3, 4], [1, 2, 3], [1]).assign(t=[1, 1, 1, 2] * 2)
-    task = Task("", events, "u", "i", "t")
+    names = ["--user", "u", "--item", "i", "--time", "t"]
+    task = task_of(tmp_path, events, *names)
     said = task.summary(events[:6], events[: 3 - n_later], "some")
     assert ("Few users come back, or many items are new." in said) == is_said
     assert f"2 events are held out: some. Of these, {3 - n_later} are judged" in said
@@ -225,44 +212,42 @@ def test_the_span_of_times_is_printed(tmp_path, capsys):
 def test_text_that_gzip_compressed(tmp_path):
     path = tmp_path / "plays.tsv.gz"
     path.write_bytes(gzip.compress(TABLE.to_csv(index=False, sep="\t").encode()))
-    assert own_task(parse(["--data", str(path)])).events["what"].tolist() == list("aba")
+    assert task_of_options("--data", str(path)).events["what"].tolist() == list("aba")
 
 
 def test_spaces_around_a_cell_are_no_part_of_it(tmp_path):
     path = tmp_path / "plays.csv"
-    path.write_text("who,what\n17850,tea\n17850 , tea\nann lee, \n")
-    table = read_table(path)
-    assert table["who"].tolist() == ["17850", "17850", "ann lee"]
-    assert table["what"].tolist()[:2] == ["tea", "tea"]
-    assert table["what"].isna().tolist() == [False, False, True]
+    path.write_text("who,what\n17850,tea\n17850 , tea\nann lee, \nann lee,jam\n")
+    events = task_of_options("--data", path, "--user", "who", "--item", "what").events
+    assert events.to_numpy().tolist() == [["17850", "tea"], ["ann lee", "jam"]]
 
 
 def test_names_below_an_empty_line(tmp_path):
     path = tmp_path / "plays.csv"
+    names = ["--user", "who", "--item", "what", "--item-name", "score.1"]
     path.write_bytes(b"\nwho;what;score.1\na;x;1\nb;y;2\n")
-    assert list(read_table(path)) == ["who", "what", "score.1"]
+    events = task_of_options("--data", path, *names).events
+    assert events[["who", "what"]].to_numpy().tolist() == [["a", "x"], ["b", "y"]]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("plays.xlsx", b"PK", "must be .csv, .* A spreadsheet program saves a sheet"),
-        ("u.data", b"196\t242\n186\t302\n", "begins with numbers. Write names of"),
-        (
-            "more.csv",
-            b"user,item,name\na,b,Foo, Inc\nc,d,Bar\n",
-            "Quote cells with ','",
-        ),
-        ("two.csv", b"id,id,at\n1,2,3\n", "two columns are called id. Rename one"),
-        ("plays.csv.gz", b"who,what\n1,a\n", "cannot be read: Not a gzip"),
-        (
-            "cut.csv.gz",
-            gzip.compress(b"who,what\n1,a\n", mtime=0)[:-9],
-            "cannot be read: .*ended",
-        ),
-    ],
-)
-def test_files_that_are_refused(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"--data: .*{re.escape(name)} .*{message}"):
-        own_task(parse(["--data", str(tmp_path / name)]))
+BAD_FILES = [
+    ("plays.xlsx", b"PK", "must be .csv, .* A spreadsheet program saves a sheet"),
+    ("u.data", b"196\t242\n186\t302\n", "begins with numbers. Write names of"),
+    ("more.csv", b"user,item,name\na,b,Foo, Inc\nc,d,Bar\n", "Quote cells with ','"),
+    ("two.csv", b"id,id,at\n1,2,3\n", "two columns are called id. Rename one"),
+    ("plays.csv.gz", b"who,what\n1,a\n", "cannot be read: Not a gzip"),
+    (
+        "cut.csv.gz",
+        gzip.compress(b"who,what\n1,a\n", mtime=0)[:-9],
+        "cannot be read: .*ended",
+    ),
+]
+
+
+def test_files_that_are_refused(tmp_path):
+    for name, content, message in BAD_FILES:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(
+            ValueError, match=f"--data: .*{re.escape(name)} .*{message}"
+        ):
+            task_of_options("--data", str(tmp_path / name))

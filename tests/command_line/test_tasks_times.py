@@ -4,64 +4,62 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower._command_line._files import are_of_events, are_times, is_time_name
-from sktwotower._command_line._options import parse
-from sktwotower._command_line._tasks import own_task
+from .builders import task_of
+
+N = 60
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("time", True),
-        ("timestamp", True),
-        ("UNIX_TIME", True),
-        ("time_ms", True),
-        ("ts", True),
-        ("date", True),
-        ("InvoiceDate", True),
-        ("order date", True),
-        ("created_at", True),
-        ("createdAt", True),
-        ("candidate", False),
-        ("cats", False),
-        ("customer_at_shop", False),
-        ("format", False),
-        ("rating", False),
-        ("birth_date", False),
-        ("releaseDate", False),
-    ],
-)
-def test_names_of_times(name, expected):
-    assert is_time_name(name) == expected
+def taken_time(folder, values, name):
+    """Return the column that is taken as the time of events, or None."""
+    table = pd.DataFrame({"who": np.arange(N) % 12, "what": np.arange(N) // 3})
+    table[name] = values
+    return task_of(folder, table, "--user", "who", "--item", "what").time
 
 
-@pytest.mark.parametrize(
-    ("values", "name", "expected"),
-    [
-        (["2024-01-05", "2024-02-06T10:00:00Z"], "x", True),
-        (["01/12/2010 08:26", "NULL", None], "x", True),
-        (["5 Jan 2024", "17-Feb-2024"], "x", True),
-        (["2024-01-05"] * 100 + ["later"], "x", False),  # the last one of 101
-        (["1.2.3", "10-20-30"], "version", False),
-        (["Heat (1995)"], "title", False),
-        # seconds and thousandths of 1997 and 2024, but not as any number
-        (["874724710", "1704412800"], "timestamp", True),
-        ([1704412800000, 1704412801000], "ts", True),
-        ([1704412800.5], "time", True),
-        (["874724710", "1704412800"], "user_id", False),
-        (["30", "1200"], "time_spent", False),
-        (["20240105"], "date", False),
-        (["0612345678"], "time", False),
-        ([None, None], "time", False),
-        ([], "time", False),
-    ],
-)
-def test_what_looks_like_times(values, name, expected):
-    assert are_times(pd.Series(values, dtype=object), name) == expected
+SECONDS = [874724710 + 1000 * n for n in range(N)]
+TIMES = "time timestamp UNIX_TIME time_ms ts date InvoiceDate created_at createdAt"
+OTHERS = "candidate cats customer_at_shop format rating birth_date releaseDate"
 
 
-def test_dates_of_parquet_files_are_times():
-    assert are_times(pd.Series(pd.to_datetime(["2024-01-05", None])), "x")
+TIME_NAMES = [*TIMES.split(), "order date"]
+
+
+def test_numbers_below_names_of_times_are_times(tmp_path):
+    for name in TIME_NAMES:
+        assert taken_time(tmp_path, SECONDS, name) == name
+
+
+OTHER_NAMES = OTHERS.split()
+
+
+def test_numbers_below_other_names_are_none(tmp_path):
+    for name in OTHER_NAMES:
+        assert taken_time(tmp_path, SECONDS, name) is None
+
+
+DATES = pd.date_range("2024-01-05", periods=N, freq="h")
+DAYS = pd.date_range("2024-01-05", periods=N)
+
+
+COLUMNS = [
+    (DATES.strftime("%Y-%m-%dT%H:%M:%SZ"), "x", True),
+    (DATES.strftime("%d/%m/%Y %H:%M"), "x", True),
+    (DAYS.strftime("%d %b %Y"), "x", True),
+    ([*DATES.astype(str)[:-1], "later"], "x", False),
+    ([f"1.2.{n}" for n in range(N)], "version", False),
+    (["Heat (1995)"] * N, "title", False),
+    # seconds and thousandths of 1997 and 2024, but not as any number
+    ([1704412800000 + n for n in range(N)], "ts", True),
+    ([1704412800.5 + n for n in range(N)], "time", True),
+    (list(range(N)), "time_spent", False),
+    ([20240105 + n for n in range(N)], "date", False),
+    ([None] * N, "time", False),
+]
+
+
+def test_what_looks_like_times(tmp_path):
+    for values, name, expected in COLUMNS:
+        assert (taken_time(tmp_path, values, name) == name) == expected
 
 
 @pytest.fixture
@@ -88,19 +86,15 @@ def plays():
         ("joined", False),  # one value for each user
         ("shown", False),  # one for each item
         ("returned", False),  # of half of the events
-        ("who", False),
     ],
 )
-def test_dates_of_users_and_items_are_not_of_events(plays, column, expected):
-    assert are_of_events(plays, column, ("who", "what")) == expected
+def test_dates_of_users_and_items_are_not_of_events(plays, tmp_path, column, expected):
+    table = plays[["who", "what", column]]
+    assert (task_of(tmp_path, table).time == column) == expected
     # nor if a user has written another one now and then
     plays.loc[0, column] = plays[column].iloc[-1]
-    assert are_of_events(plays, column, ("who", "what")) == expected
-
-
-def task_of(tmp_path, table, *options):
-    table.to_csv(tmp_path / "plays.csv", index=False)
-    return own_task(parse(["--data", str(tmp_path / "plays.csv"), *options]))
+    table = plays[["who", "what", column]]
+    assert (task_of(tmp_path, table).time == column) == expected
 
 
 def test_the_result_is_that_of_the_option_in_any_order(plays, tmp_path, capsys):
@@ -130,13 +124,15 @@ def test_without_a_time_rows_are_in_order(plays, tmp_path, capsys):
     assert "A column of times" not in said
 
 
-@pytest.mark.parametrize("day", ["20240105", "5/1/24", "January 5, 2024"])
-def test_dates_in_any_form_are_no_users(plays, tmp_path, capsys, day):
-    assert not are_times(pd.Series([day]), "Date")
-    plays.insert(0, "Date", day)
-    task = task_of(tmp_path, plays[["Date", "who", "what"]])
-    assert (task.user, task.item, task.time) == ("who", "what", None)
-    assert "Without --time Date, rows" in capsys.readouterr().out
+FORMS_OF_DATES = ["20240105", "5/1/24", "January 5, 2024"]
+
+
+def test_dates_in_any_form_are_no_users(plays, tmp_path, capsys):
+    for day in FORMS_OF_DATES:
+        plays.insert(0, "Date", day)
+        task = task_of(tmp_path, plays[["Date", "who", "what"]])
+        assert (task.user, task.item, task.time) == ("who", "what", None)
+        assert "Without --time Date, rows" in capsys.readouterr().out
 
 
 def test_users_that_are_dates_are_an_error(plays, tmp_path):

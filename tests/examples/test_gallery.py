@@ -4,8 +4,6 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "gallery"
 PATHS = sorted(FOLDER.glob("*.py"))
@@ -29,25 +27,25 @@ def n_calls(source, name):
     return sum(ast.unparse(call.func) == name for call in calls)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_script_is_short_has_a_title_plain_sentences_and_one_picture(path):
-    source = path.read_text(encoding="utf-8")
-    assert len(source.splitlines()) < 60
-    _, text, cells = texts(source)
-    assert all(longest_sentence(each) <= 20 for each in (text, *cells))
-    assert n_calls(source, "plt.subplots") == n_calls(source, "plt.show") == 1
-    assert n_calls(source, "ax.set_title") == 1
-    assert re.search("xlabel|xticklabels|Display", source)  # what the axes are
+def test_scripts_are_short_and_have_a_title_plain_sentences_and_one_picture():
+    for path in PATHS:
+        source = path.read_text(encoding="utf-8")
+        assert len(source.splitlines()) < 60, path
+        _, text, cells = texts(source)
+        assert all(longest_sentence(each) <= 20 for each in (text, *cells)), path
+        assert n_calls(source, "plt.subplots") == n_calls(source, "plt.show") == 1, path
+        assert n_calls(source, "ax.set_title") == 1, path
+        assert re.search("xlabel|xticklabels|Display", source), path  # of the axes
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_the_index_has_its_title_text_and_picture(path):
-    title, text, _ = texts(path.read_text(encoding="utf-8"))
-    line = " ".join(text.split()).replace("``", "`")
-    assert f"<br>\n**[{title}]({path.name})**: {line}\n" in INDEX
-    picture = FOLDER / "thumbnails" / f"{path.stem}.png"
-    assert f'src="thumbnails/{picture.name}"' in INDEX
-    assert picture.stat().st_size < 40_000
+def test_the_index_has_the_title_text_and_picture_of_each():
+    for path in PATHS:
+        title, text, _ = texts(path.read_text(encoding="utf-8"))
+        line = " ".join(text.split()).replace("``", "`")
+        assert f"<br>\n**[{title}]({path.name})**: {line}\n" in INDEX
+        picture = FOLDER / "thumbnails" / f"{path.stem}.png"
+        assert f'src="thumbnails/{picture.name}"' in INDEX
+        assert picture.stat().st_size < 40_000, path
 
 
 def test_the_index_has_no_others_and_ci_runs_all():

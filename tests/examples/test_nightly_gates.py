@@ -104,7 +104,19 @@ CODES = {
 }
 
 
-@pytest.mark.parametrize("way", CORRUPT)
+def quick(ways, *names):
+    """Return ways: those that are named run each time, the others by -m fuzz."""
+    assert {*names} <= {*ways}
+    return [
+        pytest.param(way, marks=[] if way in names else pytest.mark.fuzz)
+        for way in ways
+    ]
+
+
+OFTEN = "products permuted", "half of rows", "yesterday as well", "customers are text"
+
+
+@pytest.mark.parametrize("way", quick(CORRUPT, *OFTEN))
 def test_a_corrupt_day_is_not_published(shop, way):
     day = CORRUPT[way](day_of(N_DAYS), np.random.default_rng(0))
     code, is_published, said = shop.night(day)
@@ -116,7 +128,7 @@ def test_a_corrupt_day_is_not_published(shop, way):
     assert (code, is_published) == (0, True), said
 
 
-@pytest.mark.parametrize("way", CORRUPT_TIMES)
+@pytest.mark.parametrize("way", quick(CORRUPT_TIMES))
 def test_a_day_with_corrupt_times_is_not_published(usual_with_times, tmp_path, way):
     shop = usual_with_times.copied(tmp_path / "shop")
     good = with_times(day_of(N_DAYS), N_DAYS)
@@ -135,7 +147,7 @@ FIRST_NIGHT = [
 ]
 
 
-@pytest.mark.parametrize("way", FIRST_NIGHT)
+@pytest.mark.parametrize("way", quick(FIRST_NIGHT, "products permuted"))
 def test_a_first_night_refuses_what_it_can(usual, tmp_path, nightly, way):
     shop = Shop(tmp_path, nightly).fitted(past()[PAIR])
     day = CORRUPT[way](day_of(0), np.random.default_rng(0))
@@ -143,6 +155,7 @@ def test_a_first_night_refuses_what_it_can(usual, tmp_path, nightly, way):
     assert not is_published and code in (4, 5), said
 
 
+@pytest.mark.fuzz
 def test_the_last_days_of_fit_again_are_refused_in_the_first_night(tmp_path, nightly):
     shop = Shop(tmp_path, nightly).fitted(past()[PAIR])
     code, is_published, said = shop.night(day_of(111, n_users=60, n_new=0))
@@ -150,6 +163,7 @@ def test_the_last_days_of_fit_again_are_refused_in_the_first_night(tmp_path, nig
     assert "pairs of user and item that the model has learnt before: 100%" in said
 
 
+@pytest.mark.fuzz
 def test_a_day_that_is_right_is_accepted_and_then_usual(shop):
     busy = pd.concat(
         [day_of(number, n_users=140, n_new=9) for number in (50, 51)]
@@ -176,6 +190,7 @@ def test_a_quiet_day_waits_and_is_learnt_with_the_next(shop):
     assert not list(shop.folder.glob("*.refused.*"))
 
 
+@pytest.mark.fuzz
 def test_days_that_wait_do_not_bring_a_corrupt_day_in(shop):
     robot = day_of(60).assign(customer=3)
     assert shop.night(robot, name="robot.parquet")[0] == 5
@@ -201,6 +216,7 @@ def test_going_back(shop):
     assert days[-1]["figures"]["events"] == len(day_of(N_DAYS + 1))
 
 
+@pytest.mark.fuzz
 def test_a_new_fit_keeps_what_is_usual_and_holds_days_back_anew(shop):
     shop.fitted(past()[PAIR])
     permuted = CORRUPT["half of products random"](
@@ -215,6 +231,7 @@ def test_a_new_fit_keeps_what_is_usual_and_holds_days_back_anew(shop):
     assert "on days held back, 36 users" in shop.night(day_of(N_DAYS + 1))[2]
 
 
+@pytest.mark.fuzz
 def test_learning_that_ruins_the_model_is_refused(shop):
     # steps a thousand times too long; the day itself is as good as others
     io.dump(io.load(shop.path).set_params(lr=20.0), shop.path)
@@ -231,21 +248,6 @@ def test_the_loss_is_a_share_of_recall(nightly):
     # nine of ten users lose nothing: within noise
     rare = old.where(np.arange(len(old)) > 3, 0)
     assert not nightly.loses(old, rare, 0.01, "recall")
-
-
-def test_what_is_kept_next_to_the_model_is_bounded(shop, nightly, monkeypatch):
-    monkeypatch.setattr(nightly, "MAX_DAYS", 4)
-    monkeypatch.setattr(nightly, "MAX_HELD_BACK", 2)
-    monkeypatch.setattr(nightly, "MAX_HELD_BACK_USERS", 5)
-    for number in range(N_DAYS, N_DAYS + 3):
-        assert shop.night(day_of(number))[0] == 0
-    days = json.loads((shop.folder / "model.sktt.days").read_text())["days"]
-    events = [
-        json.loads(day["events"])["data"] for day in days if day["events"] is not None
-    ]
-    assert len(days) == 4 and 1 <= len(events) <= 2
-    assert {row["customer"] for row in events[-1]} < set(day_of(N_DAYS + 2)["customer"])
-    assert len({row["customer"] for row in events[-1]}) == 5
 
 
 def test_forgotten_users_are_dropped_from_what_is_held_back(shop):
@@ -303,6 +305,7 @@ def test_events_of_ids_that_side_tables_lack_are_left_out_and_counted(listed, tm
     assert "new0" not in model.item_ids_ and max(model.user_ids_) < 1000
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_new_tables_bring_new_ids_with_their_features(listed, tmp_path, form):
     shop, day = listed.copied(tmp_path / "shop"), day_of(0)[PAIR]
@@ -326,6 +329,7 @@ def test_new_tables_bring_new_ids_with_their_features(listed, tmp_path, form):
     assert "left out" not in shop.night(day, name="next.parquet")[2]
 
 
+@pytest.mark.fuzz
 def test_forgotten_items_are_left_out(listed, tmp_path):
     shop, day = listed.copied(tmp_path / "shop"), day_of(0)[PAIR]
     day = day[day["customer"] < 1000]
@@ -342,6 +346,7 @@ def test_forgotten_items_are_left_out(listed, tmp_path):
     assert gone not in set(io.load(shop.path).items["product"])
 
 
+@pytest.mark.fuzz
 def test_items_of_set_catalog_are_known(listed, tmp_path):
     shop, day = listed.copied(tmp_path / "shop"), day_of(0)[PAIR]
     day = day[day["customer"] < 1000]
@@ -376,6 +381,7 @@ def test_tables_that_cannot_be_used_are_named(listed, usual, tmp_path, table, me
 # --------------------------------------------------------------- days of a real shop
 
 
+@pytest.mark.fuzz
 def test_days_of_a_real_shop_are_published_and_corrupt_ones_are_not(tmp_path, nightly):
     X = load_online_retail().data[[*PAIR, "time"]]
     X = X[(X["time"] >= "2011-09-15") & (X["time"] < "2011-11-29")]

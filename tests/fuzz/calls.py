@@ -22,12 +22,11 @@ from sktwotower import (
     RP3betaRecommender,
     TwoStageRecommender,
 )
-from sktwotower._tables._frames import as_frame
 from sktwotower.metrics import retrieval_report
 from tests.builders import chain, ordered, small
 
 from .ids import COLUMNS, IDS, NO_IDS, TABLES, as_objects
-from .judge import Refused, outcome, same
+from .judge import Refused, as_frame, outcome, same
 
 # Forms that hold the same ids as the list or the table they are made of.
 FAITHFUL = {
@@ -395,7 +394,7 @@ def check_recommended(own, table):
     """Check ranks, scores and items of recommendations."""
     if isinstance(table, pd.DataFrame):  # elsewhere ids may be of another type
         assert table["item"].isin(own.model.item_ids_).all()
-    table = as_frame(table, "the answer")
+    table = as_frame(table)
     assert np.isfinite(table["score"]).all()
     first = (table["rank"] == 1).to_numpy()
     assert first[:1].all()

@@ -6,6 +6,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import sklearn
@@ -13,7 +14,6 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 import sktwotower
-from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower.metrics import HeldOutRanking
 
 OURS = str(Path(sktwotower.__file__).parent)
@@ -21,6 +21,16 @@ OURS = str(Path(sktwotower.__file__).parent)
 CHECKS = str(Path(sklearn.__file__).parent / "utils")
 MAX_SHOWN = 5
 MARK = re.compile(r"id-\d+")
+
+
+def is_frame(answer):
+    """Return whether an answer is a table, of any library."""
+    return nw.dependencies.is_into_dataframe(answer)
+
+
+def as_frame(table):
+    """Return a table of any library as one of pandas."""
+    return nw.from_native(table, eager_only=True).to_pandas()
 
 
 class Refused:
@@ -80,7 +90,7 @@ def same(answer, other):
     frames = [each for each in (answer, other) if is_frame(each)]
     if not all(isinstance(frame, pd.DataFrame) for frame in frames):
         # of another library, where ids may be of another type
-        one, two = (as_frame(frame, "an answer") for frame in frames)
+        one, two = (as_frame(frame) for frame in frames)
         names = [c for c in one if c in ("score", "rank", "contribution")]
         return one.shape == two.shape and same(one[names], two[names])
     if isinstance(answer, pd.DataFrame):

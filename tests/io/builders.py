@@ -73,7 +73,8 @@ CONTEXTS = [
 
 def contexts_of(model):
     """Return what a model can be asked for, a list of dicts."""
-    known = model._fitted.context_columns
+    retriever = getattr(model, "retriever", None) or model
+    known = getattr(retriever, "context", None) or []
     return [{k: v for k, v in each.items() if k in known} for each in CONTEXTS]
 
 

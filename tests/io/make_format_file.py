@@ -5,18 +5,27 @@ the files of today's format, N, to ``tests/data/format_N``; those of lower numbe
 """
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sktwotower import ClickRateRecommender, PopularityRecommender
-from sktwotower._records._format_version import FORMAT_VERSION
 from sktwotower.io import dump, load
 from tests.builders import chain, dated, ordered, small
 from tests.two_stage.builders import shown
 
-from .builders import EVENTS, OF_SQUARES, contexts_of, in_context, products, stages
+from .builders import (
+    EVENTS,
+    META,
+    OF_SQUARES,
+    contexts_of,
+    in_context,
+    members_of,
+    products,
+    stages,
+)
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -80,16 +89,11 @@ def answers(model):
     trees get numbers that are no means of others.
     """
     if getattr(model, "lists", None) is not None:
-        stage, asked = (
-            model._fitted.lists,
-            shown(6, 1)[["user", "item", "when", "list"]],
-        )
-        times = np.full(len(asked), stage.counts.now + 1)
-        how = model._fitted.describer, model._fitted.columns, asked, times
-        counted = stage.counts.features(stage.counts.showings(*how))
+        features = model.candidate_features().select_dtypes("number").to_numpy()
         shape = 20, model.list_ranker_.n_features_in_
         rows = np.random.default_rng(0).integers(-8, 9, size=shape) / 4
-        found = counted.to_numpy(), model.list_ranker_.predict_proba(rows)[:, 1:]
+        of_ranker = model.list_ranker_.predict_proba(rows)[:, 1:]
+        found = features[:20], of_ranker
     elif hasattr(model, "ranker_"):
         features = model.candidate_features().select_dtypes("number").to_numpy()
         shape = 20, model.ranker_.n_features_in_
@@ -106,9 +110,22 @@ def answers(model):
     return [np.round(numbers.astype(float), 6).tolist() for numbers in found]
 
 
+def format_of(path):
+    """Return the number of the format of a file."""
+    return json.loads(members_of(path.read_bytes())[META])["format_version"]
+
+
+def format_of_now(folder):
+    """Return the number of the format that is written today."""
+    path = Path(folder) / "any.sktt"
+    dump(PopularityRecommender(), path)
+    return format_of(path)
+
+
 def main():
     """Write a file of each model, and one with the answers of all."""
-    folder = DATA / f"format_{FORMAT_VERSION}"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = DATA / f"format_{format_of_now(temporary)}"
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / f"{name}.sktt" for name in MAKE}
     for name, path in paths.items():

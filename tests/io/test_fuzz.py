@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower._records._rounded import VECTOR_DTYPES
 from sktwotower.io import load
 
 from .builders import MODELS, NAMES, assert_same_answers, contexts_of, file_of
 from .mutations import DAMAGES, FORGERIES
+
+VECTOR_DTYPES = "float32", "float16", "int8"
 
 
 def answers(model, users):
@@ -66,8 +67,8 @@ def run(n, path, first_seed):
 
 @pytest.mark.slow
 def test_some_hundreds_of_files(tmp_path):
-    n_refused = run(250, tmp_path / "model", first_seed=0)
-    assert n_refused > 175
+    n_refused = run(120, tmp_path / "model", first_seed=0)
+    assert n_refused > 84
 
 
 @pytest.mark.fuzz

@@ -198,43 +198,42 @@ def changed(model, path, change):
     path.write_bytes(forged(members_of(path.read_bytes()), forge))
 
 
-@pytest.mark.parametrize(
-    "module, qualname, message",
-    [
-        ("os", "system", r"os\.system, but that is not a class that derives from"),
-        ("tests.losses", "Gone", "Gone, which trusted= names, cannot be imported: At"),
-        ("no_such_module", "Loss", "cannot be imported: ModuleNotFoundError"),
-        ("tests.losses", "NoWeight", "NoWeight cannot be made with the parameters in"),
-    ],
-)
-def test_a_name_that_stands_for_no_such_loss_is_refused(
-    module, qualname, message, model, path
-):
-    changed(model, path, lambda parts: parts.update(module=module, qualname=qualname))
-    with pytest.raises(ValueError, match=message):
-        load(path, trusted=[f"{module}.{qualname}"])
-    assert_same_answers(model, load(path))
+NO_LOSSES = [
+    ("os", "system", r"os\.system, but that is not a class that derives from"),
+    ("tests.losses", "Gone", "Gone, which trusted= names, cannot be imported: At"),
+    ("no_such_module", "Loss", "cannot be imported: ModuleNotFoundError"),
+    ("tests.losses", "NoWeight", "NoWeight cannot be made with the parameters in"),
+]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda loss: loss.update(name=3),
-        lambda loss: loss.pop("params"),
-        lambda loss: loss.update(params=[]),
-        lambda loss: loss["params"]["keys"].__setitem__(0, "verbose"),
-    ],
-)
-def test_a_damaged_loss_is_refused(change, model, path):
-    dump(model, path)
+def test_a_name_that_stands_for_no_such_loss_is_refused(model, path):
+    for module, qualname, message in NO_LOSSES:
+        named = {"module": module, "qualname": qualname}
+        changed(model, path, lambda parts, named=named: parts.update(named))
+        with pytest.raises(ValueError, match=message):
+            load(path, trusted=[f"{module}.{qualname}"])
+        assert_same_answers(model, load(path))
 
-    def forge(meta):
-        net = meta["model"]["parts"]["state"]["_fitted"]["parts"]["net"]
-        change(net["loss"])
 
-    path.write_bytes(forged(members_of(path.read_bytes()), forge))
-    with pytest.raises(ValueError, match="damaged"):
-        load(path)
+DAMAGES = [
+    lambda loss: loss.update(name=3),
+    lambda loss: loss.pop("params"),
+    lambda loss: loss.update(params=[]),
+    lambda loss: loss["params"]["keys"].__setitem__(0, "verbose"),
+]
+
+
+def test_a_damaged_loss_is_refused(model, path):
+    for change in DAMAGES:
+        dump(model, path)
+
+        def forge(meta, change=change):
+            net = meta["model"]["parts"]["state"]["_fitted"]["parts"]["net"]
+            change(net["loss"])
+
+        path.write_bytes(forged(members_of(path.read_bytes()), forge))
+        with pytest.raises(ValueError, match="damaged"):
+            load(path)
 
 
 # Other readers and writers

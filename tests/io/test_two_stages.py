@@ -13,14 +13,20 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower import EASERecommender, TwoStageRecommender
-from sktwotower._records._container import ReadFile, WrittenFile
-from sktwotower._records._values import Reader, Writer
 from sktwotower.io import dump, load
-from sktwotower.two_stage._ranker import Trees, default_ranker
 from tests.builders import chain, dated
 from tests.two_stage.builders import shown
 
-from .builders import again, assert_same_answers, stages
+from .builders import (
+    again,
+    array_bytes,
+    array_of,
+    assert_same_answers,
+    dumped,
+    forged,
+    members_of,
+    stages,
+)
 
 
 @pytest.fixture
@@ -75,12 +81,15 @@ def test_ease_and_the_default_ranker_without_skops(params, path, monkeypatch):
 def test_the_default_retriever(path):
     model = TwoStageRecommender(n_candidates=8, time="when", random_state=0)
     model.fit(dated(chain(n_users=40, n_items=12, n_events=6)))
-    assert "vector" in model._fitted.describer.log.vectors
     assert_same_stages(model, again(model, path))
-    for dtype, tolerance in (("float16", 1e-3), ("int8", 1 / 254)):
-        models = again(model, path, vector_dtype=dtype), model
-        vectors = [each._fitted.describer.log.vectors["vector"] for each in models]
-        np.testing.assert_allclose(*vectors, atol=tolerance)
+    features = model.candidate_features().filter(like="vector")
+    assert features.shape[1]
+    for dtype in ("float16", "int8"):
+        read = again(model, path, vector_dtype=dtype)
+        found = read.retriever_.item_embeddings_
+        near = model.retriever_.item_embeddings_
+        np.testing.assert_allclose(found, near, atol=1e-2)
+        assert set(read.candidate_features()) >= set(features)
 
 
 @pytest.mark.slow
@@ -166,41 +175,22 @@ def test_functions_are_refused_by_name(path):
 # Trees
 
 
-def trees_again(classifier, path, change=None):
-    """Return a classifier as it is after it was written and read."""
-    trees = Trees.of(classifier)
-    if change is not None:
-        trees = change(trees)
-    with open(path, "wb") as file, WrittenFile(file) as written:
-        written.finish({"x": Writer(written).write(trees, "x")})
-    with ReadFile(path, False, True) as file:
-        read = Reader(file).read(file.meta["x"], "x")
-    return read.grown_in(default_ranker(read.random_state))
-
-
 @pytest.fixture(scope="module")
-def table():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(500, 4)).astype(np.float32)
-    X[rng.random(X.shape) < 0.2] = np.nan
-    return X, (np.nan_to_num(X[:, 0] * X[:, 1]) + X[:, 2] > 0).astype(int)
+def model():
+    return stages()
 
 
-@pytest.fixture(scope="module")
-def trees(table):
-    return default_ranker(3).fit(*table)
-
-
-def test_trees_return_the_same_scores_with_missing_values(table, trees, path):
-    X, model = table[0], trees
-    read = trees_again(model, path)
+def test_trees_return_the_same_scores_with_missing_values(model, path):
+    read, expected = again(model, path).ranker_, model.ranker_
     assert type(read) is HistGradientBoostingClassifier
-    assert read.get_params() == model.get_params()
-    assert read.n_iter_ == 100 and read.n_features_in_ == 4
-    edges = np.full((3, 4), [[np.nan], [np.inf], [-np.inf]], dtype=np.float32)
-    for rows in (X, edges, X[::-1] * 5):
-        expected = model.predict_proba(rows)
-        np.testing.assert_array_equal(read.predict_proba(rows), expected)
+    assert read.get_params() == expected.get_params()
+    assert read.n_iter_ == 100 and read.n_features_in_ == expected.n_features_in_
+    X = np.random.default_rng(0).normal(size=(500, expected.n_features_in_)) * 3
+    X[np.random.default_rng(1).random(X.shape) < 0.2] = np.nan
+    edges = np.tile([[np.nan], [np.inf], [-np.inf]], X.shape[1])
+    for rows in (X, edges):
+        found = read.predict_proba(rows)
+        np.testing.assert_array_equal(found, expected.predict_proba(rows))
     with pytest.raises(ValueError, match="features"):
         read.predict_proba(X[:, :3])
 
@@ -208,33 +198,25 @@ def test_trees_return_the_same_scores_with_missing_values(table, trees, path):
 WHOLE = {"feature": 1, "left": 3, "right": 4, "leaf": 6}
 
 
-@pytest.mark.parametrize(
-    "field, value, message",
-    [
-        ("feature", 4, "positions from 0 to 3"),
-        ("feature", -1, "positions from 0"),
-        ("left", 0, "nodes that follow"),
-        ("right", 0, "nodes that follow"),
-        ("right", 10**6, "positions from 0"),
-        ("left", 2**33, "positions from 0"),
-        ("leaf", 2, "positions from 0 to 1"),
-    ],
-)
-def test_trees_that_lead_astray(field, value, message, trees, path):
-    def change(trees):
-        whole = trees.whole.copy()
-        whole[0, WHOLE[field]] = value
-        return trees._replace(whole=whole)
-
-    with pytest.raises(ValueError, match=message):
-        trees_again(trees, path, change)
+ASTRAY = [
+    (0, "feature", 10**4, "positions from 0 to"),
+    (0, "feature", -1, "positions from 0"),
+    (0, "left", 0, "nodes that follow"),
+    (0, "right", 0, "nodes that follow"),
+    (0, "right", 10**6, "positions from 0"),
+    (0, "left", 2**33, "positions from 0"),
+    (0, "leaf", 2, "positions from 0 to 1"),
+    (-1, "leaf", 0, "nodes that follow"),  # the last node must be a leaf
+]
 
 
-def test_the_last_node_must_be_a_leaf(trees, path):
-    def change(trees):
-        whole = trees.whole.copy()
-        whole[-1, WHOLE["leaf"]] = 0
-        return trees._replace(whole=whole)
-
-    with pytest.raises(ValueError, match="nodes that follow"):
-        trees_again(trees, path, change)
+def test_trees_that_lead_astray(model, path):
+    for node, field, value, message in ASTRAY:
+        members = members_of(dumped(model, path))
+        name = next(name for name in members if name.endswith("whole.npy"))
+        whole = array_of(members[name]).copy()
+        whole[node, WHOLE[field]] = value
+        members[name] = array_bytes(whole)
+        path.write_bytes(forged(members))
+        with pytest.raises(ValueError, match=message):
+            load(path)

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.sparse import csr_matrix
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender
@@ -76,11 +77,21 @@ def test_vectors_in_fewer_bits(side, ending, read):
     assert (off <= half_steps[:, None] * 1.0001).all()
 
 
+class Long(torch.nn.Module):
+    """A tower whose vectors are long."""
+
+    def __init__(self, n_features):
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.full((n_features, 8), 1e6))
+
+    def forward(self, rows):
+        return torch.sparse.mm(rows, self.table)
+
+
 def test_other_dtypes_and_numbers_beyond_them_are_refused(tmp_path):
     with pytest.raises(ValueError, match="vector_dtype must be one of.*Got 'int4'"):
         export_vectors(MODEL, tmp_path / "x.npz", vector_dtype="int4")
-    model = small(normalize=False).fit(EVENTS)
-    model._fitted.catalog.vectors[1, 1] = 1e6
+    model = small(normalize=False, item_tower=Long).fit(EVENTS)
     with pytest.raises(ValueError, match="the vectors of items has.*65,504"):
         export_vectors(model, tmp_path / "x.npz", vector_dtype="float16")
     assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,11 @@
-import logging
+"""What may be an index of the catalog, and what fit does with it."""
+
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from unittest.mock import patch
 
 import numpy as np
 import pytest
+import skorch.callbacks
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
@@ -13,9 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.model_selection import LastNSplit
-from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors, _catalog_index
-from sktwotower.neighbors._catalog_index import build_index, check_index
-from sktwotower.neighbors._threads import numba_threads, threads
+from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
 from tests.builders import random_events, small
 from tests.reference import unit_vectors
 
@@ -32,21 +31,20 @@ def test_exact_neighbors_keep_the_contract_of_scikit_learn():
         assert index.kneighbors(queries, k, return_distance=False).shape == (5, 30)
 
 
-def test_build_index_copies_the_estimator():
-    given_index, items = NearestNeighbors(n_neighbors=3, leaf_size=7), unit_vectors(9)
-    built, _ = build_index(given_index, items)
-    assert built is not given_index and not hasattr(given_index, "n_samples_fit_")
-    assert (built.leaf_size, built.kneighbors(items)[1].shape) == (7, (9, 3))
-    assert isinstance(build_index("auto", items)[0], ExactNeighbors)
+def test_an_index_is_copied_and_fitted_on_the_vectors_of_items():
+    given_index = NearestNeighbors(n_neighbors=3, leaf_size=7)
+    model = small(neighbors=given_index).fit(random_events())
+    assert model.neighbors_ is not given_index and model.neighbors_.leaf_size == 7
+    assert not hasattr(given_index, "n_samples_fit_")
+    assert model.neighbors_.kneighbors(model.item_embeddings_)[1].shape == (9, 3)
+    assert isinstance(small().fit(random_events()).neighbors_, ExactNeighbors)
 
 
-def test_check_index_names_what_is_allowed():
-    check_index("exact")
-    check_index(NearestNeighbors())
+def test_what_is_no_index_is_refused_with_what_is_allowed():
     with pytest.raises(ValueError, match="'exact', 'nndescent' or.*'fast'"):
-        check_index("fast")
+        small(neighbors="fast").fit(random_events())
     with pytest.raises(TypeError, match="with fit and kneighbors. Got 3 instead"):
-        check_index(3)
+        small(neighbors=3).fit(random_events())
 
 
 def test_few_vectors_need_no_graph():
@@ -99,14 +97,14 @@ class Poor(BaseEstimator):
 
 
 def test_a_poor_index_is_warned_about():
-    items, queries = unit_vectors(60), unit_vectors(20, seed=1)
+    events = random_events(n_users=30, n_items=40)
     with pytest.warns(UserWarning, match="finds 50.0% of the true 10 nearest items"):
-        _, recall = build_index(Poor(), items, sample=lambda: queries)
-    assert recall == 0.5
+        model = small(neighbors=Poor()).fit(events)
+    assert model.index_recall_ == 0.5
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        index = NearestNeighbors()
-        assert build_index(index, items, sample=lambda: queries)[1] == 1.0
+        model = small(neighbors=NearestNeighbors()).fit(events)
+    assert model.index_recall_ == 1.0
 
 
 @pytest.mark.parametrize(
@@ -122,13 +120,22 @@ def test_parameters_of_an_index_are_checked_before_training(params):
     index, (name,) = NNDescentNeighbors(**params), params
     message = f"The '{name}' parameter of NNDescentNeighbors must be"
     with pytest.raises(ValueError, match=message):
-        check_index(index)
-    with pytest.raises(ValueError, match=message):
         index.fit(unit_vectors(9))
-    with patch("sktwotower.recommender._fit.train") as train:
-        with pytest.raises(ValueError, match=message):
-            small(neighbors=index).fit(random_events())
-        train.assert_not_called()
+    began = []
+    epochs = Callback(began)
+    with pytest.raises(ValueError, match=message):
+        small(neighbors=index, callbacks=[epochs]).fit(random_events())
+    assert not began
+
+
+class Callback(skorch.callbacks.Callback):
+    """Remembers that training began."""
+
+    def __init__(self, began):
+        self.began = began
+
+    def on_train_begin(self, net, **kwargs):
+        self.began.append(net)
 
 
 def test_parameters_of_an_index_are_set_through_the_estimator():
@@ -167,44 +174,6 @@ def test_a_search_over_parameters_of_an_index():
     assert targets == [0.9, 0.98]
     best = search.best_params_["neighbors__target_recall"]
     assert search.best_estimator_.neighbors_.target_recall == best
-
-
-def test_auto_builds_no_graph_of_its_own_and_says_what_does(caplog):
-    caplog.set_level(logging.INFO, logger="sktwotower")
-    items, queries = unit_vectors(50), unit_vectors(5, seed=1)
-    assert isinstance(build_index("auto", items)[0], ExactNeighbors)
-    assert caplog.text == ""
-    with patch.object(_catalog_index, "MAX_EXACT_ITEMS", 49):
-        assert isinstance(build_index("auto", items)[0], ExactNeighbors)
-        assert "no index of 50 items was built" in caplog.text
-        index, _ = build_index("nndescent", items, sample=lambda: queries)
-    assert isinstance(index, NNDescentNeighbors)
-    assert "the neighbor index of 50 items took" in caplog.text
-    assert "neighbors='auto' builds none here" in caplog.text
-
-
-def test_there_are_no_more_threads_than_processors(monkeypatch):
-    used = []
-    monkeypatch.setattr(torch, "set_num_threads", used.append)
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
-    for n_jobs in (3, 4, 100_000):
-        with threads(n_jobs):
-            pass
-    assert used[::2] == [3, 4, 4]
-    assert numba_threads(None) is None
-    assert 1 <= numba_threads(100_000) <= 4
-
-
-def test_threads_of_torch_are_put_back_by_the_last_call(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
-    before = torch.get_num_threads()
-    first, second = threads(2), threads(3)
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert torch.get_num_threads() == 3
-    second.__exit__(None, None, None)
-    assert torch.get_num_threads() == before
 
 
 @pytest.mark.slow

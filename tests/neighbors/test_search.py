@@ -1,18 +1,22 @@
+"""Search by any index: exact scores, filters and full lists."""
+
 import math
-from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 
-from sktwotower.neighbors import ExactNeighbors, _search
-from sktwotower.neighbors._search import nearest_to_one, retrieve
-from sktwotower.neighbors._top_k import added_of
+from sktwotower.neighbors import ExactNeighbors
+from sktwotower.neighbors import _search as search
+from tests.choices import pairwise
 from tests.reference import additions, brute_force, exclusions, unit_vectors
+
+retrieve, nearest_to_one = search.retrieve, search.nearest_to_one
+added_of = search.added_of
 
 
 def indexes(items):
@@ -23,9 +27,10 @@ def indexes(items):
     }
 
 
-@pytest.mark.parametrize("name", ["exact", "brute", "ball_tree"])
-@pytest.mark.parametrize("hidden", [True, False])
-@pytest.mark.parametrize("k", [1, 5, 60])
+NAMES = ["exact", "brute", "ball_tree"]
+
+
+@pytest.mark.parametrize("name, hidden, k", pairwise(NAMES, [True, False], [1, 60]))
 def test_retrieve_from_any_index_equals_brute_force(name, hidden, k):
     queries, items = unit_vectors(20, seed=1), unit_vectors(50)
     excluded = exclusions(20, 50) if hidden else None
@@ -35,20 +40,11 @@ def test_retrieve_from_any_index_equals_brute_force(name, hidden, k):
     np.testing.assert_array_equal(indices, expected[1])
 
 
-def test_retrieve_needs_no_exact_search_where_the_index_answers():
-    queries, items = unit_vectors(20, seed=1), unit_vectors(50)
-    index, excluded = indexes(items)["ball_tree"], exclusions(20, 50)
-    with patch.object(_search, "top_k", side_effect=AssertionError):
-        retrieve(index, queries, items, 5, excluded)
-        retrieve(index, queries, items, 60, excluded)
-
-
 def test_padding_takes_no_place_in_a_list():
     # Padding must not be scored as item 0, which is the best of all here.
     items = unit_vectors(6)
     hidden = sparse.csr_matrix([[0.0, 0, 0, 0, 0, 1]])
-    with patch.object(_search, "top_k", side_effect=AssertionError):
-        _, indices = retrieve(Canned((2, -1, 3)), items[:1], items, 2, hidden)
+    _, indices = retrieve(Canned((2, -1, 3)), items[:1], items, 2, hidden)
     assert sorted(indices[0]) == [2, 3]
 
 
@@ -74,19 +70,23 @@ class Canned(BaseEstimator):
         return np.tile(np.array(self.answer)[:n_neighbors], (len(X), 1))
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [(7,) * 50, (-1,) * 50, (4, 4, -1, 2, 2), (3, 8), tuple(range(3)) + (-1,) * 9],
-    ids=["one id", "nothing", "repeated", "few columns", "padded"],
-)
-@pytest.mark.parametrize("hidden", [True, False])
-def test_lists_that_fall_short_are_searched_exactly(answer, hidden):
-    queries, items = unit_vectors(6, seed=1), unit_vectors(50)
-    excluded = exclusions(6, 50) if hidden else None
-    found = retrieve(Canned(answer), queries, items, 5, excluded)
-    expected = brute_force(queries, items, 5, excluded)
-    np.testing.assert_array_equal(found[1], expected[1])
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+SHORT_ANSWERS = [
+    (7,) * 50,
+    (-1,) * 50,
+    (4, 4, -1, 2, 2),
+    (3, 8),
+    tuple(range(3)) + (-1,) * 9,
+]
+
+
+def test_lists_that_fall_short_are_searched_exactly():
+    for answer in SHORT_ANSWERS:
+        queries, items = unit_vectors(6, seed=1), unit_vectors(50)
+        for excluded in (None, exclusions(6, 50)):
+            found = retrieve(Canned(answer), queries, items, 5, excluded)
+            expected = brute_force(queries, items, 5, excluded)
+            np.testing.assert_array_equal(found[1], expected[1])
+            np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
 
 
 def test_poor_but_full_answers_are_scored_and_sorted_exactly():
@@ -104,13 +104,16 @@ def test_excluded_answers_are_dropped():
     assert sorted(indices[0]) == [1, 2]
 
 
-@pytest.mark.parametrize("answer", [(0, 99, 1), (0, 6, 2)])
-def test_positions_beyond_the_catalog_are_no_answers(answer):
-    queries, items = unit_vectors(3, seed=1), unit_vectors(6)
-    for hidden in (None, exclusions(3, 6, share=0.0)):
-        found = retrieve(Canned(answer), queries, items, 3, hidden)
-        expected = brute_force(queries, items, 3)
-        np.testing.assert_array_equal(found[1], expected[1])
+BEYOND = [(0, 99, 1), (0, 6, 2)]
+
+
+def test_positions_beyond_the_catalog_are_no_answers():
+    for answer in BEYOND:
+        queries, items = unit_vectors(3, seed=1), unit_vectors(6)
+        for hidden in (None, exclusions(3, 6, share=0.0)):
+            found = retrieve(Canned(answer), queries, items, 3, hidden)
+            expected = brute_force(queries, items, 3)
+            np.testing.assert_array_equal(found[1], expected[1])
 
 
 def test_retrieve_without_queries_or_items_left():
@@ -139,7 +142,6 @@ class Sloppy(BaseEstimator):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_items=st.integers(1, 40),
@@ -147,9 +149,8 @@ class Sloppy(BaseEstimator):
     hidden=st.sampled_from([0.0, 0.3, 0.95, 1.0]),
     allowed=st.sampled_from([None, 0.0, 0.1, 0.5, 0.95, "own"]),
     share=st.sampled_from([0.0, 0.5, 1.0]),
-    extra=st.sampled_from([0, 4, 512]),
 )
-def test_filters_never_fall_short(seed, n_items, k, hidden, allowed, share, extra):
+def test_filters_never_fall_short(seed, n_items, k, hidden, allowed, share):
     rng = np.random.default_rng(seed)
     queries, items = unit_vectors(5, seed=seed), unit_vectors(n_items, seed=seed + 1)
     excluded = exclusions(5, n_items, seed, hidden)
@@ -161,8 +162,7 @@ def test_filters_never_fall_short(seed, n_items, k, hidden, allowed, share, extr
     else:
         given_list = None
     index = Sloppy(share).fit(items)
-    with patch.object(_search, "MAX_EXTRA", extra):
-        scores, indices = retrieve(index, queries, items, k, excluded, given_list)
+    scores, indices = retrieve(index, queries, items, k, excluded, given_list)
     for row in range(5):
         left = set(range(n_items)) - set(excluded[row].indices.tolist())
         if own is not None:
@@ -185,42 +185,35 @@ def test_filters_never_fall_short(seed, n_items, k, hidden, allowed, share, extr
 # Numbers that are added to products
 
 
-def few_added():
-    """Patch what is too many added numbers for an index to be asked: never."""
-    never = {"ITEMS_PER_ADDED": 0, "MAX_GATHERED_SHARE": 1}
-    return patch.multiple(_search, **never)
+FILTERS = ["none", "hidden", "for all", "own"]
 
 
-@pytest.mark.parametrize("name", ["exact", "brute", "ball_tree"])
-@pytest.mark.parametrize("filters", ["none", "hidden", "for all", "own"])
-@pytest.mark.parametrize("k", [1, 5, 60])
+@pytest.mark.parametrize("name, filters, k", pairwise(NAMES, FILTERS, [1, 5, 160]))
 def test_added_numbers_from_any_index_equal_brute_force(name, filters, k):
-    queries, items = unit_vectors(6, seed=1), unit_vectors(50)
-    excluded = None if filters == "none" else exclusions(6, 50)
-    own = exclusions(6, 50, seed=2, share=0.7)
-    allowed = {"for all": np.arange(0, 50, 2), "own": own}.get(filters)
-    added = additions(6, 50)
-    with few_added():
-        case = indexes(items)[name], queries, items, k, excluded, allowed
-        scores, indices = retrieve(*case, added)
-        for row in range(6):
-            hidden = excluded if excluded is None else excluded[row]
-            left = allowed[row].indices if filters == "own" else allowed
-            query = queries[[row]]
-            expected = brute_force(query, items, k, hidden, left, added[row])
-            np.testing.assert_allclose(scores[[row]], expected[0], rtol=1e-12)
-            np.testing.assert_array_equal(indices[[row]], expected[1])
-            case = indexes(items)[name], query, items, k, hidden
-            one = retrieve(*case, own[row] if filters == "own" else left, added[row])
-            np.testing.assert_array_equal(one[0], scores[[row]])
-            np.testing.assert_array_equal(one[1], indices[[row]])
+    queries, items = unit_vectors(4, seed=1), unit_vectors(150)
+    excluded = None if filters == "none" else exclusions(4, 150)
+    own = exclusions(4, 150, seed=2, share=0.7)
+    allowed = {"for all": np.arange(0, 150, 2), "own": own}.get(filters)
+    added = additions(4, 150, share=0.04)  # with more no index is asked
+    case = indexes(items)[name], queries, items, k, excluded, allowed
+    scores, indices = retrieve(*case, added)
+    for row in range(4):
+        hidden = excluded if excluded is None else excluded[row]
+        left = allowed[row].indices if filters == "own" else allowed
+        query = queries[[row]]
+        expected = brute_force(query, items, k, hidden, left, added[row])
+        np.testing.assert_allclose(scores[[row]], expected[0], rtol=1e-12)
+        np.testing.assert_array_equal(indices[[row]], expected[1])
+        case = indexes(items)[name], query, items, k, hidden
+        one = retrieve(*case, own[row] if filters == "own" else left, added[row])
+        np.testing.assert_array_equal(one[0], scores[[row]])
+        np.testing.assert_array_equal(one[1], indices[[row]])
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    n_items=st.integers(1, 60),
+    n_items=st.integers(100, 250),
     k=st.integers(1, 45),
     hidden=st.sampled_from([0.0, 0.3, 0.95]),
     allowed=st.sampled_from([None, 0.1, 0.5, 0.95]),
@@ -232,50 +225,48 @@ def test_added_numbers_cost_no_recall(seed, n_items, k, hidden, allowed, largest
     if allowed is not None:
         rng = np.random.default_rng(seed)
         allowed = np.flatnonzero(rng.random(n_items) < allowed)
-    added = additions(5, n_items, seed, 0.1, largest)
+    added = additions(5, n_items, seed, 0.03, largest)
     index = Sparing(step=3).fit(items)
     case = queries, items, k, excluded, allowed
     truth, by_product = brute_force(*case, added), brute_force(*case)
-    with few_added():
-        many, without = retrieve(index, *case, added), retrieve(index, *case)
-        for row in range(5):
-            case = index, queries[row], items, k, excluded[row].indices, allowed
-            of_row = added_of(added, row)
-            one, alone = nearest_to_one(*case, of_row), nearest_to_one(*case)
-            positions = [] if of_row is None else of_row.positions.tolist()
-            for found, before in ((one[1], alone[1]), (many[1][row], without[1][row])):
-                lost = set(truth[1][row]) - set(found)
-                assert not lost & set(positions)
-                assert lost <= set(by_product[1][row]) - set(before)
-            for scores, found in (one, [part[row] for part in many]):
-                left = np.sort(found[found >= 0])
-                case = queries[[row]], items, k, None, left
-                best = brute_force(*case, added[row])
-                np.testing.assert_allclose(scores, best[0][0], rtol=1e-9)
-                np.testing.assert_array_equal(found, best[1][0])
+    many, without = retrieve(index, *case, added), retrieve(index, *case)
+    for row in range(5):
+        case = index, queries[row], items, k, excluded[row].indices, allowed
+        of_row = added_of(added, row)
+        one, alone = nearest_to_one(*case, of_row), nearest_to_one(*case)
+        positions = [] if of_row is None else of_row.positions.tolist()
+        for found, before in ((one[1], alone[1]), (many[1][row], without[1][row])):
+            lost = set(truth[1][row]) - set(found)
+            assert not lost & set(positions)
+            assert lost <= set(by_product[1][row]) - set(before)
+        for scores, found in (one, [part[row] for part in many]):
+            left = np.sort(found[found >= 0])
+            case = queries[[row]], items, k, None, left
+            best = brute_force(*case, added[row])
+            np.testing.assert_allclose(scores, best[0][0], rtol=1e-9)
+            np.testing.assert_array_equal(found, best[1][0])
 
 
 def test_what_an_index_misses_is_found_where_something_is_added():
-    # products of the query: 4, 3, 2, 1, 0
-    items = np.array([[4, 0], [3, 0], [2, 0], [1, 0], [0, 1]], dtype=np.float32)
+    # products of the queries: 99, 98, 97 ... 0
+    items = np.zeros((100, 2), dtype=np.float32)
+    items[:, 0] = np.arange(99, -1, -1)
     queries = np.array(3 * [[1, 0]], dtype=np.float32)
-    entries = [1.5, 9, 2.5, 3.5], ([0, 0, 1, 1], [2, 4, 1, 3])
-    added = sparse.csr_matrix(entries, shape=(3, 5))
-    hidden = sparse.csr_matrix(([1.0, 1], ([0, 2], [4, 3])), shape=(3, 5))
-    index, allowed = Canned((3, 2)).fit(items), np.array([0, 2, 3, 4])
-    with few_added(), patch.object(_search, "top_k", side_effect=AssertionError):
-        scores, indices = retrieve(index, queries[:2], items, 2, None, None, added[:2])
-        assert indices.tolist() == [[4, 2], [1, 3]]
-        assert scores.tolist() == [[9, 3.5], [5.5, 4.5]]
-        # without hidden and other items; nothing is added to the last query
-        for row, best in enumerate([[2, 3], [3, 2], [0, 2]]):
-            again = retrieve(
-                index, queries[[row]], items, 2, hidden[row], allowed, added[row]
-            )
-            assert again[1].tolist() == [best]
-        many = retrieve(index, queries, items, 2, hidden, allowed, added)
-        assert many[1].tolist() == [[2, 3], [3, 2], [0, 2]]
-        assert many[0].tolist() == [[3.5, 1], [4.5, 2], [4, 2]]
+    entries = [1.5, 90.5, 7.5, 8.5], ([0, 0, 1, 1], [2, 40, 4, 6])
+    added = sparse.csr_matrix(entries, shape=(3, 100))
+    hidden = sparse.csr_matrix(([1.0, 1], ([0, 2], [40, 0])), shape=(3, 100))
+    index = Canned((8, 7)).fit(items)
+    scores, indices = retrieve(index, queries[:2], items, 2, None, None, added[:2])
+    assert indices.tolist() == [[40, 2], [4, 6]]
+    assert scores.tolist() == [[149.5, 98.5], [102.5, 101.5]]
+    # without hidden items; nothing is added to the last query
+    many = retrieve(index, queries, items, 2, hidden, None, added)
+    best = [[2, 7], [4, 6], [7, 8]]
+    assert many[1].tolist() == best
+    assert many[0].tolist() == [[98.5, 92], [102.5, 101.5], [92, 91]]
+    for row in range(3):
+        again = retrieve(index, queries[[row]], items, 2, hidden[row], None, added[row])
+        assert again[1].tolist() == [best[row]]
 
 
 def test_where_much_is_added_no_index_is_asked():
@@ -311,9 +302,13 @@ def test_candidates_of_each_query_by_hand():
 HUGE = 10**9
 
 
-@pytest.mark.parametrize("index", [ExactNeighbors(), NearestNeighbors()])
-@pytest.mark.parametrize("lists", [None, "for all", "own"])
-@pytest.mark.parametrize("hidden", [False, True])
+INDEXES = [ExactNeighbors(), NearestNeighbors()]
+LISTS = [None, "for all", "own"]
+
+
+@pytest.mark.parametrize(
+    "index, lists, hidden", pairwise(INDEXES, LISTS, [False, True])
+)
 def test_a_huge_k_costs_no_more_than_the_whole_catalog(index, lists, hidden):
     queries, items = unit_vectors(20, seed=1), unit_vectors(60)
     excluded = exclusions(20, 60) if hidden else None
@@ -349,7 +344,6 @@ class Sparing(BaseEstimator):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_items=st.integers(1, 40),
@@ -381,8 +375,7 @@ def test_one_query_is_answered_as_it_is_among_others():
         np.testing.assert_array_equal(indices, together[1][row])
 
 
-@pytest.mark.parametrize("share", [0.1, 0.6, 1.0])
-@pytest.mark.parametrize("hidden", [0.0, 0.3])
+@pytest.mark.parametrize("share, hidden", [(0.1, 0.3), (0.6, 0.0), (1.0, 0.3)])
 def test_one_query_among_allowed_items_is_answered_as_among_others(share, hidden):
     queries, items = unit_vectors(20, seed=1), unit_vectors(300)
     allowed = np.flatnonzero(np.random.default_rng(2).random(300) < share)
@@ -407,23 +400,22 @@ def test_one_query_among_allowed_items_is_answered_as_among_others(share, hidden
             assert min(widths) == math.ceil(7 / (len(allowed) / 300)) or hidden
 
 
-@pytest.mark.parametrize("padding", [-1, 60])
-def test_an_index_is_asked_again_for_more_and_then_done_without(padding, monkeypatch):
-    monkeypatch.setattr(_search, "ITEMS_PER_NEIGHBOR", 3)
-    query, items = unit_vectors(1, seed=1)[0], unit_vectors(60)
+@pytest.mark.parametrize("padding", [-1, 20_000])
+def test_an_index_is_asked_again_for_more_and_then_done_without(padding):
+    query, items = unit_vectors(1, seed=1)[0], unit_vectors(20_000)
     order = np.argsort(-(items @ query), kind="stable")
     hidden = order[[1, 3]]  # by the index, only even places can be found
     index = Sparing(padding=padding).fit(items)
     _, indices = nearest_to_one(index, query, items, 3, hidden)
-    assert index.widths_ == [5, 20]
+    assert len(index.widths_) == 2 and index.widths_[0] == 5
     assert indices.tolist() == order[[5, 7, 9]].tolist()
-    # with less, exact search is cheaper
-    for name, value in (("MAX_EXTRA", 2), ("ITEMS_PER_NEIGHBOR", 4)):
-        index.widths_.clear()
-        with patch.object(_search, name, value):
-            _, indices = nearest_to_one(index, query, items, 3, hidden)
-        assert index.widths_ == [5]
-        assert indices.tolist() == order[[0, 2, 4]].tolist()
+    # among fewer items exact search is cheaper
+    index.fit(items[:500])
+    order = np.argsort(-(items[:500] @ query), kind="stable")
+    hidden = order[[1, 3]]
+    _, indices = nearest_to_one(index, query, items[:500], 3, hidden)
+    assert index.widths_ == [5]
+    assert indices.tolist() == order[[0, 2, 4]].tolist()
 
 
 class Recording(NearestNeighbors):
@@ -439,32 +431,25 @@ class Recording(NearestNeighbors):
 
 
 def test_long_histories_widen_the_search_only_if_they_fill_it():
-    items, query = unit_vectors(600), unit_vectors(1, seed=1)
+    # among 40,000 items a wide search costs less than an exact one
+    items, query = unit_vectors(40_000, 3), unit_vectors(1, 3, seed=1)
     order = np.argsort(-(items @ query[0]), kind="stable")
     index = Recording(algorithm="brute").fit(items)
-    few, k = _search.FEW_HIDDEN, 5
-    cases = [
-        (few, order[:few], [k + few]),
-        (few + 40, order[-few - 40 :], [k + few]),
-        (few + 40, order[: few + 40], [k + few, k + few + 40]),
-        # more than may be requested: then the rest is searched exactly
-        (540, np.r_[order[:40], order[100:]], [k + few]),
-        (540, order[:540], [k + few]),
-    ]
-    with patch.multiple(_search, MAX_EXTRA=500, ITEMS_PER_NEIGHBOR=1):
-        for n_hidden, hidden, widths in cases:
-            assert len(hidden) == n_hidden
-            expected = np.setdiff1d(order, hidden, assume_unique=True)[:k]
-            index.widths_.clear()
-            _, found = nearest_to_one(index, query[0], items, k, np.sort(hidden))
-            assert found.tolist() == expected.tolist() and index.widths_ == widths
-            excluded = np.zeros((2, 600))
-            excluded[0, hidden] = 1
-            excluded = sparse.csr_matrix(excluded)
-            index.widths_.clear()
-            both = retrieve(index, np.tile(query, (2, 1)), items, k, excluded)
-            assert both[1].tolist() == [expected.tolist(), order[:k].tolist()]
-            assert sorted(set(index.widths_)) == [k, *widths]
+    k, cases = 5, [order[-104:], order[:40], order[:104]]
+    widths = []
+    for hidden in cases:
+        expected = np.setdiff1d(order, hidden, assume_unique=True)[:k]
+        index.widths_.clear()
+        _, found = nearest_to_one(index, query[0], items, k, np.sort(hidden))
+        assert found.tolist() == expected.tolist()
+        widths.append(list(index.widths_))
+        excluded = np.zeros((2, len(items)), dtype=np.float32)
+        excluded[0, hidden] = 1
+        excluded = sparse.csr_matrix(excluded)
+        both = retrieve(index, np.tile(query, (2, 1)), items, k, excluded)
+        assert both[1].tolist() == [expected.tolist(), order[:k].tolist()]
+    assert len(widths[0]) == len(widths[1]) == 1 and len(widths[2]) == 2
+    assert widths[0][0] < k + 104 <= widths[2][1]
 
 
 def test_an_index_of_other_vectors_is_refused():

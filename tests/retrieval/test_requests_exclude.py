@@ -1,5 +1,6 @@
 """Pairs that a request leaves out: any form, next to all other filters, bad input."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -19,9 +20,8 @@ from sktwotower import (
     RepeatRecommender,
     RP3betaRecommender,
 )
-from sktwotower._tables import _sparse
-from sktwotower._tables._frames import as_frame
-from tests.builders import dated, first_fast, ordered, random_events, small
+from tests.builders import dated, ordered, random_events, small
+from tests.choices import pairwise
 
 OUT = {"u1": ["i8", "i1", "i1"], "u3": ["i0", "i2", "i5"], "u9": ["i3"]}
 PAIRS = [(user, item) for user, items in OUT.items() for item in items]
@@ -53,18 +53,21 @@ SLOW = {
 }
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        *MODELS.values(),
-        *(pytest.param(model, marks=pytest.mark.slow) for model in SLOW.values()),
-    ],
-    ids=[*MODELS, *SLOW],
-)
-def model(request):
+@functools.cache
+def fitted(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a graph of nine items
-        return request.param.fit(random_events())
+        return (MODELS | SLOW)[name].fit(random_events())
+
+
+EACH = "popularity", "ease", "repeats", "two towers", "index"
+each = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in EACH else pytest.mark.grid)
+        for name in (*MODELS, *SLOW)
+    ],
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,26 +85,36 @@ def without(answer, k, out=OUT):
     return answer.reset_index(drop=True)
 
 
-@pytest.mark.parametrize("exclude", first_fast(FORMS.values(), 8), ids=FORMS)
-@pytest.mark.parametrize("seen", first_fast([True, False]))
-def test_they_are_left_out_and_all_else_stays(model, exclude, seen):
+OF_MODELS = pairwise([*MODELS, *SLOW], ["dict", "more columns"], [True, False])
+OF_FORMS = [("ease", form, seen) for form in FORMS for seen in (True, False)]
+
+
+@pytest.mark.parametrize("name, form, seen", OF_MODELS + OF_FORMS[::2])
+def test_they_are_left_out_and_all_else_stays(name, form, seen):
+    model, exclude = fitted(name), FORMS[form]
     whole = model.recommend(USERS, 9, exclude_seen=seen)
     answer = model.recommend(USERS, 4, exclude_seen=seen, exclude=exclude)
-    answer, expected = as_frame(answer, "answer"), without(whole, 4)
+    if form == "polars":
+        answer = answer.to_pandas()
+    expected = without(whole, 4)
     pd.testing.assert_frame_equal(
         answer, expected, check_dtype=False, rtol=1e-5, atol=1e-6
     )
 
 
+@each
 @pytest.mark.parametrize("candidates", [["i1", "i2", "i8"], {"u1": ["i1", "i2", "i3"]}])
-def test_with_candidates(model, candidates):
+def test_with_candidates(name, candidates):
+    model = fitted(name)
     params = {"candidates": candidates, "exclude_seen": False}
     answer = model.recommend(USERS, exclude=OUT, **params)
     expected = without(model.recommend(USERS, 9, **params), 9)
     pd.testing.assert_frame_equal(answer, expected, check_dtype=False, atol=1e-6)
 
 
-def test_they_are_no_history(model):
+@each
+def test_they_are_no_history(name):
+    model = fitted(name)
     history = {"zoe": ["i1", "i2"]}
     whole = model.recommend(["zoe"], 9, history=history)
     answer = model.recommend(["zoe"], 9, history=history, exclude=["i0", "i7", "i1"])
@@ -110,20 +123,28 @@ def test_they_are_no_history(model):
     assert len(answer) == 9 - 4
 
 
-@pytest.mark.parametrize("items", [["i1", "i4"], np.array(["i1", "i4"]), {"i1", "i4"}])
-def test_a_list_of_items_is_for_one_user(plain, items):
-    answer = plain.recommend(["u5"], 9, exclude_seen=False, exclude=items)
-    assert set(answer["item"]) == set(plain.item_ids_) - {"i1", "i4"}
-    with pytest.raises(TypeError, match="exclude must be a table of events, an array"):
-        plain.recommend(["u5", "u6"], exclude=items)
+LISTS = [["i1", "i4"], np.array(["i1", "i4"]), {"i1", "i4"}]
 
 
-@pytest.mark.parametrize("exclude", [{}, [], FORMS["table"][:0], np.empty((0, 2))])
-def test_no_pairs_change_nothing(plain, exclude):
-    users = ["u5"]
-    pd.testing.assert_frame_equal(
-        plain.recommend(users, exclude=exclude), plain.recommend(users)
-    )
+def test_a_list_of_items_is_for_one_user(plain):
+    for items in LISTS:
+        answer = plain.recommend(["u5"], 9, exclude_seen=False, exclude=items)
+        assert set(answer["item"]) == set(plain.item_ids_) - {"i1", "i4"}
+        with pytest.raises(
+            TypeError, match="exclude must be a table of events, an array"
+        ):
+            plain.recommend(["u5", "u6"], exclude=items)
+
+
+EMPTY = [{}, [], FORMS["table"][:0], np.empty((0, 2))]
+
+
+def test_no_pairs_change_nothing(plain):
+    for exclude in EMPTY:
+        users = ["u5"]
+        pd.testing.assert_frame_equal(
+            plain.recommend(users, exclude=exclude), plain.recommend(users)
+        )
 
 
 def test_all_items_left_out_is_no_row(plain):
@@ -158,10 +179,7 @@ def test_in_the_order_of_time():
     pd.testing.assert_frame_equal(answer, without(whole, 9), atol=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("block", [5, 100])
-def test_written_to_parquet(plain, tmp_path, monkeypatch, block):
-    monkeypatch.setattr(_sparse, "QUERY_BLOCK", block)
+def test_written_to_parquet(plain, tmp_path):
     file, params = tmp_path / "all.parquet", {"n_neighbors": 4, "exclude": OUT}
     plain.recommend(path=file, **params)
     pd.testing.assert_frame_equal(pd.read_parquet(file), plain.recommend(**params))
@@ -184,20 +202,20 @@ def test_ids_of_another_type_are_warned_about():
         model.recommend([1, 2], exclude={1: ["12"]})
 
 
-@pytest.mark.parametrize(
-    ("exclude", "error", "message"),
-    [
-        ("i1", TypeError, "exclude must be a table of events.* Got str"),
-        (3, TypeError, "exclude must be a table of events.* Got int"),
-        ({"u1": "i1"}, TypeError, "exclude must hold a list of items for each user"),
-        (FORMS["table"][["user"]], ValueError, "exclude has no column 'item'"),
-        (FORMS["table"].rename(columns=str.upper), ValueError, "no column 'user'"),
-        ({"u1": ["i1", None]}, ValueError, "the items of exclude contains NaN"),
-        ([None], ValueError, "the items of exclude contains NaN"),
-        ({None: ["i1"]}, ValueError, "the users of exclude contains NaN"),
-        ({"u1": ["i1", 1]}, TypeError, "the items of exclude mixes ids"),
-    ],
-)
-def test_bad_input(plain, exclude, error, message):
-    with pytest.raises(error, match=message):
-        plain.recommend(["u1"], exclude=exclude)
+BAD_INPUT = [
+    ("i1", TypeError, "exclude must be a table of events.* Got str"),
+    (3, TypeError, "exclude must be a table of events.* Got int"),
+    ({"u1": "i1"}, TypeError, "exclude must hold a list of items for each user"),
+    (FORMS["table"][["user"]], ValueError, "exclude has no column 'item'"),
+    (FORMS["table"].rename(columns=str.upper), ValueError, "no column 'user'"),
+    ({"u1": ["i1", None]}, ValueError, "the items of exclude contains NaN"),
+    ([None], ValueError, "the items of exclude contains NaN"),
+    ({None: ["i1"]}, ValueError, "the users of exclude contains NaN"),
+    ({"u1": ["i1", 1]}, TypeError, "the items of exclude mixes ids"),
+]
+
+
+def test_bad_input(plain):
+    for exclude, error, message in BAD_INPUT:
+        with pytest.raises(error, match=message):
+            plain.recommend(["u1"], exclude=exclude)

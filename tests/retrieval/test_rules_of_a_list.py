@@ -2,9 +2,7 @@
 
 import copy
 import functools
-import pickle
 import threading
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -20,8 +18,8 @@ from sktwotower import (
     io,
     runtime,
 )
-from sktwotower.recommender._fitted import FittedTowers
-from tests.builders import first_fast, random_events, small
+from tests.builders import random_events, small
+from tests.choices import pairwise
 
 EVENTS = random_events(n_users=25, n_items=80, density=0.1)
 ITEMS = pd.Index(EVENTS["item"].unique())
@@ -45,12 +43,14 @@ def products(seed=0):
 class Rough(BaseEstimator):
     """An index that misses every third item, and pads and repeats what it finds."""
 
+    asked = []
+
     def fit(self, X, y=None):
-        self.vectors_, self.asked_ = np.asarray(X), []
+        self.vectors_ = np.asarray(X)
         return self
 
     def kneighbors(self, X, n_neighbors, return_distance=True):
-        self.asked_.append(n_neighbors)
+        self.asked.append(n_neighbors)
         scores = X @ self.vectors_.T
         scores[:, ::3] = -np.inf
         found = np.argsort(-scores, axis=1, kind="stable")[:, :n_neighbors]
@@ -177,10 +177,11 @@ MORE = {
 }
 
 
-@pytest.mark.parametrize("more", MORE)
-@pytest.mark.parametrize("choice", CHOICES, ids=str)
-@pytest.mark.parametrize("kind", ["exact", "two stages"])
-def test_lists_are_those_chosen_by_hand(kind, choice, more):
+OF_LISTS = pairwise([*MORE], CHOICES, ["exact", "two stages"])
+
+
+@pytest.mark.parametrize("more, choice, kind", OF_LISTS, ids=str)
+def test_lists_are_those_chosen_by_hand(more, choice, kind):
     model, users = fitted(kind), ["u1", "u2"]
     where, keep = WHERE[choice["where"]]
     asked = MORE[more] | {"where": where}  # the ranker orders those of a request
@@ -209,8 +210,7 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("rules", RULES)
-@pytest.mark.parametrize("kind", ["similar", "counts"])
+@pytest.mark.parametrize("kind, rules", pairwise(["similar", "counts"], RULES))
 def test_baselines_know_ids_and_who_chose_what(kind, rules):
     model, users = fitted(kind), ["u1", "u2"]
     found = model.recommend(users, 5, **rules)
@@ -222,7 +222,7 @@ def test_baselines_know_ids_and_who_chose_what(kind, rules):
         assert found.loc[found["user"] == user, "item"].tolist() == expected
 
 
-@pytest.mark.parametrize("kind", first_fast(KINDS, 3))
+@pytest.mark.parametrize("kind", ["exact", "index", "counts"])
 def test_lists_are_full_if_enough_items_qualify(kind):
     model = fitted(kind)
     few = {"where": {"item": ITEMS[10:17].tolist()}}
@@ -234,20 +234,19 @@ def test_lists_are_full_if_enough_items_qualify(kind):
 
 
 def test_an_index_is_searched_wider_for_those_that_qualify():
-    model = copy.deepcopy(fitted("index"))
-    index = model._fitted.catalog.index
+    model, asked = fitted("index"), Rough.asked
     half = {"where": {"item": ITEMS[::2].tolist()}}
     for users in (["u1"], ["u1", "u2"]):
-        index.asked_.clear()
+        asked.clear()
         found = model.recommend(users, 3, exclude_seen=False, **half)
-        assert index.asked_ and min(index.asked_) >= 6  # half of them qualify
+        assert asked and min(asked) >= 6  # half of them qualify
         assert set(found["item"]) <= set(ITEMS[::2])
-        index.asked_.clear()
+        asked.clear()
         model.recommend(users, 3, where={"item": ITEMS[:10].tolist()})
-        assert not index.asked_  # few are searched exactly
+        assert not asked  # few are searched exactly
 
 
-@pytest.mark.parametrize("kind", first_fast(KINDS, 1))
+@pytest.mark.parametrize("kind", ["exact", "similar"])
 def test_nothing_that_qualifies_is_an_empty_table(kind):
     for users in (["u1"], ["u1", "u2"]):
         for rules in ({}, {"diversity": 1}, {"max_per": {"item": 1}}):
@@ -257,7 +256,7 @@ def test_nothing_that_qualifies_is_an_empty_table(kind):
             assert found.columns.tolist() == ["user", "item", "score", "rank"]
 
 
-@pytest.mark.parametrize("kind", first_fast(KINDS, 1))
+@pytest.mark.parametrize("kind", ["exact", "similar"])
 def test_no_diversity_is_the_plain_order(kind):
     model = fitted(kind)
     for users in (["u1"], ["u1", "u2"]):
@@ -269,30 +268,23 @@ def test_no_diversity_is_the_plain_order(kind):
             assert wide["item"].tolist() == plain["item"].tolist()
 
 
-def test_the_order_of_the_item_table_does_not_matter():
-    # ids have their order from the table, so that only the rules are compared
-    towers, rules = fitted("exact"), {"max_per": {"brand": 1}, "diversity": 0.3}
-    moved = copy.deepcopy(towers)
-    shuffled = products().sample(frac=1, random_state=3)
-    moved._fitted = pickle.loads(pickle.dumps(towers._fitted))
-    object.__setattr__(moved._fitted.items, "table", shuffled)
-    for where in (WHERE["both"][0], WHERE["most"][0]):
-        pd.testing.assert_frame_equal(
-            moved.recommend(["u1", "u2"], 5, where=where, **rules),
-            towers.recommend(["u1", "u2"], 5, where=where, **rules),
+HISTORIES = [["i3", "i4"], {"new": ["i3", "i4"]}]
+
+
+def test_rules_and_a_history():
+    for history in HISTORIES:
+        model = fitted("exact")
+        rules = {"where": WHERE["both"][0], "max_per": {"brand": 1}, "history": history}
+        ranked = model.recommend(["new"], 80, history=history)
+        rows = products().set_index("item")
+        expected = by_hand(
+            model,
+            ranked,
+            4,
+            lambda i, rows=rows: WHERE["both"][1](rows.loc[i]),
+            {"brand": 1},
         )
-
-
-@pytest.mark.parametrize("history", [["i3", "i4"], {"new": ["i3", "i4"]}])
-def test_rules_and_a_history(history):
-    model = fitted("exact")
-    rules = {"where": WHERE["both"][0], "max_per": {"brand": 1}, "history": history}
-    ranked = model.recommend(["new"], 80, history=history)
-    rows = products().set_index("item")
-    expected = by_hand(
-        model, ranked, 4, lambda i: WHERE["both"][1](rows.loc[i]), {"brand": 1}
-    )
-    assert model.recommend(["new"], 4, **rules)["item"].tolist() == expected
+        assert model.recommend(["new"], 4, **rules)["item"].tolist() == expected
 
 
 def test_candidates_of_each_user_keep_to_the_rules():
@@ -327,14 +319,13 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize("request_", REQUESTS, ids=str)
-@pytest.mark.parametrize("kind", ["exact", "index"])
-def test_the_shorter_way_has_the_same_answers(kind, request_):
-    model, usual = fitted(kind), pd.DataFrame({"user": ["u3"]})
-    with patch.object(FittedTowers, "search", side_effect=AssertionError):
+@pytest.mark.parametrize("kind", ["exact"])
+def test_the_shorter_way_has_the_same_answers(kind):
+    for request_ in REQUESTS:
+        model, usual = fitted(kind), pd.DataFrame({"user": ["u3"]})
         found = model.recommend(["u3"], 6, **request_)
-    expected = model.recommend(usual, 6, **request_)
-    pd.testing.assert_frame_equal(found, expected, atol=1e-6)
+        expected = model.recommend(usual, 6, **request_)
+        pd.testing.assert_frame_equal(found, expected, atol=1e-6)
 
 
 # The item table
@@ -453,17 +444,7 @@ def test_forgotten_items_leave_the_item_table():
     table = asked_table(model)
     assert table["item"].tolist() == model.item_ids_.tolist()
     assert table["shelf"].tolist() == [item[-1] for item in model.item_ids_]
-    assert "i3" not in str(model._fitted.items.own)
-
-
-def test_changes_of_the_model_begin_with_no_answers():
-    model = copy.deepcopy(fitted("exact"))
-    model.recommend(["u1"], where={"brand": "acme"})
-    assert len(model._fitted.item_table._qualifying) == 1
-    again = pickle.loads(pickle.dumps(model))
-    assert "item_table" not in vars(again._fitted)
-    model.set_catalog(model.item_ids_[:9])
-    assert "item_table" not in vars(model._fitted)
+    assert {"i3", "i7"}.isdisjoint(table["item"])
 
 
 @pytest.mark.slow
@@ -516,25 +497,25 @@ def test_rules_for_users_of_dask():
     )
 
 
-@pytest.mark.parametrize(
-    "rules, error, message",
-    [
-        ({"where": {"brnad": "acme"}}, ValueError, "Did you mean 'brand'"),
-        ({"where": {"brand": 3}}, ValueError, r"where\['brand'\] .* Got 3"),
-        ({"where": {"price": (6, 2)}}, ValueError, r"'price'.* low <= high.* .6, 2."),
-        ({"where": 3}, TypeError, "where must be a dict"),
-        ({"max_per": {"brand": 0}}, ValueError, "max_per"),
-        ({"diversity": -1}, ValueError, "diversity must be"),
-    ],
-)
-def test_bad_rules_are_refused_by_all_ways(rules, error, message):
-    model = fitted("exact")
-    for users in (["u1"], ["u1", "u2"], None):
-        with pytest.raises(error, match=message):
-            model.recommend(users, **rules)
+BAD_RULES = [
+    ({"where": {"brnad": "acme"}}, ValueError, "Did you mean 'brand'"),
+    ({"where": {"brand": 3}}, ValueError, r"where\['brand'\] .* Got 3"),
+    ({"where": {"price": (6, 2)}}, ValueError, r"'price'.* low <= high.* .6, 2."),
+    ({"where": 3}, TypeError, "where must be a dict"),
+    ({"max_per": {"brand": 0}}, ValueError, "max_per"),
+    ({"diversity": -1}, ValueError, "diversity must be"),
+]
 
 
-@pytest.mark.parametrize("kind", ["similar", "counts"])
+def test_bad_rules_are_refused_by_all_ways():
+    for rules, error, message in BAD_RULES:
+        model = fitted("exact")
+        for users in (["u1"], ["u1", "u2"], None):
+            with pytest.raises(error, match=message):
+                model.recommend(users, **rules)
+
+
+@pytest.mark.parametrize("kind", ["similar"])
 def test_a_model_without_item_table_says_so(kind):
     for rules in ({"where": {"brand": "acme"}}, {"max_per": {"brand": 1}}):
         with pytest.raises(ValueError, match=r"'brand', but .* Columns: 'item'"):

@@ -1,4 +1,4 @@
-"""Feature rows of one request, compared with those of the estimator's encoders."""
+"""Cells of a request's context: served as the estimator encodes them."""
 
 import datetime
 from decimal import Decimal
@@ -7,16 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.utils import murmurhash3_32
 
-from sktwotower import TowerVectorizer
-from sktwotower._records._container import ReadFile, WrittenFile
-from sktwotower._records._values import Writer
-from sktwotower.features._request_clock import RequestClock
-from sktwotower.features._request_context import fit_context
-from sktwotower.runtime._cell_encoders import murmurhash
-from sktwotower.runtime._context_cells import ContextCells
-from sktwotower.runtime._stored_state import ServingReader
+from sktwotower import TowerVectorizer, runtime
+from sktwotower.io import dump
+from tests.builders import small
 
 DATE = datetime.datetime(2024, 3, 5, 17, 30)
 ZONE = datetime.timezone(datetime.timedelta(hours=2))
@@ -84,149 +78,138 @@ CELLS = {
 }
 
 
-def fitted(**params):
-    """Return a context of all columns, and what serves it."""
-    counts = np.ones(N + 1, dtype=np.int64)
-    distinct = pd.concat([TABLE.iloc[:1].map(lambda cell: None), TABLE])
-    distinct = distinct.reset_index(drop=True)
-    for column in TABLE:
-        if TABLE[column].dtype.kind in "mMiuf":
-            distinct[column] = distinct[column].astype(
-                "float" if TABLE[column].dtype.kind in "iuf" else TABLE[column].dtype
-            )
-    vectorizer = TowerVectorizer(kinds=KINDS, **params)
-    context, _ = fit_context(
-        list(TABLE), None, None, distinct, counts, vectorizer, None
-    )
-    return context
+EVENTS = pd.DataFrame({"user": np.arange(N) % 8, "item": np.arange(N) % 5})
+PARAMS = {
+    "plain": {},
+    "hashed": {"n_hashed": 7, "max_features": 2},
+    "quantiles": {"numbers": "quantiles"},
+}
 
 
-@pytest.fixture(scope="module", params=["plain", "hashed", "quantiles"])
-def both(request, tmp_path_factory):
-    params = {
-        "plain": {},
-        "hashed": {"n_hashed": 7, "max_features": 2},
-        "quantiles": {"numbers": "quantiles"},
-    }[request.param]
-    context = fitted(**params)
-    path = tmp_path_factory.mktemp("cells") / "file"
-    with open(path, "wb") as file, WrittenFile(file) as written:
-        written.finish({"context": Writer(written).write(context, "context")})
-    with ReadFile(path, False, True) as file:
-        served = ServingReader(file).read(file.meta["context"], "context")
-    assert type(served) is ContextCells and served.width == context.width
-    return context, served
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Return a function that returns a model of all columns, and what serves it."""
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            vectorizer = TowerVectorizer(kinds=KINDS, **PARAMS[name])
+            params = {"context": list(TABLE), "context_transformer": vectorizer}
+            model = small(max_epochs=8, lr=0.5, sparse_parts=None, **params)
+            model.fit(pd.concat([EVENTS, TABLE], axis=1))
+            path = tmp_path_factory.mktemp("cells") / "file"
+            dump(model, path)
+            kept[name] = model, runtime.load(path)
+        return kept[name]
+
+    return get
 
 
-@pytest.mark.parametrize("column", CELLS)
-def test_each_kind_of_cell(column, both):
-    context, served = both
+WORDS = "device", "shelf", "tags", "labels", "words"
+NUMBERS = "ratio", "age", "since", "spell"
+OF_COLUMNS = [("plain", column) for column in CELLS]
+OF_COLUMNS += [("hashed", column) for column in WORDS]
+OF_COLUMNS += [("quantiles", column) for column in NUMBERS]
+
+
+@pytest.mark.parametrize("params, column", OF_COLUMNS)
+def test_each_kind_of_cell(params, column, both):
+    model, served = both(params)
+    plain, n_seen = served.embed(3), 0
     for cell in CELLS[column]:
-        table = context.of_mapping({column: cell})
-        expected = context.encode(table, "X").toarray()[0]
-        columns, values = served.entries({column: cell}, np.nan)
-        row = np.zeros(served.width, dtype=np.float32)
-        row[columns] = values
-        assert_allclose(row, expected, atol=1e-6, err_msg=repr(cell))
-        assert len(set(columns.tolist())) == len(columns) and values.all()
+        expected = model.embed_users([3], context={column: cell})[0]
+        found = served.embed(3, context={column: cell})
+        assert_allclose(found, expected, atol=1e-5, err_msg=repr(cell))
+        n_seen += np.abs(found - plain).max() > 1e-3
+    assert n_seen >= 2
 
 
-def test_all_columns_at_once(both):
-    context, served = both
+@pytest.mark.parametrize("params", PARAMS)
+def test_all_columns_at_once(params, both):
+    model, served = both(params)
     cells = {column: cells[0] for column, cells in CELLS.items()}
-    expected = context.encode(context.of_mapping(cells), "X").toarray()[0]
-    columns, values = served.entries(cells, np.nan)
-    row = np.zeros(served.width, dtype=np.float32)
-    row[columns] = values
-    assert_allclose(row, expected, atol=1e-6)
-    assert_array_equal(served.entries({}, np.nan)[0], [])
+    expected = model.embed_users([3], context=cells)[0]
+    assert_allclose(served.embed(3, context=cells), expected, atol=1e-5)
+    assert_array_equal(served.embed(3, context={}), served.embed(3))
+
+
+UNREADABLE = [
+    ("ratio", ["many", np.inf, [1]]),
+    ("new", [2]),
+    ("since", [5.0, "soon"]),
+    ("tags", [3]),
+    ("words", [3]),
+    ("vector", [[1.0], ["a", "b", "c"], [1.0, np.nan, 2.0]]),
+    ("device", [["phone"]]),
+    ("shelf", ["0"]),  # a level of fit, as text
+]
+
+
+def test_cells_that_cannot_be_read(both):
+    for column, cells in UNREADABLE:
+        _, served = both("plain")
+        for cell in cells:
+            with pytest.raises(
+                ValueError, match=f"for '{column}', which cannot be read"
+            ):
+                served.embed(3, context={column: cell})
 
 
 @pytest.mark.parametrize(
-    "column, cell",
+    "column, cells",
     [
-        ("ratio", "many"),
-        ("ratio", np.inf),
-        ("ratio", [1]),
-        ("new", 2),
-        ("since", 5.0),
-        ("since", "soon"),
-        ("tags", "a"),
-        ("tags", 3),
-        ("words", 3),
-        ("vector", [1.0]),
-        ("vector", ["a", "b", "c"]),
-        ("vector", [1.0, np.nan, 2.0]),
-        ("device", ["phone"]),
-        ("shelf", "0"),  # a level of fit, as text
+        ("device", [np.inf, Decimal("-inf"), 1j, ("phone",), frozenset({"phone"})]),
+        ("device", [b"\xff"]),
+        ("shelf", [-np.inf, (2,), Decimal("sNaN")]),
+        ("words", [b"\xff"]),
+        ("ratio", [Decimal("sNaN")]),
+        pytest.param("device", ["\ud800"], marks=PANDAS_3),
+        pytest.param("words", ["\ud800"], marks=PANDAS_3),
     ],
 )
-def test_cells_that_cannot_be_read(column, cell, both):
-    if column == "tags" and cell == "a":
-        return  # a column of lists may hold text with a delimiter
-    with pytest.raises(ValueError, match=f"for '{column}', which cannot be read"):
-        both[1].entries({column: cell}, np.nan)
-
-
-@pytest.mark.parametrize(
-    "column, cell",
-    [
-        *[("device", cell) for cell in (np.inf, Decimal("-inf"), 1j, ("phone",))],
-        *[("device", cell) for cell in (frozenset({"phone"}), b"\xff")],
-        *[("shelf", cell) for cell in (-np.inf, (2,), Decimal("sNaN"))],
-        *[("words", b"\xff"), ("ratio", Decimal("sNaN"))],
-        pytest.param("device", "\ud800", marks=PANDAS_3),
-        pytest.param("words", "\ud800", marks=PANDAS_3),
-    ],
-)
-def test_cells_that_the_estimator_refuses_too(column, cell, both):
-    context, served = both
-    with pytest.raises((TypeError, ValueError)):
-        context.encode(context.of_mapping({column: cell}), "X")
-    with pytest.raises(ValueError, match=f"for '{column}', which cannot be read"):
-        served.entries({column: cell}, np.nan)
-
-
-@PANDAS_3
-def test_text_that_is_not_unicode_is_named(both):
-    with pytest.raises(ValueError, match=r"context holds '\\ud800', which is not Uni"):
-        both[0].of_mapping({"device": "\ud800"})
+def test_cells_that_the_estimator_refuses_too(column, cells, both):
+    model, served = both("plain")
+    for cell in cells:
+        with pytest.raises((TypeError, ValueError)):
+            model.embed_users([3], context={column: cell})
+        with pytest.raises(ValueError, match=f"for '{column}', which cannot be read"):
+            served.embed(3, context={column: cell})
 
 
 def test_messages_do_not_repeat_long_cells(both):
     with pytest.raises(ValueError) as error:
-        both[1].entries({"since": "soon" * 1000}, np.nan)
+        both("plain")[1].embed(3, context={"since": "soon" * 1000})
     assert len(str(error.value)) < 300
 
 
-@pytest.mark.parametrize("n", range(13))
-def test_the_hash_is_that_of_scikit_learn(n):
-    for text in ("abcdefghijklm"[:n], "äöü€😀xyzabcd"[:n]):
-        assert murmurhash(text) == murmurhash3_32(text, positive=True)
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory):
+    """A model of moments and of the gaps before them, and what serves it."""
+    gaps = np.resize([1.0, 60, 3600, 86400, 1e6], 400).cumsum()
+    rng = np.random.default_rng(0)
+    events = pd.DataFrame({"user": rng.integers(0, 8, 400), "item": np.arange(400) % 5})
+    when = pd.Timestamp("2023-01-01") + pd.to_timedelta(gaps, "s")
+    model = small(time="when", context=["when"], max_epochs=5, lr=0.5)
+    model.set_params(sparse_parts=None).fit(events.assign(when=when))
+    path = tmp_path_factory.mktemp("times") / "file"
+    dump(model, path)
+    return model, runtime.load(path), when.max()
 
 
-def test_times_and_gaps(tmp_path):
-    gaps = np.array([1.0, 60, 3600, 86400, 1e6]) * 1e9
-    clock = RequestClock.learn(True, gaps)
-    context = fitted()
-    from dataclasses import replace
-
-    context = replace(context, time="when", clock=clock)
-    with open(tmp_path / "file", "wb") as file, WrittenFile(file) as written:
-        written.finish({"context": Writer(written).write(context, "context")})
-    with ReadFile(tmp_path / "file", False, True) as file:
-        served = ServingReader(file).read(file.meta["context"], "context")
-    latest = pd.Timestamp(DATE).value - 5e12
-    for cell in (DATE, pd.Timestamp(DATE), "2024-03-05T17:30", np.datetime64(DATE)):
-        for last in (latest, np.nan, latest + 1e14):
-            times = np.array([float(pd.Timestamp(DATE).value)])
-            own = context._empty(1)
-            expected = context.rows(own, times, times - last).toarray()[0]
-            columns, values = served.entries({"when": cell}, last)
-            row = np.zeros(served.width, dtype=np.float32)
-            row[columns] = values
-            assert_allclose(row, expected, atol=1e-6)
+def test_times_and_gaps(timed):
+    model, served, latest = timed
+    vectors = []
+    for user in (3, 99):  # 99 has no last event, and so no gap
+        for gap in ("1s", "2min", "5h", "40D"):
+            moment = latest + pd.Timedelta(gap)
+            expected = model.embed_users([user], context={"when": moment})[0]
+            forms = moment, moment.to_pydatetime(), moment.to_datetime64()
+            for cell in (*forms, moment.isoformat()):
+                found = served.embed(user, context={"when": cell})
+                assert_allclose(found, expected, atol=1e-5)
+            vectors.append(expected)
+    assert np.abs(np.diff(vectors[:4], axis=0)).max(axis=1).min() > 1e-3
     for cell in (None, pd.NaT):
-        assert len(served.entries({"when": cell}, latest)[0]) == 0
+        assert_array_equal(served.embed(3, context={"when": cell}), served.embed(3))
     with pytest.raises(ValueError, match="for 'when', which cannot be read as date"):
-        served.entries({"when": 3}, latest)
+        served.embed(3, context={"when": 3})

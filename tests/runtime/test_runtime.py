@@ -15,12 +15,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import TwoTowerRecommender, runtime
-from sktwotower._records._format_version import FORMAT_VERSION
 from sktwotower.io import dump
-from sktwotower.runtime._id_table import IdTable
 from tests.builders import ordered, random_events, small
 from tests.io.builders import (
-    FITS,
     MODELS,
     contexts_of,
     file_of,
@@ -30,7 +27,6 @@ from tests.io.builders import (
     members_of,
 )
 from tests.io.mutations import DAMAGES, FORGERIES
-from tests.recommender.builders import stirred
 
 TOWERS = [
     "pooled",
@@ -43,7 +39,7 @@ TOWERS = [
     "context",
     "context in order",
 ]
-OTHERS = sorted(set(FITS) - set(TOWERS))
+OTHERS = "ease", "popularity", "two stages"
 
 
 def written(model, folder, **how):
@@ -125,11 +121,11 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
-def test_rules_of_a_list(rule, served):
-    model = MODELS["side table"]
-    for user in [*model.user_ids_.tolist(), "somebody"]:
-        assert_answers(model, served("side table"), user, **rule)
+def test_rules_of_a_list(served):
+    for rule in RULES:
+        model = MODELS["side table"]
+        for user in [*model.user_ids_.tolist(), "somebody"]:
+            assert_answers(model, served("side table"), user, **rule)
 
 
 def test_a_function_gets_the_columns_of_the_item_table(served):
@@ -241,16 +237,16 @@ NO_IDS += ["\ud800"] * (pd.__version__ > "3")  # pandas 2 stores any str as it i
 NO_IDS += [int, None, np.nan, pd.NaT, pd.NA, Decimal("nan"), Decimal("sNaN")]
 
 
-@pytest.mark.parametrize("value", NO_IDS, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("name", ["user", "history", "exclude", "candidates"])
-def test_what_is_no_id_is_refused_as_by_the_estimator(name, value, served):
+def test_what_is_no_id_is_refused_as_by_the_estimator(name, served):
     model, other = MODELS["pooled"], served("pooled")
-    user = value if name == "user" else "u1"
-    given = {} if name == "user" else {name: [value]}
-    with pytest.raises((TypeError, ValueError)):
-        model.recommend([user], **given)
-    with pytest.raises((TypeError, ValueError), match=" user | item "):
-        other.recommend(user, **given)
+    for value in NO_IDS:
+        user = value if name == "user" else "u1"
+        given = {} if name == "user" else {name: [value]}
+        with pytest.raises((TypeError, ValueError)):
+            model.recommend([user], **given)
+        with pytest.raises((TypeError, ValueError), match=" user | item "):
+            other.recommend(user, **given)
 
 
 def test_several_values_are_no_id(served):
@@ -334,7 +330,7 @@ def test_fold_in_is_as_the_parameter_says(fold_in, tmp_path):
     assert differs == (not fold_in)
 
 
-@pytest.mark.parametrize("flag", [True, False, np.True_, np.False_])
+@pytest.mark.parametrize("flag", [True, np.False_])
 def test_flags_are_those_of_the_model(flag, tmp_path):
     model = small(exclude_seen=flag, fold_in=flag).fit(random_events())
     other = runtime.load(written(model, tmp_path))
@@ -350,7 +346,7 @@ def test_flags_are_those_of_the_model(flag, tmp_path):
 def test_the_last_event_is_known_if_a_history_adds_none(history, tmp_path):
     gaps = np.resize([1, 2, 4, 8, 16, 32], 200).cumsum()
     X = random_events(n_users=25, n_items=8, density=1.0).assign(when=gaps)
-    model = stirred(ordered(context="when", exclude_seen=False).fit(X))
+    model = ordered(context="when", exclude_seen=False, max_epochs=8, lr=0.3).fit(X)
     other = runtime.load(written(model, tmp_path))
     later = {"when": X["when"][X["user"] == "u3"].max() + 3}
     expected = other.embed("u3", context=later)
@@ -362,11 +358,12 @@ def test_the_last_event_is_known_if_a_history_adds_none(history, tmp_path):
     assert np.abs(unknown - expected).max() > 0.01
 
 
-@pytest.mark.parametrize("how", [{"vector_dtype": "float16"}, {"vector_dtype": "int8"}])
-@pytest.mark.parametrize("mmap, verify", [(True, False), (False, True)])
-def test_other_files(how, mmap, verify, tmp_path):
+@pytest.mark.parametrize(
+    "dtype, mmap, verify", [("float16", True, False), ("int8", False, True)]
+)
+def test_other_files(dtype, mmap, verify, tmp_path):
     model = MODELS["filtered"]
-    path = written(model, tmp_path, **how)
+    path = written(model, tmp_path, vector_dtype=dtype)
     other = runtime.load(path, mmap=mmap, verify=verify)
     from sktwotower.io import load
 
@@ -457,7 +454,7 @@ def test_later_formats_and_cut_files(tmp_path):
     path, data = tmp_path / "model", file_of("pooled")
 
     def later(meta):
-        meta["format_version"] = FORMAT_VERSION + 1
+        meta["format_version"] += 1
 
     path.write_bytes(forged(members_of(data), later))
     with pytest.raises(ValueError, match="later version"):
@@ -471,27 +468,29 @@ def test_later_formats_and_cut_files(tmp_path):
         runtime.load(tmp_path / "none")
 
 
-@pytest.mark.parametrize(
-    "kind, part, value, message",
-    [
-        ("features.LevelEncoder", "names", ["a"], "column names"),
-        ("features.LevelEncoder", "kind", "number", "kind must be one of"),
-        ("features.RequestContext", "columns", ["place"], "of its columns|distinct"),
-        ("features.RequestContext", "own_width", 1, "features in"),
-        ("recommender.FittedTowers", "context", None, "a context that the model sees"),
-    ],
-)
-def test_contexts_that_do_not_fit(kind, part, value, message, tmp_path):
-    path = tmp_path / "model"
+FORGED_CONTEXTS = [
+    ("features.LevelEncoder", "names", ["a"], "column names"),
+    ("features.LevelEncoder", "kind", "number", "kind must be one of"),
+    ("features.RequestContext", "columns", ["place"], "of its columns|distinct"),
+    ("features.RequestContext", "own_width", 1, "features in"),
+    ("recommender.FittedTowers", "context", None, "a context that the model sees"),
+]
 
-    def change(meta):
-        places = find(meta["model"], lambda key, each: key == "type" and each == kind)
-        for node, _ in [*places]:
-            node["parts"][part] = value
 
-    path.write_bytes(forged(members_of(file_of("context")), change))
-    with pytest.raises(ValueError, match=message):
-        runtime.load(path)
+def test_contexts_that_do_not_fit(tmp_path):
+    for kind, part, value, message in FORGED_CONTEXTS:
+        path = tmp_path / "model"
+
+        def change(meta, kind=kind, part=part, value=value):
+            places = find(
+                meta["model"], lambda key, each: key == "type" and each == kind
+            )
+            for node, _ in [*places]:
+                node["parts"][part] = value
+
+        path.write_bytes(forged(members_of(file_of("context")), change))
+        with pytest.raises(ValueError, match=message):
+            runtime.load(path)
 
 
 def check_files(n, path, first_seed):
@@ -520,7 +519,7 @@ def check_files(n, path, first_seed):
 
 @pytest.mark.slow
 def test_some_damaged_and_forged_files(tmp_path):
-    assert check_files(200, tmp_path / "model", first_seed=0) > 100
+    assert check_files(80, tmp_path / "model", first_seed=0) > 40
 
 
 @pytest.mark.fuzz
@@ -535,45 +534,40 @@ def test_thousands_of_damaged_and_forged_files(tmp_path):
 TABLE = pd.DataFrame({"user": ["u1"], "item": ["i1"]})
 
 
-@pytest.mark.parametrize(
-    "asked, error, message",
-    [
-        ({"user": None}, ValueError, "missing"),
-        ({"user": float("nan")}, ValueError, "missing"),
-        ({"user": {}}, TypeError, "must be an id"),
-        ({"user": np.array("u1")}, TypeError, "A user must be an id"),
-        ({"user": np.array([["u1"]])}, TypeError, "A user must be an id"),
-        ({"n": 0}, ValueError, "n must be an integer >= 1"),
-        ({"n": True}, TypeError, "n must be an integer"),
-        ({"n": 2.5}, TypeError, "n must be an integer"),
-        ({"history": "i1"}, TypeError, "history must be a list"),
-        ({"history": 3}, TypeError, "history must be a list"),
-        ({"history": TABLE}, TypeError, "history must be a list"),
-        ({"user": TABLE}, TypeError, "must be an id"),
-        ({"history": [None]}, ValueError, "missing"),
-        ({"history": [[1]]}, TypeError, "must be an id"),
-        ({"exclude": {"u1": []}}, TypeError, "exclude must be a list"),
-        ({"candidates": ["i1", "x"]}, ValueError, "1 of candidates.*'x'"),
-        ({"exclude_seen": 1}, TypeError, "exclude_seen must be a bool"),
-        ({"context": {"hour": 3}}, ValueError, "has not learnt from any"),
-        ({"where": {"colour": 1}}, ValueError, "Did you mean 'color'"),
-        ({"where": 3}, TypeError, "where must be"),
-        ({"max_per": {"color": 0}}, ValueError, "max_per"),
-        ({"diversity": -0.1}, ValueError, "diversity"),
-        ({"user": ["u1"], "history": ["i1"]}, TypeError, "dict of users"),
-        ({"user": ["u1", None]}, ValueError, "missing"),
-    ],
-)
-def test_bad_requests(asked, error, message, served):
-    other = served("side table")
-    with pytest.raises(error, match=message):
-        other.recommend(**{"user": "u1", **asked})
-    assert len(other.recommend("u1")[0])
+BAD_REQUESTS = [
+    ({"user": None}, ValueError, "missing"),
+    ({"user": float("nan")}, ValueError, "missing"),
+    ({"user": {}}, TypeError, "must be an id"),
+    ({"user": np.array("u1")}, TypeError, "A user must be an id"),
+    ({"user": np.array([["u1"]])}, TypeError, "A user must be an id"),
+    ({"n": 0}, ValueError, "n must be an integer >= 1"),
+    ({"n": True}, TypeError, "n must be an integer"),
+    ({"n": 2.5}, TypeError, "n must be an integer"),
+    ({"history": "i1"}, TypeError, "history must be a list"),
+    ({"history": 3}, TypeError, "history must be a list"),
+    ({"history": TABLE}, TypeError, "history must be a list"),
+    ({"user": TABLE}, TypeError, "must be an id"),
+    ({"history": [None]}, ValueError, "missing"),
+    ({"history": [[1]]}, TypeError, "must be an id"),
+    ({"exclude": {"u1": []}}, TypeError, "exclude must be a list"),
+    ({"candidates": ["i1", "x"]}, ValueError, "1 of candidates.*'x'"),
+    ({"exclude_seen": 1}, TypeError, "exclude_seen must be a bool"),
+    ({"context": {"hour": 3}}, ValueError, "has not learnt from any"),
+    ({"where": {"colour": 1}}, ValueError, "Did you mean 'color'"),
+    ({"where": 3}, TypeError, "where must be"),
+    ({"max_per": {"color": 0}}, ValueError, "max_per"),
+    ({"diversity": -0.1}, ValueError, "diversity"),
+    ({"user": ["u1"], "history": ["i1"]}, TypeError, "dict of users"),
+    ({"user": ["u1", None]}, ValueError, "missing"),
+]
 
 
-def test_a_table_is_no_number():
-    with pytest.raises(TypeError, match="A user must be an id"):
-        IdTable(np.array([1, 2]), "user").position(TABLE)
+def test_bad_requests(served):
+    for asked, error, message in BAD_REQUESTS:
+        other = served("side table")
+        with pytest.raises(error, match=message):
+            other.recommend(**{"user": "u1", **asked})
+        assert len(other.recommend("u1")[0])
 
 
 def test_documented_answers(served):
@@ -592,17 +586,17 @@ def test_documented_answers(served):
     assert len(other.seen("x")) == 0
 
 
-@pytest.mark.parametrize(
-    "context, message",
-    [
-        ({"plce": "work"}, "'plce', which is not a context column"),
-        ({"tags": 3}, "3 for 'tags'"),
-        ([], "must be a dict"),
-    ],
-)
-def test_bad_contexts(context, message, served):
-    with pytest.raises((TypeError, ValueError), match=message):
-        served("context").recommend("u1", context=context)
+BAD_CONTEXTS = [
+    ({"plce": "work"}, "'plce', which is not a context column"),
+    ({"tags": 3}, "3 for 'tags'"),
+    ([], "must be a dict"),
+]
+
+
+def test_bad_contexts(served):
+    for context, message in BAD_CONTEXTS:
+        with pytest.raises((TypeError, ValueError), match=message):
+            served("context").recommend("u1", context=context)
 
 
 # Threads
@@ -644,26 +638,14 @@ def test_what_it_returns_can_be_changed_by_the_caller(served):
     assert "x" not in other.recommend("u1")[0]
 
 
-@pytest.mark.parametrize("shift", [0, 2**60, 2**63])
-def test_unsigned_ids_of_64_bits_are_told_apart(shift):
+@pytest.mark.parametrize("shift", [0, 2**63])
+def test_unsigned_ids_of_64_bits_are_told_apart(shift, tmp_path):
     ids = np.array([0, 1, 2, 5], np.uint64) + np.uint64(shift)
-    table, wanted = IdTable(ids, "user"), [shift + place for place in range(6)]
-    expected = [0, 1, 2, -1, -1, 3]
-    assert [table.position(each) for each in wanted] == expected
-    assert table.positions(wanted, "users").tolist() == expected
-    assert table.positions(np.array(wanted, np.uint64), "users").tolist() == expected
-    assert table.position(-1) == table.position(2**64) == -1
-
-
-@pytest.mark.parametrize("ids", [[1, 2], [2, 1], [1.0, 2.5]])
-def test_true_is_not_the_id_1(ids):
-    table = IdTable(np.array(ids), "user")
-    assert table.position(1) >= 0
-    assert table.position(True) == table.position(np.True_) == -1
-    assert table.positions([True, 2], "users").tolist()[0] == -1
-    assert IdTable(np.array([False, True]), "user").position(True) == 1
-
-
-def test_a_series_of_integers_names_ids():
-    table = IdTable(np.array([1, 2, 3]), "item")
-    assert table.positions(pd.Series([3, 5, 1]), "candidates").tolist() == [2, -1, 0]
+    X = pd.DataFrame({"user": ids, "item": ids})
+    other = runtime.load(written(small().fit(X), tmp_path))
+    wanted = [shift + place for place in range(6)]
+    expected = [True, True, True, False, False, True]
+    assert other.knows_items(wanted).tolist() == expected
+    assert other.knows_items(np.array(wanted, np.uint64)).tolist() == expected
+    assert other.knows_items([-1, 2**64]).tolist() == [False, False]
+    assert [len(other.seen(user)) for user in wanted] == [*map(int, expected)]

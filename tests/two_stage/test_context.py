@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sktwotower import EASERecommender, PopularityRecommender, io
 from sktwotower.metrics import make_retrieval_scorer, recall_at_k, retrieval_report
-from sktwotower.two_stage._context import learn_context
 from tests.builders import small
 
 from .builders import stages, tastes
@@ -121,6 +119,11 @@ def test_dates_are_hours_and_days_of_the_week():
     table = model.candidate_features(request)
     assert (table["context__at_hour"] == 12.25).all()
     assert (table["context__at_weekday"] == 6).all()
+    # the hour of a moment does not depend on the zone that it is written in
+    moment = pd.Timestamp("2024-01-07 12:15", tz="UTC")
+    for zone in ("UTC", "Asia/Tokyo"):
+        zoned = request.assign(at=[moment.tz_convert(zone)])
+        assert_frame_equal(model.candidate_features(zoned), table)
     importance = model.feature_importance(random_state=0).set_index("group")
     names = importance["features"]["columns of the request"]
     assert names == ["context__at_hour", "context__at_weekday"]
@@ -307,7 +310,6 @@ def test_gaps_reach_the_retriever():
     events = by_place().assign(when=lambda X: X["when"] ** 2)
     retriever = knowing(context=["when"], max_epochs=5)
     model = stages(retriever, context=[], n_candidates=6).fit(events)
-    assert model.retriever_._fitted.sees_gaps
     users = pd.DataFrame({"user": ["u003", "u005"], "when": [82, 400]})
     expected = model.retriever_.kneighbors(users, 6)[1]
     table = model.candidate_features(users)
@@ -319,15 +321,12 @@ def test_gaps_reach_the_retriever():
 
 @pytest.mark.slow
 def test_lists_in_several_contexts():
-    events = by_place(n_users=60)
-    rng = np.random.default_rng(1)
-    y = (rng.random(len(events)) < 0.5).astype(float)
+    events = by_place(n_users=120)
+    is_odd = events["item"].str[-1].astype(int) % 2 == 1
+    y = (is_odd == (events["place"] == "work")).to_numpy().astype(float)
     events["list"] = events["user"] + events["place"]
     parts = {"lists": "list", "n_candidates": 6, "context": None}
     model = stages(knowing(), later_size=0.4, **parts).fit(events, y)
-    lists = model._fitted.lists
-    lists = lists._replace(order=lists.order._replace(name="ranker"))
-    model._fitted = replace(model._fitted, lists=lists)
     mixed = model.predict(events)
     for place in ("home", "work"):
         rows = (events["place"] == place).to_numpy()
@@ -374,14 +373,3 @@ def test_users_are_forgotten_with_their_context(both):
     again = pickle.loads(pickle.dumps(model))
     got = again.recommend(["u003", "u005"], 4, context={"place": "work"})
     assert_array_equal(got["item"], expected["item"])
-
-
-def test_the_hour_of_a_moment_does_not_depend_on_the_zone_it_is_written_in():
-    moment = pd.Timestamp("2024-06-02 01:30", tz="Europe/Berlin")
-    in_utc = moment.tz_convert("UTC")
-    frames = [pd.DataFrame({"when": [t]}) for t in (moment, in_utc)]
-    frames.append(pd.DataFrame({"when": [in_utc.tz_localize(None)]}))
-    frames.append(pd.DataFrame({"when": pd.Series([moment, in_utc], dtype=object)}))
-    fitted = learn_context(frames[0], ["when"], None)
-    for frame in frames:  # on Saturday at half past eleven
-        assert fitted.encode(frame).tolist() == len(frame) * [[23.5, 5]]

@@ -1,7 +1,6 @@
 """What fit learns, and what it leaves to the retriever: honest by construction."""
 
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,6 @@ from sktwotower import (
     TwoTowerRecommender,
 )
 from sktwotower.metrics import make_retrieval_scorer
-from sktwotower.two_stage import _labelled, _train
 from tests.builders import first_fast, ordered, random_events
 
 from .builders import follows, stages, tastes
@@ -213,15 +211,6 @@ def test_without_times_rows_are_in_order():
 
 
 @pytest.mark.slow
-def test_the_training_table_is_bounded(monkeypatch):
-    monkeypatch.setattr(_labelled, "MAX_PAIRS", 25 * 30)
-    model = stages(keep_training_table=True).fit(follows(200))
-    table = model.training_table_
-    assert table["user"].nunique() == 30
-    assert model.n_positive_candidates_ > table["chosen"].sum()
-
-
-@pytest.mark.slow
 def test_a_training_table_is_kept_on_request_only():
     assert not hasattr(stages().fit(follows()), "training_table_")
 
@@ -244,17 +233,6 @@ def test_only_positive_events_are_labels():
     pairs = pd.MultiIndex.from_frame(table.loc[table["chosen"] == 1, ["user", "item"]])
     assert pairs.isin(chosen).all()
     assert table["click_rate"].between(0.3, 1).all()
-
-
-def test_a_retriever_gets_the_choices_that_it_has():
-    retriever = ordered()
-    final = SimpleNamespace(impression_weight_=5.0, reward_scale_=None)
-    chosen = _train.with_choices(retriever, final)
-    assert chosen.impression_weight == 5 and chosen.reward_scale is None
-    assert retriever.impression_weight == "auto"
-    given = ordered(impression_weight=1)
-    assert _train.with_choices(given, final).impression_weight == 1
-    assert _train.with_choices(EASERecommender(), final).get_params()["l2"] == 300
 
 
 # Own features
@@ -288,18 +266,18 @@ def test_a_transformer_is_fitted_on_the_training_table_only():
     assert not hasattr(given[-1], "mean_")
 
 
-@pytest.mark.parametrize(
-    ("features", "error", "message"),
-    [
-        (3, TypeError, "features must be a function of a table of candidates"),
-        (Noise, TypeError, "features must be a function of a table of candidates"),
-        (lambda t: t["rank"][:3], ValueError, "one row of numbers per candidate: exp"),
-        (lambda t: t[["user"]], ValueError, "features must return numbers. Got could"),
-    ],
-)
-def test_features_that_do_not_fit(features, error, message):
-    with pytest.raises(error, match=message):
-        stages(features=features).fit(follows())
+BAD_FEATURES = [
+    (3, TypeError, "features must be a function of a table of candidates"),
+    (Noise, TypeError, "features must be a function of a table of candidates"),
+    (lambda t: t["rank"][:3], ValueError, "one row of numbers per candidate: exp"),
+    (lambda t: t[["user"]], ValueError, "features must return numbers. Got could"),
+]
+
+
+def test_features_that_do_not_fit():
+    for features, error, message in BAD_FEATURES:
+        with pytest.raises(error, match=message):
+            stages(features=features).fit(follows())
 
 
 # What falls back to the retriever, and what is refused
@@ -362,33 +340,36 @@ def test_the_time_column_is_passed_on():
         stages(time="then").fit(events)
 
 
-@pytest.mark.parametrize(
-    "retriever", [LogisticRegression(), EASERecommender, "EASE", stages()]
-)
-def test_what_is_no_recommender_is_refused(retriever):
-    with pytest.raises(TypeError, match="retriever must be a recommender of this pack"):
-        stages(retriever).fit(follows())
+NO_RECOMMENDERS = [LogisticRegression(), EASERecommender, "EASE", stages()]
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"n_candidates": 1},
-        {"n_candidates": 2.5},
-        {"cut": "item"},
-        {"later_size": 0},
-        {"later_size": 1.0},
-        {"n_neighbors": 0},
-        {"exclude_seen": "yes"},
-        {"keep_training_table": 2},
-        {"random_state": "seed"},
-    ],
-)
-def test_parameters_out_of_range(params):
-    with pytest.raises(
-        ValueError, match=f"The '{next(iter(params))}' parameter of TwoS"
-    ):
-        stages(**params).fit(follows())
+def test_what_is_no_recommender_is_refused():
+    for retriever in NO_RECOMMENDERS:
+        with pytest.raises(
+            TypeError, match="retriever must be a recommender of this pack"
+        ):
+            stages(retriever).fit(follows())
+
+
+OUT_OF_RANGE = [
+    {"n_candidates": 1},
+    {"n_candidates": 2.5},
+    {"cut": "item"},
+    {"later_size": 0},
+    {"later_size": 1.0},
+    {"n_neighbors": 0},
+    {"exclude_seen": "yes"},
+    {"keep_training_table": 2},
+    {"random_state": "seed"},
+]
+
+
+def test_parameters_out_of_range():
+    for params in OUT_OF_RANGE:
+        with pytest.raises(
+            ValueError, match=f"The '{next(iter(params))}' parameter of TwoS"
+        ):
+            stages(**params).fit(follows())
 
 
 @pytest.mark.slow

@@ -1,40 +1,32 @@
 """Probabilities that items of lists are chosen."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower.two_stage._list_stage import (
-    MIN_ROWS,
-    N_KEPT,
-    Calibration,
-    ListOrder,
-    ListStage,
-)
-from sktwotower.two_stage._train_lists import rescaled
+from sktwotower.two_stage import _list_stage as list_stage
 
 from .builders import shown, stages
 
 
 def test_many_rows_have_the_share_of_their_score():
-    scores = np.repeat([1.0, 2.0, 4.0], MIN_ROWS)
-    chosen = np.concatenate([np.arange(MIN_ROWS) % n == 0 for n in (10, 5, 2)])
-    found = Calibration.of(scores, chosen)
+    n_rows = list_stage.MIN_ROWS
+    scores = np.repeat([1.0, 2.0, 4.0], n_rows)
+    chosen = np.concatenate([np.arange(n_rows) % n == 0 for n in (10, 5, 2)])
+    found = list_stage.Calibration.of(scores, chosen)
     asked = np.array([-9.0, 1.0, 2.0, 3.0, 4.0, 9.0])
     assert_allclose(found.at(asked), [0.1, 0.1, 0.2, 0.35, 0.5, 0.5])
     # a higher score never has a lower probability: both shares are pooled
-    falls = Calibration.of(-scores[: 2 * MIN_ROWS], chosen[: 2 * MIN_ROWS])
+    falls = list_stage.Calibration.of(-scores[: 2 * n_rows], chosen[: 2 * n_rows])
     assert_allclose(falls.at(np.array([-2.0, -1.0])), 0.15)
 
 
 def test_few_rows_have_a_curve_of_two_parameters():
-    scores = np.random.default_rng(0).normal(size=MIN_ROWS - 1)
+    scores = np.random.default_rng(0).normal(size=list_stage.MIN_ROWS - 1)
     chosen = np.random.default_rng(1).random(len(scores)) < 1 / (1 + np.exp(-scores))
-    found = Calibration.of(1e6 * scores, chosen)
-    assert len(found.scores) == N_KEPT
+    found = list_stage.Calibration.of(1e6 * scores, chosen)
+    assert len(found.scores) == list_stage.N_KEPT
     asked = np.array([-1.0, 0.0, 1.0])
     assert_allclose(found.at(1e6 * asked), 1 / (1 + np.exp(-asked)), atol=0.05)
 
@@ -65,25 +57,11 @@ def test_known_probabilities_are_found():
     assert_array_equal(model.classes_, [0, 1])
     assert_allclose(found.sum(axis=1), 1)
     bins = pd.qcut(p[~fit], 4, labels=False)
+    # a better score never has a lower probability
+    order = np.argsort(model.predict(X[~fit]), kind="stable")
+    assert (np.diff(found[order, 1]) >= -1e-9).all()
     errors = pd.Series(found[:, 1] - p[~fit]).groupby(bins).mean()
     assert errors.abs().mean() < 0.01
-
-
-def test_scores_of_another_retriever_have_the_same_probabilities():
-    items = SimpleNamespace(id_column="item", codes=lambda ids, name: ids.to_numpy())
-    fitted = SimpleNamespace(items=items)
-    frame = pd.DataFrame({"item": [-1, 0, 1, 2, 3], "score": [99, 1, 2, 3, 9]})
-    later = SimpleNamespace(frame=frame, chosen=np.array([0, 0, 0, 0, 1], bool))
-
-    def retriever(a, b):
-        return SimpleNamespace(_fitted=fitted, predict=lambda X: a + b * X["score"])
-
-    found = Calibration(np.array([1.0, 3.0]), np.array([0.2, 0.6]))
-    orders = ListOrder("retriever", found), ListOrder("ranker", found)
-    lists = ListStage(*orders, *[None] * 7)
-    again = rescaled(lists, retriever(0, 1), retriever(5, 10), later)
-    assert_allclose(again.order.calibration.at(np.array([15, 25, 35])), [0.2, 0.4, 0.6])
-    assert again.updated is lists.updated
 
 
 def test_there_are_none_without_lists():

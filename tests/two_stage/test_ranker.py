@@ -6,52 +6,44 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.cluster import KMeans
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from sktwotower.two_stage._ranker import check_ranker, fit_ranker
+from sktwotower import EASERecommender
 from tests.two_stage.builders import follows, stages
 
 
-@pytest.fixture
-def table():
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(rng.normal(size=(200, 2)), columns=["a", "b"])
-    return table.astype(np.float32)
-
-
-def labels_of(table):
-    return (table["a"] > 0).to_numpy().astype(int)
-
-
-GROUPS = np.repeat(np.arange(20), 10)
+@pytest.fixture(scope="module")
+def events():
+    return follows(60, noise=0.2)
 
 
 @pytest.mark.parametrize(
     ("ranker", "expected"),
     [
-        (LogisticRegression(), lambda m, t: m.predict_proba(t)[:, 1]),
-        (LinearSVC(), lambda m, t: m.decision_function(t)),
+        (LinearSVC(random_state=0), lambda m, t: m.decision_function(t)),
         (Ridge(), lambda m, t: m.predict(t)),
         (
             make_pipeline(StandardScaler(), LogisticRegression()),
             lambda m, t: m.predict_proba(t)[:, 1],
         ),
     ],
-    ids=["probability", "decision", "prediction", "pipeline"],
+    ids=["decision", "prediction", "pipeline"],
 )
-def test_scores_of_each_kind(ranker, expected, table):
-    fitted = fit_ranker(ranker, table, labels_of(table), GROUPS)
-    scores = fitted.scores(table)
-    assert_array_equal(scores, expected(fitted.estimator, table))
-    assert np.corrcoef(scores, table["a"])[0, 1] > 0.7
-    assert fitted.estimator is not ranker
-    assert fitted.estimator.feature_names_in_.tolist() == ["a", "b"]
+def test_scores_of_each_kind(ranker, expected, events):
+    model = stages(EASERecommender(), ranker, n_candidates=12).fit(events)
+    assert model.blend_ > 0
+    table = model.candidate_features(["u05"])
+    features = table.drop(columns=["user", "item"])
+    scores = expected(model.ranker_, features)
+    for item, score in list(zip(table["item"], scores, strict=True))[:3]:
+        why = model.explain("u05", item).query("side == 'ranker'")
+        assert why["contribution"].sum() == pytest.approx(score, rel=1e-4, abs=1e-5)
+    assert model.ranker_ is not ranker
+    assert model.ranker_.feature_names_in_.tolist() == features.columns.tolist()
 
 
 class Recorder(RegressorMixin, BaseEstimator):
@@ -79,43 +71,69 @@ class ByQuery(Recorder):
         return self
 
 
-def test_groups_are_passed_in_the_form_that_fit_takes(table):
-    groups = np.repeat([0, 2, 5], [100, 40, 60])
-    for ranker, given in (
-        (BySizes(), [100, 40, 60]),
-        (ByUser(), groups),
-        (ByQuery(), groups),
-    ):
-        fitted = fit_ranker(ranker, table, labels_of(table), groups)
-        assert_array_equal(fitted.estimator.given_, given)
+def groups_of(ranker, events):
+    """Return a fitted model, and how many candidates each of its users has."""
+    model = stages(ranker=ranker, keep_training_table=True).fit(events)
+    users = model.training_table_["user"]
+    assert users.ne(users.shift()).sum() == users.nunique()  # one after the other
+    return model.ranker_, users.value_counts(sort=False).to_numpy()
 
 
-def test_a_pipeline_passes_groups_on_to_its_last_step(table):
-    groups = np.repeat([0, 2, 5], [100, 40, 60])
+@pytest.mark.parametrize("kind", [BySizes, ByUser, ByQuery])
+def test_groups_are_passed_in_the_form_that_fit_takes(kind, events):
+    ranker, sizes = groups_of(kind(), events)
+    given = np.asarray(ranker.given_)
+    if kind is not BySizes:
+        assert (np.diff(given) >= 0).all()
+        given = np.unique(given, return_counts=True)[1]
+    assert_array_equal(given, sizes)
+
+
+def test_a_pipeline_passes_groups_on_to_its_last_step(events):
     inner = make_pipeline(StandardScaler(), BySizes())
-    fitted = fit_ranker(
-        make_pipeline("passthrough", inner), table, labels_of(table), groups
-    )
-    assert_array_equal(fitted.estimator[-1][-1].given_, [100, 40, 60])
-    no_ranker = make_pipeline(StandardScaler(), LogisticRegression())
-    assert fit_ranker(no_ranker, table, labels_of(table), groups).named
+    ranker, sizes = groups_of(make_pipeline("passthrough", inner), events)
+    assert_array_equal(ranker[-1][-1].given_, sizes)
     with config_context(enable_metadata_routing=True):
-        ranker = make_pipeline(StandardScaler(), ByQuery().set_fit_request(qid=True))
-        fitted = fit_ranker(ranker, table, labels_of(table), groups)
-    assert_array_equal(fitted.estimator[-1].given_, groups)
+        by_query = ByQuery().set_fit_request(qid=True)
+        ranker, sizes = groups_of(make_pipeline(StandardScaler(), by_query), events)
+    given = np.unique(ranker[-1].given_, return_counts=True)[1]
+    assert_array_equal(given, sizes)
 
 
-def test_missing_values_become_medians_unless_the_ranker_reads_them(table):
-    table.loc[:99, "b"] = np.nan
-    table["c"] = np.float32(np.nan)
-    plain = fit_ranker(LogisticRegression(), table, labels_of(table), GROUPS)
-    assert plain.fill["b"] == table["b"].median() and plain.fill["c"] == 0
-    filled = table.fillna({"b": table["b"].median(), "c": 0})
-    expected = LogisticRegression().fit(filled, labels_of(table))
-    assert_array_equal(plain.scores(table), expected.predict_proba(filled)[:, 1])
-    trees = HistGradientBoostingClassifier(max_iter=2)
-    # which refuses a column without any value
-    assert fit_ranker(trees, table, labels_of(table), GROUPS).fill == {"c": 0}
+class Table(Recorder):
+    """Keeps the features that fit was given; reads no missing values."""
+
+    reads_missing = False
+
+    def fit(self, X, y):
+        self.given_ = X
+        return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.reads_missing
+        return tags
+
+
+class Gaps(Table):
+    reads_missing = True
+
+
+def test_missing_values_become_medians_unless_the_ranker_reads_them(events):
+    def own(table):
+        rank = table["rank"].to_numpy(float)
+        gap, none = np.where(rank > 9, np.nan, rank), np.full(len(rank), np.nan)
+        return pd.DataFrame({"gap": gap, "none": none})
+
+    filled, gaps = (
+        stages(ranker=kind(), features=own).fit(events).ranker_.given_
+        for kind in (Table, Gaps)
+    )
+    median, missing = gaps["own__gap"].median(), gaps["own__gap"].isna()
+    assert missing.any() and (filled["own__gap"][missing] == median).all()
+    assert_array_equal(filled["own__gap"][~missing], gaps["own__gap"][~missing])
+    # a column without any value is refused by some that read missing ones
+    assert (filled["own__none"] == 0).all() and (gaps["own__none"] == 0).all()
 
 
 class Unscored(ClassifierMixin, BaseEstimator):
@@ -123,20 +141,21 @@ class Unscored(ClassifierMixin, BaseEstimator):
         return self
 
 
-@pytest.mark.parametrize(
-    "ranker",
-    [Unscored(), LogisticRegression, "hist", StandardScaler(), LocalOutlierFactor()],
-    ids=str,
-)
-def test_what_cannot_rank_is_refused(ranker):
-    with pytest.raises(TypeError, match="fit and one of predict_proba, decision_func"):
-        check_ranker(ranker)
-    with pytest.raises(TypeError, match="ranker must be a classifier, a regressor or"):
-        stages(ranker=ranker).fit(follows())
+NO_RANKERS = [
+    Unscored(),
+    LogisticRegression,
+    "hist",
+    StandardScaler(),
+    LocalOutlierFactor(),
+]
 
 
-def test_a_ranker_of_clusters_has_predict():
-    check_ranker(KMeans())
+def test_what_cannot_rank_is_refused():
+    for ranker in NO_RANKERS:
+        with pytest.raises(
+            TypeError, match="ranker must be a classifier, a regressor or"
+        ):
+            stages(ranker=ranker).fit(follows())
 
 
 @pytest.mark.slow

@@ -6,51 +6,44 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
 from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from sktwotower import EASERecommender, ItemKNNRecommender
-from sktwotower.two_stage._ranker import fit_ranker, rows_of_ranker
 
 from .builders import follows, stages
 
-GROUPS = {"a": "first", "b": "second", "c": "first", "d": "third", "e": "fourth"}
 
-
-def test_groups_get_the_mean_of_their_gains_over_all_orders(rng):
-    table = pd.DataFrame(rng.normal(size=(300, 5)), columns=[*"abcde"])
-    labels = table["a"] * table["b"] + (table["d"] > 0) * table["c"]
-    ranker = fit_ranker(DecisionTreeRegressor(max_depth=7), table, labels, labels)
-    own, usual = table.iloc[0].copy(), table.median()
-    own["e"] = usual["e"]  # does not differ
-    found = rows_of_ranker(ranker, own, usual, GROUPS).set_index("feature")
-    names = pd.Series(GROUPS)
+def test_groups_get_the_mean_of_their_gains_over_all_orders():
+    ranker = DecisionTreeRegressor(max_depth=5, min_samples_leaf=5, random_state=0)
+    events = follows(60, noise=0.2)
+    model = stages(EASERecommender(), ranker, n_candidates=12).fit(events)
+    features = model.candidate_features().set_index(["user", "item"])
+    row = features.loc["u05"].iloc[[3]]
+    why = model.explain("u05", row.index[0]).query("side == 'ranker'")
+    found = why.set_index("feature")["contribution"]
+    importance = model.feature_importance(n_repeats=1, random_state=0)
+    groups = importance.set_index("group")["features"]
+    groups = {name: groups[name] for name in found.index.drop("(bias)")}
+    assert len(groups) > 2
+    usual = features.median().to_frame().T
 
     @cache
-    def score(*groups):
-        is_own = names.isin(groups).to_numpy()
-        return ranker.scores(usual.where(~is_own, own).to_frame().T)[0]
+    def score(*names):
+        asked = usual.copy()
+        for name in names:
+            asked[groups[name]] = row[groups[name]].to_numpy()
+        return model.ranker_.predict(asked.astype(np.float32))[0]
 
-    gains = dict.fromkeys(["first", "second", "third"], 0.0)
-    for order in permutations(gains):
+    gains = dict.fromkeys(groups, 0.0)
+    orders = list(permutations(groups))
+    for order in orders:
         for n, group in enumerate(order):
             more, before = sorted(order[: n + 1]), sorted(order[:n])
-            gains[group] += (score(*more) - score(*before)) / 6
-    assert_allclose(found["contribution"], [score(), *gains.values()], atol=1e-12)
-    assert found.index.tolist() == ["(bias)", *gains]
-    assert found["contribution"].sum() == pytest.approx(score(*gains))
-
-
-def test_gaps_of_both_are_no_difference():
-    table = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, np.nan, 5, 2]})
-    ranker = fit_ranker(DecisionTreeRegressor(), table, [1, 2, 3, 4], None)
-    usual = pd.Series({"a": 1.5, "b": np.nan})
-    groups = {"a": "first", "b": "second"}
-    rows = rows_of_ranker(ranker, table.iloc[1], usual, groups)
-    assert rows["feature"].tolist() == ["(bias)", "first"]
-    rows = rows_of_ranker(ranker, usual, usual, groups)
-    assert rows["contribution"].tolist() == ranker.scores(usual.to_frame().T).tolist()
+            gains[group] += (score(*more) - score(*before)) / len(orders)
+    assert found["(bias)"] == pytest.approx(score())
+    for group, gain in gains.items():
+        assert found[group] == pytest.approx(gain, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +71,17 @@ def test_both_stages_are_explained(model):
     )
     # a linear ranker: weights times the differences from the medians
     table = model.candidate_features(["u05"]).set_index("item").drop(columns="user")
-    ranker, features = model._fitted.ranker, table.loc[top["item"][1]]
-    weights = pd.Series(ranker.estimator.coef_, table.columns)
-    filled = table.fillna(ranker.fill).median()
-    added = weights * (features.fillna(filled) - filled)
-    sums = added.groupby(model._fitted.describer.groups(table)).sum()
+    features = table.loc[top["item"][1]]
+    weights = pd.Series(model.ranker_.coef_, table.columns)
+    usual = table.median()
+    added = weights * (features - usual)
+    groups = model.feature_importance(n_repeats=1, random_state=0)
+    groups = groups.set_index("group")["features"]
     found = why[of_ranker].set_index("feature")["contribution"]
-    assert found.sum() == pytest.approx(
-        ranker.scores(features.to_frame().T)[0], abs=1e-6
-    )
+    score = model.ranker_.predict(features.to_frame().T.astype(np.float32))[0]
+    assert found.sum() == pytest.approx(score, abs=1e-6)
     for group, value in found.drop("(bias)").items():
-        assert value == pytest.approx(sums[group], abs=1e-5)
+        assert value == pytest.approx(added[groups[group]].sum(), abs=1e-5)
     assert {"retrieval", "order of events"} <= set(found.index)
 
 

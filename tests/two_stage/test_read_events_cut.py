@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from sktwotower.two_stage._read_events import later_events
+from sktwotower.two_stage import _read_events as read_events
 
 
 def cut(users, times, cut="user", share=0.2, dates=False, chosen=None):
     users, times = np.array(users), np.array(times)
     chosen = np.ones(len(users), dtype=bool) if chosen is None else np.array(chosen)
-    later, how = later_events(users, times, chosen, dates, cut, share)
+    later, how = read_events.later_events(users, times, chosen, dates, cut, share)
     return np.flatnonzero(later).tolist(), how
 
 

@@ -1,16 +1,11 @@
 """What was shown and chosen up to each row: the same as by a slow loop."""
 
-from dataclasses import replace
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower.two_stage._context import Context
-from sktwotower.two_stage._list_stage import ListStage
-from sktwotower.two_stage._shown_counts import HALF_LIVES, Showings, ShownCounts
+from sktwotower.two_stage import _shown_counts as shown_counts
 from sktwotower.two_stage._side_columns import Encoder
 
 LEVELS = pd.Index(["a", "b"], dtype=object)
@@ -30,13 +25,13 @@ def drawn(n=120, seed=0):
     users = rng.integers(0, 5, n // 3)[lists]
     ids = pd.Index(rng.integers(0, 9, n)), pd.Index([f"u{user}" for user in users])
     amounts = np.column_stack([rng.choice([1.0, 0.5], n), chosen])
-    return Showings(*ids, levels, times, starts, amounts)
+    return shown_counts.Showings(*ids, levels, times, starts, amounts)
 
 
 def part(rows, kept):
     """Return some of the rows."""
     levels = {name: each[kept] for name, each in rows.levels.items()}
-    return Showings(
+    return shown_counts.Showings(
         rows.items[kept], rows.users[kept], levels, *(each[kept] for each in rows[3:])
     )
 
@@ -60,7 +55,7 @@ def by_a_loop(rows):
         of_item = rate(item & earlier, mean)
         of_user = rate(user & by_start, mean)[0]
         row = {"": of_item}
-        for name, share in HALF_LIVES.items():
+        for name, share in shown_counts.HALF_LIVES.items():
             weights = 0.5 ** ((now - rows.times) / (SPAN * share))
             row[f"_{name}"] = rate(item & earlier, of_item[0], weights)
         for_sex = item & (sex == sex[at])
@@ -82,7 +77,7 @@ def by_a_loop(rows):
 
 def test_features_are_those_of_strictly_earlier_rows():
     rows = drawn()
-    found, counts = ShownCounts.empty(ENCODERS, SPAN).count(rows)
+    found, counts = shown_counts.ShownCounts.empty(ENCODERS, SPAN).count(rows)
     expected = by_a_loop(rows)[found.columns]
     assert len(found.columns) == 17
     assert found["click_rate"].isna().sum() == np.count_nonzero(rows.times == 0) > 0
@@ -93,7 +88,7 @@ def test_features_are_those_of_strictly_earlier_rows():
     both = [pd.Index([*a, *b]) for a, b in zip(rows[:2], new[:2], strict=True)]
     levels = {n: np.append(rows.levels[n], new.levels[n]) for n in new.levels}
     others = (np.concatenate(pair) for pair in zip(rows[3:], new[3:], strict=True))
-    together = Showings(*both, levels, *others)
+    together = shown_counts.Showings(*both, levels, *others)
     first = new.starts == new.starts[0]
     expected = by_a_loop(together)[found.columns][len(rows.times) :][first]
     assert_allclose(counts.features(new)[first], expected, rtol=1e-5, atol=1e-6)
@@ -103,7 +98,7 @@ def test_features_are_those_of_strictly_earlier_rows():
 def test_the_future_changes_no_feature(change):
     rows, rng = drawn(), np.random.default_rng(0)
     before = rows.times < 12
-    found, _ = ShownCounts.empty(ENCODERS, SPAN).count(rows)
+    found, _ = shown_counts.ShownCounts.empty(ENCODERS, SPAN).count(rows)
     order, amounts = np.arange(len(before)), rows.amounts.copy()
     if change == "outcomes":
         amounts[~before] = rng.permutation(amounts[~before])
@@ -112,7 +107,7 @@ def test_the_future_changes_no_feature(change):
     else:
         order = order[before]
     changed = part(rows._replace(amounts=amounts), order)
-    again, _ = ShownCounts.empty(ENCODERS, SPAN).count(changed)
+    again, _ = shown_counts.ShownCounts.empty(ENCODERS, SPAN).count(changed)
     again.index = order
     kept = order[before[order]]
     pd.testing.assert_frame_equal(again.loc[kept], found.loc[kept], rtol=1e-6)
@@ -122,7 +117,7 @@ def test_rows_of_one_time_do_not_see_each_other():
     # an item that is chosen by all who see it at one time, and by nobody before
     rows = drawn()
     at_once = rows._replace(times=np.full(120, 5.0), starts=np.full(120, 5.0))
-    found, counts = ShownCounts.empty(ENCODERS, SPAN).count(at_once)
+    found, counts = shown_counts.ShownCounts.empty(ENCODERS, SPAN).count(at_once)
     of_shown = found.filter(like="shown")
     assert_array_equal(of_shown, 0)
     assert found.drop(columns=of_shown.columns).isna().all(axis=None)
@@ -140,8 +135,8 @@ def test_rows_of_one_time_do_not_see_each_other():
 
 def test_slices_count_as_one_pass():
     rows = drawn()
-    whole, counts = ShownCounts.empty(ENCODERS, SPAN).count(rows)
-    parts, sliced = [], ShownCounts.empty(ENCODERS, SPAN)
+    whole, counts = shown_counts.ShownCounts.empty(ENCODERS, SPAN).count(rows)
+    parts, sliced = [], shown_counts.ShownCounts.empty(ENCODERS, SPAN)
     for now in np.unique(rows.times):
         found, sliced = sliced.count(part(rows, rows.times == now))
         parts.append(found.set_axis(np.flatnonzero(rows.times == now)))
@@ -153,8 +148,8 @@ def test_slices_count_as_one_pass():
 
 def test_rows_that_are_only_counted_count_as_much():
     rows = drawn()
-    _, whole = ShownCounts.empty(ENCODERS, SPAN).count(rows)
-    counts = ShownCounts.empty(ENCODERS, SPAN)
+    _, whole = shown_counts.ShownCounts.empty(ENCODERS, SPAN).count(rows)
+    counts = shown_counts.ShownCounts.empty(ENCODERS, SPAN)
     new = drawn(seed=2)._replace(times=np.full(120, 50.0))
     for n, now in enumerate(np.unique(rows.times)):
         counts = counts.plus(part(rows, rows.times == now))
@@ -166,7 +161,7 @@ def test_rows_that_are_only_counted_count_as_much():
     later = drawn(seed=1)
     later = later._replace(times=later.times + 30, starts=later.starts + 30)
     for each, expected in zip(counts.count(later), whole.count(later), strict=True):
-        if isinstance(each, ShownCounts):
+        if isinstance(each, shown_counts.ShownCounts):
             each, expected = each.features(new), expected.features(new)
         assert_allclose(each, expected, rtol=1e-5)
     left = counts.without_users(["u1"])
@@ -178,7 +173,7 @@ def test_rows_that_are_only_counted_count_as_much():
 
 def test_an_item_is_as_old_as_its_first_showing():
     rows = drawn()._replace(items=pd.Index(["a"] * 119 + ["b"]))
-    found, counts = ShownCounts.empty(ENCODERS, SPAN).count(rows)
+    found, counts = shown_counts.ShownCounts.empty(ENCODERS, SPAN).count(rows)
     expected = rows.times - rows.times.min()
     expected[-1] = 0  # shown for the first time
     assert_allclose(found["shown_since"], expected, rtol=1e-6)
@@ -190,7 +185,7 @@ def test_an_item_is_as_old_as_its_first_showing():
 
 def test_new_items_have_the_rate_of_all_and_forgotten_users_leave():
     rows = drawn()
-    _, counts = ShownCounts.empty(ENCODERS, SPAN).count(rows)
+    _, counts = shown_counts.ShownCounts.empty(ENCODERS, SPAN).count(rows)
     shown, chosen = rows.amounts.sum(0)
     new = rows._replace(items=pd.Index(["zzz"] * 120))
     found = counts.features(new)
@@ -211,49 +206,8 @@ def test_new_items_have_the_rate_of_all_and_forgotten_users_leave():
 def test_columns_with_many_levels_are_not_counted_apart():
     many = Encoder("name", pd.Index([f"n{i:03}" for i in range(65)], dtype=object))
     few = [Encoder(f"c{i}", LEVELS) for i in range(5)]
-    counts = ShownCounts.empty({"user": [many, *few], "item": [], "row": []}, 0)
+    encoders = {"user": [many, *few], "item": [], "row": []}
+    counts = shown_counts.ShownCounts.empty(encoders, 0)
     columns = [g.column for g in counts.groupings if g.column]
     assert columns == ["user__c0", "user__c1", "user__c2"]
     assert all(g.counts.half_life is None for g in counts.groupings)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"items": pd.Index(["a"]), "first": None}, "keys below 65"),
-        ({"items": pd.Index(["a"])}, "positions of items"),
-        ({"users": pd.Index(["a"])}, "keys below 65"),
-        ({"groupings": slice(1, None)}, "all, then items"),
-        ({"column": "sex"}, "levels of a column"),
-        ({"encoder": Encoder("sex", None)}, "levels of a column"),
-    ],
-)
-def test_forged_counts_are_refused(change, message):
-    _, counts = ShownCounts.empty(ENCODERS, SPAN).count(drawn())
-    parts = [*counts.groupings]
-    if "groupings" in change:
-        change = {"groupings": parts[change["groupings"]]}
-    elif {"column", "encoder"} & {*change}:
-        apart = next(each for each in parts if each.column)
-        with pytest.raises(ValueError, match=message):
-            apart._replace(**change)._check_stored("file")
-        return
-    with pytest.raises(ValueError, match=message):
-        replace(counts, **change)._check_stored("file")
-
-
-def test_columns_that_are_counted_must_be_known():
-    _, counts = ShownCounts.empty(ENCODERS, SPAN).count(drawn())
-    row = Context(["topic"], [], [Encoder("topic", LEVELS)])
-    order = SimpleNamespace(name="click_rate")
-    lists = ListStage(*[None] * 9)._replace(counts=counts, rows=row)
-    lists = lists._replace(order=order, updated=order)
-    sides = {"users": ["user__sex"], "items": []}
-    sides = {name: SimpleNamespace(names=names) for name, names in sides.items()}
-    lists.check_columns(SimpleNamespace(**sides), "file")
-    with pytest.raises(ValueError, match="counts_ranker must be a ranker"):
-        by_counts = lists._replace(updated=SimpleNamespace(name="counts"))
-        by_counts.check_columns(SimpleNamespace(**sides), "file")
-    sides["users"] = SimpleNamespace(names=["user__age"])
-    with pytest.raises(ValueError, match="columns among"):
-        lists.check_columns(SimpleNamespace(**sides), "file")

@@ -9,7 +9,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower.metrics import make_retrieval_scorer
-from sktwotower.two_stage import _train
 
 from .builders import follows, stages
 
@@ -70,7 +69,7 @@ class OnlyOwn(DecisionTreeClassifier):
 
 
 @pytest.mark.slow
-def test_a_fashion_that_passes_gets_no_weight(monkeypatch, caplog):
+def test_a_fashion_that_passes_gets_no_weight(caplog):
     train, test = waves()
     said = r"gains 0\.\d+ NDCG@10 .* not, beyond noise, in another time .*=0\.333"
     with (
@@ -86,11 +85,6 @@ def test_a_fashion_that_passes_gets_no_weight(monkeypatch, caplog):
     assert later["gain"].iloc[-1] < 0
     alone = NDCG(model.retriever_, test)
     assert NDCG(model, test) == alone
-    # which is what it saves: by the gain on other users of the same days only
-    monkeypatch.setattr(_train, "earlier_candidates", lambda *args: None)
-    unguarded = fitted(train)
-    assert unguarded.blend_ > 0 and unguarded.blend_gains_later_ is None
-    assert NDCG(unguarded, test) < alone
     # both orders are reported, as figures and in the log
     orders = model.order_gains_later_.set_index("order")
     assert orders.index.tolist() == ["retriever", "ranker", "blend"]
@@ -119,7 +113,7 @@ def test_what_lasts_is_followed():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_ranker_of_noise_gets_no_weight(seed):
     train, test = waves(seed=seed)
 

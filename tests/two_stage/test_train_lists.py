@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator
 from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower.metrics import roc_auc_by_list
-from sktwotower.two_stage._read_events import read
 
 from .builders import shown, stages
 
@@ -68,9 +67,6 @@ def test_a_share_of_the_lists_is_later(events):
     n_mixed = (events.groupby("list")["y"].transform("nunique") == 2).sum()
     assert 0.4 <= mixed[0].sum() / n_mixed < 0.46  # lists of one hour are not divided
     assert 0.5 <= mixed[1].sum() / mixed[0].sum() < 0.61
-    # what is counted: not the histories
-    counts = model._fitted.lists.counts
-    assert counts.groupings[0].counts.sums[0].tolist() == [len(events), events.y.sum()]
 
 
 def test_the_later_half_is_ordered_by_what_was_known_before_it(events):
@@ -95,12 +91,6 @@ def test_most_items_are_new_after_the_cut(events):
     # with counts that go on the click rate knows them after some hours
     gains = model.list_gains_later_.set_index("order").loc["click_rate"]
     assert gains["roc_auc_updated"] > gains["roc_auc"] + 0.02
-    fitted = model._fitted
-    X = news[COLUMNS].tail(12).assign(item="unseen")
-    rate = fitted.lists.counts.groupings[0].counts.sums[0]
-    clicks = fitted.lists._replace(order=fitted.lists.order._replace(name="click_rate"))
-    found = clicks.scores(fitted, X.reset_index(drop=True), None, None)
-    assert_allclose(found, rate[1] / rate[0], rtol=1e-6)
 
 
 # Columns of the rows
@@ -147,18 +137,6 @@ def test_columns_of_rows_are_required(of_prices, priced):
         ranked(tags, ["price"], row_features=["price"])
 
 
-def test_rows_have_the_time_of_x(of_prices, priced):
-    X = priced[[*COLUMNS, "price", "slot"]].tail(60).reset_index(drop=True)
-    fitted, counts = of_prices._fitted, of_prices._fitted.lists.counts
-    now = pd.Timestamp(0) + pd.to_timedelta(counts.now, "D")
-    assert abs(now - priced["when"].max()) < pd.Timedelta("1s")
-    later = [X.assign(when=now), X.assign(when=now + pd.Timedelta("9D"))]
-    later.append(X.assign(when=pd.NaT))
-    found = [counts.times_of(each, fitted.schema) - counts.now for each in later]
-    for times, days in zip(found, (0, 9, 0), strict=True):
-        assert_allclose(times, days, atol=1e-6)
-
-
 # Features of the caller
 
 
@@ -188,17 +166,3 @@ def test_own_features_are_those_of_the_rows(own, of_candidates, events):
     (name,) = table.filter(like="own__")
     assert set(table[name]) == {3, 9} and name not in of_counts
     model.predict(events[COLUMNS])
-
-
-def test_counts_that_go_on_change_the_order(events):
-    fitted = ranked(events)._fitted
-    lists = fitted.lists
-    lists = lists._replace(updated=lists.updated._replace(name="click_rate"))
-    when = events["when"] + pd.Timedelta("9D")
-    X = events[COLUMNS].assign(when=when, item="new")
-    new = read("here", fitted.retriever, X, events["y"], None)
-    as_of, after = lists.counted(fitted.describer, fitted.columns, new)
-    assert after.order is lists.updated and len(as_of) == len(X)
-    shown = np.log1p((when < when.max()).sum())
-    assert_allclose(as_of["click_rate_shown"].max(), shown, rtol=1e-6)
-    assert after.counts.items[-1] == "new"

@@ -7,10 +7,6 @@ import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from sktwotower.two_stage._list_stage import ORDERS
-from sktwotower.two_stage._ranker import LabelledRows
-from sktwotower.two_stage._train_lists import _Lists
-
 from .builders import shown, stages
 
 COLUMNS = ["user", "item", "when", "list"]
@@ -40,7 +36,7 @@ def of_prices(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_noise_is_ordered_by_the_retriever(seed):
     model = ranked(coins(seed))
     assert model.list_order_ == "retriever"
@@ -49,35 +45,12 @@ def test_noise_is_ordered_by_the_retriever(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_prices_foretell_is_ordered_by_a_ranker_of_rows(seed):
     model = ranked(of_prices(seed), ["price"], row_features=["price"])
     assert model.list_order_ == "counts"
     gains = model.list_gains_later_.set_index("order").loc["counts"]
     assert gains["gain"] > 2 * gains["standard_error"]
-
-
-@pytest.mark.slow
-def test_scores_that_say_nothing_are_chosen_in_one_of_twenty_cases():
-    rng, n_rows, n_wrong = np.random.default_rng(0), 600, 0
-    groups = np.arange(n_rows) // 6
-    for _ in range(40):
-        columns = ["click_rate", "counts", "ranker"]
-        features = pd.DataFrame(rng.random((n_rows, 3)), columns=columns)
-        labels = (rng.random(n_rows) < 0.3).astype(np.int64)
-        rows = LabelledRows(features, labels, groups)
-        weights = np.ones(n_rows)
-        none = LabelledRows(features[:0], labels[:0], groups[:0])
-        lists = _Lists(rows, none, groups % 50, rng.random(n_rows), weights, None)
-        order, _ = lists.choose(
-            features[["click_rate"]],
-            lambda table, name: table[name].to_numpy(),
-            weights > 0,
-        )
-        n_wrong += order.name != "retriever"
-    # three orders may exceed two standard errors by chance, each in one of 44 cases;
-    # one standard error would be exceeded in 17 of 40
-    assert n_wrong <= 5
 
 
 # Who judges
@@ -101,7 +74,8 @@ def test_too_few_users_on_one_side_are_counted():
         model = ranked(events)
     assert n_users[3] == 12 < 20 < n_users[2]
     assert model.list_gains_later_ is None
-    assert model.list_gains_["order"].tolist() == [*ORDERS]
+    orders = ["retriever", "click_rate", "counts", "ranker"]
+    assert model.list_gains_["order"].tolist() == orders
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from sklearn.metrics import roc_auc_score
 from sktwotower import EASERecommender
 from sktwotower.metrics import make_list_scorer, retrieval_report
 from sktwotower.plots import FeatureImportanceDisplay
-from sktwotower.two_stage import _fitted_stages
 from tests.builders import ordered, small
 
 from .builders import follows, stages, tastes
@@ -29,11 +28,10 @@ def model(events):
 
 def by_hand(model, user, n_items):
     """Return the blended order and scores of a user, one candidate at a time."""
-    fitted = model._fitted
     first = model.retriever_.recommend([user], n_items)["item"].tolist()
-    n = fitted.n_candidates
+    n = model.n_candidates
     features = model.candidate_features([user]).iloc[:, 2:]
-    by_ranker = fitted.ranker.scores(features)
+    by_ranker = model.ranker_.predict_proba(features)[:, 1]
     ranks = [
         1 + sum(by_ranker > s) + sum(by_ranker[:i] == s)
         for i, s in enumerate(by_ranker)
@@ -72,15 +70,6 @@ def test_after_the_candidates_the_order_is_that_of_retrieval(model):
     rest = model.recommend(["u05"], n_neighbors=20)["item"].tolist()[12:]
     first = model.retriever_.recommend(["u05"], n_neighbors=20)["item"].tolist()
     assert rest == first[12:] and set(first[:12]).isdisjoint(rest)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("block", [1, 7])
-def test_blocks_of_users_do_not_change_answers(model, events, block, monkeypatch):
-    whole, scores = model.recommend(), model.predict(events)
-    monkeypatch.setattr(_fitted_stages, "USER_BLOCK", block)
-    assert_frame_equal(model.recommend(), whole)
-    assert_array_equal(model.predict(events), scores)
 
 
 def test_predict_returns_the_scores_of_recommend(model):
