@@ -125,7 +125,9 @@ def shop(n_users, n_late):
     items["kind"] = items["kind"].astype(str)
     users = np.tile(np.arange(n_users), 8)
     chosen = rng.integers(10, size=len(users)) * 4 + users % 4
-    events = pd.DataFrame({"user": users, "item": chosen, "when": np.arange(8 * n_users)})
+    events = pd.DataFrame(
+        {"user": users, "item": chosen, "when": np.arange(8 * n_users)}
+    )
     events = events.drop_duplicates(["user", "item"])
     late = events.index[-n_late:] if n_late else events.index[:0]
     events.loc[late, "item"] += 40

@@ -1,7 +1,6 @@
 """The order of events as training and validation read it, against plain loops."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse

@@ -1,4 +1,4 @@
-"""Which events are kept back to judge a model, and how many users they are asked for."""
+"""Which events are kept back to judge a model, and of how many users."""
 
 import re
 
@@ -22,7 +22,9 @@ def asked(caplog):
         with caplog.at_level("INFO", "sktwotower"):
             model.fit(X, *args)
         (line,) = [text for text in caplog.messages if "kept back" in text]
-        n_users, kind = re.findall(r"fit: (\d+) users are asked for (\w+) events", line)[0]
+        n_users, kind = re.findall(
+            r"fit: (\d+) users are asked for (\w+) events", line
+        )[0]
         assert model.validation_score_["n_users"] == int(n_users)
         return int(n_users), kind
 

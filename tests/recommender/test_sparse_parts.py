@@ -391,7 +391,8 @@ def owed_to_lamp(model):
     table = requests_of("pairs", ["new"], ["cave"])
     scores = [model.predict(table, history={"new": past}) for past in (["lamp"], [])]
     vectors = [
-        model.embed_users(["new"], history={"new": past}) @ model.embed_items(["cave"])[0]
+        model.embed_users(["new"], history={"new": past})
+        @ model.embed_items(["cave"])[0]
         for past in (["lamp"], [])
     ]
     return (scores[0] - vectors[0]).item() - (scores[1] - vectors[1]).item()

@@ -158,7 +158,9 @@ def test_the_gradient_is_that_of_finite_differences(is_alike, rewarded):
     rng, before = np.random.RandomState(2), before_of(parts)
     if not is_alike:  # weights after fit differ by the number of past items
         before = rng.uniform(size=before.shape) * before
-    problem = weighing.Problem(parts, before, TEMPERATURE, requests, np.random.RandomState(0))
+    problem = weighing.Problem(
+        parts, before, TEMPERATURE, requests, np.random.RandomState(0)
+    )
     spread, n_knots = problem.spread, len(KNOTS)
     flat = rng.normal(size=n_knots * 4)
 
@@ -261,7 +263,9 @@ def test_fifty_of_each_part_and_of_all_are_the_candidates_of_a_request():
     chosen = np.arange(60) * 7 % 150  # many of which no part knows
     places = np.arange(60), chosen
     truth = sparse.csr_matrix((np.ones(60), places), requests.truth.shape)
-    seen = sparse.csr_matrix((np.ones(60), (np.arange(60), (chosen + 1) % 150)), truth.shape)
+    seen = sparse.csr_matrix(
+        (np.ones(60), (np.arange(60), (chosen + 1) % 150)), truth.shape
+    )
     requests = requests._replace(truth=truth, hidden=seen)
     hidden = requests.hidden.toarray() > 0
     scores = [part.users @ part.items.T for part in parts]

@@ -211,7 +211,9 @@ PARAMS |= {"time": "when", "lr": 0.05, "batch_size": 64}
 @pytest.mark.parametrize("name", WAYS)
 def test_the_part_that_made_the_data_adds_most(name):
     choose, part = MADE_BY[name]
-    model = small(**PARAMS, validation_events="latest").fit(made_by(choose, n_events=3600))
+    model = small(**PARAMS, validation_events="latest").fit(
+        made_by(choose, n_events=3600)
+    )
     added = model.weights_["ndcg@20 added"]
     assert part in added.idxmax(), model.weights_.to_string()
 
