@@ -38,8 +38,8 @@ def first_choices(X):
 
 
 FEW = [("pooled", name) for name in CHANGES]
-FEW += [("in order", name) for name in ("an event more", "a repeat more", "other ids")]
-OTHERS = [("in order", name) for name in ("an event less", "another order")]
+FEW += [("in order", name) for name in ("a repeat more", "other ids")]
+OTHERS = ["an event more", "an event less", "another order"]
 PARAMS = {"pooled": {}, "in order": {"time": "when"}}
 
 
@@ -66,7 +66,7 @@ def ndcg():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, name",
-    [*FEW, *(pytest.param(*case, marks=pytest.mark.grid) for case in OTHERS)],
+    [*FEW, *(pytest.param("in order", n, marks=pytest.mark.grid) for n in OTHERS)],
 )
 def test_small_changes_have_small_effects(kind, name, ndcg):
     assert ndcg(kind, name) == pytest.approx(ndcg(kind, "as they are"), rel=0.08)
