@@ -3,8 +3,8 @@
 Everything is imported once; then processes are forked. They play one scene after the
 other, each as a new group; where one of them dies, only one. What a process returns is
 in ``scene-size-rank.npz`` of the folder that is given. After the folder comes which
-scenes there are: ``few`` of two processes, ``all`` of two and three, or ``killed`` and a
-number of places at which a process of a fit is killed.
+scenes there are: ``few`` of two processes, ``all`` of two and three, or ``killed`` and
+a number of places at which a process of a fit is killed.
 """
 
 import datetime
@@ -155,7 +155,7 @@ def curves(folder, names):
 
 def defaults():
     """Fit with all that is drawn and a new seed in each process, then learn more."""
-    params = {"random_state": None, "optimizer": "adamw", "hidden_layer_sizes": (8,)}
+    params = {"random_state": None, "hidden_layer_sizes": (8,)}
     fitted = model(max_epochs=2, early_stopping=True, **params).fit(*events())
     X, y = events()
     fitted.partial_fit(X[:50], y[:50])
@@ -171,10 +171,10 @@ def own_losses():
 
 
 def weighed_of(names):
-    """Fit models whose parts have weights; lists are those of the users of a process."""
+    """Fit models whose parts have weights, and list what they recommend."""
     found = {}
     for name in names:
-        X = many_pairs() if name == "many" else coming_back()
+        X = many_pairs() if name == "many" else coming_back(3000, 150)
         fitted = weighed(sparse_parts="auto", **WEIGHED[name]).fit(X)
         found[f"{name}/weights"] = fitted.weights_.to_numpy()
         found[f"{name}/rows"] = fitted.weights_.index.to_numpy(str)
@@ -184,7 +184,7 @@ def weighed_of(names):
         found[f"{name}/lists"] = lists["item"].to_numpy(str).reshape(-1, 10)
         found[f"{name}/scores"] = lists["score"].to_numpy()
         if name == "latest":
-            fitted.partial_fit(X.iloc[:500].assign(when=len(X)))
+            fitted.partial_fit(X.iloc[:300].assign(when=len(X)))
             lists = fitted.recommend(fitted.user_ids_, 10)
             found["latest/later"] = lists["score"].to_numpy()
     return found
@@ -361,7 +361,6 @@ def learning(folder, size, settings, weighed_names):
 
 def main(folder, sizes, settings, weighed_names, failing):
     """Run all scenes for some numbers of processes."""
-    importlib.import_module("torch._dynamo")  # once, not in each process that needs it
     begins = [scene(starts, folder, settings)]
     run([*begins, *learning(folder, 1, settings, weighed_names)], folder, size=1)
     groups = []
@@ -384,9 +383,10 @@ if __name__ == "__main__":
         # which imports this module
         failing = importlib.import_module("tests.recommender.failing_processes")
         if which == "few":
-            few = failing.Few()
-            main(folder, [2], FEW_SETTINGS, FEW_WEIGHED, few)
+            main(folder, [2], FEW_SETTINGS, FEW_WEIGHED, failing.Few())
         elif which == "all":
+            # once, not in each process that needs it
+            importlib.import_module("torch._dynamo")
             main(folder, [2, 3], list(SETTINGS), list(WEIGHED), failing.Many())
             launch(folder)
         else:

@@ -51,9 +51,11 @@ def scenes_of(tmp_path_factory):
 
     def get(which):
         if which not in found:
+            found[which] = None  # they are not played again if they fail
             folder = tmp_path_factory.mktemp(which)
             printed = run(folder, which)
             found[which] = returned(folder) | {"folder": folder, "printed": printed}
+        assert found[which] is not None, "the scenes have failed before"
         return found[which]
 
     return get
