@@ -137,7 +137,7 @@ def ndcg_of_users(params, train, held, seed):
     return ndcg_at_k(ranking.truth, ranking.indices, 20, per_user=True)
 
 
-# On made subsets of the shop the hidden layer gains up to 9 % at its gate, and loses 3 %
+# In subsets of the shop the hidden layer gains up to 9 % at its gate, and loses 3 %
 # at 50 events per item; on MovieLens and tweets both sides are within 1 %.
 KNOWN = {"hidden layer": pytest.mark.xfail(reason="it gains more in the shop")}
 CASES = [pytest.param(name, marks=KNOWN.get(name, ())) for name in GATES]

@@ -4,22 +4,14 @@
 them run at once.
 """
 
-import errno
 import functools
 import os
 import signal
-import time
 import warnings
-from unittest.mock import patch
 
 import pandas as pd
 from torch import distributed
 
-from sktwotower.recommender import _checkpoint, _fit, _processes, _training_data
-from sktwotower.recommender._checkpoint import Checkpoint
-from sktwotower.towers import _spectrum
-from sktwotower.towers._exchange import Exchange
-from sktwotower.towers.parts import _start
 from tests.recommender.processes import (
     Callback,
     Curve,
@@ -61,7 +53,7 @@ class Acts(Callback):
         self._do("on_train_end", net)
 
 
-MOMENTS = ["on_train_begin", "on_epoch_begin", "on_batch_begin", "validation"]
+MOMENTS = ["on_batch_begin", "on_train_begin", "on_epoch_begin", "validation"]
 MOMENTS += ["on_epoch_end", "on_train_end"]
 # Signals, and whether there is a handler.
 SIGNALS = {
@@ -69,18 +61,6 @@ SIGNALS = {
     "terminated": (signal.SIGTERM, False),
     "handled": (signal.SIGTERM, True),
 }
-# In what a process is killed: a function, and which call of it.
-PHASES = {
-    "reading": (_fit, "_read", 1),
-    "half-life": (_fit, "with_ages", 1),
-    "singular vectors": (_spectrum, "summed", 3),
-    "first epoch": (Exchange, "step", 2),
-    "validation": (_training_data.ValidationRecall, "_recall", 2),
-    "checkpoint": (_checkpoint.WrittenFile, "finish", 2),
-    "rows at the end": (Exchange, "_whole", 2),
-    "users at the end": (_processes, "_gathered", 1),
-}
-PHASES_OF_THREE = ["first epoch", "users at the end"]
 
 
 def quick(**params):
@@ -88,34 +68,26 @@ def quick(**params):
     return model(**{"batch_size": 40, "max_epochs": 2} | params)
 
 
-def whole(phase, checkpoint, *acts):
-    """Fit with a half-life or singular vectors, and with validation."""
+def whole(checkpoint, *acts):
+    """Fit with an order, dates that age and validation."""
     X, y = events()
     X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(X["when"], "D")
-    params = {"early_stopping": True, "hidden_layer_sizes": ()}
-    params |= {"callbacks": [Curve(), Acts(*acts)]}
-    kind = "pooled" if phase == "singular vectors" else "recent"
-    params |= {"time": "when", "history": kind, "checkpoint": checkpoint}
-    return quick(**params).fit(X, y)
+    params = {"early_stopping": True, "hidden_layer_sizes": (), "time": "when"}
+    params |= {"callbacks": [Curve(), Acts(*acts)], "checkpoint": checkpoint}
+    return quick(history="recent", **params).fit(X, y)
 
 
-def killed(phase, checkpoint, rank):
-    """Fit; the process of a rank is killed in a phase."""
-    owner, name, at = PHASES[phase]
-    original, calls = getattr(owner, name), []
-
-    def dies(*args, **kwargs):
-        calls.append(name)
-        if distributed.get_rank() == rank and len(calls) == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*args, **kwargs)
-
-    setattr(owner, name, dies)
-    return error_of(lambda: whole(phase, checkpoint))
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def goes_on(phase, checkpoint):
-    return learnt(whole(phase, checkpoint))
+def killed(moment, checkpoint, rank):
+    """Fit; the process of a rank is killed at a moment."""
+    return error_of(lambda: whole(checkpoint, moment, die, rank))
+
+
+def goes_on(checkpoint):
+    return learnt(whole(checkpoint))
 
 
 def raises(error):
@@ -132,42 +104,6 @@ def fails(moment, rank):
     return error_of(lambda: fitted.fit(*events()))
 
 
-def fails_within(name, rank):
-    """Fit; one process lacks memory in the midst of a step, or of validation."""
-    owner = Exchange if name == "step" else _training_data.ValidationRecall
-    original, calls = getattr(owner, name), []
-
-    def fails(self, *args, **kwargs):
-        calls.append(name)
-        if len(calls) == 3 and distributed.get_rank() == rank:
-            if name != "step":
-                raise MemoryError
-            args = raises_memory_error, *args[1:]
-        return original(self, *args, **kwargs)
-
-    patch.object(owner, name, fails).start()
-    fitted = quick(early_stopping=True, max_epochs=3)
-    return error_of(lambda: fitted.fit(*events()))
-
-
-def raises_memory_error(batch, targets):
-    raise MemoryError
-
-
-def disk_full(checkpoint, rank):
-    """Fit; the disk of one process becomes full."""
-
-    def full(*args):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def fill():
-        patch.object(os, "fsync", full).start()
-
-    callbacks = [Curve(), Acts("on_epoch_begin", fill, rank)]
-    fitted = quick(callbacks=callbacks, checkpoint=checkpoint)
-    return error_of(lambda: fitted.fit(*events()))
-
-
 def stops(number, handled, checkpoint, rank):
     """Fit until one process gets a signal; a caller may have a handler."""
     before = signal.getsignal(number)
@@ -177,7 +113,7 @@ def stops(number, handled, checkpoint, rank):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found = learnt(whole("signal", checkpoint, *acts))
+            found = learnt(whole(checkpoint, *acts))
         except SystemExit as end:
             found = {"code": end.code}
     signal.signal(number, before)
@@ -206,88 +142,52 @@ class ReadsGradients(Callback):
         pass
 
 
-def reads_late(checkpoint):
-    """Fit; process 1 looks for what was left unfinished while process 0 writes."""
-    make, replace = Checkpoint.__init__, os.replace
-
-    def late(self, *args):
-        time.sleep(0.2)
-        make(self, *args)
-
-    def slow(*paths):
-        time.sleep(0.4)
-        replace(*paths)
-
-    if distributed.get_rank() == 1:
-        patch.object(Checkpoint, "__init__", late).start()
-    patch.object(os, "replace", slow).start()
-    return error_of(lambda: quick(checkpoint=checkpoint, max_epochs=1).fit(*events()))
-
-
-def dying(folder):
-    """Yield the arguments of `begin` where a process is killed, and the exit codes."""
-    for size in (2, 3):
-        for phase in PHASES if size == 2 else PHASES_OF_THREE:
-            who = 0 if phase == "half-life" else 1
-            checkpoint = f"{folder}/killed {phase} {size}"
-            codes = [-signal.SIGKILL if r == who else 0 for r in range(size)]
-            scenes = [scene(killed, phase, checkpoint, who, name=f"killed {phase}")]
-            yield (scenes, folder), {"size": size, "in_file": who > 0}, codes
-
-
-def surviving(folder, size):
-    """Return the scenes after which all processes of a group are alive."""
-
-    def stopped(name):
-        args = *SIGNALS[name], f"{folder}/{name} {size}", size - 1
-        return scene(stops, *args, name=name)
-
-    def full(rank):
-        return scene(disk_full, f"{folder}/full {rank}", rank, name=f"disk full {rank}")
-
-    within = [scene(fails_within, "step", 1, name="fails within step")]
-    ends = [scene(goes_on, "half-life", None, name="whole half-life")]
-    if size == 3:
-        return [*within, stopped("interrupted"), *ends]
-    within += [scene(fails_within, "_recall", 1, name="fails within _recall")]
-    ends += [scene(goes_on, "singular vectors", None, name="whole singular vectors")]
-    return [
-        *(scene(fails, moment, 1, name=f"fails {moment}") for moment in MOMENTS),
-        *within,
-        *map(full, (0, 1)),
-        *map(stopped, SIGNALS),
-        *(scene(reads_late, f"{folder}/late"), scene(refused)),
-        *ends,
-    ]
-
-
-def afterwards(folder, size):
-    """Return the scenes that go on where others have ended."""
-    pairs = size == 2
-    left = {
-        f"killed {phase}": phase for phase in (PHASES if pairs else PHASES_OF_THREE)
-    }
-    left |= dict.fromkeys(SIGNALS if pairs else ["interrupted"], "signal")
-    return [
-        scene(
-            goes_on,
-            phase,
-            f"{folder}/{name} {size}",
-            name=f"goes on {name.removeprefix('killed ')}",
-        )
-        for name, phase in left.items()
-    ]
-
-
 def other_size(folder):
     """Go on with another number of processes than before."""
-    return error_of(lambda: whole("signal", folder))
+    return error_of(lambda: whole(folder))
 
 
-def fails_and_goes_on(folder):
-    """Run all scenes."""
-    both = [((surviving(folder, n), folder), {"size": n}, [0] * n) for n in (2, 3)]
-    run_all([*dying(folder), *both])
-    for size in (1, 3):
-        run([scene(other_size, f"{folder}/interrupted 2")], folder, size)
-    run_all(((afterwards(folder, n), folder), {"size": n}, [0] * n) for n in (2, 3))
+class Few:
+    """One moment and one signal, in two processes."""
+
+    sizes, moments, signals = [2], MOMENTS[:1], ["interrupted"]
+
+    def companies(self, folder):
+        """Yield what `processes.begin` plays, and the exit codes."""
+        for size in self.sizes:
+            yield (self.surviving(folder, size), folder, size), [0] * size
+            for moment in self.moments:
+                who = 0 if moment == "on_epoch_end" else 1
+                left = f"{folder}/killed {moment} {size}"
+                scenes = [scene(killed, moment, left, who, name=f"killed {moment}")]
+                codes = [-signal.SIGKILL if r == who else 0 for r in range(size)]
+                yield (scenes, folder, size), codes
+
+    def surviving(self, folder, size):
+        """Return the scenes after which all processes of a group are alive."""
+        scenes = [scene(goes_on, None, name="whole"), scene(refused)]
+        for moment in self.moments:
+            scenes.append(scene(fails, moment, 1, name=f"fails {moment}"))
+        for name in self.signals:
+            args = *SIGNALS[name], f"{folder}/{name} {size}", size - 1
+            scenes.append(scene(stops, *args, name=name))
+        return scenes
+
+    def go_on(self, folder):
+        """Go on where fits have ended."""
+        run([scene(other_size, f"{folder}/interrupted 2")], folder, size=1)
+        groups = []
+        for size in self.sizes:
+            names = [f"killed {moment}" for moment in self.moments]
+            scenes = [
+                scene(goes_on, f"{folder}/{name} {size}", name=f"goes on {name}")
+                for name in [*names, *self.signals]
+            ]
+            groups.append(((scenes, folder, size), [0] * size))
+        run_all(groups)
+
+
+class Many(Few):
+    """All moments and signals, in two and in three processes."""
+
+    sizes, moments, signals = [2, 3], MOMENTS, list(SIGNALS)

@@ -92,9 +92,12 @@ def model_of(name):
     return fitted(name)
 
 
-def sparse_of(model):
-    """Return the ``SparseParts`` of a model, or None."""
-    return model._fitted.model.sparse
+SPARSE = "past items|had before|how often had|had lately"
+
+
+def has_sparse_parts(model):
+    """Return whether some parts of a model have no vectors, by what `weights_` says."""
+    return model.weights_.index.str.contains(SPARSE).any()
 
 
 def requests_of(name, users, items):
@@ -106,28 +109,6 @@ def requests_of(name, users, items):
     return table
 
 
-def scores_by_hand(model, users, history=None):
-    """Return the scores (n, n_items) of known users by the formula, float64."""
-    learnt = model._fitted
-    vectors = model.embed_users(users, history=history).astype(float)
-    scores = vectors @ model.item_embeddings_.T.astype(float)
-    if learnt.model.sparse is None:
-        return scores
-    codes = [model.user_ids_.tolist().index(user) for user in users]
-    in_order = learnt.sequences is not None
-    past = (learnt.sequences.lags if in_order else learnt.seen)[codes]
-    lengths = learnt.model.lengths_of(np.diff(past.indptr))
-    weights = learnt.model.sparse.weights_of(np.diff(past.indptr)) / lengths[:, None]
-    for number, part in enumerate(learnt.model.sparse.parts):
-        for row in range(len(users)):
-            events = zip(past[row].indices, past[row].data, strict=True)
-            counts = np.zeros(past.shape[1])
-            for item, lag in events:
-                weight = 1.0
-                if in_order and part.decay is not None:
-                    weight = np.exp(-(lag - 1) / part.decay)
-                counts[item] = weight + (counts[item] if part.count == "log" else 0)
-            counts = np.log1p(counts) if part.count == "log" else counts
-            added = counts if part.matrix is None else counts @ part.matrix.toarray()
-            scores[row] += weights[row, number] * added[: scores.shape[1]]
-    return scores
+def items_of(table):
+    """Return the scores of `recommend` as a table of users and items."""
+    return table.pivot(index="user", columns="item", values="score")

@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.towers.parts import embed_items, embed_users
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +46,6 @@ def categories_of_first(model, world, **asked):
     """Return the categories of the first five recommendations."""
     found = model.recommend(n_neighbors=5, **asked)["item"]
     return world.item_table.set_index("item")["category"].reindex(found)
-
-
-def empty(n, width):
-    return sparse.csr_matrix((n, width), dtype=np.float32)
-
-
-def from_net(model, user_rows, past):
-    """Embed users by the net itself, from feature rows and past items."""
-    history = empty(user_rows.shape[0], len(model._fitted.items.ids)).tolil()
-    history[:, [model._fitted.items.ids.get_loc(item) for item in past]] = 1
-    return embed_users(
-        model.net_.module_, user_rows, history.tocsr(), model._fitted.items.rows
-    )
 
 
 # Items
@@ -115,57 +100,54 @@ def test_features_of_events_describe_an_unknown_item(world):
     assert np.corrcoef(share, scores)[0, 1] > 0.8
 
 
-def test_an_unknown_item_without_features_is_an_empty_row(model):
+def test_unknown_items_without_features_are_alike(model, tables):
+    vectors = model.embed_items([12345, 6789])
+    assert_allclose(vectors[0], vectors[1], atol=1e-6)
+    # nor does an unknown category say anything
+    nothing = tables[1].query("item == 900").assign(item=12345, category="never seen")
     assert_allclose(
-        model.embed_items([12345, 6789]),
-        embed_items(model.net_.module_, empty(2, model._fitted.items.width)),
-        atol=1e-6,
+        model.embed_items(nothing.assign(price=np.nan))[0], vectors[0], atol=1e-6
     )
+    described = model.embed_items(tables[1].query("item == 900").assign(item=12345))
+    assert not np.allclose(described, vectors[0], atol=0.1)
 
 
 # Users
 
 
-def test_a_user_of_whom_nothing_is_known_is_an_empty_row(model):
-    expected = from_net(model, empty(1, model._fitted.users.width), [])
-    for asked in ([777], [888], np.array([777])):
-        assert_allclose(model.embed_users(asked), expected, atol=1e-6)
+def test_users_of_whom_nothing_is_known_are_alike(model):
+    expected = model.embed_users([777])
     nothing = pd.DataFrame({"user": [777], "segment": ["never seen"]})
-    assert_allclose(model.embed_users(nothing), expected, atol=1e-6)
+    for asked in ([888], np.array([777]), nothing):
+        assert_allclose(model.embed_users(asked), expected, atol=1e-6)
 
 
-def test_a_user_with_attributes_alone(model, world):
+def test_a_user_with_attributes_alone_has_lists_of_them(model, world):
     vectors = {}
     for segment, category in (("segment0", "category0"), ("segment1", "category1")):
         table = pd.DataFrame({"user": [777], "segment": [segment]})
-        rows = model._fitted.users.describe(table, "X")[2]
         vectors[segment] = model.embed_users(table)
-        assert_allclose(vectors[segment], from_net(model, rows, []), atol=1e-6)
         first = categories_of_first(model, world, X=table)
         assert (first == category).sum() >= 4
+    # a user of the side table without events is the same
     assert_allclose(model.embed_users([900]), vectors["segment1"], atol=1e-6)
     assert not np.allclose(*vectors.values(), atol=0.1)
 
 
-def test_a_user_with_a_history_alone(model, world):
-    nobody = empty(1, model._fitted.users.width)
+def test_a_user_with_a_history_alone_has_lists_of_it(model, world):
     for category in ("category0", "category1"):
         past = world.item_table.query("category == @category")["item"].tolist()[:4]
-        vector = model.embed_users([777], history={777: past})
-        assert_allclose(vector, from_net(model, nobody, past), atol=1e-6)
         first = categories_of_first(model, world, X=[777], history={777: past})
         assert (first == category).sum() >= 4
         found = model.recommend([777], history={777: past}, n_neighbors=30)
         assert not set(found["item"]) & set(past)
 
 
-def test_a_user_with_attributes_and_a_history(model, world):
+def test_a_user_with_attributes_and_a_history_has_both(model, world):
     past = world.item_table["item"].tolist()[:4]
     table = pd.DataFrame({"user": [777], "segment": ["segment1"]})
     both = model.embed_users(table, history={777: past})
-    rows = model._fitted.users.describe(table, "X")[2]
-    assert_allclose(both, from_net(model, rows, past), atol=1e-6)
-    # a user of the side table without events is the same, once the past is told
+    # a user of the side table without events is the same, with the same past
     assert_allclose(model.embed_users([900], history={900: past}), both, atol=1e-6)
     for less in (
         model.embed_users(table),
@@ -175,7 +157,7 @@ def test_a_user_with_attributes_and_a_history(model, world):
         assert not np.allclose(less, both, atol=1e-3)
 
 
-def test_unknown_items_of_a_history_tell_nothing(model):
+def test_unknown_items_of_a_history_change_nothing(model):
     with pytest.warns(UserWarning, match="history changes nothing"):
         vector = model.embed_users([777], history={777: [54321]})
     assert_allclose(vector, model.embed_users([777]), atol=1e-6)

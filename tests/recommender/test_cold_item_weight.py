@@ -9,8 +9,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender, io, runtime
-from sktwotower._tables._event_table import EventTable
-from sktwotower.recommender import _cold_items, _partial_fit
 from tests.builders import small
 
 X = pd.DataFrame(
@@ -90,14 +88,6 @@ def test_new_items_and_those_with_a_first_event_count_fully(model):
     assert_allclose(found, [1, 0.5])
 
 
-def test_a_first_event_counts_even_if_no_weight_of_the_item_changes(model, monkeypatch):
-    """As training may hide its id and all its features."""
-    monkeypatch.setattr(_partial_fit, "moved_items", lambda *_: np.zeros(0, np.int64))
-    learnt = copy.copy(model).partial_fit(pd.DataFrame({"user": [0], "item": [8]}))
-    found = np.linalg.norm(learnt.item_embeddings_[COLD], axis=1)
-    assert_allclose(found, [1, 0.5, 0.5])
-
-
 def test_who_forgets_leaves_no_item_that_nobody_wanted():
     events = pd.concat([X, pd.DataFrame({"user": [9], "item": [8]})])
     model = small(items=ITEMS, cold_item_weight=0.5).fit(events).forget_users([9])
@@ -125,49 +115,40 @@ def test_bad_weights_are_refused(weight):
 # What "auto" chooses
 
 
-@pytest.mark.parametrize(
-    ("share_of_cold", "expected"), [(0.0, 0.8), (0.5, 1.0), (1.0, 1.0)]
-)
-def test_the_weight_that_ranks_held_out_events_best_by_hand(
-    share_of_cold, expected, monkeypatch
-):
-    # For all users the cold item 2 scores 0.9, the warm ones 0 and 1 score 0.8 and 0.7.
-    # All have chosen item 3; in the latest tenth, some choose 0 or 2, which nobody has
-    # chosen before, for the first time.
-    n, n_late = 180, 20
-    users, items = np.append(np.arange(n), np.arange(n_late)), np.full(n + n_late, 3)
-    items[-n_late:] = np.where(np.arange(n_late) < share_of_cold * n_late, 2, 0)
-    items[n_late : n_late + 2] = 0, 1
-    table = EventTable.of(users, items, (n, 4), np.arange(n + n_late))
-    counts = np.bincount(items, minlength=4)
-    vectors = np.array([[0.8], [0.7], [0.9], [0.0]], dtype=np.float32)
+def shop(n_users, n_late):
+    """Return events of users of four tastes, and a table of 80 items, half unsold.
 
-    def vectors_of(recipe, events, before, fit, judged):
-        assert before.n_events == n and np.isin(judged, users[n:]).all()
-        return np.ones((len(judged), 1), dtype=np.float32), vectors
-
-    monkeypatch.setattr(_cold_items, "MIN_USERS", 10)
-    monkeypatch.setattr(_cold_items, "vectors_of", vectors_of)
-    chosen = _cold_items.cold_item_weight(None, None, table, None, counts)
-    assert chosen == expected
-    # an item that only users outside of the table chose is not cold: it is left out
-    assert _cold_items.cold_item_weight(None, None, table, None, counts + 1) == 1
-    monkeypatch.setattr(_cold_items, "MIN_USERS", 30)
-    assert _cold_items.cold_item_weight(None, None, table, None, counts) == 1
+    ``n_late``: so many of the latest choices are first sales of unsold items.
+    """
+    rng = np.random.default_rng(0)
+    items = pd.DataFrame({"item": np.arange(80), "kind": np.arange(80) % 4})
+    items["kind"] = items["kind"].astype(str)
+    users = np.tile(np.arange(n_users), 8)
+    chosen = rng.integers(10, size=len(users)) * 4 + users % 4
+    events = pd.DataFrame(
+        {"user": users, "item": chosen, "when": np.arange(8 * n_users)}
+    )
+    events = events.drop_duplicates(["user", "item"])
+    late = events.index[-n_late:] if n_late else events.index[:0]
+    events.loc[late, "item"] += 40
+    return events, items
 
 
 @pytest.mark.slow
-def test_a_short_fit_takes_the_places_of_items_that_nobody_wants(monkeypatch):
-    """Half of the items of each kind never were for sale."""
-    monkeypatch.setattr(_cold_items, "MIN_USERS", 50)
-    rng, n_users = np.random.default_rng(0), 120
-    kinds = np.arange(80) % 4
-    items = pd.DataFrame({"item": np.arange(80), "kind": kinds.astype(str)})
-    users = np.repeat(np.arange(n_users), 8)
-    chosen = rng.integers(10, size=len(users)) * 4 + users % 4
-    events = pd.DataFrame({"user": users, "item": chosen}).drop_duplicates()
-    model = TwoTowerRecommender(items=items, embedding_dim=8, max_epochs=3).fit(events)
-    assert model.cold_item_weight_ < 1
-    params = {"embedding_dim": 8, "max_epochs": 1}
-    known = TwoTowerRecommender(items=items[:40], **params).fit(events)
-    assert known.cold_item_weight_ == 1
+@pytest.mark.parametrize(
+    "n_users, n_late, n_items, scaled",
+    [
+        (1000, 0, 80, True),  # nobody wants what was never sold
+        (1000, 650, 80, False),  # what was never sold is what comes next
+        (1000, 0, 40, False),  # there is nothing that was never sold
+        (300, 0, 80, False),  # too few users judge
+    ],
+)
+def test_unsold_items_count_less_where_nobody_wants_them(
+    n_users, n_late, n_items, scaled
+):
+    events, items = shop(n_users, n_late)
+    params = {"embedding_dim": 8, "max_epochs": 1, "time": "when", "history": "pooled"}
+    model = TwoTowerRecommender(items=items[:n_items], random_state=0, **params)
+    weight = model.fit(events).cold_item_weight_
+    assert (weight < 1) == scaled and weight in np.arange(3, 11) / 10

@@ -5,26 +5,17 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 from sktwotower import io
-from sktwotower.recommender import _context_weights
-from sktwotower.recommender._context_weights import (
-    AskingUsers,
-    context_columns,
-    feature_weights,
-)
 from sktwotower.runtime import load
-from sktwotower.towers import _context_shares
-from sktwotower.towers.parts import in_context
-from tests.recommender.weighed import few_judge, weighed
+from tests.recommender.weighed import weighed
 
 NOISE = ["noise 0", "noise 1", "noise 2"]
 CASES = {
-    "apart": {},
-    "in the last epochs": {},
-    "in order": {"time": "time", "history": "recent"},
+    "pairs": {},
+    "in order": {"time": "time", "validation_events": "last", "max_epochs": 10},
 }
 
 
@@ -45,13 +36,8 @@ def noisy(n_events=4000, n_users=300, seed=0):
 
 
 def fit(name):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_context_shares, "USERS", 0)  # noise is learnt in full
-        patch.setattr(_context_weights, "MIN_ANSWERED", 20)
-        if name != "apart":
-            few_judge(patch)
-        params = {"max_epochs": 20, "lr": 0.1} | CASES[name]
-        return weighed(context=["slot", *NOISE], **params).fit(noisy())
+    params = {"max_epochs": 20, "lr": 0.1} | CASES[name]
+    return weighed(context=["slot", *NOISE], **params).fit(noisy())
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +57,7 @@ def requests(n=40):
     return noisy(seed=1)[["user", "slot", *NOISE]][:n]
 
 
-FAST = "in the last epochs"
+FAST = "pairs"
 NAMES = [FAST, *(pytest.param(n, marks=pytest.mark.slow) for n in CASES if n != FAST)]
 
 
@@ -118,9 +104,6 @@ def test_further_events_go_on_with_it(fitted):
     new[NOISE[0]] = "new"
     model.partial_fit(new)
     assert_series_equal(model.context_weights_, fitted(FAST).context_weights_)
-    (layer,) = [part.context for part in model.net_.module_.parts if part.context]
-    shares = dict(zip(model._fitted.context.feature_names(), layer.shares, strict=True))
-    assert shares["slot_dawn"] == 1 and shares["noise 0_new"] == 0
     asked = requests().assign(slot="dawn")
     table = model.recommend(asked.assign(**{NOISE[0]: "new"}), 5)
     assert_frame_equal(table, model.recommend(asked.drop(columns=NOISE), 5))
@@ -144,34 +127,12 @@ def test_what_is_not_judged_counts_in_full():
     assert weighed(context=None).fit(X).context_weights_ is None
     when = X.assign(time=pd.to_datetime(X["time"], unit="h"))
     by_time = weighed(time="time").fit(when)
-    assert by_time._fitted.context.is_auto and by_time.context_weights_ is None
+    assert by_time.context_weights_ is None
 
 
 @pytest.mark.slow
 def test_the_log_says_it(caplog):
-    with caplog.at_level("INFO", "sktwotower"), pytest.MonkeyPatch.context() as patch:
-        few_judge(patch)
+    with caplog.at_level("INFO", "sktwotower"):
         weighed(context=["slot", NOISE[0]]).fit(noisy(2000))
     (line,) = [text for text in caplog.messages if "columns of the context" in text]
     assert "slot" in line and NOISE[0] in line
-
-
-def test_columns_add_up_to_the_context(fitted):
-    model = fitted("in the last epochs")
-    context, part = model._fitted.context, model.net_.module_.parts[0]
-    names = [column.names for column in context_columns(context)]
-    assert names == [["slot"], *([name] for name in NOISE)]
-    rows = context.encode(requests()[context.columns], "X")
-    rng = np.random.default_rng(0)
-    users = rng.normal(size=(rows.shape[0], part.width)).astype(np.float32)
-    users /= np.linalg.norm(users, axis=1, keepdims=True)
-    part = copy.deepcopy(part)
-    part.context.shares = np.ones_like(part.context.shares)
-    asking = AskingUsers.of(part, users, rows, context_columns(context))
-    assert_allclose(asking.vectors([0, 0, 0, 0]), users, atol=1e-6)
-    vectors = in_context(part, users, rows)
-    assert_allclose(asking.vectors([1, 1, 1, 1]), vectors, atol=1e-6)
-    weights = {"slot": 0.5, NOISE[0]: 0.0, NOISE[1]: 1.0, NOISE[2]: 0.0}
-    part.context.weigh(feature_weights(context, weights))
-    vectors = in_context(part, users, rows)
-    assert_allclose(asking.vectors([0.5, 0, 1, 0]), vectors, atol=1e-6)

@@ -7,13 +7,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from sktwotower._tables._event_table import EventTable
-from sktwotower.metrics import roc_auc_by_list
-from sktwotower.metrics._ranked_lists import RankedLists
-from sktwotower.recommender import _impression_choice, _short_fit
-from sktwotower.recommender._impression_choice import impression_weight
-from sktwotower.towers._recipe import Recipe
-from tests.builders import small
+import sktwotower.recommender._impression_choice as impression_choice
+from tests.builders import random_events, small
 
 N_USERS, N_ITEMS = 80, 20
 
@@ -36,7 +31,8 @@ def shown(turns=False, seed=0):
 
 @pytest.fixture
 def few_users(monkeypatch):
-    monkeypatch.setattr(_impression_choice, "MIN_USERS", 40)
+    """Let small data have enough users to judge by: 500 take seconds of each fit."""
+    monkeypatch.setattr(impression_choice, "MIN_USERS", 40)
 
 
 AUTO = {"impression_weight": "auto", "impression_goal": "shown"}
@@ -49,25 +45,22 @@ def test_impressions_that_help_get_a_weight(few_users, time):
     model = small(time=time, history="auto" if time is None else "recent", **AUTO)
     model.fit(X, y)
     assert model.impression_weight_ in (5, 20)
-    assert model.net_.criterion_.impression_weight == model.impression_weight_
+    again = small(time=time, history="auto" if time is None else "recent", **AUTO)
+    again.set_params(impression_weight=model.impression_weight_).fit(X, y)
+    assert_array_equal(again.item_embeddings_, model.item_embeddings_)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("history", ["recent", "pooled", None])
+@pytest.mark.parametrize(
+    "history",
+    ["recent", *(pytest.param(h, marks=pytest.mark.grid) for h in ("pooled", None))],
+)
 def test_impressions_that_mislead_are_left_out(few_users, history):
     X, y = shown(turns=True)
     model = small(time="time", history=history, **AUTO).fit(X, y)
     assert model.impression_weight_ == 0
     # they still put their items into the catalog
     assert_array_equal(model.item_ids_, np.arange(N_ITEMS))
-
-
-@pytest.mark.slow
-def test_the_same_seed_chooses_the_same(few_users):
-    X, y = shown()
-    models = [small(**AUTO).fit(X, y) for _ in range(2)]
-    assert models[0].impression_weight_ == models[1].impression_weight_
-    assert_array_equal(models[0].item_embeddings_, models[1].item_embeddings_)
 
 
 @pytest.mark.slow
@@ -82,18 +75,16 @@ def test_a_number_is_used_as_it_is(events):
 
 
 @pytest.mark.slow
-def test_without_impressions_nothing_is_tried(events, monkeypatch):
-    monkeypatch.setattr(_impression_choice, "auc_among_shown", None)
+def test_without_impressions_they_have_no_weight(events, few_users):
     model = small(**AUTO).fit(events)
     plain = small(impression_weight=0.0).fit(events)
     assert model.impression_weight_ == plain.impression_weight_ == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("time", [None, "time"])
-def test_partial_fit_goes_on_with_the_weight(few_users, time):
+def test_partial_fit_goes_on_with_the_weight(few_users):
     X, y = shown()
-    model = small(time=time, **AUTO).fit(X, y)
+    model = small(**AUTO).fit(X, y)
     weight = model.impression_weight_
     again = pickle.loads(pickle.dumps(model))
     again.partial_fit(X[:50], y[:50])
@@ -114,95 +105,75 @@ def test_bad_values(events, value):
         small(impression_weight=value).fit(events)
 
 
-# The choice
+# What is to be found in the whole catalog
 
 
-def rows_of(X, y, times=None):
-    users, items = X["user"].to_numpy(), X["item"].to_numpy()
-    shape = users.max() + 1, items.max() + 1
-    return EventTable.of(users, items, shape, times, y, np.ones(len(X)))
+EVENTS = random_events(n_users=30, n_items=12)
+SHOWN = np.random.default_rng(0).uniform(size=len(EVENTS)) < 0.8
+Y = SHOWN.astype(int)
 
 
-SHOWN = Recipe.of(small(impression_goal="shown"))
+def same_vectors(model, other):
+    assert_array_equal(model.item_embeddings_, other.item_embeddings_)
+    assert_array_equal(
+        model.embed_users(model.user_ids_), other.embed_users(other.user_ids_)
+    )
 
 
-def chosen(monkeypatch, values):
-    """Return the weight for given values (n_users,) of each weight."""
-    monkeypatch.setattr(_impression_choice, "MIN_USERS", 40)
-    judged = dict(zip(_impression_choice.WEIGHTS, values, strict=True))
-
-    def given(recipe, *args):
-        return np.asarray(judged[recipe.impression_weight], dtype=float)
-
-    monkeypatch.setattr(_impression_choice, "auc_among_shown", given)
-    X, y = shown()
-    return impression_weight(SHOWN, None, rows_of(X, y), None, seed=0)
+def test_impressions_do_not_count_by_default():
+    model = small().fit(EVENTS, Y)
+    assert model.impression_weight_ == 0
+    same_vectors(model, small(impression_weight=0).fit(EVENTS, Y))
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        # differences of .1 and .2 for every user
-        ([[0.5, 0.6], [0.6, 0.7], [0.7, 0.8]], 20),
-        ([[0.5, 0.6], [0.7, 0.8], [0.6, 0.7]], 5),
-        ([[0.5, 0.6], [0.4, 0.5], [0.3, 0.4]], 0),
-        ([[0.5, 0.6], [0.5, 0.6], [0.5, 0.6]], 0),
-        # a mean difference of .1 with a standard error of .1, or a little less
-        ([[0.5, 0.5], [0.5, 0.7], [0, 0]], 0),
-        ([[0.5, 0.5], [0.51, 0.7], [0, 0]], 5),
-        # users without both outcomes do not count
-        ([[0.5, np.nan, 0.6], [0.6, np.nan, 0.7], [0, np.nan, 0]], 5),
-    ],
-)
-def test_a_weight_must_pay_beyond_its_standard_error(monkeypatch, values, expected):
-    assert chosen(monkeypatch, values) == expected
+def test_a_table_without_impressions_has_the_model_of_any_weight():
+    model = small().fit(EVENTS)
+    assert model.impression_weight_ == 0
+    same_vectors(model, small(impression_weight=5.0).fit(EVENTS))
 
 
-def test_rows_that_are_held_out():
-    rng = np.random.RandomState(0)
-    X, y = shown()
-    times = X["time"].to_numpy()
-    late = _short_fit.are_late(rows_of(X, y, times), rng)
-    assert_array_equal(late, rows_of(X, y, times).times > 0.9 * (len(X) - 1))
-    for unordered in (None, np.zeros(len(X))):
-        drawn = _short_fit.are_late(rows_of(X, y, unordered), rng)
-        assert 0.05 < drawn.mean() < 0.15
+@pytest.mark.parametrize("value", ["shelf", None])
+def test_bad_goals(value):
+    with pytest.raises(ValueError, match="'impression_goal' parameter"):
+        small(impression_goal=value).fit(EVENTS)
 
 
-@pytest.mark.parametrize(
-    ("times", "held_out"),
-    [([1, 2, 3, 3], [0, 0, 1, 1]), ([1] * 30 + [2], [0] * 30 + [1])],
-)
-def test_rows_at_few_times_are_held_out(times, held_out):
-    # a month of the latest rows, or almost all rows at the first time
-    rows = EventTable(1, np.array([0, len(times)]), np.array(times), np.array(times))
-    late = _short_fit.are_late(rows, np.random.RandomState(0))
-    assert late.astype(int).tolist() == held_out
+def hidden_gems(n_users=120, n_items=20, seed=0):
+    """Rows of two kinds of users, whose choices of some items tell nothing at first.
+
+    Both kinds chose these alike, but each was also shown those of the other kind, and
+    left them. In the end each chooses those of its own kind.
+    """
+    rng, rows = np.random.default_rng(seed), []
+    for user in range(n_users):
+        kind = user % 2
+
+        def draw(n, of_kind, time, y, first=100, user=user):
+            items = first + 2 * rng.choice(n_items, n, replace=False) + of_kind
+            rows.extend((user, item, time, y) for item in items)
+
+        draw(8, kind, 0, 1, first=0)
+        draw(1, user // 2 % 2, 1, 1)
+        draw(8, 1 - kind, 1, 0)
+        draw(3, kind, 2, 1)
+    return pd.DataFrame(rows, columns=["user", "item", "time", "y"])
 
 
-def test_a_weight_is_chosen_by_a_part_of_the_users(monkeypatch):
-    monkeypatch.setattr(_short_fit, "MAX_EVENTS", 200)
-    monkeypatch.setattr(_impression_choice, "MIN_USERS", 1)
-    X, y = shown()
-    table, seen = rows_of(X, y), []
-
-    def values(recipe, events, before, shown, fit):
-        seen.append((before, shown))
-        return np.zeros(1)
-
-    monkeypatch.setattr(_impression_choice, "auc_among_shown", values)
-    impression_weight(SHOWN, None, table, None, seed=0)
-    before, late = seen[0]
-    assert 0 < before.n_events + late.n_events <= 200
-    assert before.n_users == table.n_users
-    some = np.unique(before.users)
-    assert 1 < len(some) <= 5 and np.isin(late.users, some).all()
-
-
-def test_values_are_those_of_the_functions():
-    X, y = shown()
-    scores = np.random.default_rng(1).uniform(size=len(X))
-    table = rows_of(X, y)
-    lists = RankedLists(table.chosen, scores, table.users)
-    expected = roc_auc_by_list(table.chosen, scores, table.users, per_list=True)
-    assert_array_equal(lists.values("roc_auc"), expected)
+@pytest.mark.slow
+def test_impressions_that_find_more_later_choices_count(few_users):
+    events, params = hidden_gems(), {"time": "time", "history": "pooled"}
+    model = small(**params).fit(events.iloc[:, :3], events["y"])
+    assert model.impression_weight_ > 0
+    of_number = small(impression_weight=model.impression_weight_, **params)
+    same_vectors(of_number.fit(events.iloc[:, :3], events["y"]), model)
+    # with as many weights of 1 as before and rows of weight 0 the choice is the same
+    ignored = events.sample(200, random_state=0).assign(y=1)
+    both = pd.concat([events, ignored])
+    weights = np.repeat([1.0, 0.0], [len(events), len(ignored)])
+    again = small(**params).fit(both.iloc[:, :3], both["y"], sample_weight=weights)
+    assert again.impression_weight_ == model.impression_weight_
+    same_vectors(again, model)
+    # without choices of their own kind among the latest, they do not
+    early = events[(events["time"] < 2) | (events["y"] == 0)]
+    model = small(**params).fit(early.iloc[:, :3], early["y"])
+    assert model.impression_weight_ == 0

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from sktwotower import ItemKNNRecommender
-from sktwotower.towers import _auto
 from tests.builders import chain, first_fast, ordered, small
 
 X = chain(n_users=40)
@@ -73,9 +72,9 @@ def test_a_pooled_history_is_judged_without_a_warning():
 
 
 @pytest.mark.slow
-def test_a_hidden_layer_with_enough_events(monkeypatch):
-    monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
-    model = ordered(max_epochs=3).fit(X)
+def test_a_hidden_layer_with_enough_events():
+    params = {"batch_size": 512, "validation_events": None}
+    model = ordered(max_epochs=3, **params).fit(chain(n_users=160))
     history = model.net_.module_.first.history
     assert history.n_hidden == 6 and history.out.abs().sum() > 0
     assert model.temperature_ <= 0.1

@@ -165,7 +165,14 @@ def test_the_half_life_and_the_kind_of_history_stay():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampling", ["in_batch", "uniform", "mixed", "full"])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        "in_batch",
+        "mixed",
+        *(pytest.param(name, marks=pytest.mark.grid) for name in ("full", "uniform")),
+    ],
+)
 def test_candidates_of_every_kind(sampling):
     few = {"iterator_train__n_negatives": 4}
     model = ordered(candidate_sampling=sampling, net_params=few).fit(X)

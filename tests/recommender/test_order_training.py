@@ -10,8 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
-from sktwotower.recommender import _fit
-from sktwotower.towers import _auto
 from tests.builders import chain, dated, first_fast, ordered, small
 
 X = chain(n_users=15, noise=0.3)
@@ -37,7 +35,14 @@ def assert_same(model, other):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampling", ["mixed", "full", "uniform", "in_batch"])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        "mixed",
+        "in_batch",
+        *(pytest.param(name, marks=pytest.mark.grid) for name in ("full", "uniform")),
+    ],
+)
 def test_the_loss_falls_with_candidates_of_every_kind(sampling):
     model = ordered(
         candidate_sampling=sampling,
@@ -54,7 +59,7 @@ def test_the_loss_falls_with_candidates_of_every_kind(sampling):
 
 
 @pytest.mark.slow
-def test_auto_means_other_values_for_a_recent_history(monkeypatch):
+def test_auto_means_other_values_for_a_recent_history():
     model = small(time="when", max_epochs="auto").fit(X)
     assert model.candidate_sampling_ == "mixed" and len(model.history_) == 8
     pooled = small(time="when", history="pooled", max_epochs="auto").fit(X)
@@ -66,8 +71,9 @@ def test_auto_means_other_values_for_a_recent_history(monkeypatch):
         small(time="when", **given).fit(X).item_embeddings_, one_pair.item_embeddings_
     )
     # with many events per item, fewer epochs are enough
-    monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
-    assert len(small(time="when", max_epochs="auto").fit(X).history_) == 4
+    params = {"max_epochs": "auto", "validation_events": None, "batch_size": 512}
+    many = chain(n_users=160)  # a hundred of each item
+    assert len(small(time="when", **params).fit(many).history_) == 4
 
 
 @pytest.mark.parametrize("history", first_fast(["pooled", None]))
@@ -101,7 +107,9 @@ LAST = X["when"] == 7
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("monitor", ["early_stopping", "callback"])
+@pytest.mark.parametrize(
+    "monitor", ["early_stopping", pytest.param("callback", marks=pytest.mark.grid)]
+)
 def test_the_last_basket_of_each_user_is_held_out(monitor):
     params = {"max_epochs": 1, "early_stopping": True}
     if monitor == "callback":
@@ -186,7 +194,9 @@ def weights_by_age(half_life):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("half_life", [2.5, 1, np.float32(40)])
+@pytest.mark.parametrize(
+    "half_life", [2.5, pytest.param(np.float32(40), marks=pytest.mark.grid)]
+)
 def test_an_event_counts_half_after_a_half_life(half_life):
     model = ordered(half_life=half_life).fit(X)
     assert model.half_life_ == half_life
@@ -237,17 +247,13 @@ def test_numbers_do_not_age_by_default():
     ("params", "message"),
     [
         ({"time": "when_"}, "time names 'when_', .* not a column of X.*'when'"),
-        ({"time": "date"}, "time names 'date', which is not a column of X"),
         ({"time": 3}, "time names 3, which is not a column of X"),
         ({"time": "user", "user_id": "user"}, "both the user and the time column"),
         ({"time": "item", "item_id": "item"}, "both the item and the time column"),
         ({"time": None, "history": "recent"}, "needs the order of events: name the"),
         ({"history": "latest"}, "'history' parameter .* must be .*'recent'"),
         ({"max_history": 0}, "'max_history' parameter .* Got 0"),
-        ({"max_history": 2.5}, "'max_history' parameter .* Got 2.5"),
-        ({"max_history": None}, "'max_history' parameter .* Got None"),
         ({"half_life": 0}, "half_life must be > 0 and finite. Got 0"),
-        ({"half_life": -1.5}, "half_life must be > 0 and finite. Got -1.5"),
         ({"half_life": np.inf}, "half_life must be > 0 and finite. Got inf"),
         ({"half_life": np.nan}, "half_life must be > 0 and finite. Got nan"),
     ],
@@ -264,7 +270,7 @@ def test_x_needs_three_columns():
         ordered().fit(X[["user", "item"]])
 
 
-@pytest.mark.parametrize("half_life", ["7D", "none", True, [7], 7j])
+@pytest.mark.parametrize("half_life", ["7D", True])
 def test_half_lives_of_no_known_type(half_life):
     for model in (ordered(half_life=half_life), small(half_life=half_life)):
         with pytest.raises(TypeError, match="half_life must be a Timedelta, a number,"):
@@ -280,7 +286,7 @@ def test_a_half_life_is_in_the_units_of_the_times():
         with pytest.raises(ValueError, match="half_life must be > 0 and finite. Got"):
             ordered(half_life=half_life).fit(DATED)
     too_long = datetime.timedelta(days=200_000)
-    for half_life in (too_long, pd.Timedelta.max, np.timedelta64(1, "Y")):
+    for half_life in (too_long, np.timedelta64(1, "Y")):
         with pytest.raises(ValueError, match="half_life must be .* at most 292 years"):
             ordered(half_life=half_life).fit(DATED)
 
@@ -299,7 +305,6 @@ def replaced(value):
             ValueError,
             "column 'when' of X has 1 missing values in 120",
         ),
-        (replaced(None), ValueError, "column 'when' of X has 1 missing values"),
         (DATED.assign(when=DATED["when"].where(LAST)), ValueError, "105 missing"),
         (replaced(np.inf), ValueError, "column 'when' of X contains NaN or infinity"),
         (replaced("monday"), TypeError, "'when' of X must hold dates or numbers"),
@@ -389,22 +394,6 @@ def test_what_is_only_shown_is_no_order():
         assert ordered().fit(events, y).history_kind_ == "pooled"
 
 
-def test_items_are_tied_in_a_fit_that_starts_anew(monkeypatch):
-    fitted_tied = []
-    train = _fit.train
-
-    def spy(recipe, part, data, *args, **params):
-        fitted_tied.append(part.is_tied)
-        return train(recipe, part, data, *args, **params)
-
-    monkeypatch.setattr(_fit, "train", spy)
-    model = ordered(second_share=0).fit(X)
-    assert fitted_tied == [True]
-    model.set_params(warm_start=True).fit(X)
-    assert fitted_tied[1:] == [False]
-    assert not model.net_.module_.first.is_tied
-
-
 ONCE = X.drop_duplicates(["user", "item"])
 ONE_PAIR = {"second_share": 0, "popularity_half_life": None}
 
@@ -430,7 +419,9 @@ def test_what_a_user_chooses_again_is_past_but_no_target():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exclude_seen", [True, False])
+@pytest.mark.parametrize(
+    "exclude_seen", [True, pytest.param(False, marks=pytest.mark.grid)]
+)
 def test_one_repeated_event_is_no_other_model(exclude_seen):
     many = chain(n_users=150, noise=0.3).drop_duplicates(["user", "item"])
     again = pd.concat([many, many.head(1).assign(when=1.5)])

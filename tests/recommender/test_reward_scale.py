@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import sktwotower.recommender._impression_choice as impression_choice
 from sktwotower.io import dump, load
-from sktwotower.recommender import _impression_choice
-from sktwotower.recommender._impression_choice import CatalogLists
 from tests.builders import random_events, small
 
 EVENTS = random_events(n_users=30, n_items=12)
@@ -65,46 +64,13 @@ def test_further_events_have_the_scale_of_fit(tmp_path):
         assert_array_equal(each.item_embeddings_, other.item_embeddings_)
 
 
-@pytest.mark.parametrize("value", ["log", "Auto", 1.0])
+@pytest.mark.parametrize("value", ["log", 1.0])
 def test_bad_scales(value):
     with pytest.raises(ValueError, match="'reward_scale' parameter"):
         small(reward_scale=value).fit(EVENTS)
 
 
 # The choice
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([[0.5, 0.6], [0.6, 0.7], [0.5, 0.6]], "log1p"),
-        ([[0.5, 0.6], [0.6, 0.7], [0.7, 0.8]], "sqrt"),
-        ([[0.5, 0.6], [0.4, 0.5], [0.5, 0.6]], None),
-        ([[0.5, 0.5], [0.5, 0.7], [0.5, 0.5]], None),  # within a standard error
-    ],
-)
-def test_the_scale_that_finds_more_beyond_noise_is_chosen(
-    monkeypatch, values, expected
-):
-    learnt, left = [], [np.array(each) for each in values]
-
-    def ndcg(self, recipe, events, before, fit):
-        learnt.append(before)
-        assert before.rewards is None
-        return left.pop(0)
-
-    monkeypatch.setattr(_impression_choice, "MIN_USERS", 1)
-    monkeypatch.setattr(CatalogLists, "ndcg", ndcg)
-    model = fitted(AMOUNTS, WEIGHTS, reward_scale="auto")
-    assert model.reward_scale_ == expected
-    other = fitted(AMOUNTS, WEIGHTS, reward_scale=expected)
-    assert_array_equal(model.item_embeddings_, other.item_embeddings_)
-    # each short fit has learnt from the same rows, on its scale
-    raw, log1p, sqrt = (each.weights for each in learnt)
-    shown = ~learnt[0].chosen
-    assert_array_equal(raw[shown], log1p[shown])
-    assert_array_equal(raw[shown], sqrt[shown])
-    assert (log1p < raw)[~shown].all() and (sqrt != raw)[~shown].all()
 
 
 @pytest.mark.slow
@@ -118,9 +84,11 @@ def test_a_few_huge_amounts_that_say_nothing_are_scaled_down(monkeypatch):
     items[wrong] = 60 + rng.integers(0, 5, size=40)
     y[wrong] = 3000.0
     X = pd.DataFrame({"user": users, "item": items})
-    monkeypatch.setattr(_impression_choice, "MIN_USERS", 40)
+    monkeypatch.setattr(impression_choice, "MIN_USERS", 40)  # 500 take seconds
     model = small(reward_scale="auto").fit(X, y)
     assert model.reward_scale_ == "log1p"
+    other = small(reward_scale="log1p").fit(X, y)
+    assert_array_equal(model.item_embeddings_, other.item_embeddings_)
 
 
 def test_with_too_few_users_to_judge_only_a_heavy_tail_is_scaled():

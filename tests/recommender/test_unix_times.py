@@ -58,7 +58,11 @@ def requests(times):
     return pd.DataFrame({"user": ["u00", "u01"], "time": times.iloc[:2].to_numpy()})
 
 
-OTHERS = [pytest.param(form, marks=pytest.mark.slow) for form in FORMS if form != "s"]
+OTHERS = [pytest.param(form, marks=pytest.mark.slow) for form in ("ns", "object ms")]
+OTHERS += [
+    pytest.param(form, marks=pytest.mark.grid)
+    for form in ("ms", "us", "float s", "Int64 s")
+]
 
 
 @pytest.mark.parametrize("form", ["s", *OTHERS])
@@ -107,17 +111,15 @@ def test_partial_fit_goes_on_in_the_unit_of_fit(dated):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["s", "float s", "ns"])
+@pytest.mark.parametrize("form", [pytest.param("s", marks=pytest.mark.grid), "ns"])
 def test_events_on_disk(form, dated, tmp_path):
     path = tmp_path / "events.parquet"
     events(FORMS[form]).to_parquet(path)
     params = PARAMS | {"half_life": MONTH, "context": "time"}
     model = TwoTowerRecommender(**params).fit(str(path))
     assert_array_equal(model.item_embeddings_, dated.item_embeddings_)
-    found = model.recommend(requests(FORMS["s"]), 3) if form != "ns" else None
-    if found is not None:
-        expected = dated.recommend(requests(DATES), 3)
-        pd.testing.assert_frame_equal(found, expected)
+    found = model.recommend(requests(FORMS[form]), 3)
+    pd.testing.assert_frame_equal(found, dated.recommend(requests(DATES), 3))
     assert model.time_unit_ == form.split()[-1]
 
 

@@ -5,18 +5,13 @@ import pandas as pd
 import pytest
 from scipy import optimize, sparse
 
+import sktwotower.recommender._weighing as weighing
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import ndcg_at_k
-from sktwotower.recommender import _weighing
 from sktwotower.recommender._kept_requests import KeptRequests
-from sktwotower.recommender._weighing import (
-    PartToWeigh,
-    Problem,
-    ndcg_of_rewards,
-    weigh,
-)
-from sktwotower.runtime._knots import KNOTS
 from tests.reference import unit_vectors
+
+KNOTS = 0, 1, 3, 10, 30
 
 TEMPERATURE = 0.1
 SHARES = 0.7, 0.3, 0.0
@@ -40,7 +35,7 @@ def scene(n_items=30, n_requests=60, hides=True, seed=0, shares=SHARES):
     """Return three parts and requests whose answers the parts partly know."""
     rng = np.random.default_rng(seed)
     parts = [
-        PartToWeigh(
+        weighing.PartToWeigh(
             unit_vectors(n_requests, seed=seed + k),
             unit_vectors(n_items, seed=seed + 10 + k),
             share,
@@ -74,7 +69,7 @@ def before_of(parts):
 
 def problem_of(parts, requests, seed=0):
     rng = np.random.RandomState(seed)
-    return Problem(parts, before_of(parts), TEMPERATURE, requests, rng)
+    return weighing.Problem(parts, before_of(parts), TEMPERATURE, requests, rng)
 
 
 def reference(parts, requests, weights, scales, before):
@@ -132,6 +127,15 @@ def with_rewards(requests):
     return requests._replace(truth=truth, hidden=hidden.tocsr())
 
 
+def test_weights_are_interpolated_in_logarithms_of_past_items():
+    numbers = [*range(40), 10**6]
+    expected = [interpolated(number) for number in numbers]
+    np.testing.assert_allclose(weighing.knot_shares(numbers), expected, atol=1e-6)
+    # half way between 1 and 3 in logarithms of 1 + n
+    found = weighing.knot_shares([np.sqrt(8) - 1])[0]
+    np.testing.assert_allclose(found, [0, 0.5, 0.5, 0, 0], atol=1e-6)
+
+
 @pytest.mark.parametrize("rewarded", [False, True])
 def test_the_value_is_that_of_loops(rewarded):
     parts, requests = scene()
@@ -147,15 +151,16 @@ def test_the_value_is_that_of_loops(rewarded):
         assert value == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("is_alike", [True, False])
-@pytest.mark.parametrize("rewarded", [False, True])
+@pytest.mark.parametrize("is_alike, rewarded", [(True, False), (False, True)])
 def test_the_gradient_is_that_of_finite_differences(is_alike, rewarded):
     parts, requests = scene()
     requests = with_rewards(requests) if rewarded else requests
     rng, before = np.random.RandomState(2), before_of(parts)
     if not is_alike:  # weights after fit differ by the number of past items
         before = rng.uniform(size=before.shape) * before
-    problem = Problem(parts, before, TEMPERATURE, requests, np.random.RandomState(0))
+    problem = weighing.Problem(
+        parts, before, TEMPERATURE, requests, np.random.RandomState(0)
+    )
     spread, n_knots = problem.spread, len(KNOTS)
     flat = rng.normal(size=n_knots * 4)
 
@@ -169,8 +174,7 @@ def test_the_gradient_is_that_of_finite_differences(is_alike, rewarded):
 
 
 @pytest.mark.slow
-def test_the_solution_is_the_minimum_that_another_optimizer_finds(monkeypatch):
-    monkeypatch.setattr(_weighing, "TOLERANCE", 1e-10)
+def test_the_solution_is_the_minimum_that_another_optimizer_finds():
     parts, requests = scene(n_requests=40, n_items=15)
     problem, spread = problem_of(parts, requests), spread_of(parts, requests)
 
@@ -191,7 +195,7 @@ def test_the_solution_is_the_minimum_that_another_optimizer_finds(monkeypatch):
     solution = problem.solution()
     expected = weights / spread / scales[:, None]
     sizes = [np.abs(each).sum(axis=1, keepdims=True) for each in (solution, expected)]
-    np.testing.assert_allclose(solution / sizes[0], expected / sizes[1], atol=0.02)
+    np.testing.assert_allclose(solution / sizes[0], expected / sizes[1], atol=0.03)
 
 
 def test_only_signed_parts_have_weights_below_zero():
@@ -254,34 +258,32 @@ def test_numbers_of_past_items_without_requests_follow_their_neighbors():
     assert (np.diff(away) > 0).all() and away[0] > 0.1 * away[-1]
 
 
-def test_candidates_are_the_best_of_each_part_and_of_all(monkeypatch):
-    monkeypatch.setattr(_weighing, "N_CANDIDATES", 3)
-    parts, requests = scene(n_items=40, n_requests=25)
-    candidates = _weighing._candidates(parts, before_of(parts), requests)
+def test_fifty_of_each_part_and_of_all_are_the_candidates_of_a_request():
+    parts, requests = scene(n_items=150, hides=False)
+    chosen = np.arange(60) * 7 % 150  # many of which no part knows
+    places = np.arange(60), chosen
+    truth = sparse.csr_matrix((np.ones(60), places), requests.truth.shape)
+    seen = sparse.csr_matrix(
+        (np.ones(60), (np.arange(60), (chosen + 1) % 150)), truth.shape
+    )
+    requests = requests._replace(truth=truth, hidden=seen)
     hidden = requests.hidden.toarray() > 0
     scores = [part.users @ part.items.T for part in parts]
     scores.append(sum(s * each for s, each in zip(SHARES, scores, strict=True)))
-    for row, found in enumerate(candidates):
-        expected = set()
+    sizes = []
+    for row in range(60):
+        candidates = set()
         for of_part in scores:
             of_row = np.where(hidden[row], -np.inf, of_part[row])
-            expected |= set(np.argsort(-of_row)[:3])
-        assert set(found[found >= 0]) == expected
-        assert (found[len(expected) :] == -1).all()
-
-
-def test_requests_whose_answers_are_no_candidates_do_not_count(monkeypatch):
-    monkeypatch.setattr(_weighing, "N_CANDIDATES", 3)
-    parts, requests = scene(n_items=40, n_requests=60)
-    candidates = _weighing._candidates(parts, before_of(parts), requests)
-    truth = requests.truth.indices[:, None]
-    answered = np.flatnonzero((candidates == truth).any(axis=1))
-    assert 5 < len(answered) < 55
+            candidates |= set(np.argsort(-of_row)[:50])
+        if chosen[row] in candidates:
+            sizes.append(len(candidates))
+    # others do not count
+    assert 5 < len(sizes) < 60
     problem = problem_of(parts, requests)
-    assert len(problem.knots) == len(answered)
+    assert len(problem.knots) == len(sizes)
     # without any weight, all candidates are as likely
     value, _ = problem.value(np.zeros((len(KNOTS), len(parts))))
-    sizes = (candidates[answered] >= 0).sum(axis=1)
     assert value == pytest.approx(np.log(sizes).sum(), rel=1e-5)
 
 
@@ -302,7 +304,7 @@ def test_a_sparse_part_is_weighed_as_one_with_vectors():
     parts = [parts[0], parts[1]._replace(share=0.0)]
     scores = np.maximum(parts[1].users @ parts[1].items.T, 0).astype(np.float32)
     dense = parts[1]._replace(users=scores, items=np.eye(30, dtype=np.float32))
-    as_sparse = _weighing.SparsePartToWeigh(sparse.csr_matrix(scores))
+    as_sparse = weighing.SparsePartToWeigh(sparse.csr_matrix(scores))
     learnt = [
         problem_of([parts[0], part], requests).solution() for part in (dense, as_sparse)
     ]
@@ -310,7 +312,7 @@ def test_a_sparse_part_is_weighed_as_one_with_vectors():
     np.testing.assert_allclose(learnt[0], learnt[1], rtol=1e-3, atol=1e-4)
     weights = np.tile([0.5, 0.5], (len(KNOTS), 1))
     lists = [
-        _weighing.best_lists([parts[0], part], weights, requests)
+        weighing.best_lists([parts[0], part], weights, requests)
         for part in (dense, as_sparse)
     ]
     np.testing.assert_array_equal(lists[0], lists[1])
@@ -324,33 +326,30 @@ def test_what_fits_by_chance_is_not_taken():
     )
     requests = requests._replace(truth=truth)
     learnt = problem_of(parts, requests).solution()
-    lists = _weighing.best_lists(parts, learnt, requests)
+    lists = weighing.best_lists(parts, learnt, requests)
     usual = np.tile([1.0, *[0.0] * 12], (len(KNOTS), 1))
-    before = _weighing.best_lists(parts, usual, requests)
+    before = weighing.best_lists(parts, usual, requests)
     ndcgs = [
         ndcg_at_k(truth, each, 20, per_user=True).mean() for each in (lists, before)
     ]
     assert ndcgs[0] > ndcgs[1] + 0.02  # on the requests that taught the weights
-    found = weigh(parts, TEMPERATURE, requests, np.random.RandomState(0))
+    found = weighing.weigh(parts, TEMPERATURE, requests, np.random.RandomState(0))
     assert found.ndcg.mean() < ndcgs[0] - 0.02
 
 
-def test_requests_are_a_sample_of_known_users_and_all_new_ones(monkeypatch):
-    parts, requests = scene(n_requests=60)
-    monkeypatch.setattr(_weighing, "MAX_REQUESTS", 10)
-    problem = problem_of(parts, requests._replace(n_known=40))
-    assert len(problem.knots) == 10 + 20
-    rows = _weighing._some_requests(
-        requests._replace(n_known=40), np.random.RandomState(0)
-    )
-    assert (np.diff(rows) > 0).all() and (rows[-20:] == np.arange(40, 60)).all()
+def test_a_thousand_known_users_and_all_new_ones_teach():
+    parts, requests = scene(n_requests=1100)
+    problem = problem_of(parts, requests._replace(n_known=1050))
+    assert len(problem.knots) == 1000 + 50
+    expected = weighing.knot_shares(requests.n_past[1050:])
+    np.testing.assert_allclose(problem.knots[-50:], expected, rtol=1e-6)
 
 
 def test_weights_stay_where_no_list_gets_better():
     parts, requests = scene()
     # all say the same, so that lists are the same with any weights
     parts = [parts[0], parts[0]._replace(share=0.3)]
-    found = weigh(parts, TEMPERATURE, requests, np.random.RandomState(0))
+    found = weighing.weigh(parts, TEMPERATURE, requests, np.random.RandomState(0))
     usual = np.tile([0.7, 0.3], (len(KNOTS), 1))
     np.testing.assert_array_equal(found.weights, usual)
 
@@ -364,9 +363,9 @@ def test_a_part_that_knows_the_answers_gets_the_weight():
         (np.ones(200), (np.arange(200), best)), shape=requests.truth.shape
     )
     requests = requests._replace(truth=truth)
-    found = weigh(parts, TEMPERATURE, requests, np.random.RandomState(0))
+    found = weighing.weigh(parts, TEMPERATURE, requests, np.random.RandomState(0))
     before = found.weights * 0 + [0.9, 0.1, 0.0]
-    lists = _weighing.best_lists(parts, before, requests)
+    lists = weighing.best_lists(parts, before, requests)
     assert (found.weights[:, 1] > np.abs(found.weights[:, [0, 2]]).max(axis=1)).all()
     assert (found.lists[:, 0] == best).mean() > (lists[:, 0] == best).mean() + 0.3
 
@@ -374,20 +373,21 @@ def test_a_part_that_knows_the_answers_gets_the_weight():
 def test_a_hit_gains_its_reward_by_hand():
     truth = sparse.csr_matrix(np.array([[4.0, 0, 1, 0], [0, 0, 0, 1], [60, 0, 0, 0]]))
     lists = np.array([[1, 2, 0], [3, -1, -1], [0, 1, -1]])
-    gained = ndcg_of_rewards(truth, lists, unit=2.0)
+    gained = weighing.ndcg_of_rewards(truth, lists, unit=2.0)
     second, third = 1 / np.log2([3, 4])
     expected = [(0.5 * second + 2 * third) / (1 + second), 0.5, 10]
     np.testing.assert_allclose(gained, expected)
     alike = truth.sign()
     binary = ndcg_at_k(alike, lists, 3, per_user=True)
-    np.testing.assert_allclose(ndcg_of_rewards(alike, lists, 1.0), binary)
+    np.testing.assert_allclose(weighing.ndcg_of_rewards(alike, lists, 1.0), binary)
 
 
+@pytest.mark.slow
 def test_what_earns_more_teaches_more():
     shelf = np.arange(20)
     rng = np.random.default_rng(0)
     rows = []
-    for user in range(200):
+    for user in range(100):
         of_shelf = 20 * rng.integers(5) + shelf
         looked_at = rng.choice(of_shelf[:10], 6, replace=False)
         bought = rng.choice(of_shelf[10:], 3, replace=False)
@@ -405,18 +405,18 @@ def test_what_earns_more_teaches_more():
 def test_furthest_and_best():
     def tried(*ndcgs):
         ndcgs = [np.array(each, dtype=float) for each in ndcgs]
-        return [_weighing.Weighing(None, None, ndcg) for ndcg in ndcgs]
+        return [weighing.Weighing(None, None, ndcg) for ndcg in ndcgs]
 
     same, noise = np.full(100, 0.5), np.tile([0.4, 0.7], 50)
     better, best = same + 0.1, same + 0.2
-    assert _weighing.best_of(steps := tried(same, better, best)) is steps[2]
+    assert weighing.best_of(steps := tried(same, better, best)) is steps[2]
     # 0.05 more, with a standard error of 0.015
-    assert _weighing.best_of(steps := tried(same, noise)) is steps[1]
+    assert weighing.best_of(steps := tried(same, noise)) is steps[1]
     # with one user less who gains, half of the error is as large as the gain
     few = np.array([0.4, 0.4, 0.4, 0.7, 0.7])
-    assert _weighing.best_of(steps := tried(same[:5], few)) is steps[0]
-    assert _weighing.best_of(steps := tried(same, same)) is steps[0]
-    assert _weighing.furthest_of(tried(same, better, best, better)) == 2
-    assert _weighing.furthest_of(tried(same, best, best, better)) == 2
-    assert _weighing.furthest_of(tried(same, same, same)) == 0
-    assert _weighing.furthest_of(tried(best, better, same)) == 0
+    assert weighing.best_of(steps := tried(same[:5], few)) is steps[0]
+    assert weighing.best_of(steps := tried(same, same)) is steps[0]
+    assert weighing.furthest_of(tried(same, better, best, better)) == 2
+    assert weighing.furthest_of(tried(same, best, best, better)) == 2
+    assert weighing.furthest_of(tried(same, same, same)) == 0
+    assert weighing.furthest_of(tried(best, better, same)) == 0

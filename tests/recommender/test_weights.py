@@ -6,18 +6,16 @@ import pytest
 
 from sktwotower import runtime
 from sktwotower.io import dump
-from sktwotower.recommender import _judge
-from sktwotower.runtime._knots import KNOTS, knot_shares
-from sktwotower.towers.parts import _filter
 from tests.builders import chain, small
 from tests.io.test_onnx_file import exported, of_contexts, past, rows_of  # noqa: F401
-from tests.recommender.weighed import coming_back, few_judge, weighed
+from tests.losses import MarginLoss
+from tests.recommender.weighed import fitted_once, many_pairs, weighed
 
+KNOTS = 0, 1, 3, 10, 30
 SIZES = 0, 1, 2, 5, 30, 50
 FITS = {
     "in order": {"time": "when"},
     "pooled": {},
-    "filter": {"embedding_dim": 24},
     "no history": {"history": None},
     "context": {"context": ["place"]},
     "context in order": {"context": ["place"], "time": "when"},
@@ -30,23 +28,7 @@ FITS = {
 @pytest.fixture(scope="module")
 def fitted():
     """Return a function that fits one of the models, once."""
-    kept = {}
-
-    def get(name):
-        if name not in kept:
-            with pytest.MonkeyPatch.context() as patch:
-                few_judge(patch)
-                patch.setattr(_filter, "MIN_SVD_EVENTS", 100)
-                patch.setattr(_filter, "MIN_LENGTH", 4)
-                kept[name] = weighed(**FITS[name]).fit(coming_back())
-            model = kept[name]._fitted.model
-            # weights differ beyond what is asked of answers below
-            assert model.by_past is not None
-            spread = np.ptp(model.scales_of(np.array(SIZES)), axis=0).max()
-            assert spread > 1e-4 or name == "no history"
-        return kept[name]
-
-    return get
+    return fitted_once(FITS)
 
 
 def histories(model):
@@ -57,45 +39,38 @@ def histories(model):
     }
 
 
-def wanted_factors(by_past, shares, n_past):
-    """Return the factors of a user's vectors, interpolated by hand."""
-    place = np.log1p(n_past)
+def names_of(*fast):
+    """Return the names of fits, of which all except some have the mark grid."""
+    marks = {name: () if name in fast else (pytest.mark.grid,) for name in FITS}
+    return [pytest.param(name, marks=marks[name]) for name in FITS]
+
+
+def test_vectors_of_new_users_have_the_weights_of_their_number_of_past_items(fitted):
+    model = fitted("in order")
+    catalog, weights = model.item_ids_, model.weights_.iloc[:2, :5].to_numpy()
+    given = {f"new{n}": catalog[(np.arange(n) * 7) % 60].tolist() for n in KNOTS}
+    vectors = model.embed_users(list(given), history=given)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    # six entries are of the towers that see the order, two of those that see pools
+    pieces = vectors[:, :6], vectors[:, 6:8]
+    of_items = model.item_embeddings_[:, :6], model.item_embeddings_[:, 6:8]
     factors = [
-        np.sqrt(share) * np.interp(place, np.log1p(KNOTS), column)
-        for share, column in zip(shares, np.transpose(by_past), strict=True)
+        np.linalg.norm(users, axis=1) * np.linalg.norm(items, axis=1).mean()
+        for users, items in zip(pieces, of_items, strict=True)
     ]
-    return np.array(factors) / np.linalg.norm(factors)
-
-
-def test_shares_of_the_numbers_of_past_items():
-    np.testing.assert_array_equal(knot_shares(KNOTS), np.eye(5))
-    shares = knot_shares([2, 5, 20, 31, 10**6])
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
-    assert (shares[3:] == np.eye(5)[4]).all()
-    # half way between 1 and 3 in logarithms of 1 + n
-    np.testing.assert_allclose(knot_shares([np.sqrt(8) - 1])[0], [0, 0.5, 0.5, 0, 0])
-
-
-@pytest.mark.parametrize("name", ["in order", "pooled"])
-def test_vectors_of_new_users_have_the_factors_of_their_past(name, fitted):
-    model = fitted(name)
-    towers, given = model._fitted.model, histories(model)
-    vectors = model.set_params(fold_in=False).embed_users(list(given), history=given)
-    model.set_params(fold_in=True)
-    ends = np.cumsum([part.width for part in towers.parts])[:-1]
-    for n_past, vector in zip(SIZES, vectors, strict=True):
-        pieces = np.split(vector, ends)
-        found = [np.linalg.norm(piece) for piece in pieces]
-        factors = wanted_factors(towers.by_past, towers.shares, n_past)
-        np.testing.assert_allclose(found, np.abs(factors), atol=1e-6)
-        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+    assert np.ptp(weights[0] / weights.sum(axis=0)) > 1e-3
+    found = factors[0] / np.sum(factors, axis=0)
+    np.testing.assert_allclose(found, weights[0] / weights.sum(axis=0), atol=1e-4)
 
 
 def contexts_of(name):
     return [None, {"place": "work"}] if name.startswith("context") else [None]
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", names_of("pooled", "context in order", "no history", "two numbers")
+)
 def test_all_answers_agree(name, fitted, tmp_path):
     model = fitted(name)
     dump(model, tmp_path / "model.sktt")
@@ -125,7 +100,10 @@ def test_all_answers_agree(name, fitted, tmp_path):
             np.testing.assert_allclose(by_numpy, best["score"], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", names_of("pooled", "context in order", "no history", "one number")
+)
 def test_contributions_add_up_to_the_score(name, fitted):
     model = fitted(name)
     item, place = model.item_ids_[7], 7
@@ -142,7 +120,8 @@ def test_contributions_add_up_to_the_score(name, fitted):
         assert why["contribution"].sum() == pytest.approx(score, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names_of("pooled", "context in order"))
 def test_onnx_has_the_vectors_of_the_model(name, fitted, exported):  # noqa: F811
     model = fitted(name).set_params(fold_in=False)
     embed, given = exported(model, "user"), histories(model)
@@ -162,7 +141,7 @@ def test_onnx_has_the_vectors_of_the_model(name, fitted, exported):  # noqa: F81
     np.testing.assert_allclose(vectors, wanted, atol=1e-6)
 
 
-def test_the_table_of_weights(fitted):
+def test_the_table_of_weights_says_what_counts(fitted):
     model = fitted("in order")
     table = model.weights_
     assert table.index[0] == "towers, recent history"
@@ -171,7 +150,6 @@ def test_the_table_of_weights(fitted):
     np.testing.assert_allclose(table.iloc[:, :5].abs().sum(), 1)
     unsigned = table.loc[["towers, recent history"]].iloc[:, :5]
     assert (unsigned >= 0).all(axis=None)
-    assert fitted("no history").weights_.columns[0] == "all users"
     score = model.validation_score_
     assert 0 < score["ndcg@10"] <= score["recall@10"] <= 1 and score["n_users"] >= 20
 
@@ -218,71 +196,66 @@ MADE_BY = {
     "popularity": (of_popularity, "popularity"),
     "fashion": (of_fashion, "recent popularity"),
     "taste": (of_taste, "towers"),
-    "order": (of_order, "successors of past items"),
+    "order": (of_order, "towers, recent history"),
 }
+WAYS = [
+    "popularity",
+    *(pytest.param(n, marks=pytest.mark.grid) for n in ("fashion", "taste")),
+    "order",
+]
+PARAMS = {"embedding_dim": 16, "max_epochs": 6, "exclude_seen": False}
+PARAMS |= {"time": "when", "lr": 0.05, "batch_size": 64}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MADE_BY)
-def test_the_part_that_made_the_data_adds_most(name, monkeypatch):
-    few_judge(monkeypatch, 50)
+@pytest.mark.parametrize("name", WAYS)
+def test_the_part_that_made_the_data_adds_most(name):
     choose, part = MADE_BY[name]
-    params = {"embedding_dim": 16, "max_epochs": 6, "exclude_seen": False}
-    params |= {"time": "when", "lr": 0.05, "validation_events": "latest"}
-    model = small(**params).fit(made_by(choose))
+    model = small(**PARAMS, validation_events="latest").fit(
+        made_by(choose, n_events=3600)
+    )
     added = model.weights_["ndcg@20 added"]
     assert part in added.idxmax(), model.weights_.to_string()
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 @pytest.mark.parametrize("name, gain", [("popularity", -0.02), ("fashion", 0.01)])
-def test_learnt_weights_are_better_than_the_usual_ones(name, gain, monkeypatch):
-    few_judge(monkeypatch, 50)
+def test_learnt_weights_are_better_than_the_usual_ones(name, gain):
     choose, _ = MADE_BY[name]
     X = made_by(choose, n_events=6000)
-    params = {"embedding_dim": 16, "max_epochs": 6, "exclude_seen": False}
-    params |= {"time": "when", "lr": 0.05}
     scores = []
     for which in ("latest", None):
         of_seeds = []
         for seed in range(3):
-            model = small(**params, validation_events=which, random_state=seed)
+            model = small(**PARAMS, validation_events=which, random_state=seed)
             of_seeds.append(model.fit(X[:5400]).score(X[5400:]))
         scores.append(np.mean(of_seeds))
     assert scores[0] > scores[1] + gain
 
 
-def test_a_part_without_weight_stays_silent(monkeypatch, tmp_path):
-    few_judge(monkeypatch)
-    solution = _judge.weigh
-
-    def only_computed(parts, *args):
-        found = solution(parts, *args)
-        weights = found.weights.copy()
-        weights[:, [n for n, part in enumerate(parts) if part.share]] = 0.0
-        weights[:, -1] += 0.5
-        return found._replace(weights=weights)
-
-    monkeypatch.setattr(_judge, "weigh", only_computed)
-    for params in ({}, {"time": "when"}):
-        X = coming_back()
-        model = weighed(**params).fit(X)
-        assert model.second_share_ == 0
-        users, item = model.user_ids_[:3], model.item_ids_[2]
-        dump(model, tmp_path / "model.sktt")
-        served = runtime.load(tmp_path / "model.sktt")
-        for user in users:
-            expected = model.recommend([user], 3)["score"]
-            _, scores = served.recommend(user, 3)
-            np.testing.assert_allclose(scores, expected, atol=1e-6)
-            assert np.isfinite(model.explain(user, item)["contribution"]).all()
-        model.partial_fit(X[:40])
-        assert np.isfinite(model.recommend(users, 3)["score"]).all()
-
-
-def test_where_times_say_nothing_of_now_there_is_one_popularity(monkeypatch):
-    few_judge(monkeypatch, 5)
-    X = chain(n_users=300, n_events=8)
+def test_where_times_say_nothing_of_now_there_is_one_popularity():
+    X = chain(n_users=60, n_events=8)
     model = weighed(time="when", validation_events="last").fit(X)
+    assert model.validation_score_ is not None
     names = model.weights_.index.tolist()
     assert not [name for name in names if name.startswith("recent popularity")]
+
+
+@pytest.mark.slow
+def test_of_many_pairs_those_that_judge_are_learnt_in_the_last_epochs():
+    X, n_targets = many_pairs(), []
+
+    class CountsTargets(MarginLoss):
+        def forward(self, users, items, targets):
+            n_targets.append(len(targets.columns))
+            return super().forward(users, items, targets)
+
+    params = {"batch_size": 520, "net_params": {"criterion": CountsTargets}}
+    model = weighed(**params).fit(X)
+    assert len(model.weights_.columns) == 6
+    assert model.validation_score_["n_users"] > 100
+    # five batches each, in four epochs, the last of which learns all
+    of_epochs = np.reshape(n_targets[-20:], (4, 5)).sum(axis=1)
+    assert of_epochs[3] == len(X)
+    assert (of_epochs[:3] < len(X)).all()
+    assert (of_epochs[:3] >= 0.99 * len(X)).all()

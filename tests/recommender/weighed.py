@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from sktwotower.recommender import _kept_back
 from tests.builders import small
@@ -30,6 +29,24 @@ def coming_back(n_events=5000, n_users=300, seed=0):
             "when": np.arange(n_events),
             "day": np.arange(n_events) // 100,
             "place": places[rng.integers(3, size=n_events)],
+        }
+    )
+
+
+def many_pairs(n_users=2600, n_items=60, n_chosen=20):
+    """Draw so many pairs that they are judged in the same fit as they are learnt.
+
+    Users choose of three tastes; a pair comes once.
+    """
+    rng = np.random.default_rng(0)
+    users = np.arange(n_users)[:, None]
+    of_taste = np.arange(n_items) % 3 == users % 3
+    order = np.argsort(rng.random((n_users, n_items)) - 0.3 * of_taste, axis=1)
+    items = order[:, :n_chosen].ravel()
+    return pd.DataFrame(
+        {
+            "user": [f"u{user:04}" for user in np.repeat(users.ravel(), n_chosen)],
+            "item": [f"i{item:02}" for item in items],
         }
     )
 
@@ -62,9 +79,7 @@ def fitted_once(fits):
 
     def get(name):
         if name not in kept:
-            with pytest.MonkeyPatch.context() as patch:
-                few_judge(patch)
-                kept[name] = weighed(**fits[name]).fit(coming_back())
+            kept[name] = weighed(**fits[name]).fit(coming_back())
         return kept[name]
 
     return get
