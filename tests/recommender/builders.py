@@ -1,9 +1,10 @@
-"""Tables of requests, and models that learn from their contexts."""
+"""Tables of requests, models that learn from their contexts, and fits that die."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from skorch.callbacks import Callback
 
 from sktwotower import TwoTowerRecommender
 
@@ -126,3 +127,32 @@ def asked_by_hand(model, users, rows):
 def names_of(model):
     """Return the names of the features of the context."""
     return model.context_transformer_.get_feature_names_out().tolist()
+
+
+class Killed(BaseException):
+    """Ends a fit, as the end of the process would, except that the test goes on."""
+
+
+class Dies(Callback):
+    """End a fit as an epoch begins, if `killed_after` has said after how many."""
+
+    epochs_left = None
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Count down."""
+        if Dies.epochs_left == 0:
+            raise Killed
+        if Dies.epochs_left is not None:
+            Dies.epochs_left -= 1
+
+
+def killed_after(n_epochs, model, *events):
+    """Fit a model with `Dies` among its callbacks; return whether it was killed."""
+    Dies.epochs_left = n_epochs
+    try:
+        model.fit(*events)
+    except Killed:
+        return True
+    finally:
+        Dies.epochs_left = None
+    return False

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from .builders import asked_by_hand, asking, planted, stirred
+from .builders import asked_by_hand, asking, few, names_of, planted
 
 X = planted(12, 6)
 START = pd.Timestamp("2024-02-28 05:00")
@@ -17,12 +17,12 @@ HOUR = pd.Timedelta(1, "h")
 
 @pytest.fixture(scope="module")
 def dated():
-    return stirred(asking(context=["time", "slot"], **TIMED).fit(DATED))
+    return asking(context=["time", "slot"], **TIMED).fit(DATED)
 
 
 @pytest.fixture(scope="module")
 def numbered():
-    return stirred(asking(context="time", **TIMED).fit(X))
+    return asking(context="time", **TIMED).fit(X)
 
 
 def hats(clock, gap):
@@ -171,7 +171,7 @@ def test_times_may_be_numbers(numbered):
 @pytest.mark.parametrize("history", ["pooled", None])
 def test_without_order_there_is_no_gap(history):
     params = TIMED | {"history": history}
-    model = stirred(asking(context=["time", "slot"], **params).fit(DATED))
+    model = asking(context=["time", "slot"], **params).fit(DATED)
     assert len(model._fitted.context.clock.knots) == 0
     time = last_of(DATED, "u03") + HOUR
     found = model.embed_users(["u03"], context={"time": time, "slot": "noon"})

@@ -9,7 +9,6 @@ import threading
 import pytest
 from skorch.callbacks import Callback
 
-from sktwotower.towers._optimizer import RowwiseAdam
 from tests.builders import batched, first_fast, random_events
 from tests.recommender.test_checkpoint import assert_equal
 
@@ -81,21 +80,6 @@ def test_ctrl_c_ends_training_after_the_batch(method, n_batches):
         model.fit(X)
     assert model.interrupted_ and signals.n_batches == n_batches
     assert handlers() == before
-
-
-def test_the_step_of_the_batch_is_taken_as_a_whole(monkeypatch):
-    step, steps = RowwiseAdam.step, []
-
-    def interrupted_step(self, closure=None):
-        signal.raise_signal(signal.SIGINT)
-        loss = step(self, closure)
-        steps.append(True)
-        return loss
-
-    monkeypatch.setattr(RowwiseAdam, "step", interrupted_step)
-    with pytest.warns(UserWarning, match="interrupted in epoch 1 of 3"):
-        batched().fit(X)
-    assert steps == [True]
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_batch():
