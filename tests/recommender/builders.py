@@ -9,9 +9,8 @@ from skorch.callbacks import Callback
 from sktwotower import TwoTowerRecommender
 
 
-
 def few(cases, n=1):
-    """Return cases of a parametrized test; all except the first n have the mark grid."""
+    """Return cases of a test, of which all except the first n have the mark grid."""
     cases = [case if isinstance(case, tuple) else (case,) for case in cases]
     marks = [() if place < n else (pytest.mark.grid,) for place in range(len(cases))]
     return [pytest.param(*c, marks=m) for c, m in zip(cases, marks, strict=True)]
@@ -64,7 +63,7 @@ def share_found(model, table, blocks):
 
 
 def asking(**params):
-    """Return a small model of `planted` events; two epochs, and contexts count by then."""
+    """Return a small model of `planted` events; contexts count after two epochs."""
     params = {
         "context": ["slot", "device"],
         "embedding_dim": 16,

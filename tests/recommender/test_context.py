@@ -13,6 +13,7 @@ from sklearn.preprocessing import OneHotEncoder
 from skorch.callbacks import Callback
 
 from sktwotower.metrics import retrieval_report
+
 from .builders import asking, few, names_of, planted, requests_of, share_found
 
 X = planted()
@@ -265,5 +266,3 @@ def test_early_stopping_weights_and_callbacks():
     assert {*names_of(model)} == names
     assert 1 <= len(model.history_) <= 2
     assert "valid_recall" in model.history_[0]
-
-

@@ -178,8 +178,7 @@ def test_a_column_and_a_value_for_all(fitted):
 
 
 @pytest.mark.parametrize(
-    ("column", "cells"),
-    [("hour", "noon"), ("tags", 3), ("slot", [["noon"]])],
+    ("column", "cells"), [("hour", "noon"), ("tags", 3), ("slot", [["noon"]])]
 )
 def test_other_types_than_in_fit(fitted, column, cells):
     before = fitted.embed_users(["u00"])
@@ -227,9 +226,7 @@ def test_other_transformers_may_lack_columns():
     model.partial_fit(X.drop(columns=["hour"]))
 
 
-@pytest.mark.parametrize(
-    "model", [small(context=None), EASERecommender()]
-)
+@pytest.mark.parametrize("model", [small(context=None), EASERecommender()])
 def test_models_without_context(model):
     model = copy.copy(model).fit(X)
     for given in ({"slot": "noon"}, {}):

@@ -28,7 +28,7 @@ def test_impressions_in_contexts_do_no_harm(history, weight):
     assert share_found(model, *requests_of(X)) > 0.7
 
 
-SHOWN = {"impression_weight": 5.0, "impression_start": 0.0, "dropout": 0.0}
+SHOWN = {"impression_start": 0.0, "dropout": 0.0}
 
 
 @pytest.mark.slow
@@ -45,7 +45,9 @@ def test_what_was_shown_in_a_slot_is_pushed_down_in_that_slot_only(history, seco
     lost = []
     params = {"history": history, "time": "time", "second_share": second}
     models = [
-        asking(context="slot", max_epochs=6, **params, **SHOWN | {"impression_weight": w})
+        asking(
+            context="slot", max_epochs=6, **params, **SHOWN | {"impression_weight": w}
+        )
         for w in (0.0, 5.0)
     ]
     for slot in ("morning", "night"):

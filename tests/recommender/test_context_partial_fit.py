@@ -69,7 +69,9 @@ def test_new_levels_change_nothing_in_the_contexts_of_before(fitted, case):
     assert_allclose(model.embed_users(["u00"], context={"slot": "a"}), plain, atol=1e-4)
     model.set_params(lr=0.1).partial_fit(later(["d"] * 4))
     assert "slot_d" in names_of(model)
-    assert np.abs(model.embed_users(["u00"], context={"slot": "d"}) - plain).max() > 0.01
+    assert (
+        np.abs(model.embed_users(["u00"], context={"slot": "d"}) - plain).max() > 0.01
+    )
 
 
 @pytest.mark.parametrize("case", few(CASES, 2))

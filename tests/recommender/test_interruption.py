@@ -9,7 +9,8 @@ import threading
 import pytest
 from skorch.callbacks import Callback
 
-from tests.builders import batched, first_fast, random_events
+from tests.builders import batched, random_events
+from tests.recommender.builders import few
 from tests.recommender.test_checkpoint import assert_equal
 
 pytestmark = pytest.mark.usefixtures("interruptible")
@@ -71,7 +72,7 @@ def received():
 
 
 @pytest.mark.parametrize(
-    "method, n_batches", first_fast([("on_batch_begin", 7), ("on_epoch_end", 12)])
+    "method, n_batches", few([("on_batch_begin", 7), ("on_epoch_end", 12)])
 )
 def test_ctrl_c_ends_training_after_the_batch(method, n_batches):
     signals, before = Signals(signal.SIGINT, method), handlers()
