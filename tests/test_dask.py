@@ -15,7 +15,6 @@ import torch
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV
 
-from sktwotower._tables import _partitions
 from sktwotower.baselines import PopularityRecommender
 from sktwotower.model_selection import LastNSplit, TimeSplit
 from tests.builders import random_events, small
@@ -225,20 +224,6 @@ def test_the_result_is_that_of_the_model_at_the_call():
     assert model.n_jobs == 2
 
 
-@pytest.mark.slow
-def test_tasks_run_on_one_thread(model, monkeypatch):
-    several = small(n_jobs=2).fit(EVENTS)
-    search, seen = type(several._fitted).search, []
-
-    def watched(fitted, users, past, k, serving, *rest):
-        seen.append(serving.n_jobs)
-        return search(fitted, users, past, k, serving, *rest)
-
-    monkeypatch.setattr(type(several._fitted), "search", watched)
-    several.recommend(in_parts(USERS)).compute(scheduler="sync")
-    assert set(seen) == {1}
-
-
 def test_no_events():
     with pytest.raises(ValueError, match="X holds no events"):
         small().fit(in_parts(EVENTS.iloc[:0], 1))
@@ -269,42 +254,6 @@ def test_a_partition_of_other_types():
     frame = in_parts(numbers).map_partitions(text, meta=numbers.iloc[:0])
     with pytest.raises(ValueError, match="Dask dataframe, cannot be read: Arrow"):
         small().fit(frame)
-
-
-def test_levels_and_objects_are_of_the_type_of_the_first_values(tmp_path):
-    items = EVENTS["item"].astype(object).where(EVENTS.index > 40)
-    frame = EVENTS.assign(item=items, n=np.arange(len(EVENTS)) % 3)
-    lazy = in_parts(frame).astype({"n": "category"})
-    paths = _partitions.write_partitions(lazy, tmp_path)
-    found = pd.concat(map(pd.read_parquet, paths), ignore_index=True)
-    assert [*found["n"]] == [*frame["n"]]
-    assert [*found["item"].dropna()] == [*frame["item"].dropna()]
-
-
-@pytest.mark.parametrize("n_parts", [3, 20])
-def test_a_scheduler_that_may_be_of_other_machines(n_parts, tmp_path):
-    import dask
-
-    def elsewhere(graph, keys, **options):
-        return dask.local.get_sync(graph, keys, **options)
-
-    with dask.config.set(scheduler=elsewhere):
-        paths = _partitions.write_partitions(in_parts(EVENTS, n_parts), tmp_path)
-    assert len(paths) == len(list(tmp_path.iterdir())) == -(-(n_parts + 1) // 8)
-    found = pd.concat(map(pd.read_parquet, paths), ignore_index=True)
-    pd.testing.assert_frame_equal(found, EVENTS, check_dtype=False)
-
-
-def test_a_part_that_is_not_there(monkeypatch):
-    write = _partitions._write
-
-    def lost(part, path, types):
-        write(part, path.replace("2.parquet", "lost.parquet"), types)
-
-    monkeypatch.setattr(_partitions, "_write", lost)
-    message = r"Dask dataframe, cannot be read: .*2\.parquet"
-    with pytest.raises(ValueError, match=message):
-        small().fit(in_parts(EVENTS))
 
 
 def test_outcomes_must_be_columns():
@@ -351,25 +300,6 @@ def test_a_worker_dies_in_a_bulk_recommend(client, model, tmp_path):
     )
     assert_same_rows(model.recommend(users), model)
     assert Path(marker).exists()
-
-
-def not_on_all_workers(folder):
-    from distributed import get_worker
-
-    return get_worker().name == 0
-
-
-@pytest.mark.slow
-def test_workers_write_to_a_folder_that_all_see(client, tmp_path, monkeypatch):
-    client.wait_for_workers(2)
-    frame = in_parts(EVENTS)
-    assert not _partitions._is_shared(frame, tmp_path / "elsewhere")
-    paths = _partitions.write_partitions(frame, tmp_path)
-    assert len(paths) == frame.npartitions
-    found = pd.concat(map(pd.read_parquet, paths), ignore_index=True)
-    pd.testing.assert_frame_equal(found, EVENTS, check_dtype=False)
-    monkeypatch.setattr(_partitions, "_sees", not_on_all_workers)
-    assert len(_partitions.write_partitions(frame, tmp_path)) == 1
 
 
 @pytest.mark.slow

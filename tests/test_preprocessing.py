@@ -311,8 +311,8 @@ def test_fit_of_the_events_is_fit_of_the_matrix():
     matrix.data[::4] = 0
     model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
     model.fit(*interactions_from_matrix(matrix))
-    seen = model._fitted.seen[:-1].toarray() > 0
-    assert_array_equal(seen, matrix.toarray()[model.user_ids_][:, model.item_ids_] > 0)
+    seen = set(model.seen_items().itertuples(index=False, name=None))
+    assert seen == set(zip(*matrix.toarray().nonzero(), strict=True))
     # who was shown something, and what was shown, is known though nothing was chosen
     assert set(model.user_ids_) == set(matrix.tocoo().row)
     assert set(model.item_ids_) == set(matrix.tocoo().col)

@@ -8,10 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from torch import nn
 
-from sktwotower.towers._sparse_rows import SparseRows
-from sktwotower.towers.parts import Pair, PastOfOne
-from sktwotower.towers.parts._tower import Tower
-from tests.builders import first_fast, small
+from tests.builders import small
+from tests.recommender.builders import few
 
 
 def tables():
@@ -51,7 +49,7 @@ MODELS = {
 }
 
 
-@pytest.fixture(params=first_fast(MODELS))
+@pytest.fixture(params=few(MODELS))
 def model(request, events):
     return small(**tables(), **MODELS[request.param]).fit(events)
 
@@ -111,57 +109,6 @@ def test_of_an_unknown_user_the_bias_remains(events):
     one = model.explain("nobody", "i00", history=["i01"])  # a matrix with one entry
     past = one[one["side"] == "history"].iloc[0]
     assert past["value"] == 1 and past["contribution"] != 0
-
-
-def dense_gradients(part, user, past, item):
-    """Gradient times input over dense rows, the lengths of the vectors held fixed."""
-    x, y = (torch.tensor(m.toarray(), requires_grad=True) for m in (user, item))
-    weights = torch.full((1, past.shape[0]), 1 / past.shape[0], requires_grad=True)
-    sums = weights @ torch.tensor(past.toarray()) @ part.history.weight
-
-    def run(tower, rows, sums):
-        if not isinstance(tower, Tower):
-            return tower.module(rows) + sums
-        hidden = rows @ tower.sparse.weight + tower.bias + sums
-        for layer, shortcut in zip(tower.layers, tower.shortcuts, strict=True):
-            hidden = shortcut(hidden) + layer(hidden.relu())
-        return hidden
-
-    a, c = run(part.user_tower, x, sums), run(part.item_tower, y, 0)
-    score = (a * c).sum() / (a.norm() * c.norm()).detach()
-    score.backward()
-    return [(t.grad * t)[t != 0].detach().numpy() / 2 for t in (x, weights, y)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["linear", "hidden", "own towers", "own item tower"])
-def test_contributions_are_dense_gradients_times_input(name, events):
-    model = small(**tables(), **MODELS[name]).fit(events)
-    part = model.net_.module_.first
-    user, past, item = (
-        model._fitted.users.rows[3],
-        model._fitted.items.rows[[0, 2, 7]],
-        model._fitted.items.rows[5],
-    )
-    found = part.contributions(
-        Pair(user, PastOfOne(past, None, np.ones(3, bool)), item)
-    )
-    naive = dense_gradients(part, user, past, item)
-    for mine, other in zip((found.user, found.history, found.item), naive, strict=True):
-        assert mine == pytest.approx(other, abs=1e-6)
-
-
-def test_the_bias_of_a_linear_tower_is_that_of_its_weights(events):
-    model = small().fit(events)
-    why = model.explain("u00", "i00")
-    tower = model.net_.module_.first.item_tower
-    row = SparseRows.from_csr(model._fitted.items.rows[0])
-    with torch.no_grad():
-        bias = (
-            tower.bias / tower(row).norm() @ torch.tensor(model.embed_users(["u00"])).T
-        )
-    row = why[(why["side"] == "item") & (why["feature"] == "(bias)")]
-    assert row["contribution"].item() == pytest.approx(bias.item() / 2, abs=1e-6)
 
 
 def test_features_without_names_are_numbered(events):

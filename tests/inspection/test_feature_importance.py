@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
@@ -12,7 +11,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sktwotower import EASERecommender, TowerVectorizer, TwoTowerRecommender
 from sktwotower.inspection import feature_importance
-from sktwotower.towers.parts import embed_items, embed_users
 from tests.builders import small
 
 
@@ -66,28 +64,6 @@ def test_the_planted_column_is_the_one_that_counts(planted):
 
 
 @pytest.mark.slow
-def test_recall_lost_is_that_of_an_item_table_without_the_column(planted):
-    model, X = planted
-    importance = model.feature_importance(X, n_neighbors=5)
-    lost = importance.set_index("column").loc["genre", "recall_lost"]
-    rows = model._fitted.items.rows.toarray()
-    names = model.item_transformer_.get_feature_names_out().astype(str)
-    rows[:, np.char.startswith(names, "genre")] = 0
-    blank = sparse.csr_matrix(rows)
-    module, values = model.net_.module_, []
-    vectors = embed_items(module, blank[:-1])
-    for user, events in X.groupby("user"):
-        past = model._fitted.seen[user]
-        vector = embed_users(module, model._fitted.users.rows[user], past, blank)[0]
-        scores = vectors @ vector
-        truth = set(events["item"])
-        scores[list(set(past.indices) - truth)] = -np.inf
-        top = np.argsort(-scores, kind="stable")[:5]
-        values.append(len(truth & set(top)) / len(truth))
-    assert importance.attrs["recall"] - lost == pytest.approx(np.mean(values), abs=1e-3)
-
-
-@pytest.mark.slow
 def test_groups_are_dropped_together(planted):
     model, X = planted
     groups = {"items": ["genre", "noise"], "taste": ["likes", "history"]}
@@ -121,24 +97,10 @@ def test_a_sample_of_users_is_the_same_for_all_columns(planted):
 def test_nothing_of_the_estimator_changes(planted):
     model, X = planted
     before = dict(vars(model))
-    arrays = [
-        m.copy()
-        for m in (
-            model._fitted.items.rows,
-            model._fitted.users.rows,
-            model._fitted.seen,
-        )
-    ]
     vectors = model.item_embeddings_.copy()
     model.explain(X["user"].iloc[0], X["item"].iloc[0])
     model.feature_importance(X, groups={"all": ["genre", "likes", "history"]})
     assert vars(model) == before
-    for now, then in zip(
-        (model._fitted.items.rows, model._fitted.users.rows, model._fitted.seen),
-        arrays,
-        strict=True,
-    ):
-        assert (now != then).nnz == 0 and now.nnz == then.nnz
     assert np.array_equal(model.item_embeddings_, vectors)
 
 

@@ -1,10 +1,20 @@
-"""Tables of requests, and models that learn from their contexts."""
+"""Tables of requests, models that learn from their contexts, and fits that die."""
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
+from skorch.callbacks import Callback
 
 from sktwotower import TwoTowerRecommender
+
+
+def few(cases, n=1):
+    """Return cases of a test, of which all except the first n have the mark grid."""
+    cases = [case if isinstance(case, tuple) else (case,) for case in cases]
+    marks = [() if place < n else (pytest.mark.grid,) for place in range(len(cases))]
+    return [pytest.param(*c, marks=m) for c, m in zip(cases, marks, strict=True)]
+
 
 SLOTS, DEVICES = ("morning", "noon", "night"), ("phone", "tv")
 N_OF_CELL = 5
@@ -53,11 +63,12 @@ def share_found(model, table, blocks):
 
 
 def asking(**params):
-    """Return a small model that learns from the contexts of `planted` events."""
+    """Return a small model of `planted` events; contexts count after two epochs."""
     params = {
         "context": ["slot", "device"],
         "embedding_dim": 16,
-        "max_epochs": 40,
+        "max_epochs": 2,
+        "lr": 0.1,
         "exclude_seen": False,
         "sparse_parts": None,
         "random_state": 0,
@@ -80,7 +91,7 @@ class Each(dict):
 def stirred(model, seed=0):
     """Replace the weights of the context by large random ones, in place."""
     rng = np.random.default_rng(seed)
-    for part in model._fitted.model.parts:
+    for part in model.net_.module_.parts:
         if part.context is not None:
             for layer in (part.context.multiply, part.context.add):
                 values = rng.normal(size=tuple(layer.weight.shape))
@@ -93,7 +104,7 @@ def stirred(model, seed=0):
 
 def asked_by_hand(model, users, rows):
     """Return what users (n, d) ask for in contexts (n, p), computed one by one."""
-    towers, found = model._fitted.model, []
+    towers, found = model.net_.module_, []
     for user, row in zip(users.astype(float), np.asarray(rows, float), strict=True):
         pieces, start = [], 0
         for part, scale in zip(towers.parts, towers.scales_of_users[0], strict=True):
@@ -110,3 +121,37 @@ def asked_by_hand(model, users, rows):
             pieces.append(u * scale)
         found.append(np.concatenate(pieces))
     return np.array(found)
+
+
+def names_of(model):
+    """Return the names of the features of the context."""
+    return model.context_transformer_.get_feature_names_out().tolist()
+
+
+class Killed(BaseException):
+    """Ends a fit, as the end of the process would, except that the test goes on."""
+
+
+class Dies(Callback):
+    """End a fit as an epoch begins, if `killed_after` has said after how many."""
+
+    epochs_left = None
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Count down."""
+        if Dies.epochs_left == 0:
+            raise Killed
+        if Dies.epochs_left is not None:
+            Dies.epochs_left -= 1
+
+
+def killed_after(n_epochs, model, *events):
+    """Fit a model with `Dies` among its callbacks; return whether it was killed."""
+    Dies.epochs_left = n_epochs
+    try:
+        model.fit(*events)
+    except Killed:
+        return True
+    finally:
+        Dies.epochs_left = None
+    return False

@@ -1,6 +1,7 @@
 """A fit that was ended goes on, and ends as if nothing had happened."""
 
 import errno
+import json
 import os
 import shutil
 import zipfile
@@ -13,13 +14,12 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sktwotower import io
-from sktwotower.recommender import _checkpoint, _fit
-from sktwotower.recommender._checkpoint import Checkpoint
-from sktwotower.recommender._fingerprint import _described
-from sktwotower.towers._recipe import Recipe
 from tests import builders, losses
-from tests.builders import first_fast, ordered, random_events, small
+from tests.builders import ordered, random_events
+from tests.io.builders import META, forged, members_of
 from tests.two_stage.builders import follows, stages
+
+from .builders import Dies, few, killed_after
 
 X = random_events(n_users=30)
 X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(
@@ -28,38 +28,17 @@ X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(
 Y = (np.arange(len(X)) % 5 > 0).astype(float)
 
 
-class Killed(BaseException):
-    """Ends a fit, as the end of the process would, except that the test goes on."""
+def batched(callbacks=(), **params):
+    """Build a recommender that may be killed, and makes no short fits."""
+    params = {"impression_weight": 5.0, "callbacks": [*callbacks, Dies()]} | params
+    return builders.batched(**params)
 
 
-def batched(**params):
-    """Build a recommender that keeps no choice: a write is that of an epoch."""
-    return builders.batched(**{"impression_weight": 5.0} | params)
-
-
-def killed_after_writes(monkeypatch, n_writes):
-    """End each later fit when it has written n times."""
-    written, write = [], Checkpoint.write
-
-    def write_and_die(self, name, state):
-        write(self, name, state)
-        written.append(name)
-        if len(written) == n_writes:
-            raise Killed
-
-    monkeypatch.setattr(Checkpoint, "write", write_and_die)
-    return written
-
-
-def fitted_in_steps(monkeypatch, model, n_writes=2):
-    """Fit again and again, each time killed after some writes, until a fit ends."""
+def fitted_in_steps(model):
+    """Fit again and again, each time killed after an epoch; return how often."""
     for n_fits in range(1, 100):
-        with monkeypatch.context() as patch:
-            killed_after_writes(patch, n_writes)
-            try:
-                return model.fit(X, Y), n_fits
-            except Killed:
-                pass
+        if not killed_after(1, model, X, Y):
+            return n_fits
     raise AssertionError("no fit ended")
 
 
@@ -91,95 +70,79 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("name", first_fast(RECIPES))
-def test_fit_in_steps_equals_fit_without_a_break(name, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "name",
+    few(["two pairs", "callbacks", "stops early", "pooled", "adamw", "own loss"], 3),
+)
+def test_fit_in_steps_equals_fit_without_a_break(name, tmp_path):
     folder = tmp_path / "made" / "here"
     params = RECIPES[name]
     expected = batched(**params).fit(X, Y)
-    model, n_fits = fitted_in_steps(monkeypatch, batched(checkpoint=folder, **params))
-    assert n_fits >= 3
+    model = batched(checkpoint=folder, **params)
+    assert fitted_in_steps(model) >= 3
     assert_equal(model, expected)
     assert not folder.exists()
+    # the optimizer goes on as well
+    more = X[:40], Y[:40]
+    assert_equal(model.partial_fit(*more), expected.partial_fit(*more))
 
 
 @pytest.mark.slow
-def test_both_learn_the_same_from_further_events(monkeypatch, tmp_path):
-    params = {"time": "when", "max_epochs": 2}
-    model, _ = fitted_in_steps(monkeypatch, batched(checkpoint=tmp_path, **params))
-    expected = batched(**params).fit(X, Y)
-    assert_equal(
-        model.partial_fit(X[:40], Y[:40]), expected.partial_fit(X[:40], Y[:40])
-    )
-
-
-@pytest.mark.slow
-def test_epochs_are_not_trained_twice(monkeypatch, tmp_path):
+def test_epochs_are_not_trained_twice_and_attributes_of_callbacks_go_on(tmp_path):
     seen = []
 
-    class Counts(Callback):
-        def on_epoch_begin(self, net, **kwargs):
-            seen.append(len(net.history))
-
-    model = batched(checkpoint=tmp_path, callbacks=[Counts()], max_epochs=5)
-    fitted_in_steps(monkeypatch, model, n_writes=1)
-    assert seen == [1, 2, 3, 4, 5]
-
-
-@pytest.mark.slow
-def test_attributes_of_callbacks_go_on(monkeypatch, tmp_path):
     class Sums(Callback):
         def on_train_begin(self, net, **kwargs):
             self.losses, self.weights = [], None
 
         def on_epoch_end(self, net, **kwargs):
+            seen.append(len(net.history))
             self.losses.append(net.history[-1, "train_loss"])
             self.weights = net.module_.item_tower.bias.detach().clone()
             self.unkept = iter(())
 
     sums = Sums()
-    model = batched(checkpoint=tmp_path, callbacks=[sums])
-    fitted_in_steps(monkeypatch, model)
+    model = batched([sums], checkpoint=tmp_path, max_epochs=4)
+    fitted_in_steps(model)
+    assert seen == [1, 2, 3, 4]
     assert sums.losses == [row["train_loss"] for row in model.history_]
-    assert len(sums.losses) == 3
 
 
 @pytest.mark.slow
-def test_what_auto_stands_for_is_chosen_once(monkeypatch, tmp_path):
-    chosen = []
+def test_what_auto_stands_for_is_chosen_once(tmp_path):
+    class Counts(Callback):
+        def on_train_begin(self, net, **kwargs):
+            trained.append(net.max_epochs)
 
-    def choose(*args):
-        chosen.append(args)
-        return 20.0
-
-    monkeypatch.setattr(_fit, "impression_weight", choose)
-    model = batched(checkpoint=tmp_path, impression_weight="auto")
-    fitted_in_steps(monkeypatch, model)
-    assert len(chosen) == 1 and model.impression_weight_ == 20.0
+    trained = []
+    goal = {"impression_weight": "auto", "impression_goal": "shown"}
+    batched([Counts()], **goal).fit(X, Y)
+    n_trainings, trained = len(trained), []
+    model = batched([Counts()], checkpoint=tmp_path, **goal)
+    n_fits = fitted_in_steps(model)
+    assert len(trained) == n_trainings + n_fits - 1
 
 
 @pytest.mark.slow
-def test_fit_from_disk_goes_on(monkeypatch, tmp_path):
+def test_fit_from_disk_goes_on(tmp_path):
     pytest.importorskip("duckdb")
     path, folder = tmp_path / "events.parquet", tmp_path / "folder"
     X.assign(y=Y).to_parquet(path)
-    expected = batched(time="when").fit(path, y="y")
-    for n_writes in (2, 5):  # in the first pair of towers, and in the second
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            killed_after_writes(patch, n_writes)
-            batched(time="when", checkpoint=folder).fit(path, y="y")
-    assert_equal(batched(time="when", checkpoint=folder).fit(path, y="y"), expected)
+    expected = batched(time="when").fit(path, "y")
+    model = batched(time="when", checkpoint=folder)
+    for _ in range(2):
+        assert killed_after(1, model, path, "y")
+    assert_equal(model.fit(path, "y"), expected)
 
 
 @pytest.mark.slow
-def test_two_stages_go_on_with_either_fit_of_the_retriever(monkeypatch, tmp_path):
+def test_two_stages_go_on_with_either_fit_of_the_retriever(tmp_path):
     folder, table = tmp_path / "folder", follows()
-    expected = stages(ordered(second_share=0)).fit(table)
-    model = stages(ordered(second_share=0, checkpoint=folder))
-    # the start, one epoch; the other one, the end, and as far in the second fit
-    for n_writes in (2, 4):
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            killed_after_writes(patch, n_writes)
-            model.fit(table)
+    retriever = ordered(second_share=0, callbacks=[Dies()])
+    expected = stages(retriever).fit(table)
+    model = stages(retriever.set_params(checkpoint=folder))
+    for n_epochs in (1, 2):  # in the first fit, and as far in the second
+        assert killed_after(n_epochs, model, table)
     assert [path.name for path in folder.iterdir()] == ["before_the_cut"]
     assert model.fit(table).blend_ == expected.blend_
     assert_equal(model.retriever_, expected.retriever_)
@@ -188,11 +151,9 @@ def test_two_stages_go_on_with_either_fit_of_the_retriever(monkeypatch, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
-def test_random_state_goes_on(random_state, monkeypatch, tmp_path):
+def test_random_state_goes_on(random_state, tmp_path):
     model = batched(checkpoint=tmp_path / "a", random_state=random_state)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_after_writes(patch, 2)
-        model.fit(X)
+    assert killed_after(1, model, X)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     other = batched(checkpoint=tmp_path / "b", random_state=random_state)
     assert_equal(model.fit(X), other.fit(X))
@@ -208,9 +169,7 @@ def test_random_state_goes_on(random_state, monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def after_one_epoch(tmp_path_factory):
     folder = tmp_path_factory.mktemp("after_one_epoch")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        killed_after_writes(patch, 2)
-        batched(checkpoint=folder).fit(X, Y)
+    assert killed_after(1, batched(checkpoint=folder), X, Y)
     assert len(list(folder.iterdir())) == 2
     return folder
 
@@ -227,11 +186,6 @@ def unfinished(after_one_epoch, tmp_path):
         ({"lr": 0.02}, {}, r"differ in: lr \(0.01 there, 0.02 here\)\. Repeat"),
         ({"max_epochs": 4, "random_state": 1}, {}, "max_epochs .3.* random_state .0"),
         ({"user_tower": torch.nn.LazyLinear(8)}, {}, r"user_tower \(None there, Lazy"),
-        (
-            {"net_params": {"criterion": losses.MarginLoss}},
-            {},
-            r"net_params \(None there, .*MarginLoss",
-        ),
         ({}, {"y": 1 - Y}, "differ in: the chosen pairs .*; the pairs that were shown"),
         ({}, {"X": X.replace("i3", "i10")}, "differ in: the ids of items"),
         ({"time": "when"}, {}, "history .'pooled' there, 'recent' here.; the order of"),
@@ -244,37 +198,40 @@ def test_another_fit_is_refused(params, changed, message, unfinished):
 
 
 @pytest.mark.filterwarnings("ignore:The context column")
-@pytest.mark.parametrize("history", first_fast(["pooled", "recent"]))
-def test_other_contexts_are_refused(history, tmp_path, monkeypatch):
+@pytest.mark.parametrize("history", few(["recent", "pooled"], 2))
+def test_other_contexts_are_refused(history, tmp_path):
     params = {"context": "place", "history": history, "time": "when"}
     model = batched(checkpoint=tmp_path, second_share=0, **params)
     table = X.assign(place=np.resize(["home", "work", "bus"], len(X)))
+    assert killed_after(1, model, table, Y)
     swapped = np.arange(len(X))
     swapped[[11, 12]] = 12, 11  # the distinct contexts are the same
-    with monkeypatch.context() as patch:
-        killed_after_writes(patch, 2)
-        with pytest.raises(Killed):
-            model.fit(table, Y)
-    others = table["place"].to_numpy()[swapped], "home"
     some = table["place"].where(np.arange(len(X)) != 1)
-    for place in (*others, some):
+    for place in (table["place"].to_numpy()[swapped], "home", some):
         with pytest.raises(
             ValueError, match=r"differ in: the (contexts|order) of even"
         ):
             model.fit(table.assign(place=place), Y)
+    model.fit(table, Y)
 
 
-def test_another_version_is_refused(unfinished, monkeypatch):
-    from sktwotower.recommender import _fingerprint
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("torch", "9.9.9", r"torch \(9\.9\.9 there, \d.* here\)"),
+        ("format_version", 2, r"format of the checkpoint \(2 there, 1 here"),
+    ],
+)
+def test_another_version_is_refused(name, value, message, unfinished):
+    path = unfinished / "start.checkpoint"
 
-    monkeypatch.setattr(_fingerprint, "version", lambda name: "9.9.9")
-    with pytest.raises(ValueError, match=r"torch \(\d.* there, 9\.9\.9 here\); numpy"):
-        batched(checkpoint=unfinished).fit(X, Y)
+    def change(meta):
+        where = meta if name in meta else meta["depends_on"]
+        assert name in where
+        where[name] = value
 
-
-def test_another_format_is_refused(unfinished, monkeypatch):
-    monkeypatch.setattr(_checkpoint, "FORMAT_VERSION", 2)
-    with pytest.raises(ValueError, match=r"format of the checkpoint \(1 there, 2 her"):
+    path.write_bytes(forged(members_of(path.read_bytes()), change))
+    with pytest.raises(ValueError, match=message):
         batched(checkpoint=unfinished).fit(X, Y)
 
 
@@ -293,45 +250,29 @@ class Loss(MarginLoss):
 """
 
 
-@pytest.mark.parametrize(
-    "now",
-    [
+def with_loss(code, folder):
+    net_params = {"criterion": of_notebook(code)}
+    return batched(checkpoint=folder, net_params=net_params)
+
+
+@pytest.mark.slow
+def test_a_fit_with_a_loss_that_was_written_anew_does_not_go_on(tmp_path):
+    assert killed_after(1, with_loss(CELL, tmp_path), X, Y)
+    for now in (
         "class Loss(MarginLoss): pass",
         CELL.replace("scale = 2", "scale = 3"),
         CELL.replace("power=1", "power=3"),
         CELL.replace("** power", "* power"),
-        CELL.replace("(MarginLoss)", "(MarginLoss.__base__)"),
-    ],
-)
-def test_a_loss_that_was_written_anew_is_another_one(now):
-    recipe = Recipe.of(small(net_params={"criterion": of_notebook(CELL)}))
-    other = Recipe.of(small(net_params={"criterion": of_notebook(now)}))
-    same = Recipe.of(small(net_params={"criterion": of_notebook("\n# one\n" + CELL)}))
-    described = [_described(each.net_params) for each in (recipe, other, same)]
-    assert described[0] == described[2] != described[1]
-    assert all("__main__.Loss" in each for each in described)
+    ):
+        with pytest.raises(ValueError, match="differ in: net_params .*__main__.Loss"):
+            with_loss(now, tmp_path).fit(X, Y)
+    with_loss("\n# one\n" + CELL, tmp_path).fit(X, Y)
 
 
 @pytest.mark.slow
-def test_a_fit_with_a_loss_that_was_written_anew_does_not_go_on(tmp_path, monkeypatch):
-    def fit(code):
-        own = {"net_params": {"criterion": of_notebook(code)}}
-        batched(checkpoint=tmp_path, **own).fit(X, Y)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_after_writes(patch, 2)
-        fit(CELL)
-    with pytest.raises(ValueError, match="differ in: net_params .*__main__.Loss"):
-        fit(CELL.replace("scale = 2", "scale = 3"))
-    fit(CELL)
-
-
-@pytest.mark.slow
-def test_other_weights_to_start_from_are_refused(monkeypatch, tmp_path):
+def test_other_weights_to_start_from_are_refused(tmp_path):
     model = batched(checkpoint=tmp_path, warm_start=True).fit(X, Y)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_after_writes(patch, 2)
-        model.fit(X, Y)
+    assert killed_after(1, model, X, Y)
     with pytest.raises(ValueError, match="differ in: the weights to start from"):
         batched(checkpoint=tmp_path, warm_start=True).fit(X, Y)
     model.fit(X, Y)
@@ -344,8 +285,9 @@ def test_order_of_rows_and_verbosity_do_not_matter(unfinished):
     assert_equal(model, batched().fit(X, Y))
 
 
-@pytest.mark.parametrize("place", first_fast([0.0, 0.3, 0.7, 0.999]))
-@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(
+    ("place", "cut"), few([(0.3, False), (0.7, True), (0.0, False), (0.999, True)], 2)
+)
 def test_damaged_file_is_refused(place, cut, unfinished):
     path = unfinished / "towers-0.checkpoint"
     data = bytearray(path.read_bytes())
@@ -362,7 +304,7 @@ def test_damaged_file_is_refused(place, cut, unfinished):
 @pytest.mark.slow
 def test_file_of_another_kind_is_refused(unfinished, tmp_path):
     path = unfinished / "start.checkpoint"
-    io.dump(batched().fit(X), path)
+    io.dump(builders.small().fit(X), path)
     with pytest.raises(ValueError, match="checkpoint cannot be read.*Delete the fold"):
         batched(checkpoint=unfinished).fit(X, Y)
 
@@ -371,8 +313,9 @@ def test_files_hold_arrays_and_json_only(unfinished):
     for path in unfinished.iterdir():
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            assert "meta.json" in names and len(names) > 1
-            for name in set(names) - {"meta.json"}:
+            assert META in names and len(names) > 1
+            assert isinstance(json.loads(archive.read(META)), dict)
+            for name in set(names) - {META}:
                 assert name.endswith(".npy")
                 with archive.open(name) as member:
                     np.lib.format.read_array(member, allow_pickle=False)
@@ -399,15 +342,4 @@ def test_full_disk_is_reported_and_fit_goes_on(unfinished, monkeypatch):
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="cannot be written: No space.*fit again"):
             batched(checkpoint=unfinished).fit(X, Y)
-    model = batched(checkpoint=unfinished)
-    assert_equal(fitted_in_steps(monkeypatch, model)[0], batched().fit(X, Y))
-
-
-def test_folder_that_cannot_be_made(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("")
-    model = batched(checkpoint=file / "folder")
-    with pytest.raises(OSError, match="must be a folder that can be written: Not a di"):
-        model.fit(X)
-    with pytest.raises(OSError, match="must be a folder that can be written: File ex"):
-        model.set_params(checkpoint=file).fit(X)
+    assert_equal(batched(checkpoint=unfinished).fit(X, Y), batched().fit(X, Y))

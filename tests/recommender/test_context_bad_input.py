@@ -9,10 +9,9 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sktwotower import EASERecommender, PopularityRecommender, TowerVectorizer
-from tests.builders import first_fast
+from sktwotower import EASERecommender, TowerVectorizer
 
-from .builders import asking, planted, stirred
+from .builders import asking, few, names_of, planted
 
 X = planted(12, 6)
 X["hour"] = np.arange(len(X)) % 24
@@ -26,7 +25,7 @@ def small(**params):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return stirred(small(context=["slot", "hour", "tags"]).fit(X))
+    return small(context=["slot", "hour", "tags"]).fit(X)
 
 
 # In fit
@@ -39,11 +38,8 @@ def fitted():
         (["slot", "item"], "context names 'item', which is the item column"),
         (["slto"], "context names 'slto', .* Did you mean 'slot'"),
         ([7.5], "context names 7.5, which is not a column of X"),
-        (99, "context names 99, which is not a column of X"),
         (2.5, "context must be a name, .* Got 2.5"),
         ([True, False], "context is a mask of 2 entries, but X has 8 columns"),
-        (slice("slto", None), "context names 'slto'"),
-        ([None], "context names None"),
         ([["slot"]], "context names"),
     ],
 )
@@ -52,39 +48,27 @@ def test_columns_that_are_not_there(context, message):
         small(context=context).fit(X)
 
 
-@pytest.mark.parametrize(
-    "context",
-    [
-        "slot",
-        ["slot"],
-        2,
-        [2],
-        slice("slot", "slot"),
-        slice(2, 3),
-        [c == "slot" for c in X],
-        lambda table: ["slot"],
-        np.array(["slot"]),
-        pd.Index(["slot"]),
-        ("slot", "slot"),
-    ],
-)
+WAYS = ["slot", [2], slice("slot", "slot"), [c == "slot" for c in X], ("slot", "slot")]
+
+
+@pytest.mark.parametrize("context", [*WAYS, lambda table: ["slot"]])
 def test_all_ways_to_name_a_column(context):
     model = small(context=context).fit(X)
-    assert model._fitted.context.columns == ["slot"]
-    assert model._fitted.context.own_width == 3
+    assert names_of(model) == ["slot_morning", "slot_night", "slot_noon"]
 
 
-@pytest.mark.parametrize("context", [[], None, lambda table: [], slice(0, 0)])
+@pytest.mark.parametrize("context", [[], lambda table: []])
 def test_no_columns_are_no_context(context):
-    assert small(context=context).fit(X)._fitted.context is None
+    model = small(context=context).fit(X)
+    with pytest.raises(ValueError, match="has not learnt from any"):
+        model.embed_users(["u00"], context={"slot": "noon"})
 
 
-@pytest.mark.parametrize("side", ["user", "item"])
-def test_a_feature_that_is_context_as_well(side):
-    model = small(context=["slot", "age"], **{f"{side}_features": ["age"]})
+def test_a_feature_that_is_context_as_well():
+    model = small(context=["slot", "age"], user_features=["age"])
     with pytest.warns(UserWarning, match="'age' is named in context and in"):
         model.fit(X)
-    assert model._fitted.context.columns == ["slot", "age"]
+    assert "age_3" in names_of(model)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +80,7 @@ def test_a_feature_that_is_context_as_well(side):
         ([f"v{i}" for i in range(len(X))], "as many values as rows"),
     ],
 )
-@pytest.mark.parametrize("others", first_fast([["slot"], []]))
+@pytest.mark.parametrize("others", few([["slot"], []]))
 def test_columns_that_say_nothing(cells, message, others):
     table = X.assign(place=cells)
     model = small(context=[*others, "place"])
@@ -115,18 +99,12 @@ def test_columns_that_say_nothing(cells, message, others):
     "cells",
     [
         [1, "a"] * (len(X) // 2),
-        [1.5, None, "b"] * (len(X) // 3),
-        [pd.Timestamp("2024-01-01"), 3] * (len(X) // 2),
         [b"x", "y"] * (len(X) // 2),
         [{"a": 1}, {"b": 2}] * (len(X) // 2),
-        [np.inf, 1.0] * (len(X) // 2),
         [1 + 2j, 1.0] * (len(X) // 2),
-        [object()] * len(X),
         [[1, [2]], [3]] * (len(X) // 2),
         [True, False, None] * (len(X) // 3),
-        pd.Categorical(["p", "q"] * (len(X) // 2)),
         [10**400, 1] * (len(X) // 2),
-        ["", " "] * (len(X) // 2),
     ],
 )
 def test_odd_cells_are_encoded_or_refused_by_name(cells):
@@ -144,14 +122,14 @@ def test_odd_cells_are_encoded_or_refused_by_name(cells):
         model.recommend(["u00"], context={"place": table["place"].iloc[0]})
 
 
-@pytest.mark.parametrize("transformer", ["onehot", 3, StandardScaler, object()])
+@pytest.mark.parametrize("transformer", ["onehot", StandardScaler])
 def test_what_is_no_transformer(transformer):
     with pytest.raises((TypeError, ValueError), match="context_transformer"):
         small(context_transformer=transformer).fit(X)
 
 
-@pytest.mark.parametrize("cell", [np.inf, -np.inf])
-def test_infinite_numbers(cell):
+def test_infinite_numbers():
+    cell = np.inf
     table = X.assign(number=np.linspace(0, 1, len(X)))
     table.loc[3, "number"] = cell
     with pytest.raises(ValueError, match=r"number|infin"):
@@ -175,16 +153,10 @@ def test_infinite_numbers(cell):
     [
         ({"hou": 3}, ValueError, "context names 'hou', .* Did you mean 'hour'"),
         ({"zzz": 3}, ValueError, r"context column of fit \(slot, hour, tags\)"),
-        ({"user": "u00"}, ValueError, "context names 'user'"),
-        ({"time": 3}, ValueError, "context names 'time'"),
         ({1.5: 3}, TypeError, "names of columns as keys. Got 1.5"),
-        ({None: 3}, TypeError, "names of columns as keys. Got None"),
         ([("hour", 3)], TypeError, "context must be a dict .* Got list"),
-        ("hour", TypeError, "context must be a dict .* Got str"),
-        (pd.DataFrame({"hour": [3]}), TypeError, "must be a dict .* Got DataFrame"),
         ({"tags": 3}, (TypeError, ValueError), "tags"),
         ({"slot": ["noon"]}, (TypeError, ValueError), "slot"),
-        ({"slot": {"a": 1}}, (TypeError, ValueError), "slot"),
     ],
 )
 def test_wrong_dicts(fitted, context, error, message):
@@ -198,16 +170,6 @@ def test_wrong_dicts(fitted, context, error, message):
             call()
 
 
-METHODS = ("recommend", "kneighbors", "kneighbors_graph", "transform", "embed_users")
-
-
-@pytest.mark.parametrize("method", first_fast(METHODS))
-def test_misspelt_columns_of_tables(fitted, method):
-    table = X[["user"]].assign(hours=3)
-    with pytest.raises(ValueError, match=r"'hours'.*mean 'hour'|hours"):
-        getattr(fitted, method)(table)
-
-
 def test_a_column_and_a_value_for_all(fitted):
     table = X[["user", "slot"]]
     with pytest.raises(ValueError, match="context names 'slot', which is also a col"):
@@ -216,17 +178,15 @@ def test_a_column_and_a_value_for_all(fitted):
 
 
 @pytest.mark.parametrize(
-    ("column", "cells"),
-    [("hour", "noon"), ("tags", 3), ("tags", 2.5), ("slot", [["noon"]])],
+    ("column", "cells"), [("hour", "noon"), ("tags", 3), ("slot", [["noon"]])]
 )
 def test_other_types_than_in_fit(fitted, column, cells):
-    state, before = fitted._fitted, fitted.embed_users(["u00"])
+    before = fitted.embed_users(["u00"])
     cells = cells * 3 if isinstance(cells, list) else cells
     table = X[["user"]].iloc[:3].assign(**{column: cells})
     for call in (fitted.recommend, fitted.embed_users, fitted.kneighbors):
         with pytest.raises(TypeError, match=f"Column '{column}' is of kind"):
             call(table)
-    assert fitted._fitted is state
     assert_array_equal(fitted.embed_users(["u00"]), before)
 
 
@@ -246,7 +206,7 @@ NUMERIC = [
 @pytest.mark.parametrize("params", NUMERIC[:2])
 def test_text_for_numbers_is_refused_by_name(params):
     model = small(**params).fit(X)
-    state = model._fitted
+    before = model.embed_users(["u00"], context={"hour": 5})
     for call in (
         lambda: model.recommend(["u00"], context={"hour": "noon"}),
         lambda: model.recommend(X[["user"]].assign(hour="noon")),
@@ -255,21 +215,18 @@ def test_text_for_numbers_is_refused_by_name(params):
     ):
         with pytest.raises((TypeError, ValueError), match="hour"):
             call()
-    assert model._fitted is state
-    model.recommend(["u00"], context={"hour": 5})
+    assert_array_equal(model.embed_users(["u00"], context={"hour": 5}), before)
 
 
 def test_other_transformers_may_lack_columns():
-    model = stirred(small(**NUMERIC[2]).fit(X))
+    model = small(**NUMERIC[2]).fit(X)
     u = model.embed_users(["u00"])
     assert not np.array_equal(model.embed_users(["u00"], context={"hour": 5}), u)
     assert_array_equal(model.embed_users(["u00"], context={"hour": None}), u)
     model.partial_fit(X.drop(columns=["hour"]))
 
 
-@pytest.mark.parametrize(
-    "model", [small(context=None), EASERecommender(), PopularityRecommender()]
-)
+@pytest.mark.parametrize("model", [small(context=None), EASERecommender()])
 def test_models_without_context(model):
     model = copy.copy(model).fit(X)
     for given in ({"slot": "noon"}, {}):
@@ -289,12 +246,11 @@ def test_empty_requests(fitted):
 
 def test_a_failed_fit_keeps_the_model_of_before(fitted):
     model = copy.deepcopy(fitted)
-    state, asked = model._fitted, X[["user", "slot"]]
+    asked = X[["user", "slot"]]
     before = model.embed_users(asked)
     model.set_params(context="user")
     with pytest.raises(ValueError, match="user column"):
         model.fit(X)
-    assert model._fitted is state
     assert_array_equal(model.embed_users(asked), before)
 
 
@@ -308,9 +264,9 @@ def test_other_libraries(fitted):
 
 def test_arrays_have_the_columns_of_fit_in_their_places():
     names = ["user", "item", "slot", "device", "time"]
-    model = stirred(small(context=[2, 3]).fit(X[names].to_numpy(object)))
+    model = small(context=[2, 3]).fit(X[names].to_numpy(object))
     array = X[names].to_numpy(object)[:4]
-    named = stirred(small(context=["slot", "device"]).fit(X[names]))
+    named = small(context=["slot", "device"]).fit(X[names])
     asked = X[["user", "slot", "device"]].iloc[:4]
     np.testing.assert_allclose(
         model.embed_users(array), named.embed_users(asked), atol=1e-6

@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tests.builders import first_fast
-
-from .builders import Each, asked_by_hand, asking, planted, stirred
+from .builders import Each, asking, few, names_of, planted
 
 X = planted(12, 8)
 DATED = X.assign(time=pd.Timestamp("2024-01-01") + pd.to_timedelta(X["time"], "h"))
@@ -17,44 +15,16 @@ TIMED = {"time": "time", "history": "recent"}
 CLOCKED = TIMED | {"context": ["time", "slot", "device"]}
 CASES = {
     "pooled": {"history": "pooled"},
+    "clock": CLOCKED | {"second_share": 0.3},
     "recent": TIMED,
-    "recent with second": TIMED | {"second_share": 0.3},
-    "clock": CLOCKED,
     "clock, pooled": CLOCKED | {"history": "pooled"},
-    "filtered": {"history": "pooled", "second_share": 0.3},
     "none": {"history": None},
 }
 
 
-def weights(model):
-    """Return the rows of the weights of the context by name, of all parts."""
-    names = model._fitted.context.feature_names()
-    tables = [
-        layer.weight.detach().numpy()
-        for part in model._fitted.model.parts
-        if part.context is not None
-        for layer in (part.context.multiply, part.context.add)
-    ]
-    stacked = np.hstack(tables)
-    assert len(stacked) == len(names) == len({*names})
-    return dict(zip(names, stacked, strict=True))
-
-
-def moments(model):
-    """Return the moments of the context of the first part by name of the column."""
-    names = model._fitted.context.feature_names()
-    found = model._fitted.model.first.moments
-    of_context = {k: v for k, v in found.items() if k.startswith("context")}
-    assert of_context
-    for state in of_context.values():
-        for values in state.values():
-            assert len(values) == len(names)
-    return of_context
-
-
 @pytest.fixture(scope="module")
 def fitted():
-    return Each(lambda name: asking(max_epochs=3, **CASES[name]).fit(DATED))
+    return Each(lambda name: asking(**CASES[name]).fit(DATED))
 
 
 def later(slots=("noon",), users=("u00", "u05"), n=6, **columns):
@@ -72,40 +42,42 @@ def later(slots=("noon",), users=("u00", "u05"), n=6, **columns):
     return table.assign(**columns)
 
 
-@pytest.mark.parametrize("case", first_fast(CASES))
-def test_columns_of_before_keep_their_weights(fitted, case):
-    model = stirred(copy.deepcopy(fitted[case]))
-    before, width = weights(model), model._fitted.context.width
-    more = later(["a", "b", "a", "c", "b", "noon"], n=12).assign(device="tv")
-    # so little is learnt that the same names must have the same weights
+LEVELS = pd.MultiIndex.from_product(
+    [["u00", "u04"], ["morning", "night"], ["phone", "tv"]],
+    names=["user", "slot", "device"],
+).to_frame(index=False)
+
+
+def answers(model):
+    """Return the vector of two users in each of four contexts."""
+    if model.time is not None and "time" in model.context:
+        return model.embed_users(LEVELS.assign(time=DATED["time"].max()))
+    return model.embed_users(LEVELS)
+
+
+@pytest.mark.parametrize("case", few(CASES, 2))
+def test_new_levels_change_nothing_in_the_contexts_of_before(fitted, case):
+    model = copy.deepcopy(fitted[case])
+    before, names = answers(model), names_of(model)
+    users = ("u01", "u05")  # the last event of the others stays
+    more = later(["a", "b", "a", "c", "b", "noon"], users, n=12).assign(device="tv")
+    # so little is learnt that the same contexts must have the same vectors
     model.set_params(lr=1e-7).partial_fit(more)
-    after = weights(model)
-    new = {f"slot_{level}" for level in "abc"}
-    assert {*after} - {*before} == new
-    assert model._fitted.context.width == width + 3
-    for name, row in before.items():
-        assert_allclose(after[name], row, atol=1e-4)
-    for name in new:
-        assert_allclose(after[name], 0, atol=1e-4)
-    moments(model)
-    names = model._fitted.context.feature_names()
-    row = [float(name in ("slot_night", "device_phone")) for name in names]
-    asked = {"slot": "night", "device": "phone"}
-    found = model.embed_users(["u04"], context=asked)
-    expected = asked_by_hand(model, model.embed_users(["u04"]), [row])
-    assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-    if "clock" in case:
-        assert names[-1].startswith("time_") and names[-1] in before
-        assert not any(name.startswith("time") for name in names[:8])
-    model.partial_fit(later(["d"] * 4))
-    assert "slot_d" in weights(model)
+    assert {*names_of(model)} - {*names} == {f"slot_{level}" for level in "abc"}
+    assert_allclose(answers(model), before, atol=1e-4)
+    plain = model.embed_users(["u00"])
+    assert_allclose(model.embed_users(["u00"], context={"slot": "a"}), plain, atol=1e-4)
+    model.set_params(lr=0.1).partial_fit(later(["d"] * 4))
+    assert "slot_d" in names_of(model)
+    assert (
+        np.abs(model.embed_users(["u00"], context={"slot": "d"}) - plain).max() > 0.01
+    )
 
 
-@pytest.mark.parametrize("case", first_fast(CASES))
+@pytest.mark.parametrize("case", few(CASES, 2))
 def test_new_levels_are_learnt(fitted, case):
     model = copy.deepcopy(fitted[case])
     more = later(["dawn"] * 5 + ["noon"], n=12)
-    before = weights(model)
     u = model.embed_users(["u00"])
     dawn = {"slot": "dawn"}
     assert_array_equal(model.embed_users(["u00"], context=dawn), u)
@@ -114,28 +86,27 @@ def test_new_levels_are_learnt(fitted, case):
         late = more["time"] + pd.Timedelta(day, "D")
         model.partial_fit(more.assign(time=late, item=more["item"].to_numpy()[::-1]))
         more = more.assign(item=np.roll(more["item"], 1))
-    after = weights(model)
-    assert np.abs(after["slot_dawn"]).max() > 1e-3
-    assert_allclose(after["slot_morning"], before["slot_morning"], atol=1e-6)
-    asked = model.embed_users(["u00"], context=dawn)
-    assert not np.array_equal(asked, model.embed_users(["u00"]))
+    asked = pd.DataFrame({"user": ["u00"] * len(more), "slot": "dawn"})
+    items = model.embed_items(more["item"])
+    gain = (model.embed_users(asked) - model.embed_users(asked[["user"]])) @ items.T
+    assert gain.mean() > 0.01  # what was chosen at dawn is likelier then
 
 
 def test_rare_levels_get_no_column(fitted):
     model = copy.deepcopy(fitted["pooled"])
     model.partial_fit(later(["once"] + ["often"] * 5, ["u00"]))
-    names = model._fitted.context.feature_names()
+    names = names_of(model)
     assert "slot_often" in names and "slot_once" not in names
 
 
-@pytest.mark.parametrize("case", first_fast(CASES))
+@pytest.mark.parametrize("case", few(CASES, 2))
 def test_tables_without_the_columns_of_the_context(fitted, case):
     model = copy.deepcopy(fitted[case])
-    before = weights(model)
+    before = names_of(model)
     more = later(users=("u01", "new"))
     columns = ["slot", "device"] + ([] if "time" in CASES[case] else ["time"])
     model.partial_fit(more.drop(columns=columns[:2]))
-    assert {*weights(model)} == {*before}
+    assert names_of(model) == before
     assert "new" in model.user_ids_
     model.partial_fit(more.iloc[1:].drop(columns="device"))
     if CASES[case].get("history") != "recent" and "time" in CASES[case]:
@@ -144,7 +115,7 @@ def test_tables_without_the_columns_of_the_context(fitted, case):
     assert np.isfinite(model.embed_users(more)).all()
 
 
-@pytest.mark.parametrize("case", first_fast(CASES))
+@pytest.mark.parametrize("case", few(CASES, 2))
 def test_new_users_items_and_levels_at_once(fitted, case):
     model = copy.deepcopy(fitted[case])
     old = {user: i for i, user in enumerate(model.user_ids_)}
@@ -155,46 +126,24 @@ def test_new_users_items_and_levels_at_once(fitted, case):
     assert [*model.user_ids_[: len(old)]] == [*old]
     one = model.embed_users(more.iloc[[0]])
     assert_allclose(one, model.embed_users(more)[[0]], atol=1e-6)
-    rows = model._fitted.context_users
-    assert rows.shape == (len(model.user_ids_) + 1, model._fitted.context.width)
-    names = model._fitted.context.feature_names()
-    who = {
-        user: {names[i] for i in rows[place].indices}
-        for place, user in enumerate(model.user_ids_)
-    }
-    assert who["zoe"] == {
-        "slot_dawn",
-        "slot_noon",
-        "slot_dusk",
-        "device_tv",
-        "device_phone",
-    }
-    mine = DATED[DATED["user"] == "u04"]
-    of_fit = {f"{c}_{v}" for c in ("slot", "device") for v in mine[c]}
-    assert who["u04"] == of_fit
 
 
-@pytest.mark.parametrize("case", first_fast(CASES))
+@pytest.mark.parametrize("case", few(CASES, 2))
 def test_forgotten_users_take_their_levels_along(fitted, case):
     model = copy.deepcopy(fitted[case])
     model.partial_fit(later(["dawn"] * 4, ("zoe",)))
-    stirred(model)
-    before = weights(model)
+    before = names_of(model)
     asked = DATED.iloc[:5].drop(columns="item").assign(time=DATED["time"].max())
     vectors = model.embed_users(asked)
     model.forget_users(["zoe"])
-    after = weights(model)
-    assert {*before} - {*after} == {"slot_dawn"}
-    for name, row in after.items():
-        assert_array_equal(row, before[name])
+    assert {*before} - {*names_of(model)} == {"slot_dawn"}
     assert_allclose(model.embed_users(asked), vectors, atol=1e-6)
-    moments(model)
     model.partial_fit(later())
 
 
 @pytest.mark.slow
-def test_set_catalog_and_forget_items_keep_contexts(fitted):
-    model = stirred(copy.deepcopy(fitted["recent"]))
+def test_another_catalog_keeps_contexts(fitted):
+    model = copy.deepcopy(fitted["recent"])
     asked = DATED.drop(columns=["item", "time"]).iloc[:5]
     before = model.embed_users(asked)
     model.set_catalog(model.item_ids_[3:])
@@ -204,26 +153,25 @@ def test_set_catalog_and_forget_items_keep_contexts(fitted):
 
 def test_a_failed_call_changes_nothing(fitted):
     model = copy.deepcopy(fitted["recent"])
-    state, asked = model._fitted, DATED.drop(columns="item").iloc[:5]
+    asked = DATED.drop(columns="item").iloc[:5]
     before = model.embed_users(asked)
     with pytest.raises((TypeError, ValueError)):
         model.partial_fit(later(item=[None] * 12))
     with pytest.raises((TypeError, ValueError)):
         model.partial_fit(later(time=1.5))
-    assert model._fitted is state
     assert_array_equal(model.embed_users(asked), before)
 
 
-@pytest.mark.parametrize("case", first_fast(CASES))
+@pytest.mark.parametrize("case", few(CASES, 2))
 def test_impressions_only_and_no_rows_at_all(fitted, case):
     model = copy.deepcopy(fitted[case])
     asked = DATED.drop(columns="item").iloc[:5]
-    before, levels = model.embed_users(asked), {*weights(model)}
+    before, levels = model.embed_users(asked), {*names_of(model)}
     more = later(["dawn"] * 3, ("zoe", "u02"))
     model.partial_fit(more.iloc[:0])
-    assert {*weights(model)} == levels
+    assert {*names_of(model)} == levels
     model.partial_fit(more, np.zeros(len(more)))
-    assert {*weights(model)} == {*levels, "slot_dawn"}
+    assert {*names_of(model)} == {*levels, "slot_dawn"}
     assert_allclose(model.embed_users(asked), before, atol=1e-6)
     model.partial_fit(more.assign(time=more["time"] + pd.Timedelta("1D")), None)
     weighted = np.arange(len(more)) % 2

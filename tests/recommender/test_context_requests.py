@@ -2,6 +2,8 @@
 
 import copy
 import warnings
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -9,10 +11,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 
-from sktwotower._tables import _sparse
-from tests.builders import first_fast
+from tests.builders import Rows
+from tests.choices import pairwise
 
-from .builders import Each, asking, planted, stirred
+from .builders import Each, asking, few, names_of, planted
 
 X = planted(12, 6)
 X["time"] = pd.Timestamp("2024-03-01") + pd.to_timedelta(X["time"], "h")
@@ -21,19 +23,18 @@ HELD = planted(12, 3, seed=4)
 HELD["time"] = X["time"].max() + pd.to_timedelta(HELD["time"] * 3, "h")
 HELD["city"] = "y"
 CASES = {
-    "time": {"history": "recent"},
-    "second": {"history": "recent", "second_share": 0.3},
-    "features": {"history": "recent", "user_features": ["city"]},
+    "time": {"history": "recent", "second_share": 0.3},
     "pooled": {"history": "pooled", "user_features": ["city"]},
+    "features": {"history": "recent", "user_features": ["city"]},
     "none": {"history": None},
 }
 
 
 def fit(**params):
-    columns = {"context": ["slot", "time", "device"], "time": "time", "max_epochs": 2}
+    columns = {"context": ["slot", "time", "device"], "time": "time"}
     with warnings.catch_warnings():  # users have several cities
         warnings.simplefilter("ignore", UserWarning)
-        return stirred(asking(**columns | params).fit(X))
+        return asking(**columns | params).fit(X)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def one_by_one(model, table, history=None):
     return np.vstack([model.embed_users(row, history=history) for row in rows])
 
 
-@pytest.mark.parametrize("case", first_fast(CASES))
+@pytest.mark.parametrize("case", few(CASES, 2))
 def test_all_methods_embed_each_event_in_its_own_context(fitted, case):
     model = fitted[case]
     table = HELD.copy()
@@ -61,24 +62,20 @@ def test_all_methods_embed_each_event_in_its_own_context(fitted, case):
     assert_allclose(model.predict(table), scores, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", first_fast(CASES))
-@pytest.mark.parametrize("size", first_fast([10, 1]))
-def test_blocks_of_requests_are_answered_alike(
-    fitted, case, size, monkeypatch, tmp_path
-):
-    model, table = fitted[case], HELD.drop(columns="item")
+@pytest.mark.slow
+def test_thousands_of_requests_are_answered_as_a_few(fitted, tmp_path):
+    model, table = fitted["time"], HELD.drop(columns="item")
     history = {"u00": [*model.item_ids_[3:4]], "u05": [*model.item_ids_[9:11]]}
     users = enumerate(table["user"].unique(), 2)
     allowed = {user: [*model.item_ids_[:n]] for n, user in users}
-    plain = model.recommend(table, 3)
-    full = model.recommend(table, 3, history=history, candidates=allowed)
-    monkeypatch.setattr(_sparse, "QUERY_BLOCK", size)
-    assert_same(model.recommend(table, 3), plain)
-    found = model.recommend(table, 3, history=history, candidates=allowed)
-    assert_same(found, full)
+    many = pd.concat([table] * 230, ignore_index=True)
+    for given in ({}, {"history": history, "candidates": allowed}):
+        once = model.recommend(table, 3, **given)
+        expected = pd.concat([once] * 230, ignore_index=True)
+        assert_same(model.recommend(many, 3, **given), expected)
     path = tmp_path / "found.parquet"
     assert model.recommend(table, 3, path=path) is None
-    assert_same(pd.read_parquet(path), plain)
+    assert_same(pd.read_parquet(path), model.recommend(table, 3))
 
 
 def assert_same(found, expected):
@@ -86,7 +83,7 @@ def assert_same(found, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", few(CASES, 2))
 def test_held_out_events_are_found_as_their_requests_would(fitted, case):
     model = copy.deepcopy(fitted[case])
     requests = HELD.drop_duplicates(["user", "slot", "device", "time"])
@@ -102,7 +99,7 @@ def test_held_out_events_are_found_as_their_requests_would(fitted, case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["time", "features", "none"])
+@pytest.mark.parametrize("case", few(["time", "features", "none"]))
 def test_importance_of_a_context_with_times(fitted, case):
     model = fitted[case]
     table = model.feature_importance(HELD, n_neighbors=5)
@@ -132,29 +129,6 @@ def test_columns_of_the_context_in_a_history_do_not_count(fitted):
     assert not np.array_equal(found, expected)
 
 
-@pytest.mark.slow
-def test_a_warm_start_finds_levels_in_another_order():
-    model = fit(history="pooled", warm_start=True)
-    before = weights_by_name(model)
-    other = X.iloc[::-1]
-    params = {"lr": 1e-9, "max_epochs": 1}
-    model.set_params(**params).fit(other)
-    after = weights_by_name(model)
-    assert {*after} == {*before}
-    for name, row in before.items():
-        assert_allclose(after[name], row, atol=1e-5)
-    with pytest.raises(ValueError, match="warm_start=True needs the same"):
-        model.fit(other.assign(slot=np.resize(["p", "q"], len(other))))
-    with pytest.raises(ValueError, match="warm_start=True needs the same"):
-        model.set_params(context=None).fit(other)
-
-
-def weights_by_name(model):
-    names = model._fitted.context.feature_names()
-    layer = model._fitted.model.first.context.multiply
-    return dict(zip(names, layer.weight.detach().numpy().copy(), strict=True))
-
-
 ITEMS = pd.DataFrame(
     {"item": [f"i{i:02}" for i in range(70)], "genre": ["a", "b"] * 35}
 )
@@ -171,10 +145,11 @@ FITS = {
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:half_life")
-@pytest.mark.parametrize("history", ["pooled", "recent", None])
-@pytest.mark.parametrize("second", [0.0, 0.3])
-@pytest.mark.parametrize("name", FITS)
-def test_context_goes_with_all_other_parameters(name, history, second):
+@pytest.mark.parametrize(
+    ("history", "second", "name"),
+    pairwise(["pooled", "recent", None], [0.0, 0.3], list(FITS)),
+)
+def test_context_goes_with_all_other_parameters(history, second, name):
     params = {"history": history, "second_share": second, "max_epochs": 1}
     params |= FITS[name]
     model = fit(**params)
@@ -189,17 +164,10 @@ def test_context_goes_with_all_other_parameters(name, history, second):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
-def test_hours_are_those_of_utc_in_all_time_zones(zone, fitted):
-    table = X.assign(time=X["time"].dt.tz_localize("UTC").dt.tz_convert(zone))
-    model = stirred(
-        asking(
-            context=["slot", "time", "device"],
-            time="time",
-            history="recent",
-            max_epochs=2,
-        ).fit(table)
-    )
+def test_hours_are_those_of_utc_in_all_time_zones(fitted):
+    table = X.assign(time=X["time"].dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"))
+    columns = {"context": ["slot", "time", "device"], "time": "time"}
+    model = asking(**columns, **CASES["time"]).fit(table)
     asked = HELD.drop(columns="item")
     expected = model.embed_users(asked)
     zoned = asked["time"].dt.tz_localize("UTC").dt.tz_convert("America/Lima")
@@ -221,8 +189,8 @@ def test_dask_tables_of_requests(fitted):
 @pytest.mark.slow
 def test_columns_whose_names_are_numbers_are_found_by_position():
     table = X[["user", "item", "slot", "device"]].set_axis(range(4), axis=1)
-    model = stirred(asking(context=[2], max_epochs=1).fit(table))
-    assert model._fitted.context.columns == ["x2"]
+    model = asking(context=[2]).fit(table)
+    assert names_of(model)[0] == "x2_morning"
     user = table[0].iloc[0]
     found = model.embed_users([user], context={"x2": "noon"})
     asked = table.iloc[[0]].copy()
@@ -231,3 +199,49 @@ def test_columns_whose_names_are_numbers_are_found_by_position():
     assert not np.array_equal(found, model.embed_users([user]))
     with pytest.raises(ValueError, match="names 2, .* Did you mean 'x2'"):
         model.embed_users([user], context={2: "noon"})
+
+
+TWICE = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+EQUAL = [
+    [1, True, 1.0, np.int64(1), np.float32(1), np.True_, "1", np.str_("1")],
+    [None, np.nan, pd.NA, pd.NaT],
+    ["a" * 1000, "b" * 10_000, "c" * 10_000],
+]
+
+
+def by_type(table):
+    """Return which cell of `EQUAL` each cell is, by its type and text."""
+    known = [ascii((type(cell), str(cell))) for cells in EQUAL for cell in cells]
+    cells = table.iloc[:, 0]
+    rows = [
+        known.index(k) if (k := ascii((type(c), str(c)))) in known else 0 for c in cells
+    ]
+    return np.eye(len(known))[rows] + np.linspace(0, 1, len(known))
+
+
+@pytest.mark.parametrize("cells", EQUAL, ids=["numbers", "missing", "long"])
+def test_a_context_is_never_taken_for_one_that_was_asked_before(cells):
+    """Rows of contexts are kept; 1 equals True, which is another one."""
+    model = asking(context="slot", context_transformer=Rows(by_type)).fit(X)
+    assert_answered_alike(model, "slot", cells)
+
+
+def test_an_hour_that_comes_twice_is_two_times(fitted):
+    model = copy.deepcopy(fitted["time"])
+    assert_answered_alike(model, "time", [TWICE, TWICE.replace(fold=1)])
+    for _ in range(2):
+        with pytest.raises(ValueError, match="between the years 1678 and 2261"):
+            model.embed_users(["u00"], context={"time": datetime(9999, 1, 1)})
+
+
+def assert_answered_alike(model, name, cells):
+    """Assert that answers do not depend on what a model was asked before."""
+    expected = [
+        copy.deepcopy(model).embed_users(["u00"], context={name: cell})
+        for cell in cells
+    ]
+    assert len(np.unique(expected, axis=0)) > 1 or cells[0] is None
+    for _ in range(2):
+        for cell, vector in zip(cells, expected, strict=True):
+            found = model.embed_users(["u00"], context={name: cell})
+            assert_array_equal(found, vector)

@@ -10,17 +10,15 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.io import dump
 from sktwotower.model_selection import LastNSplit
-from sktwotower.recommender._contexts import EventContexts
-from tests.builders import batched, chain, first_fast, ordered, random_events, small
+from tests.builders import batched, chain, ordered, random_events, small
 
-from .test_checkpoint import Killed, killed_after_writes
+from .builders import Dies, few, killed_after, names_of
 
 REQUEST = {"hour": 8, "words": "red chair"}
 
@@ -70,7 +68,7 @@ def assert_equal(model, other):
 # Training that does not depend on what it should not
 
 
-@pytest.mark.parametrize("make", first_fast([knowing, ordered]))
+@pytest.mark.parametrize("make", few([ordered, knowing]))
 def test_the_order_of_rows_does_not_matter(make):
     events = X.assign(when=np.arange(len(X)))
     rows = np.random.default_rng(1).permutation(len(X))
@@ -78,50 +76,31 @@ def test_the_order_of_rows_does_not_matter(make):
     assert_equal(make(context=CONTEXT).fit(events), again)
 
 
-def test_equal_contexts_become_one_and_have_an_order_of_their_own():
-    rows = np.array([[0, 0], [0, 2], [1, 0], [0, 2], [0, 0]], np.float32)
-    codes = np.array([3, 1, 0, 2, 4])
-    places = [0, 2, 4, 3, 1]
-    found = []
-    for order in (range(5), places):
-        own, of_events = sparse.csr_matrix(rows[[*order]]), np.argsort(order)[codes]
-        contexts, given = EventContexts(None, own).sorted(of_events)
-        assert_array_equal(contexts.own[given].toarray(), rows[codes])
-        assert contexts.own.shape[0] == 3 and contexts.own[0].nnz == 0
-        found.append((contexts.own.toarray(), given))
-    assert_array_equal(found[0][0], found[1][0])
-    assert_array_equal(found[0][1], found[1][1])
-
-
 def test_requests_with_lists_are_told_apart():
     events = X.assign(tags=[["a"] if hour == 8 else ["b", "c"] for hour in X["hour"]])
     model = small(context=["tags"]).fit(events)
-    codes = model._fitted.request_codes(events)
-    assert_array_equal(codes == codes[0], X["hour"] == X["hour"][0])
     ranking = model.rank_held_out(events, n_neighbors=1)
     assert len(ranking.users) == len(X.drop_duplicates(["user", "hour"]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("history", ["pooled", "recent", None])
-def test_a_fit_that_was_ended_goes_on(history, monkeypatch, tmp_path):
+@pytest.mark.parametrize("history", few(["recent", "pooled", None]))
+def test_a_fit_that_was_ended_goes_on(history, tmp_path):
     params = {"history": history, "time": "when", "context": [*CONTEXT, "when"]}
     days = pd.to_timedelta(np.arange(len(X)) * 7 % 50, "h")
     events = X.assign(when=pd.Timestamp("2020-01-01") + days)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_after_writes(patch, 2)
-        batched(**params, checkpoint=tmp_path).fit(events)
-    model = batched(**params, checkpoint=tmp_path).fit(events)
-    assert_equal(batched(**params).fit(events), model)
+    model = batched(**params, checkpoint=tmp_path, callbacks=[Dies()])
+    assert killed_after(1, model, events)
+    assert_equal(batched(**params).fit(events), model.fit(events))
 
 
-@pytest.mark.parametrize("history", first_fast(["pooled", "recent"]))
-def test_a_checkpoint_of_other_contexts_is_refused(history, monkeypatch, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("history", few(["pooled", "recent"]))
+def test_a_checkpoint_of_other_contexts_is_refused(history, tmp_path):
     params = {"history": history, "time": "when", "checkpoint": tmp_path}
+    params["callbacks"] = [Dies()]
     events = X.assign(when=np.arange(len(X)))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_after_writes(patch, 2)
-        batched(context=["hour"], **params).fit(events)
+    assert killed_after(1, batched(context=["hour"], **params), events)
     swapped = events["hour"].to_numpy().copy()
     rows = [np.flatnonzero(swapped == hour)[-1] for hour in (8, 20)]
     swapped[rows] = swapped[rows[::-1]]  # as many of each, elsewhere
@@ -138,16 +117,14 @@ def test_a_checkpoint_of_other_contexts_is_refused(history, monkeypatch, tmp_pat
 
 @pytest.mark.slow
 def test_a_warm_start_goes_on_with_the_weights_of_the_context():
-    model = knowing(warm_start=True, max_epochs=1, lr=1e-9).fit(X)
-    layer = model.net_.module_.first.context
-    before = layer.add.weight.detach().clone()
-    assert before.abs().max() > 0
-    names = model._fitted.context.feature_names()
-    model.set_params(context=CONTEXT[::-1]).fit(X)  # its columns are found by name
-    now = model._fitted.context.feature_names()
-    after = model.net_.module_.first.context.add.weight.detach()
-    assert now != names
-    np.testing.assert_allclose(after[[*map(now.index, names)]], before, atol=1e-6)
+    model = knowing(warm_start=True, lr=0.1).fit(X)
+    names, before = names_of(model), vectors(model)
+    without = model.embed_users(["u1", "new"])
+    assert np.abs(before - without).max() > 0.02
+    # its columns are found by name
+    model.set_params(context=CONTEXT[::-1], lr=1e-9, max_epochs=1).fit(X)
+    assert names_of(model) != names and {*names_of(model)} == {*names}
+    np.testing.assert_allclose(vectors(model), before, atol=1e-5)
     for other in ({"context": None}, {"context": ["hour"]}):
         with pytest.raises(ValueError, match="warm_start=True needs the same users"):
             copy.copy(model).set_params(**other).fit(X)
@@ -187,7 +164,7 @@ def test_the_diagram_shows_the_context(model):
     def shown(thing):
         return re.sub("<[^>]+>", " ", thing._repr_html_())
 
-    width = model._fitted.context.width
+    width = len(names_of(model))
     expected = f"hour, words, page → {width} features → changes the user vector"
     assert expected in shown(model)
     assert "feature row → changes the user vector" in shown(knowing(context="hour"))
@@ -207,7 +184,6 @@ def test_pickles_and_joblib_files_answer_alike(model, tmp_path):
     joblib.dump(model, tmp_path / "model")
     for again in pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model"):
         assert_equal(model, again)
-        assert again._fitted.context_columns == tuple(CONTEXT)
         more = asked(seed=1, n_users=4)
         assert_equal(copy.copy(model).partial_fit(more), again.partial_fit(more))
 
@@ -230,8 +206,13 @@ FORGETTING = {
 }
 
 
-@pytest.mark.parametrize("name", first_fast(FORGETTING, 2))
-@pytest.mark.parametrize("later", first_fast([False, True]))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "later"),
+    few(
+        [("text", False), ("recent", True), ("pooled", False), ("no history", True)], 2
+    ),
+)
 def test_what_only_they_had_is_in_no_file(name, later, tmp_path):
     events = X.assign(when=np.arange(len(X)))
     mine = events["user"] == "u7"
@@ -240,30 +221,26 @@ def test_what_only_they_had_is_in_no_file(name, later, tmp_path):
         model.partial_fit(events[mine])
     for data in all_bytes(model, tmp_path / "a"):
         assert all(secret in data or secret == SECRETS[2] for secret in SECRETS)
-    fitted, names = model._fitted, model._fitted.context.feature_names()
+    names = names_of(model)
+    gone = [name for name in names if re.search("zebra|hide", name)]
+    assert len(gone) == 2
+    # weights of the context, which only this user has learnt
     layer = model.net_.module_.first.context
-    gone = [place for place, name in enumerate(names) if re.search("zebra|hide", name)]
-    weights = layer.add.weight[gone].detach().numpy()
+    weights = layer.add.weight[[*map(names.index, gone)]].detach().numpy()
     weights = [row.tobytes() for row in weights if row.any()]  # some learn nothing yet
-    assert len(gone) == 2 and (later or len(weights) == 2)
+    assert later or len(weights) == 2
     assert all(row in all_bytes(model, tmp_path / "a")[0] for row in weights)
     before = vectors(model)
     model.forget_users(["u7"])
     for data in all_bytes(model, tmp_path / "b"):
         assert not any(word in data for word in (*SECRETS, *weights))
-    left = model._fitted
-    kept = [place for place in range(len(names)) if place not in gone]
-    assert left.context.feature_names() == [names[place] for place in kept]
-    assert left.context_users.shape == (len(model.user_ids_) + 1, len(kept))
-    rows = np.flatnonzero(fitted.users.ids != "u7")
-    expected = fitted.context_users[rows][:, kept].toarray()
-    assert_array_equal(left.context_users[:-1].toarray(), expected)
+    assert names_of(model) == [name for name in names if name not in gone]
     np.testing.assert_allclose(vectors(model), before, atol=1e-6)
     unknown = vectors(model, page="hideout")
     assert_array_equal(unknown, model.embed_users(["u1", "new"]))
     more = events[mine].assign(item=events["item"][~mine].iloc[: mine.sum()].tolist())
     model.partial_fit(more)  # and may be learnt again
-    assert set(model._fitted.context.feature_names()) == set(names)
+    assert {*names_of(model)} == {*names}
 
 
 def test_other_items_leave_the_context_as_it_is(model):

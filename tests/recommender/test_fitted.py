@@ -1,29 +1,23 @@
 """One fitted value, replaced as a whole: during requests, failures and interrupts."""
 
 import copy
-import dataclasses
 import functools
 import pickle
 import signal
-import threading
-import traceback
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import sklearn
-import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder
 from skorch.callbacks import Callback
 
-from sktwotower import EASERecommender, PopularityRecommender, TowerVectorizer
+from sktwotower import EASERecommender, TowerVectorizer
 from sktwotower.datasets import make_interactions
-from sktwotower.recommender import _training_data
 from tests.builders import small
 
 
@@ -46,14 +40,10 @@ def model(fitted):
     return copy.deepcopy(fitted)
 
 
-@pytest.mark.parametrize("model", [short(), EASERecommender(), PopularityRecommender()])
-def test_fit_sets_one_attribute(model):
+@pytest.mark.parametrize("model", [short(), EASERecommender()])
+def test_fitted_attributes_cannot_be_set(model):
     model = clone(model)
-    parameters = set(vars(model))
     model.fit(made().data)
-    assert set(vars(model)) - parameters == {"_fitted"}
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        model._fitted.seen = None
     with pytest.raises(AttributeError):
         model.item_ids_ = model.item_ids_[::-1]
 
@@ -66,11 +56,6 @@ def test_there_are_no_fitted_attributes_before_fit(model):
         assert not hasattr(model, name)
     model.fit(made().data[["user", "item"]].to_numpy())
     assert model.n_features_in_ == 2 and not hasattr(model, "feature_names_in_")
-
-
-def test_attributes_are_views_not_copies(model):
-    assert model.item_embeddings_ is model._fitted.catalog.vectors
-    assert model.item_ids_ is model.item_ids_ and model.net_ is model._fitted.net
 
 
 @pytest.mark.slow
@@ -116,46 +101,6 @@ def requests(n):
         )[int(rng.integers(6))]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("change", ["set_catalog", "partial_fit"])
-def test_requests_next_to_changes_get_the_answer_of_one_state(change):
-    X = made().data
-    model, asked = short().fit(X), list(requests(60))
-    base = model._fitted
-    if change == "set_catalog":
-        calls = [("set_catalog", range(0, 40, 2)), ("set_catalog", range(39, -1, -1))]
-    else:
-        calls = [("partial_fit", X.head(50)), ("partial_fit", X.tail(80))]
-    states = [base]
-    for name, given in calls:
-        states.append(getattr(model, name)(given)._fitted)
-    allowed = [[answer_of(state, ask) for state in states] for ask in asked]
-    stop = threading.Event()
-
-    def disturb():
-        while not stop.is_set():
-            for state, (name, given) in zip(states, calls, strict=False):
-                model._fitted = state
-                getattr(model, name)(given)
-
-    thread = threading.Thread(target=disturb)
-    thread.start()
-    try:
-        with ThreadPoolExecutor(6) as pool:
-            found = list(pool.map(lambda ask: answer(model, ask), asked))
-    finally:
-        stop.set()
-        thread.join()
-    wrong = [a for a, ok in zip(found, allowed, strict=True) if a not in ok]
-    assert wrong == []
-
-
-def answer_of(state, ask):
-    model = short()
-    model._fitted = state
-    return answer(model, ask)
-
-
 # Ctrl-C
 
 
@@ -194,23 +139,6 @@ def test_an_interrupt_in_a_callback_is_reported(moment, epoch):
     model.set_params(callbacks=None).partial_fit(made().data.head(9))
     assert not model.interrupted_
     assert not short().fit(made().data).interrupted_
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_in_validation_is_reported(monkeypatch):
-    calls = iter(range(9))
-
-    def recall(*args, per_user):
-        if next(calls) == 2:
-            signal.raise_signal(signal.SIGINT)
-        return np.full(9, 0.5)
-
-    monkeypatch.setattr(_training_data, "recall_at_k", recall)
-    model = short(max_epochs=9, early_stopping=True)
-    with pytest.warns(UserWarning, match="fit was interrupted in epoch 3 of 9"):
-        model.fit(made().data)
-    assert model.interrupted_ and len(model.history_) <= 3
 
 
 @pytest.mark.slow
@@ -266,16 +194,6 @@ def test_warm_start_takes_weights_by_id():
     np.testing.assert_allclose(model.embed_users(list(range(60))), before, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_warm_start_needs_the_same_ids_and_sizes():
-    X = made().data
-    model = short(warm_start=True).fit(X)
-    with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):
-        model.fit(X[X["item"] > 3])
-    with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):
-        model.set_params(embedding_dim=4).fit(X)
-
-
 def test_warm_start_with_two_columns_of_one_name():
     X = made().data
     items = pd.DataFrame({"item": range(40), "a": ["b_c", "x"] * 20, "a_b": ["c"] * 40})
@@ -303,10 +221,10 @@ def test_warm_start_with_two_columns_of_one_name():
     ],
 )
 def test_partial_fit_checks_parameters_as_fit_does(model, params, message):
-    before = model._fitted
+    before = model.item_embeddings_
     with pytest.raises((TypeError, ValueError), match=message):
         model.set_params(**params).partial_fit(made().data.head(5))
-    assert model._fitted is before
+    assert model.item_embeddings_ is before
 
 
 def test_set_catalog_checks_the_index():
@@ -331,30 +249,6 @@ def test_scores_are_float32(model):
 # What is built from the catalog
 
 
-@pytest.mark.slow
-def test_changed_features_of_known_items_reach_fold_in():
-    data = made()
-    one_part = {"validation_events": None, "items": data.item_table}
-    model = short(**one_part).fit(data.data)
-    changed = data.item_table.assign(category="none")
-    model.set_catalog(changed)
-    assert_array_equal(
-        np.sort(model._fitted.fold_in.vectors, axis=0),
-        np.sort(model.embed_items(changed)[chosen(data)], axis=0),
-    )
-    # an equal model that was never given the old features answers the same
-    history = {"new": [3, 4, 5]}
-    again = pickle.loads(pickle.dumps(model)).set_catalog(changed)
-    assert_array_equal(
-        model.embed_users(["new"], history=history),
-        again.embed_users(["new"], history=history),
-    )
-
-
-def chosen(data):
-    return np.flatnonzero(data.item_table["item"].isin(data.data["item"]))
-
-
 # Validation that cannot be
 
 
@@ -373,33 +267,3 @@ def test_a_small_share_holds_one_pair_out():
 
 
 # The way of a call
-
-
-def frames_to_the_product(call):
-    """Return the names of the package's functions on the way to the first torch.mm.
-
-    Without the one around `recommend` that only explains unknown arguments.
-    """
-    stacks, product = [], torch.mm
-
-    def watched(*args, **kwargs):
-        stacks.append(traceback.extract_stack())
-        return product(*args, **kwargs)
-
-    torch.mm = watched
-    try:
-        call()
-    finally:
-        torch.mm = product
-    frames = [(f.filename.replace("\\", "/"), f.name) for f in stacks[-1]]
-    return [
-        name
-        for path, name in frames
-        if "/sktwotower/" in path and not path.endswith("/_tables/_arguments.py")
-    ]
-
-
-def test_recommend_reaches_the_product_by_five_functions_one_called_search(model):
-    names = frames_to_the_product(lambda: model.recommend([0, 1]))
-    assert names[0] == "recommend" and len(names) <= 5
-    assert [name for name in names if "search" in name] == ["search"]

@@ -62,11 +62,6 @@ def test_a_fit_that_fails_gives_the_folder_back(tmp_path):
     assert os.listdir(tmp_path) == ["notes.txt"]
 
 
-def test_without_a_folder_nothing_is_locked():
-    with used_alone(None):
-        assert not _folder_lock._held
-
-
 def test_what_a_killed_fit_has_left_is_no_lock(tmp_path):
     (tmp_path / NAME).write_text("process 1 of another machine")
     with used_alone(tmp_path):
@@ -74,33 +69,6 @@ def test_what_a_killed_fit_has_left_is_no_lock(tmp_path):
         with pytest.raises(OSError, match="in use"):
             FolderLock(tmp_path).take()
     assert not (tmp_path / NAME).exists()
-
-
-@pytest.mark.skipif(_folder_lock.fcntl is None, reason="Windows keeps open files")
-def test_a_lock_on_a_file_that_was_removed_counts_for_nothing(tmp_path, monkeypatch):
-    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
-    opened = first._opened
-
-    def opened_and_removed():
-        file = opened()
-        if not removed:  # as a fit does that ends between opening and locking
-            removed.append((tmp_path / NAME).unlink())
-        return file
-
-    removed = []
-    monkeypatch.setattr(first, "_opened", opened_and_removed)
-    first.take()
-    assert removed and (tmp_path / NAME).exists()
-    with pytest.raises(OSError, match="in use"):
-        second.take()
-    # somebody has removed the file: the one of the next fit is not touched
-    (tmp_path / NAME).unlink()
-    second.take()
-    first.release()
-    with pytest.raises(OSError, match="in use"):
-        FolderLock(tmp_path).take()
-    second.release()
-    assert not tmp_path.exists()
 
 
 @pytest.mark.skipif(_folder_lock.fcntl is None, reason="needs fcntl")

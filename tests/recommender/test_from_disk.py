@@ -18,9 +18,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sktwotower import EASERecommender, io
-from sktwotower._tables import _sparse
-from sktwotower._tables._sparse import is_mapped
-from tests.builders import first_fast, small
+from tests.builders import small
+from tests.recommender.builders import few
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -62,24 +61,13 @@ def write(events, folder):
         events.iloc[rows].to_parquet(folder / f"part{i}.parquet", index=False)
 
 
-@pytest.fixture(autouse=True)
-def few_rows_at_a_time(monkeypatch):
-    """Process events by blocks of 100, and in batches of 70 rows."""
-    monkeypatch.setattr(_sparse, "BLOCK", 100)
-    monkeypatch.setattr("sktwotower._tables._source_kinds.BATCH", 70)
-
-
 def assert_same(model, other):
     """Assert that two models know the same events and have learnt the same."""
-    one, two = model._fitted, other._fitted
-    assert_array_equal(one.user_ids, two.user_ids)
-    assert_array_equal(one.item_ids, two.item_ids)
-    assert_array_equal(one.seen.toarray(), two.seen.toarray())
-    if one.sequences is not None:
-        for name in ("data", "indices", "indptr"):
-            ours, theirs = (getattr(f.sequences.lags, name) for f in (one, two))
-            assert_array_equal(ours, theirs)
-        assert_array_equal(one.sequences.times, two.sequences.times)
+    assert_array_equal(model.user_ids_, other.user_ids_)
+    assert_array_equal(model.item_ids_, other.item_ids_)
+    pd.testing.assert_frame_equal(model.seen_items(), other.seen_items())
+    users = model.user_ids_[:40]
+    assert_array_equal(model.embed_users(users), other.embed_users(users))
     assert_array_equal(model.item_embeddings_, other.item_embeddings_)
     figures = [
         [{n: v for n, v in epoch.items() if n != "dur"} for epoch in m.history_]
@@ -96,7 +84,7 @@ REWARDS = ("stars", "weight")
 
 @pytest.mark.parametrize(
     ("outcomes", "params"),
-    first_fast(
+    few(
         [
             (REWARDS, {}),
             ((), {}),
@@ -119,18 +107,6 @@ def test_a_fit_from_disk_equals_one_in_memory(events, folder, outcomes, params):
     columns = [events[name] for name in outcomes]
     model = small(**params).fit(table, *columns)
     assert_same(small(**params).fit(folder, *outcomes), model)
-
-
-@pytest.mark.slow
-def test_the_weight_of_impressions_is_chosen_from_disk_as_in_memory(
-    events, folder, monkeypatch
-):
-    monkeypatch.setattr("sktwotower.recommender._impression_choice.MIN_USERS", 5)
-    params = {"impression_goal": "shown", "time": "time"}
-    model = small(**params).fit(events.drop(columns="stars"), events["stars"])
-    other = small(**params).fit(folder, "stars")
-    assert_same(other, model)
-    assert other.impression_weight_ == model.impression_weight_
 
 
 def kinds_of_sources(folder):
@@ -183,7 +159,7 @@ def test_filters_of_datasets_and_lazy_frames_count(events, folder):
 
 @pytest.mark.parametrize(
     "ids",
-    first_fast(
+    few(
         [
             lambda n: pd.Categorical([f"'\"{i}" for i in n]),
             lambda n: n - 20,
@@ -266,24 +242,6 @@ def test_a_feature_may_have_the_name_id(events, tmp_path):
     assert_same(small(user_features=["id"]).fit(tmp_path), model)
 
 
-@pytest.mark.slow
-def test_tiny_weights_keep_their_proportions(events, tmp_path):
-    X = events.assign(weight=(1 + events["weight"]) * 1e-60)
-    write(X, tmp_path)
-    model = small().fit(X.drop(columns="weight"), None, X["weight"])
-    assert_same(small().fit(tmp_path, None, "weight"), model)
-
-
-@pytest.mark.slow
-def test_a_sample_of_many_events_says_which_are_kept_back(events, folder, monkeypatch):
-    monkeypatch.setattr("sktwotower.recommender._kept_back.MAX_EVENTS", 100)
-    params = {"time": "when"}
-    when = pd.Timestamp("2026-11-26") + pd.to_timedelta(events["time"], "D")
-    X = events[IDS].assign(when=when)
-    lazy = pl.from_pandas(X).lazy()
-    assert_same(small(**params).fit(lazy), small(**params).fit(X))
-
-
 # What comes after fit
 
 
@@ -299,21 +257,6 @@ def test_score_and_partial_fit_read_from_disk(events, folder):
     model.partial_fit(table[:50], outcomes[0][:50])
     first = pl.scan_parquet(folder / "*.parquet").head(50)
     assert_same(other.partial_fit(first, "stars"), model)
-
-
-@pytest.mark.slow
-def test_a_model_from_disk_learns_more(events, folder):
-    model, other = small(time="time").fit(events), small(time="time").fit(folder)
-    more = make_events(60, 30, 100, seed=1)
-    assert_same(other.partial_fit(more), model.partial_fit(more))
-
-
-def test_events_are_memory_maps(folder):
-    fitted = small(time="time").fit(folder)._fitted
-    lags = fitted.sequences.lags
-    maps = [fitted.seen.data, fitted.seen.indices, fitted.sequences.times]
-    assert all(map(is_mapped, [*maps, lags.data, lags.indices]))
-    assert not any(is_mapped(a) for a in (fitted.seen.indptr, fitted.user_ids))
 
 
 @pytest.mark.slow
@@ -360,14 +303,14 @@ def fitted(once_fitted):
 
 def refused(fitted, error, message, X, *args, **params):
     """Assert that fit refuses X with a message, and that the model is as before."""
-    before = fitted._fitted
+    before = fitted.item_embeddings_
     fitted.set_params(**params)
     with pytest.raises(error, match=message) as caught:
         fitted.fit(X, *args)
     shown = caught.value
     assert shown.__context__ is None or shown.__suppress_context__
     assert shown.__cause__ is None
-    assert fitted._fitted is before
+    assert fitted.item_embeddings_ is before
     assert len(fitted.recommend(["u1"], n_neighbors=3)) == 3
 
 
@@ -435,7 +378,7 @@ def test_folders_that_stand_for_a_column(fitted, events, tmp_path):
     refused(fitted, ValueError, "cannot be read: .*more.parquet", tmp_path)
 
 
-@pytest.mark.parametrize("side", first_fast(["user", "item", "time"]))
+@pytest.mark.parametrize("side", few(["user", "item", "time"]))
 def test_missing_ids_and_times(fitted, events, side, tmp_path):
     X = events.astype({"item": float, "time": float})
     X.loc[[300, 500], side] = None
@@ -463,7 +406,7 @@ def test_missing_ids_of_events_without_weight_do_not_count(events, tmp_path):
 
 @pytest.mark.parametrize(
     ("y", "error", "message"),
-    first_fast(
+    few(
         [
             ([1, 0], TypeError, "y must be the name of a column of X.* Got list"),
             ("star", ValueError, "y names 'star', which is not a column.*mean 'stars'"),
@@ -544,6 +487,7 @@ for name in ("duckdb", "pyarrow", "polars"):
 model = pickle.load(open(sys.argv[2], "rb"))
 print(model.predict([[1, 1], [3, 2]]).tolist())
 from sktwotower import TwoTowerRecommender
+from tests.recommender.builders import few
 TwoTowerRecommender(max_epochs=1).fit([[1, 1], [1, 2], [2, 2], [3, 1]])
 for missing, installed in (("duckdb", "pyarrow"), ("pyarrow", "duckdb")):
     sys.modules[missing] = None

@@ -9,8 +9,8 @@ import threading
 import pytest
 from skorch.callbacks import Callback
 
-from sktwotower.towers._optimizer import RowwiseAdam
-from tests.builders import batched, first_fast, random_events
+from tests.builders import batched, random_events
+from tests.recommender.builders import few
 from tests.recommender.test_checkpoint import assert_equal
 
 pytestmark = pytest.mark.usefixtures("interruptible")
@@ -72,7 +72,7 @@ def received():
 
 
 @pytest.mark.parametrize(
-    "method, n_batches", first_fast([("on_batch_begin", 7), ("on_epoch_end", 12)])
+    "method, n_batches", few([("on_batch_begin", 7), ("on_epoch_end", 12)])
 )
 def test_ctrl_c_ends_training_after_the_batch(method, n_batches):
     signals, before = Signals(signal.SIGINT, method), handlers()
@@ -81,21 +81,6 @@ def test_ctrl_c_ends_training_after_the_batch(method, n_batches):
         model.fit(X)
     assert model.interrupted_ and signals.n_batches == n_batches
     assert handlers() == before
-
-
-def test_the_step_of_the_batch_is_taken_as_a_whole(monkeypatch):
-    step, steps = RowwiseAdam.step, []
-
-    def interrupted_step(self, closure=None):
-        signal.raise_signal(signal.SIGINT)
-        loss = step(self, closure)
-        steps.append(True)
-        return loss
-
-    monkeypatch.setattr(RowwiseAdam, "step", interrupted_step)
-    with pytest.warns(UserWarning, match="interrupted in epoch 1 of 3"):
-        batched().fit(X)
-    assert steps == [True]
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_batch():

@@ -63,9 +63,12 @@ def assert_both_are_named(call, given, known):
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_context_column_in_a_table(fitted, method, spelling):
-    state, table = fitted._fitted, X.iloc[:6].rename(columns={"page_type": spelling})
+    state, table = (
+        fitted.item_embeddings_,
+        X.iloc[:6].rename(columns={"page_type": spelling}),
+    )
     assert_both_are_named(lambda: METHODS[method](fitted, table), spelling, "page_type")
-    assert fitted._fitted is state
+    assert fitted.item_embeddings_ is state
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower import TowerVectorizer, io
+from sktwotower import io
 from tests.builders import chain, dated, ordered, random_events, small
 
 MORE = pd.DataFrame({"user": ["u2", "u3"], "item": ["i3", "i0"]})
@@ -24,9 +24,9 @@ def test_new_rows_of_a_side_table_join_the_catalog_without_events(tmp_path):
     assert len(model.history_) == 1  # nothing was learnt
     names = model.item_transformer_.get_feature_names_out().tolist()
     assert names[9:] == ["kind_a", "kind_b", "kind_c", "kind_d"]
-    state = model._fitted
+    state = model.item_embeddings_
     for nothing in (NOTHING, NOTHING.astype(float)):  # twice: no warning either
-        assert model.partial_fit(nothing)._fitted is state
+        assert model.partial_fit(nothing).item_embeddings_ is state
     io.dump(model, tmp_path / "model.sktt")
     loaded = io.load(tmp_path / "model.sktt")
     pd.testing.assert_frame_equal(loaded.recommend(), model.recommend())
@@ -83,18 +83,6 @@ def test_new_rows_join_where_there_are_times(params, dates):
 
 
 @pytest.mark.slow
-def test_features_of_events_that_new_rows_lack_are_missing():
-    X = random_events().assign(shop=lambda t: t["item"].str[1:].astype(int) % 2)
-    kinds = TowerVectorizer(kinds={"shop": "category"})
-    model = small(items=SIDE, item_features=["shop"], item_transformer=kinds).fit(X)
-    rows = model._fitted.items.rows[:9].toarray()
-    model.set_params(items=LONGER[:11]).partial_fit(X[:5])
-    now = model._fitted.items.rows.toarray()
-    np.testing.assert_array_equal(now[:9], rows)
-    assert now[9:11, 9:11].sum() == 0 and now[9, 11:].tolist() == [0, 1, 0]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "error", "message"),
     [
@@ -105,10 +93,10 @@ def test_features_of_events_that_new_rows_lack_are_missing():
 )
 def test_side_tables_that_do_not_fit_are_refused(table, error, message):
     model = small(items=SIDE).fit(random_events())
-    state = model._fitted
+    state = model.item_embeddings_
     with pytest.raises(error, match=message):
         model.set_params(items=table).partial_fit(NOTHING)
-    assert model._fitted is state
+    assert model.item_embeddings_ is state
 
 
 def test_a_table_that_fit_did_not_have_adds_nothing():
@@ -145,12 +133,10 @@ def test_features_given_to_set_catalog_stay_unless_a_newer_table_has_the_item():
     event = pd.DataFrame({"user": ["u1", "u2"], "item": ["n1", "n2"]})
 
     def kinds(model):
-        rows = model._fitted.items.rows[:-1].toarray()
-        names = model.item_transformer_.get_feature_names_out()
-        columns = np.flatnonzero(np.char.startswith(names.astype(str), "kind_"))
-        kinds = np.array([name[-1] for name in names[columns]])
-        said = [kinds[row.astype(bool)].tolist() for row in rows[:, columns]]
-        return dict(zip(model.item_ids_, said, strict=True))
+        return {item: kind_of(model.explain("u1", item)) for item in ("i0", "n1", "n2")}
+
+    def kind_of(why):
+        return [name[-1] for name in why["feature"] if name.startswith("kind_")]
 
     model = catalog_with(("i0", "c"), ("n1", "b"), ("n2", "b"))
     newer = pd.concat([SIDE, pd.DataFrame({"item": ["n2"], "kind": ["a"]})])

@@ -95,10 +95,6 @@ def test_searches_share_the_tables_and_pickles_hold_them_once(tables, routing):
         copies = [best, clone(best), clone(search).estimator, *folds]
         for name, table in tables.items():
             assert all(getattr(copied, name) is table for copied in copies)
-        assert (
-            best._fitted.items.table is best.items
-            and best._fitted.users.table is best.users
-        )
         assert len(best.item_ids_) == len(best.user_ids_) == len(X)
         assert all(len(fold.item_ids_) == len(X) for fold in folds)
         fitted_pipeline = make_pipeline("passthrough", clone(model)).fit(X)
@@ -161,7 +157,6 @@ def test_a_deep_copy_has_tables_of_its_own_and_answers_the_same(tables):
     model = tagged(**tables).fit(X)
     copied = copy.deepcopy(model)
     assert copied.items is not model.items
-    assert copied._fitted.items.table is copied.items
     assert_array_equal(copied.embed_items([0, 99]), model.embed_items([0, 99]))
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import warnings
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -10,10 +9,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import io
-from sktwotower.recommender import _catalog
-from sktwotower.towers import id_shares
-from sktwotower.towers._dropout import FeatureDropout
-from tests.builders import chain, first_fast, many, ordered, random_events, small
+from tests.builders import chain, many, ordered, random_events, small
+from tests.recommender.builders import few
 
 X = random_events()
 MORE = pd.DataFrame({"user": ["u1", "u2", "new"], "item": ["i3", "j1", "i3"]})
@@ -32,34 +29,21 @@ def model(fitted):
 # Nothing to learn.
 
 
-@pytest.mark.parametrize("time", first_fast([None, "when"]))
+@pytest.mark.parametrize("time", few([None, "when"]))
 def test_a_day_without_rows_changes_nothing(time):
     events = chain(n_users=5).assign(when=lambda t: t["when"] + 0.5)
     model = ordered(time=time, history="auto").fit(events)
-    fitted, empty = model._fitted, events.iloc[:0]
+    before, empty = model.item_embeddings_, events.iloc[:0]
     assert model.partial_fit(empty) is model
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         model.partial_fit([])
     assert model.partial_fit(empty, y=[], sample_weight=[]) is model
     model.partial_fit(events.iloc[:2], sample_weight=[0, 0])
-    assert model._fitted is fitted
+    assert model.item_embeddings_ is before
 
 
-@pytest.mark.slow
-def test_an_array_without_rows():
-    model = small().fit(X.to_numpy())
-    fitted = model._fitted
-    assert model.partial_fit(np.empty((0, 2), dtype=object))._fitted is fitted
-    with pytest.raises(ValueError, match="X has 3 features"):
-        model.partial_fit(np.empty((0, 3)))
-    with pytest.raises(ValueError, match="feature names"):
-        small().fit(X).partial_fit(pd.DataFrame({"user": [], "thing": []}))
-    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
-        small().partial_fit(X.iloc[:0])
-
-
-@pytest.mark.parametrize("time", first_fast([None, "when"]))
+@pytest.mark.parametrize("time", few([None, "when"]))
 def test_items_that_are_only_shown_join_the_catalog(time):
     events = chain(n_users=5)
     model = ordered(time=time).fit(events)
@@ -85,7 +69,7 @@ def test_a_replay_is_reported(tmp_path):
         each.partial_fit(MORE.iloc[:2])
 
 
-@pytest.mark.parametrize("history", first_fast(["pooled", "recent", None]))
+@pytest.mark.parametrize("history", few(["pooled", "recent", None]))
 def test_the_same_pairs_at_another_time_are_no_replay(history):
     model = small(time="when", history=history).fit(chain(n_users=5))
     more = MORE.assign(when=50)
@@ -130,23 +114,6 @@ def test_columns_that_are_others_than_in_fit(changed):
 
 
 @pytest.mark.slow
-def test_the_optimizer_goes_on(model):
-    name = "item_tower.sparse.weight"
-    before = model._fitted.model.first.moments
-    assert before["history.weight"]["steps"].sum() > 0
-    model.partial_fit(MORE)
-    after = model._fitted.model.first.moments
-    assert len(after[name]["steps"]) == 10 == len(after[name]["second"])
-    grown = after[name]["steps"][:9] - before[name]["steps"]
-    assert set(grown) <= {0, 1} and grown.sum() > 0
-    # a step of a new optimizer is as large for a small gradient as for a large one
-    other = small().fit(X)
-    other._fitted.model.first.moments = {}
-    other.partial_fit(MORE)
-    assert abs(other.item_embeddings_ - model.item_embeddings_).max() > 1e-4
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("params", [{}, {"time": "when", "second_share": 0.3}])
 def test_a_file_goes_on_as_the_model_does(params, tmp_path):
     events = chain(n_users=12, noise=0.3)
@@ -154,81 +121,8 @@ def test_a_file_goes_on_as_the_model_does(params, tmp_path):
     model.partial_fit(events.iloc[:9].assign(when=50))
     io.dump(model, tmp_path / "model.sktt")
     read, more = io.load(tmp_path / "model.sktt"), events.iloc[20:40].assign(when=60)
-    stream, same = model._fitted.stream, read._fitted.stream
-    kept = [[{*part.moments} for part in m._fitted.model.parts] for m in (model, read)]
-    assert kept[0] == kept[1] and len(kept[0]) == (2 if params else 1)
-    assert all(kept[0])
-    for mine, theirs in zip(stream.gaps, same.gaps, strict=True):
-        assert_array_equal(mine, theirs)
     vectors = model.partial_fit(more).item_embeddings_
     assert_array_equal(read.partial_fit(more).item_embeddings_, vectors)
-
-
-def test_frequencies_go_on_and_follow_the_items(model):
-    stream = model._fitted.stream
-    counts = X["item"].value_counts().reindex(model.item_ids_).to_numpy()
-    assert stream.n_events == len(X)
-    assert_allclose(1 / stream.gaps.gap, counts / len(X))
-    model.partial_fit(MORE)
-    gaps = dict(zip(model.item_ids_, model._fitted.stream.gaps.gap, strict=True))
-    place = model.item_ids_.tolist().index("i3")
-    assert gaps["i3"] < stream.gaps.gap[place] and gaps["j1"] == 10
-    model.set_catalog(["j1", "i3"])
-    assert_array_equal(model._fitted.stream.gaps.gap[:2], [10, gaps["i3"]])
-    ids = model._fitted.items.ids
-    now = dict(zip(ids, model._fitted.stream.gaps.gap, strict=True))
-    assert now == gaps
-
-
-def test_forgotten_users_leave_neither_moments_nor_hits():
-    only = pd.DataFrame({"user": ["u4"], "item": ["rare"]})
-    model = small().fit(pd.concat([X, only]))
-    name = "user_tower.sparse.weight"
-    before = model._fitted.model.first.moments
-    model.forget_users(["u4"])
-    after, moments = model._fitted.stream, model._fitted.model.first.moments
-    kept = np.array([user != "u4" for user in sorted(set(X["user"]))])
-    for key in ("steps", "second"):
-        assert_array_equal(moments[name][key], before[name][key][kept])
-    place = model.item_ids_.tolist().index("rare")
-    assert np.isinf(after.gaps.gap[place]) and after.gaps.n_gaps[place] == 0
-    others = X[X["user"] != "u4"]
-    assert after.n_events == len(others)
-    counts = others["item"].value_counts().reindex(model.item_ids_[:place])
-    assert_allclose(1 / after.gaps.gap[:place], counts / len(others))
-
-
-@pytest.mark.slow
-def test_all_events_of_a_pair_are_forgotten():
-    events = chain(n_users=8, noise=0.3)
-    often = pd.DataFrame({"user": "u03", "item": "i01", "when": np.arange(50, 90)})
-    model = ordered(half_life=None).fit(pd.concat([events, often]))
-    stream = model.forget_users(["u03"])._fitted.stream
-    others = ordered(half_life=None).fit(events[events["user"] != "u03"])
-    expected = others._fitted.stream
-    assert stream.n_events == expected.n_events
-    for mine, theirs in zip(stream.gaps, expected.gaps, strict=True):
-        assert_allclose(mine, theirs)
-
-
-def test_shares_after_items_were_forgotten():
-    model = small().fit(X).forget_items(["i0", "i1"])
-    others = X[~X["item"].isin(["i0", "i1"])]
-    counts = others["item"].value_counts().reindex(model.item_ids_)
-    assert_allclose(1 / model._fitted.stream.gaps.gap, counts / len(others))
-    assert model._fitted.stream.n_events == len(others)
-
-
-@pytest.mark.slow
-def test_a_heavy_user_is_forgotten_and_the_stream_goes_on(tmp_path):
-    events = pd.DataFrame({"user": np.arange(1200) % 400, "item": np.arange(1200) % 2})
-    heavy = pd.DataFrame({"user": 999, "item": np.arange(700)})
-    model = small().fit(pd.concat([events, heavy])).forget_users([999])
-    model.partial_fit(pd.DataFrame({"user": [1, 2], "item": [0, 0]}))
-    gap = model._fitted.stream.gaps.gap[0]
-    assert gap == pytest.approx(2, abs=0.02)
-    io.dump(model, tmp_path / "model.sktt")
-    assert io.load(tmp_path / "model.sktt")._fitted.stream.gaps.gap[0] == gap
 
 
 @pytest.mark.slow
@@ -267,7 +161,7 @@ def test_the_rate():
     assert model.net_.lr == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize(("given", "expected"), first_fast([("auto", 128), (7, 7)]))
+@pytest.mark.parametrize(("given", "expected"), few([("auto", 128), (7, 7)]))
 def test_batches_are_smaller_than_those_of_fit(given, expected):
     model = small(batch_size=given).fit(X)
     assert model.net_.batch_size == (512 if given == "auto" else 7)
@@ -288,31 +182,6 @@ def test_as_much_of_the_past_is_hidden_as_in_fit():
     assert model.net_.iterator_train__history_dropout == 0.7
     model.partial_fit(events[:2].assign(when=9))
     assert model.net_.iterator_train__history_dropout == 0.7
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("time", [None, "when"])
-def test_ids_are_hidden_as_often_as_in_fit(time):
-    rng = np.random.default_rng(0)
-    n_users, n_items = 100, 40
-    users, items = np.divmod(rng.choice(4000, 1200, replace=False), n_items)
-    events = pd.DataFrame({"user": users, "item": items, "when": np.arange(1200)})
-    # features say nothing of who chooses what: ids are hidden rarely
-    side = pd.DataFrame({"item": range(n_items), "color": np.arange(n_items) % 4})
-    params = {"items": side, "time": time, "second_share": 0.0, "history": "auto"}
-    params["exclude_seen"] = False
-    model, seen = ordered(**params).fit(events), []
-
-    def watched(id_dropout, n_events, worth):
-        seen.append(id_shares(id_dropout, n_events, worth))
-        return seen[-1]
-
-    new = pd.DataFrame({"user": [*range(11), n_users], "item": 1, "when": 2000})
-    with patch("sktwotower.towers._batches.id_shares", watched):
-        model.partial_fit(new)
-    of_items = seen[1]
-    counts = np.bincount(np.append(items, new["item"]), minlength=n_items)
-    assert_allclose(of_items, id_shares(0.5, counts, worth=0.02), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("id_dropout", "features"), [(0.5, 0.5), (1.0, 0.0)])
@@ -373,19 +242,6 @@ def test_two_events_are_learnt(time, seeds, are_alike):
             assert (moved > 1e-3).all()
 
 
-@pytest.mark.slow
-def test_rows_of_users_are_hidden_in_fit_only():
-    found = []
-
-    def watched(matrix, id_shares, feature_dropout=0.0, row_dropout=0.0):
-        found.append(row_dropout)
-        return FeatureDropout(matrix, id_shares, feature_dropout, row_dropout)
-
-    with patch("sktwotower.towers._batches.FeatureDropout", watched):
-        small().fit(X).partial_fit(MORE)
-    assert found == [0.4, 0, 0, 0]
-
-
 # The cost follows the new events.
 
 
@@ -393,15 +249,12 @@ def test_rows_of_users_are_hidden_in_fit_only():
 def test_only_touched_items_are_computed(layers):
     model, events = many(hidden_layer_sizes=layers)
     before = model.item_embeddings_
-    with patch.object(_catalog, "embed_items", wraps=_catalog.embed_items) as embedded:
-        model.partial_fit(events[:5])
-    n_computed = embedded.call_args_list[0].args[1].shape[0]
+    model.partial_fit(events[:5])
     moved = (model.item_embeddings_ != before).any(axis=1)
-    assert 0 < moved.sum() <= n_computed <= 5 + 20
-    module = model.net_.module_
-    everything = _catalog.embed_items(module, model._fitted.items.rows[:-1])
+    assert 0 < moved.sum() <= 5 + 20
+    everything = model.embed_items(model.item_ids_)
     assert_allclose(model.item_embeddings_, everything, atol=1e-6)
-    assert all(p.requires_grad for p in module.parameters())
+    assert all(p.requires_grad for p in model.net_.module_.parameters())
 
 
 @pytest.mark.slow
@@ -414,21 +267,17 @@ def test_vectors_are_those_of_the_tower(params):
     model.set_params(items=pd.concat([side, new]))
     model.partial_fit(pd.DataFrame({"user": [1, 2, 2], "item": [400, 1, 60]}))
     assert model.item_ids_.tolist() == [*range(50, 300), 400]
-    fitted = model._fitted
-    everything = _catalog.embed_items(fitted.net.module_, fitted.items.rows[:251])
+    everything = model.embed_items(model.item_ids_)
     assert_allclose(model.item_embeddings_, everything, atol=1e-6)
     assert set(model.seen_items([2])["item"]) >= {1, 60}
 
 
 def test_a_copy_does_not_change_the_original():
     model, events = many()
-    before, fitted = model.recommend(n_neighbors=5), model._fitted
-    gaps = fitted.stream.gaps.gap.copy()
-    moments = copy.deepcopy(fitted.model.first.moments)
+    before, fitted = model.recommend(n_neighbors=5), model.item_embeddings_
+    expected = copy.deepcopy(model).partial_fit(events[50:60]).item_embeddings_
     copy.copy(model).partial_fit(events[:50])
-    assert model._fitted is fitted
+    assert model.item_embeddings_ is before
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=5), before)
-    assert_array_equal(fitted.stream.gaps.gap, gaps)
-    for name, state in fitted.model.first.moments.items():
-        for key, value in state.items():
-            assert_array_equal(value, moments[name][key])
+    # what goes on was not changed either
+    assert_array_equal(model.partial_fit(events[50:60]).item_embeddings_, expected)

@@ -10,7 +10,6 @@ from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
-from sktwotower.towers import _auto
 
 pytestmark = pytest.mark.slow
 
@@ -48,13 +47,6 @@ SETTINGS = {
     "recent": {"time": "when"},
     "recent, hidden layer": {"time": "when"},
 }
-
-
-@pytest.fixture(autouse=True)
-def hidden_layer(request, monkeypatch):
-    """Let few events suffice for a hidden layer, where the setting names one."""
-    if "hidden layer" in request.node.name:
-        monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
 
 
 def answers(events, **params):

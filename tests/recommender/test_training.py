@@ -1,31 +1,19 @@
 """How fit trains: learning rates, callbacks, seeds, temperature."""
 
-import warnings
-from types import SimpleNamespace
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from numpy.testing import assert_allclose
-from scipy import sparse
 from skorch.callbacks import (
     Callback,
     Checkpoint,
     EarlyStopping,
-    EpochScoring,
     GradientNormClipping,
     LRScheduler,
 )
 
-from sktwotower import TwoTowerRecommender
-from sktwotower.datasets import make_interactions
-from sktwotower.recommender import _fit
-from sktwotower.towers import _auto
 from sktwotower.towers._auto import auto_temperature
-from sktwotower.towers._batches import UserBatches
-from sktwotower.towers._optimizer import RowwiseAdam
-from tests.builders import batched, first_fast
+from tests.builders import batched
+from tests.recommender.builders import few
 
 
 class Rates(Callback):
@@ -44,29 +32,6 @@ def rates_of(events, *callbacks, **params):
     rates = Rates()
     batched(lr=0.1, callbacks=[*callbacks, rates], max_epochs=10, **params).fit(events)
     return rates.rates
-
-
-@pytest.mark.slow
-def test_learning_rate_goes_up_and_down_once(events):
-    rates = rates_of(events)
-    assert len(rates) == 10 * 4  # 20 users in batches of 5
-    peak = int(np.argmax(rates))
-    assert max(rates) == pytest.approx(0.1, rel=0.01) and 0 < peak <= 5
-    assert rates[0] < 0.01 and rates[-1] < 0.001
-    assert (np.diff(rates[: peak + 1]) > 0).all() and (np.diff(rates[peak:]) < 0).all()
-
-
-@pytest.mark.slow
-def test_numbers_of_numpy_are_numbers(events):
-    plain = {"max_epochs": 2, "embedding_dim": 8, "lr": 0.5, "normalize": False}
-    numpy = {name: np.array(value)[()] for name, value in plain.items()}
-    sizes = [np.int64(4)], [4]
-    models = [
-        TwoTowerRecommender(**params, hidden_layer_sizes=own, random_state=0)
-        for params, own in zip((numpy, plain), sizes, strict=True)
-    ]
-    vectors = [model.fit(events).item_embeddings_ for model in models]
-    assert_allclose(*vectors)
 
 
 @pytest.mark.slow
@@ -109,23 +74,6 @@ def test_callback_that_monitors_training_holds_nothing_out(events):
 
 
 @pytest.mark.slow
-def test_own_scoring_callback_sees_each_epoch(events):
-    def mean_norm(net, X, y):
-        return net.module_.item_tower.sparse.weight.norm(dim=1).mean().item()
-
-    scoring = EpochScoring(mean_norm, name="norm", use_caching=False, on_train=True)
-    model = batched(callbacks=[scoring]).fit(events)
-    assert len(model.net_.history[:, "norm"]) == 3
-
-
-@pytest.mark.slow
-def test_no_warning_without_interrupt(events):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        batched().fit(events)
-
-
-@pytest.mark.slow
 def test_failed_fit_leaves_global_state_alone(events):
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     with pytest.raises(ValueError, match="loss became"):
@@ -155,7 +103,7 @@ def test_fitted_net_holds_the_weights_and_little_else(events):
     assert not model.net_.module_.training
 
 
-@pytest.mark.parametrize("n_epochs", first_fast([1, 2, 9, 10, 19, 20, 21]))
+@pytest.mark.parametrize("n_epochs", few([1, 2, 9, 10, 19, 20, 21]))
 def test_one_cycle_rises_to_lr_and_falls_for_any_number_of_steps(events, n_epochs):
     rates = []
 
@@ -180,41 +128,6 @@ def test_checkpoint_keeps_the_epoch_of_the_best_validation_recall(events, tmp_pa
     saved = [row["epoch"] for row in model.net_.history if row["event_cp"]]
     assert saved[-1] == best
     assert (tmp_path / "params.pt").exists()
-
-
-@pytest.mark.slow
-def test_auto_takes_mixed_candidates_beyond_the_affordable(events, monkeypatch):
-    assert batched().fit(events).candidate_sampling_ == "full"
-    monkeypatch.setattr(_auto, "FULL_SOFTMAX_ITEMS", 2)
-    assert batched().fit(events).candidate_sampling_ == "mixed"
-
-
-@pytest.mark.slow
-def test_gradients_of_touched_rows_alone_train_as_those_of_whole_tables(monkeypatch):
-    X = make_interactions(n_users=200, n_items=100, random_state=0).data
-    sparse_steps, step = [], RowwiseAdam._step_rows
-
-    def watched(self, table, group):
-        sparse_steps.append(table.grad.is_sparse)
-        step(self, table, group)
-
-    monkeypatch.setattr(RowwiseAdam, "_step_rows", watched)
-    params = {"batch_size": 8, "candidate_sampling": "uniform"}
-    params["validation_events"] = None
-    params["net_params"] = {"iterator_train__n_negatives": 10}
-    rows = batched(**params).fit(X)
-    assert any(sparse_steps)
-
-    class LooksAtGradients(Callback):
-        def on_grad_computed(self, net, **kwargs):
-            pass
-
-    sparse_steps.clear()
-    whole = batched(callbacks=[LooksAtGradients()], **params).fit(X)
-    assert not any(sparse_steps)
-    np.testing.assert_allclose(
-        rows.item_embeddings_, whole.item_embeddings_, rtol=1e-3, atol=1e-4
-    )
 
 
 @pytest.mark.slow
@@ -244,75 +157,6 @@ def test_temperature_of_large_catalogs(n_items, expected):
     # 6.5 * 12_101 ** -0.4 = 0.1512
     found = auto_temperature(n_items, large_catalog=True)
     assert found == pytest.approx(expected, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    "n_users, n_each, expected", [(1000, 15, 0.75), (1000, 14, 1.0), (600, 15, 1.0)]
-)
-def test_users_count_less_than_their_events_in_dense_data(n_users, n_each, expected):
-    """3 % of 500 items are dense, and 10,000 events enough; empty rows do not count."""
-    chosen = np.zeros((2 * n_users, 700))
-    for user in range(n_users):
-        chosen[user, (np.arange(n_each) + user) % 500] = 1
-    events = SimpleNamespace(positives=sparse.csr_matrix(chosen))
-    assert _auto.user_power(events) == expected
-
-
-@pytest.mark.parametrize("time", [None, "when"])
-def test_the_power_is_that_of_events_without_order(events, monkeypatch, time):
-    """A second pair of towers, validation and further events have all events alike."""
-    made, batches = [], UserBatches.__post_init__
-
-    def watched(self):
-        made.append(self.dataset.user_power)
-        batches(self)
-
-    monkeypatch.setattr(UserBatches, "__post_init__", watched)
-    X = events.assign(when=np.arange(len(events)))
-    model = batched(time=time, early_stopping=time is None, max_epochs=1).fit(X)
-    assert made == ([0.75, 1.0] if time is None else [1.0, 1.0])
-    model.partial_fit(X[:3].assign(when=9999))
-    assert set(made[2:]) == {1.0}
-
-
-@pytest.mark.slow
-def test_large_catalogs_have_values_of_their_own(monkeypatch):
-    """More items than the limit: short weights at first, and other values of auto."""
-    X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
-    params = {
-        "random_state": 0,
-        "lr": 1e-9,
-        "id_dropout": 0,
-        "candidate_sampling": "full",
-    }
-
-    def fit():
-        seen = {}
-        monkeypatch.setattr(
-            _fit,
-            "train",
-            lambda recipe, *rest, **given: (
-                seen.update(recipe._asdict()) or train(recipe, *rest, **given)
-            ),
-        )
-        model = TwoTowerRecommender(**params).fit(X)
-        return seen, model.net_.module_.first.item_tower.sparse.weight.detach().numpy()
-
-    train = _fit.train
-    small, long = fit()
-    monkeypatch.setattr(_auto, "LARGE_CATALOG", 2)
-    large, short = fit()
-    names = ["dropout", "max_epochs", "batch_size"]
-    assert [small[n] for n in names] == [0.5, 20, 512]
-    assert [large[n] for n in names] == [0.2, 15, 512]
-    assert_allclose(short, 0.1 * long, atol=1e-5)
-
-
-def test_items_that_nobody_chose_do_not_change_the_temperature(monkeypatch):
-    monkeypatch.setattr(_auto, "auto_temperature", lambda n_items, _: 1 / n_items)
-    X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
-    many = pd.DataFrame({"item": range(50)})
-    assert batched(items=many).fit(X).temperature_ == 1 / 3
 
 
 @pytest.mark.slow
