@@ -16,7 +16,7 @@ from torch import distributed
 from sktwotower import io
 from tests.builders import random_events, small
 
-PAGE = Path(__file__).parents[1] / "docs" / "cluster.md"
+PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 
 
 def block(name):
