@@ -1,4 +1,4 @@
-"""The notebooks as they are committed; .ci/run executes them."""
+"""The notebooks as they are committed, and whether their code runs."""
 
 import json
 import re
@@ -12,11 +12,15 @@ sys.path.insert(0, str(FOLDER.parent / "benchmarks"))
 
 from _sentences import places  # noqa: E402
 
+from tests.docs.test_guide import outputs as pages  # noqa: E402
+
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 # Figures of a text, such as .107 or 23 %, and what holds none of the notebook's own:
 # code and 95 % intervals. Those of benchmarks are filled in by benchmarks/fill.py.
 FIGURE = re.compile(r"(?<![\w.,])(?:\.\d+|\d+(?:\.\d+)? %)")
 FOREIGN = re.compile(r"```.*?```|`[^`]*`|95 %", re.DOTALL)
+# Those that little data are enough for; .ci/run long executes all of them.
+QUICK = ["1_quickstart.ipynb", "2_features_and_cold_start.ipynb", "5_two_stages.ipynb"]
 MACHINE = re.compile(r"/(home|root|tmp|work|Users)/|site-packages|ipykernel_\d")
 
 
@@ -63,6 +67,18 @@ def test_the_index_lists_them_and_ci_executes_them():
     assert PATHS and {path.name for path in PATHS} <= set(listed)
     ci = (FOLDER.parent / ".ci" / "run").read_text(encoding="utf-8")
     assert "jupyter execute --inplace" in index and "jupyter execute" in ci
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.filterwarnings("ignore")
+def test_the_code_of_a_notebook_runs_on_few_data(name):
+    cells = json.loads((FOLDER / name).read_text("utf-8"))["cells"]
+    names = {"__name__": "__main__"}
+    with pages.small(), pages.empty_folder():
+        for place, cell in enumerate(cells):
+            if cell["cell_type"] == "code":
+                source = "".join(cell["source"])
+                exec(compile(source, f"{name}, cell {place}", "exec"), names)
 
 
 def test_figures_of_the_text_are_those_of_the_outputs(path):

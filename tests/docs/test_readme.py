@@ -25,11 +25,3 @@ def test_readme_example_runs(capsys):
     ranks = [line.split()[:2] for line in printed[1:]]
     assert ranks == [line.split()[:2] for line in shown.splitlines()[1:]]
     assert not set(names["top"]["product"]) & set(names["basket"]["new"])
-
-
-def test_readme_commands_are_those_of_ci():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "pip install '.[plot]' && sktwotower\n" in readme
-    commands = re.findall(r"^pip install .*&& pytest.*$", readme, flags=re.MULTILINE)
-    assert len(commands) == 1 and commands[0] in map(str.strip, ci.splitlines())
