@@ -91,10 +91,12 @@ def start_method():
 
     None: as the library chooses.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    from tests.processes import PRELOADED, fork_method
+
+    if fork_method() != "forkserver":
         return None
-    imports = ["distributed", "polars", "sklearn.model_selection", "tests.builders"]
-    multiprocessing.set_forkserver_preload(imports)
+    imports = ["distributed", "polars", "sklearn.model_selection"]
+    multiprocessing.set_forkserver_preload([*PRELOADED, *imports])
     return "forkserver"
 
 
