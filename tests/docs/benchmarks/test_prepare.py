@@ -37,7 +37,7 @@ def made(tmp_path, monkeypatch):
 
     def make(name, files):
         source = _sources.SOURCES[name]
-        monkeypatch.setattr(source, "sha256", None)
+        monkeypatch.setitem(vars(source), "sha256", None)
         folder = tmp_path / "downloads" / name
         folder.mkdir(parents=True)
         if source.urls[0].endswith(".zip"):
