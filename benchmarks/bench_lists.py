@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from _common import clock, machine, read_results, replaced, write_results
 from _news import make_news
-from _quick import assert_claims, parse_options
+from _quick import assert_claims, is_quick, parse_options
 from bench_two_stage import PAIR_COLUMNS, kuairand
 
 from sktwotower import ClickRateRecommender, PopularityRecommender, TwoStageRecommender
@@ -47,7 +47,7 @@ OF_ITEMS = ["video_duration", "video_type", "upload_type", "music_type"]
 
 def news(seed, folder):
     """Return what was shown before and on the last day, and the systems."""
-    shown = make_news(seed)
+    shown = make_news(seed, lists_per_day=100 if is_quick() else 2_000)
     last = shown["time"] >= shown["time"].max().floor("D")
     columns = PAIR_COLUMNS | {"time": "time"}
     hours = pd.Timedelta(hours=6)

@@ -52,14 +52,13 @@ def prepare_libraries():
 
 def pytest_ignore_collect(collection_path, config):
     """Leave out a suite of its own, unless it is named."""
-    if collection_path.parent != pathlib.Path(__file__).parent:
-        return None
-    if config.args_source == pytest.Config.ArgsSource.ARGS:
-        return None
     suite = collection_path.name
-    if suite in SUITES and suite not in config.option.markexpr:
-        return True
-    return None
+    if collection_path.parent != pathlib.Path(__file__).parent or suite not in SUITES:
+        return None
+    names = [argument.partition("::")[0] for argument in config.args]
+    paths = [(config.invocation_params.dir / name).resolve() for name in names]
+    is_named = any(collection_path in (path, *path.parents) for path in paths)
+    return None if is_named or suite in config.option.markexpr else True
 
 
 @pytest.fixture
@@ -91,10 +90,12 @@ def start_method():
 
     None: as the library chooses.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    from tests.processes import PRELOADED, fork_method
+
+    if fork_method() != "forkserver":
         return None
-    imports = ["distributed", "polars", "sklearn.model_selection", "tests.builders"]
-    multiprocessing.set_forkserver_preload(imports)
+    imports = ["distributed", "polars", "sklearn.model_selection"]
+    multiprocessing.set_forkserver_preload([*PRELOADED, *imports])
     return "forkserver"
 
 

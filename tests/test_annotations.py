@@ -1,20 +1,12 @@
 """Annotations, by which editors and type checkers know what comes in and out."""
 
-import importlib
 import inspect
 
 import pytest
 from sklearn.base import BaseEstimator
 
 import sktwotower
-from tests.test_rooms import MAY_IMPORT
-
-ROOMS = [room for room in MAY_IMPORT if room[0] != "_"]
-
-
-def public(room):
-    module = importlib.import_module(f"sktwotower.{room}")
-    return {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+from tests.public import ROOMS, public, with_methods
 
 
 def is_silent(function):
@@ -23,15 +15,8 @@ def is_silent(function):
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_public_names_say_what_they_return(room):
-    names = public(room)
-    functions = {n: f for n, f in names.items() if not inspect.isclass(f)}
-    for cls in filter(inspect.isclass, names.values()):
-        for name, function in inspect.getmembers(cls, inspect.isfunction):
-            ours = function.__module__.startswith("sktwotower")
-            if ours and (name[0] != "_" or name == "__init__"):
-                functions[f"{cls.__name__}.{name}"] = function
-    silent = [name for name, function in functions.items() if is_silent(function)]
-    assert silent == [] and (functions or not names)
+    functions = {n: f for n, f in with_methods(room).items() if not inspect.isclass(f)}
+    assert [name for name, function in functions.items() if is_silent(function)] == []
 
 
 @pytest.mark.parametrize("room", ROOMS)

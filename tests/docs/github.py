@@ -1,11 +1,10 @@
-"""What GitHub shows of a Markdown file: its anchors, its links, and what is left raw.
+"""What GitHub shows of a Markdown file: its anchors and its links.
 
-GitHub renders CommonMark with tables; roles and directives of Sphinx are text there.
+GitHub renders CommonMark with tables.
 """
 
 import re
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +12,8 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-ROLE = re.compile(r"(:[a-z][\w:+-]*:|\{[a-z][\w:+-]*\})$")
-DIRECTIVE = re.compile(r"^(\.\. \w[\w-]*::|:::|\|.*\||\.\. \|)", re.MULTILINE)
 IN_HTML = re.compile(r"""(?:href|src|srcset)=["']([^"']+)["']""")
 ANCHOR = re.compile(r"""<\w+ [^>]*?(?:id|name)=["']([^"']+)["']""")
-MARKDOWN = re.compile(r"\]\(|`|\*\*|^ *[-*] ", re.MULTILINE)
 REMOTE = ("https://", "http://", "mailto:")
 
 
@@ -26,7 +22,6 @@ class Page(NamedTuple):
 
     anchors: set
     links: list
-    raw: list
 
 
 def slug(title):
@@ -69,42 +64,10 @@ def links_of(tokens):
     return found
 
 
-def raw_of(tokens):
-    """Return what the page shows as it was written, or cuts a paragraph with."""
-    found = []
-    ends = {token.map[1] for token in tokens if token.type == "paragraph_open"}
-    for token in tokens:
-        if token.type == "fence" and token.info.startswith("{"):
-            found.append(f"directive {token.info}")
-        if token.type == "inline":
-            found += raw_in_text(token.children)
-        if token.type == "html_block":
-            content = token.content.rstrip()
-            if content.startswith("<!--") and token.map[0] in ends:
-                found.append(f"comment in a paragraph {content[:40]}")
-            if not content.startswith("<!--") and MARKDOWN.search(content):
-                found.append(f"Markdown within HTML {content[:40]}")
-    return list(dict.fromkeys(found))
-
-
-def raw_in_text(children):
-    """Return roles, directives, rows of broken tables and comments of a paragraph."""
-    found = []
-    for token, after in pairwise([*children, None]):
-        if token.type == "html_inline" and token.content.startswith("<!--"):
-            found.append(f"comment in a paragraph {token.content[:40]}")
-        is_code = after is not None and after.type == "code_inline"
-        if token.type == "text" and is_code and (role := ROLE.search(token.content)):
-            found.append(f"role {role[1]}")
-        if token.type == "text":
-            found += [f"directive {name}" for name in DIRECTIVE.findall(token.content)]
-    return found
-
-
 def parsed(text):
     """Return the Page of a text."""
     tokens = READER.parse(text)
-    return Page(anchors_of(tokens), links_of(tokens), raw_of(tokens))
+    return Page(anchors_of(tokens), links_of(tokens))
 
 
 @cache
@@ -114,9 +77,9 @@ def page_of(path):
 
 
 def faults(path, page=None, root=ROOT):
-    """Return a line for each fault of a page: raw markup, links that lead nowhere."""
+    """Return a line for each link of a page that leads nowhere."""
     page = page or page_of(path)
-    found = [f"shown raw: {raw}" for raw in page.raw]
+    found = []
     for link in dict.fromkeys(page.links):
         if not link.startswith(REMOTE):
             found += fault_of_link(link, path, page, root)

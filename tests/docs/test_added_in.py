@@ -1,16 +1,11 @@
 """The reference says since which version each public name is there."""
 
 import importlib
-import inspect
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-from sktwotower import __version__
-from tests.test_docstrings import listed, methods_of
-from tests.versions import number
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -20,26 +15,6 @@ def extension():
     sys.path.insert(0, str(DOCS / "_ext"))
     yield importlib.import_module("added_in")
     sys.path.remove(str(DOCS / "_ext"))
-
-
-def public():
-    """Return the full names of all objects with a page, and of their methods."""
-    names = set()
-    for full in listed():
-        module, _, name = full.rpartition(".")
-        thing = getattr(importlib.import_module(module), name)
-        methods = methods_of(thing) if inspect.isclass(thing) else ()
-        names |= {full, *(f"{full}.{method}" for method in methods)}
-    return names
-
-
-def test_every_public_name_has_its_version(extension):
-    added = extension.versions(extension.TABLE.read_text("utf-8"))
-    missing, gone = public() - set(added), set(added) - public()
-    remedy = f"add them to docs/added_in.toml, below the next version: {missing}"
-    assert not missing, remedy
-    assert not gone, f"remove them from docs/added_in.toml: {gone}"
-    assert all(number(v) <= number(__version__) for v in added.values())
 
 
 TABLE = """

@@ -4,26 +4,16 @@ Tests run it on fewer purchases. What it printed then, when ``docs/outputs.py`` 
 the page, is in ``docs/printed``.
 """
 
-import ast
 import importlib.util
 import json
-import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.prose import sentences
-
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("guide/*.md"))
 LANDING = DOCS / "index.md"
-
-LOOKED_UP = ["coming_from", "faq", "formulas", "glossary", "index", "messages"]
-LOOKED_UP += ["sizing", "troubleshooting"]
-HOW_TO = [page for page in PAGES if page.stem not in LOOKED_UP]
-OTHERS = ["cluster", "exports", "larger_than_memory", "mlflow"]
-HOW_TO += [DOCS / f"{name}.md" for name in OTHERS]
 
 
 def script():
@@ -68,50 +58,6 @@ def test_the_code_of_a_page_prints_what_it_printed_for_the_page(page):
 def test_what_a_page_shows_was_written_with_what_its_code_printed(page):
     written = json.loads(outputs.stored(page).read_text("utf-8"))["shown"]
     assert outputs.checksum(page.read_text("utf-8")) == written, again(page)
-
-
-def opening_faults(text):
-    """Return what is wrong with the opening of a page that says how to do something."""
-    opening = text.partition("\n## ")[0]
-    before, *rest = re.split(r"!\[|<picture>", opening, maxsplit=1)
-    found = outputs.blocks("".join(rest))
-    if not rest or "```" in before or not found:
-        return ["a picture and then code must come before the first heading"]
-    code, why = found[0].code, found[0].not_run or "needs"
-    n_statements = sum(isinstance(part, ast.stmt) for part in ast.walk(ast.parse(code)))
-    faults = [] if why.startswith("needs") else ["its code can be run last"]
-    if len(answer := sentences(before.partition("\n")[2].rstrip("["))) != 1:
-        faults.append(f"one sentence of answer must come before the picture: {answer}")
-    lines = [line for line in code.splitlines() if line]
-    if n_statements > 5 or len(lines) > 8:
-        faults.append(f"{n_statements} statements are not five lines:\n{code}")
-    return faults
-
-
-@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_a_page_opens_with_a_picture_and_five_lines(page):
-    assert not opening_faults(page.read_text("utf-8"))
-
-
-OPENING = "# A\n\nDo this.\n\n![a](a.svg)\n\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "n_faults"),
-    [
-        (f"{OPENING}```python\nf()\n```\n", 0),
-        ("# A\n\nDo.\n\n<picture>\n</picture>\n\n```python\nf()\n```\n", 0),
-        (f"{OPENING}## Title\n\n```python\nf()\n```\n", 1),
-        ("# A\n\nDo.\n\n```python\nf()\n```\n\n![a](a.svg)\n", 1),
-        ("# A\n\n![a](a.svg)\n\n```python\nf()\n```\n", 1),
-        (f"{OPENING}```python\nf()\nf()\nf()\nf()\nf()\nf()\n```\n", 1),
-        (f"{OPENING}```python\nf(\n1,\n2,\n3,\n4,\n5,\n6,\n7,\n)\n```\n", 1),
-        (f"{OPENING}<!-- not run: X is below -->\n\n```python\nf()\n```\n", 1),
-        (f"{OPENING}<!-- not run: needs X -->\n\n```python\nf()\n```\n", 0),
-    ],
-)
-def test_faults_of_an_opening(text, n_faults):
-    assert len(opening_faults(text)) == n_faults
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

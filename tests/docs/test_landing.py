@@ -4,13 +4,11 @@ import importlib.util
 import json
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from sktwotower import datasets
 from sktwotower.metrics import retrieval_report
 from tests.builders import TEST, TRAIN, FixedRanking
 
@@ -34,40 +32,6 @@ outputs = script(DOCS / "outputs.py")
 def live():
     pytest.importorskip("docutils")
     return script(DOCS / "_ext" / "live_report.py")
-
-
-@pytest.fixture
-def third(monkeypatch):
-    """A third of the customers, and the one whom the page names."""
-    shop = datasets.load_online_retail()
-    kept = (shop.data["customer"] % 3 == 0) | (shop.data["customer"] == 12347)
-    shop.data = shop.data[kept].reset_index(drop=True)
-    monkeypatch.setattr(datasets, "load_online_retail", lambda: shop)
-
-
-@pytest.mark.slow
-def test_the_code_of_the_page_finds_what_it_shows(live, third):
-    names, found_again = {}, []
-    for block in outputs.blocks(PAGE):
-        code = block.code.replace("n_neighbors=5", "n_neighbors=20")
-        for long, short in block.replaced:
-            assert long in code
-            code = code.replace(long, short)
-        printed = outputs.printed(replace(block, code=code), names)
-        rows, shown = live.rows_of(printed), live.rows_of(block.output or "")
-        if shown:
-            found_again.append(len(dict(rows).keys() & dict(shown)))
-            assert len(shown) == 5 and len(rows) >= 5
-            assert [score for _, score in shown] == sorted((s for _, s in shown))[::-1]
-        else:  # purchases, which no model changes
-            assert printed == (block.output or "")
-    # A quick fit of small vectors, of which 20 are looked at, finds more than by
-    # chance. What comes next depends on all of the shop.
-    customer, product, _, why = found_again
-    assert min(customer, product, why) >= 3
-    described = names["shop"].products.set_index("product")["description"]
-    (comment,) = re.findall(r"basket = .*# (.+)", PAGE)
-    assert comment == ", ".join(described[names["basket"]])
 
 
 def test_the_report_is_of_this_code_and_agrees_with_the_benchmark(live):

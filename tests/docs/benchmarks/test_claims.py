@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import _per_user  # noqa: E402
 import fill  # noqa: E402
-from _claims import SAME_RUN, best_other, claimed, is_unclear, verdict  # noqa: E402
-from _queries import parsed  # noqa: E402
-from _sentences import places, sentences_of  # noqa: E402
+from _claims import SAME_RUN, best_other, claimed, verdict  # noqa: E402
+from _quick import VARIABLE  # noqa: E402
+from _sentences import places  # noqa: E402
 from bench_quality import TUNED_BY  # noqa: E402
 
-from tests.test_notebooks import is_printed, printed_numbers  # noqa: E402
+from tests.docs.test_notebooks import is_printed, printed_numbers  # noqa: E402
 
 TIMES = "slower than / as fast as / faster than"
 # differences from A are -.1 for each user of B, and -.1 or +.1 in turn for C
@@ -42,10 +42,12 @@ def written(folder, rows):
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    written(tmp_path, rows())
-    monkeypatch.setattr(_per_user, "results_folder", lambda: tmp_path)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    folder = tmp_path / "results"
+    folder.mkdir()
+    written(folder, rows())
     _per_user.keep("made", USERS)
-    return tmp_path
+    return folder
 
 
 def spec(**more):
@@ -165,45 +167,6 @@ def test_the_best_other_system_is_named_with_its_figure(results):
     )
     new, _ = fill.filled(f"{table}| x | ? | ? |\n", results)
     assert new.endswith("| x | B .400 | .500 |\n")
-
-
-def asked_of_pairs():
-    """Return what each claim of a pair asks for, in sentences and in tables."""
-    found = []
-    for name in fill.TEXTS:
-        sources = [source for each in sentences_of(name) for source in each["from"]]
-        claims = [s for s in sources if s.startswith("claim ")]
-        found += [claim.removeprefix("claim ") for claim in claims]
-        text = (ROOT / name).read_text("utf-8")
-        for head in (match[2] for match in fill.TABLE.finditer(text)):
-            lines = head.replace("columns:", "").split("\n")
-            lines = [line.strip().removeprefix("row:") for line in lines if "=" in line]
-            rows, columns = lines[1:], lines[0].split("|")
-            if lines[0].startswith("best="):
-                rows, columns = lines[2:], lines[1].split("|")
-            found += [
-                f"{row}; {column}"
-                for row in rows
-                for column in columns
-                if "words=" in column
-            ]
-    specs = [parsed(query) for query in found]
-    return [spec for spec in specs if "b" in spec and "within" not in spec]
-
-
-def test_where_users_are_too_few_to_tell_no_claim_says_level():
-    said = [
-        spec
-        for spec in asked_of_pairs()
-        if len(spec.get("words", "").split(" / ")) != 4
-    ]
-    assert len(said) > 20
-    too_few = [
-        spec
-        for spec in said
-        if verdict(spec, fill.RESULTS) == 0 and is_unclear(spec, fill.RESULTS)
-    ]
-    assert not too_few, "words= needs a fourth for too few users"
 
 
 def test_seconds_are_compared_by_their_ratio(results):

@@ -6,17 +6,13 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import _limits  # noqa: E402
 import _limits_chart  # noqa: E402
 import chart  # noqa: E402
 from _queries import read  # noqa: E402
-
-from sktwotower import TwoTowerRecommender  # noqa: E402
-from sktwotower.towers import _auto as auto  # noqa: E402
-from sktwotower.towers._recipe import BATCH_PARAMETERS  # noqa: E402
 
 HALF = {"data": "ml-100k-last", "part": "validation", "ndcg@10": 0.19}
 ROWS = [
@@ -64,14 +60,3 @@ def test_the_usual_value_is_among_those_of_each_curve():
     for data, curves in _limits.CURVES.items():
         for curve, values in curves.items():
             assert _limits.usual_of(data, curve) in values
-
-
-def test_usual_values_are_those_of_the_package():
-    pooled = [auto.POOLED["max_epochs"], auto.WIDTH + auto.FILTER_WIDTH]
-    pooled.append(BATCH_PARAMETERS["n_negatives"].default)
-    assert list(_limits.GENERAL.values()) == pooled
-    assert _limits.usual_of("gowalla", "max_epochs") == auto.LARGE["max_epochs"]
-    many = auto.AUTO["recent, hidden layer"]["max_epochs"]
-    assert _limits.usual_of("ml-1m-last", "max_epochs") == many
-    recent = [auto.RECENT["max_epochs"], auto.WIDTH, TwoTowerRecommender().max_history]
-    assert list(_limits.IN_TIME.values()) == recent

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import loguniform
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 
 import _search  # noqa: E402
 from _search import Trial  # noqa: E402
@@ -122,41 +122,6 @@ def test_the_cheapest_of_nearly_the_best():
 )
 def test_rows_of_short_searches_and_of_edges_are_not_shown(row, settled):
     assert _search.is_settled(row) is settled
-
-
-def test_a_grid_is_searched_whole_and_past_its_ends(monkeypatch):
-    import bench_next
-
-    def choose(best, **fixed):
-        # the figure is highest at ``best``, a value of decay, and where l2 is 3
-        tried = []
-
-        def judge(params, held_out):
-            tried.append(params)
-            far = abs(np.log2(params["decay"] / best)) + abs(params["l2"] - 3)
-            return {"ndcg@10": np.array([1 - far / 10])}, None
-
-        monkeypatch.setattr(bench_next, "fitted", lambda model, params, _: (params, 0))
-        monkeypatch.setattr(bench_next, "judge", judge)
-        grid = {"decay": [1.0, 2.0, 4.0], "l2": [2.0, 3.0, 5.0]}
-        model = bench_next.Model(object, fixed, grid)
-        return *bench_next.choose(model, (None, {("user", "item"): None})), tried
-
-    monkeypatch.setattr(bench_next, "PAIR", ("user", "item"))
-    params, searched, tried = choose(2.0, n_last=9)
-    assert params == {"n_last": 9, "decay": 2.0, "l2": 3.0}
-    assert searched == {"trials": 9, "at_the_edge": []} and len(tried) == 9
-    assert all(each["n_last"] == 9 for each in tried)
-    params, searched, tried = choose(16.0)
-    assert params == {"decay": 16.0, "l2": 3.0}
-    assert [each["decay"] for each in tried[9:]] == [8.0, 16.0, 32.0]
-    assert searched == {"trials": 12, "at_the_edge": []}
-    _, searched, _ = choose(2.0**30)  # too far: what is left at an edge is named
-    assert searched["at_the_edge"] == ["decay"]
-    assert bench_next.choose(bench_next.Model(object, {"n_last": 9}), None) == (
-        {"n_last": 9},
-        {},
-    )
 
 
 def test_each_baseline_of_the_next_item_has_twenty_trials():

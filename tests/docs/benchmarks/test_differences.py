@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 
 import _per_user  # noqa: E402
-import bench_ablations  # noqa: E402
 import bench_next  # noqa: E402
 from _per_user import gain  # noqa: E402
-from bench_ablations import DEFAULTS, rows_of_differences, with_written  # noqa: E402
+from _quick import VARIABLE  # noqa: E402
+from bench_ablations import DEFAULTS, rows_of_differences  # noqa: E402
 from bench_neighbors import crossover  # noqa: E402
 
 
@@ -37,13 +37,6 @@ def test_a_change_is_compared_with_the_defaults_of_the_same_seed():
     assert found[DEFAULTS]["difference"] == 0
 
 
-def test_a_call_for_some_changes_keeps_the_rows_of_the_others(monkeypatch):
-    written = [{"data": "made", "change": c, "difference": 0} for c in "ab"]
-    monkeypatch.setattr(bench_ablations, "read_results", lambda name: written)
-    measured = {"data": "made", "change": "b", "difference": 1}
-    assert with_written([measured]) == [written[0], measured]
-
-
 def test_a_graph_pays_once_its_build_is_earned():
     rows = [
         {"engine": "ours, exact", "batch_us": 30.0},
@@ -61,7 +54,8 @@ def users_of(**figures):
 
 
 def test_a_call_for_some_models_keeps_the_users_of_the_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(_per_user, "results_folder", lambda: tmp_path)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / "results").mkdir()
     bench_next.keep_users(users_of(EASE=[0.5, 0], ridge=[1, 0]))
     bench_next.keep_users(users_of(ridge=[0, 0.25]))
     kept = _per_user.read("next_made-last")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import _sentences  # noqa: E402
@@ -15,8 +15,6 @@ import fill  # noqa: E402
 from _common import machine  # noqa: E402
 from _queries import rounded  # noqa: E402
 from _search import is_settled  # noqa: E402
-
-from tests.benchmarks.texts import without  # noqa: E402
 
 ROWS = [
     {"system": "EASE", "seed": 0, "recall": 0.27545, "ndcg": 0.42, "fit_s": 2.94},
@@ -216,16 +214,6 @@ def test_figures_of_an_earlier_run_stay_until_there_are_others(results):
     assert new.endswith("It has .31 now.")
 
 
-def test_files_that_are_not_there_are_named(tmp_path, monkeypatch):
-    page = tmp_path / "page.md"
-    page.write_text("<!-- figures\ncolumns: file=lost; show=recall\nrow: a=b\n-->")
-    sources = tmp_path / "figures.toml"
-    sources.write_text('from = ["figure file=gone; show=recall; gap=old"]')
-    monkeypatch.setattr(fill, "TEXTS", [str(page)])
-    monkeypatch.setattr(fill, "SOURCES", sources)
-    assert fill.stale(tmp_path) == ["gone.jsonl: not there", "lost.jsonl: not there"]
-
-
 def test_digits_and_scale():
     assert rounded(1_851_662.2, digits="0") == "1,851,662"
     assert rounded(0.0996, digits="1", scale="100") == "10.0"
@@ -283,24 +271,6 @@ def test_a_table_says_where_figures_come_from(tmp_path):
     line = "| `made` | abc (2), not recorded (1) | A, 1 |"
     assert text == f"{head}{line}\n\nEnd."
     assert len(differences) == 1 and fill.filled(text, tmp_path) == (text, [])
-
-
-def test_no_result_of_the_benchmarks_is_typed_by_hand():
-    name = "docs/reproduce.md"
-    text = (ROOT / name).read_text("utf-8")
-    text = without(text, {"figure", "claim"}, name)
-    for pattern in (fill.TABLE, fill.ORIGINS):
-        text = pattern.sub("", text)
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    # a section begins with a question and its answer; the rest is folded
-    results = re.findall(
-        r"^## [^\n]+\n\n[^\n]+\?\n\n(.*?)^<details>", text, re.M | re.S
-    )
-    assert len(results) >= 15
-    given = r"\(published[^)]*\)|(mark|aim) of [\d.]+|`[^`]*`|\w+@\d+"
-    for row in results:
-        assert not re.search(r"\d*\.\d", re.sub(given, "", row)), row
-    assert not [row for row in rows if re.search(r"\| \**\d*\.\d+\** \|", row)]
 
 
 def results_of(name):

@@ -1,20 +1,18 @@
 """The chart of README shows the figures of the result files."""
 
 import json
-import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import _per_user  # noqa: E402
 import chart  # noqa: E402
-
-from tests.docs.test_drawings import SIZES, Drawing, contrast  # noqa: E402
+from _quick import VARIABLE  # noqa: E402
 
 A_THIRD = np.tile([0.2, 0.4], 50)
 ROWS = [
@@ -27,12 +25,18 @@ ROWS = [
 
 
 @pytest.fixture
-def row(tmp_path, monkeypatch):
+def results(tmp_path):
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def row(results, tmp_path, monkeypatch):
     rows = [{"data": "d", "ndcg@10 se": 0.03} | row for row in ROWS]
     other = {"data": "other", "system": "ridge", "ndcg@10": 0.9}
     lines = "\n".join(map(json.dumps, [*rows, other]))
-    (tmp_path / "quality_d.jsonl").write_text(lines + "\n")
-    monkeypatch.setattr(_per_user, "results_folder", lambda: tmp_path)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    results.mkdir()
+    (results / "quality_d.jsonl").write_text(lines + "\n")
     # of each user .09 more, give or take .1: half the interval is 1.96 * .1005 / 10
     more = A_THIRD + 0.09 + np.repeat([0.1, -0.1], 50)
     _per_user.keep("quality_d", {"EASE": A_THIRD, chart.OURS: more})
@@ -45,8 +49,8 @@ def test_the_picture_shows_the_figures_of_the_files(name):
     assert drawn == chart.figures(), "call python benchmarks/chart.py"
 
 
-def test_a_mark_is_a_share_of_the_best_other_system(row, tmp_path):
-    found = chart.figures_of(row, tmp_path)
+def test_a_mark_is_a_share_of_the_best_other_system(row, results):
+    found = chart.figures_of(row, results)
     assert list(found) == ["popularity", "EASE", "iALS", chart.OURS]
     assert [one["share"] for one in found.values()] == [0.5, 1, 0.8, 1.3]
     assert [one["best"] for one in found.values()] == [False, True, False, False]
@@ -57,36 +61,24 @@ def test_a_mark_is_a_share_of_the_best_other_system(row, tmp_path):
     assert found["EASE"]["half"] == 0
 
 
-def test_the_first_of_equal_systems_is_the_best(row, tmp_path):
+def test_the_first_of_equal_systems_is_the_best(row, results):
     names = ["popularity", "EASE", "item-kNN", "ridge", "iALS", "GF-CF", "SLIM"]
     rows = [{"data": "d", "system": n, "ndcg@10": 0.3, "ndcg@10 se": 0} for n in names]
-    (tmp_path / "quality_d.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    found = chart.figures_of(row, tmp_path)
+    (results / "quality_d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = chart.figures_of(row, results)
     assert len(found) == 7  # whatever the hashes of their names are
     assert [one["best"] for one in found.values()] == [True] + [False] * 6
 
 
-def test_a_mark_is_hollow_if_the_search_was_short_or_ended_at_an_edge(row, tmp_path):
-    found = chart.figures_of(row, tmp_path)
+def test_a_mark_is_hollow_if_the_search_was_short_or_ended_at_an_edge(row, results):
+    found = chart.figures_of(row, results)
     assert [name for name, one in found.items() if one["hollow"]] == ["EASE"]
-    file = tmp_path / "quality_d.jsonl"
+    file = results / "quality_d.jsonl"
     file.write_text(file.read_text().replace('"trials": 20', '"trials": 19'))
-    found = chart.figures_of(row, tmp_path)
+    found = chart.figures_of(row, results)
     assert [name for name, one in found.items() if one["hollow"]] == ["EASE", "iALS"]
 
 
-def test_seconds_are_means_of_what_was_recorded(row, tmp_path):
-    found = chart.figures_of(row, tmp_path)
+def test_seconds_are_means_of_what_was_recorded(row, results):
+    found = chart.figures_of(row, results)
     assert [one["fit_s"] for one in found.values()] == [0.012, None, None, 1.5]
-
-
-def test_words_of_the_pictures_can_be_read():
-    grounds = zip(chart.GROUNDS, (chart.LIGHT, chart.DARK), strict=True)
-    for ground, ink in grounds:
-        assert min(contrast(each, ground) for each in (ink.text, ink.quiet)) > 4.5
-    narrow = Drawing((chart.FOLDER / "narrow" / "results.svg").read_text("utf-8"))
-    sizes = [re.search(r"([\d.]+)px", each.get("style"))[1] for each in narrow.texts]
-    page, smallest = SIZES["narrow"]
-    assert min(map(float, sizes)) * page / narrow.width > smallest
-    dark = "".join(e.text for e in narrow.root.iter() if e.tag.endswith("style"))
-    assert all(f": {each} !important" in dark for each in (*chart.DARK, "#0d1117"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import _common  # noqa: E402
@@ -41,8 +41,7 @@ def test_each_script_is_run_in_ci():
     assert called == expected | {f"examples/{name}" for name in names_in("examples")}
     assert set(_quick_examples.RUNS) == names_in("examples")
     assert set(run_quick.MORE) <= scripts
-    for file in (".ci/run", ".github/workflows/tests.yml"):
-        assert "benchmarks/run_quick.py" in (ROOT / file).read_text("utf-8")
+    assert "benchmarks/run_quick.py" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", run_quick.scripts())
