@@ -71,8 +71,8 @@ def share_of_filter():
     return (
         "without times it grows with the mean number of events per user and per item. "
         f"It is {figures}. It is 0 with `embedding_dim` below {_filter.MIN_LENGTH}. "
-        f"It is 0 with at most {2 * _auto.WIDTH} users or items, too. With `time`: the table above. From "
-        "there, weights are learnt on `validation_events`"
+        f"It is 0 with at most {2 * _auto.WIDTH} users or items, too. With `time`: the "
+        "table above. From there, weights are learnt on `validation_events`"
     )
 
 
