@@ -17,6 +17,7 @@ from scipy import sparse
 
 from sktwotower import io, runtime
 
+from .comparison import TOLERANCE
 from .tables import shop
 
 N_BEST = 5
@@ -47,7 +48,8 @@ class Asked:
     ``contexts`` are of requests, ``where`` and ``max_per`` rules of lists. Models with
     ``is_served`` are also written to a file and answer from it with numpy only.
     ``events`` are rows to score, None: of the shop. ``written`` says how files are
-    written.
+    written. ``tolerance`` is that of numbers by other processors. ``diversity`` None: no
+    list is made of items that differ, as one near tie changes all of it.
     """
 
     contexts: tuple = ()
@@ -58,6 +60,8 @@ class Asked:
     trusted: tuple = ()
     events: pd.DataFrame | None = None
     written: tuple = ()
+    tolerance: float = TOLERANCE
+    diversity: float | None = 0.4
 
 
 def answers_of(model, asked):
@@ -190,8 +194,10 @@ def lists_of(model, asked):
         f", chosen before {' '.join(map(str, items))}": {"history": past},
         " of ten candidates": {"X": users, "candidates": model.item_ids_[:10]},
         " without some": {"X": first, "exclude": {users[0]: model.item_ids_[::2]}},
-        ", diversity 0.4": {"X": first, "diversity": 0.4},
     }
+    if asked.diversity is not None:
+        words = f", diversity {asked.diversity}"
+        requests[words] = {"X": first, "diversity": asked.diversity}
     if asked.where is not None:
         requests[f" where {asked.where}"] = {"X": users, "where": asked.where}
     if asked.max_per is not None:
@@ -334,7 +340,8 @@ def arrays_of(data):
             found[f"array {name} of the file"] = f"{array.dtype} {array.shape}"
             digest = hashlib.sha256(array.tobytes()).hexdigest()[:8]
             found[f"digest of array {name} of the file"] = {"digest": digest}
-            if array.dtype.kind in "fiu" and array.size:
+            is_text = array.dtype == np.uint8  # such as an estimator of scikit-learn
+            if array.dtype.kind in "fiu" and array.size and not is_text:
                 total = float(np.abs(array.astype(float)).sum())
                 found[f"sum of absolute values of array {name} of the file"] = total
     return found
@@ -346,16 +353,16 @@ def served_by(served, asked):
     past = {"history": items[:2]}
     requests = {
         f"user {users[0]}": (users[0], {}),
-        f"user {users[1]}, diversity 0.4": (users[1], {"diversity": 0.4}),
         f"user {users[2]}, chosen before {items[:2]}": (users[2], past),
         "a stranger": (STRANGER, {}),
         f"a stranger, chosen before {items[:2]}": (STRANGER, past),
     }
+    if asked.diversity is not None:
+        words = f"user {users[1]}, diversity {asked.diversity}"
+        requests[words] = (users[1], {"diversity": asked.diversity})
     if asked.where is not None:
-        requests[f"user {users[0]} where {asked.where}"] = (
-            users[0],
-            {"where": asked.where},
-        )
+        words = f"user {users[0]} where {asked.where}"
+        requests[words] = (users[0], {"where": asked.where})
     if asked.max_per is not None:
         limits = {"max_per": asked.max_per, "exclude_seen": False}
         requests[f"user {users[0]}, at most {asked.max_per}"] = (users[0], limits)

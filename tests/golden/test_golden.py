@@ -11,7 +11,7 @@ import pytest
 
 from . import stored
 from .comparison import differences, shortened
-from .subjects import NAMES, answers_now
+from .subjects import NAMES, answers_now, tolerance_of
 
 IS_EXACT = os.environ.get("SKTWOTOWER_GOLDEN") == "exact"
 # They take hundredths of a second, and pass most rooms.
@@ -28,7 +28,8 @@ def before():
 
 
 def test_all_models_are_stored(before):
-    assert [*before] == NAMES, "python -m tests.golden.renew --because '...'"
+    gone = before.keys() - NAMES - {"two processes"}  # which not all systems can fork
+    assert not gone and before.keys() >= {*NAMES}, "python -m tests.golden.renew --because '...'"
 
 
 @pytest.mark.skipif(not IS_EXACT, reason="SKTWOTOWER_GOLDEN=exact was not asked for")
@@ -40,6 +41,7 @@ def test_the_machine_can_compare_exactly():
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_models_answer_as_before(name, before):
-    lines = differences(name, before[name], answers_now(name), exact=IS_EXACT)
+    how = {"exact": IS_EXACT, "tolerance": tolerance_of(name)}
+    lines = differences(name, before[name], answers_now(name), **how)
     if lines:
         pytest.fail("\n".join(shortened(lines)), pytrace=False)
