@@ -48,8 +48,8 @@ class Asked:
     ``contexts`` are of requests, ``where`` and ``max_per`` rules of lists. Models with
     ``is_served`` are also written to a file and answer from it with numpy only.
     ``events`` are rows to score, None: of the shop. ``written`` says how files are
-    written. ``tolerance`` is that of numbers by other processors. ``diversity`` None: no
-    list is made of items that differ, as one near tie changes all of it.
+    written. ``tolerance`` is that of numbers by other processors. ``diversity`` None:
+    no list is made of items that differ, as one near tie changes all of it.
     """
 
     contexts: tuple = ()

@@ -109,8 +109,11 @@ def compared_lists(label, before, now, allowed):
             return [line_of_place(label, before, now, place)]
     if allowed == 0:
         # equal scores: the order is part of the answer
-        places = [p for p, pair in enumerate(zip(was, is_now, strict=True)) if
-                  pair[0] != pair[1]]
+        places = [
+            p
+            for p, pair in enumerate(zip(was, is_now, strict=True))
+            if pair[0] != pair[1]
+        ]
         return [line_of_place(label, before, now, place) for place in places[:1]]
     scores_before = dict(zip(was, before["scores"], strict=True))
     scores_now = dict(zip(is_now, now["scores"], strict=True))

@@ -304,9 +304,7 @@ class Softmax(nn.Module):
 
     def forward(self, users, items, targets):
         scores = users @ items.T / self.temperature
-        rows = torch.repeat_interleave(
-            torch.arange(len(users)), targets.offsets.diff()
-        )
+        rows = torch.repeat_interleave(torch.arange(len(users)), targets.offsets.diff())
         chosen = scores[rows, targets.columns]
         losses = scores.logsumexp(1)[rows] - chosen
         return (targets.weights * losses).sum() / targets.total_weight

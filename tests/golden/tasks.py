@@ -1,6 +1,5 @@
 """Public functions of the golden set: tables, splits, metrics, reports, importance."""
 
-
 import numpy as np
 import pandas as pd
 
@@ -170,5 +169,3 @@ def frequencies():
     shares = id_shares(0.5, np.array([1, 5, 20, 100]))
     known = np.unique(ids)[:10]
     return {"frequencies": vector(stream.predict(known)), "shares": vector(shares)}
-
-

@@ -53,10 +53,7 @@ def changed(label, value):
             changed("list of user u3", RANKED | {"ranked": ["i4", "i2", "i3"]}),
             "list of user u3: place 1 was i1 with 0.9, is i4 with 0.9",
         ),
-        (
-            changed("history_kind_", "pooled"),
-            "history_kind_ was 'recent', is 'pooled'",
-        ),
+        (changed("history_kind_", "pooled"), "history_kind_ was 'recent', is 'pooled'"),
         (
             changed("past of user u3", ["i5", "i6"]),
             "past of user u3 was ['i5'], is ['i5', 'i6']",
@@ -138,7 +135,8 @@ def test_a_file_of_answers_holds_all_digits(tmp_path):
 
 
 def test_the_reason_is_the_last_line_of_the_next_release():
-    text = "# Changelog\n\n## 0.2.0, next\n\n### Lists\n\n- New.\n\n## 0.1.0\n\n- Old.\n"
+    text = "# Changelog\n\n## 0.2.0, next\n\n### Lists\n\n- New.\n"
+    text += "\n## 0.1.0\n\n- Old.\n"
     once = renew.with_reason(text, "Ties are ranked by id.")
     heading = renew.HEADING
     assert once == text.replace(

@@ -29,7 +29,8 @@ def before():
 
 def test_all_models_are_stored(before):
     gone = before.keys() - NAMES - {"two processes"}  # which not all systems can fork
-    assert not gone and before.keys() >= {*NAMES}, "python -m tests.golden.renew --because '...'"
+    assert not gone, gone
+    assert before.keys() >= {*NAMES}, "call python -m tests.golden.renew"
 
 
 @pytest.mark.skipif(not IS_EXACT, reason="SKTWOTOWER_GOLDEN=exact was not asked for")
