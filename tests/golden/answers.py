@@ -1,7 +1,7 @@
 """What a fitted model answers, as labels in words and values that JSON can hold.
 
-A value is a number, a list of numbers (a vector), a text, a list of texts, a ranked list,
-``{"ranked": ids, "scores": numbers}``, or ``{"digest": text}`` of bytes.
+A value is a number, a list of numbers (a vector), a text, a list of texts, a ranked
+list ``{"ranked": ids, "scores": numbers}``, or ``{"digest": text}`` of bytes.
 """
 
 import hashlib

@@ -16,6 +16,13 @@ from .subjects import NAMES, answers_now, tolerance_of
 IS_EXACT = os.environ.get("SKTWOTOWER_GOLDEN") == "exact"
 # They take hundredths of a second, and pass most rooms.
 QUICK = ["pooled history", "recent history", "EASE", "contents of items"]
+# A search among weights, or equal scores, may go another way on another processor.
+OF_ONE_MACHINE = {
+    "context",
+    "after partial_fit with contexts",
+    "two stages, towers and the default ranker",
+    "importance of columns",
+}
 CASES = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in NAMES
@@ -42,6 +49,8 @@ def test_the_machine_can_compare_exactly():
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_models_answer_as_before(name, before):
+    if name in OF_ONE_MACHINE and not IS_EXACT:
+        pytest.skip("only compared exactly")
     how = {"exact": IS_EXACT, "tolerance": tolerance_of(name)}
     lines = differences(name, before[name], answers_now(name), **how)
     if lines:
