@@ -1,12 +1,10 @@
 """The command line, on the shipped purchases and on a person's own file."""
 
-import builtins
 import importlib
 import re
 import runpy
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,13 +18,8 @@ from sktwotower._command_line._files import (
     read_table,
     read_times,
 )
-from sktwotower._command_line._models import RANKED, fit_baselines
 from sktwotower._command_line._options import make_parser, parse
-from sktwotower._command_line._printed import meaning, show_quality
-from sktwotower._command_line._tasks import Task, disk_task, own_task, shipped_task
-from sktwotower._command_line._written import save_report, write_recommendations
-from sktwotower.metrics import retrieval_report
-from tests.two_stage.builders import follows
+from sktwotower._command_line._tasks import disk_task, own_task, shipped_task
 
 OWN = ["--data", "x.csv", "--user", "u", "--item", "i"]
 
@@ -272,79 +265,6 @@ def test_shipped_purchases_are_without_carriage_and_charges(capsys):
     assert not task.events.duplicated(["customer", "product"]).any()
 
 
-@pytest.mark.parametrize("as_date", [True, False])
-def test_with_times_popularity_of_the_last_tenth_is_a_baseline(as_date, capsys):
-    events = pd.DataFrame({"u": [1, 2, 3, 1], "i": list("aabb"), "t": [0, 5, 9, 10]})
-    if as_date:
-        events["t"] = pd.to_datetime(events["t"], unit="D", utc=True)
-    baselines = fit_baselines(Task("", events, "u", "i", "t"), events)
-    assert list(baselines) == ["recent popularity", "item-kNN", "EASE"]
-    said = "EASE + ranker: no ranker helped, so it equals EASE.\n"
-    assert capsys.readouterr().out.endswith(said)
-    # Only the event at 10 is less than a tenth of the time, 1, older than the last one.
-    latest = baselines["recent popularity"].predict(events)
-    assert latest.tolist() == [0, 0, 1, 1]
-
-
-@pytest.mark.slow
-def test_a_ranker_that_pays_is_a_baseline(capsys):
-    events = follows(60, noise=0.2)
-    task = Task("", events, "user", "item", "when")
-    baselines = fit_baselines(task, events, seed=1)
-    assert list(baselines)[-2:] == ["EASE", RANKED]
-    printed = capsys.readouterr().out
-    assert "Fitting EASE + ranker ..." in printed and "no ranker" not in printed
-    ranked = baselines[RANKED]
-    assert ranked.blend_ > 0 and ranked.random_state == 1
-    report = retrieval_report(baselines["EASE"], events[:60], baselines=baselines)
-    model = SimpleNamespace(item_ids_=ranked.item_ids_, time="when")
-    show_quality(model, report)
-    said = "EASE + ranker is TwoStageRecommender(EASERecommender(), time='when')."
-    assert said in capsys.readouterr().out
-
-
-def test_with_a_table_of_items_their_contents_are_a_baseline():
-    events = pd.DataFrame({"u": [1, 1, 2, 2], "i": list("abcd")})
-    items = pd.DataFrame({"i": list("abcd"), "kind": list("xxyy")})
-    task = Task("", events, "u", "i", items=items)
-    baselines = fit_baselines(task, events)
-    assert list(baselines) == ["item-kNN", "content", "EASE"]
-    content = baselines["content"]
-    assert content.items is items
-    asked = pd.DataFrame({"u": [1, 1], "i": ["a", "c"]})
-    assert content.predict(asked).tolist() == [2, 0]
-
-
-def test_without_a_span_of_time_nothing_is_recent():
-    events = pd.DataFrame({"u": [1, 2, 1], "i": list("aab"), "t": [7, 7, 7]})
-    for time in ("t", None):
-        baselines = fit_baselines(Task("", events, "u", "i", time), events)
-        assert list(baselines) == ["item-kNN", "EASE"]
-
-
-@pytest.mark.slow
-def test_without_matplotlib_and_time_for_ease_it_says_what_is_missing(
-    plays, tmp_path, capsys, monkeypatch
-):
-    ease = "sktwotower._command_line._models.seconds_of_ease"
-    monkeypatch.setattr(ease, lambda users, items, pairs: 9999 if items > 2 else 0)
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.split(".")[0] == "matplotlib":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    assert run_own(plays, tmp_path) == 0
-    printed = capsys.readouterr().out
-    assert "sktwotower[plot]" in printed
-    assert "No comparison with EASE: 20 items would take about 9,999 s." in printed
-    assert models_of(printed) == ["TwoTowerRecommender", "popularity", "item-kNN"]
-    assert "<img" not in (tmp_path / "out" / "report.html").read_text()
-    assert (tmp_path / "out" / "model.sktt").exists()
-
-
 @pytest.mark.slow
 def test_ids_stay_what_they_are_and_rows_without_them_are_counted(
     plays, tmp_path, capsys
@@ -560,18 +480,6 @@ def test_the_format_of_the_command_line_is_used(plays, tmp_path, capsys):
     assert "the last 20 % by played_at" in capsys.readouterr().out
 
 
-def test_the_meaning_is_a_sentence():
-    def report(**recall):
-        index = pd.MultiIndex.from_product([["all"], recall])
-        return pd.DataFrame({"recall@20": list(recall.values())}, index)
-
-    said = meaning(report(mine=0.091, popularity=0.038, EASE=0.1044))
-    assert said == (
-        "The first 20 recommendations contain 9.1% of the held-out events, on average "
-        "over users (popularity 3.8%, EASE 10.4%)."
-    )
-
-
 @pytest.mark.slow
 def test_features_names_and_recommendations_for_everyone(plays, tmp_path, capsys):
     songs = pd.DataFrame(
@@ -724,28 +632,6 @@ def test_version(capsys):
         parse(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"sktwotower {__version__}\n"
-
-
-@pytest.mark.parametrize("name", ["top.csv", "top.parquet", "report.html"])
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, name):
-    resource = pytest.importorskip("resource")
-    path, limit, saved = tmp_path / name, resource.RLIMIT_FSIZE, []
-    path.write_text("old")
-    rng = np.random.default_rng(0)
-    top = pd.DataFrame({"item": range(5000), "score": rng.normal(size=5000)})
-    model = SimpleNamespace(recommend=lambda **_: top.copy())
-    task = SimpleNamespace(item="item", names=pd.Series({1: "tea"}))
-    before = resource.getrlimit(limit)
-    resource.setrlimit(limit, (1000, before[1]))
-    try:
-        with pytest.raises(OSError, match=rf"too large: '.*{name}'"):
-            if name == "report.html":
-                save_report(None, "x" * 5000, tmp_path, saved)
-            write_recommendations(model, task, path, 3)
-    finally:
-        resource.setrlimit(limit, before)
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-    assert not saved
 
 
 def test_names_on_disk_whose_column_is_called_almost_as_that_of_the_items(tmp_path):
