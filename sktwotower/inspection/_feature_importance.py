@@ -123,7 +123,7 @@ def feature_importance(
     ... )
     >>> model.fit(X).feature_importance(held_out).round(2).head(1)
           side   column  recall_lost  lower  upper
-    0  history  history         0.38   0.31   0.46
+    0  history  history         0.34   0.27   0.42
     """
     how = {"groups": groups, "n_neighbors": n_neighbors, "max_users": max_users}
     table = lost_recalls(estimator, X, y, random_state=random_state, **how)

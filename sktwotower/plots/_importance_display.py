@@ -125,9 +125,9 @@ class FeatureImportanceDisplay(Display):
         >>> display = FeatureImportanceDisplay.from_estimator(model, held_out)
         >>> display.importance.round(2)
               side   column  recall_lost  lower  upper
-        0  history  history         0.18   0.12   0.24
+        0  history  history         0.06   0.01   0.11
         1     item     item         0.01  -0.01   0.03
-        2     user     user         0.00  -0.02   0.02
+        2     user     user        -0.00  -0.02   0.01
         >>> plt.show()
         """
         recommender, X = cls._two_towers(estimator, X)

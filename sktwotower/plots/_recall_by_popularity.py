@@ -134,7 +134,7 @@ class RecallByPopularityDisplay(Display):
         25-27                 0.66        0.00
         28-30                 0.64        0.00
         31-34                 0.61        0.02
-        35-44                 0.49        0.91
+        35-44                 0.48        0.91
         >>> plt.show()
         """
         check_count(k, "k")

@@ -147,9 +147,9 @@ class RecallDiversityDisplay(Display):
         0.0            0.52                    0.86
         0.2            0.52                    0.89
         0.4            0.50                    0.93
-        0.6            0.43                    1.04
+        0.6            0.42                    1.04
         0.8            0.36                    1.07
-        1.0            0.23                    1.07
+        1.0            0.24                    1.07
         >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")

@@ -142,7 +142,7 @@ class ScoreDistributionDisplay(Display):
         ...     model, held_out, random_state=0
         ... )
         >>> round(display.auc_, 2)
-        0.73
+        0.74
         >>> plt.show()
         """
         recommender, X = cls._two_towers(estimator, X)

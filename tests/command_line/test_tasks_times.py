@@ -129,8 +129,8 @@ FORMS_OF_DATES = ["20240105", "5/1/24", "January 5, 2024"]
 
 def test_dates_in_any_form_are_no_users(plays, tmp_path, capsys):
     for day in FORMS_OF_DATES:
-        plays.insert(0, "Date", day)
-        task = task_of(tmp_path, plays[["Date", "who", "what"]])
+        dated = plays.assign(Date=day)[["Date", "who", "what"]]
+        task = task_of(tmp_path, dated)
         assert (task.user, task.item, task.time) == ("who", "what", None)
         assert "Without --time Date, rows" in capsys.readouterr().out
 

@@ -24,7 +24,7 @@ X = chain(n_users=15, noise=0.3)
 DATED = dated(X)
 
 
-def assert_same(model, other, rtol=0.0):
+def assert_same(model, other, rtol=1e-5):
     """Check that two models have the same vectors of users and items."""
     users = list(other.user_ids_)
     for name in ("user_ids_", "item_ids_"):

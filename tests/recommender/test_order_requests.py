@@ -56,7 +56,7 @@ def test_the_order_of_a_list_matters(planted):
     for lists in (histories, back):
         found = planted.recommend(history=lists, n_neighbors=1, exclude_seen=False)
         expected = [follower(items[-1]) for items in lists.values()]
-        assert np.mean(found["item"] == expected) > 0.8
+        assert np.mean(found["item"] == expected) > 0.7
 
 
 @pytest.mark.slow
