@@ -175,7 +175,8 @@ def test_they_learn_weights_of_parts_from_the_requests_of_all(name, size, scenes
     assert n_users == pytest.approx(n_users_of_one, rel=0.1)
     if name == "latest":
         assert n_users == n_users_of_one
-    assert ndcg == pytest.approx(ndcg_of_one, rel=0.4)
+    # the two differ in what is drawn, and a few dozen users judge
+    assert ndcg == pytest.approx(ndcg_of_one, abs=0.1)
     lists = zip(several[f"{name}/lists"], one[f"{name}/lists"], strict=True)
     assert np.mean([len({*ours} & {*theirs}) / 10 for ours, theirs in lists]) > 0.6
 
