@@ -21,7 +21,7 @@ from sktwotower import (
     TwoTowerRecommender,
 )
 from sktwotower.metrics import make_retrieval_scorer
-from tests.builders import first_fast, ordered, random_events
+from tests.builders import ordered, random_events
 
 from .builders import follows, stages, tastes
 
@@ -32,7 +32,10 @@ RETRIEVERS = {
     "item-kNN": ItemKNNRecommender(),
     "two towers": ordered(max_epochs=20, embedding_dim=16),
 }
-each = pytest.mark.parametrize("name", first_fast(RETRIEVERS))
+QUICK = [
+    pytest.param(name, marks=[] if name in ("popularity", "EASE") else pytest.mark.grid)
+    for name in RETRIEVERS
+]
 
 
 def last_out(events):
@@ -41,7 +44,8 @@ def last_out(events):
     return events[~last], events[last]
 
 
-@each
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RETRIEVERS)
 def test_a_ranker_that_sees_the_order_finds_what_follows(name):
     train, test = last_out(follows(120, noise=0.2))
     retriever = RETRIEVERS[name]
@@ -106,7 +110,7 @@ def same_answers(model, train, test):
 
 
 @pytest.mark.slow
-@each
+@pytest.mark.parametrize("name", QUICK)
 def test_noise_gets_no_weight(name):
     train, test = last_out(tastes())
     ranker = OnlyOwn(max_depth=4, random_state=0)
@@ -132,9 +136,18 @@ def table_of(events, **params):
     return model.training_table_.set_index(["user", "item"])
 
 
+OFTEN = ("popularity", "user"), ("EASE", "time"), ("two towers", "time")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("cut", ["time", "user"])
-@each
+@pytest.mark.parametrize(
+    "name, cut",
+    [
+        pytest.param(name, cut, marks=[] if (name, cut) in OFTEN else pytest.mark.grid)
+        for name in RETRIEVERS
+        for cut in ("time", "user")
+    ],
+)
 def test_what_comes_after_the_cut_changes_no_feature(name, cut):
     events = follows(80, n_events=10, dates=True)
     if cut == "user":
