@@ -79,7 +79,7 @@ def test_the_vector_of_a_request_by_hand(kind, history, normalize, own):
     rows = np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
     expected = asked_by_hand(model, u, rows)
     found = model.embed_users(requests)
-    assert np.abs(found - u).max() > 0.1
+    assert np.abs(found - u).max() > 0.01
     assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 

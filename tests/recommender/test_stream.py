@@ -274,7 +274,7 @@ def test_vectors_are_those_of_the_tower(params):
 
 def test_a_copy_does_not_change_the_original():
     model, events = many()
-    before, fitted = model.recommend(n_neighbors=5), model.item_embeddings_
+    before = model.recommend(n_neighbors=5)
     expected = copy.deepcopy(model).partial_fit(events[50:60]).item_embeddings_
     copy.copy(model).partial_fit(events[:50])
     assert model.item_embeddings_ is before
