@@ -46,9 +46,7 @@ def last_of(table, user):
         (-1, -0.5, True),  # before the last event: there is no gap
     ],
 )
-def test_hour_weekday_month_and_the_gap_to_the_last_event(
-    dated, hours, other, is_alike
-):
+def test_hour_weekday_month_and_the_last_gap_count(dated, hours, other, is_alike):
     last = last_of(DATED, "u03").floor("h")
     first, second = (
         moved(dated, "u03", time=last + shift * HOUR, slot="noon")
