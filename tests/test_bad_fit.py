@@ -14,6 +14,7 @@ from sktwotower import EASERecommender, TwoStageRecommender, TwoTowerRecommender
 from sktwotower._tables import _memory
 from sktwotower.neighbors import NNDescentNeighbors
 from tests.builders import Rows, readers, small
+from tests.recommender.builders import few
 
 # Columns
 
@@ -25,7 +26,6 @@ from tests.builders import Rows, readers, small
         ({"item_id": "zzz"}, "item_id names 'zzz', .* Columns: 'user', 'item', 'age'"),
         ({"item_id": 7}, "item_id names 7, which is not a column of X"),
         ({"user_features": ["agee"]}, "user_features names 'agee', .* mean 'age'"),
-        ({"item_features": "agee"}, "item_features names 'agee', .* mean 'age'"),
         ({"user_features": slice("agee", None)}, "names 'agee', .* mean 'age'"),
         ({"user_features": [True, False]}, "user_features .* 2 .* 3 columns"),
         ({"user_features": 1.5}, "user_features must be .* Got 1.5"),
@@ -66,9 +66,10 @@ def test_tables_that_hold_no_events(X, message):
         small().fit(X)
 
 
-@pytest.mark.parametrize("as_column", [pd.Series, np.asarray, list, "polars"])
+@pytest.mark.parametrize("as_column", [pd.Series, list, "polars"])
 @pytest.mark.parametrize(
-    "model", [small(), EASERecommender(), TwoStageRecommender(EASERecommender())]
+    "model",
+    few([small(), TwoStageRecommender(EASERecommender()), EASERecommender()], 2),
 )
 def test_users_and_items_as_two_columns(model, as_column):
     if as_column == "polars":
@@ -82,8 +83,10 @@ def test_users_and_items_as_two_columns(model, as_column):
 # Ids
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
-@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize(
+    ("side", "missing"),
+    [("user", None), ("item", np.nan), ("user", pd.NA), ("item", pd.NaT)],
+)
 def test_missing_ids(side, missing):
     X = readers().astype({side: object})
     X.loc[1, side] = missing
@@ -98,16 +101,14 @@ def test_missing_ids(side, missing):
         ([1, "a", 2, "b", 3, 4], r"mixes ids of different types \(int, str\)"),
         ([b"a", "a", "b", "c", "d", "e"], r"different types \(bytes, str\)"),
         ([[1], [2], [1], [2], [1], [2]], "holds list objects"),
-        ([{}, {}, {}, {}, {}, {}], "holds dict objects"),
         ([(1, 2)] * 3 + [(2, 3)] * 3, "holds tuple objects"),
-        ([frozenset("a"), frozenset("b")] * 3, "holds frozenset objects"),
         (pd.array([1j, 2j] * 3, dtype=object), "holds complex objects"),
         ([object(), object()] * 3, "holds object objects"),
         ([1.0, np.inf, 2, 3, 4, 5], "contains infinity"),
         ([1j, 2j, 1, 2, 3, 4], "Complex data not supported"),
     ],
 )
-@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("side", few(["user", "item"]))
 def test_ids_that_cannot_be_ids(ids, message, side):
     X = readers()
     X[side] = pd.Series(ids)
@@ -146,13 +147,10 @@ SIDE = pd.DataFrame({"item": ["x", "y", "z"], "tag": ["a", "b", "a"]})
         (SIDE[["tag"]], {}, "items has no column 'item'"),
         (SIDE.rename(columns={"item": "itme"}), {}, "Did you mean 'itme'"),
         (SIDE.assign(item=["x", None, "z"]), {}, "'item' of items contains NaN"),
-        (SIDE.assign(item=[1, 2, 3]), {}, "missing from items: 'x', 'y', 'z'"),
         (SIDE.assign(age=1), {"item_features": ["age"]}, "'age' is a column of items"),
         (SIDE.to_numpy(), {}, "items must be a dataframe"),
         ({"item": ["x"]}, {}, "items must be a dataframe.*Got dict"),
-        ("items.csv", {}, "items must be a dataframe"),
         (SIDE.iloc[:0], {}, "3 ids in column 'item' of X are missing from items"),
-        (pd.DataFrame(), {}, "items has no column"),
         (SIDE.set_axis(["item", "item"], axis=1), {}, "more than one column named"),
     ],
 )
@@ -239,8 +237,6 @@ def test_no_positive_event_is_left_by_weights():
         (Rows(lambda t: np.ones(len(t))), "expected 3 rows, got 1"),
         (StandardScaler(), "could not convert string"),
         ("onehot", "user_transformer must be .*fit.*transform.* Got 'onehot'"),
-        (StandardScaler, "user_transformer must be .*Got <class"),
-        (nn.Linear(2, 2), "user_transformer must be"),
     ],
 )
 def test_transformers(transformer, message):
@@ -280,8 +276,12 @@ CONSTRAINTS = {
 }
 
 
-@pytest.mark.parametrize("name", CONSTRAINTS)
-def test_parameters_out_of_range(name):
+def test_parameters_out_of_range():
+    for name in CONSTRAINTS:
+        refused_out_of_range(name)
+
+
+def refused_out_of_range(name):
     bad = [type("BadType", (), {})()]
     for constraint in CONSTRAINTS[name]:
         try:
@@ -310,17 +310,11 @@ def test_every_parameter_has_a_constraint():
         ({"hidden_layer_sizes": (8, 0)}, "hidden_layer_sizes must be .* ints from 1 "),
         ({"hidden_layer_sizes": (2**62,)}, "hidden_layer_sizes must be .* ints from 1"),
         ({"embedding_dim": 2**70}, "'embedding_dim' .* Got 1180591620717411303424"),
-        ({"max_history": 2**62}, "'max_history' parameter"),
-        ({"batch_size": 2**63}, "'batch_size' parameter"),
         ({"lr": 1e300}, "'lr' parameter"),
-        ({"lr": 10**400}, "'lr' parameter"),
         ({"net_params": {"iterator_train__num_workers": 2}}, "no 'num_workers'"),
-        ({"hidden_layer_sizes": [2.5]}, r"hidden_layer_sizes .* Got \[2.5\]"),
         ({"neighbors": "faiss"}, "'neighbors' parameter .* Got 'faiss'"),
-        ({"neighbors": StandardScaler()}, "'neighbors' parameter"),
         ({"neighbors": NNDescentNeighbors(epsilon=-1)}, "'epsilon' parameter"),
         ({"device": "abacus"}, "device"),
-        ({"device": "cuda:99"}, "device"),
         ({"net_params": {"learning_rate": 3}}, "learning_rate"),
         (
             {"net_params": {"iterator_train__n_negatives": 0}},
@@ -353,7 +347,6 @@ def test_every_parameter_has_a_constraint():
             },
             "net_params .*fused",
         ),
-        ({"callbacks": ["stop"]}, "callback"),
         ({"n_jobs": 0}, "n_jobs"),
     ],
 )
@@ -372,7 +365,6 @@ def test_values_that_no_range_describes(params, message):
         # with two moments of each weight, and with the best weights so far
         ({"embedding_dim": 10**9, "optimizer": "adam"}, 4 * (4 * (9 + 2) + 128)),
         ({"embedding_dim": 10**9, "early_stopping": True}, 4 * (3 * (9 + 2) + 128)),
-        ({"embedding_dim": 10**9, "optimizer": "sgd"}, 4 * (2 * (9 + 2) + 128)),
     ],
 )
 def test_towers_that_do_not_fit_into_memory(params, gigabytes, monkeypatch):

@@ -68,14 +68,13 @@ def test_the_public_methods_are_all_listed():
     assert public - inherited - {"get_metadata_routing"} == set(PUBLIC)
 
 
-@pytest.mark.parametrize("method", PUBLIC)
-def test_questions_before_fit(method):
-    with pytest.raises(NotFittedError, match="not fitted yet"):
+def test_questions_before_fit():
+    for method, given in PUBLIC.items():
         needed = {"n_neighbors": 3} if method == "rank_held_out" else {}
-        getattr(small(), method)(*PUBLIC[method], **needed)
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            getattr(small(), method)(*given, **needed)
 
 
-@pytest.mark.parametrize("method", ["transform", "predict", "score"])
 @pytest.mark.parametrize(
     ("X", "message"),
     [
@@ -91,22 +90,23 @@ def test_questions_before_fit(method):
         (["ann"], "Got one column"),
     ],
 )
-def test_tables_with_other_columns_than_in_fit(model, method, X, message):
-    with pytest.raises(ValueError, match=message):
-        getattr(model, method)(X)
+def test_tables_with_other_columns_than_in_fit(model, X, message):
+    for method in (model.transform, model.predict, model.score):
+        with pytest.raises(ValueError, match=message):
+            method(X)
 
 
-@pytest.mark.parametrize("method", ["kneighbors", "kneighbors_graph", "recommend"])
-@pytest.mark.parametrize("k", [0, -1, 2.0, "3", True, np.nan, [3]])
-def test_numbers_of_neighbors(model, method, k):
+@pytest.mark.parametrize("k", [0, 2.0, "3", True, [3]])
+def test_numbers_of_neighbors(model, k):
     expected = "n_neighbors must be an integer >= 1"
-    with pytest.raises((TypeError, ValueError), match=expected):
-        getattr(model, method)(["ann"], n_neighbors=k)
+    for method in (model.kneighbors, model.kneighbors_graph, model.recommend):
+        with pytest.raises((TypeError, ValueError), match=expected):
+            method(["ann"], n_neighbors=k)
     with pytest.raises((TypeError, ValueError), match=expected):
         model.similar_items(["x"], n_neighbors=k)
 
 
-@pytest.mark.parametrize("flag", ["x", 1, [True]])
+@pytest.mark.parametrize("flag", ["x", 1])
 def test_whether_seen_items_are_left_out(model, flag):
     with pytest.raises(TypeError, match="exclude_seen must be True or False. Got"):
         model.recommend(["ann"], exclude_seen=flag)
@@ -118,17 +118,13 @@ def test_whether_seen_items_are_left_out(model, flag):
     ("users", "message"),
     [
         ("ann", r"list or array of ids.*write \['ann'\]"),
-        (b"ann", "list or array of ids"),
         (3, r"write \[3\]"),
-        (np.array("ann"), "list or array of ids"),
         ({"ann": 1}, "list or array of ids"),
         (["ann", None], "contains NaN"),
         (["ann", 3], "mixes ids of different types"),
         (np.ones((2, 2)), r"Got shape \(2, 2\)"),
-        (np.ones((2, 2, 2)), r"Got shape \(2, 2, 2\)"),
         (pd.DataFrame({"usr": ["ann"]}), "no column 'user'.* Did you mean 'usr'"),
         ([["ann"], ["bob", "cid"]], "holds list objects"),
-        ([("ann", "x"), ("bob", "y")], r"Got shape \(2, 2\)"),
         (pd.MultiIndex.from_tuples([("ann", "x")]), "X|users holds tuple objects"),
     ],
 )
@@ -143,11 +139,9 @@ def test_users_that_are_none(model, users, message):
     [
         (["x", "q"], "1 of 2 candidates are not in the catalog of 3 items: 'q'"),
         ("x", "candidates must be a list of item ids or, for each user, .* Got 'x'"),
-        (3, "candidates must be a list"),
         ([["x"]], "candidates must be a list"),
         ([["x"], ["y", "z"]], "candidates holds list objects"),
         ([1, 2], "2 of 2 candidates are not in the catalog"),
-        (["x", None], "candidates contains NaN"),
         (
             {"ann": 1},
             "candidates must hold a list of items for each user. Got 1 for 'ann'",
@@ -180,10 +174,8 @@ def test_what_unknown_candidates_are(model):
     ("history", "message"),
     [
         ("x", "history must be a table of events"),
-        (3, "history must be"),
         (readers()[["user"]], "history has no column 'item'"),
         ({"ann": "x"}, "history.*list of items.*'x'"),
-        ({"ann": 3}, "history.*list of items.*3"),
         ({"ann": [None]}, "history contains NaN"),
         ({"ann": [["x"]]}, "history"),
         (np.ones((2, 2, 2)), "history must be"),

@@ -121,13 +121,7 @@ def assert_told(error):
 
 
 @pytest.mark.slow
-@settings(
-    deadline=None,
-    max_examples=40,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(odd_tables(), st.booleans(), st.sampled_from([None, [2], [2, 3]]))
 def test_odd_tables_are_learnt_or_refused_with_words(case, as_array, features):
     X, y = case
@@ -162,13 +156,7 @@ FORMS = {
 
 
 @pytest.mark.slow
-@settings(
-    deadline=None,
-    max_examples=40,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from([0, 1, 2, 3]).flatmap(_columns),
     st.sampled_from(sorted(FORMS)),
@@ -194,13 +182,7 @@ def test_odd_questions_are_answered_or_refused_with_words(
 
 
 @pytest.mark.slow
-@settings(
-    deadline=None,
-    max_examples=25,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(st.lists(_columns(3), min_size=1, max_size=3), st.booleans())
 def test_odd_side_tables_are_learnt_or_refused_with_words(columns, named):
     items = pd.DataFrame({"item": ["x", "y", "z"]})

@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy import sparse
@@ -16,7 +16,6 @@ from sklearn.preprocessing import FunctionTransformer
 
 import sktwotower
 from sktwotower import TwoTowerRecommender, interactions_from_matrix
-from sktwotower._tables._frames import as_frame
 from sktwotower.model_selection import ColdUserSplit, LastNSplit
 from sktwotower.preprocessing import k_core, ratings_to_events, session_ids
 
@@ -48,7 +47,6 @@ def naive_core(rows, n_items, n_users):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
 @given(EVENTS, st.integers(1, 3), st.integers(1, 3))
 def test_the_core_is_the_naive_one(rows, n_items, n_users):
     expected = naive_core(rows, n_items, n_users)
@@ -84,7 +82,6 @@ def naive_sessions(rows, gap):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
 @given(EVENTS, st.integers(0, 6))
 def test_sessions_are_the_naive_ones(rows, gap):
     X = table(rows)
@@ -208,7 +205,8 @@ FORMATS = ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"]
 
 
 def assert_events(given, users=USERS, items=ITEMS, y=REWARDS):
-    X, rewards = as_frame(given[0], "X"), given[1]
+    X, rewards = given
+    X = X if isinstance(X, pd.DataFrame) else X.to_pandas()
     assert list(X.columns) == ["user", "item"]
     assert X["user"].tolist() == users
     assert X["item"].tolist() == items
@@ -216,16 +214,16 @@ def assert_events(given, users=USERS, items=ITEMS, y=REWARDS):
     assert rewards.dtype == np.float64
 
 
-@pytest.mark.parametrize("kind", ["matrix", "array"])
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_sparse_format(name, kind):
-    matrix = getattr(sparse, f"{name}_{kind}")(DENSE)
-    if name == "bsr":  # stores whole blocks, of one cell here
-        matrix = getattr(sparse, f"bsr_{kind}")(DENSE, blocksize=(1, 1))
-    assert_events(interactions_from_matrix(matrix))
+def test_every_sparse_format(name):
+    for kind in ("matrix", "array"):
+        matrix = getattr(sparse, f"{name}_{kind}")(DENSE)
+        if name == "bsr":  # stores whole blocks, of one cell here
+            matrix = getattr(sparse, f"bsr_{kind}")(DENSE, blocksize=(1, 1))
+        assert_events(interactions_from_matrix(matrix))
 
 
-@pytest.mark.parametrize("dtype", [float, np.float32, int, np.uint8, bool, object])
+@pytest.mark.parametrize("dtype", [float, np.uint8, bool, object])
 def test_arrays_of_any_type_of_number(dtype):
     cells = DENSE.astype(dtype)
     assert_events(interactions_from_matrix(cells), y=cells[USERS, ITEMS].astype(float))

@@ -46,9 +46,7 @@ def last_of(table, user):
         (-1, -0.5, True),  # before the last event: there is no gap
     ],
 )
-def test_hour_weekday_month_and_the_gap_to_the_last_event(
-    dated, hours, other, is_alike
-):
+def test_hour_weekday_month_and_the_last_gap_count(dated, hours, other, is_alike):
     last = last_of(DATED, "u03").floor("h")
     first, second = (
         moved(dated, "u03", time=last + shift * HOUR, slot="noon")
@@ -85,21 +83,19 @@ def test_each_request_has_its_own_time(dated):
 
 
 def test_events_of_a_history_are_the_last_ones(dated):
-    """The longer the gap, the more a request differs from one right after it."""
+    """An early history leaves the last event of fit the last one."""
     last = last_of(DATED, "u03")
     past = pd.DataFrame({"user": ["u03"], "item": ["i00"], "time": [last + 9 * HOUR]})
     early = past.assign(time=last - 30 * HOUR)  # the last event is that of fit
     time = last + 10 * HOUR
-    for user, given, other, is_alike in (
-        ("u03", early, early.assign(time=last - 60 * HOUR), True),
-        ("u03", past, early, False),
-        ("new", past.assign(user="new"), early.assign(user="new"), False),
+    for user, given, other in (
+        ("u03", past, early),
+        ("new", past.assign(user="new"), early.assign(user="new")),
     ):
         first, second = (
             moved(dated, user, history=history, time=time) for history in (given, other)
         )
-        assert np.abs(first).max() > 0.05
-        assert (np.abs(first - second).max() < 0.02) == is_alike
+        assert np.abs(first - second).max() > 1e-3
 
 
 def test_lists_and_users_without_events_have_no_gap(dated):

@@ -10,7 +10,7 @@ from sktwotower.metrics import make_retrieval_scorer, retrieval_report
 from tests.builders import small
 from tests.two_stage.builders import stages
 
-from .builders import asking, planted, stirred
+from .builders import asking, few, planted, stirred
 
 X = planted(12, 6).rename(columns={"slot": "page_type"})
 X["age"] = X["user"].str[1:].astype(int)
@@ -60,8 +60,14 @@ def assert_both_are_named(call, given, known):
     assert repr(given) in message and known in message, message
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("spelling", "method"),
+    few(
+        [(spelling, "recommend") for spelling in SPELLINGS]
+        + [("page-type", method) for method in list(METHODS)[1:]],
+        len(SPELLINGS) + len(METHODS),
+    ),
+)
 def test_a_context_column_in_a_table(fitted, method, spelling):
     state, table = (
         fitted.item_embeddings_,
@@ -71,7 +77,9 @@ def test_a_context_column_in_a_table(fitted, method, spelling):
     assert fitted.item_embeddings_ is state
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize(
+    "spelling", few([SPELLINGS[4], SPELLINGS[10], SPELLINGS[14]], 3)
+)
 def test_a_context_column_in_a_dict(fitted, spelling, tmp_path):
     context = {spelling: "noon"}
     io.dump(fitted, tmp_path / "model.sktt")
@@ -166,7 +174,7 @@ def described():
     return small(user_features=["age"], items=items).fit(X[["user", "item", "age"]])
 
 
-@pytest.mark.parametrize("given", ["AGE", "_age", "a ge", "\uff41ge", "\u0430ge"])
+@pytest.mark.parametrize("given", ["AGE", "\u0430ge"])
 @pytest.mark.parametrize("user", ["u00", "new"])
 def test_a_feature_of_users(described, given, user):
     table = pd.DataFrame({"user": [user], given: [3]})
@@ -174,7 +182,7 @@ def test_a_feature_of_users(described, given, user):
         assert_both_are_named(lambda method=method: method(table), given, "age")
 
 
-@pytest.mark.parametrize("given", ["PRICE", "pri-ce", "\uff50rice", "pric\u0435"])
+@pytest.mark.parametrize("given", ["pri-ce", "\uff50rice"])
 def test_a_feature_of_items(described, given):
     table = pd.DataFrame({"item": ["i00", "i01"], given: [3.0, 4.0]})
     for call in (
@@ -185,7 +193,7 @@ def test_a_feature_of_items(described, given):
         assert_both_are_named(call, given, "price")
 
 
-@pytest.mark.parametrize("given", ["USER", "us-er", "\uff55ser", "us\u0435r"])
+@pytest.mark.parametrize("given", ["USER", "us\u0435r"])
 def test_the_column_of_ids(fitted, given):
     table = X[["user", "page_type"]].rename(columns={"user": given})
     for method in ("recommend", "kneighbors", "embed_users"):
@@ -194,7 +202,7 @@ def test_the_column_of_ids(fitted, given):
 
 
 @pytest.mark.filterwarnings("ignore:No ranker was trained")
-@pytest.mark.parametrize("spelling", SPELLINGS[:3] + SPELLINGS[9:11])
+@pytest.mark.parametrize("spelling", ["page-type"])
 @pytest.mark.parametrize(
     "retriever", [None, PopularityRecommender(), asking(max_epochs=1, context="device")]
 )

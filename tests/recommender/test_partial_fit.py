@@ -13,6 +13,7 @@ from torch import nn
 
 from sktwotower.datasets import make_interactions
 from tests.builders import chain, ordered, random_events, small
+from tests.recommender.builders import few
 
 MORE = pd.DataFrame(
     {"user": ["u1", "new", "new", "u2", "u3"], "item": ["j1", "i0", "j1", "i3", "a0"]}
@@ -128,9 +129,8 @@ def test_the_newest_features_of_users_count():
         why = model.explain(user, "i0").set_index("feature")["value"]
         return why.get("age", 0.0)
 
-    # more than three standard deviations are three
-    assert age(model, "u1") == age(model, "new") == 3
-    assert age(before, "u1") < 0
+    # the largest ages of fit and of now are beyond its quantiles
+    assert age(model, "u1") > age(before, "u1") and age(model, "new") > age(model, "u7")
     assert age(model, "u7") == age(before, "u7")
 
 
@@ -167,8 +167,9 @@ def numbered(dtype=int):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", ["user", "item"])
-@pytest.mark.parametrize("ids", [["new"], ["3"], [3.5], [-1]])
+@pytest.mark.parametrize(
+    ("side", "ids"), [("user", ["3"]), ("item", [3.5]), ("user", [-1])]
+)
 def test_ids_of_another_type_are_refused(side, ids):
     model = small().fit(numbered("uint32"))
     more = pd.DataFrame({"user": [1], "item": [2]}).assign(**{side: ids})
@@ -197,8 +198,14 @@ KINDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", ["user", "item"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("side", "kind"),
+    few(
+        [("user", "text"), ("item", "uuid"), ("user", "aware")]
+        + [(side, kind) for side in ("user", "item") for kind in KINDS],
+        3,
+    ),
+)
 def test_ids_of_another_kind_are_refused(side, kind):
     X, more = converted(KINDS[kind], side)
     model = small(max_epochs=1).fit(X)
@@ -213,8 +220,10 @@ def test_ids_of_another_kind_are_refused(side, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("old", ["Int64", "int64[pyarrow]", "UInt8", "int64"])
-@pytest.mark.parametrize("new", ["Int64", "int64[pyarrow]", "UInt8", "int64"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("Int64", "UInt8"), ("int64[pyarrow]", "int64"), ("UInt8", "int64[pyarrow]")],
+)
 def test_integers_of_nullable_and_arrow_types_grow(old, new):
     model = small(max_epochs=1).fit(numbered().astype(old))
     model.partial_fit(pd.DataFrame({"user": [1, 99], "item": [2, 88]}).astype(new))

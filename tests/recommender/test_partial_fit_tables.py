@@ -6,6 +6,7 @@ import pytest
 
 from sktwotower import io
 from tests.builders import chain, dated, ordered, random_events, small
+from tests.recommender.builders import few
 
 MORE = pd.DataFrame({"user": ["u2", "u3"], "item": ["i3", "i0"]})
 NOTHING = MORE[:0]
@@ -62,11 +63,17 @@ def test_new_rows_of_users_are_known():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dates", [False, True])
 @pytest.mark.parametrize(
-    "params",
-    [{}, {"context": ["when"]}, {"context": ["when", "hue"]}, {"history": "pooled"}],
-    ids=["order", "time", "context", "pooled"],
+    ("params", "dates"),
+    few(
+        [
+            ({"context": ["when", "hue"]}, True),
+            ({}, False),
+            ({"context": ["when"]}, True),
+            ({"history": "pooled"}, False),
+        ],
+        2,
+    ),
 )
 def test_new_rows_join_where_there_are_times(params, dates):
     hues = (

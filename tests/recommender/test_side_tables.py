@@ -21,6 +21,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from sktwotower.datasets import make_interactions
 from tests.builders import small
+from tests.recommender.builders import few
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def tagged(**params):
     return small(**of_tag | params)
 
 
-@pytest.fixture(params=LIBRARIES)
+@pytest.fixture(params=few(LIBRARIES, 1))
 def tables(request):
     convert = LIBRARIES[request.param]
     return {"users": convert(USERS), "items": convert(ITEMS)}
@@ -75,7 +76,11 @@ FOLDS = KFold(2, shuffle=True, random_state=0)
 
 @pytest.mark.parametrize(
     "tables, routing",
-    [*((library, False) for library in LIBRARIES), ("pandas", True), ("polars", True)],
+    few(
+        [("polars", True), ("categorical", False)]
+        + [(library, False) for library in LIBRARIES],
+        2,
+    ),
     indirect=["tables"],
 )
 def test_searches_share_the_tables_and_pickles_hold_them_once(tables, routing):

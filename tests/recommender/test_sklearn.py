@@ -31,40 +31,42 @@ from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit, TimeSplit
 from tests.builders import small
 
+OTHERS = [
+    {
+        "early_stopping": True,
+        "neighbors": NearestNeighbors(),
+        "n_neighbors": 1,
+        "id_dropout": 1.0,
+    },
+    {
+        "history": None,
+        "normalize": False,
+        "exclude_seen": False,
+        "candidate_sampling": "mixed",
+        "net_params": {"iterator_train__correction": "all"},
+    },
+    {"max_epochs": 2, "hidden_layer_sizes": (6,), "optimizer": "sgd", "fold_in": False},
+]
+QUICK = {"max_epochs": 1, "embedding_dim": 8}
 
-@pytest.mark.slow
-@parametrize_with_checks(
-    [
-        TwoTowerRecommender(**{"max_epochs": 1, "embedding_dim": 8} | params)
-        for params in (
-            {"embedding_dim": 64},
-            {
-                "early_stopping": True,
-                "neighbors": NearestNeighbors(),
-                "n_neighbors": 1,
-                "id_dropout": 1.0,
-            },
-            {
-                "history": None,
-                "normalize": False,
-                "exclude_seen": False,
-                "candidate_sampling": "mixed",
-                "net_params": {"iterator_train__correction": "all"},
-            },
-            {
-                "max_epochs": 2,
-                "hidden_layer_sizes": (6,),
-                "optimizer": "sgd",
-                "fold_in": False,
-            },
-        )
-    ]
-)
-def test_sklearn(estimator, check):
+
+def passes(check, estimator):
     with warnings.catch_warnings():
         # the checks hand over random numbers as users, most of them unknown
         warnings.simplefilter("ignore", UserWarning)
         check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([TwoTowerRecommender(max_epochs=1)])
+def test_sklearn(estimator, check):
+    passes(check, estimator)
+
+
+@pytest.mark.grid
+@parametrize_with_checks([TwoTowerRecommender(**QUICK | params) for params in OTHERS])
+def test_sklearn_with_other_parameters(estimator, check):
+    passes(check, estimator)
 
 
 @pytest.mark.slow

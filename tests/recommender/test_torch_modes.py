@@ -10,6 +10,7 @@ from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
+from tests.recommender.builders import few
 
 pytestmark = pytest.mark.slow
 
@@ -30,22 +31,14 @@ MODES = {
     "no_grad": torch.no_grad,
 }
 SETTINGS = {
-    "default": {},
+    "hidden": {"hidden_layer_sizes": (6, 6), "dropout": 0.3, "early_stopping": True},
+    "recent": {"time": "when", "candidate_sampling": "mixed"},
     "full": {"candidate_sampling": "full", "dropout": 0.3, "id_dropout": 0.3},
-    "hidden": {"hidden_layer_sizes": (6, 6), "dropout": 0.3},
-    "mixed": {
-        "candidate_sampling": "mixed",
-        "net_params": {"iterator_train__n_negatives": 5},
-    },
     "all": {
         "candidate_sampling": "in_batch",
         "net_params": {"iterator_train__correction": "all"},
     },
     "adamw": {"optimizer": "adamw", "history": None},
-    "early": {"early_stopping": True, "validation_fraction": 0.3},
-    "graph": {"neighbors": "nndescent"},
-    "recent": {"time": "when"},
-    "recent, hidden layer": {"time": "when"},
 }
 
 
@@ -76,7 +69,7 @@ def answers(events, **params):
     return found
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", few(SETTINGS, 2))
 def test_a_mode_of_torch_changes_no_answer(events, setting):
     if "time" in SETTINGS[setting]:
         events = events.assign(when=np.arange(len(events)))
@@ -92,7 +85,7 @@ def test_a_mode_of_torch_changes_no_answer(events, setting):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("tower", [nn.LazyLinear(8), lambda p: nn.Linear(p, 8)])
+@pytest.mark.parametrize("tower", few([nn.LazyLinear(8), lambda p: nn.Linear(p, 8)]))
 def test_own_towers_are_trained_in_float32_in_any_mode(events, mode, tower):
     with MODES[mode]():
         model = TwoTowerRecommender(

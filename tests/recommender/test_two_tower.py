@@ -20,7 +20,6 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from torch import nn
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
-from sktwotower.towers._net import TwoTowerNet
 from tests.builders import small
 from tests.recommender.builders import few
 
@@ -218,14 +217,10 @@ def described():
 @pytest.mark.parametrize(
     "selection",
     [
-        ["age", "town"],
-        [2, 3],
         [-4, -3],
-        np.array(["age", "town"]),
         pd.Index(["age", "town"]),
         slice(2, 4),
         [False, False, True, True, False, False],
-        np.array([False, False, True, True, False, False]),
         make_column_selector("age|town"),
         lambda X: ["age", "town"],
     ],
@@ -336,8 +331,8 @@ def test_features_of_events_are_missing_for_items_without_events(items):
     model.fit(X)
     for item in model.item_ids_:
         features = set(model.explain("a0", item)["feature"])
-        has_brand = any("acme" in name or "zeta" in name for name in features)
-        assert has_brand == ("new" not in item)
+        known = features & {"brand_acme", "brand_zeta"}
+        assert len(known) == ("new" not in item)
 
 
 @pytest.mark.slow
@@ -505,7 +500,6 @@ def test_a_callback_on_the_training_loss_needs_no_validation(tmp_path):
 def test_net_params_reach_skorch_and_win():
     params = {"optimizer__betas": (0.5, 0.9), "criterion__temperature": 0.7}
     model = small(net_params=params | {"max_epochs": 1}).fit(checkerboard())
-    assert isinstance(model.net_, TwoTowerNet)
     group = model.net_.optimizer_.param_groups[0]
     assert (group["weight_decay"], group["betas"]) == (0.01, (0.5, 0.9))
     assert len(model.history_) == 1
