@@ -564,7 +564,8 @@ def length_of(name, duration, kind):
     if isinstance(duration, np.timedelta64):
         length = np.round(duration / np.timedelta64(1, "s") * 1e9)
     elif dates:
-        length = np.round(duration.total_seconds() * 1e9)
+        # pandas 2 leaves the nanoseconds out of total_seconds()
+        length = np.round(duration / datetime.timedelta(microseconds=1) * 1000)
     if not length > 0:
         raise ValueError(f"{name} must be > 0. Got {duration!r}.")
     return length

@@ -35,7 +35,7 @@ CASES = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("params", few([CASES[0], CASES[-1], *CASES[1:-1]], 2))
+@pytest.mark.parametrize("params", few(CASES))
 def test_slot_and_device_decide_on_items(params):
     params = {"lr": 0.1, "batch_size": 32, "max_epochs": 10} | params
     model = asking(**params, sparse_parts="auto").fit(X)

@@ -19,7 +19,7 @@ def with_shown(X):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("history", "weight"),
-    few([("recent", "auto"), ("pooled", 1.0), ("pooled", "auto"), ("recent", 1.0)], 2),
+    few([("recent", 1.0), ("pooled", "auto"), ("recent", "auto"), ("pooled", 1.0)], 2),
 )
 def test_impressions_in_contexts_do_no_harm(history, weight):
     X, y = with_shown(planted())
@@ -33,7 +33,7 @@ SHOWN = {"impression_start": 0.0, "dropout": 0.0}
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("history", "second"), few([("pooled", 0.0), ("recent", 0.3), (None, 0.0)], 2)
+    ("history", "second"), few([("pooled", 0.0), ("recent", 0.3)], 2)
 )
 def test_what_was_shown_in_a_slot_is_pushed_down_in_that_slot_only(history, second):
     """In the morning all are shown i59 and choose something else."""

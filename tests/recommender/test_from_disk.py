@@ -65,7 +65,8 @@ def assert_same(model, other):
     """Assert that two models know the same events and have learnt the same."""
     assert_array_equal(model.user_ids_, other.user_ids_)
     assert_array_equal(model.item_ids_, other.item_ids_)
-    seen = [each.set_output(transform="pandas").seen_items() for each in (model, other)]
+    seen = [each.seen_items() for each in (model, other)]
+    seen = [t if isinstance(t, pd.DataFrame) else t.to_pandas() for t in seen]
     pd.testing.assert_frame_equal(*seen)
     users = model.user_ids_[:40]
     assert_array_equal(model.embed_users(users), other.embed_users(users))
