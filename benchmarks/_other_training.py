@@ -11,8 +11,9 @@ from unittest import mock
 import numpy as np
 import torch
 
-from sktwotower.towers import _losses, _sequence_batches
-from sktwotower.towers._sequence_batches import SequenceSet
+from sktwotower.towers.batches import _sequence_batches
+from sktwotower.towers.batches._sequence_batches import SequenceSet
+from sktwotower.towers.losses import _losses
 from sktwotower.towers.parts import _filter
 from sktwotower.towers.parts._two_towers import TwoTowers
 

@@ -57,7 +57,7 @@ from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import ndcg_at_k, recall_at_k
 from sktwotower.metrics._hits import standard_error
 from sktwotower.recommender import _contexts
-from sktwotower.towers import _request_batches
+from sktwotower.towers.batches import _request_batches
 from sktwotower.towers.parts import _context_layer, _start
 
 NONE, WITH, UNKNOWN = "without", "with context", "unknown"

@@ -33,13 +33,13 @@ from _quick import assert_claims, parse_options
 from scipy import sparse
 from torch import distributed
 
-from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._division import Division
-from sktwotower.towers._exchange import Exchange, Shares
-from sktwotower.towers._group import Group, current_group
-from sktwotower.towers._losses import SampledSoftmaxLoss
-from sktwotower.towers._optimizer import RowwiseAdam
+from sktwotower.towers.batches._batches import TrainingSet, UserBatches
+from sktwotower.towers.losses._losses import SampledSoftmaxLoss
 from sktwotower.towers.parts._trained import PooledTowers
+from sktwotower.towers.processes._division import Division
+from sktwotower.towers.processes._exchange import Exchange, Shares
+from sktwotower.towers.processes._group import Group, current_group
+from sktwotower.towers.training._optimizer import RowwiseAdam
 
 N_USERS, N_ITEMS, EVENTS_PER_USER, WIDTH = 100_000, 200_000, 20, 64
 USERS_PER_BATCH, N_NEGATIVES = 256, 2048

@@ -32,11 +32,11 @@ from _quick import assert_claims, parse_options
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
 from sktwotower.towers._auto import values_of_kind
-from sktwotower.towers._autograd import padded, product_dtype
-from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._losses import SampledSoftmaxLoss
-from sktwotower.towers._optimizer import RowwiseAdam
 from sktwotower.towers._recipe import BATCH_PARAMETERS, Recipe
+from sktwotower.towers.batches._batches import TrainingSet, UserBatches
+from sktwotower.towers.losses._losses import SampledSoftmaxLoss
+from sktwotower.towers.operators._autograd import padded, product_dtype
+from sktwotower.towers.training._optimizer import RowwiseAdam
 
 MAX_RATIO_TO_PLAIN_LOOP = 1.25
 MAX_RATIO_TO_MATRIX_PRODUCTS = 3.0  # in float32

@@ -27,7 +27,7 @@ from bench_quality import TUNED_BY
 from skorch.callbacks import Callback
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.towers._batches import UserBatches
+from sktwotower.towers.batches._batches import UserBatches
 from sktwotower.towers.parts import embed_items, embed_users
 
 FIRST_RANK, LAST_RANK = 10, 500

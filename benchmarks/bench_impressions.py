@@ -34,7 +34,7 @@ from torch.nn.functional import softplus
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender
 from sktwotower.metrics import recall_at_k
-from sktwotower.towers._losses import SampledSoftmaxLoss
+from sktwotower.towers.losses._losses import SampledSoftmaxLoss
 
 K = 20
 # Of impressions, in this script and in those that import it

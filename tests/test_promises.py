@@ -91,8 +91,8 @@ def test_tests_know_little_of_the_inside(find, limit, remedy):
 @pytest.mark.parametrize(
     ("code", "find", "n"),
     [
-        ("from sktwotower.towers._losses import a, b", private_imports, 1),
-        ("import sktwotower.towers._losses as losses", private_imports, 1),
+        ("from sktwotower.towers.losses._losses import a, b", private_imports, 1),
+        ("import sktwotower.towers.losses._losses as losses", private_imports, 1),
         ("from sktwotower.towers import _losses", private_imports, 1),
         ("from sktwotower import __version__, io", private_imports, 0),
         ("from sktwotower.__main__ import main", private_imports, 0),

@@ -40,6 +40,11 @@ def summed(matrix):
     return matrix.astype(np.float32)
 
 
+def id_columns(matrix):
+    """Return which columns of a CSR matrix (n, p) have one stored value, bool (p,)."""
+    return np.bincount(matrix.indices, minlength=matrix.shape[1]) == 1
+
+
 def take_rows(matrix, rows):
     """Return ``matrix[rows]`` of a CSR matrix, for one row in a third of the time."""
     if len(rows) != 1:

@@ -11,7 +11,7 @@ from sktwotower.features import TowerVectorizer
 from sktwotower.features._kinds import features_in_words
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._explained_score import name_of, rows_of_past, rows_of_table
-from sktwotower.towers._sequence_batches import latest_events
+from sktwotower.towers.batches._sequence_batches import latest_events
 from sktwotower.towers.parts import Pair, PastOfOne
 
 # The user's id, by what it adds to the past items.

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._messages import warn
-from sktwotower.towers._group import most
 from sktwotower.towers.parts import raises_items
+from sktwotower.towers.processes._group import most
 
 from ._events import aged
 

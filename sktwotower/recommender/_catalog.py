@@ -19,10 +19,10 @@ from sktwotower.neighbors import _catalog_index as indexes
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import catalog_ids, read_query, to_forget
-from sktwotower.towers._net import with_model
 from sktwotower.towers._recipe import recipe_of
 from sktwotower.towers.parts import embed_items
 from sktwotower.towers.sparse_parts import size_of
+from sktwotower.towers.training._net import with_model
 
 from ._fold_in import fold_in_of
 

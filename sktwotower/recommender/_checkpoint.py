@@ -16,8 +16,8 @@ from sklearn.utils import check_random_state
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._container import ReadFile, WrittenFile
 from sktwotower._records._values import Reader
-from sktwotower.towers._group import current_group, is_first, rank
-from sktwotower.towers._tensors import StateWriter
+from sktwotower.towers.operators._tensors import StateWriter
+from sktwotower.towers.processes._group import current_group, is_first, rank
 
 from ._fingerprint import OF_PROCESS, differences, digest, fingerprint
 from ._processes import compare, from_first, of_all, random_state_of

@@ -12,7 +12,7 @@ from scipy import optimize, sparse
 
 from sktwotower.runtime._knots import knot_shares
 from sktwotower.runtime._one_query import rescore
-from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.operators._sparse_rows import SparseRows
 
 from ._weighing import best_lists, rewards_at, unit_reward
 

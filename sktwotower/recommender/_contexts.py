@@ -17,9 +17,9 @@ from sktwotower._tables._sparse import Rows, ones_at, pair_matrix, with_empty_ro
 from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import RequestContext, fit_context
-from sktwotower.towers._context_shares import context_shares
-from sktwotower.towers._group import most
-from sktwotower.towers._request_batches import PairContexts
+from sktwotower.towers.batches._request_batches import PairContexts
+from sktwotower.towers.parts._context_shares import context_shares
+from sktwotower.towers.processes._group import most
 
 from ._processes import from_first
 

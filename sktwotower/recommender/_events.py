@@ -21,9 +21,9 @@ from sktwotower._tables._sparse import (
     with_empty_row,
 )
 from sktwotower.features._entities import Entities, fit_entities
-from sktwotower.towers._group import most, summed
 from sktwotower.towers._recipe import recipe_of
-from sktwotower.towers._request_batches import PairContexts
+from sktwotower.towers.batches._request_batches import PairContexts
+from sktwotower.towers.processes._group import most, summed
 
 from ._contexts import EventContexts, read_contexts
 

@@ -20,12 +20,9 @@ from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import column_counts, have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
 from sktwotower.towers._auto import values_of_kind
-from sktwotower.towers._given_loss import check_goes_on, check_loss
-from sktwotower.towers._group import rank, summed
-from sktwotower.towers._net import check_net_params, joined, seeded, train
-from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._recipe import MAX_SIZE
-from sktwotower.towers._sequence_batches import SequenceSet
+from sktwotower.towers.batches._sequence_batches import SequenceSet
+from sktwotower.towers.losses._given_loss import check_goes_on, check_loss
 from sktwotower.towers.parts import (
     Model,
     Plan,
@@ -34,6 +31,9 @@ from sktwotower.towers.parts import (
     plans_of,
     with_kept_back,
 )
+from sktwotower.towers.processes._group import rank, summed
+from sktwotower.towers.training._net import check_net_params, joined, seeded, train
+from sktwotower.towers.training._optimizer import optimizer_class
 
 from ._ages import NAMES, as_duration, in_units, popularity_to_weigh, with_ages
 from ._checkpoint import Checkpoint, saved_state

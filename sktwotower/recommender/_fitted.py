@@ -31,9 +31,9 @@ from sktwotower.runtime._kept import Kept
 from sktwotower.runtime._knots import KNOTS
 from sktwotower.runtime._rules import cosines_of
 from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
-from sktwotower.towers._net import TwoTowerNet, epochs, with_model
 from sktwotower.towers._stored_net import NET
 from sktwotower.towers.sparse_parts import recomputed, users_at_once
+from sktwotower.towers.training._net import TwoTowerNet, epochs, with_model
 
 from ._ages import as_duration
 from ._asked import AskedBefore, asked_of

@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 
 from sktwotower._tables._messages import logger
-from sktwotower.towers._group import current_group, summed
 from sktwotower.towers.parts import Model, distinct_ones
+from sktwotower.towers.processes._group import current_group, summed
 from sktwotower.towers.sparse_parts import SparseParts, candidates_of, recomputed
 
 from ._context_weights import (

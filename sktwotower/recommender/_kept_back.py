@@ -12,9 +12,9 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._sparse import ones_at, rows_of
-from sktwotower.towers._dropout import entries_of
-from sktwotower.towers._group import current_group, most, summed
+from sktwotower.towers.batches._dropout import entries_of
 from sktwotower.towers.parts import shared_columns
+from sktwotower.towers.processes._group import current_group, most, summed
 
 from ._events import Events, only_new_targets
 from ._last_pass import events_at

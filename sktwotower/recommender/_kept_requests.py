@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sktwotower._tables._sparse import column_counts
-from sktwotower.towers._dropout import entries_of, id_columns
-from sktwotower.towers._group import summed
+from sktwotower._tables._sparse import column_counts, id_columns
+from sktwotower.towers.batches._dropout import entries_of
 from sktwotower.towers.parts import distinct_ones, embed_items, embed_users, in_context
+from sktwotower.towers.processes._group import summed
 
 from ._context_weights import AskingUsers
 from ._fold_in import FoldInOfNew

@@ -8,11 +8,11 @@ import copy
 
 import numpy as np
 
-from sktwotower.towers._batches import TrainingSet
-from sktwotower.towers._division import keep_own_rows
-from sktwotower.towers._group import rank, summed
-from sktwotower.towers._net import TrainingData, seeded, train
-from sktwotower.towers._sequence_batches import SequenceSet
+from sktwotower.towers.batches._batches import TrainingSet
+from sktwotower.towers.batches._sequence_batches import SequenceSet
+from sktwotower.towers.processes._division import keep_own_rows
+from sktwotower.towers.processes._group import rank, summed
+from sktwotower.towers.training._net import TrainingData, seeded, train
 
 from ._events import only_new_targets
 from ._processes import divisions_of

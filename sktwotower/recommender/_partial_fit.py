@@ -17,16 +17,22 @@ from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import have_entries, without_last_row
 from sktwotower.features._after_fit import grown
 from sktwotower.towers._auto import values_of_kind, with_values
-from sktwotower.towers._batches import TrainingSet
-from sktwotower.towers._callbacks import monitors_validation, schedules
-from sktwotower.towers._gaps import ItemStream
-from sktwotower.towers._given_loss import check_goes_on
-from sktwotower.towers._group import alone
-from sktwotower.towers._net import TrainingData, joined, seeded, train, with_model
-from sktwotower.towers._optimizer import without_direction
-from sktwotower.towers._sequence_batches import SequenceSet
+from sktwotower.towers.batches._batches import TrainingSet
+from sktwotower.towers.batches._gaps import ItemStream
+from sktwotower.towers.batches._sequence_batches import SequenceSet
+from sktwotower.towers.losses._given_loss import check_goes_on
 from sktwotower.towers.parts import lengths, moved_items
+from sktwotower.towers.processes._group import alone
 from sktwotower.towers.sparse_parts import recomputed, size_of
+from sktwotower.towers.training._callbacks import monitors_validation, schedules
+from sktwotower.towers.training._net import (
+    TrainingData,
+    joined,
+    seeded,
+    train,
+    with_model,
+)
+from sktwotower.towers.training._optimizer import without_direction
 
 from ._asked import times_of_requests
 from ._context_weights import feature_weights

@@ -14,8 +14,8 @@ from sklearn.utils import check_random_state
 from torch import distributed
 
 from sktwotower._tables._sequences import Sequences, as_rows
-from sktwotower.towers._division import divisions, owners_of_users
-from sktwotower.towers._group import current_group, is_first, rank, summed
+from sktwotower.towers.processes._division import divisions, owners_of_users
+from sktwotower.towers.processes._group import current_group, is_first, rank, summed
 
 from ._fingerprint import differences, digest, fingerprint
 

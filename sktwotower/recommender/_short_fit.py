@@ -12,7 +12,7 @@ from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import standard_error
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers._auto import resolved
-from sktwotower.towers._given_loss import parameters_of
+from sktwotower.towers.losses._given_loss import parameters_of
 from sktwotower.towers.parts import embed_items, embed_users
 
 from ._events import Events

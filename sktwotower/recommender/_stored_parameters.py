@@ -5,7 +5,7 @@ Output: the other one.
 """
 
 from sktwotower._records import Codec, cannot_write, one_of
-from sktwotower.towers._given_loss import NamedLoss, loaded_loss
+from sktwotower.towers.losses._given_loss import NamedLoss, loaded_loss
 
 
 def _write_none(value, writer, place):

@@ -12,8 +12,8 @@ import pandas as pd
 from sktwotower._records import integer, record
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import BLOCK, slices
-from sktwotower.towers._gaps import Gaps
-from sktwotower.towers._group import summed
+from sktwotower.towers.batches._gaps import Gaps
+from sktwotower.towers.processes._group import summed
 
 # Number of calls of partial_fit whose tables are recognized.
 MAX_PASSES = 64

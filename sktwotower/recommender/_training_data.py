@@ -10,15 +10,15 @@ from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import Rows, is_mapped, row_blocks, rows_of
 from sktwotower.metrics import recall_at_k
 from sktwotower.neighbors._top_k import top_k
-from sktwotower.towers import _net as net
 from sktwotower.towers._auto import user_power
-from sktwotower.towers._batches import TrainingSet
-from sktwotower.towers._callbacks import monitors_validation
-from sktwotower.towers._dropout import entries_of
-from sktwotower.towers._exchange import GOES_ON
-from sktwotower.towers._group import current_group, summed
-from sktwotower.towers._sequence_batches import SequenceSet
+from sktwotower.towers.batches._batches import TrainingSet
+from sktwotower.towers.batches._dropout import entries_of
+from sktwotower.towers.batches._sequence_batches import SequenceSet
 from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
+from sktwotower.towers.processes._exchange import GOES_ON
+from sktwotower.towers.processes._group import current_group, summed
+from sktwotower.towers.training import _net as net
+from sktwotower.towers.training._callbacks import monitors_validation
 
 from ._events import hold_out_latest, only_new_targets
 

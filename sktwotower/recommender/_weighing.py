@@ -15,7 +15,7 @@ from sktwotower._tables._sparse import slices
 from sktwotower.metrics import ndcg_at_k, recall_at_k
 from sktwotower.runtime._knots import KNOTS, knot_shares
 from sktwotower.runtime._one_query import rescore
-from sktwotower.towers._group import summed
+from sktwotower.towers.processes._group import summed
 
 # From how many requests of known users weights are learnt, and how many of the best
 # items of each part are the candidates of a request.

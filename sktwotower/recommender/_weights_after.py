@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._sparse import without_last_row
-from sktwotower.towers._net import with_model
+from sktwotower.towers.training._net import with_model
 
 from ._events import only_new_targets
 from ._judge import MIN_MAIN

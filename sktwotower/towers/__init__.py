@@ -5,9 +5,9 @@ how often an item comes in a stream, and how often the id of a user or an item i
 in training.
 """
 
-from ._dropout import id_shares
-from ._frequency import StreamingFrequency
-from ._losses import SampledSoftmaxLoss
-from ._optimizer import RowwiseAdam
+from .batches._dropout import id_shares
+from .batches._frequency import StreamingFrequency
+from .losses._losses import SampledSoftmaxLoss
+from .training._optimizer import RowwiseAdam
 
 __all__ = ["RowwiseAdam", "SampledSoftmaxLoss", "StreamingFrequency", "id_shares"]

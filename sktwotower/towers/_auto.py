@@ -6,10 +6,9 @@ Output: a ``Recipe`` without "auto".
 
 import numpy as np
 
-from sktwotower._tables._sparse import column_counts, have_entries
+from sktwotower._tables._sparse import column_counts, have_entries, id_columns
 
-from ._dropout import id_columns
-from ._group import summed
+from .processes._group import summed
 
 # Number of entries of the towers' vectors, and those that a linear filter adds.
 WIDTH, FILTER_WIDTH = 256, 128

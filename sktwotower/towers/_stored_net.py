@@ -12,14 +12,14 @@ import torch
 from sktwotower._records import Codec, instance, list_of, number, require
 from sktwotower._records._checks import boolean, cannot_write, refusing, text, values_of
 
-from ._batches import UserBatches
-from ._given_loss import PREFIX, NamedLoss, check_made, is_given, loaded_loss
-from ._losses import SampledSoftmaxLoss
-from ._net import TwoTowerNet
-from ._optimizer import optimizer_class
 from ._recipe import plain
-from ._sequence_batches import SequenceBatches
+from .batches._batches import UserBatches
+from .batches._sequence_batches import SequenceBatches
+from .losses._given_loss import PREFIX, NamedLoss, check_made, is_given, loaded_loss
+from .losses._losses import SampledSoftmaxLoss
 from .parts import Model
+from .training._net import TwoTowerNet
+from .training._optimizer import optimizer_class
 
 # Parameters of a net that files hold; others are set from the estimator, or fixed.
 SETTINGS = re.compile(

@@ -21,7 +21,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import distributed, nn
 
-import sktwotower.towers._group as group
+import sktwotower.towers.processes._group as group
 from sktwotower import TwoTowerRecommender, io
 from sktwotower.__main__ import main as command_line
 from sktwotower.datasets import make_interactions

@@ -3,8 +3,12 @@ import pytest
 import torch
 from scipy import sparse
 
-from sktwotower.towers._autograd import embedding_rows, unit_rows, weighted_sum
-from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.operators._autograd import (
+    embedding_rows,
+    unit_rows,
+    weighted_sum,
+)
+from sktwotower.towers.operators._sparse_rows import SparseRows
 
 
 def rows_of(dense):

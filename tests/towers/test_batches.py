@@ -8,8 +8,8 @@ from scipy import sparse
 from torch import nn
 
 from sktwotower.towers import SampledSoftmaxLoss
-from sktwotower.towers._batches import TrainingSet, UserBatches, history_bag
-from sktwotower.towers._candidates import inclusion_log_prob
+from sktwotower.towers.batches._batches import TrainingSet, UserBatches, history_bag
+from sktwotower.towers.batches._candidates import inclusion_log_prob
 
 # Users 0 to 5; user 3 chose nothing. Item 4 was never chosen.
 POSITIVES = [

@@ -3,7 +3,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sktwotower.towers._candidates import distinct, inclusion_log_prob, places_in
+from sktwotower.towers.batches._candidates import inclusion_log_prob
+from sktwotower.towers.operators._positions import distinct, places_in
 
 # Users who each chose some of four items.
 CHOSEN = np.array(

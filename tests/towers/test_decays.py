@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sktwotower.towers._decays import MIN_WEIGHT, Windows, decayed_means
+from sktwotower.towers.operators._decays import MIN_WEIGHT, Windows, decayed_means
 
 
 def windows_of(kept, targets, ends):

@@ -10,8 +10,8 @@ from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
 from torch import nn
 
-from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._dropout import (
+from sktwotower.towers.batches._batches import TrainingSet, UserBatches
+from sktwotower.towers.batches._dropout import (
     FeatureDropout,
     features_worth,
     id_shares,

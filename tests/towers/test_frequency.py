@@ -10,9 +10,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sktwotower.towers import StreamingFrequency
-from sktwotower.towers._batches import TrainingSet
-from sktwotower.towers._candidates import CandidateSampler
-from sktwotower.towers._gaps import Gaps, ItemStream
+from sktwotower.towers.batches._batches import TrainingSet
+from sktwotower.towers.batches._candidates import CandidateSampler
+from sktwotower.towers.batches._gaps import Gaps, ItemStream
 
 
 def batches(chances, n_batches, size, seed=0):

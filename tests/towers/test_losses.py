@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sktwotower.towers import SampledSoftmaxLoss, _autograd
-from sktwotower.towers._losses import Targets
+from sktwotower.towers import SampledSoftmaxLoss
+from sktwotower.towers.losses._losses import Targets
+from sktwotower.towers.operators import _autograd
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.towers._optimizer import RowwiseAdam
+from sktwotower.towers.training._optimizer import RowwiseAdam
 
 
 def table_after(gradients, sparse=False, **params):

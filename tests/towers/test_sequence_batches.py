@@ -9,13 +9,13 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower.towers import SampledSoftmaxLoss
-from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._sequence_batches import (
+from sktwotower.towers.batches._batches import TrainingSet, UserBatches
+from sktwotower.towers.batches._sequence_batches import (
     SequenceBatches,
     SequenceSet,
     latest_events,
 )
-from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.operators._sparse_rows import SparseRows
 from sktwotower.towers.parts._histories import RecentHistory
 from sktwotower.towers.parts._tower import Tower
 from sktwotower.towers.parts._two_towers import TwoTowers

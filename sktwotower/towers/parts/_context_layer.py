@@ -11,9 +11,9 @@ import torch
 
 from sktwotower._records import record
 from sktwotower.runtime._tower_arrays import ContextArrays
-from sktwotower.towers._autograd import unit_rows
-from sktwotower.towers._devices import moved
-from sktwotower.towers._sparse_rows import SparseLinear
+from sktwotower.towers.operators._autograd import unit_rows
+from sktwotower.towers.operators._devices import moved
+from sktwotower.towers.operators._sparse_rows import SparseLinear
 
 from ._stored_weights import StoredModule
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.operators._sparse_rows import SparseRows
 
 from ._vectors import Users
 

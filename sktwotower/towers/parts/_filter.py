@@ -9,11 +9,10 @@ import torch
 from scipy import sparse
 
 from sktwotower._records import instance, record, require
-from sktwotower._tables._sparse import column_counts
+from sktwotower._tables._sparse import column_counts, id_columns
 from sktwotower.runtime._tower_arrays import PastOnlyArrays
 from sktwotower.towers._auto import FILTER_WIDTH, WIDTH
-from sktwotower.towers._dropout import id_columns
-from sktwotower.towers._group import summed
+from sktwotower.towers.processes._group import summed
 
 from ._histories import PooledHistory
 from ._part import Part

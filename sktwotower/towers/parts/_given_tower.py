@@ -13,7 +13,7 @@ from torch import nn
 
 from sktwotower._records import Check, Kind, add_kind, array, integer, one_of
 from sktwotower._records._checks import check_of, text, values_of
-from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.operators._sparse_rows import SparseRows
 
 from ._stored_weights import array_by_name
 

@@ -9,9 +9,9 @@ import torch
 from scipy import linalg, sparse
 
 from sktwotower._records import instance, record, require
+from sktwotower._tables._sparse import id_columns
 from sktwotower.runtime._model_arrays import PopularityArrays
-from sktwotower.towers._dropout import id_columns
-from sktwotower.towers._group import summed
+from sktwotower.towers.processes._group import summed
 
 from ._part import Part
 from ._start import add_to_ids

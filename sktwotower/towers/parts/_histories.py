@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from sktwotower._records import record
 from sktwotower.runtime import _tower_arrays as arrays
-from sktwotower.towers._autograd import product_dtype, weighted_sum
-from sktwotower.towers._decays import decayed_means
-from sktwotower.towers._sparse_rows import SparseLinear
+from sktwotower.towers.operators._autograd import product_dtype, weighted_sum
+from sktwotower.towers.operators._decays import decayed_means
+from sktwotower.towers.operators._sparse_rows import SparseLinear
 
 from ._stored_weights import StoredModule
 

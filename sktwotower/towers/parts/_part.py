@@ -8,7 +8,7 @@ import copy
 
 from torch import nn
 
-from sktwotower.towers._sparse_rows import SparseLinear, placed_rows
+from sktwotower.towers.operators._sparse_rows import SparseLinear, placed_rows
 
 
 class Part(nn.Module):

@@ -7,11 +7,11 @@ Output: a ``Plan`` for each part.
 from typing import NamedTuple
 
 from sktwotower.towers._auto import WIDTH, resolved
-from sktwotower.towers._autograd import SHAPE_STEP
-from sktwotower.towers._group import current_group
-from sktwotower.towers._optimizer import n_moments
 from sktwotower.towers._recipe import Recipe
-from sktwotower.towers._spectrum import spectrum_of
+from sktwotower.towers.operators._autograd import SHAPE_STEP
+from sktwotower.towers.parts._spectrum import spectrum_of
+from sktwotower.towers.processes._group import current_group
+from sktwotower.towers.training._optimizer import n_moments
 
 from ._filter import LinearFilter
 from ._group_popularity import WIDTH as GROUP_WIDTH

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from sktwotower._records import instance, number, record, require
-from sktwotower._tables._sparse import BLOCK, column_counts, slices
+from sktwotower._tables._sparse import BLOCK, column_counts, id_columns, slices
 from sktwotower.runtime._model_arrays import PopularityArrays
 from sktwotower.towers import _auto as auto
-from sktwotower.towers._dropout import id_columns
-from sktwotower.towers._group import most, summed
+from sktwotower.towers.processes._group import most, summed
 
 from ._part import Part
 from ._start import add_to_ids

@@ -10,10 +10,10 @@ from scipy import sparse
 from scipy.linalg import orthogonal_procrustes
 from sklearn.utils.extmath import randomized_svd
 
-from sktwotower._tables._sparse import have_entries
+from sktwotower._tables._sparse import have_entries, id_columns
 from sktwotower.towers import _auto as auto
-from sktwotower.towers._dropout import features_worth, id_columns
-from sktwotower.towers._group import rank, summed
+from sktwotower.towers.batches._dropout import features_worth
+from sktwotower.towers.processes._group import rank, summed
 
 from ._context_layer import scale_of
 from ._tower import Tower

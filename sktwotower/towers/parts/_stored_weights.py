@@ -9,7 +9,7 @@ from dataclasses import fields
 import torch
 
 from sktwotower._records import Codec, add_codec, cannot_write, one_of
-from sktwotower.towers._net import seeded
+from sktwotower.towers.training._net import seeded
 
 # Dtypes of torch that files hold, by their names.
 DTYPES = {str(each): each for each in (torch.bfloat16, torch.float16, torch.float32)}

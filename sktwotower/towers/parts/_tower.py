@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sktwotower._records import record
 from sktwotower.runtime._tower_arrays import TowerArrays
-from sktwotower.towers._sparse_rows import SparseLinear
+from sktwotower.towers.operators._sparse_rows import SparseLinear
 
 from ._stored_weights import StoredModule
 

@@ -6,7 +6,7 @@ Output: parts of a model.
 
 from sktwotower._records import record
 from sktwotower.towers import _auto as auto
-from sktwotower.towers._callbacks import monitors_validation
+from sktwotower.towers.training._callbacks import monitors_validation
 
 from ._two_towers import TwoTowers
 

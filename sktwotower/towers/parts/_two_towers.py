@@ -15,11 +15,11 @@ from sktwotower._records import instance, require
 from sktwotower._tables._memory import check_memory
 from sktwotower.runtime._model_arrays import PairArrays
 from sktwotower.runtime._tower_arrays import N_SUMS
-from sktwotower.towers import _optimizer as optimizer
-from sktwotower.towers._autograd import unit_rows
-from sktwotower.towers._callbacks import looks_at_gradients
-from sktwotower.towers._group import rank
-from sktwotower.towers._sparse_rows import placed_rows, touch_alike
+from sktwotower.towers.operators._autograd import unit_rows
+from sktwotower.towers.operators._sparse_rows import placed_rows, touch_alike
+from sktwotower.towers.processes._group import rank
+from sktwotower.towers.training import _optimizer as optimizer
+from sktwotower.towers.training._callbacks import looks_at_gradients
 
 from ._context_layer import ContextLayer
 from ._contributions import contributions_of_towers

@@ -11,10 +11,10 @@ import torch
 from scipy import sparse
 
 from sktwotower._tables._sparse import one_row
-from sktwotower.towers._batches import history_bag
-from sktwotower.towers._devices import moved
-from sktwotower.towers._sequence_batches import latest_events
-from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.batches._batches import history_bag
+from sktwotower.towers.batches._sequence_batches import latest_events
+from sktwotower.towers.operators._devices import moved
+from sktwotower.towers.operators._sparse_rows import SparseRows
 
 
 class Users:

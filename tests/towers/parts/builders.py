@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.operators._sparse_rows import SparseRows
 
 HISTORY = [[0, 2], [], [1, 2, 3], [3]]
 

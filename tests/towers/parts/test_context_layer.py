@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.operators._sparse_rows import SparseRows
 from sktwotower.towers.parts._context_layer import ContextLayer
 
 from .builders import random_csr

@@ -6,8 +6,8 @@ import torch
 from scipy import sparse
 
 from sktwotower.runtime._tower_arrays import MIN_WEIGHT
-from sktwotower.towers._decays import Windows
-from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.operators._decays import Windows
+from sktwotower.towers.operators._sparse_rows import SparseRows
 from sktwotower.towers.parts._histories import DECAYS, RecentHistory
 
 N_SUMS = len(DECAYS) + 1

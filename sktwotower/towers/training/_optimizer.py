@@ -11,10 +11,9 @@ import numpy as np
 import torch
 
 from sktwotower import _sklearn_compat as compat
-
-from ._autograd import ascend
-from ._recipe import NOT_NEGATIVE, SHARE_BELOW_1
-from ._sparse_rows import placed_rows
+from sktwotower.towers._recipe import NOT_NEGATIVE, SHARE_BELOW_1
+from sktwotower.towers.operators._autograd import ascend
+from sktwotower.towers.operators._sparse_rows import placed_rows
 
 # Learning-rate multiplier for table rows: they have no momentum, so a step uses one
 # gradient where Adam averages about ten.

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from ._batches import UserBatches
+from sktwotower.towers.batches._batches import UserBatches
 
 # Number of batches that are ready, or being made.
 N_AHEAD = 2

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from ._group import current_group, summed
+from sktwotower.towers.processes._group import current_group, summed
 
 # Share of the largest singular value below which others are zero, up to rounding: their
 # vectors are any that are orthogonal to the rest.

@@ -7,6 +7,8 @@ Output: the same rows with some entries removed.
 import numpy as np
 from scipy import sparse
 
+from sktwotower._tables._sparse import id_columns
+
 # Number of events for which an id is hidden exactly as often as id_dropout says.
 EVENTS_OF_ID_DROPOUT = 10
 
@@ -54,11 +56,6 @@ def id_shares(id_dropout, n_events, worth=1.0) -> np.ndarray:
     return weight / (weight + n_events * (1 - id_dropout))
 
 
-def id_columns(matrix):
-    """Return which columns of a CSR matrix (n, p) have one stored value, bool (p,)."""
-    return np.bincount(matrix.indices, minlength=matrix.shape[1]) == 1
-
-
 class FeatureDropout:
     """Hide ids, and some of the other features, of rows in training.
 
@@ -92,7 +89,7 @@ class FeatureDropout:
     --------
     >>> import numpy as np
     >>> from scipy import sparse
-    >>> from sktwotower.towers._dropout import FeatureDropout
+    >>> from sktwotower.towers.batches._dropout import FeatureDropout
     >>> rows = sparse.csr_matrix([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
     >>> without_ids = FeatureDropout(rows, id_shares=np.ones(2))
     >>> without_ids.draw(np.array([1]), np.random.default_rng(0)).toarray()

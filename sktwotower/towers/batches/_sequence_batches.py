@@ -9,13 +9,13 @@ import torch
 from scipy import sparse
 
 from sktwotower._tables._sparse import Rows
+from sktwotower.towers.operators._decays import Windows
+from sktwotower.towers.operators._positions import distinct, places_in
+from sktwotower.towers.operators._sparse_rows import SparseRows
 
 from ._batches import Batch, TrainingSet, UserBatches
-from ._candidates import distinct, places_in
-from ._decays import Windows
 from ._dropout import entries_of
 from ._request_batches import Requests, some_hidden
-from ._sparse_rows import SparseRows
 
 # A batch of n users holds as many predictions as this times n.
 EVENTS_PER_USER = 8

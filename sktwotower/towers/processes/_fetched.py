@@ -7,8 +7,8 @@ Output: layers that compute with these rows, and sparse gradients of the owners'
 import numpy as np
 import torch
 
-from ._autograd import COALESCED
-from ._candidates import distinct
+from sktwotower.towers.operators._autograd import COALESCED
+from sktwotower.towers.operators._positions import distinct
 
 
 def columns_of(batch, layers, is_tied=False):

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import distributed
 
-from ._autograd import has_bfloat16_products
+from sktwotower.towers.operators._autograd import has_bfloat16_products
+
 from ._fetched import Fetched, columns_of
 from ._group import GroupError
 

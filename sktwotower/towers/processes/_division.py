@@ -7,7 +7,8 @@ Output: a ``Division`` of the columns of each side; a part with its rows only.
 import numpy as np
 import pandas as pd
 
-from ._dropout import id_columns
+from sktwotower._tables._sparse import id_columns
+
 from ._group import current_group, rank
 
 

@@ -12,14 +12,15 @@ from scipy import sparse
 from torch.utils.data import Dataset
 
 from sktwotower._tables._sparse import column_counts, slices, take_columns
+from sktwotower.towers.losses._losses import Targets
+from sktwotower.towers.operators._devices import Movable
+from sktwotower.towers.operators._positions import distinct, places_in
+from sktwotower.towers.operators._sparse_rows import SparseRows
+from sktwotower.towers.processes._group import most, summed
 
-from ._candidates import CandidateSampler, distinct, places_in
-from ._devices import Movable
+from ._candidates import CandidateSampler
 from ._dropout import FeatureDropout, features_worth, has_shared_columns, id_shares
-from ._group import most, summed
-from ._losses import Targets
 from ._request_batches import PairContexts
-from ._sparse_rows import SparseRows
 
 # Fraction of id_dropout at which the whole user row is hidden. Hiding only the id that
 # often would let the attributes memorize users.

@@ -18,18 +18,24 @@ from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
 from sktwotower._tables._messages import warn
+from sktwotower.towers._recipe import (
+    BATCH_PARAMETERS,
+    OF_BATCHES,
+    OF_NET,
+    check_net_arguments,
+    plain,
+)
+from sktwotower.towers.batches._batches import TrainingSet, UserBatches
+from sktwotower.towers.batches._sequence_batches import SequenceBatches
+from sktwotower.towers.losses._given_loss import is_given, try_loss
+from sktwotower.towers.losses._losses import SampledSoftmaxLoss
+from sktwotower.towers.processes._exchange import GOES_ON, Exchange, Shares
+from sktwotower.towers.processes._group import current_group, is_first
 
 from ._ahead import ahead, pays
-from ._batches import TrainingSet, UserBatches
 from ._callbacks import Interruption, looks_at_gradients, n_first_epochs, own_callbacks
-from ._exchange import GOES_ON, Exchange, Shares
-from ._given_loss import is_given, try_loss
-from ._group import current_group, is_first
-from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam, moments_of, optimizer_class, set_moments
-from ._recipe import BATCH_PARAMETERS, OF_BATCHES, OF_NET, check_net_arguments, plain
 from ._resuming import Saver
-from ._sequence_batches import SequenceBatches
 
 # Each of several processes makes batches of the size that one process would make, but
 # smaller ones if an epoch had fewer batches than this.

@@ -15,8 +15,8 @@ from skorch import NeuralNet
 
 from sktwotower._records import frozen
 from sktwotower._tables._messages import warn
+from sktwotower.towers.processes._group import GroupError, current_group
 
-from ._group import GroupError, current_group
 from ._losses import SampledSoftmaxLoss
 
 PREFIX = "criterion__"

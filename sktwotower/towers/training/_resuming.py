@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import torch
 from skorch.callbacks import Callback
 
+from sktwotower.towers.operators._tensors import StateWriter
+
 from ._callbacks import Interruption
-from ._tensors import StateWriter
 
 # What has learnt, as the net names it.
 PARTS = "module", "criterion", "optimizer"

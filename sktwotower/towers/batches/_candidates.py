@@ -135,7 +135,7 @@ def inclusion_log_prob(counts, n_users, batch_size):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktwotower.towers._candidates import inclusion_log_prob
+    >>> from sktwotower.towers.batches._candidates import inclusion_log_prob
     >>> np.exp(inclusion_log_prob(np.array([1, 2, 4]), 4, 2)).round(4)
     array([0.5   , 0.8333, 1.    ])
     """
@@ -146,47 +146,3 @@ def inclusion_log_prob(counts, n_users, batch_size):
         log_missing += gammaln(n_users - batch_size + 1)
     log_missing = np.where(left_out < batch_size, -np.inf, log_missing)
     return np.log(-np.expm1(np.minimum(log_missing, -1e-12)))
-
-
-# Sort if there are fewer positions than this share of the catalog. Otherwise an array
-# of the catalog's length is faster.
-MIN_SHARE = 1 / 64
-
-
-def distinct(positions, n):
-    """Return the distinct of positions (m,) below ``n``, ascending, (k,).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktwotower.towers._candidates import distinct
-    >>> distinct(np.array([5, 2, 5]), 9)
-    array([2, 5])
-    """
-    if (positions[1:] > positions[:-1]).all():
-        return positions.astype(np.int64, copy=False)
-    if len(positions) < MIN_SHARE * n:
-        return np.unique(positions).astype(np.int64, copy=False)
-    found = np.zeros(n, dtype=bool)
-    found[positions] = True
-    return np.flatnonzero(found)
-
-
-def places_in(selection, positions, n):
-    """Return where positions (...) below ``n`` are in distinct ascending ones (k,).
-
-    The place of a position that is not among them can be any.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktwotower.towers._candidates import places_in
-    >>> places_in(np.array([2, 5]), np.array([5, 2, 5]), 9)
-    array([1, 0, 1])
-    """
-    if positions.size < MIN_SHARE * n:
-        places = np.searchsorted(selection, positions)
-        return places.clip(max=max(0, len(selection) - 1))
-    places = np.zeros(n, dtype=np.int64)
-    places[selection] = np.arange(len(selection))
-    return places[positions]

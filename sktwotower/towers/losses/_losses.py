@@ -14,9 +14,8 @@ import torch
 from torch.nn import functional
 
 from sktwotower._tables._sparse import slices
-
-from ._autograd import padded, product_dtype, row_sums
-from ._devices import Movable, on_cpu
+from sktwotower.towers.operators._autograd import padded, product_dtype, row_sums
+from sktwotower.towers.operators._devices import Movable, on_cpu
 
 # Scores held at once: 64 MiB of bfloat16. One product for many users is several times
 # faster than many products for few.
@@ -157,7 +156,7 @@ class SampledSoftmaxLoss(torch.nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from sktwotower.towers._losses import SampledSoftmaxLoss, Targets
+    >>> from sktwotower.towers.losses._losses import SampledSoftmaxLoss, Targets
     >>> users, items = torch.eye(2), torch.eye(2)
     >>> targets = Targets(torch.tensor([0, 1, 2]), torch.tensor([0, 1]), torch.ones(2))
     >>> loss = SampledSoftmaxLoss(temperature=1.0)(users, items, targets)
@@ -198,7 +197,7 @@ class SampledSoftmaxLoss(torch.nn.Module):
         Two users, each of whom chose one of two items:
 
         >>> import torch
-        >>> from sktwotower.towers._losses import SampledSoftmaxLoss, Targets
+        >>> from sktwotower.towers.losses._losses import SampledSoftmaxLoss, Targets
         >>> users, items = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
         >>> offsets, chosen = torch.tensor([0, 1, 2]), torch.tensor([0, 1])
         >>> targets = Targets(offsets, chosen, torch.ones(2))

@@ -11,10 +11,10 @@ from scipy import sparse
 
 from sktwotower._records._reading import places_of
 from sktwotower._tables import _sparse
+from sktwotower.towers.operators._devices import Movable
+from sktwotower.towers.operators._sparse_rows import SparseRows
 
-from ._devices import Movable
 from ._dropout import entries_of
-from ._sparse_rows import SparseRows
 
 # How often the context of an event to predict is hidden: a request may lack it.
 HIDDEN = 0.5

@@ -1,0 +1,1 @@
+"""Training data, and its batches: users, what they chose, and candidate items."""

@@ -1,0 +1,1 @@
+"""What training makes small: the loss of sampled candidates, or one of the user."""

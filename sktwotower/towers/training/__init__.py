@@ -1,0 +1,1 @@
+"""How parts are trained: the skorch net, its callbacks, the optimizer."""
