@@ -235,7 +235,10 @@ class StreamingFrequency(FrequencyParameters):
         return 1 / np.maximum(longest, 1)
 
     def _start(self):
-        self.n_steps_, self.ids_, self._example = 0, None, None
+        """Begin an empty stream."""
+        self.n_steps_ = 0
+        self.ids_ = None
+        self._example = None
         n_tables = 1 if self.n_buckets is None else self.n_hashes
         self.gaps_ = [self._empty(self.n_buckets or 0) for _ in range(n_tables)]
         rng = check_random_state(self.random_state)
@@ -243,13 +246,19 @@ class StreamingFrequency(FrequencyParameters):
 
     def _check_tables(self):
         """Raise ``ValueError`` if the tables have other sizes than the parameters."""
-        hashed = self.ids_ is None and len(self.gaps_[0].gap) > 0
-        before = (len(self.gaps_[0].gap), len(self.gaps_)) if hashed else (None, 1)
-        now = self.n_buckets, 1 if self.n_buckets is None else self.n_hashes
-        if before != now:
-            expected = f"those of the first batch, {before[0]} and {before[1]}"
-            got = f"Got {now[0]} and {now[1]}. Restore them, or call fit to begin anew."
-            raise ValueError(f"n_buckets and n_hashes must be {expected}. {got}")
+        n_buckets = None
+        n_hashes = 1
+        is_hashed = self.ids_ is None and len(self.gaps_[0].gap) > 0
+        if is_hashed:
+            n_buckets = len(self.gaps_[0].gap)
+            n_hashes = len(self.gaps_)
+        n_hashes_now = 1 if self.n_buckets is None else self.n_hashes
+        if self.n_buckets != n_buckets or n_hashes_now != n_hashes:
+            raise ValueError(
+                "n_buckets and n_hashes must be those of the first batch, "
+                f"{n_buckets} and {n_hashes}. Got {self.n_buckets} and {n_hashes_now}. "
+                "Restore them, or call fit to begin anew."
+            )
 
     def _alike(self, ids):
         """Return ids of the type of the first one: others would be hashed otherwise."""
@@ -266,11 +275,13 @@ class StreamingFrequency(FrequencyParameters):
         self._check_tables()
         ids = self._alike(ids)
         self._add_places(ids)
-        n_new = 1 if self.unit == "batch" else len(ids)
-        steps = self.n_steps_, self.n_steps_ + n_new
-        self.n_steps_ = steps[1]
-        pairs = zip(self.gaps_, self._places(ids), strict=True)
-        self.gaps_ = [self._after(gaps, places, steps) for gaps, places in pairs]
+        step_before = self.n_steps_
+        self.n_steps_ += 1 if self.unit == "batch" else len(ids)
+        steps = (step_before, self.n_steps_)
+        tables = []
+        for gaps, places in zip(self.gaps_, self._places(ids), strict=True):
+            tables.append(self._after(gaps, places, steps))
+        self.gaps_ = tables
         return self
 
     def _empty(self, n):
@@ -284,8 +295,9 @@ class StreamingFrequency(FrequencyParameters):
     def _after(self, gaps, places, steps):
         """Return the state of a table after hits at places (n_events,)."""
         hit, counts = np.unique(places, return_counts=True)
-        counts = np.ones_like(counts) if self.unit == "batch" else counts
-        gaps = Gaps(*(part.copy() for part in gaps))
+        if self.unit == "batch":
+            counts = np.ones_like(counts)
+        gaps = gaps.copy()
         gaps.add(hit, counts, steps, self.rate, first=steps[1])
         return gaps
 
@@ -306,11 +318,11 @@ class StreamingFrequency(FrequencyParameters):
             if self._example is None and len(ids):
                 self._example = ids[:1]
             return
-        known = ids[:0] if self.ids_ is None else self.ids_
-        new = ids[positions_of(ids, known) < 0].unique()
-        self.ids_ = known.append(as_type_of(new, known, "X") if len(known) else new)
-        n_new = len(self.ids_) - len(known)
-        if n_new:
+        known_ids = ids[:0] if self.ids_ is None else self.ids_
+        new_ids = ids[positions_of(ids, known_ids) < 0].unique()
+        if len(known_ids):
+            new_ids = as_type_of(new_ids, known_ids, "X")
+        self.ids_ = known_ids.append(new_ids)
+        if len(new_ids):
             (gaps,) = self.gaps_
-            pairs = zip(gaps, self._empty(n_new), strict=True)
-            self.gaps_ = [Gaps(*map(np.concatenate, pairs))]
+            self.gaps_ = [gaps.followed_by(self._empty(len(new_ids)))]

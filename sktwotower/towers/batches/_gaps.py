@@ -55,8 +55,20 @@ class Gaps(NamedTuple):
 
     def take(self, places):
         """Return the places at positions (m,); -1: one without hits."""
-        pairs = zip(self, Gaps.empty(1), strict=True)
-        return Gaps(*(np.append(*pair)[places] for pair in pairs))
+        padded = self.followed_by(Gaps.empty(1))
+        return Gaps(padded.gap[places], padded.last[places], padded.n_gaps[places])
+
+    def followed_by(self, others):
+        """Return these places, and others after them."""
+        return Gaps(
+            np.append(self.gap, others.gap),
+            np.append(self.last, others.last),
+            np.append(self.n_gaps, others.n_gaps),
+        )
+
+    def copy(self):
+        """Return places of their own, with the same hits."""
+        return Gaps(self.gap.copy(), self.last.copy(), self.n_gaps.copy())
 
     def without(self, counts, share):
         """Return the places as if counts (n,) of the hits had not been.
@@ -93,15 +105,27 @@ class Gaps(NamedTuple):
         n_first : int, default=0
             For how many gaps that one counts.
         """
+        step_before, step_now = steps
         is_new = np.isinf(self.gap[hit])
-        known = np.where(is_new, n_first, self.n_gaps[hit])
-        gap = np.where(is_new, first, self.gap[hit])
-        found = (steps[1] - np.where(is_new, steps[0], self.last[hit])) / counts
-        new = np.where(is_new, counts - 1, counts)  # one hit alone ends no gap
-        averaged = np.clip(np.floor(1 / rate) - known, 0, new)
-        gap += averaged / np.maximum(known + averaged, 1) * (found - gap)
-        gap += (1 - (1 - rate) ** (new - averaged)) * (found - gap)
-        self.gap[hit], self.last[hit], self.n_gaps[hit] = gap, steps[1], known + new
+        n_gaps = np.where(is_new, n_first, self.n_gaps[hit])
+        mean_gap = np.where(is_new, first, self.gap[hit])
+        last_hit = np.where(is_new, step_before, self.last[hit])
+        observed_gap = (step_now - last_hit) / counts
+        n_new_gaps = np.where(is_new, counts - 1, counts)  # a first hit ends no gap
+
+        # The first 1 / rate gaps are averaged: all count alike.
+        n_averaged = np.clip(np.floor(1 / rate) - n_gaps, 0, n_new_gaps)
+        share = n_averaged / np.maximum(n_gaps + n_averaged, 1)
+        mean_gap += share * (observed_gap - mean_gap)
+
+        # Later ones move the mean exponentially (Yi et al. 2019, algorithm 2). All new
+        # gaps are equal, so that their moves are one.
+        n_moves = n_new_gaps - n_averaged
+        mean_gap += (1 - (1 - rate) ** n_moves) * (observed_gap - mean_gap)
+
+        self.gap[hit] = mean_gap
+        self.last[hit] = step_now
+        self.n_gaps[hit] = n_gaps + n_new_gaps
 
 
 class ItemStream:
@@ -116,7 +140,7 @@ class ItemStream:
     """
 
     def __init__(self, gaps, n_steps):
-        self.gaps = Gaps(*(part.copy() for part in gaps))
+        self.gaps = gaps.copy()
         self.n_steps = n_steps
         self.n_known = np.isfinite(gaps.gap).sum()
         self.n_per_user = 0.0
@@ -125,11 +149,12 @@ class ItemStream:
         """Go on with a batch: items (n_events,) that ``n_users`` chose together."""
         hit, counts = np.unique(items, return_counts=True)
         self.n_known += np.isinf(self.gaps.gap[hit]).sum()
-        steps = self.n_steps, self.n_steps + len(items)
         self.n_per_user = len(items) / n_users
+        step_before = self.n_steps
+        self.n_steps += len(items)
+        steps = (step_before, self.n_steps)
         # A new item is taken to be as frequent as the average one.
         self.gaps.add(hit, counts, steps, RATE, self.n_known, n_first=1)
-        self.n_steps = steps[1]
 
     def missing(self, n_users):
         """Return the probability (n_items,) that none of the users chose an item.

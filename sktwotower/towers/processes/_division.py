@@ -26,9 +26,14 @@ class Division:
     """
 
     def __init__(self, n_columns, size, owners=None, is_common=None):
-        owners = np.arange(n_columns) % size if owners is None else owners
-        self.n_columns, self.size, self.owners = n_columns, size, owners
-        self.is_common = np.ones(n_columns, bool) if is_common is None else is_common
+        if owners is None:
+            owners = np.arange(n_columns) % size
+        if is_common is None:
+            is_common = np.ones(n_columns, dtype=bool)
+        self.n_columns = n_columns
+        self.size = size
+        self.owners = owners
+        self.is_common = is_common
         self.places = pd.Series(owners).groupby(owners).cumcount().to_numpy()
 
     def of(self, rank):
@@ -51,14 +56,19 @@ def divisions(users, items, n_context):
     if group is None:
         return None
     rows = users.rows[:-1]
-    owners = (np.arange(rows.shape[1]) % group.size).astype(np.int32)
-    of_users = np.repeat(owners_of_users(users.ids, group.size), np.diff(rows.indptr))
+    n_columns = rows.shape[1]
+    owners = (np.arange(n_columns) % group.size).astype(np.int32)
+    # Each id has one entry: its column is of the process that has its user.
     are_ids = id_columns(rows)
-    is_id = are_ids[rows.indices]
-    owners[rows.indices[is_id]] = of_users[is_id]
-    sides = {"user": Division(rows.shape[1], group.size, owners, ~are_ids)}
-    sides["item"] = Division(items.rows.shape[1], group.size)
-    return sides | {"context": Division(n_context, group.size)}
+    owners_of_rows = owners_of_users(users.ids, group.size)
+    owners_of_entries = np.repeat(owners_of_rows, np.diff(rows.indptr))
+    is_id_entry = are_ids[rows.indices]
+    owners[rows.indices[is_id_entry]] = owners_of_entries[is_id_entry]
+    return {
+        "user": Division(n_columns, group.size, owners, ~are_ids),
+        "item": Division(items.rows.shape[1], group.size),
+        "context": Division(n_context, group.size),
+    }
 
 
 def keep_own_rows(part, divided):
@@ -70,10 +80,10 @@ def keep_own_rows(part, divided):
     if divided is None:
         return
     for name, side in part.tables.items():
-        own = divided[side].of(rank())
+        columns = divided[side].of(rank())
         layer = part.get_submodule(name)
-        layer.weight.data = layer.weight.data[own]
+        layer.weight.data = layer.weight.data[columns]
         moments = part.moments.get(f"{name}.weight", {})
         for key, rows in moments.items():
-            moments[key] = rows[own]
+            moments[key] = rows[columns]
     part.divisions = divided

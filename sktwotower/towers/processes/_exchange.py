@@ -27,7 +27,8 @@ class Share:
     """
 
     def __init__(self, batch):
-        self.batch, self.n_users = batch, 0
+        self.batch = batch
+        self.n_users = 0
 
     def __len__(self):
         return self.n_users
@@ -40,12 +41,14 @@ class Shares:
     """
 
     def __init__(self, batches, exchange):
-        self.batches, self.exchange = batches, exchange
+        self.batches = batches
+        self.exchange = exchange
 
     def __iter__(self):
         self.exchange.header(GOES_ON)  # all have begun, and can count together
-        numbers = range(len(self.batches))
-        pairs = zip_longest(self.batches, numbers, fillvalue=(None, None))
+        # the number of batches of the process that has most
+        n_batches = range(len(self.batches))
+        pairs = zip_longest(self.batches, n_batches, fillvalue=(None, None))
         for (batch, targets), _ in pairs:
             yield Share(batch), targets
 
@@ -72,19 +75,24 @@ class Exchange:
     """
 
     def __init__(self, group, net, interruption):
-        self.group, self.net, self.interruption = group, net, interruption
+        self.group = group
+        self.net = net
+        self.interruption = interruption
         self.device = group.device
         # a loss of the user need not have it
         wanted = getattr(net.criterion_, "matmul_dtype", None)
         short = has_bfloat16_products() if wanted is None else wanted == torch.bfloat16
         # what the products that follow are computed in
         self.dtype = torch.bfloat16 if short else torch.float32
-        module, tables = net.module_, net.module_.tables
-        self.layers = {name: module.get_submodule(name) for name in tables}
-        self.divisions = {n: module.divisions[side] for n, side in tables.items()}
-        known = {layer.weight for layer in self.layers.values()}
+        module = net.module_
+        self.layers = {}
+        self.divisions = {}
+        for name, side in module.tables.items():
+            self.layers[name] = module.get_submodule(name)
+            self.divisions[name] = module.divisions[side]
+        tables = {layer.weight for layer in self.layers.values()}
         parameters = [*module.parameters(), *net.criterion_.parameters()]
-        self.dense = [each for each in parameters if each not in known]
+        self.dense = [weights for weights in parameters if weights not in tables]
         self.stops = False
 
     def __enter__(self):
@@ -111,11 +119,16 @@ class Exchange:
         ``compute(batch, targets)`` returns that of this process, with its loss and, if
         it ``learns``, gradients; it is called unless the ``share`` is empty.
         """
-        columns, weight, n_users = {}, 0.0, 0
+        columns = {}
+        weight = 0.0
+        n_users = 0
         if share.batch is not None:
             columns = columns_of(share.batch, self.layers, self.net.module_.is_tied)
-            weight, n_users = float(targets.total_weight), len(share.batch)
-        step, loss, failure = {"y_pred": None}, 0.0, None
+            weight = float(targets.total_weight)
+            n_users = len(share.batch)
+        step = {"y_pred": None}
+        loss = 0.0
+        failure = None
         with self.fetched(columns, weight, n_users) as fetched:
             share.n_users = fetched.n_users
             if share.batch is not None:
@@ -155,9 +168,11 @@ class Exchange:
         self._receive(self.header(self.interruption.received or GOES_ON))
 
     def _receive(self, header):
+        """Stop if a header says that another process has received a signal."""
         received = int(header[:, 0].max())
         if received != GOES_ON:
-            self.stops, self.interruption.received = True, received
+            self.stops = True
+            self.interruption.received = received
 
     def header(self, status, weight=0.0, n_users=0, wanted=0):
         """Return the headers (size, 3 + n_tables) of all processes for this one.
@@ -165,7 +180,8 @@ class Exchange:
         ``wanted`` (size, n_tables): how many rows this one fetches of each.
         """
         sent = np.empty((self.group.size, 3 + len(self.layers)))
-        sent[:, :3], sent[:, 3:] = (status, weight, n_users), wanted
+        sent[:, :3] = (status, weight, n_users)
+        sent[:, 3:] = wanted
         sent = torch.from_numpy(sent).to(self.device)
         header = torch.empty_like(sent)
         self.group.run(distributed.all_to_all_single, header, sent)
@@ -183,14 +199,20 @@ class Exchange:
 
     def _reduce(self, loss, learns):
         """Add up the gradients of what all processes have; return the sum of losses."""
-        dense = [p for p in self.dense if p.requires_grad] if learns else []
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in dense]
-        flat = [each.reshape(-1).to(self.device, torch.float32) for each in grads]
-        flat = torch.cat([*flat, torch.tensor([loss], device=self.device)])
-        flat = self.group.add_up(flat)
-        *parts, total = flat.split([*(p.numel() for p in dense), 1])
-        for parameter, part in zip(dense, parts, strict=True):
-            parameter.grad = part.view(parameter.shape).to(parameter)
+        learnt = []
+        if learns:
+            learnt = [weights for weights in self.dense if weights.requires_grad]
+        flat = []
+        for weights in learnt:
+            grad = weights.grad
+            if grad is None:
+                grad = torch.zeros_like(weights)
+            flat.append(grad.reshape(-1).to(self.device, torch.float32))
+        flat.append(torch.tensor([loss], device=self.device))
+        summed = self.group.add_up(torch.cat(flat))
+        *grads, total = summed.split([len(part) for part in flat])
+        for weights, grad in zip(learnt, grads, strict=True):
+            weights.grad = grad.view(weights.shape).to(weights)
         return total.item()
 
     def gather(self, users):
@@ -215,7 +237,8 @@ class Exchange:
         whole[division.of(self.group.rank)] = rows
         for rank in range(self.group.size):
             columns = division.of(rank)
-            columns = columns if users else columns[division.is_common[columns]]
+            if not users:
+                columns = columns[division.is_common[columns]]
             part = whole[columns].to(self.device)
             self.group.run(distributed.broadcast, part, rank)
             whole[columns] = part.to(rows)

@@ -108,7 +108,8 @@ class Group(NamedTuple):
 
     def from_first(self, make):
         """Return the result of ``make()``, which only process 0 calls, alone."""
-        result = error = None
+        result = None
+        error = None
         if self.rank == 0:
             try:
                 with alone():
@@ -123,12 +124,14 @@ class Group(NamedTuple):
             raise GroupError(f"Process 0 has failed: {reason}")
         return result
 
-    def reduce(self, values, how):
-        """Return values, a number or an array, added up or compared by ``how``."""
+    def reduce(self, values, operation):
+        """Return values, a number or an array, reduced by an operation of torch."""
         array = np.asarray(values)
-        kind = {"b": np.int32, "i": np.int64, "u": np.int64}.get(array.dtype.kind)
-        moved = torch.tensor(array.astype(kind or array.dtype), device=self.device)
-        self.run(distributed.all_reduce, moved, how)
+        # torch does not reduce bools, nor unsigned numbers
+        dtypes = {"b": np.int32, "i": np.int64, "u": np.int64}
+        dtype = dtypes.get(array.dtype.kind, array.dtype)
+        moved = torch.tensor(array.astype(dtype), device=self.device)
+        self.run(distributed.all_reduce, moved, operation)
         reduced = moved.cpu().numpy()
         return reduced if isinstance(values, np.ndarray) else reduced.item()
 
@@ -138,9 +141,9 @@ class Group(NamedTuple):
             self.run(distributed.all_reduce, values)
             return values
         sent = values.repeat(self.size)
-        found = torch.empty_like(sent)
-        self.run(distributed.all_to_all_single, found, sent)
-        return sum(found.split(len(values)))  # in the same order everywhere
+        received = torch.empty_like(sent)
+        self.run(distributed.all_to_all_single, received, sent)
+        return sum(received.split(len(values)))  # in the same order everywhere
 
     def run(self, call, *args, **kwargs):
         """Call a function of torch.distributed; raise ``GroupError`` if it fails."""
@@ -170,6 +173,7 @@ class Group(NamedTuple):
         return f"process {gone[0]}" if gone else "another process"
 
     def _lives(self, store, rank):
+        """Return whether a process says in time that it lives."""
         seconds = datetime.timedelta(seconds=SECONDS_TO_ANSWER)
         with contextlib.suppress(RuntimeError):
             store.wait([f"sktwotower alive {rank}"], seconds)
