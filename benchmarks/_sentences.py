@@ -37,7 +37,12 @@ def all_sentences(path=SOURCES):
 
 def sentences_of(name):
     """Return the entries of a text, each with its sentence and its sources."""
-    return all_sentences().get(name, [])
+    return [entry for entry in all_sentences().get(name, []) if "text" in entry]
+
+
+def tables_of(name):
+    """Return the entries of a text, each with the head of a table and its sources."""
+    return [entry for entry in all_sentences().get(name, []) if "table" in entry]
 
 
 def pattern_of(sentence, is_notebook=False):

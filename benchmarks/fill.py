@@ -27,6 +27,19 @@ none::
     row: file=quality_lastfm; show=recall@20 / ndcg@20
     -->
 
+A text that is read as it is written, such as README, has no comments: ``figures.toml``
+has the first line of a table, and what the comment would have::
+
+    [["README.md"]]
+    table = "| data | EASE |"
+    from = '''
+    columns: - | system=EASE
+    row: file=quality_lastfm; show=recall@20
+    '''
+
+A column that is ``-`` may have figures in some of its cells: ``cell: 3 4; ...`` asks
+for that of row 3 and column 4; with ``name=EASE`` it stands after this name.
+
 ``show`` names one figure or several. Rows that have them and the values that are named
 (``system=EASE``; ``data=None``: rows without ``data``) are averaged, such as seeds;
 ``stat=min`` and ``stat=max`` take the lowest and the highest. Without such a row,
@@ -83,7 +96,7 @@ from pathlib import Path
 
 from _claims import best_other, claimed, is_level
 from _queries import PUBLISHED, RESULTS, figures, parsed, read
-from _sentences import SOURCES, places
+from _sentences import SOURCES, places, tables_of
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ["benchmarks/*.md", "docs/**/*.md", "notebooks/*.ipynb"]
@@ -123,7 +136,8 @@ def filled_table(head, cells, results):
     best, level_too = bold.get("best"), bold.get("level") == "yes"
     least = int(bold.get("least", 1))
     columns = [c.strip() for c in lines[0].removeprefix("columns:").split("|")]
-    specs = [line.removeprefix("row:").strip() for line in lines[1:]]
+    specs = [line[4:].strip() for line in lines[1:] if line.startswith("row:")]
+    single = [line[5:] for line in lines[1:] if line.startswith("cell:")]
     if len(specs) != len(cells) or any(len(row) != len(columns) for row in cells):
         raise ValueError(
             f"{len(specs)} rows of {len(columns)} cells are described, the table has "
@@ -135,6 +149,12 @@ def filled_table(head, cells, results):
             if "-" not in (row, column):
                 asked[i, j] = spec = parsed(row) | parsed(column)
                 found[i, j] = in_cell(spec)(spec, results)
+    for line in single:
+        at, _, query = line.partition(";")
+        i, j = (int(number) - 1 for number in at.split())
+        query = parsed(query)
+        name = query.pop("name", "")
+        found[i, j] = [f"{name} {figure}".strip() for figure in figures(query, results)]
     found = {at: cell for at, cell in found.items() if cell is not None}
     compared = {at: v for at, v in found.items() if not AS_IS.search(columns[at[1]])}
     for (i, j), cell in found.items():
@@ -174,13 +194,16 @@ def filled(text, results=RESULTS, name="text", sentences=None):
             line = text[:at].count("\n") + 1 + below
             differences.append(f"{name}, line {line}: {old!r}, measured {new!r}")
 
-    def table(match):
-        old = match[3].splitlines()
+    def rows_of_table(match, head, rows):
+        old = match[rows].splitlines()
         cells = [[c.strip() for c in line.strip()[1:-1].split("|")] for line in old]
-        new = [row_of_markdown(row) for row in filled_table(match[2], cells, results)]
+        new = [row_of_markdown(row) for row in filled_table(head, cells, results)]
         for below, (before, after) in enumerate(zip(old, new, strict=True)):
-            note(match.start(3), before, after, below)
+            note(match.start(rows), before, after, below)
         return match[1] + "\n".join(new) + "\n"
+
+    def table(match):
+        return rows_of_table(match, match[2], rows=3)
 
     def table_of_origins(match):
         new = origins(results)
@@ -190,6 +213,16 @@ def filled(text, results=RESULTS, name="text", sentences=None):
 
     try:
         text = TABLE.sub(table, ORIGINS.sub(table_of_origins, text))
+        for entry in tables_of(name) if sentences is None else ():
+            head = entry["table"]
+            pattern = rf"({re.escape(head)}\n\|[-| :]+\|\n)((?:\|[^\n]*\n)+)"
+            text, n_tables = re.subn(
+                pattern,
+                lambda match, entry=entry: rows_of_table(match, entry["from"], rows=2),
+                text,
+            )
+            if n_tables != 1:
+                raise ValueError(f"{n_tables} tables begin with {head!r}, instead of 1")
         for place in reversed(places(name, text, sentences)):
             old = text[place.start : place.end]
             new = in_sentence(place, old, results)

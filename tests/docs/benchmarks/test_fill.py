@@ -58,8 +58,9 @@ def test_no_mark_is_passed_over():
 
 
 def test_the_texts_have_figures():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert len(_sentences.places("README.md", readme)) >= 5
+    index = (ROOT / "docs/index.md").read_text("utf-8")
+    assert len(_sentences.places("docs/index.md", index)) >= 5
+    assert len(_sentences.tables_of("README.md")) == 2
     found = [
         fill.TABLE.findall((ROOT / name).read_text("utf-8")) for name in fill.TEXTS
     ]
@@ -310,3 +311,18 @@ def test_a_row_says_what_was_measured():
     row = json.loads(json.dumps(machine()))
     assert {"cpu", "threads", "python", "commit", "versions"} <= set(row)
     assert {"numpy", "torch", "scikit-learn"} <= set(row["versions"])
+
+
+def test_a_table_without_a_comment_is_filled_and_its_head_must_be_there(
+    results, monkeypatch
+):
+    head = "| data | EASE |"
+    query = "columns: - | system=EASE; show=ndcg\nrow: file=made"
+    entries = {"page.md": [{"table": head, "from": query}]}
+    monkeypatch.setattr(_sentences, "all_sentences", lambda: entries)
+    page = f"Before.\n\n{head}\n|---|---|\n| made | ? |\n\nAfter.\n"
+    text, (difference,) = fill.filled(page, results, name="page.md")
+    assert text == page.replace("?", ".420")
+    assert difference.startswith("page.md, line 5: '| made | ? |'")
+    with pytest.raises(ValueError, match="0 tables begin with"):
+        fill.filled(page.replace("EASE |", "iALS |"), results, name="page.md")
