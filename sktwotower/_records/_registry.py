@@ -19,7 +19,7 @@ MODULES = {
     "_tables": ("_tables._schema", "_tables._sequences"),
     "features": ("features._entities", "features._request_context"),
     "baselines": ("baselines",),
-    "towers": ("towers", "towers.parts", "towers.sparse_parts"),
+    "towers": ("towers", "towers.parts", "towers.sparse_parts", "towers.histories"),
     "neighbors": ("neighbors._catalog_index",),
     "recommender": ("recommender",),
     "two_stage": ("two_stage",),
@@ -45,11 +45,12 @@ def frozen(cls):
 def add_kind(kind):
     """Let files hold the class of a ``Kind``.
 
-    Its name there is with its room, or with its module elsewhere.
+    Its name there is with its room, or with its module elsewhere. It is that of the
+    class, or its ``_stored_name`` if the class had another name once.
     """
     package, _, rest = kind.cls.__module__.partition(".")
     place = rest.partition(".")[0] if package == "sktwotower" else kind.cls.__module__
-    kind.name = f"{place}.{kind.cls.__name__}"
+    kind.name = f"{place}.{getattr(kind.cls, '_stored_name', kind.cls.__name__)}"
     known = _BY_NAME.get(kind.name)
     if known is not None and known.cls.__module__ != kind.cls.__module__:
         raise TypeError(f"Two records have the name {kind.name}.")

@@ -65,7 +65,7 @@ def explained(fitted, owner, chosen, past, names, estimator):
 
 def _rows_of_sides(fitted, owner, chosen, contributions, names):
     """Return the rows of the user's and the item's features, a list of tables."""
-    taste = "this user's taste" if fitted.history_kind is None else TASTE
+    taste = TASTE if fitted.model.sees_past else "this user's taste"
     itself = f"{name_of(chosen.ids[0], names)} itself"
     sides = (fitted.users, owner, taste), (fitted.items, chosen, itself)
     tables = []
@@ -99,9 +99,12 @@ def _rows_of(described, rows, contributions, of_ids):
 
 def _past_events(fitted, past):
     """Return items (n_past,) of the one user's past, and their lags or None."""
-    kind, events = fitted.history_kind, past.input
-    if kind == "recent":
-        limit = fitted.model.max_history
-        events = events if limit is None else latest_events(events, limit)
-        return events.indices, events.data
-    return events.indices if kind == "pooled" else events.indices[:0], None
+    events = past.input
+    if not fitted.model.sees_past:
+        return events.indices[:0], None
+    if not fitted.model.sees_order:
+        return events.indices, None
+    limit = fitted.model.max_history
+    if limit is not None:
+        events = latest_events(events, limit)
+    return events.indices, events.data

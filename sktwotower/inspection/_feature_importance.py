@@ -157,7 +157,7 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
 def _to_drop(fitted, groups):
     """Return (name, columns by side) of each column or group to drop."""
     known = {"user": _columns_of(fitted.users)}
-    known[HISTORY] = [] if fitted.history_kind is None else [HISTORY]
+    known[HISTORY] = [HISTORY] if fitted.model.sees_past else []
     known["item"] = _columns_of(fitted.items)
     removable = {side: {name: [name] for name in known[side]} for side in known}
     known[CONTEXT], removable[CONTEXT] = [], {}
@@ -184,7 +184,8 @@ def _recalls(fitted, held_out, features, k, columns, complete=None):
     feature row changes.
     """
     owners, past, judged = held_out
-    latest, past = past.latest, None if fitted.history_kind is None else past.input
+    latest = past.latest
+    past = past.input if fitted.model.sees_past else None
     items = fitted.items
     everything = Query(items.ids, np.arange(len(items)), items.rows[:-1])
     users = _rows_without(fitted.users, owners, columns.get("user", ()), features)

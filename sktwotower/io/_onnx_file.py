@@ -138,9 +138,10 @@ def export_onnx(model, path, *, side="item") -> None:
     if side == "item":
         vectors = arrays.of_item(rows)
     else:
-        seen, past = fitted.model.past, None
-        if seen is not None:
-            past = OnnxPast(rows, fitted.items.rows[:-1], has_lags=seen == "recent")
+        past = None
+        if fitted.model.sees_past:
+            item_rows = fitted.items.rows[:-1]
+            past = OnnxPast(rows, item_rows, has_lags=fitted.model.sees_order)
         context = OnnxRows(graph, "context_") if fitted.model.sees_context else None
         vectors = arrays.of_user(rows, past, context)
     about = {"sktwotower": __version__, "side": side}

@@ -24,7 +24,8 @@ from sktwotower._records._values import Reader, Writer
 
 from ._skops import check_trusted
 
-SIDES = "user_tower", "item_tower"
+# What of a model files do not hold the code of.
+GIVEN = "user_tower", "item_tower", "history"
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "torch")
 
 
@@ -127,9 +128,10 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
         model answers requests, and does not learn. Name only what you know: code of
         these types runs.
     towers : dict, default=None
-        ``{"user_tower": ..., "item_tower": ...}``: what was given to the estimator as
-        towers of your own, modules or functions that make them. They get the weights
-        of the file. None: no such towers.
+        ``{"user_tower": ..., "item_tower": ..., "history": ...}``: what was given to
+        the estimator as towers of your own, modules or functions that make them, and
+        as a `sktwotower.towers.History`. They get the weights of the file. None: there
+        is nothing of your own.
     mmap : bool, default=False
         Map arrays of floats into memory instead of reading them: vectors are read when
         they are needed, and processes share them. What is written to them stays in the
@@ -223,10 +225,10 @@ def _versions():
 
 
 def _check_towers(towers):
-    message = f"towers must be a dict with the keys {SIDES}. Got "
+    message = f"towers must be a dict with the keys {GIVEN}. Got "
     if not isinstance(towers, dict | None):
         raise TypeError(f"{message}{towers!r}.")
-    if unknown := set(towers or {}) - set(SIDES):
+    if unknown := set(towers or {}) - set(GIVEN):
         raise ValueError(f"{message}{unknown}.")
 
 

@@ -98,9 +98,9 @@ def _warn_of_no_ages(recipe):
         if _is_chosen(value := getattr(recipe, name)):
             warn(
                 f"{name}={value!r} was not used: {aging} with a recent history only, "
-                f"and here it is {recipe.history!r}. Name the column that says when "
-                f"(time) and use history='recent', or set {name}=None and pass weights "
-                "by age to fit (sample_weight)."
+                f"and here it is {recipe.history.kind!r}. Name the column that says "
+                f"when (time) and use history='recent', or set {name}=None and pass "
+                "weights by age to fit (sample_weight)."
             )
 
 

@@ -14,6 +14,7 @@ from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower.features import TowerVectorizer
 from sktwotower.features._side_tables import SideTablesMixin
 from sktwotower.towers._auto import WIDTH
+from sktwotower.towers.histories import history_of
 
 from ._events import noted_repeats
 
@@ -105,9 +106,12 @@ def _tower_in_words(estimator, side):
         width = fitted.catalog.vectors.shape[1]
     if estimator.embedding_dim != "auto":
         width = estimator.embedding_dim
-    past = estimator.history if fitted is None else fitted.history_kind
-    if side == "user" and past is not None:
-        row += f" + {'sums' if past == 'recent' else 'mean'} of past items"
+    if fitted is None:
+        history = history_of(estimator.history)
+    else:
+        history = fitted.model.history
+    if side == "user" and history.sees_past:
+        row += f" + {history.in_words}"
     if side == "user" and fitted is not None and fitted.schema.time is not None:
         row += f", {fitted.schema.time} as {fitted.schema.time_kind}"
     given = getattr(estimator, f"{side}_tower")

@@ -23,6 +23,7 @@ from sktwotower._tables._sparse import (
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers._recipe import recipe_of
 from sktwotower.towers.batches._request_batches import PairContexts
+from sktwotower.towers.histories import PooledHistory, RecentHistory
 from sktwotower.towers.processes._group import most, summed
 
 from ._contexts import EventContexts, read_contexts
@@ -56,10 +57,10 @@ class Events(NamedTuple):
     def of(cls, users, items, table, history, contexts=None, kind=None):
         """Return the events of an ``EventTable``.
 
-        ``history``: as of `history_kind`. ``kind``: what times are, a ``TimeKind``, if
+        ``history``: a `History`. ``kind``: what times are, a ``TimeKind``, if
         the contexts are yet to learn from them.
         """
-        in_order = table.in_order() if history == "recent" else None
+        in_order = table.in_order() if history.sees_order else None
         if contexts is not None and kind is not None:
             contexts = contexts.learnt(kind, in_order, table)
         by_pair = contexts is not None and in_order is None
@@ -133,20 +134,22 @@ def seen_matrix(positives):
     return seen
 
 
-def history_kind(history, table, schema):
-    """Return what ``history`` stands for: "pooled", "recent" or None.
+def history_of_events(history, table, schema):
+    """Return the `History` that the events allow, in place of another one.
 
-    ``schema``: that of X, for messages.
+    ``history``: a `History`, which may be "auto". ``schema``: that of X, for messages.
     """
-    if history not in ("auto", "recent"):
+    is_auto = history.kind == "auto"
+    if not is_auto and not history.sees_order:
         return history
     if table.times is None:
-        if history == "recent":
+        if not is_auto:
+            named = "'recent'" if isinstance(history, RecentHistory) else history
             raise ValueError(
-                "history='recent' needs the order of events: name the column of X that "
+                f"history={named} needs the order of events: name the column of X that "
                 "says when, as in time='timestamp'. Without one, use 'pooled'."
             )
-        return "pooled"
+        return PooledHistory()
     n_events, first, several_times, repeated = 0, (), False, False
     for block in table.blocks():
         chosen = block.chosen_events()
@@ -158,7 +161,7 @@ def history_kind(history, table, schema):
             break
     several_times, repeated = summed(np.array([several_times, repeated])) > 0
     if several_times and repeated:
-        return "recent"
+        return RecentHistory() if is_auto else history
     if not several_times:
         warn(
             f"All {n_events} positive events have the same time, so their order is "
@@ -170,7 +173,7 @@ def history_kind(history, table, schema):
             "No user has two positive events, so there is no next item to predict: "
             "history='pooled' was used."
         )
-    return "pooled"
+    return PooledHistory()
 
 
 def only_new_targets(table):

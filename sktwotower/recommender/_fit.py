@@ -40,7 +40,7 @@ from ._checkpoint import Checkpoint, saved_state
 from ._cold_items import MIN_COLD_SHARE, cold_item_weight
 from ._context_weights import feature_weights
 from ._contexts import contexts_of_time
-from ._events import Events, history_kind, noted_repeats, read_sides, seen_matrix
+from ._events import Events, history_of_events, noted_repeats, read_sides, seen_matrix
 from ._fitted import FittedTowers, Judged
 from ._from_disk import read_from_disk
 from ._impression_choice import impression_weight, reward_scale
@@ -90,9 +90,10 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     keeps_rewards = recipe.reward_scale is not None
     found = _read(owner, tables, X, y, sample_weight, keeps_rewards=keeps_rewards)
     schema, users, items, contexts, table = found
-    recipe = recipe._replace(history=history_kind(recipe.history, table, schema))
+    history = history_of_events(recipe.history, table, schema)
+    recipe = recipe._replace(history=history)
     asks_time = isinstance(tables.context, str) and tables.context == "auto"
-    if asks_time and schema.dates and recipe.history == "recent":
+    if asks_time and schema.dates and recipe.history.sees_order:
         contexts = contexts_of_time(schema.time)
     if recipe.reward_scale != "auto":
         table = table.rescaled(recipe.reward_scale)
@@ -285,7 +286,7 @@ def _check_negatives(recipe, events):
     With a recent history all other items are negatives, also those of the user.
     """
     n_users = summed(have_entries(events.positives, 1).sum())
-    if recipe.history != "recent" and events.everything_is_chosen():
+    if not recipe.history.sees_order and events.everything_is_chosen():
         message = (
             f"Nothing can be learnt: all {len(events.active_items())} items of X were "
             f"chosen by all users (n_users={n_users}), so there are no negatives. Add "

@@ -176,8 +176,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     # The ``Model``: what is learnt of users and items.
     model = property(attrgetter("net.module_"))
-    # How the model sees past items: "pooled", "recent" or None.
-    history_kind = property(attrgetter("model.past"))
+    # How the model sees past items: "pooled", "recent", the name of a class, or None.
+    history_kind = property(attrgetter("model.history.kind"))
     # The temperature of training.
     temperature = property(attrgetter("net.criterion_.temperature"))
     scores_new_items, explained = True, explained
@@ -221,7 +221,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def weights(self):
         """Share of each part in the score, by the number of past items, a DataFrame."""
         model = self.model
-        is_same = model.by_past is None or model.past is None
+        is_same = model.by_past is None or not model.sees_past
         sizes = [0] if is_same else KNOTS
         n_past = np.array(sizes)
         scores = model.scales_of(n_past) * model.scales_of_items
@@ -272,7 +272,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         shown = [k for k in ("train_loss", "valid_recall") if k in last]
         figures = [
             f"{len(self.users)} users, {len(catalog.vectors)} items",
-            f"history {self.model.past}",
+            f"history {self.history_kind}",
             f"candidates {net.iterator_train__candidate_sampling}",
             f"temperature {self.temperature:.3g}, half-life {self.half_life}",
             f"half-life of popularity {self.popularity_half_life}",

@@ -63,7 +63,7 @@ class Judge:
     def __init__(self, kept, plans, saved):
         recipe = plans[0].recipe
         self.kept, self.plans, self.saved = kept, plans, saved
-        self.sees_past = recipe.history is not None
+        self.sees_past = recipe.history.sees_past
         rng = np.random.RandomState(0)
         self.requests = requests_of(kept, recipe, rng)
         self.item_rows = plans[0].events.items.rows[:-1]

@@ -90,9 +90,9 @@ class KeptRequests(NamedTuple):
 
     def _without_context(self, part, item_rows):
         past = None
-        if part.past == "recent":
+        if part.sees_order:
             past = self.past
-        elif part.past is not None:
+        elif part.sees_past:
             past = distinct_ones(self.past)
         users = embed_users(part, self.rows, past, item_rows)
         if part.folds_in and self.fold_in is not None:
@@ -113,7 +113,7 @@ def requests_of(kept, recipe, rng):
     items: the latest ones if the order is known. A model that is not told of past items
     takes all users for such without any.
     """
-    sees_past = recipe.history is not None
+    sees_past = recipe.history.sees_past
     users = kept.known.users
     rows = users.rows[kept.users]
     hidden = distinct_ones(kept.past)

@@ -67,7 +67,7 @@ def _latest_events(recipe, events, start):
         table = only_new_targets(table)
     is_latest = table.column(lambda part: part.times >= start)
     earlier = events_at(table, ~is_latest).pairs()
-    if recipe.history == "recent":
+    if recipe.history.sees_order:
         weights = np.where(is_latest, table.gains, 0).astype(np.float32)
         latest = table._replace(weights=weights)
         training = SequenceSet(*rows, latest, recipe.max_history, events.contexts)

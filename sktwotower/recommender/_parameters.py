@@ -93,11 +93,12 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         time. It gets a pandas DataFrame. None: ``TowerVectorizer()``. An integer
         ``min_frequency`` counts events; for a share, each distinct context counts ten
         times at most.
-    history : {"auto", "recent", "pooled"} or None, default="auto"
+    history : {"auto", "recent", "pooled"}, History or None, default="auto"
         How the user tower sees past items. "recent": as sums in which older items count
         less. Training predicts each item from those before it, and ``time`` is needed.
         "pooled": as a mean. Training predicts each item from the others. None: not at
-        all. "auto": see the table in the guide.
+        all. "auto": see the table in the guide. A `sktwotower.towers.History` may see
+        them in a way of your own.
     max_history : int, default=1000
         Number of a user's latest events that a recent history sees, >= 1. Training
         predicts no earlier ones, either.
@@ -320,7 +321,7 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         ``y == 0`` the second one is 0.
     reward_scale_ : {"log1p", "sqrt"} or None
         The scale of rewards that was used.
-    history_kind_ : {"recent", "pooled"} or None
+    history_kind_ : str or None
         How the user tower sees past items (``history_`` holds the figures of epochs).
     half_life_, popularity_half_life_ : Timedelta, float or None
         The half-lives that were used, as a Timedelta where times are instants. None:

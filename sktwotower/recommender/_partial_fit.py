@@ -20,6 +20,7 @@ from sktwotower.towers._auto import values_of_kind, with_values
 from sktwotower.towers.batches._batches import TrainingSet
 from sktwotower.towers.batches._gaps import ItemStream
 from sktwotower.towers.batches._sequence_batches import SequenceSet
+from sktwotower.towers.histories import PooledHistory
 from sktwotower.towers.losses._given_loss import check_goes_on
 from sktwotower.towers.parts import lengths, moved_items
 from sktwotower.towers.processes._group import alone
@@ -152,7 +153,7 @@ def _read_call(tables, fitted, frame, rewards, weights):
         times = times_of_requests(contexts.context, frame, "X")
     outcomes = times, rewards, weights
     table = EventTable.of(user_codes, item_codes, shape, *outcomes, codes)
-    events, sequences = Events.of(users, items, table, "pooled", contexts), None
+    events, sequences = Events.of(users, items, table, PooledHistory(), contexts), None
     known = np.zeros(len(frame), dtype=bool)
     before = sparse.csr_matrix(fitted.seen)  # it shares the arrays
     before.resize(shape)
@@ -198,10 +199,10 @@ def _stream(fitted, frame, outcomes, n_items, known):
 def _recipes(recipe, fitted, call):
     """Return the recipe of each part, with the choices of fit."""
     weight = fitted.net.criterion__impression_weight
-    batch = RECENT_BATCH if fitted.history_kind == "recent" else PARTIAL_BATCH
+    batch = RECENT_BATCH if fitted.model.sees_order else PARTIAL_BATCH
     recipe = with_values(recipe, {"batch_size": batch, "impression_weight": weight})
-    if recipe.history is not None and fitted.history_kind is not None:
-        recipe = recipe._replace(history=fitted.history_kind)
+    if recipe.history.sees_past and fitted.model.sees_past:
+        recipe = recipe._replace(history=fitted.model.history)
     recipe = _showing(recipe) if call.events.positives.nnz <= MAX_FEW else recipe
     of_fit = {"temperature": fitted.temperature}
     of_fit["candidate_sampling"] = fitted.net.iterator_train__candidate_sampling
@@ -329,7 +330,7 @@ def _training_set(recipe, call, stream):
     """
     events, seen = call.events, call.after.seen
     rows = without_last_row(events.users.rows), without_last_row(events.items.rows)
-    if recipe.history == "recent":
+    if recipe.history.sees_order:
         in_order = events.ordered
         if not recipe.takes_impressions:
             in_order = in_order._replace(impressions=None)
@@ -339,14 +340,14 @@ def _training_set(recipe, call, stream):
     else:
         counts = events.impressions.nnz and recipe.takes_impressions
         how = {"impressions": events.impressions if counts else None}
-        how["history"] = None if recipe.history is None else seen
+        how["history"] = seen if recipe.history.sees_past else None
         how |= {"known": call.before, "contexts": events.of_pairs}
         training = TrainingSet(*rows, events.positives, **how)
     training.users = _in_order(training, call.order, recipe)
     training.stream, training.earlier = stream, [call.before]
     # fits of fewer users, or events, had smaller batches
     training.least_batch = min(PARTIAL_BATCH, np.count_nonzero(np.diff(seen.indptr)))
-    if recipe.history == "recent":
+    if recipe.history.sees_order:
         training.least_batch = min(RECENT_BATCH, seen.nnz)
     active = have_entries(seen, axis=0) | have_entries(events.impressions, axis=0)
     # negatives are items with an event
@@ -357,7 +358,7 @@ def _training_set(recipe, call, stream):
 def _in_order(training, order, recipe):
     """Return the users of a training set in an order, in blocks for sequences."""
     order = order[np.isin(order, training.users)]
-    if recipe.history != "recent":
+    if not recipe.history.sees_order:
         return order
     blocks = np.arange(len(order)) // recipe.batch_size
     return order[np.lexsort((-training.lengths[order], blocks))]

@@ -12,6 +12,7 @@ from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import standard_error
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers._auto import resolved
+from sktwotower.towers.histories import RecentHistory
 from sktwotower.towers.losses._given_loss import parameters_of
 from sktwotower.towers.parts import embed_items, embed_users
 
@@ -25,7 +26,7 @@ MIN_USERS = 500
 HELD_OUT = 0.1
 K = 20
 SIZE = {
-    "history": "recent",
+    "history": RecentHistory(),
     "embedding_dim": 64,
     "max_epochs": 3,
     "dropout": 0.2,
@@ -71,12 +72,12 @@ def vectors_of(recipe, events, table, fit, users, pooled=POOLED):
     a short fit without a recent history.
     """
     kept = {name: getattr(recipe, name) for name in ("history", "impression_start")}
-    length = {} if recipe.history == "recent" else pooled
+    length = {} if recipe.history.sees_order else pooled
     recipe = shortened(recipe, **length | kept)
     events = Events.of(events.users, events.items, table, recipe.history)
     module = module_of(fit(resolved(recipe, events), events, np.random.RandomState(0)))
     item_rows, past = events.items.rows[:-1], None
-    if module.past is not None:
+    if module.sees_past:
         in_order = events.ordered
         past = (events.positives if in_order is None else in_order.lags())[users]
     user_vectors = embed_users(module, events.users.rows[users], past, item_rows)

@@ -79,7 +79,7 @@ class TowerVectors:
         if len(query) == 1 and self._arrays is not None:
             vectors = self._vector_of_one(query.rows, past.input)
         else:
-            seen = None if self.history_kind is None else past.input
+            seen = past.input if self.model.sees_past else None
             vectors = embed_users(self.model, query.rows, seen, self.items.rows)
         new = self.fold_in_rows(query, past) if serving.fold_in else []
         if len(new):

@@ -36,7 +36,7 @@ def data_without(recipe, events, before, rng):
 
     ``before``: the ``Events`` without them.
     """
-    divided = _sequence_sets if recipe.history == "recent" else _pair_sets
+    divided = _sequence_sets if recipe.history.sees_order else _pair_sets
     training, *_ = divided(recipe, before, False, rng)
     complete, *_ = divided(recipe, events, False, rng)
     active = events.active_items()
@@ -47,7 +47,7 @@ def data_without(recipe, events, before, rng):
 
 def training_data(recipe, events, rng):
     """Return the recipe and ``TrainingData``, with validation if it is needed."""
-    divided = _sequence_sets if recipe.history == "recent" else _pair_sets
+    divided = _sequence_sets if recipe.history.sees_order else _pair_sets
     training, validation, past, held = divided(recipe, events, validates(recipe), rng)
     evaluate = None
     if held is not None:
@@ -79,7 +79,7 @@ def _pair_sets(recipe, events, validates, rng):
         before, _, held = hold_out_latest(events.ordered)
         kept = before.pairs()
     rows, contexts = (events.users.rows[:-1], events.items.rows[:-1]), events.of_pairs
-    past = None if recipe.history is None else kept
+    past = kept if recipe.history.sees_past else None
     if held is not None:
         validation = TrainingSet(*rows, held, history=past, known=kept)
         contexts = None if contexts is None else contexts.without(held)
@@ -174,7 +174,7 @@ class ValidationRecall:
             rows = np.sort(rng.choice(rows, n, replace=False))
         self.truth = held_out[rows]
         self.user_rows, self.item_rows = events.users.rows[rows], events.items.rows[:-1]
-        self.history = None if recipe.history is None else past[rows]
+        self.history = past[rows] if recipe.history.sees_past else None
         self.seen = distinct_ones(past[rows])
         self.k = recipe.n_neighbors
 

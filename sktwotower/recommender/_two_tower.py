@@ -20,6 +20,7 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._stored_net import OPTIMIZER
+from sktwotower.towers.histories import HistoryParameter, history_of
 from sktwotower.towers.parts import TowerParameter
 
 from ._catalog import CatalogMixin, IndexRecipe, served, with_new_items
@@ -49,6 +50,7 @@ class TwoTowerRecommender(
     # What files hold of it
     _fitted: FittedTowers
     _stored_parameters = {
+        "history": HistoryParameter(),
         "user_tower": TowerParameter("user_tower"),
         "item_tower": TowerParameter("item_tower"),
         "optimizer": OPTIMIZER,
@@ -274,7 +276,9 @@ class TwoTowerRecommender(
     def _recipes(self):
         """Return the estimator's name and what fit needs of its parameters."""
         check_index(self.neighbors, self.normalize)
-        return type(self).__name__, TableRecipe.of(self), Recipe.of(self)
+        recipe = Recipe.of(self)
+        recipe = recipe._replace(history=history_of(recipe.history))
+        return type(self).__name__, TableRecipe.of(self), recipe
 
     def _serving(self):
         is_auto = isinstance(self.neighbors, str) and self.neighbors == "auto"

@@ -134,7 +134,7 @@ def _requests_of_call(fitted, events, inputs, exclude_seen):
     past = fitted.seen if fitted.sequences is None else fitted.sequences.lags
     # the last row is that of unknown users
     past = past[np.minimum(users, n_users)]
-    if fitted.model.past is None:
+    if not fitted.model.sees_past:
         past = sparse.csr_matrix(past.shape)
     hidden = seen[users, :n_items]
     if not exclude_seen:

@@ -147,14 +147,19 @@ class PairArrays:
         return self.item_tower.widths[-1]
 
     @property
-    def past(self):
-        """How it sees past items: "recent", "pooled" or None."""
-        return None if self.history is None else self.history.kind
+    def sees_past(self):
+        """Whether past items of users are an input."""
+        return self.history is not None
+
+    @property
+    def sees_order(self):
+        """Whether the order of past items is an input."""
+        return self.sees_past and self.history.sees_order
 
     @property
     def folds_in(self):
         """Whether vectors of new users are folded in."""
-        return self.past == "pooled" and self.normalize
+        return self.sees_past and not self.sees_order and self.normalize
 
     @property
     def table_sizes(self):

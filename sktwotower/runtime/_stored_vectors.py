@@ -31,7 +31,7 @@ class StoredVectors:
         model, (n, d) = self.model, self.catalog.vectors.shape
         require(1 <= n <= self.seen.shape[1], f"{place}.catalog", "the first items")
         ordered, known = self.sequences is not None, self.context is not None
-        sees_order = any(part.past == "recent" for part in model.parts)
+        sees_order = any(part.sees_order for part in model.parts)
         require(ordered == sees_order, f"{place}.sequences", "ordered")
         width = sum(part.width for part in model.parts)
         require(width == d, f"{place}.catalog", f"vectors of {width} numbers")
@@ -49,7 +49,7 @@ class StoredVectors:
 
     def _check_sparse_parts(self, place):
         """Raise unless they are of a model that sees past items, and of these items."""
-        sees_past = any(part.past is not None for part in self.model.parts)
+        sees_past = any(part.sees_past for part in self.model.parts)
         require(sees_past, place, "of a model that sees past items")
         n_items, n_expected = self.model.sparse.n_items, self.seen.shape[1]
         fits = n_items is None or n_items == n_expected

@@ -172,7 +172,8 @@ class HistoryArrays:
 class PooledArrays(HistoryArrays):
     """The table of a pooled history."""
 
-    kind, table_name = "pooled", "weights"
+    sees_order = False
+    table_name = "weights"
     weights: vectors("p width")
     sparse_grad: bool
 
@@ -185,7 +186,8 @@ class PooledArrays(HistoryArrays):
 class RecentArrays(HistoryArrays):
     """The arrays of a history whose past items decay."""
 
-    kind, table_name = "recent", "items_table"
+    sees_order = True
+    table_name = "items_table"
     items_table: vectors("p width")
     max_history: integer(1)
     n_hidden: integer()

@@ -7,7 +7,16 @@ in training.
 
 from .batches._dropout import id_shares
 from .batches._frequency import StreamingFrequency
+from .histories import History, PooledHistory, RecentHistory
 from .losses._losses import SampledSoftmaxLoss
 from .training._optimizer import RowwiseAdam
 
-__all__ = ["RowwiseAdam", "SampledSoftmaxLoss", "StreamingFrequency", "id_shares"]
+__all__ = [
+    "History",
+    "PooledHistory",
+    "RecentHistory",
+    "RowwiseAdam",
+    "SampledSoftmaxLoss",
+    "StreamingFrequency",
+    "id_shares",
+]

@@ -58,7 +58,7 @@ SECOND_PAIR = {"dropout": 0.5, "max_epochs": 8, "batch_size": 256}
 
 def has_hidden_layer(recipe, events):
     """Return whether there are enough events for a hidden layer of a recent history."""
-    if recipe.history != "recent":
+    if not recipe.history.may_have_hidden_layer:
         return False
     n_items = np.count_nonzero(summed(column_counts(events.positives)))
     return summed(events.ordered.n_events) >= EVENTS_FOR_HIDDEN_LAYER * n_items
@@ -66,7 +66,7 @@ def has_hidden_layer(recipe, events):
 
 def has_large_catalog(recipe, events):
     """Return whether a pooled history is for a catalog of more than 10,000 items."""
-    return recipe.history != "recent" and events.positives.shape[1] > LARGE_CATALOG
+    return not recipe.history.sees_order and events.positives.shape[1] > LARGE_CATALOG
 
 
 def values_of_kind(recipe, events=None):
@@ -76,17 +76,20 @@ def values_of_kind(recipe, events=None):
 
 def _kind(recipe, events):
     """Return the key of ``AUTO`` for a recipe, and ``Events`` if they are known."""
-    kind = "recent" if recipe.history == "recent" else "pooled"
-    if events is None:
+    if not recipe.history.sees_order:
+        kind = "pooled"
+        if events is not None and has_large_catalog(recipe, events):
+            kind += ", large catalog"
+        if events is not None and _has_features(events):
+            kind += ", features"
         return kind
-    if kind == "pooled":
-        kind += ", large catalog" if has_large_catalog(recipe, events) else ""
-        return kind + (", features" if _has_features(events) else "")
+    if events is None:
+        return "recent"
     if has_hidden_layer(recipe, events):
         return "recent, hidden layer"
     baskets = summed(events.ordered.n_baskets())
     has_large = summed(events.ordered.n_events) >= LARGE_BASKET * baskets
-    return "recent, large baskets" if has_large else kind
+    return "recent, large baskets" if has_large else "recent"
 
 
 def _has_features(events):
@@ -108,7 +111,7 @@ def resolved(recipe, events):
     if sampling == "auto":
         n_items, n_entries = events.positives.shape[1], events.items.rows.nnz
         small = n_items <= FULL_SOFTMAX_ITEMS and n_entries <= FULL_SOFTMAX_ENTRIES
-        sampling = "full" if small and recipe.history != "recent" else "mixed"
+        sampling = "full" if small and not recipe.history.sees_order else "mixed"
     if temperature == "auto":
         n_items = np.count_nonzero(summed(column_counts(events.positives)))
         temperature = auto_temperature(n_items, has_large_catalog(recipe, events))

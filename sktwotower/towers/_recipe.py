@@ -16,7 +16,14 @@ import numpy as np
 import pandas as pd
 
 from sktwotower import _sklearn_compat as compat
-from sktwotower._sklearn_compat import COUNT, N_JOBS, Interval, StrOptions, parameter
+from sktwotower._sklearn_compat import (
+    COUNT,
+    N_JOBS,
+    HasMethods,
+    Interval,
+    StrOptions,
+    parameter,
+)
 from sktwotower._tables._reward_scale import SCALES
 from sktwotower._tables._time_units import SIZES, TIME_UNITS, WORDS
 
@@ -59,7 +66,7 @@ class RecommenderParameters:
     time_unit: str | None = of_tables("auto", StrOptions(TIME_UNITS), None)
     context: Any = of_tables("auto")
     context_transformer: Any = of_tables(None)
-    history: str | None = of_training("auto", None, HISTORIES)
+    history: Any = of_training("auto", None, HISTORIES, HasMethods(["layer"]))
     max_history: int = of_training(1000, SIZE)
     second_share: float | str = of_training("auto", SHARE_BELOW_1, AUTO)
     sparse_parts: str | None = of_training("auto", AUTO, None)

@@ -130,7 +130,7 @@ def _new_net(model, settings, optimizer, device, place, *, loss, params):
         settings = settings | params
     else:
         settings = settings | {"criterion__matmul_dtype": model.first.matmul_dtype}
-    batches = SequenceBatches if model.past == "recent" else UserBatches
+    batches = SequenceBatches if model.sees_order else UserBatches
     with refusing(place, "a net with other settings"):
         net = TwoTowerNet(
             model,

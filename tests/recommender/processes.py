@@ -28,6 +28,7 @@ from sktwotower.datasets import make_interactions
 from tests import losses
 from tests.builders import small
 from tests.recommender.weighed import coming_back, many_pairs, tastes, weighed
+from tests.towers.test_history_of_ones_own import AttentionHistory
 
 N_USERS, N_ITEMS = 41, 60
 MINUTE = datetime.timedelta(minutes=1)
@@ -62,6 +63,7 @@ SETTINGS = {
     "no history": {"history": None},
     "hidden layers": {"hidden_layer_sizes": (8,)},
     "own tower": {"user_tower": Own},
+    "own history": RECENT | {"history": AttentionHistory()},
     "own loss": {"net_params": EXACT_BATCHES | {"criterion": losses.ExactLoss}},
     "adamw": {"optimizer": "adamw"},
 }

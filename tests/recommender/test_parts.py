@@ -105,7 +105,7 @@ def test_callbacks_and_epochs_are_those_of_the_first_pair():
             seen.append(type(net.module_.history).__name__)
 
     model = ordered(callbacks=[Count()], max_epochs=2).fit(X)
-    assert seen == ["RecentHistory"] * 2 and len(model.history_) == 2
+    assert seen == ["RecentLayer"] * 2 and len(model.history_) == 2
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from sktwotower.towers.batches._sequence_batches import (
     SequenceSet,
     latest_events,
 )
+from sktwotower.towers.histories import RecentLayer
 from sktwotower.towers.operators._sparse_rows import SparseRows
-from sktwotower.towers.parts._histories import RecentHistory
 from sktwotower.towers.parts._tower import Tower
 from sktwotower.towers.parts._two_towers import TwoTowers
 from sktwotower.towers.parts._vectors import Users
@@ -455,7 +455,7 @@ def test_a_batch_whose_whole_past_is_hidden():
 
 def two_towers(n_users, seed=0):
     torch.manual_seed(seed)
-    history = RecentHistory(N_ITEMS, 4, max_history=50)
+    history = RecentLayer(N_ITEMS, 4, max_history=50)
     towers = Tower(n_users, 4), Tower(N_ITEMS, 4)
     return TwoTowers(*towers, history, matmul_dtype=torch.float32)
 

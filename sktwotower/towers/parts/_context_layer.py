@@ -14,8 +14,7 @@ from sktwotower.runtime._tower_arrays import ContextArrays
 from sktwotower.towers.operators._autograd import unit_rows
 from sktwotower.towers.operators._devices import moved
 from sktwotower.towers.operators._sparse_rows import SparseLinear
-
-from ._stored_weights import StoredModule
+from sktwotower.towers.training._stored_weights import StoredModule
 
 # The optimizer moves all weights at the same rate, so that noise adds up with the root
 # of the number of steps. From this number on, contexts count less by as much.

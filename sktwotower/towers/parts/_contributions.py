@@ -157,7 +157,8 @@ def _past(history, past, user):
     places, n = np.flatnonzero(past.last), len(past.last)  # each item once
     if history is None:
         return None, SparseRows.from_csr(past.rows[:0]).with_gradient(), places
-    places = np.arange(n) if history.kind == "recent" else places
+    if history.sees_order:
+        places = np.arange(n)
     lags = np.ones(n, dtype=np.float32) if past.lags is None else past.lags
     events = sparse.csr_matrix((lags[places], places, [0, len(places)]), (1, n))
     item_rows, bag = history.seen(Users(user, events, past.rows, in_order=False))

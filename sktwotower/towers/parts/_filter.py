@@ -12,9 +12,9 @@ from sktwotower._records import instance, record, require
 from sktwotower._tables._sparse import column_counts, id_columns
 from sktwotower.runtime._tower_arrays import PastOnlyArrays
 from sktwotower.towers._auto import FILTER_WIDTH, WIDTH
+from sktwotower.towers.histories import PooledLayer
 from sktwotower.towers.processes._group import summed
 
-from ._histories import PooledHistory
 from ._part import Part
 from ._start import MAX_SVD_NUMBERS, add_to_ids
 from ._tower import Tower
@@ -85,7 +85,7 @@ class LinearFilter(TwoTowers):
 
     user_tower: instance(PastOnly)
     item_tower: instance(Tower)
-    history: instance(PooledHistory)
+    history: instance(PooledLayer)
 
     in_words, is_trained = "linear filter", False
     # Its tables are computed, so that their size does not follow from a recipe.
@@ -161,7 +161,7 @@ def linear_filter(vectors, counts, item_rows):
     """
     width, n_features = vectors.shape[1] + N_PADS, item_rows.shape[1]
     user, item = PastOnly(torch.zeros(width)), Tower(n_features, width)
-    history = PooledHistory(n_features, width)
+    history = PooledLayer(n_features, width)
     with torch.no_grad():
         for parameter in (*item.parameters(), *history.parameters()):
             parameter.zero_()
@@ -204,7 +204,9 @@ def _set_features(layer, rows, vectors, chosen):
 
 def _can_be(recipe, events):
     """Return whether all that counts are pairs, and vectors have length one."""
-    if recipe.history != "pooled" or events.ordered is not None or not recipe.normalize:
+    if not recipe.history.sees_past or recipe.history.sees_order:
+        return False
+    if events.ordered is not None or not recipe.normalize:
         return False
     if recipe.takes_impressions and summed(events.impressions.nnz):
         return False

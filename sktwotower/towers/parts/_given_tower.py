@@ -14,8 +14,7 @@ from torch import nn
 from sktwotower._records import Check, Kind, add_kind, array, integer, one_of
 from sktwotower._records._checks import check_of, text, values_of
 from sktwotower.towers.operators._sparse_rows import SparseRows
-
-from ._stored_weights import array_by_name
+from sktwotower.towers.training._stored_weights import array_by_name
 
 SIDES = "user_tower", "item_tower"
 # Number of rows for which it must return the same vectors without some columns.

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 from sktwotower._records import Check, array, instance, list_of, number, record, require
 from sktwotower.runtime._model_arrays import JoinedParts, ModelArrays
+from sktwotower.towers.histories import NoHistory, OwnLayer
 from sktwotower.towers.sparse_parts import SparseParts
 
 from ._given_tower import GivenTower
@@ -45,8 +46,12 @@ class Model(JoinedParts, torch.nn.Module):
 
     Attributes
     ----------
-    past : {"recent", "pooled"} or None
-        How it sees the past items of users: "recent" if any part does.
+    sees_past : bool
+        Whether past items of users are an input of any part.
+    sees_order : bool
+        Whether any part sees their order.
+    history : History
+        How users' past items are seen, by a part that sees their order if there is one.
     max_history : int or None
         Number of latest past items that any part sees; None: all.
     normalize : bool
@@ -79,9 +84,14 @@ class Model(JoinedParts, torch.nn.Module):
         self.fades = [1.0] * len(self.shares) if fades is None else list(fades)
         self.by_past = by_past
         self.sparse = sparse
-        seeing = [part for part in self.parts if part.past is not None]
-        kinds = {part.past for part in seeing}
-        self.past = "recent" if "recent" in kinds else max(kinds, default=None)
+        seeing = [part for part in self.parts if part.sees_past]
+        self.sees_past = len(seeing) > 0
+        self.sees_order = any(part.sees_order for part in seeing)
+        self.history = NoHistory()
+        for part in seeing:
+            if part.sees_order == self.sees_order:
+                self.history = part.history.made_by
+                break
         limits = [part.max_history for part in seeing]
         self.max_history = None if None in limits else max(limits, default=None)
         self.normalize = self.parts[0].normalize
@@ -156,7 +166,8 @@ class Model(JoinedParts, torch.nn.Module):
     @property
     def is_plain(self):
         """Whether its `arrays` answer for one user, in a fifth of the time of torch."""
-        is_given = any(isinstance(each, GivenTower) for each in self.modules())
+        given = GivenTower, OwnLayer
+        is_given = any(isinstance(each, given) for each in self.modules())
         kinds = {(each.device.type, each.dtype) for each in self.parameters()}
         return not is_given and kinds <= {("cpu", torch.float32)}
 
@@ -228,13 +239,13 @@ class Model(JoinedParts, torch.nn.Module):
     def added(self, past, n_items):
         """Return what sparse parts add to the scores of n users, or None.
 
-        ``past``: CSR (n, at least n_items), lags if `past` is "recent", else ones. The
+        ``past``: CSR (n, at least n_items), lags if it `sees_order`, else ones. The
         result is an array or a CSR matrix (n, n_items).
         """
         if self.sparse is None:
             return None
         lengths = self.lengths_of(np.diff(past.indptr))
-        in_order = self.past == "recent"
+        in_order = self.sees_order
         return self.sparse.added(past, in_order, lengths, n_items)
 
     def sparse_user_vectors(self, past):
@@ -245,7 +256,7 @@ class Model(JoinedParts, torch.nn.Module):
         if self.sparse is None:
             return csr_matrix((past.shape[0], 0), dtype=np.float32)
         lengths = self.lengths_of(np.diff(past.indptr))
-        return self.sparse.user_vectors(past, self.past == "recent", lengths)
+        return self.sparse.user_vectors(past, self.sees_order, lengths)
 
     def sparse_item_vectors(self, n_items):
         """Return sparse vectors of all items, CSR (n_items, p)."""
@@ -262,7 +273,7 @@ class Model(JoinedParts, torch.nn.Module):
         if self.sparse is None:
             return np.zeros(len(rows))
         lengths = self.lengths_of(np.diff(past.indptr))
-        in_order = self.past == "recent"
+        in_order = self.sees_order
         return self.sparse.of_pairs(past, in_order, lengths, rows, items)
 
     def without(self, side, left, unused, rows):

@@ -31,8 +31,10 @@ class Part(nn.Module):
         Whether it says how popular items are, and nothing of what they have in common.
     divisions : dict or None
         The ``Division`` of each side, if this process holds some rows of its tables.
-    past : {"pooled", "recent"} or None
-        How it sees the past items of users; None: not at all.
+    sees_past : bool
+        Whether past items of users are an input.
+    sees_order : bool
+        Whether their order is.
     context : ContextLayer or None
         What the context of a request does to vectors of users; None: nothing.
     max_history : int or None
@@ -53,7 +55,8 @@ class Part(nn.Module):
     is_signed = False
     is_popularity = False
     divisions = None
-    past = None
+    sees_past = False
+    sees_order = False
     max_history = None
     folds_in = False
     normalize = True

@@ -187,7 +187,7 @@ def _start_from_svd(part, recipe, events, training, spectrum, owned):
         id_vectors[is_hidden] = 0
     add_to_ids(part.item_tower.sparse, rows, id_vectors, owned)
     add_to_ids(table, rows, vectors, owned)
-    if recipe.history != "recent":
+    if not recipe.history.sees_order:
         _start_shared(part, training, vectors, owned)
 
 

@@ -13,8 +13,7 @@ from torch.nn import functional
 from sktwotower._records import record
 from sktwotower.runtime._tower_arrays import TowerArrays
 from sktwotower.towers.operators._sparse_rows import SparseLinear
-
-from ._stored_weights import StoredModule
+from sktwotower.towers.training._stored_weights import StoredModule
 
 
 @record

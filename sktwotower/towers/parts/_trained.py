@@ -6,6 +6,7 @@ Output: parts of a model.
 
 from sktwotower._records import record
 from sktwotower.towers import _auto as auto
+from sktwotower.towers.histories import PooledHistory
 from sktwotower.towers.training._callbacks import monitors_validation
 
 from ._two_towers import TwoTowers
@@ -38,7 +39,7 @@ class RecentTowers(TwoTowers):
     @classmethod
     def is_main(cls, recipe):
         """Return whether it can be the first part of a model."""
-        return recipe.history == "recent"
+        return recipe.history.sees_order
 
 
 @record
@@ -54,7 +55,7 @@ class PooledTowers(TwoTowers):
     @classmethod
     def is_main(cls, recipe):
         """Return whether it can be the first part of a model."""
-        return recipe.history != "recent"
+        return not recipe.history.sees_order
 
     @classmethod
     def share(cls, recipe, events, kinds):
@@ -83,6 +84,8 @@ class PooledTowers(TwoTowers):
             of_pairs = contexts and contexts.of_pairs(in_order)
             events = events._replace(positives=in_order.pairs(), of_pairs=of_pairs)
         stops = recipe.early_stopping or monitors_validation(recipe.callbacks)
-        recipe = recipe._replace(history="pooled", callbacks=None, early_stopping=stops)
+        recipe = recipe._replace(
+            history=PooledHistory(), callbacks=None, early_stopping=stops
+        )
         recipe = auto.with_values(recipe, auto.SECOND_PAIR)
         return auto.resolved(recipe, events), events

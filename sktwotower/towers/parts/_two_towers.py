@@ -14,7 +14,7 @@ from torch import nn
 from sktwotower._records import instance, require
 from sktwotower._tables._memory import check_memory
 from sktwotower.runtime._model_arrays import PairArrays
-from sktwotower.runtime._tower_arrays import N_SUMS
+from sktwotower.towers.histories import OwnLayer, PooledLayer, RecentLayer
 from sktwotower.towers.operators._autograd import unit_rows
 from sktwotower.towers.operators._sparse_rows import placed_rows, touch_alike
 from sktwotower.towers.processes._group import rank
@@ -24,7 +24,6 @@ from sktwotower.towers.training._callbacks import looks_at_gradients
 from ._context_layer import ContextLayer
 from ._contributions import contributions_of_towers
 from ._given_tower import GivenTower
-from ._histories import PooledHistory, RecentHistory
 from ._part import Part
 from ._start import sizes_of, start_weights
 from ._tower import Tower, same_weights
@@ -40,7 +39,7 @@ class TwoTowers(Part):
     Parameters
     ----------
     user_tower, item_tower : Tower or GivenTower
-    history : PooledHistory, RecentHistory or None, default=None
+    history : PooledLayer, RecentLayer, OwnLayer or None, default=None
         Its mean over a user's past items, or its sums with decays, are added to the
         first layer of a ``Tower``, or to the output of a ``GivenTower``.
     normalize : bool, default=True
@@ -59,7 +58,7 @@ class TwoTowers(Part):
     # What files hold of it
     user_tower: instance(Tower, GivenTower)
     item_tower: instance(Tower, GivenTower)
-    history: PooledHistory | RecentHistory | None
+    history: instance(PooledLayer, RecentLayer, OwnLayer) | None
     normalize: bool
     matmul_dtype: torch.dtype | None
     context: ContextLayer | None
@@ -83,8 +82,11 @@ class TwoTowers(Part):
         self.normalize, self.matmul_dtype = normalize, matmul_dtype
         self.width = item_tower.widths[-1]
         if history is not None:
-            self.past, self.max_history = history.kind, history.max_history
-        self.folds_in = self.is_trained and self.past == "pooled" and normalize
+            self.sees_past = True
+            self.sees_order = history.sees_order
+            self.max_history = history.max_history
+        sees_pairs = self.sees_past and not self.sees_order
+        self.folds_in = self.is_trained and sees_pairs and normalize
         self.moments = {}
 
     @classmethod
@@ -113,7 +115,9 @@ class TwoTowers(Part):
                 f"embedding_dim (= {recipe.embedding_dim!r})."
             )
         width = user_tower.widths[0]
-        history = _history(recipe, n_item_features, width, n_hidden, sparse_grad)
+        history = recipe.history.layer(
+            recipe, n_item_features, width, n_hidden, sparse_grad
+        )
         matmul_dtype = (recipe.net_params or {}).get("criterion__matmul_dtype")
         context = None
         if n_context is not None:
@@ -168,7 +172,7 @@ class TwoTowers(Part):
         So an item learns as a candidate from what it says of users who have chosen it.
         The vectors of items are the same before and after the block as in it.
         """
-        table = None if self.past != "recent" else self.history.table
+        table = self.history.table if self.sees_order else None
         own = getattr(self.item_tower, "sparse", None)
         if table is None or own is None or own.weight.shape != table.weight.shape:
             yield
@@ -305,8 +309,9 @@ class TwoTowers(Part):
 
     def is_linear(self, side):
         """Return whether vectors of a side are linear in their inputs, with a bias."""
-        mixed = side == "user" and getattr(self.history, "n_hidden", 0)
-        return getattr(self, f"{side}_tower").is_linear and not mixed
+        if side == "user" and self.history is not None and not self.history.is_linear:
+            return False
+        return getattr(self, f"{side}_tower").is_linear
 
     contributions = contributions_of_towers
 
@@ -350,10 +355,9 @@ def count_weights(recipe, n_user_features, n_item_features, n_hidden=0, n_contex
         count += n_item_features * first + layers
     if recipe.user_tower is None:
         count += n_user_features * first + layers
-        if recipe.history is not None:
+        if recipe.history.sees_past:
             count += n_item_features * first
-        if recipe.history == "recent":
-            count += N_SUMS * first * (first + n_hidden) + n_hidden * first
+            count += recipe.history.n_weights(first, n_hidden)
     return count
 
 
@@ -364,15 +368,6 @@ def _tower(recipe, name, n_features, sparse_grad):
         return GivenTower.made(given, name, n_features)
     widths = recipe.embedding_dim, recipe.hidden_layer_sizes
     return Tower(n_features, *widths, recipe.dropout, sparse_grad)
-
-
-def _history(recipe, n_features, width, n_hidden, sparse_grad):
-    if recipe.history is None:
-        return None
-    if recipe.history == "recent":
-        length = recipe.max_history
-        return RecentHistory(n_features, width, length, n_hidden, sparse_grad)
-    return PooledHistory(n_features, width, sparse_grad)
 
 
 def takes_sparse_gradients(recipe):

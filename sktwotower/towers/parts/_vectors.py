@@ -66,7 +66,7 @@ def embed_users(part, user_rows, history, item_rows, block=8192):
     first, if the part or model sees their order. ``item_rows`` (at least n_items, q)
     are their feature rows.
     """
-    in_order = part.past == "recent"
+    in_order = part.sees_order
 
     def embed(matrices):
         rows = SparseRows.from_csr(matrices[0]).to(_device(part))

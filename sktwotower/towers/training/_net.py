@@ -262,7 +262,7 @@ def check_net_params(net_params):
 def _net_params(recipe, part, data, seed):
     """Return the net's arguments; those in ``net_params`` take precedence."""
     given = recipe.net_params or {}
-    batches = SequenceBatches if recipe.history == "recent" else UserBatches
+    batches = SequenceBatches if recipe.history.sees_order else UserBatches
     split = None if data.validation is None else predefined_split(data.validation)
     params = {
         "module": part,

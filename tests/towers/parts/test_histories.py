@@ -6,9 +6,9 @@ import torch
 from scipy import sparse
 
 from sktwotower.runtime._tower_arrays import MIN_WEIGHT
+from sktwotower.towers.histories._recent import DECAYS, RecentLayer
 from sktwotower.towers.operators._decays import Windows
 from sktwotower.towers.operators._sparse_rows import SparseRows
-from sktwotower.towers.parts._histories import DECAYS, RecentHistory
 
 N_SUMS = len(DECAYS) + 1
 # Sizes of the module's input and output.
@@ -22,7 +22,7 @@ def identity(n):
 def module(seed=0):
     """A module whose parameters are all different."""
     torch.manual_seed(seed)
-    history = RecentHistory(N_FEATURES, WIDTH, max_history=9)
+    history = RecentLayer(N_FEATURES, WIDTH, max_history=9)
     with torch.no_grad():
         history.mix += torch.randn_like(history.mix) / 3
         history.log_decays += torch.randn(len(DECAYS)) / 3
@@ -120,7 +120,7 @@ def bag_of(pasts, n_items=N_FEATURES):
 
 
 def test_the_initial_output_by_hand():
-    history = RecentHistory(2, 2, max_history=9)
+    history = RecentLayer(2, 2, max_history=9)
     with torch.no_grad():
         history.items.weight.copy_(torch.eye(2))
     # item 0 two baskets ago, item 1 twice in the latest
@@ -134,7 +134,7 @@ def test_the_initial_output_by_hand():
 
 
 def test_initial_decays_and_matrices():
-    history = RecentHistory(2, 3, max_history=9)
+    history = RecentLayer(2, 3, max_history=9)
     expected = [1, 1 / 3, 1 / 10, 1 / 50, 0]
     np.testing.assert_allclose(history.rates().detach(), expected, rtol=1e-6)
     assert history.mix.shape == (5 * 3, 3) and history.width == 3
@@ -278,9 +278,9 @@ def test_a_hidden_event_is_predicted_and_not_seen():
 def test_items_are_pooled_by_their_features():
     # item 0 has the features 1 and 2, item 1 twice the feature 0
     matrix = sparse.csr_matrix(np.array([[0, 1, 1], [2, 0, 0]], dtype=np.float32))
-    history = RecentHistory(3, 2, max_history=9)
+    history = RecentLayer(3, 2, max_history=9)
     vectors = torch.tensor(matrix.toarray()) @ history.items.weight
-    one_hot = RecentHistory(2, 2, max_history=9)
+    one_hot = RecentLayer(2, 2, max_history=9)
     with torch.no_grad():
         one_hot.items.weight.copy_(vectors)
     bag = bag_of([[(0, 2), (1, 1)], [(0, 1)]], 2)

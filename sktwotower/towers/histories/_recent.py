@@ -1,4 +1,4 @@
-"""Past items as an input of the user tower: their mean, or sums that decay.
+"""Sums of past items that decay, as an input of the user tower.
 
 Input: feature rows of past items (m, q), and the past of users.
 Output: what it adds to the first layer of the user tower, (n, width).
@@ -9,62 +9,41 @@ from torch import nn
 from torch.nn import functional
 
 from sktwotower._records import record
-from sktwotower.runtime import _tower_arrays as arrays
-from sktwotower.towers.operators._autograd import product_dtype, weighted_sum
+from sktwotower.runtime._tower_arrays import MIN_WEIGHT, N_SUMS, RecentArrays
+from sktwotower.towers.operators._autograd import product_dtype
 from sktwotower.towers.operators._decays import decayed_means
 from sktwotower.towers.operators._sparse_rows import SparseLinear
+from sktwotower.towers.training._stored_weights import StoredModule
 
-from ._stored_weights import StoredModule
+from ._history import History
 
 # Initial numbers of steps after which a past item counts 1 / e. There is one further
 # sum without decay.
 DECAYS = (1.0, 3.0, 10.0, 50.0)
 
 
-@record
-class PooledHistory(StoredModule, SparseLinear):
-    """The mean of the vectors of a user's distinct past items.
+class RecentHistory(History):
+    """Sums of past items in which older ones count less; ``history="recent"``.
 
-    The parameters are those of `SparseLinear`, which maps an item's feature row to its
-    vector.
+    Training predicts each event from those before it, so that ``time`` is needed.
     """
 
-    _stored_as = arrays.PooledArrays
-    _tables = {"weights": "weight"}
-    kind = "pooled"
-    max_history = None
-    n_hidden = 0
+    kind = "recent"
+    may_have_hidden_layer = True
+    in_words = "sums of past items"
 
-    @property
-    def table(self):
-        """The ``SparseLinear`` of past items."""
-        return self
+    def layer(self, recipe, n_features, width, n_hidden, sparse_grad):
+        """Return a new `RecentLayer`."""
+        length = recipe.max_history
+        return RecentLayer(n_features, width, length, n_hidden, sparse_grad)
 
-    def pool_batch(self, item_rows, bag, matmul_dtype=None):
-        """Return the input (n, width) of the users of a batch.
-
-        ``item_rows``: feature rows (m, q) of distinct past items; ``bag``: the weights
-        (n, m) of each user's past items.
-        """
-        vectors, dtype = self(item_rows), None
-        if self.training:
-            dtype = product_dtype(vectors, len(bag) * vectors.numel(), matmul_dtype)
-        return weighted_sum(vectors, bag, dtype)
-
-    def seen(self, users):
-        """Return what it reads of the past of ``Users``, as `pool` takes it."""
-        return users.bag
-
-    def pool(self, item_rows, bag):
-        """Return the input (n, width) of users whose past is complete.
-
-        ``item_rows``: feature rows (m, q) of past items; ``bag``: their weights (n, m).
-        """
-        return weighted_sum(self(item_rows), bag)
+    def n_weights(self, width, n_hidden):
+        """Return the number of weights that mix the sums."""
+        return N_SUMS * width * (width + n_hidden) + n_hidden * width
 
 
 @record
-class RecentHistory(StoredModule, nn.Module):
+class RecentLayer(StoredModule, nn.Module):
     r"""Sum a user's past items with several learnt decays.
 
     Parameters
@@ -102,9 +81,11 @@ class RecentHistory(StoredModule, nn.Module):
     is proportional to the number of events.
     """
 
-    _stored_as = arrays.RecentArrays
-    _tables, _others = {"items_table": "items.weight"}, "others"
-    kind = "recent"
+    _stored_as = RecentArrays
+    _stored_name = "RecentHistory"
+    _tables = {"items_table": "items.weight"}
+    _others = "others"
+    sees_order = True
 
     def __init__(self, n_features, width, max_history, n_hidden=0, sparse_grad=False):
         super().__init__()
@@ -112,11 +93,16 @@ class RecentHistory(StoredModule, nn.Module):
         self.items = SparseLinear(n_features, width, sparse_grad)
         self.log_decays = nn.Parameter(torch.tensor(DECAYS, dtype=torch.float32).log())
         identity = torch.eye(width, dtype=torch.float32)
-        self.mix = nn.Parameter(identity.repeat(arrays.N_SUMS, 1) / arrays.N_SUMS)
+        self.mix = nn.Parameter(identity.repeat(N_SUMS, 1) / N_SUMS)
         self.hidden = self.out = None
         if n_hidden:
             self.hidden = nn.Linear(len(self.mix), n_hidden, dtype=torch.float32)
             self.out = nn.Parameter(torch.zeros(n_hidden, width, dtype=torch.float32))
+
+    @property
+    def made_by(self):
+        """The `History` that makes such layers."""
+        return RecentHistory()
 
     @property
     def table(self):
@@ -132,6 +118,11 @@ class RecentHistory(StoredModule, nn.Module):
     def n_hidden(self):
         """Width of the hidden layer, 0 without one."""
         return 0 if self.out is None else len(self.out)
+
+    @property
+    def is_linear(self):
+        """Whether the output is linear in the sums."""
+        return self.out is None
 
     def rates(self):
         """Return 1 / tau of each sum, (n_sums,); the last is 0."""
@@ -182,6 +173,6 @@ class RecentHistory(StoredModule, nn.Module):
         how = {"mode": "sum", "per_sample_weights": weights.T.flatten()}
         sums = functional.embedding_bag(items, self.items(item_rows), offsets, **how)
         sums = sums.view(len(starts), len(bag), sums.shape[1]).transpose(0, 1)
-        totals = totals.clamp_min(arrays.MIN_WEIGHT)
+        totals = totals.clamp_min(MIN_WEIGHT)
         norms = totals.sqrt() if self.hidden is None else totals
         return self._output((sums / norms[..., None]).flatten(1).double())

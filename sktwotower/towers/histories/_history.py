@@ -1,0 +1,108 @@
+"""What a model asks of a kind of history, and of having none.
+
+Input: parameters.
+Output: an object that says what training and requests need.
+"""
+
+from sklearn.base import BaseEstimator
+
+from ._own_layer import OwnLayer
+
+
+class History(BaseEstimator):
+    """How the user tower sees the past items of a user; the base of kinds of your own.
+
+    A subclass is a value of the parameter ``history`` of `TwoTowerRecommender`.
+    Training then predicts each event of a user from those before it, so that ``time``
+    is needed. What the subclass defines is `module`: a torch module that turns the
+    vectors of past items into an input of the first layer of the user tower. All else
+    is done for it: batches, vectors of past items, early stopping, requests with
+    histories of their own, `partial_fit`, forgetting, explanations and files.
+
+    Attributes
+    ----------
+    max_length : int
+        Number of latest past items that `module` gets, >= 1. A parameter or an
+        attribute of the class; 50 by default.
+
+    Notes
+    -----
+    Files hold the weights, but not the code: `sktwotower.io.load` gets the object
+    again, as in ``load(path, towers={"history": LastThree()})``. `sktwotower.runtime`
+    and ONNX cannot run code of others, and refuse.
+
+    Examples
+    --------
+    The mean of the last three items:
+
+    >>> import torch
+    >>> from sktwotower import TwoTowerRecommender
+    >>> from sktwotower.towers import History
+    >>> class Mean(torch.nn.Module):
+    ...     def forward(self, vectors, lags, is_item):
+    ...         return vectors.sum(1) / is_item.sum(1, keepdim=True).clamp(min=1)
+    >>> class LastThree(History):
+    ...     max_length = 3
+    ...     def module(self, width):
+    ...         return Mean()
+    >>> X = [["ann", "tea", 1], ["ann", "jam", 2], ["bob", "tea", 1], ["bob", "jam", 3]]
+    >>> model = TwoTowerRecommender(time=2, history=LastThree(), random_state=0).fit(X)
+    >>> model.history_kind_
+    'LastThree'
+    """
+
+    sees_past = True
+    sees_order = True
+    may_have_hidden_layer = False
+    max_length = 50
+    in_words = "past items"
+
+    @property
+    def kind(self):
+        """What ``history_kind_`` says: the name of the class."""
+        return type(self).__name__
+
+    def module(self, width):
+        """Return a new torch module for vectors of past items with ``width`` numbers.
+
+        Its ``forward(vectors, lags, is_item)`` returns a tensor (n, width), one row for
+        each prediction, from
+
+        - ``vectors``, float32 (n, m, width): those of the latest m past items, oldest
+          first; zeros in places without an item, which come first;
+        - ``lags``, float32 (n, m): the number of baskets from each to the prediction;
+          0: of the same basket;
+        - ``is_item``, bool (n, m): where there is an item.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define module(width).")
+
+    def layer(self, recipe, n_features, width, n_hidden, sparse_grad):
+        """Return the layer of past items with random weights.
+
+        ``n_features``: of an item's row. ``width``: of the first layer of the user
+        tower. ``n_hidden``: width of a hidden layer, if it has one.
+        """
+        return OwnLayer(self, n_features, width, sparse_grad)
+
+    def n_weights(self, width, n_hidden):
+        """Return the least number of weights beside the table of items."""
+        return 0
+
+
+class NoHistory(History):
+    """Past items are no input: ``history=None``."""
+
+    sees_past = False
+    sees_order = False
+    kind = None
+    in_words = ""
+
+    def layer(self, recipe, n_features, width, n_hidden, sparse_grad):
+        """Return None."""
+
+
+class AutoHistory(History):
+    """The data are to say which history it is: ``history="auto"``."""
+
+    sees_order = False
+    kind = "auto"
