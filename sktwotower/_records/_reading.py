@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._checks import refuse, require, values_of
+from ._format_version import FORMAT_VERSION
 from ._rounded import restored
 from ._scalars import PLAIN, SCALARS
 
@@ -83,12 +84,18 @@ class PlainReader:
     file : ReadFile
     trusted, towers
         As in `load`.
+
+    Attributes
+    ----------
+    format_version : int
+        The number of the format of the file.
     """
 
     scalars = SCALARS
 
     def __init__(self, file, trusted=(), towers=None):
         self.file = file
+        self.format_version = file.meta.get("format_version", FORMAT_VERSION)
         self.trusted = trusted
         self.towers = towers or {}
         self.owner = None  # the estimator whose state is being read
@@ -165,17 +172,18 @@ class PlainReader:
     def once(self, spec, place, read):
         """Return an object that may occur more than once.
 
-        ``read(spec, reader, place)`` is called for the first occurrence.
+        ``read(spec, reader, place)`` is called once. The file has the value where it
+        occurred first, which may be a field that is read later, or never.
         """
         fits = type(spec) is dict and type(spec.get("key")) is int
+        fits = fits and set(spec) <= {"key", "value"}
         require(fits, place, "an object with a number", spec)
         key = spec["key"]
-        if set(spec) == {"key"}:
-            require(key in self.shared, place, "an object that occurred before")
-            return self.shared[key]
-        require(set(spec) == {"key", "value"}, place, "an object with a number")
-        require(key not in self.shared, place, "a new object")
-        self.shared[key] = read(spec["value"], self, place)
+        if key not in self.shared:
+            if "value" not in spec:
+                spec = _with_value(key, self.file.meta)
+            require(spec is not None, place, "an object that occurs in the file")
+            self.shared[key] = read(spec["value"], self, place)
         return self.shared[key]
 
     def _read_csr(self, spec, place):
@@ -187,6 +195,20 @@ class PlainReader:
 
     def _csr(self, shape, data, indices, indptr, is_array):
         return CSRArrays(data, indices, indptr, shape)
+
+
+def _with_value(key, meta):
+    """Return the first object of a number in JSON that has its value, or None."""
+    waiting = [meta]
+    while waiting:
+        spec = waiting.pop()
+        if type(spec) is dict:
+            if spec.get("key") == key and "value" in spec:
+                return spec
+            waiting += spec.values()
+        elif type(spec) is list and not set(map(type, spec)) <= NUMBERS:
+            waiting += spec
+    return None
 
 
 def _check_csr(shape, data, indices, indptr, place):

@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator
 
 from sktwotower._records import cannot_write, refuse, require
 from sktwotower._records._checks import refusing, values_of
-from sktwotower._records._registry import Codec, Kind, add_codec, kind_of, nested_types
+from sktwotower._records._kinds import Codec, Kind
+from sktwotower._records._registry import add_codec, kind_of, nested_types
 from sktwotower._tables._messages import imported
 
 # Parts of scikit-learn's estimators that some versions of skops do not know: lists.
