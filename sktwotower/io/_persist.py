@@ -205,17 +205,19 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
 
 
 def _check_towers(towers):
+    """Raise unless towers are a dict of one or both sides."""
     message = f"towers must be a dict with the keys {SIDES}. Got "
     if not isinstance(towers, dict | None):
         raise TypeError(f"{message}{towers!r}.")
-    if unknown := set(towers or {}) - set(SIDES):
+    unknown = set(towers or {}) - set(SIDES)
+    if unknown:
         raise ValueError(f"{message}{unknown}.")
 
 
 def _checked_types(trusted):
     """Return types, or their names, as a list."""
     if not isinstance(trusted, str) and np.iterable(trusted):
-        kinds = list(trusted)
-        if all(isinstance(kind, str | type) for kind in kinds):
-            return kinds
+        types = list(trusted)
+        if all(isinstance(trusted_type, str | type) for trusted_type in types):
+            return types
     raise ValueError(f"trusted must be a list of types. Got {trusted!r}.")
