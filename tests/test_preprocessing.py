@@ -104,6 +104,33 @@ def test_all_tables_give_the_same(convert):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("times", "gap"),
+    [
+        ([0, 10, 12, 90], 30),
+        ([0, 10.5, 12, 90], 30),
+        ([datetime.date(2024, 1, day) for day in (1, 2, 3, 9)], pd.Timedelta(days=2)),
+    ],
+    ids=["integers", "numbers", "dates"],
+)
+def test_times_that_are_objects_are_read_as_in_fit(times, gap):
+    X = pd.DataFrame({"user": list("aaba"), "item": list("vwvx")})
+    X["time"] = pd.Series(times, dtype=object)
+    assert session_ids(X, gap, time="time").tolist() == [0, 0, 2, 1]
+    ((train, test),) = LastNSplit(1, time="time").split(X)
+    assert (train.tolist(), test.tolist()) == ([0, 1, 2], [3])
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, time="time")
+    assert model.fit(X).item_ids_.tolist() == ["v", "w", "x"]
+
+
+def test_integer_times_beyond_int64_are_refused_as_in_fit():
+    X = pd.DataFrame({"user": ["a", "a"], "item": ["v", "w"], "time": [1, 2**63]})
+    with pytest.raises(ValueError, match="an integer time is less than 2"):
+        session_ids(X, 1, time="time")
+    with pytest.raises(ValueError, match="an integer time is less than 2"):
+        TwoTowerRecommender(time="time").fit(X)
+
+
 def test_sessions_as_a_step_before_the_recommender():
     X = table([(1, 1, 0), (1, 2, 1), (1, 3, 50), (1, 1, 51), (2, 2, 0), (2, 3, 1)])
 

@@ -21,4 +21,6 @@ from ._checks import (
     share,
     vectors,
 )
-from ._registry import Codec, Kind, add_codec, add_kind, frozen, record
+from ._format_version import UpTo
+from ._kinds import Codec, Kind
+from ._registry import add_codec, add_kind, frozen, record

@@ -15,9 +15,24 @@ import numpy as np
 
 def refuse(place, expected, value=None):
     """Raise ``ValueError`` for a value that is not what was expected."""
-    got = "" if value is None else f" Got {shorten(value)} ({type(value).__name__})."
-    damage = "The file is damaged, or was not written by sktwotower"
-    raise ValueError(f"{damage}: {place} must be {expected}.{got}")
+    reason = f"{place} must be {expected}"
+    if value is not None:
+        reason += f". Got {shorten(value)} ({type(value).__name__})"
+    raise DamagedError(reason)
+
+
+class DamagedError(ValueError):
+    """Says what is wrong in a file. Whoever knows its name says that, too.
+
+    Parameters
+    ----------
+    reason : str
+    """
+
+    def __init__(self, reason):
+        damage = "The file is damaged, or was not written by sktwotower"
+        super().__init__(f"{damage}: {reason}.")
+        self.reason = reason
 
 
 def require(condition, place, expected, value=None):
@@ -65,7 +80,8 @@ class Check:
     """
 
     def __init__(self, check, dims=None):
-        self.check, self.dims = check, dims
+        self.check = check
+        self.dims = dims
 
     def __call__(self, value, place):
         """Return a value that passes the check."""
@@ -73,7 +89,9 @@ class Check:
         return value
 
     def __or__(self, other):
-        return Maybe(self) if other is None else NotImplemented
+        if other is None:
+            return Maybe(self)
+        return NotImplemented
 
     def match(self, value, sizes, place):
         """Raise unless the sizes of a value are those that are known by their names.
@@ -82,15 +100,24 @@ class Check:
         """
         if self.dims is None:
             return
-        shape = value.shape if hasattr(value, "shape") else (len(value),)
-        for dim, size in zip(self.dims.split(), shape, strict=True):
+        if hasattr(value, "shape"):
+            shape = value.shape
+        else:
+            shape = (len(value),)
+        dims = self.dims.split()
+        for dim, length in zip(dims, shape, strict=True):
             name, _, more = dim.partition("+")
-            size -= int(more or 0)
-            known = int(name) if name.isdigit() else sizes.setdefault(name, size)
-            if name != "*" and not known == size >= 0:
-                dims, where = ", ".join(self.dims.split()), f" with {name} = {known}"
-                where = "" if name.isdigit() else where
-                refuse(place, f"of the shape ({dims}){where}", shape)
+            size = length - int(more or 0)
+            if name == "*":
+                continue
+            expected = f"of the shape ({', '.join(dims)})"
+            if name.isdigit():
+                known_size = int(name)
+            else:
+                known_size = sizes.setdefault(name, size)
+                expected += f" with {name} = {known_size}"
+            if size < 0 or size != known_size:
+                refuse(place, expected, shape)
 
     def write(self, value, writer, place):
         """Return what JSON holds for a value."""
@@ -108,7 +135,9 @@ class Maybe(Check):
         self.of = of
 
     def __call__(self, value, place):
-        return None if value is None else self.of(value, place)
+        if value is None:
+            return None
+        return self.of(value, place)
 
     def match(self, value, sizes, place):
         """Raise unless the sizes of a value are those that are known, or it is None."""
@@ -117,11 +146,15 @@ class Maybe(Check):
 
     def write(self, value, writer, place):
         """Return what JSON holds for a value or None."""
-        return None if value is None else self.of.write(value, writer, place)
+        if value is None:
+            return None
+        return self.of.write(value, writer, place)
 
     def read(self, spec, reader, place):
         """Return the value that JSON holds, or None."""
-        return None if spec is None else self.of.read(spec, reader, place)
+        if spec is None:
+            return None
+        return self.of.read(spec, reader, place)
 
 
 class Named(Maybe):
@@ -129,24 +162,30 @@ class Named(Maybe):
 
     def __call__(self, value, place):
         instance(dict)(value, place)
-        for name, each in value.items():
-            self.of(each, f"{place}.{text(name, f'a name of {place}')}")
+        for name, element in value.items():
+            text(name, f"a name of {place}")
+            self.of(element, f"{place}.{name}")
         return value
 
     def match(self, value, sizes, place):
         """Raise unless the sizes of all values are those that are known."""
-        for name, each in value.items():
-            self.of.match(each, sizes, f"{place}.{name}")
+        for name, element in value.items():
+            self.of.match(element, sizes, f"{place}.{name}")
 
     def write(self, value, writer, place):
         """Return what JSON holds for a dict."""
-        parts = value.items()
-        return {n: self.of.write(part, writer, f"{place}.{n}") for n, part in parts}
+        specs = {}
+        for name, element in value.items():
+            specs[name] = self.of.write(element, writer, f"{place}.{name}")
+        return specs
 
     def read(self, spec, reader, place):
         """Return the dict that JSON holds."""
-        parts = instance(dict)(spec, place).items()
-        return {n: self.of.read(part, reader, f"{place}.{n}") for n, part in parts}
+        instance(dict)(spec, place)
+        values = {}
+        for name, element in spec.items():
+            values[name] = self.of.read(element, reader, f"{place}.{name}")
+        return values
 
 
 class Vectors(Check):
@@ -176,15 +215,21 @@ def check_of(annotation):
     """
     if hasattr(annotation, "read"):
         return annotation
-    origin, args = get_origin(annotation), get_args(annotation)
+    origin = get_origin(annotation)
+    args = get_args(annotation)
     if origin is Annotated:
         return check_of(args[1])
     if annotation in (object, Any):
         return any_value
     if origin in (Union, UnionType):
-        some = [each for each in args if each is not NoneType]
-        check = check_of(some[0]) if len(some) == 1 else instance(*some)
-        return check if len(some) == len(args) else Maybe(check)
+        types = [arg for arg in args if arg is not NoneType]
+        if len(types) == 1:
+            check = check_of(types[0])
+        else:
+            check = instance(*types)
+        if len(types) < len(args):
+            check = Maybe(check)
+        return check
     if origin is Literal:
         return one_of(*args)
     if origin is list:
@@ -192,9 +237,9 @@ def check_of(annotation):
     if origin is dict:
         return Named(check_of(args[1]))
     if origin is tuple:
-        same = args[1:] == (...,)
-        checks = list(map(check_of, args[:1] if same else args))
-        return _sequence_of(tuple, checks[0]) if same else _tuple(*checks)
+        if args[1:] == (...,):
+            return _sequence_of(tuple, check_of(args[0]))
+        return _tuple(*map(check_of, args))
     if not isinstance(annotation, type):
         raise TypeError(f"{annotation!r} does not say what a field of a record is.")
     return instance(annotation)
@@ -208,7 +253,8 @@ def instance(*types):
 
     def check(value, place):
         if type(value) not in types:
-            refuse(place, " or ".join(each.__name__ for each in types), value)
+            names = [cls.__name__ for cls in types]
+            refuse(place, " or ".join(names), value)
 
     made = Check(check)
     made.types = frozenset(types)
@@ -225,8 +271,10 @@ def integer(minimum=0, maximum=None):
     def check(value, place):
         fits = type(value) is int and value >= minimum
         if not fits or (maximum is not None and value > maximum):
-            limit = "" if maximum is None else f" and <= {maximum}"
-            refuse(place, f"an integer >= {minimum}{limit}", value)
+            expected = f"an integer >= {minimum}"
+            if maximum is not None:
+                expected += f" and <= {maximum}"
+            refuse(place, expected, value)
 
     return Check(check)
 
@@ -238,9 +286,12 @@ def number(minimum=-math.inf, above=-math.inf):
         fits = isinstance(value, int | float | np.number) and type(value) is not bool
         fits = fits and math.isfinite(value) and value >= minimum and value > above
         if not fits:
-            limit = "" if minimum == -math.inf else f" >= {minimum}"
-            limit = limit if above < minimum or above == -math.inf else f" > {above}"
-            refuse(place, f"a finite number{limit}", value)
+            expected = "a finite number"
+            if above >= minimum and above != -math.inf:
+                expected += f" > {above}"
+            elif minimum != -math.inf:
+                expected += f" >= {minimum}"
+            refuse(place, expected, value)
 
     return Check(check)
 
@@ -249,8 +300,10 @@ def one_of(*values):
     """Return a check for one of some values."""
 
     def check(value, place):
-        if not any(type(value) is type(each) and value == each for each in values):
-            refuse(place, f"one of {values}", value)
+        for allowed in values:
+            if type(value) is type(allowed) and value == allowed:
+                return
+        refuse(place, f"one of {values}", value)
 
     return Check(check)
 
@@ -267,14 +320,17 @@ def list_of(check, dims=None):
     return _sequence_of(list, check_of(check), dims)
 
 
-def _sequence_of(kind, check, dims=None):
-    is_kind, types = instance(kind), getattr(check, "types", frozenset())
+def _sequence_of(container, check, dims=None):
+    """Return a check for a list or tuple whose elements pass a check."""
+    is_container = instance(container)
+    types = getattr(check, "types", frozenset())
 
     def of(value, place):
-        is_kind(value, place)
-        if not set(map(type, value)) <= types:  # the fast way for many of them
-            for each in value:
-                check(each, place)
+        is_container(value, place)
+        if set(map(type, value)) <= types:  # the fast way for many of them
+            return
+        for element in value:
+            check(element, place)
 
     return Check(of, dims)
 
@@ -285,8 +341,8 @@ def _tuple(*checks):
     def of(value, place):
         fits = type(value) is tuple and len(value) == len(checks)
         require(fits, place, f"a tuple of {len(checks)}")
-        for check, each in zip(checks, value, strict=True):
-            check(each, place)
+        for check, element in zip(checks, value, strict=True):
+            check(element, place)
 
     return Check(of)
 
@@ -299,18 +355,23 @@ def array(dtypes, dims=None, is_finite=False, least=None, most=math.inf, order=N
     it ``most``. ``order``: what each number is to the one before, `np.greater` or
     `np.greater_equal`.
     """
-    n = None if dims is None else len(dims.split())
+    expected = "an array"
+    n_dims = None
+    if dims is not None:
+        n_dims = len(dims.split())
+        expected += f" of {n_dims} dimensions"
+    expected += f" and dtype {dtypes or 'any'}"
+    limits = f">= {least}" if most == math.inf else f"from {least} to {most}"
 
     def check(value, place):
-        fits = isinstance(value, np.ndarray) and n in (None, value.ndim)
-        if not fits or (dtypes and value.dtype.name not in dtypes.split()):
-            kind = "" if n is None else f" of {n} dimensions"
-            refuse(place, f"an array{kind} and dtype {dtypes or 'any'}", value)
+        fits = isinstance(value, np.ndarray) and n_dims in (None, value.ndim)
+        if dtypes:
+            fits = fits and value.dtype.name in dtypes.split()
+        require(fits, place, expected, value)
         if is_finite:
             finite(value, place)
         if least is not None:
             inside = (least <= value) & (value <= most)
-            limits = f">= {least}" if most == math.inf else f"from {least} to {most}"
             require(inside.all(), place, f"numbers {limits}")
         if order is not None:
             require(order(value[1:], value[:-1]).all(), place, "ascending")
@@ -328,7 +389,10 @@ def vectors(dims="n d", must_be_finite=False):
 
 def finite(values, place):
     """Raise unless all numbers of an array or matrix are finite."""
-    numbers = values if isinstance(values, np.ndarray) else values.data
+    if isinstance(values, np.ndarray):
+        numbers = values
+    else:
+        numbers = values.data
     require(np.isfinite(numbers).all(), place, "finite numbers")
     return values
 
@@ -346,18 +410,23 @@ def csr(shape=None, canonical=True, empty_last=False, is_finite=False):
     ``shape``: sizes, or their names as in `array`. ``canonical``: columns ascend within
     each row. ``empty_last``: the last row is empty. ``is_finite``: all entries are.
     """
-    dims = shape if isinstance(shape, str) else None
+    dims = None
+    if isinstance(shape, str):
+        dims = shape
+        shape = None
 
     def check(value, place):
         fits = getattr(value, "format", None) == "csr" and value.ndim == 2
         require(fits, place, "a CSR matrix", value)
         require(value.dtype == np.float32, place, "a matrix of float32")
-        if shape is not None and dims is None:
+        if shape is not None:
             require(value.shape == shape, place, f"a matrix of shape {shape}")
-        fits = not canonical or value.has_canonical_format
-        require(fits, place, "a CSR matrix whose columns ascend in each row")
-        last = value.shape[0] > 0 and value.indptr[-1] == value.indptr[-2]
-        require(not empty_last or last, place, "a matrix whose last row is empty")
+        if canonical:
+            ascending = value.has_canonical_format
+            require(ascending, place, "a CSR matrix whose columns ascend in each row")
+        if empty_last:
+            is_empty = value.shape[0] > 0 and value.indptr[-1] == value.indptr[-2]
+            require(is_empty, place, "a matrix whose last row is empty")
         if is_finite:
             finite(value, place)
 

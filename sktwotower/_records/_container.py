@@ -22,7 +22,8 @@ META = "meta.json"
 NAME = re.compile(r"meta\.json|arrays/\d+\.[\w.-]*npy|objects/\d+\.skops")
 # An extra field of this id fills the header of a member up, so that its data begins at
 # a multiple of ALIGNMENT bytes. Readers skip fields that they do not know.
-PADDING_ID, ALIGNMENT = 0xD935, 64
+PADDING_ID = 0xD935
+ALIGNMENT = 64
 HEADER = struct.Struct("<4s5H3L2H")
 # Arrays may hold numbers, booleans, dates, durations and text, but no objects.
 KINDS = "biufMmUS"
@@ -45,15 +46,18 @@ class WrittenFile(contextlib.AbstractContextManager):
 
     def add_array(self, array, label):
         """Write an array as a .npy member; return the name of the member."""
-        name = f"arrays/{len(self.checksums)}.{re.sub(r'[^A-Za-z0-9_]+', '.', label)}"
+        label = re.sub(r"[^A-Za-z0-9_]+", ".", label)
+        name = f"arrays/{len(self.checksums)}.{label}"
         name = name[:100].rstrip(".") + ".npy"
+        is_fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+        if not is_fortran:
+            array = np.asarray(array, order="C")
         header = io.BytesIO()
-        fortran = array.flags.f_contiguous and not array.flags.c_contiguous
-        array = array if fortran else np.asarray(array, order="C")
         about = np.lib.format.header_data_from_array_1_0(array)
         np.lib.format.write_array_header_1_0(header, about)
-        data = array.T if fortran else array
-        return self._add(name, header.getvalue(), data.reshape(-1).view(np.uint8))
+        if is_fortran:
+            array = array.T
+        return self._add(name, header.getvalue(), array.reshape(-1).view(np.uint8))
 
     def add_bytes(self, data):
         """Write the bytes of an object as a member; return the name of the member."""
@@ -65,19 +69,24 @@ class WrittenFile(contextlib.AbstractContextManager):
 
     def finish(self, meta):
         """Write the dict of what the members mean, and the end of the file."""
-        text = json.dumps(meta | {"checksums": dict(self.checksums)}, allow_nan=False)
-        self._add(META, text.encode())
+        meta = meta | {"checksums": dict(self.checksums)}
+        self._add(META, json.dumps(meta, allow_nan=False).encode())
         self.zip.comment = self.checksums[META].encode()
         self.zip.close()
 
     def _add(self, name, *chunks):
+        """Write a member that consists of some bytes; return its name."""
         info = ZipInfo(name)  # a fixed date: the same model gives the same bytes
-        info.create_system, info.external_attr = 3, 0o600 << 16
+        info.create_system = 3
+        info.external_attr = 0o600 << 16
         info.file_size = sum(memoryview(chunk).nbytes for chunk in chunks)
-        is_zip64 = info.file_size * 1.05 > 2**31 - 1  # as zipfile decides
-        start = self.file.tell() + HEADER.size + len(name) + 4 + 20 * is_zip64
+        # Fill the header up, so that the data begins at a multiple of ALIGNMENT.
+        start = self.file.tell() + HEADER.size + len(name) + 4
+        if info.file_size * 1.05 > 2**31 - 1:  # zipfile then adds a field of its own
+            start += 20
         padding = -start % ALIGNMENT
         info.extra = struct.pack("<2H", PADDING_ID, padding) + bytes(padding)
+
         checksum = hashlib.sha256()
         with self.zip.open(info, "w") as member:
             for chunk in chunks:
@@ -107,7 +116,8 @@ class ReadFile(contextlib.AbstractContextManager):
     """
 
     def __init__(self, path, is_mapped, verify):
-        self.path, self.verify = Path(path), verify
+        self.path = Path(path)
+        self.verify = verify
         self.file = open(self.path, "rb")
         try:
             self._open(is_mapped)
@@ -116,10 +126,12 @@ class ReadFile(contextlib.AbstractContextManager):
             raise
 
     def _open(self, is_mapped):
+        """Read what the members are and mean, after checks of the whole file."""
         self.size = os.fstat(self.file.fileno()).st_size
         try:
             with ZipFile(self.file) as archive:
-                infos, comment = archive.infolist(), archive.comment
+                infos = archive.infolist()
+                comment = archive.comment
         except Exception as error:  # of zipfile, of many types
             raise self.damaged(f"it is not a valid zip file ({error})") from None
         self.members = self._located(infos)
@@ -150,7 +162,8 @@ class ReadFile(contextlib.AbstractContextManager):
                 raise self.damaged(f"it has a member {name!r}")
         if len(set(names)) < len(names) or META not in names:
             raise self.damaged("members are missing or occur twice")
-        members, end = {}, 0
+        members = {}
+        end = 0
         for info in sorted(infos, key=lambda info: info.header_offset):
             name = info.filename
             if info.compress_type != ZIP_STORED or info.flag_bits & 0x1:
@@ -162,6 +175,7 @@ class ReadFile(contextlib.AbstractContextManager):
         return members
 
     def _member(self, info):
+        """Return where a member begins, and its size, after checks of its header."""
         header = self._read(info.header_offset, HEADER.size)
         if len(header) < HEADER.size:
             raise self.damaged(f"it ends within {info.filename!r}")
@@ -175,10 +189,12 @@ class ReadFile(contextlib.AbstractContextManager):
         return start, info.file_size
 
     def _read(self, start, size):
+        """Return bytes of the file, fewer at its end."""
         self.file.seek(max(start, 0))
         return self.file.read(size)
 
     def _read_meta(self, checksum):
+        """Return the dict of what the members mean, after checks."""
         data = self._read(*self.members[META])
         if hashlib.sha256(data).hexdigest().encode() != checksum:
             raise self.damaged(f"the checksum of {META} differs")
@@ -186,8 +202,11 @@ class ReadFile(contextlib.AbstractContextManager):
             meta = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise self.damaged(f"{META} is not valid JSON ({error})") from None
-        sums = meta.get("checksums") if isinstance(meta, dict) else None
-        if not isinstance(sums, dict) or set(sums) != set(self.members) - {META}:
+        checksums = None
+        if isinstance(meta, dict):
+            checksums = meta.get("checksums")
+        others = set(self.members) - {META}
+        if not isinstance(checksums, dict) or set(checksums) != others:
             raise self.damaged(f"its members are not those that {META} lists")
         return meta
 
@@ -206,6 +225,7 @@ class ReadFile(contextlib.AbstractContextManager):
         return self.members[name]
 
     def _check(self, name, data):
+        """Raise unless the bytes of a member have its checksum."""
         if hashlib.sha256(data).hexdigest() != self.meta["checksums"][name]:
             raise self.damaged(f"the checksum of {name!r} differs")
 
@@ -217,14 +237,15 @@ class ReadFile(contextlib.AbstractContextManager):
         return self.arrays[name]
 
     def _read_array(self, name, start, size):
+        """Return the array of a member of a size that begins somewhere."""
         self.file.seek(start)
-        shape, fortran, dtype = self._array_header(name)
+        shape, is_fortran, dtype = self._array_header(name)
         header = self.file.tell() - start
         n_bytes = dtype.itemsize * math.prod(shape)
         if header + n_bytes != size:
             raise self.damaged(f"{name!r} has another size than its header says")
         data = self._array_bytes(start, header, n_bytes, name, dtype)
-        order = "F" if fortran else "C"
+        order = "F" if is_fortran else "C"
         if not n_bytes:
             return np.empty(shape, dtype, order)
         return np.frombuffer(data, dtype).reshape(shape, order=order)

@@ -6,7 +6,7 @@ Output: the model.
 
 import os
 
-from ._checks import require
+from ._checks import DamagedError, require
 from ._container import ReadFile
 from ._format_version import check_versions
 
@@ -33,12 +33,22 @@ def read_model(path, is_mapped, verify, reader_of):
     """
     check_path(path)
     with ReadFile(path, is_mapped, verify) as file:
-        check_versions(file.meta)
-        spec = file.meta.get("model")
-        name = spec.get("type") if type(spec) is dict else None
-        require(type(name) is str, "the model", "an estimator of this package", name)
-        reader = reader_of(file, name)
         try:
-            return reader.read(spec, "model")
-        except UNEXPECTED as error:
-            raise file.damaged(f"its parts do not fit together ({error})") from error
+            return _read(file, reader_of)
+        except DamagedError as error:
+            raise file.damaged(error.reason) from error
+
+
+def _read(file, reader_of):
+    """Return the model of a file, as `read_model` does."""
+    check_versions(file.meta)
+    spec = file.meta.get("model")
+    name = None
+    if type(spec) is dict:
+        name = spec.get("type")
+    require(type(name) is str, "the model", "an estimator of this package", name)
+    reader = reader_of(file, name)
+    try:
+        return reader.read(spec, "model")
+    except UNEXPECTED as error:
+        raise file.damaged(f"its parts do not fit together ({error})") from error

@@ -50,5 +50,7 @@ def scalar_of(value):
     """Return the name in ``SCALARS`` of the type of a value, or None."""
     is_time = isinstance(value, np.timedelta64)  # which are numbers to numpy
     if isinstance(value, np.bool_ | np.number) and not is_time:
-        return "number" if value.dtype.name in NUMPY_NUMBERS else None
+        if value.dtype.name in NUMPY_NUMBERS:
+            return "number"
+        return None
     return _NAMES.get(type(value))

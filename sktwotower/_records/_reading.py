@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._checks import refuse, require, values_of
+from ._format_version import FORMAT_VERSION
 from ._rounded import restored
 from ._scalars import PLAIN, SCALARS
 
@@ -34,7 +35,8 @@ class CSRArrays(NamedTuple):
     indptr: np.ndarray
     shape: tuple
 
-    format, ndim = "csr", 2
+    format = "csr"
+    ndim = 2
 
     @property
     def dtype(self):
@@ -60,7 +62,8 @@ def column_counts(matrix):
 
     Unlike ``getnnz``, it does not convert all indices at once.
     """
-    counts, indices = np.zeros(matrix.shape[1], dtype=np.int64), matrix.indices
+    counts = np.zeros(matrix.shape[1], dtype=np.int64)
+    indices = matrix.indices
     for start in range(0, len(indices), BLOCK):
         counts += np.bincount(indices[start : start + BLOCK], minlength=len(counts))
     return counts
@@ -83,12 +86,18 @@ class PlainReader:
     file : ReadFile
     trusted, towers
         As in `load`.
+
+    Attributes
+    ----------
+    format_version : int
+        The number of the format of the file.
     """
 
     scalars = SCALARS
 
     def __init__(self, file, trusted=(), towers=None):
         self.file = file
+        self.format_version = file.meta.get("format_version", FORMAT_VERSION)
         self.trusted = trusted
         self.towers = towers or {}
         self.owner = None  # the estimator whose state is being read
@@ -99,12 +108,11 @@ class PlainReader:
 
     def read(self, spec, place):
         """Return the value that JSON holds."""
-        kind = type(spec)
-        if kind in NUMBERS:
+        if type(spec) in NUMBERS:
             return spec
-        if kind is list:
+        if type(spec) is list:
             return self.read_list(spec, place)
-        if kind is not dict or type(spec.get("type")) is not str:
+        if type(spec) is not dict or type(spec.get("type")) is not str:
             refuse(place, "a value with a type", spec)
         name = spec["type"]
         if name in self.scalars:
@@ -116,10 +124,10 @@ class PlainReader:
         read = getattr(self, f"_read_{name}", None)
         if read is not None:
             return read(spec, place)
-        found = self.kind_of_name(name)
-        require(found is not None, place, "of a type that files may hold", name)
+        kind = self.kind_of_name(name)
+        require(kind is not None, place, "of a type that files may hold", name)
         (parts,) = _fields(spec, place, "parts")
-        return found.read(parts, self, place)
+        return kind.read(parts, self, place)
 
     def read_list(self, values, place):
         """Return the list of values that JSON holds."""
@@ -129,6 +137,7 @@ class PlainReader:
         return [self.read(v, f"{place}[{i}]") for i, v in enumerate(values)]
 
     def _scalar(self, name, parts, place):
+        """Return the single value of a type that JSON holds as a list."""
         if type(parts) is not list or not set(map(type, parts)) <= NUMBERS:
             refuse(place, f"the parts of a {name}", parts)
         try:
@@ -137,6 +146,7 @@ class PlainReader:
             refuse(place, f"a {name} ({error})", parts)
 
     def _read_dict(self, spec, place):
+        """Return the dict that JSON holds."""
         keys, values = _fields(spec, place, "keys values")
         keys = self.read_list(keys, f"{place}.keys")
         values = self.read_list(values, f"{place}.values")
@@ -144,6 +154,7 @@ class PlainReader:
         return _hashed(dict, zip(keys, values, strict=True), place, len(keys))
 
     def _read_array(self, spec, place):
+        """Return the array whose member JSON names."""
         (member,) = _fields(spec, place, "member")
         return self.file.array(member)
 
@@ -155,6 +166,7 @@ class PlainReader:
         return self.shared[key]
 
     def _read_objects(self, spec, place):
+        """Return the array of objects that JSON holds."""
         shape, items = _fields(spec, place, "shape items")
         items = self.read_list(items, place)
         fits = type(shape) is list and all(type(n) is int and n >= 0 for n in shape)
@@ -165,28 +177,47 @@ class PlainReader:
     def once(self, spec, place, read):
         """Return an object that may occur more than once.
 
-        ``read(spec, reader, place)`` is called for the first occurrence.
+        ``read(spec, reader, place)`` is called once. The file has the value where it
+        occurred first, which may be a field that is read later, or never.
         """
         fits = type(spec) is dict and type(spec.get("key")) is int
+        fits = fits and set(spec) <= {"key", "value"}
         require(fits, place, "an object with a number", spec)
         key = spec["key"]
-        if set(spec) == {"key"}:
-            require(key in self.shared, place, "an object that occurred before")
-            return self.shared[key]
-        require(set(spec) == {"key", "value"}, place, "an object with a number")
-        require(key not in self.shared, place, "a new object")
-        self.shared[key] = read(spec["value"], self, place)
+        if key not in self.shared:
+            if "value" not in spec:
+                spec = _with_value(key, self.file.meta)
+            require(spec is not None, place, "an object that occurs in the file")
+            self.shared[key] = read(spec["value"], self, place)
         return self.shared[key]
 
     def _read_csr(self, spec, place):
+        """Return the matrix whose arrays JSON names."""
         names = "shape is_array data indices indptr"
-        shape, is_array, *arrays = _fields(spec, place, names)
-        data, indices, indptr = (self.read(each, place) for each in arrays)
+        shape, is_array, data, indices, indptr = _fields(spec, place, names)
+        data = self.read(data, place)
+        indices = self.read(indices, place)
+        indptr = self.read(indptr, place)
         _check_csr(shape, data, indices, indptr, place)
         return self._csr(tuple(shape), data, indices, indptr, is_array)
 
     def _csr(self, shape, data, indices, indptr, is_array):
+        """Return a sparse matrix of its parts, after their checks."""
         return CSRArrays(data, indices, indptr, shape)
+
+
+def _with_value(key, meta):
+    """Return the first object of a number in JSON that has its value, or None."""
+    waiting = [meta]
+    while waiting:
+        spec = waiting.pop()
+        if type(spec) is dict:
+            if spec.get("key") == key and "value" in spec:
+                return spec
+            waiting += spec.values()
+        elif type(spec) is list and not set(map(type, spec)) <= NUMBERS:
+            waiting += spec
+    return None
 
 
 def _check_csr(shape, data, indices, indptr, place):
@@ -194,15 +225,18 @@ def _check_csr(shape, data, indices, indptr, place):
     fits = type(shape) is list and len(shape) == 2
     fits = fits and all(type(n) is int and 0 <= n < 2**62 for n in shape)
     require(fits, place, "a matrix of two dimensions")
-    for part in (data, indices, indptr):
-        require(isinstance(part, np.ndarray) and part.ndim == 1, place, "three arrays")
+    for array in (data, indices, indptr):
+        is_vector = isinstance(array, np.ndarray) and array.ndim == 1
+        require(is_vector, place, "three arrays")
     require(data.dtype.kind in "biuf", place, "a matrix of numbers")
-    for part in (indices, indptr):
-        require(part.dtype in (np.int32, np.int64), place, "a matrix of int32 or int64")
+    for array in (indices, indptr):
+        is_integer = array.dtype in (np.int32, np.int64)
+        require(is_integer, place, "a matrix of int32 or int64")
     require(indices.dtype == indptr.dtype, place, "columns and offsets of one dtype")
     require(len(data) == len(indices), place, "as many columns as values")
     fits = len(indptr) == shape[0] + 1 and indptr[0] == 0 and indptr[-1] == len(data)
-    require(fits and (np.diff(indptr) >= 0).all(), place, "ascending offsets of rows")
+    fits = fits and (np.diff(indptr) >= 0).all()
+    require(fits, place, "ascending offsets of rows")
     if len(indices):
         fits = indices.min() >= 0 and indices.max() < shape[1]
         require(fits, place, f"columns from 0 to {shape[1] - 1}")
@@ -220,7 +254,8 @@ def object_array(values):
 
 def _hashed(container, values, place, length=None):
     """Return a set or dict of values, all of which must have a hash."""
-    length = len(values) if length is None else length
+    if length is None:
+        length = len(values)
     try:  # a context manager would take longer than most containers
         made = container(values)
     except TypeError as error:

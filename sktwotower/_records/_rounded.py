@@ -25,22 +25,26 @@ def rounded(vectors, vector_dtype, place):
         return vectors
     with np.errstate(over="ignore", invalid="ignore"):
         if vector_dtype == "float16":
-            made = vectors.astype(np.float16)
-            fits, limit = np.isfinite(made), "65,504"
+            stored = vectors.astype(np.float16)
+            fits = np.isfinite(stored).all()
+            limit = "65,504"
         else:
-            made = _coded(vectors)
-            fits, limit = made[1] <= MAX_SCALE, "3.37e38"
-    if not fits.all():
+            codes, scales = _coded(vectors)
+            stored = (codes, scales)
+            fits = (scales <= MAX_SCALE).all()
+            limit = "3.37e38"
+    if not fits:
         raise ValueError(
             f"{place} has numbers that are nan or beyond {limit}, which {vector_dtype} "
             "cannot hold: write it with vector_dtype='float32'."
         )
-    return made
+    return stored
 
 
 def _coded(vectors):
     """Return codes (n, d), ``rint(x / scale)``, and scales (n,), ``max |x| / 127``."""
-    highest, lowest = vectors.max(axis=1, initial=0), vectors.min(axis=1, initial=0)
+    highest = vectors.max(axis=1, initial=0)
+    lowest = vectors.min(axis=1, initial=0)
     scales = np.maximum(highest, np.abs(lowest)) / np.float32(127)
     quotients = vectors / np.where(scales > 0, scales, 1)[:, None]
     np.rint(quotients, out=quotients)
@@ -56,7 +60,7 @@ def restored(stored, place):
     if type(stored) is not tuple:
         return stored
     codes, scales = CODED(stored, place)
-    fits = codes.shape[:1] == scales.shape
+    fits = len(codes) == len(scales)
     fits = fits and ((scales >= 0) & (scales <= MAX_SCALE)).all()
     require(fits, place, "rows of int8 with a scale each, from 0 to 2.65e36")
     vectors = codes.astype(np.float32)

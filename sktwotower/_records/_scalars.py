@@ -19,8 +19,9 @@ from numpy.random import RandomState
 
 # JSON holds these as they are.
 PLAIN = frozenset([type(None), bool, int, str])
-NUMPY_NUMBERS = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32"
-NUMPY_NUMBERS = frozenset([*NUMPY_NUMBERS.split(), "float64"])
+INTEGERS = "int8 int16 int32 int64 uint8 uint16 uint32 uint64"
+FLOATS = "float16 float32 float64"
+NUMPY_NUMBERS = frozenset(["bool", *INTEGERS.split(), *FLOATS.split()])
 
 
 class Scalar(NamedTuple):
@@ -29,6 +30,9 @@ class Scalar(NamedTuple):
     cls: type
     write: object
     read: object
+
+
+# A value is written as a list: `_read_x(*_write_x(value))` is an equal one.
 
 
 def _write_datetime(value):
@@ -81,11 +85,15 @@ def _numpy_unit(kind):
 def _read_number(name, value):
     if name not in NUMPY_NUMBERS:
         raise ValueError(f"{name!r} is not a type of numbers")
-    return np.dtype(name).type(_read_float(value) if isinstance(value, str) else value)
+    if isinstance(value, str):
+        value = _read_float(value)
+    return np.dtype(name).type(value)
 
 
 def _write_float(value):
-    return value if math.isfinite(value) else repr(value)
+    if math.isfinite(value):
+        return value
+    return repr(value)
 
 
 def _read_float(value):
@@ -94,7 +102,9 @@ def _read_float(value):
 
 def _write_number(value):
     plain = value.item()
-    return [value.dtype.name, _write_float(plain) if type(plain) is float else plain]
+    if type(plain) is float:
+        plain = _write_float(plain)
+    return [value.dtype.name, plain]
 
 
 def _read_decimal(text):

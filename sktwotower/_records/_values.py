@@ -39,38 +39,50 @@ class Writer:
 
     def write(self, value, place):
         """Return what JSON holds for a value. ``place`` is where it is."""
-        kind = type(value)
-        if kind in PLAIN or (kind is float and math.isfinite(value)):
+        cls = type(value)
+        if cls in PLAIN or (cls is float and math.isfinite(value)):
             return value
-        if kind is np.str_:
+        if cls is np.str_:
             return str(value)
-        if kind is list:
+        if cls is list:
             return self._list(value, place)
-        if kind is dict:
+        if cls is dict:
             keys = self._list(list(value), f"a key of {place}")
             values = [self.write(v, f"{place}[{k!r}]") for k, v in value.items()]
             return {"type": "dict", "keys": keys, "values": values}
-        if kind in CONTAINERS.values():
-            items = value if kind is tuple else _sorted(value)
-            return {"type": kind.__name__, "items": self._list(list(items), place)}
+        if cls in CONTAINERS.values():
+            if cls is tuple:
+                items = list(value)
+            else:
+                items = _sorted(value)
+            return {"type": cls.__name__, "items": self._list(items, place)}
         if isinstance(value, np.ndarray):
             return self._array(value, place)
-        if (name := scalar_of(value)) is not None:
+        name = scalar_of(value)
+        if name is not None:
             return {"type": name, "value": self._scalar(name, value, place)}
-        return self._object(value, place)
+        if sparse.issparse(value) and value.format == "csr" and value.ndim == 2:
+            return self._csr(value, place)
+        kind = kind_of(value)
+        if kind is None:
+            raise cannot_write(value, place)
+        return {"type": kind.name, "parts": kind.write(value, self, place)}
 
     def _list(self, values, place):
+        """Return what JSON holds for a list."""
         if set(map(type, values)) <= PLAIN:
             return values
         return [self.write(v, f"{place}[{i}]") for i, v in enumerate(values)]
 
     def _scalar(self, name, value, place):
+        """Return the list that JSON holds for a single value."""
         try:
             return SCALARS[name].write(value)
         except TypeError as error:
             raise cannot_write(value, place, f": {error}") from None
 
     def _array(self, array, place):
+        """Return what JSON holds for an array."""
         if type(array) is not np.ndarray or array.dtype.kind not in "biufMmUSO":
             raise cannot_write(array, place)
         if array.dtype == object:
@@ -81,18 +93,21 @@ class Writer:
         return {"type": "array", "member": self._member(array, place)}
 
     def _member(self, array, place):
-        # what is the same for arrays of the same memory
-        key = array.dtype.str, array.shape, array.strides, array.ctypes.data
+        """Return the member of an array, written once if its memory occurs again."""
+        key = (array.dtype.str, array.shape, array.strides, array.ctypes.data)
         if key not in self.members:
             # the array is kept: another one must not get its address
-            self.members[key] = self.file.add_array(array, place), array
-        return self.members[key][0]
+            self.members[key] = (self.file.add_array(array, place), array)
+        member, _ = self.members[key]
+        return member
 
     def vectors(self, array, place):
         """Return what JSON holds for float32 vectors, perhaps in fewer bits."""
         if id(array) not in self.stored:
-            self.stored[id(array)] = rounded(array, self.vector_dtype, place), array
-        return self.write(self.stored[id(array)][0], place)
+            stored = rounded(array, self.vector_dtype, place)
+            self.stored[id(array)] = (stored, array)
+        stored, _ = self.stored[id(array)]
+        return self.write(stored, place)
 
     def once(self, value, place, record_of):
         """Return what JSON holds for an object that may occur more than once.
@@ -100,23 +115,20 @@ class Writer:
         ``record_of(value, place)`` returns what is written for the first occurrence.
         """
         if id(value) in self.shared:
-            return {"key": self.shared[id(value)][0]}
+            key, _ = self.shared[id(value)]
+            return {"key": key}
         written = self.write(record_of(value, place), place)
         key = len(self.shared)
-        self.shared[id(value)] = key, value
+        self.shared[id(value)] = (key, value)
         return {"key": key, "value": written}
 
-    def _object(self, value, place):
-        if sparse.issparse(value) and value.format == "csr" and value.ndim == 2:
-            about = {"type": "csr", "shape": [int(n) for n in value.shape]}
-            about["is_array"] = isinstance(value, sparse.csr_array)
-            for name in ("data", "indices", "indptr"):
-                about[name] = self.write(getattr(value, name), f"{place}.{name}")
-            return about
-        kind = kind_of(value)
-        if kind is None:
-            raise cannot_write(value, place)
-        return {"type": kind.name, "parts": kind.write(value, self, place)}
+    def _csr(self, matrix, place):
+        """Return what JSON holds for a CSR matrix."""
+        about = {"type": "csr", "shape": [int(n) for n in matrix.shape]}
+        about["is_array"] = isinstance(matrix, sparse.csr_array)
+        for name in ("data", "indices", "indptr"):
+            about[name] = self.write(getattr(matrix, name), f"{place}.{name}")
+        return about
 
 
 def _sorted(values):
@@ -134,8 +146,14 @@ class Reader(PlainReader):
     kind_of_name = staticmethod(kind_of_name)
 
     def _csr(self, shape, data, indices, indptr, is_array):
-        cls = sparse.csr_array if is_array is True else sparse.csr_matrix
+        """Return a CSR matrix of SciPy."""
+        if is_array is True:
+            cls = sparse.csr_array
+        else:
+            cls = sparse.csr_matrix
         matrix = cls(shape, dtype=data.dtype)
         # set one by one: the constructor may copy mapped data
-        matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
+        matrix.data = data
+        matrix.indices = indices
+        matrix.indptr = indptr
         return matrix

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from sktwotower._records import array, integer, list_of, one_of, record, require
+from sktwotower._records import UpTo, array, integer, list_of, one_of, record, require
 
 from . import _frames
 from ._columns import Columns, refuse_gaps
@@ -49,8 +49,7 @@ class TableSchema(NamedTuple):
         are dates, or numbers that give only the order.
     """
 
-    # what files of before do not have
-    _later_fields = {"time_unit": None}
+    _older_formats = (UpTo(1, lacking={"time_unit": None}),)
 
     n_columns: integer(1)
     names: array("object", "n_columns") | None

@@ -12,8 +12,9 @@ from pandas.api.types import is_object_dtype, is_string_dtype
 
 from sktwotower._records import Check, instance, integer, one_of, record, require
 from sktwotower._records._checks import cannot_write, check_of, refusing
+from sktwotower._records._kinds import Codec
 from sktwotower._records._reading import object_array
-from sktwotower._records._registry import Codec, add_codec
+from sktwotower._records._registry import add_codec
 
 from ._frames import as_frame, is_frame
 

@@ -36,9 +36,11 @@ def times_of(X, key, groups=None):
         _warn_if_unordered(X, np.zeros(len(X)) if groups is None else groups)
         return np.arange(len(X))
     values = column(X, key, None, "time")
-    if values.dtype == nw.Object and _holds_dates(values.to_native()):  # as of SQL
-        dates = pd.to_datetime(values.to_native(), utc=True)
-        values = nw.from_native(dates, series_only=True)
+    if values.dtype == nw.Object:  # as of SQL
+        cells = _inferred(values.to_native())
+        if cells.dtype == object and _holds_dates(cells):
+            cells = pd.to_datetime(cells, utc=True)
+        values = nw.from_native(cells, series_only=True)
     if not (is_date(values) or values.dtype.is_numeric()):
         raise TypeError(
             f"The time column {values.name!r} of X must hold dates or numbers. Got "
@@ -48,7 +50,10 @@ def times_of(X, key, groups=None):
     if is_date(values):
         return values.to_numpy().astype("datetime64", copy=False)
     # 64 bits: a gap subtracted from uint8 would wrap around
-    wide = nw.Int64 if values.dtype.is_integer() else nw.Float64
+    wide = nw.Float64
+    if values.dtype.is_integer():
+        wide = nw.Int64
+        _refuse_large(values.max() or 0, f"The time column {values.name!r} of X")
     return _finite(values.cast(wide).to_numpy(), "time")
 
 
@@ -111,7 +116,7 @@ def kind_of_times(values, time_unit, name):
 
     ``time_unit``: as in `TwoTowerRecommender`; ``name``: what messages call the times.
     """
-    values = values.infer_objects() if values.dtype == object else values
+    values = _inferred(values)
     if len(values) == 0 or not _holds_numbers(values):
         return TimeKind(_holds_dates(values) and len(values) > 0)
     figures = NumberFigures.of(_numbers(values, name))
@@ -158,7 +163,7 @@ def read_times(values, name, kind=None):
     refuse_gaps(name, int(is_missing(values, name).sum()), len(values))
     if len(values) == 0:  # of any type, as in an empty history
         return np.zeros(0, dtype=np.int64), False
-    values = values.infer_objects() if values.dtype == object else values
+    values = _inferred(values)
     dates = _holds_dates(values)
     if not dates and not _holds_numbers(values):
         raise TypeError(
@@ -189,7 +194,7 @@ def as_dates(values, name, kind):
 
     Missing numbers become NaT. ``name`` and ``kind`` are those of `read_times`.
     """
-    values = values.infer_objects() if values.dtype == object else values
+    values = _inferred(values)
     if kind.unit is None or not _holds_numbers(values):
         return values
     known = ~is_missing(values, name)
@@ -231,7 +236,15 @@ def known_times(values, name, kind):
     return times
 
 
+def _inferred(values):
+    """Return a Series whose cells are objects with the type of its cells, if of one."""
+    if isinstance(values, pd.Series) and values.dtype == object:
+        return values.infer_objects()
+    return values
+
+
 def _finite(times, name):
+    """Return times (n,); raise ``ValueError`` unless all are finite."""
     if not np.isfinite(times).all():
         raise ValueError(
             f"{name} contains NaN or infinity; a time is a finite number. Drop or "
@@ -244,13 +257,17 @@ def _numbers(values, name):
     """Return times (n,) as int64, or as float64 if they are not integers."""
     if values.dtype.kind == "f":
         return _finite(values.to_numpy(np.float64), name)
-    largest = values.max() if values.dtype.kind == "u" else 0
+    _refuse_large(values.max(), name)
+    return values.to_numpy(np.int64)
+
+
+def _refuse_large(largest, name):
+    """Raise ``ValueError`` if the largest of integer times does not fit into int64."""
     if largest >= 2**63:
         raise ValueError(
             f"{name} contains {largest}; an integer time is less than 2**63. Subtract "
             "the smallest time."
         )
-    return values.to_numpy(np.int64)
 
 
 def _holds_numbers(values):

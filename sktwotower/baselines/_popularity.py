@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from sktwotower._records import array, frozen, number, positions, record, share
+from sktwotower._records import UpTo, array, frozen, number, positions, record, share
 from sktwotower._sklearn_compat import NOT_NEGATIVE, parameter
 from sktwotower._tables._arguments import hinted
 from sktwotower._tables._growing_ids import GrowingIds
@@ -395,7 +395,7 @@ class _StoredClickRates(_Popularity):
     of_unknown: share
     unseen: index("n_unseen") | None = None
     smoothing: number(0) | None = None
-    _later_fields = {"unseen": None, "smoothing": None}
+    _older_formats = (UpTo(1, lacking={"unseen": None, "smoothing": None}),)
 
     def _check_stored(self, place):
         n_unseen = 0 if self.unseen is None else len(self.unseen)
@@ -425,7 +425,6 @@ class _ClickRates(ItemScores):
     """
 
     _stored_as = _StoredClickRates
-    _later_fields = _StoredClickRates._later_fields
     n_items = None
 
     def __init__(self, counts, n_items, unseen, smoothing, ties, of_all=None):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records import frozen, integer, require
+from sktwotower._records import UpTo, frozen, integer, require
 from sktwotower._tables._frames import as_frame, is_missing
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import side_by_side
@@ -117,8 +117,7 @@ class RequestContext(ContextColumns):
     is_auto: bool = False
 
     side = "context"
-    # what files of before do not have
-    _later_fields = {"is_auto": False}
+    _older_formats = (UpTo(1, lacking={"is_auto": False}),)
 
     def _check_stored(self, place):
         super()._check_stored(place)

@@ -128,8 +128,11 @@ class LatestModel:
             raise ValueError(f"seconds must be a number > 0. Got {seconds!r}.")
         if mmap != "auto" and not isinstance(mmap, bool):
             raise ValueError(f'mmap must be "auto", True or False. Got {mmap!r}.')
-        self.path, self.seconds, self.check = path, seconds, check
-        self.mmap, self.options = mmap, {"verify": verify}
+        self.path = path
+        self.seconds = seconds
+        self.check = check
+        self.mmap = mmap
+        self.options = {"verify": verify}
         if load is None:
             from ._persist import load  # not where `sktwotower.runtime` is enough
 
@@ -151,7 +154,9 @@ class LatestModel:
         if self._thread is not None:
             raise ValueError("This LatestModel looks for new files already.")
         self._ended.clear()
-        self._looked, self._looks_left, self._pause = None, 0, 1
+        self._looked = None
+        self._looks_left = 0
+        self._pause = 1
         self._look()
         self._thread = threading.Thread(target=self._keep_looking, daemon=True)
         self._thread.start()
@@ -164,6 +169,7 @@ class LatestModel:
         self._hold(None)
 
     def _keep_looking(self):
+        """Look for a new file until the block ends."""
         # inf: never
         while not self._ended.wait(min(self.seconds, threading.TIMEOUT_MAX)):
             self._look()
@@ -176,7 +182,8 @@ class LatestModel:
         if state == self._served:
             return
         if not is_still:
-            self._looks_left, self._pause = 0, 1
+            self._looks_left = 0
+            self._pause = 1
             if self._is_failing:  # it is being written
                 return
         if self._looks_left > 0:
@@ -208,9 +215,12 @@ class LatestModel:
     def _load(self):
         """Serve the model of the file, once it was read between two equal states."""
         while True:
-            self._looked = state = _state(self.path)
+            state = _state(self.path)
+            self._looked = state
             copy = self._copy_of(state)
-            path = self.path if copy is None else copy.path
+            path = self.path
+            if copy is not None:
+                path = copy.path
             try:
                 model = self.load(path, mmap=copy is not None, **self.options)
                 is_same = state == _state(self.path)
@@ -239,9 +249,10 @@ class LatestModel:
 
     def _hold(self, copy):
         """Hold a ``SharedCopy`` or None, in place of the one that was held."""
-        before, self._copy = self._copy, copy
-        if before is not None:
-            before.close()
+        last_copy = self._copy
+        self._copy = copy
+        if last_copy is not None:
+            last_copy.close()
 
 
 class _State(NamedTuple):
@@ -257,9 +268,11 @@ class _State(NamedTuple):
 def _state(path):
     """Return the ``_State`` of a file."""
     try:
-        found = os.stat(path)
+        about = os.stat(path)
     except OSError:
         return _State()
     readable = os.access(path, os.R_OK)
-    digest = _shared_copy.digest_of(path) if readable else None
-    return _State(found.st_mtime_ns, found.st_ino, found.st_size, readable, digest)
+    digest = None
+    if readable:
+        digest = _shared_copy.digest_of(path)
+    return _State(about.st_mtime_ns, about.st_ino, about.st_size, readable, digest)

@@ -134,15 +134,19 @@ def export_onnx(model, path, *, side="item") -> None:
     if not hasattr(model, "embed_users"):
         raise TypeError(f"{type(model).__name__} has no towers.")
     graph = Graph()
-    arrays, rows = fitted.model.arrays(), OnnxRows(graph)
+    rows = OnnxRows(graph)
+    arrays = fitted.model.arrays()
     if side == "item":
         vectors = arrays.of_item(rows)
     else:
+        # The inputs are declared in this order, which callers see.
         past = None
         if fitted.model.sees_past:
             item_rows = fitted.items.rows[:-1]
             past = OnnxPast(rows, item_rows, has_lags=fitted.model.sees_order)
-        context = OnnxRows(graph, "context_") if fitted.model.sees_context else None
+        context = None
+        if fitted.model.sees_context:
+            context = OnnxRows(graph, "context_")
         vectors = arrays.of_user(rows, past, context)
     about = {"sktwotower": __version__, "side": side}
     n_columns = fitted.catalog.vectors.shape[1]

@@ -9,7 +9,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from sktwotower._tables._messages import imported
 
-VERSION, FORMAT = 18, 9
+VERSION = 18
+FORMAT = 9
 # Operators of ONNX by the name of the function of numpy.
 OPERATORS = {
     "add": "Add",
@@ -44,7 +45,9 @@ class Value(NDArrayOperatorsMixin):
     """
 
     def __init__(self, graph, name, dtype):
-        self.graph, self.name, self.dtype = graph, name, np.dtype(dtype)
+        self.graph = graph
+        self.name = name
+        self.dtype = np.dtype(dtype)
 
     def __array_ufunc__(self, ufunc, method, *inputs):
         """Add the operator of a function of numpy, such as that of ``+``."""
@@ -58,7 +61,9 @@ class Value(NDArrayOperatorsMixin):
 
     def astype(self, dtype):
         """Convert to a dtype of numpy."""
-        return self if self.dtype == dtype else self.graph.cast(self, dtype)
+        if self.dtype == dtype:
+            return self
+        return self.graph.cast(self, dtype)
 
     def sum(self, axis, keepdims=True):
         """Return sums along an axis, which is kept."""
@@ -75,11 +80,15 @@ class Value(NDArrayOperatorsMixin):
 
 def _alike(inputs):
     """Return values and constants, converted to the dtype of the values."""
-    dtype = np.result_type(*(x.dtype for x in inputs if isinstance(x, Value)))
-    return [
-        x.astype(dtype) if isinstance(x, Value) else np.asarray(x, dtype)
-        for x in inputs
-    ]
+    values = [value for value in inputs if isinstance(value, Value)]
+    dtype = np.result_type(*(value.dtype for value in values))
+    converted = []
+    for value in inputs:
+        if isinstance(value, Value):
+            converted.append(value.astype(dtype))
+        else:
+            converted.append(np.asarray(value, dtype))
+    return converted
 
 
 class Graph:
@@ -87,7 +96,10 @@ class Graph:
 
     def __init__(self):
         self.onnx = import_onnx()
-        self.inputs, self.nodes, self.constants, self.n_bytes = [], [], [], 0
+        self.inputs = []
+        self.nodes = []
+        self.constants = []
+        self.n_bytes = 0  # of the constants
         self.n_nodes = 0
 
     def input(self, name, dtype, size):
@@ -97,7 +109,8 @@ class Graph:
 
     def __call__(self, operator, *inputs, **attributes):
         """Add an operator; return its first output; see `outputs`."""
-        return self.outputs(1, operator, *inputs, **attributes)[0]
+        (output,) = self.outputs(1, operator, *inputs, **attributes)
+        return output
 
     def outputs(self, n, operator, *inputs, dtype=None, **attributes):
         """Add an operator; return its n outputs, each a ``Value``.
@@ -107,9 +120,10 @@ class Graph:
         """
         names = [f"{operator}_{self.n_nodes}_{i}" for i in range(n)]
         self.n_nodes += 1
-        dtype = inputs[0].dtype if dtype is None else dtype
-        inputs = [x if isinstance(x, str) else self._name(x) for x in inputs]
-        node = self.onnx.helper.make_node(operator, inputs, names, **attributes)
+        if dtype is None:
+            dtype = inputs[0].dtype
+        input_names = [self._name(value) for value in inputs]
+        node = self.onnx.helper.make_node(operator, input_names, names, **attributes)
         self.nodes.append(node)
         return [Value(self, name, dtype) for name in names]
 
@@ -119,15 +133,24 @@ class Graph:
         ``n``: a number, of shape (). ``build``: takes the number of a pass, from 0 on,
         and returns its output, of ``dtype``.
         """
-        outside, self.nodes = self.nodes, []
-        name, going = (f"{name}_{self.n_nodes}" for name in ("pass", "going"))
-        output = build(Value(self, name, np.int64))
-        still = self("Identity", Value(self, going, bool))
-        inputs = self._declared(name, np.int64, []), self._declared(going, bool, [])
-        outputs = [self._declared(still.name, bool, [])]
-        outputs.append(self._declared(output.name, dtype, None))
-        body = self.onnx.helper.make_graph(self.nodes, name, inputs, outputs)
-        self.nodes = outside
+        # What is called from here on belongs to the body of the loop.
+        outer_nodes = self.nodes
+        self.nodes = []
+        number = f"pass_{self.n_nodes}"
+        goes_on = f"going_{self.n_nodes}"
+        output = build(Value(self, number, np.int64))
+        # ONNX asks for a condition to go on, which is passed from pass to pass.
+        still = self("Identity", Value(self, goes_on, bool))
+        inputs = [
+            self._declared(number, np.int64, []),
+            self._declared(goes_on, bool, []),
+        ]
+        outputs = [
+            self._declared(still.name, bool, []),
+            self._declared(output.name, dtype, None),
+        ]
+        body = self.onnx.helper.make_graph(self.nodes, number, inputs, outputs)
+        self.nodes = outer_nodes
         return self("Loop", n, "", body=body, dtype=dtype)
 
     def cast(self, value, dtype):
@@ -141,7 +164,9 @@ class Graph:
         return self.onnx.helper.make_tensor_value_info(name, kind, shape)
 
     def _name(self, value):
-        """Return the name of a value, or of an array, which is added."""
+        """Return the name of a value, or of an array, which is added; "" for none."""
+        if isinstance(value, str):
+            return value
         if isinstance(value, Value):
             return value.name
         array = np.ascontiguousarray(value)

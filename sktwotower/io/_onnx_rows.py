@@ -38,7 +38,8 @@ class OnnxRows:
         indices = graph.input(f"{prefix}indices", np.int64, size)
         offsets = graph.input(f"{prefix}offsets", np.int64, "n_plus_1")
         values = graph.input(f"{prefix}values", np.float32, size)
-        self.graph, self.n = graph, graph("Shape", offsets, dtype=np.int64) - 1
+        self.graph = graph
+        self.n = graph("Shape", offsets, dtype=np.int64) - 1
         self.bags = Bags(graph, offsets, self.n, indices)
         self.values = with_zero(values)
 
@@ -47,10 +48,10 @@ class OnnxRows:
         if len(table) == 0:  # without features a row is empty; an array needs a row
             table = np.zeros((1, table.shape[1]), dtype=np.float32)
 
-        def weigh(places, _):
-            return self.graph("Gather", self.values, places).column()
+        def values_of(entries, _):
+            return self.graph("Gather", self.values, entries).column()
 
-        return self.bags.sums(table, 1, weigh)
+        return self.bags.sums(table, 1, values_of)
 
     def scaled(self, factors):
         """Return the same rows with values multiplied by factors (p,) of columns."""
@@ -80,7 +81,8 @@ class OnnxPast:
     """
 
     def __init__(self, rows, item_rows, has_lags):
-        self.graph, self.item_rows = rows.graph, item_rows
+        self.graph = rows.graph
+        self.item_rows = item_rows
         items = self.graph.input("history", np.int64, "n_past")
         offsets = self.graph.input("history_offsets", np.int64, "n_plus_1")
         self.bags = Bags(self.graph, offsets, rows.n, items)
@@ -91,20 +93,21 @@ class OnnxPast:
         """Return the mean (n, width) of the vectors of distinct items, float64."""
         graph = self.graph
 
-        def weigh(places, real):
+        def shares_of(entries, is_real):
             # an item that a user has m times has the weight 1 / m each time
-            shape = graph("Shape", places, dtype=np.int64)
-            n = graph("Gather", shape, np.int64(0))
-            users = graph("Range", np.int64(0), n, np.int64(1)).column()
-            items = graph("Gather", self.bags.entries, places)
+            shape = graph("Shape", entries, dtype=np.int64)
+            n_users = graph("Gather", shape, np.int64(0))
+            users = graph("Range", np.int64(0), n_users, np.int64(1)).column()
+            items = graph("Gather", self.bags.entries, entries)
             pairs = users * self.item_rows.shape[0] + items
-            pairs = graph("Where", real, pairs, np.int64(-1), dtype=np.int64)
-            *_, same, counts = graph.outputs(4, "Unique", pairs)
-            counts = graph("Reshape", graph("Gather", counts, same), shape)
-            weights = real.astype(np.float32) / counts.astype(np.float32)
+            pairs = graph("Where", is_real, pairs, np.int64(-1), dtype=np.int64)
+            _, _, distinct, counts = graph.outputs(4, "Unique", pairs)
+            times_had = graph("Reshape", graph("Gather", counts, distinct), shape)
+            weights = is_real.astype(np.float32) / times_had.astype(np.float32)
+            # a row without items has no weights: it is divided by any number
             return (weights / np.maximum(weights.sum(1), 0.5)).column()
 
-        return self.bags.sums(self.item_rows @ table, 1, weigh).astype(float)
+        return self.bags.sums(self.item_rows @ table, 1, shares_of).astype(float)
 
     def taken_by_size(self, table):
         """Return the columns (n, 1) of the rows of a table for the numbers of items.
@@ -112,8 +115,8 @@ class OnnxPast:
         Users with more items than the table has rows get the last one.
         """
         sizes = self.bags.ends - self.bags.starts
-        places = np.minimum(sizes, len(table) - 1)
-        return [self.graph("Gather", column, places).column() for column in table.T]
+        rows = np.minimum(sizes, len(table) - 1)
+        return [self.graph("Gather", column, rows).column() for column in table.T]
 
     def sums(self, table, max_history, n_sums, weigh):
         """Return weighted sums (n, n_sums * width) of the vectors of the latest items.
@@ -121,12 +124,12 @@ class OnnxPast:
         ``weigh``: maps lags and which of them are none, to weights (b, n_sums, l).
         """
 
-        def of_places(places, real):
-            lags = self.graph("Gather", self.lags, places).column()
-            return weigh(lags, real.astype(np.float32).column())
+        def weights_of(entries, is_real):
+            lags = self.graph("Gather", self.lags, entries).column()
+            return weigh(lags, is_real.astype(np.float32).column())
 
         latest = self.bags.latest(max_history)
-        return latest.sums(self.item_rows @ table, n_sums, of_places).astype(float)
+        return latest.sums(self.item_rows @ table, n_sums, weights_of).astype(float)
 
 
 class Bags:
@@ -144,7 +147,8 @@ class Bags:
 
     def __init__(self, graph, offsets, n, entries):
         end = np.array([np.iinfo(np.int64).max])
-        self.graph, self.n = graph, n
+        self.graph = graph
+        self.n = n
         self.starts = graph("Slice", offsets, np.array([0]), np.array([-1]))
         self.ends = graph("Slice", offsets, np.array([1]), end)
         # one more for the places in the matrix where a row has ended
@@ -157,12 +161,12 @@ class Bags:
         part.starts = np.maximum(self.starts, self.ends - n_entries)
         return part
 
-    def sums(self, table, n_sums, weigh):
+    def sums(self, table, n_sums, weights_of):
         """Return weighted sums (n, n_sums * width) of rows of a table, float32.
 
-        ``table``: an array (m, width); the entries are its rows. ``weigh``: takes
-        places among the entries, (b, l), and whether they are not padding, and returns
-        their weights (b, n_sums, l).
+        ``table``: an array (m, width); the entries are its rows. ``weights_of``: takes
+        numbers of entries, (b, l), and whether they are not padding, and returns their
+        weights (b, n_sums, l).
         """
         graph = self.graph
         longest = self._longest(self.starts, self.ends)
@@ -176,11 +180,13 @@ class Bags:
 
         def block(number):
             first = n_rows * number
-            rows = first, first + n_rows
-            own = graph("Slice", starts, *rows), graph("Slice", ends, *rows)
-            places, real = self._matrix(*own)
-            vectors = graph("Gather", table, graph("Gather", self.entries, places))
-            return weigh(places, real) @ vectors
+            last = first + n_rows
+            starts_of_block = graph("Slice", starts, first, last)
+            ends_of_block = graph("Slice", ends, first, last)
+            entries, is_real = self._matrix(starts_of_block, ends_of_block)
+            table_rows = graph("Gather", self.entries, entries)
+            vectors = graph("Gather", table, table_rows)
+            return weights_of(entries, is_real) @ vectors
 
         sums = graph.stacked(graph("Squeeze", n_blocks), np.float32, block)
         sums = graph("Reshape", sums, np.array([-1, n_sums * table.shape[1]]))
@@ -192,11 +198,13 @@ class Bags:
         return self.graph("ReduceMax", sizes)
 
     def _matrix(self, starts, ends):
-        """Return places (b, l) among the entries, and whether they are not padding."""
+        """Return numbers (b, l) of entries, and whether they are not padding."""
         length = self.graph("Squeeze", self._longest(starts, ends))
-        places = starts.column() + self.graph("Range", np.int64(0), length, np.int64(1))
-        real = places < ends.column()
-        return self.graph("Where", real, places, self.padding, dtype=np.int64), real
+        steps = self.graph("Range", np.int64(0), length, np.int64(1))
+        entries = starts.column() + steps
+        is_real = entries < ends.column()
+        padded = self.graph("Where", is_real, entries, self.padding, dtype=np.int64)
+        return padded, is_real
 
 
 def with_zero(values):

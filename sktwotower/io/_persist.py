@@ -4,19 +4,15 @@ Input: a fitted estimator, or a path.
 Output: a file, or an equal estimator.
 """
 
-import functools
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
-from sktwotower import __version__
 from sktwotower._records import require
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._container import WrittenFile
-from sktwotower._records._estimators import Estimator
-from sktwotower._records._format_version import FORMAT_VERSION
+from sktwotower._records._format_version import about_writer
+from sktwotower._records._kinds import EstimatorKind
 from sktwotower._records._model_file import check_path, read_model
 from sktwotower._records._registry import kind_of, kind_of_name
 from sktwotower._records._rounded import check_vector_dtype
@@ -26,7 +22,6 @@ from ._skops import check_trusted
 
 # What of a model files do not hold the code of.
 GIVEN = "user_tower", "item_tower", "history"
-LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "torch")
 
 
 def dump(model, path, *, vector_dtype="float32") -> None:
@@ -99,7 +94,7 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     """
     check_path(path)
     check_vector_dtype(vector_dtype)
-    if not isinstance(kind_of(model), Estimator):
+    if not isinstance(kind_of(model), EstimatorKind):
         raise ValueError(
             "Files hold estimators of sktwotower itself, no subclasses, searches or "
             f"pipelines of them. Got {type(model).__qualname__}. Of a search, write "
@@ -107,8 +102,7 @@ def dump(model, path, *, vector_dtype="float32") -> None:
         )
     with replaced_file(path) as file, WrittenFile(file) as written:
         spec = Writer(written, vector_dtype).write(model, "model")
-        meta = {"format_version": FORMAT_VERSION, "versions": _versions()}
-        written.finish(meta | {"model": spec})
+        written.finish(about_writer() | {"model": spec})
 
 
 def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> Any:
@@ -203,7 +197,7 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
     trusted = _checked_types(trusted)
 
     def reader_of(file, name):
-        is_known = isinstance(kind_of_name(name), Estimator)
+        is_known = isinstance(kind_of_name(name), EstimatorKind)
         require(is_known, "the model", "an estimator of this package", name)
         reader = Reader(file, trusted, towers)
         check_trusted(reader)
@@ -212,30 +206,20 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
     return read_model(path, mmap, verify, reader_of)
 
 
-@functools.cache  # each takes milliseconds to find
-def _versions():
-    """Return the version of Python, of this package and of the libraries it uses."""
-    found = {"python": sys.version.split()[0], "sktwotower": __version__}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            found[library] = None
-    return found
-
-
 def _check_towers(towers):
+    """Raise unless towers are a dict of what files do not hold the code of."""
     message = f"towers must be a dict with the keys {GIVEN}. Got "
     if not isinstance(towers, dict | None):
         raise TypeError(f"{message}{towers!r}.")
-    if unknown := set(towers or {}) - set(GIVEN):
+    unknown = set(towers or {}) - set(GIVEN)
+    if unknown:
         raise ValueError(f"{message}{unknown}.")
 
 
 def _checked_types(trusted):
     """Return types, or their names, as a list."""
     if not isinstance(trusted, str) and np.iterable(trusted):
-        kinds = list(trusted)
-        if all(isinstance(kind, str | type) for kind in kinds):
-            return kinds
+        types = list(trusted)
+        if all(isinstance(trusted_type, str | type) for trusted_type in types):
+            return types
     raise ValueError(f"trusted must be a list of types. Got {trusted!r}.")

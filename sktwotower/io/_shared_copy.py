@@ -33,7 +33,9 @@ def digest_of(path):
             end = file.read(DIGEST_LENGTH)
     except OSError:
         return None
-    return end.decode() if DIGEST.fullmatch(end) else None
+    if DIGEST.fullmatch(end):
+        return end.decode()
+    return None
 
 
 class SharedCopy:
@@ -133,7 +135,8 @@ def _remove_unused(folder):
 
 def _make_copy(path, copy, digest):
     """Copy a file of a checksum to a name that no file has."""
-    size, part = os.path.getsize(path), copy.with_suffix(".part")
+    size = os.path.getsize(path)
+    part = copy.with_suffix(".part")
     try:
         if shutil.disk_usage(copy.parent).free < size:  # do not fill it for others
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator
 
 from sktwotower._records import cannot_write, refuse, require
 from sktwotower._records._checks import refusing, values_of
-from sktwotower._records._registry import Codec, Kind, add_codec, kind_of, nested_types
+from sktwotower._records._kinds import Codec, Kind
+from sktwotower._records._registry import add_codec, kind_of, nested_types
 from sktwotower._tables._messages import imported
 
 # Parts of scikit-learn's estimators that some versions of skops do not know: lists.
@@ -23,11 +24,15 @@ HARMLESS = ["sklearn.compose._column_transformer._RemainderColsList"]
 
 def is_foreign(value):
     """Return whether a value is an estimator of another package."""
-    methods = all(hasattr(value, name) for name in ("fit", "get_params"))
-    return not isinstance(value, type) and (isinstance(value, BaseEstimator) or methods)
+    if isinstance(value, type):
+        return False
+    if isinstance(value, BaseEstimator):
+        return True
+    return hasattr(value, "fit") and hasattr(value, "get_params")
 
 
 def _skops(place):
+    """Return the module of skops; raise ``ImportError`` if it is not installed."""
     return imported(
         "skops.io",
         f"{place} is an estimator of another package. Files hold such ones in the "
@@ -38,9 +43,10 @@ def _skops(place):
 def _write(value, writer, place):
     """Return what JSON holds for an estimator; its bytes are a member."""
     skops = _skops(place)
-    for each in _objects_in(value):
-        if (why := _files_of(each)) is not None:
-            raise cannot_write(value, place, f" ({why})")
+    for inner in _objects_in(value):
+        reason = _files_of(inner)
+        if reason is not None:
+            raise cannot_write(value, place, f" ({reason})")
     try:
         data = skops.dumps(value)
     except Exception as error:  # of skops and of the estimator
@@ -51,7 +57,8 @@ def _write(value, writer, place):
 def _read(spec, reader, place):
     """Return the estimator of a member, if all its types are trusted."""
     (member,) = values_of(spec, ["member"], place, "skops")
-    skops, data = _skops(place), reader.file.bytes_of(member)
+    skops = _skops(place)
+    data = reader.file.bytes_of(member)
     _check_archive(data, place)
     with refusing(place, "an estimator that skops can read"):
         made = skops.loads(data, trusted=trusted_types(reader))
@@ -66,7 +73,8 @@ def trusted_types(reader):
 
 def check_trusted(reader):
     """Raise ``ValueError`` that lists the types of a file that are not trusted."""
-    if unknown := untrusted_types(reader):
+    unknown = untrusted_types(reader)
+    if unknown:
         raise ValueError(
             f"The file holds types that are not trusted: {', '.join(unknown)}. If you "
             "know them and the origin of the file, name them: "
@@ -76,20 +84,19 @@ def check_trusted(reader):
 
 def untrusted_types(reader):
     """Return the names of the types of a file that are not trusted, sorted."""
-    found = set()
+    unknown = set()
     for name in reader.file.members:
         if name.startswith("objects/"):
-            skops, data = _skops("A part of the file"), reader.file.bytes_of(name)
+            skops = _skops("A part of the file")
+            data = reader.file.bytes_of(name)
             _check_archive(data, name)
             with refusing(name, "an estimator that skops can read"):
-                found |= set(skops.get_untrusted_types(data=data))
-    return sorted(found - {_name_of(cls) for cls in trusted_types(reader)})
-
-
-def _name_of(trusted):
-    if isinstance(trusted, str):
-        return trusted
-    return f"{trusted.__module__}.{trusted.__qualname__}"
+                unknown.update(skops.get_untrusted_types(data=data))
+    for trusted in trusted_types(reader):
+        if isinstance(trusted, type):
+            trusted = f"{trusted.__module__}.{trusted.__qualname__}"
+        unknown.discard(trusted)
+    return sorted(unknown)
 
 
 def _check_archive(data, place):
@@ -108,19 +115,25 @@ def _check_made(made, place):
 
     skops makes sparse matrices and vocabularies of their parts as they are.
     """
-    for each in _objects_in(made):
-        if sparse.issparse(each):
-            _check_sparse(each, place)
-        if (why := _files_of(each)) is not None:
-            refuse(place, f"an estimator that uses no other files: {why}")
-        if hasattr(each, "__dict__") and not isinstance(each, type):
-            if isinstance(kind := kind_of(each), Kind):
-                kind.check_object(each, place)
+    for inner in _objects_in(made):
+        if sparse.issparse(inner):
+            with refusing(place, "an estimator with valid sparse matrices"):
+                if not hasattr(inner, "check_format"):  # conversion checks it
+                    inner = inner.tocsr()
+                inner.check_format(full_check=True)
+        reason = _files_of(inner)
+        if reason is not None:
+            refuse(place, f"an estimator that uses no other files: {reason}")
+        if hasattr(inner, "__dict__") and not isinstance(inner, type):
+            kind = kind_of(inner)
+            if isinstance(kind, Kind):
+                kind.check_object(inner, place)
 
 
 def _objects_in(value):
     """Yield a value and all that it holds, at any depth."""
-    waiting, known = [value], {}
+    waiting = [value]
+    known = {}
     while waiting:
         value = waiting.pop()
         if id(value) in known:
@@ -139,20 +152,15 @@ def _objects_in(value):
 
 def _files_of(value):
     """Return which attribute lets an object use files, or None."""
-    state = {} if isinstance(value, type) else getattr(value, "__dict__", {})
+    state = {}
+    if not isinstance(value, type):
+        state = getattr(value, "__dict__", {})
     if isinstance(value, Memory) or state.get("memory") is not None:
         return f"memory of {type(value).__name__} is a folder of pickles"
-    given = state.get("input")
-    if isinstance(given, str) and given in ("file", "filename"):
-        return f"input={given!r} of {type(value).__name__} reads what cells name"
+    source = state.get("input")
+    if isinstance(source, str) and source in ("file", "filename"):
+        return f"input={source!r} of {type(value).__name__} reads what cells name"
     return None
-
-
-def _check_sparse(matrix, place):
-    with refusing(place, "an estimator with valid sparse matrices"):
-        if not hasattr(matrix, "check_format"):  # conversion checks it
-            matrix = matrix.tocsr()
-        matrix.check_format(full_check=True)
 
 
 add_codec(Codec(_read, _write, "skops", is_foreign))

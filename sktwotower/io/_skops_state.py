@@ -40,20 +40,23 @@ def _losses_in(spec):
 
     Nothing is imported: what is not there, the model has not got, either.
     """
-    found, waiting = {}, [spec]
+    losses = {}
+    waiting = [spec]
     while waiting:
         spec = waiting.pop()
         if isinstance(spec, list):
             waiting += spec
         elif isinstance(spec, dict) and spec.get("type") == NAMED_LOSS:
-            module, qualname = spec["parts"]["module"], spec["parts"]["qualname"]
+            module = spec["parts"]["module"]
+            qualname = spec["parts"]["qualname"]
             try:
-                found[module, qualname] = attrgetter(qualname)(sys.modules[module])
+                loss = attrgetter(qualname)(sys.modules[module])
             except (KeyError, AttributeError):
                 continue
+            losses[module, qualname] = loss
         elif isinstance(spec, dict):
             waiting += spec.values()
-    return [*found.values()]
+    return list(losses.values())
 
 
 def from_state(state):

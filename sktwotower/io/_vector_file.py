@@ -125,13 +125,17 @@ def export_vectors(
             "lost. sparse=True writes them, too. A model of sparse_parts=None has no "
             "such parts. sparse=False silences this warning."
         )
-    ids, vectors, embed = fitted.item_ids, fitted.catalog.vectors, model.embed_items
     if side == "user":
-        ids, embed = fitted.user_ids, model.embed_users
+        ids = fitted.user_ids
+        embed = model.embed_users
         vectors = embed(ids)
-    stored = rounded(vectors, vector_dtype, f"the vectors of {side}s")
-    stored = stored if isinstance(stored, tuple) else (stored,)
-    columns = dict(zip(("vector", "scale"), stored, strict=False))
+    else:
+        ids = fitted.item_ids
+        embed = model.embed_items
+        vectors = fitted.catalog.vectors
+    columns = {"vector": rounded(vectors, vector_dtype, f"the vectors of {side}s")}
+    if vector_dtype == "int8":
+        columns["vector"], columns["scale"] = columns["vector"]
     if sparse:
         columns["sparse"] = embed(ids, sparse=True)
     name = str(getattr(fitted, f"{side}s").label)
@@ -150,10 +154,11 @@ def export_vectors(
 
 
 def _write_numpy(path, name, ids, columns):
+    """Write ids (n,) and columns to a file of numpy."""
     ids = np.asarray(ids)
     if ids.dtype == object:
-        text = pd.api.types.infer_dtype(ids, skipna=False) == "string"
-        if not text or any("\0" in name for name in ids):
+        is_text = pd.api.types.infer_dtype(ids, skipna=False) == "string"
+        if not is_text or any("\0" in text for text in ids):
             raise TypeError("objects that are not text")
         ids = ids.astype(str)
     matrix = columns.pop("sparse", None)
@@ -167,20 +172,21 @@ def _write_numpy(path, name, ids, columns):
 
 
 def _write_parquet(path, name, ids, columns):
+    """Write ids (n,), in the column of a name, and columns to a Parquet file."""
     message = "Parquet needs pyarrow: pip install 'sktwotower[parquet]'."
-    pyarrow, parquet = (imported(n, message) for n in ("pyarrow", "pyarrow.parquet"))
+    pyarrow = imported("pyarrow", message)
+    parquet = imported("pyarrow.parquet", message)
     matrix = columns.pop("sparse", None)
     table = {name: pyarrow.array(pd.Series(ids))}
     for column, values in columns.items():
         table[column] = pyarrow.array(np.ascontiguousarray(values).reshape(-1))
-    vectors, width = table["vector"], columns["vector"].shape[1]
-    table["vector"] = pyarrow.FixedSizeListArray.from_arrays(vectors, width)
+    width = columns["vector"].shape[1]
+    table["vector"] = pyarrow.FixedSizeListArray.from_arrays(table["vector"], width)
     if matrix is not None:
+        lists_of = pyarrow.LargeListArray.from_arrays
         offsets = matrix.indptr.astype(np.int64)
-        lists = {"indices": matrix.indices.astype(np.int32), "values": matrix.data}
-        for part, values in lists.items():
-            table[f"sparse_{part}"] = pyarrow.LargeListArray.from_arrays(
-                offsets, values
-            )
+        indices = matrix.indices.astype(np.int32)
+        table["sparse_indices"] = lists_of(offsets, indices)
+        table["sparse_values"] = lists_of(offsets, matrix.data)
     with replaced_file(path) as file:
         parquet.write_table(pyarrow.table(table), file)

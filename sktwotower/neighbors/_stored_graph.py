@@ -15,7 +15,7 @@ from scipy import sparse
 
 from sktwotower._records import array, integer, number, positions, record, require
 from sktwotower._records._checks import instance
-from sktwotower._records._registry import Codec
+from sktwotower._records._kinds import Codec
 
 from ._threads import numba_threads
 

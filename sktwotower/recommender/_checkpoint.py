@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import check_random_state
 
+from sktwotower import __version__
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._container import ReadFile, WrittenFile
+from sktwotower._records._format_version import FORMAT_VERSION, about_writer
 from sktwotower._records._values import Reader
 from sktwotower.towers.operators._tensors import StateWriter
 from sktwotower.towers.processes._group import current_group, is_first, rank
@@ -22,7 +24,6 @@ from sktwotower.towers.processes._group import current_group, is_first, rank
 from ._fingerprint import OF_PROCESS, differences, digest, fingerprint
 from ._processes import compare, from_first, of_all, random_state_of
 
-FORMAT_VERSION = 1
 START = "start"
 SUFFIX = ".checkpoint"
 PROCESSES = "number of processes"
@@ -155,8 +156,8 @@ class Checkpoint:
         with self._explained("cannot be written", self.folder, remedy):
             with replaced_file(self._path(name)) as file, WrittenFile(file) as written:
                 spec = StateWriter(written).write(state, name)
-                meta = {"format_version": FORMAT_VERSION, "state": spec}
-                written.finish(meta | {"depends_on": self.depends_on})
+                about = {"state": spec, "depends_on": self.depends_on}
+                written.finish(about_writer() | about)
 
     def read(self, name):
         """Return what the file of a name holds; None if there is none."""
@@ -177,9 +178,14 @@ class Checkpoint:
             ) from error
 
     def _check(self, meta):
-        formats = meta["format_version"], FORMAT_VERSION
-        found = differences(*({"format of the checkpoint": each} for each in formats))
-        if not found:
+        found = ""
+        if meta["format_version"] != FORMAT_VERSION:
+            writer = meta.get("versions", {}).get("sktwotower")
+            found = differences(
+                {"format of the checkpoint": meta["format_version"], "version": writer},
+                {"format of the checkpoint": FORMAT_VERSION, "version": __version__},
+            )
+        else:
             both = meta["depends_on"], self.depends_on
             # with another number of them all digests of data differ
             numbers = [{PROCESSES: each.get(PROCESSES)} for each in both]

@@ -12,7 +12,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records import csr, frozen, integer, list_of, number, one_of, require
+from sktwotower._records import (
+    UpTo,
+    csr,
+    frozen,
+    integer,
+    list_of,
+    number,
+    one_of,
+    require,
+)
 from sktwotower._tables._messages import logger
 from sktwotower._tables._reward_scale import SCALES
 from sktwotower._tables._sparse import blocks, rows_of, slices
@@ -69,8 +78,7 @@ class Judged:
     rate: number(0)
     context_weights: list_of(number(0))
 
-    # What it is in files that were written before it existed
-    _later_fields = {"context_weights": []}  # noqa: RUF012
+    _older_formats = (UpTo(1, lacking={"context_weights": []}),)
 
 
 @frozen
@@ -133,8 +141,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     asked_before: AskedBefore = field(init=False, default_factory=AskedBefore)
     graph_for_many: GraphForMany = field(init=False, default_factory=GraphForMany)
 
-    # What it is in files that were written before it existed
-    _later_fields = {"judged": None, "reward_scale": None}  # noqa: RUF012
+    _older_formats = (UpTo(1, lacking={"judged": None, "reward_scale": None}),)
 
     def _stored_parts(self):
         parts = {each.name: getattr(self, each.name) for each in fields(self)}

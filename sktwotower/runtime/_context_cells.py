@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._records import array, integer, number, one_of, require
+from sktwotower._records import UpTo, array, integer, number, one_of, require
 from sktwotower._tables._messages import closest, shorten
 from sktwotower._tables._time_units import SIZES, TimeKind, nanoseconds_of
 
@@ -39,8 +39,7 @@ class StoredClock(NamedTuple):
     reach: number(0) = 0.0
     now: number() = 0.0
 
-    # what files of before do not have
-    _later_fields = {"time_unit": None, "reach": 0.0, "now": 0.0}
+    _older_formats = (UpTo(1, lacking={"time_unit": None, "reach": 0.0, "now": 0.0}),)
 
     def _check_stored(self, place):
         knots = self.knots

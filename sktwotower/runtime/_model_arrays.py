@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise, starmap
 
 import numpy as np
 
-from sktwotower._records import array, instance, list_of, number, require, vectors
+from sktwotower._records import UpTo, array, instance, list_of, number, require, vectors
 
 from . import _tower_arrays as towers
 from ._knots import KNOTS, knot_shares
@@ -218,7 +218,7 @@ class ModelArrays(JoinedParts):
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
     sparse: SparseScoresArrays | None
 
-    _later_fields = {"by_past": None, "sparse": None}
+    _older_formats = (UpTo(1, lacking={"by_past": None, "sparse": None}),)
 
     def _check_stored(self, place):
         require(len(self.parts), place, "at least one part")

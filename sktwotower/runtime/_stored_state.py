@@ -12,8 +12,8 @@ import numpy as np
 
 from sktwotower._records import array, csr, integer, positions, require, vectors
 from sktwotower._records._checks import check_of, instance
+from sktwotower._records._kinds import Codec, Kind, kind_of_class
 from sktwotower._records._reading import PlainReader, object_array
-from sktwotower._records._registry import Codec, Kind, record_kind, with_later_fields
 from sktwotower._records._scalars import SCALARS, Scalar
 
 from . import _context_cells as cells
@@ -27,12 +27,11 @@ from ._stored_vectors import StoredVectors
 class KindOfSome(Kind):
     """A kind of which only the fields that serving needs are read."""
 
-    def read(self, specs, reader, place):
-        """Return the object whose parts JSON holds, after their checks."""
-        specs = with_later_fields(self.cls, specs)
+    def values_of_parts(self, specs, place):
+        """Return what JSON holds of each part, a list; there may be others."""
         fits = type(specs) is dict and set(self.parts) <= set(specs)
         require(fits, place, f"a value with {', '.join(self.parts)}", specs)
-        return super().read({name: specs[name] for name in self.parts}, reader, place)
+        return [specs[name] for name in self.parts]
 
 
 def _refused(reason):
@@ -60,8 +59,8 @@ def _some(what):
     Annotations say what fields and parameters are.
     """
     if isinstance(what, type):
-        kind = record_kind(what)
-        return KindOfSome(what, kind.parts, build=kind.build)
+        kind = kind_of_class(what)
+        return KindOfSome(what, kind.parts, build=kind.build, changes=kind.changes)
     parts = {name: check_of(each) for name, each in get_annotations(what).items()}
     return KindOfSome(what, parts, build=what)
 
@@ -181,14 +180,12 @@ def _read_model(specs, reader, place):
         OWN_TOWER.read(None, reader, place)
     if "_fitted" not in state:
         raise ValueError("The file holds a model that is not fitted: fit it first.")
-    flags = "fold_in", "exclude_seen"
-    # a table is read where it is for the first time
-    for name in params:
-        if name in ("users", "items", *flags):
-            params[name] = reader.read(params[name], f"parameter {name!r}")
     fitted = reader.read(state["_fitted"], f"{place}._fitted")
     instance(ServedState)(fitted, place)
-    return fitted, *(bool(params.get(flag, True)) for flag in flags)
+    fold_in = reader.read(params.get("fold_in", True), "parameter 'fold_in'")
+    exclude_seen = params.get("exclude_seen", True)
+    exclude_seen = reader.read(exclude_seen, "parameter 'exclude_seen'")
+    return fitted, bool(fold_in), bool(exclude_seen)
 
 
 MODEL = "recommender.TwoTowerRecommender"

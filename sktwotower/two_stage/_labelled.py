@@ -181,7 +181,7 @@ class Training(NamedTuple):
     order_gains: pd.DataFrame | None = None
     table: pd.DataFrame | None = None
     held_out: HeldOutUsers | None = None
-    _later_fields = {"order_gains": None}
+    _older_formats = (records.UpTo(1, lacking={"order_gains": None}),)
 
     def without(self, ids, label):
         """Return the same without users of some ids; ``label``: the column of ids."""

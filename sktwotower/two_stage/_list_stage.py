@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from sktwotower._records import array, number, one_of, record, require
+from sktwotower._records import UpTo, array, number, one_of, record, require
 
 from ._context import Context
 from ._log import NANOSECONDS_PER_DAY, Places
@@ -120,7 +120,7 @@ class ListStage(NamedTuple):
     gains: pd.DataFrame | None
     later_gains: pd.DataFrame | None
     counts_ranker: FittedRanker | None = None
-    _later_fields = {"counts_ranker": None}
+    _older_formats = (UpTo(1, lacking={"counts_ranker": None}),)
 
     # The columns of ``predict_proba``
     classes = np.array([0, 1])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sktwotower._records import frozen, number, one_of, record, require
+from sktwotower._records import UpTo, frozen, number, one_of, record, require
 from sktwotower._tables._growing_ids import GrowingIds
 from sktwotower._tables._ids import check_ids, positions_of
 from sktwotower._tables._running_counts import RunningCounts
@@ -131,7 +131,7 @@ class ShownCounts:
     first: RunningCounts | None = None
     newer_items: tuple = ()
     newer_users: tuple = ()
-    _later_fields = {"first": None}
+    _older_formats = (UpTo(1, lacking={"first": None}),)
     _not_stored = "newer_items", "newer_users"
 
     def _stored_parts(self):

@@ -75,7 +75,7 @@ class Model(JoinedParts, torch.nn.Module):
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
     sparse: instance(SparseParts) | None
 
-    _later_fields = {"by_past": None, "sparse": None}
+    _older_formats = ModelArrays._older_formats
 
     def __init__(self, parts, shares, fades=None, by_past=None, sparse=None):
         super().__init__()
