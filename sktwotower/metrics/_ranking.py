@@ -65,8 +65,8 @@ class HeldOutRanking:
     unreachable_weight : array of shape (n_users,), default=None
         Their weight in the user's recall. None: `n_unreachable`.
     last_rows : int array of shape (n_users,), default=None
-        Row of X that holds each user's last positive event. Only
-        `ScoreDistributionDisplay` reads it. -1 where it is not known. None: all -1.
+        Row of X that holds each user's last positive event, which tells the context of
+        a request. -1 where it is not known. None: all -1.
     left_out : dict of str to int, default=None
         Number of events or users of X that do not count, by reason. None: none.
     requests : int array of shape (n_users,), default=None
@@ -180,8 +180,11 @@ class HeldOutRanking:
         fields |= {"seen": seen, "past": past}
         fields |= {name: _as_numbers(name, value) for name, value in numbers.items()}
         for name, value in fields.items():
-            shape = truth.shape if sparse.issparse(value) else (n_users,)
-            shape = (n_items,) if name == "item_counts" else shape
+            shape = truth.shape
+            if not sparse.issparse(value):
+                shape = (n_users,)
+            if name == "item_counts":
+                shape = (n_items,)
             expected = f"have the shape {shape}, to fit to truth"
             _require(value.shape == shape, name, expected, value.shape)
         fields["indices"] = _as_positions(self.indices, n_users, n_items)
@@ -212,7 +215,8 @@ def first_rows(users):
 def _as_csr(name, matrix, dtype=None):
     """Return a copy of a matrix as CSR, without stored zeros, after a check."""
     try:
-        matrix = matrix.copy() if sparse.issparse(matrix) else matrix
+        if sparse.issparse(matrix):
+            matrix = matrix.copy()
         if np.ndim(matrix) != 2:
             raise ValueError(f"shape {np.shape(matrix)}.")
         if hasattr(matrix, "check_format"):
@@ -248,7 +252,8 @@ def _as_numbers(name, values):
     """Return finite numbers, not too small for the field, as an array."""
     array = _as_array(name, values)
     kinds, expected = ("iu", "integers") if name in INTEGERS else ("iuf", "numbers")
-    fits, got = not array.size or array.dtype.kind in kinds, f"dtype {array.dtype}"
+    fits = not array.size or array.dtype.kind in kinds
+    got = f"dtype {array.dtype}"
     _require(fits, name, f"hold {expected}", got, TypeError)
     _check_least(name, array, -1 if name == "last_rows" else 0)
     # counts are sorted by their negative, which unsigned integers do not have
@@ -271,7 +276,8 @@ def _require(condition, name, expected, got, error=ValueError):
 
 def _check_users(users, requests):
     users = check_ids(users, "users of a HeldOutRanking")
-    keys, what = users, "distinct"
+    keys = users
+    what = "distinct"
     if requests is not None:
         keys = pd.MultiIndex.from_arrays([users, requests])
         what = "distinct within each of requests"
@@ -286,7 +292,8 @@ def _as_positions(indices, n_users, n_items):
     fits = indices.ndim == 2 and len(indices) == n_users
     expected = f"have the shape ({n_users}, k), a row of ranked items for each user"
     _require(fits, "indices", expected, indices.shape)
-    fits, got = indices.dtype.kind in "iu", f"dtype {indices.dtype}"
+    fits = indices.dtype.kind in "iu"
+    got = f"dtype {indices.dtype}"
     expected = "hold integers, positions in item_ids_"
     _require(fits, "indices", expected, got, TypeError)
     if indices.size and not -1 <= indices.min() <= indices.max() < n_items:

@@ -73,7 +73,8 @@ def color_limits(numbers, scale):
     """Return the arguments of a scale of colors for finite numbers (n,)."""
     low, high = np.percentile(numbers, COLOR_LIMITS) if len(numbers) else (0, 1)
     if low == high:
-        low, high = numbers.min(), numbers.max()
+        low = numbers.min()
+        high = numbers.max()
     return {"norm": scale, "vmin": low, "vmax": high}
 
 

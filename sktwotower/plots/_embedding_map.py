@@ -168,7 +168,8 @@ class EmbeddingMapDisplay(Display):
         values, name = colors.color_of_items(fitted, color)
         vectors = fitted.catalog.vectors
         kept = sample_of(len(vectors), max_items, "max_items", random_state, 3)
-        vectors, values = vectors[kept], values.iloc[kept]
+        vectors = vectors[kept]
+        values = values.iloc[kept]
         if min(len(vectors) - 1, vectors.shape[1]) < 2:
             raise ValueError(
                 "A map needs at least 3 items, and vectors of at least 2 numbers. Got "
@@ -221,18 +222,25 @@ class EmbeddingMapDisplay(Display):
         >>> plt.show()
         """
         check_count(n_groups, "n_groups", 1, len(COLORS) * len(MARKERS))
-        positions, self.texts_ = np.asarray(self.positions), []
+        positions = np.asarray(self.positions)
+        self.texts_ = []
         if positions.shape[1:] != (2,):
             expected = "of shape (n_items, 2)"
             raise ValueError(f"positions must be {expected}. Got {positions.shape}.")
         ax = self._start(ax, width=7.5, height=5.5)
         style = {"s": 12, "alpha": 0.8, "linewidths": 0, **kwargs}
         ax.spines[:].set_visible(False)
-        method = "" if self.method is None else f" ({self.method})"
-        feature = "" if self.color_name is None else f", by {self.color_name}"
+        method = ""
+        if self.method is not None:
+            method = f" ({self.method})"
+        feature = ""
+        if self.color_name is not None:
+            feature = f", by {self.color_name}"
         ax.set(xticks=[], yticks=[], title=f"Map of {len(positions):,} items{feature}")
         ax.set_xlabel(f"near items are similar{method}; the axes have no unit")
-        color = None if self.color is None else colors.readable(self.color)
+        color = None
+        if self.color is not None:
+            color = colors.readable(self.color)
         if color is None:
             self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
         elif pd.api.types.is_numeric_dtype(color):
@@ -248,7 +256,8 @@ class EmbeddingMapDisplay(Display):
             numbers |= colors.color_limits(finite, self.color_scale)
         dots = self.ax_.scatter(*positions.T, **numbers | style)
         low, high = dots.get_clim()
-        below, above = (finite < low).any(), (finite > high).any()
+        below = (finite < low).any()
+        above = (finite > high).any()
         ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
         scale = {"label": self.color_name, "extend": ends[below, above]}
         bar = self.figure_.colorbar(dots, ax=self.ax_, **scale)

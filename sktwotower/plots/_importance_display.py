@@ -189,9 +189,12 @@ class FeatureImportanceDisplay(Display):
         names = zip(table[name], table[side], strict=True)
         ax.set_yticks(places, [c if c == s else f"{c} ({s})" for c, s in names])
         ax.invert_yaxis()
-        at, whole = table.attrs.get("n_neighbors"), table.attrs.get(metric.lower())
+        at = table.attrs.get("n_neighbors")
+        whole = table.attrs.get(metric.lower())
         lost = f"{metric}{'' if at is None else f'@{at}'} lost"
-        complete = "" if whole is None else f"\n(full model: {whole:.3f})"
+        complete = ""
+        if whole is not None:
+            complete = f"\n(full model: {whole:.3f})"
         ax.set_xlabel(f"{lost}, with 95 % interval")
         lost = f"{lost[0].upper()}{lost[1:]}"
         ax.set_title(f"{lost} when a {removed} is removed{complete}")

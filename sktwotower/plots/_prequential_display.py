@@ -186,7 +186,9 @@ class PrequentialDisplay(Display):
         columns = list(results.columns)
         if score_name is None:
             names = [name for name in columns if str(name).startswith("test_")]
-            score_name = names[0] if names else "test_score"
+            score_name = "test_score"
+            if names:
+                score_name = names[0]
         if len(results) == 0 or not {"start", "strategy", score_name} <= {*columns}:
             raise ValueError(
                 "results must have a row per slice and strategy, with the columns "

@@ -44,7 +44,7 @@ class RecallByPopularityDisplay(Display):
 
     See Also
     --------
-    LorenzCurveDisplay : How evenly the catalog is recommended.
+    sktwotower.metrics.gini_at_k : How evenly the catalog is recommended.
     sktwotower.metrics.retrieval_report : The figures for head and tail items.
 
     Notes
@@ -203,7 +203,9 @@ class RecallByPopularityDisplay(Display):
             ax.bar_label(bars, zeros, fontsize="x-small", color=bars[0].get_facecolor())
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         ax.set_xticks(np.arange(n_groups), self.recall.index)
-        first = f" in the first {self.k}" if self.k else ""
+        first = ""
+        if self.k:
+            first = f" in the first {self.k}"
         ax.set(ylabel=f"share found{first}", ylim=(0, None))
         ax.set_xlabel("popularity of the item: number of its users in fit")
         ax.set_title("Held-out items found, from rare to popular items")

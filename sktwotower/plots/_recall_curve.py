@@ -193,7 +193,8 @@ class RecallCurveDisplay(Display):
         >>> plt.show()
         """
         ax = self._start(ax)
-        self.lines_, self.bands_ = [], []
+        self.lines_ = []
+        self.bands_ = []
         k = self.recall.index
         for place, (label, recall) in enumerate(self.recall.items()):
             style = line_style(place, kwargs, label=label)

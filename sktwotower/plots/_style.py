@@ -17,7 +17,9 @@ from sktwotower.metrics._scorers import unwrap
 
 # Distinct for color-blind readers (after Okabe and Ito), with a contrast of at least
 # 3 : 1 to white and to black.
-BLUE, VERMILION, GREEN = "#2a85c7", "#d95f02", "#009e73"
+BLUE = "#2a85c7"
+VERMILION = "#d95f02"
+GREEN = "#009e73"
 COLORS = [BLUE, VERMILION, GREEN, "#cc79a7", "#c48a00"]
 GRAY = "#858585"
 # Lines differ in more than color, for prints in gray.
@@ -77,7 +79,8 @@ class Display:
                 f"returns. Got {type(ax).__name__}."
             )
         ax.spines[["top", "right"]].set_visible(False)
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_ = ax
+        self.figure_ = ax.figure
         return ax
 
     def _legend(self, title=None, **inside):

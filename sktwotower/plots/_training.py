@@ -106,7 +106,8 @@ class TrainingCurveDisplay(Display):
         >>> plt.show()
         """
         recommender, _ = cls._two_towers(estimator)
-        history, k = recommender.history_, recommender.n_neighbors
+        history = recommender.history_
+        k = recommender.n_neighbors
         return cls(history=history, n_neighbors=k).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
@@ -166,7 +167,9 @@ class TrainingCurveDisplay(Display):
         right = self.recall_ax_ = self.ax_.twinx()
         style = line_style(1, kwargs, marker=".")
         (self.recall_line_,) = right.plot(epochs, recall, **style)
-        name = f"recall@{self.n_neighbors}" if self.n_neighbors else "recall"
+        name = "recall"
+        if self.n_neighbors:
+            name = f"recall@{self.n_neighbors}"
         right.set_ylabel(f"validation {name} (higher is better)", color=VERMILION)
         right.spines[["top", "left"]].set_visible(False)
         right.spines["right"].set_visible(True)
