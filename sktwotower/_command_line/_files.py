@@ -171,7 +171,9 @@ def of_one_type(ids, table, column) -> tuple:
 
 def check_ids(ids, table, option):
     """Raise ``ValueError`` if a side table, which may be None, lacks ids of events."""
-    missing = [] if table is None else ids[~ids.isin(table[ids.name])].unique()
+    missing = []
+    if table is not None:
+        missing = ids[~ids.isin(table[ids.name])].unique()
     if len(missing):
         lacks = f"{len(missing):,} ids of {ids.name!r}: {format_ids(missing)}"
         raise ValueError(
@@ -234,14 +236,17 @@ def read_times(times, column, form=None) -> pd.Series:
                 return _read_either_way(times, column)
             return pd.to_datetime(times, utc=True, format=form)
         except (ValueError, TypeError) as error:
-            unlike, reason = _unlike_most(times, form), str(error)
+            unlike = _unlike_most(times, form)
+            reason = str(error)
     if 0 < unlike.sum() <= MAX_UNLIKE * times.notna().sum():
         at = unlike.to_numpy().argmax()
         first = f"{times.iloc[at]!r} in row {at + 1:,}"
         few = f"{unlike.sum():,} of {times.notna().sum():,} values"
         print(f"{column}: {few} are no such times: {first}.")
         return read_times(times.where(~unlike), column, form)
-    expected = "numbers or dates in one format" if form is None else repr(form)
+    expected = "numbers or dates in one format"
+    if form is not None:
+        expected = repr(form)
     hint = "" if form else " Give --time-format '%d/%m/%Y %H:%M' or --time none."
     # pandas goes on with advice for its callers
     reason = reason.partition("You might want to try")[0].strip(" .")
@@ -251,7 +256,8 @@ def read_times(times, column, form=None) -> pd.Series:
 
 def span_of(times) -> str:
     """Return from when to when times are, and what numbers are taken as."""
-    span, known = f"from {times.min()} to {times.max()}", times.dropna()
+    span = f"from {times.min()} to {times.max()}"
+    known = times.dropna()
     if known.empty or is_datetime64_any_dtype(known):
         return span
     kind = kind_of_times(known, "auto", known.name)
@@ -272,12 +278,14 @@ def _unlike_most(times, form):
 
 def _read_either_way(times, column):
     """Return dates such as 05/01/2024, month first if all fit; print what they are."""
-    first, how = times.dropna().iloc[0], {"utc": True, "errors": "coerce"}
+    first = times.dropna().iloc[0]
+    how = {"utc": True, "errors": "coerce"}
     ways = [pd.to_datetime(times, dayfirst=d, **how) for d in (False, True)]
     whole = [way for way in ways if way.notna().sum() == times.notna().sum()]
     if not whole:
         return pd.to_datetime(times, utc=True)  # raises
-    hint, form = "", guess_datetime_format(first, dayfirst=True)
+    hint = ""
+    form = guess_datetime_format(first, dayfirst=True)
     if not whole[0].equals(whole[-1]):
         if form is None:
             raise ValueError(f"{first!r} can be read month first and day first")
@@ -292,7 +300,8 @@ def check_column(table, column, option, path):
     if column not in table.columns:
         own = ", ".join(map(str, table.columns[:10]))
         hint = did_you_mean(column, table.columns)
-        hint = hint if "Did you mean" in hint else ""
+        if "Did you mean" not in hint:
+            hint = ""
         raise ValueError(f"{option}: {path} has no column {column!r}, but {own}.{hint}")
 
 

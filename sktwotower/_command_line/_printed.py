@@ -28,7 +28,8 @@ def meaning(report) -> str:
 
 def show_quality(model, report) -> None:
     """Print the figures of the model and of the baselines, and what they mean."""
-    sentence, verdict = meaning(report), report.verdict()
+    sentence = meaning(report)
+    verdict = report.verdict()
     lost = said_of_models_without_scores(report)
     note = report.attrs["best_sellers"]
     report = report.loc["all"]
@@ -56,7 +57,8 @@ def show_quality(model, report) -> None:
 
 def show_next_steps(args, task, report, losses) -> None:
     """Print what to try next with one's own events; ``losses``: of each epoch."""
-    verdict, steps = report.verdict(), []
+    verdict = report.verdict()
+    steps = []
     if task.time is None and args.time_option and not args.in_order:
         steps.append(f"{args.time_option} lets the model learn the order of events.")
     if task.items is None:
@@ -108,7 +110,9 @@ def show_recommendations(model, task) -> None:
 
 def typical_users(sizes, n_users=3) -> list:
     """Return users with a middling number of events; ``sizes``: numbers by user."""
-    order = sizes.index[sizes >= 5] if (sizes >= 5).any() else sizes.index
+    order = sizes.index
+    if (sizes >= 5).any():
+        order = sizes.index[sizes >= 5]
     places = [len(order) * (i + 1) // (n_users + 1) for i in range(n_users)]
     return list(dict.fromkeys(order[place] for place in places))
 

@@ -140,7 +140,9 @@ class Task:
 
     def name(self, item) -> str:
         """Return an item's id with its name."""
-        text = "" if self.names is None else str(self.names.get(item, ""))
+        text = ""
+        if self.names is not None:
+            text = str(self.names.get(item, ""))
         return f"{item!s:<12} {text.strip()}".rstrip()
 
 
@@ -168,7 +170,8 @@ class DiskTask(Task):
 
     def examples(self, model):
         """Return the events of some users as a table."""
-        rng, users = np.random.default_rng(0), model.user_ids_
+        rng = np.random.default_rng(0)
+        users = model.user_ids_
         n_users = min(N_EXAMPLES, len(users))
         return model.seen_items(rng.choice(users, n_users, replace=False))
 
@@ -188,7 +191,8 @@ def _summary(learnt, how, n_held_out, n_used, offers_last=False):
 
 def shipped_task() -> Task:
     """Return the shipped purchases: a customer's first purchase of each product."""
-    data, columns = load_online_retail(), ["customer", "product", "time"]
+    data = load_online_retail()
+    columns = ["customer", "product", "time"]
     events = data.data[columns].drop_duplicates(columns[:2])
     goods = ~events["product"].isin(NOT_GOODS)
     print(f"Online Retail (Chen et al. 2012, CC0) has {len(data.data):,} lines.")
@@ -201,7 +205,8 @@ def shipped_task() -> Task:
 
 def own_task(args) -> Task:
     """Return the events of the person's own file or files."""
-    path, several = args.data, "://" in args.data or glob.has_magic(args.data)
+    path = args.data
+    several = "://" in args.data or glob.has_magic(args.data)
     on_disk = os.path.isdir(path) or (several and not os.path.isfile(path))
     if on_disk:
         if args.split == "last":
@@ -212,7 +217,8 @@ def own_task(args) -> Task:
             choose_ids(args, events.columns, dates, DiskValues(source))
     else:
         events = files.read_table(Path(path), encoding=args.encoding)
-        dates, values = columns_of_times(events), TableValues(events)
+        dates = columns_of_times(events)
+        values = TableValues(events)
         lists = [column for column in events if values.holds_lists(column)]
         choose_ids(args, events.columns, [*dates, *lists], values)
     how = {"encoding": args.encoding}
@@ -251,9 +257,11 @@ def choose_time(args, events, dates) -> None:
 
 def memory_task(args, events, users, items) -> Task:
     """Return the events of one file; ``users`` and ``items``: side tables or None."""
-    path, pair = Path(args.data), [args.user, args.item]
-    columns = pair if args.time is None else [*pair, args.time]
+    path = Path(args.data)
+    pair = [args.user, args.item]
+    columns = pair
     if args.time is not None:
+        columns = [*pair, args.time]
         times = files.read_times(events[args.time], args.time, args.time_format)
         events[args.time] = times
         events = events.sort_values(args.time, kind="stable")
@@ -261,7 +269,8 @@ def memory_task(args, events, users, items) -> Task:
     missing = events[columns].isna().any(axis=1)
     if missing.any():
         print(f"{missing.sum():,} rows without {' or '.join(columns)} are left out.")
-    events, sides = events[~missing].copy(), {args.user: users, args.item: items}
+    events = events[~missing].copy()
+    sides = {args.user: users, args.item: items}
     for column, table in sides.items():
         ids = files.read_ids(events[column])
         events[column], sides[column] = files.of_one_type(ids, table, column)
@@ -293,7 +302,8 @@ def memory_task(args, events, users, items) -> Task:
     if args.split == "last" and args.time is not None:
         others |= {"by_user": True, "caution": AHEAD_OF_TIME}
     if args.time is None:
-        how, missed = "taken as in order of time", args.time_option or "times"
+        how = "taken as in order of time"
+        missed = args.time_option or "times"
         if is_sorted(events, *pair):
             how = f"held out at random: those of most users are sorted by {args.item}"
             events = events.sample(frac=1, random_state=args.seed)
@@ -317,7 +327,10 @@ def is_sorted(events, user, item) -> bool:
 
 def disk_task(args, users, items) -> DiskTask:
     """Return events on disk; ``users`` and ``items``: side tables or None."""
-    path, item, named, names = args.data, args.item, args.item_name, None
+    path = args.data
+    item = args.item
+    named = args.item_name
+    names = None
     if args.time is None:
         raise ValueError(f"--data: {path} is several files, which need --time COL.")
     of_items = () if items is None else items

@@ -106,11 +106,14 @@ def cards(model, task, train, test, chosen=None) -> str:
 
     ``chosen``: the users to take instead of the typical ones.
     """
-    user, users = task.user, pd.unique(test[task.user])[:MANY]
+    user = task.user
+    users = pd.unique(test[task.user])[:MANY]
     if chosen is not None:
         users = chosen
     # events on disk are not read again; the model knows them without their order
-    known = train if isinstance(train, pd.DataFrame) else model.seen_items(users)
+    known = train
+    if not isinstance(train, pd.DataFrame):
+        known = model.seen_items(users)
     known = as_frame(known, "known")
     known = known[known[user].isin(users)]
     known = known.drop_duplicates([user, task.item], keep="last")
@@ -125,7 +128,8 @@ def cards(model, task, train, test, chosen=None) -> str:
 
 def _card(task, user, known, top, later):
     """Return the card of a user, from lists of items; ``top``: best first."""
-    last, right = known[-5:], set(later)
+    last = known[-5:]
+    right = set(later)
     return (
         f"<section><h3>{escape(f'{task.user} {user}')}</h3>"
         f"<p>Known: {task.which}{len(last)} of {len(known)} items</p>"
@@ -156,7 +160,8 @@ def draw(model, task, test, baselines) -> bytes | None:
 
     figure = Figure(figsize=(14, 4.5), layout="constrained")
     figure.suptitle(f"{task.title}: {len(test):,} held-out events", parse_math=False)
-    displays, file = (RecallCurveDisplay, RecallByPopularityDisplay), BytesIO()
+    displays = (RecallCurveDisplay, RecallByPopularityDisplay)
+    file = BytesIO()
     with step("Drawing the figures"):
         for display, ax in zip(displays, figure.subplots(1, 2), strict=True):
             display.from_estimator(model, test, baselines=baselines, ax=ax)

@@ -27,7 +27,8 @@ from sktwotower.retrieval._requests import Query
 from sktwotower.towers.parts import embed_items, embed_users, in_context
 from sktwotower.towers.sparse_parts import users_at_once
 
-HISTORY, CONTEXT = "history", "context"
+HISTORY = "history"
+CONTEXT = "context"
 # Relative to the largest value: fit_transform and transform may differ by rounding.
 TOLERANCE = 1e-3
 
@@ -160,7 +161,8 @@ def _to_drop(fitted, groups):
     known[HISTORY] = [] if fitted.history_kind is None else [HISTORY]
     known["item"] = _columns_of(fitted.items)
     removable = {side: {name: [name] for name in known[side]} for side in known}
-    known[CONTEXT], removable[CONTEXT] = [], {}
+    known[CONTEXT] = []
+    removable[CONTEXT] = {}
     if fitted.context is not None:
         known[CONTEXT] = fitted.context.all_columns
         removable[CONTEXT] = fitted.context.removable()
@@ -184,14 +186,16 @@ def _recalls(fitted, held_out, features, k, columns, complete=None):
     feature row changes.
     """
     owners, past, judged = held_out
-    latest, past = past.latest, None if fitted.history_kind is None else past.input
+    latest = past.latest
+    past = None if fitted.history_kind is None else past.input
     items = fitted.items
     everything = Query(items.ids, np.arange(len(items)), items.rows[:-1])
     users = _rows_without(fitted.users, owners, columns.get("user", ()), features)
     items = _rows_without(items, everything, columns.get("item", ()))
     changed = users is not owners.rows or items is not everything.rows
     if columns.get(HISTORY):
-        past, changed = past * 0, True
+        past = past * 0
+        changed = True
         past.eliminate_zeros()
     context = known = fitted.context_rows(owners.asked, latest, len(owners))
     if known is not None:
@@ -214,7 +218,8 @@ def _ranked(fitted, users, items, k, excluded):
     module = fitted.model
     codes = np.arange(fitted.n_items)
     vectors = fitted.weighted(embed_items(module, items[: len(codes)]), codes)
-    k, n = min(k, fitted.n_items), users.shape[0]
+    k = min(k, fitted.n_items)
+    n = users.shape[0]
     indices = np.empty((n, k), dtype=np.int64)
     for block in slices(n, users_at_once(len(codes))):
         queries = embed_users(module, users[block], rows_of(past, block), items)
@@ -246,8 +251,12 @@ def _check_groups(groups, known):
         given[name] = list(columns)
         unknown = [column for column in given[name] if column not in names]
         if unknown or not given[name]:
-            got = f"Got {unknown[0]!r}" if unknown else "Got no column"
-            hint = did_you_mean(unknown[0], names) if unknown else ""
+            got = "Got no column"
+            if unknown:
+                got = f"Got {unknown[0]!r}"
+            hint = ""
+            if unknown:
+                hint = did_you_mean(unknown[0], names)
             raise ValueError(
                 f"groups must name columns of the users or the items, which are "
                 f"{names}. {got} in {name!r}.{hint}"
@@ -302,7 +311,8 @@ def _transformed_without(entities, query, columns, features):
         )
     # in a table without names, fit names the id column itself
     columns = [entities.id_column if c == entities.label else c for c in columns]
-    features = pd.DataFrame(index=range(len(query))) if features is None else features
+    if features is None:
+        features = pd.DataFrame(index=range(len(query)))
     _check_table(entities, query, features)
     try:
         return _transformed(entities, query, features, columns)
@@ -324,7 +334,9 @@ def _transformed(entities, query, features, columns):
 
 def _check_table(entities, query, features):
     """Raise if the query's rows come from another table than that of fit."""
-    largest = abs(query.rows).max() if query.rows.nnz else 0.0
+    largest = 0.0
+    if query.rows.nnz:
+        largest = abs(query.rows).max()
     try:
         error = abs(query.rows - _transformed(entities, query, features, [])).max()
     except ValueError:  # ids of the query may be missing from the table of fit

@@ -20,7 +20,8 @@ from ._scorers import recommender_in
 
 # The name of the baseline of contents, and the share of the events to be found from
 # which on it is added: those of items without an event in fit.
-CONTENT, MIN_COLD_SHARE = "content", 0.1
+CONTENT = "content"
+MIN_COLD_SHARE = 0.1
 
 
 def without_scores(truth, models, item_counts):
@@ -41,7 +42,9 @@ def without_scores(truth, models, item_counts):
     wanted = np.flatnonzero(column_counts(truth))
     if len(wanted) == 0:
         return ()
-    found = [] if np.asarray(item_counts)[wanted].any() else ["popularity"]
+    found = []
+    if not np.asarray(item_counts)[wanted].any():
+        found = ["popularity"]
     subject = next(iter(models.values()))
     first = recommender_in(subject)
     if first is None:

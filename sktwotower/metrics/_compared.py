@@ -61,7 +61,8 @@ def rank_models(
         # one seed for all models: they must be compared on the same users
         asked["random_state"] = check_random_state(seed).randint(2**31 - 1)
     recommender, inner = unwrap(estimator, X)
-    name = type(recommender).__name__ if name is None else name
+    if name is None:
+        name = type(recommender).__name__
     if not isinstance(name, str) or name == "popularity":
         expected = "a string, and not 'popularity', which is a model already"
         raise ValueError(f"name must be {expected}. Got {name!r}.")
@@ -96,12 +97,15 @@ def check_columns(baselines, X):
 
     ``baselines``: models by name. Only recommenders and dataframes are looked at.
     """
-    first = as_frame(X, "X").head(1) if is_frame(X) else None
+    first = None
+    if is_frame(X):
+        first = as_frame(X, "X").head(1)
     for name, baseline in baselines.items():
         fitted = getattr(baseline, "_fitted", None)
         if first is not None and fitted is not None:
             optional = [c for c in getattr(fitted, "columns", ()) if c is not None]
-            given, owner = columns_of_fit(baseline, first), type(baseline).__name__
+            given = columns_of_fit(baseline, first)
+            owner = type(baseline).__name__
             with _blaming(name):
                 read_table(owner, given, fitted.schema, optional=optional)
 
@@ -161,7 +165,8 @@ def named(baselines, taken, class_of=_class_of):
         name = unnumbered = class_of(baseline).__name__
         number = 2
         while name in taken or name in named:
-            name, number = f"{unnumbered} {number}", number + 1
+            name = f"{unnumbered} {number}"
+            number += 1
         named[name] = baseline
     return named
 
@@ -236,7 +241,8 @@ def _positions(name, recommender, items, may_all_be_others=False):
     ``may_all_be_others``: whether none may be there, if their type is that of the
     catalog, which may hold new items only.
     """
-    catalog, items = pd.Index(recommender.item_ids_), pd.Index(items)
+    catalog = pd.Index(recommender.item_ids_)
+    items = pd.Index(items)
     try:
         positions = catalog.get_indexer(items)
     except TypeError as error:

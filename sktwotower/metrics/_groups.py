@@ -83,7 +83,8 @@ class GroupRanking:
         """Return the metric of each user, (n_users,)."""
         if metric in OF_LISTS:
             return self._values_of_lists(metric, k, **params)
-        hits, relevant = self.hits[:, :k], self.n_relevant
+        hits = self.hits[:, :k]
+        relevant = self.n_relevant
         if metric == "recall" and self._is_weighted():
             if params.get("truncated"):
                 raise ValueError("Truncated recall takes no sample_weight.")
@@ -119,7 +120,8 @@ class GroupRanking:
     def mean(self, metric, k, **params):
         """Return the metric over all users, a float."""
         if metric in OF_ALL_LISTS:
-            counts, n_items = np.bincount(self._filled(k)[1]), len(self.item_counts)
+            counts = np.bincount(self._filled(k)[1])
+            n_items = len(self.item_counts)
             if metric == "gini":
                 return gini(counts, n_items)
             return np.count_nonzero(counts) / n_items
@@ -130,8 +132,11 @@ class GroupRanking:
         items = self.indices[:, :k]
         cold = (items >= 0) & (self.item_counts[items] == 0)
         share = cold.sum() / max(np.count_nonzero(items >= 0), 1)
-        share = share if self.item_counts.any() else np.nan  # all of them, or not known
-        right = self.hits[:, :k][cold].mean() if share > 0 else np.nan
+        if not self.item_counts.any():
+            share = np.nan  # all of them, or not known
+        right = np.nan
+        if share > 0:
+            right = self.hits[:, :k][cold].mean()
         return {f"cold_share@{k}": share, f"cold_precision@{k}": right}
 
     def _filled(self, k):
@@ -164,7 +169,8 @@ def groups_of(ranking):
     """Yield each group of users and items that is not empty; the first holds all."""
     whole = everyone(ranking)
     yield whole
-    item_counts, user_counts = ranking.item_counts, ranking.user_counts
+    item_counts = ranking.item_counts
+    user_counts = ranking.user_counts
     head = head_of(item_counts, 0.5)
     of_users = user_counts[whole.kept][first_rows(ranking.users[whole.kept])]
     few = user_counts <= np.median(of_users)
@@ -225,7 +231,8 @@ def recent_users(estimator):
         return None
     recent = in_order.times.max() - in_order.times < WINDOW
     chosen = in_order.lags.tocoo()
-    users, items = chosen.row[recent], chosen.col[recent]
+    users = chosen.row[recent]
+    items = chosen.col[recent]
     counts = column_counts(ones_at(users, items, chosen.shape))[: fitted.n_items]
     return None if recent.all() else counts
 

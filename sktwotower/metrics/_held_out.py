@@ -218,7 +218,9 @@ class EvaluationMixin:
         asked = {"max_users": max_users, "random_state": random_state}
         asked |= {"history": history, "exclude_seen": self.exclude_seen}
         if requests is not None:  # columns that may be of another model only
-            whole = as_frame(X, "X") if is_frame(X) else frame
+            whole = frame
+            if is_frame(X):
+                whole = as_frame(X, "X")
             asked["contexts"] = codes_of_rows(whole, requests, "requests")
         query, past, judged = read_held_out(fitted, frame, y, sample_weight, **asked)
         _warn_of_what_is_unknown(fitted, query, judged, history)
@@ -240,9 +242,12 @@ def _warn_of_what_is_unknown(fitted, query, judged, history):
     cut through a sorted table.
     """
     described = fitted.users.has_features or fitted.context_columns
-    n_known, n_users = np.count_nonzero(query.codes >= 0), len(query)
+    n_known = np.count_nonzero(query.codes >= 0)
+    n_users = len(query)
     if history is None and not described and n_known <= min(2, n_users // 10):
-        known = f", except {n_known} of {n_users}," if n_known else ""
+        known = ""
+        if n_known:
+            known = f", except {n_known} of {n_users},"
         warn(
             f"No user of X is known from fit{known} and they have no features, so that "
             "all strangers get the same items. If that is not meant: a split by rows "
@@ -278,7 +283,8 @@ def _warn_of_what_is_chosen(judged, exclude_seen):
 
 def _warn_if_not_later(fitted, frame):
     """Warn if most new pairs of a table are earlier than their users' last events."""
-    schema, in_order = fitted.schema, fitted.sequences
+    schema = fitted.schema
+    in_order = fitted.sequences
     if in_order is None or frame[schema.time].isna().any():
         return
     try:
@@ -330,9 +336,11 @@ def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None,
     ``random_state`` and ``contexts`` (n_events,), integers that tell the requests of a
     user apart, whose number is m; None: there is one. They are the model's by default.
     """
-    users, items = fitted.users, fitted.items
+    users = fitted.users
+    items = fitted.items
     owners = check_ids(frame[users.id_column], "the users of X")
-    chosen, encode = frame[items.id_column], partial(items.codes, name="X")
+    chosen = frame[items.id_column]
+    encode = partial(items.codes, name="X")
     if "contexts" not in how:
         how["contexts"] = fitted.request_codes(frame)
     judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **how)

@@ -70,7 +70,8 @@ def flatten(lists, name, width=None):
     lists = _check_lists(lists, name, ordered=width is not None)
     ids = _chain(lists, width)
     sizes = np.array([len(ids) for ids in lists], dtype=np.int64)
-    sizes = sizes if width is None else np.minimum(sizes, width)
+    if width is not None:
+        sizes = np.minimum(sizes, width)
     rows = np.repeat(np.arange(len(lists)), sizes)
     places = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return rows, places, ids, len(lists)
@@ -106,7 +107,8 @@ def _check_lists(lists, name, ordered):
 
 def check_positions(ids, n_items, source):
     """Return `ids` as int64 positions below `n_items`, padding as -1."""
-    codes, within = ids, range(-1, n_items)
+    codes = ids
+    within = range(-1, n_items)
     try:
         codes = np.where(pd.isna(ids), -1, ids)
         whole = codes.astype(np.int64)
@@ -242,7 +244,8 @@ def table_of_losses(rows, names, metric, complete, k):
     """
     table = []
     for *named, lost, owners in rows:
-        mean, half = lost.mean(), ERRORS_IN_INTERVAL * standard_error(lost, owners)
+        mean = lost.mean()
+        half = ERRORS_IN_INTERVAL * standard_error(lost, owners)
         table.append((*named, mean, mean - half, mean + half))
     table = pd.DataFrame(table, columns=[*names, f"{metric}_lost", "lower", "upper"])
     table = table.sort_values(f"{metric}_lost", ascending=False, kind="stable")
@@ -273,8 +276,10 @@ def standard_error(values, owners=None):
     do. Nan for fewer than two owners.
     """
     counted = ~np.isnan(values).reshape(len(values), -1).any(axis=1)
-    owners = np.arange(len(values)) if owners is None else owners
-    values, codes = values[counted], pd.factorize(owners[counted])[0]
+    if owners is None:
+        owners = np.arange(len(values))
+    values = values[counted]
+    codes = pd.factorize(owners[counted])[0]
     n_owners = codes.max(initial=-1) + 1
     if n_owners < 2:
         return np.full(values.shape[1:], np.nan)[()]

@@ -44,9 +44,11 @@ def compare_within_lists(
     if len(sample) < len(judged):
         left_out["users not sampled"] = len(judged) - len(sample)
     shown = shown[shown["user"].isin(judged[sample])]
-    rows, lost = {}, {}
+    rows = {}
+    lost = {}
     for group, part in _groups(shown):
-        ranked, constant = {}, []
+        ranked = {}
+        constant = []
         for model, values in scores.items():
             if np.ptp(values[part.index]) == 0:
                 constant.append(model)
@@ -57,7 +59,8 @@ def compare_within_lists(
             owners = check_one_user(first, part["user"])
             for model, lists_of_model in ranked.items():
                 rows[group, model] = _row(lists_of_model, first, owners, ks)
-                prob, error = part.get(f"probability of {model}"), np.nan
+                prob = part.get(f"probability of {model}")
+                error = np.nan
                 if prob is not None:
                     error = expected_calibration_error(part["y"], prob)
                 rows[group, model]["expected_calibration_error"] = error
@@ -76,7 +79,9 @@ def _read(estimator, X, y, lists, baselines, history):
     given, groups = read.split_lists(estimator, X, lists)
     recommender, inner = unwrap(estimator, given)
     users, items = read.pairs_of_rows(recommender, inner)
-    past = {} if history is None else {"history": history}
+    past = {}
+    if history is not None:
+        past = {"history": history}
     fit = rank(recommender, inner, y, n_neighbors=0, **past)
     positions = positions_of(items, pd.Index(recommender.item_ids_))
     counts = np.append(fit.item_counts, 0)  # the last entry is for -1
@@ -113,7 +118,9 @@ def _predicted(name, model, X, lists, past):
     if not hasattr(model, "fit"):
         return np.asarray(model), None
     given, _ = read.split_lists(model, X, lists)
-    past, prob = {} if recommender_in(model) is None else past, None
+    if recommender_in(model) is None:
+        past = {}
+    prob = None
     if hasattr(model, "predict_proba"):
         prob = read.probabilities_of(model, given, **past)
     return read.scores_of(model, given, **past), prob
@@ -149,7 +156,8 @@ def _row(ranked, first, owners, ks):
 
     Differences are from ``first``, of the same lists.
     """
-    row, counted = {}, ranked.has_choice()
+    row = {}
+    counted = ranked.has_choice()
     ndcgs = [(f"ndcg@{k}", "ndcg", k) for k in ks]
     for name, *metric in [("roc_auc", "roc_auc"), *ndcgs, ("mrr", "reciprocal_rank")]:
         row |= compared(name, ranked.values(*metric), first.values(*metric), owners)

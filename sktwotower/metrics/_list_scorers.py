@@ -114,8 +114,10 @@ class _ListScorer:
     otherwise = None
 
     def __init__(self, figures, one, lists, standard_error):
-        self.figures, self.one = figures, one
-        self.lists, self.standard_error = lists, standard_error
+        self.figures = figures
+        self.one = one
+        self.lists = lists
+        self.standard_error = standard_error
 
     def __call__(self, estimator, X, y=None):
         need_outcomes(y)
@@ -136,6 +138,7 @@ class _ListScorer:
 
     def __repr__(self):
         names = [name for name, *_ in self.figures]
-        names = names[0] if len(names) == 1 else names
+        if len(names) == 1:
+            names = names[0]
         error = ", standard_error=True" if self.standard_error else ""
         return f"make_list_scorer({names!r}, lists={self.lists!r}{error})"

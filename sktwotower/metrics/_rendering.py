@@ -133,7 +133,8 @@ def _as_text(frame):
 
 def _as_html(frame):
     """Return the verdict and bars of its figure; below them all else, folded."""
-    layouts, verdict = [*_layouts(frame)], verdict_of(frame)
+    layouts = [*_layouts(frame)]
+    verdict = verdict_of(frame)
     lost = said_of_models_without_scores(frame)
     found = [layout for layout in layouts if layout.with_interval][-1]
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
@@ -203,7 +204,8 @@ def _html(frame, layout):
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     lines = [f"<thead><tr><th></th>{head}</tr></thead>"]
     for group, size, rows in _groups(frame, layout):
-        head, span = f"<b>{escape(group)}</b> <small>{size}</small>", len(titles) + 1
+        head = f"<b>{escape(group)}</b> <small>{size}</small>"
+        span = len(titles) + 1
         lines.append(f"<tr class='group'><th colspan='{span}'>{head}</th></tr>")
         lost = models_without_scores(frame, group)
         best = rows[[*layout.with_interval, *layout.plain]].max()
@@ -252,7 +254,8 @@ def _notes(frame):
     """Return sentences on the split, the figures, and on what does not count."""
     first = frame.index.get_level_values("model")[0]
     row = "list" if "lists" in frame.attrs else "user"
-    row = "request" if "requests" in frame.columns else row
+    if "requests" in frame.columns:
+        row = "request"
     split = frame.attrs.get("split")
     notes = [split, f"± 95 % interval; difference from {first}, {row} by {row}."]
     if frame.attrs.get("cannot_score"):
@@ -287,7 +290,8 @@ def _cold_items(frame, name):
     """Yield a sentence on the places that cold items take in the lists of a model."""
     row = frame.loc["all"].iloc[0]
     for k in frame.attrs["k"]:
-        cold, all_items = row[f"cold_precision@{k}"], row[f"precision@{k}"]
+        cold = row[f"cold_precision@{k}"]
+        all_items = row[f"precision@{k}"]
         right = f"of these places {cold:.1%} are right, of all {k} {all_items:.1%}."
         if "cold items" not in frame.index:
             right = "no held-out event is of such an item."

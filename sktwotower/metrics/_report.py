@@ -273,7 +273,8 @@ def retrieval_report(
     ranking, models = one_call(rank_models, estimator, X, y, max(ks), **params)
     first = next(iter(models))
     fitted = {first: estimator} | named(baselines, {first, "popularity"})
-    rows, lost = {}, {}
+    rows = {}
+    lost = {}
     for group in groups_of(ranking):
         lost[group.name] = without_scores(group.truth, fitted, ranking.item_counts)
         judged = {m: GroupRanking(ranking, group, found) for m, found in models.items()}
@@ -297,7 +298,8 @@ def _best_sellers(ranking, recent, k, name, own):
         return ""
     popular = popular_items(ranking, k, recent)
     found = GroupRanking(ranking, everyone(ranking), popular).mean("recall", k)
-    recall, error = own[f"recall@{k}"], own[f"recall@{k} se"]
+    recall = own[f"recall@{k}"]
+    error = own[f"recall@{k} se"]
     if not found >= recall - error:
         return ""
     return (
@@ -311,5 +313,6 @@ def _as_frame(rows, attrs, library):
     """Return the report from a dict of (group, model) to its figures."""
     index = pd.MultiIndex.from_tuples(rows, names=["group", "model"])
     frame = Report(list(rows.values()), index=index)
-    frame.attrs, frame._library = attrs, library
+    frame.attrs = attrs
+    frame._library = library
     return frame

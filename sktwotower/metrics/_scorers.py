@@ -148,7 +148,9 @@ def _parse(metric, k):
 
 def names_of_metrics(metric, example):
     """Return the parameter ``metric``, one name or several, as a list after a check."""
-    metrics = [metric] if isinstance(metric, str) else metric
+    metrics = metric
+    if isinstance(metric, str):
+        metrics = [metric]
     if not isinstance(metrics, (list, tuple)) or not metrics:
         expected = f"a name like {example!r} or a list of them"
         raise ValueError(f"metric must be {expected}. Got {metric!r}.")
@@ -160,7 +162,9 @@ def split_metric(metric, known, other_names, example):
     name, at, k = str(metric).partition("@")
     if name not in known:
         close = other_names.get(name.lower()) or closest(name.lower(), known, 0.5)
-        hint = f" Did you mean {close!r}?" if close else ""
+        hint = ""
+        if close:
+            hint = f" Did you mean {close!r}?"
         raise ValueError(f"metric must be one of {[*known]}. Got {metric!r}.{hint}")
     if at and not k.isdecimal():
         raise ValueError(f"metric must read like '{name}@{example}'. Got {metric!r}.")
@@ -171,8 +175,10 @@ class _RetrievalScorer:
     """One metric, or several, of one estimator's ranking of held-out events."""
 
     def __init__(self, figures, one, asked, standard_error, params):
-        self.figures, self.one = figures, one
-        self.asked, self.params = asked, params
+        self.figures = figures
+        self.one = one
+        self.asked = asked
+        self.params = params
         self.standard_error = standard_error
         self._request = MetadataRequest(owner=repr(self))
         self._request.score.add_request(param="sample_weight", alias=None)

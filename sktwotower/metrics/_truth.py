@@ -129,7 +129,8 @@ def held_out_truth(
     """
     frame, users, items = ids_of_rows(X, user_id, item_id)
     catalog = _distinct(item_ids, "item_ids")
-    seen = sparse.csr_matrix((0, len(catalog))) if seen is None else seen
+    if seen is None:
+        seen = sparse.csr_matrix((0, len(catalog)))
     known = _distinct([] if user_ids is None else user_ids, "user_ids")
     seen = _with_empty_row(seen, (len(known), len(catalog)))
     named = {"name": f"column {items.name!r} of X", "source": "item_ids"}
@@ -212,7 +213,8 @@ def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **s
     left_out = _left_out(users, rewards * weights > 0, names)
     positive = np.flatnonzero(rewards * weights > 0)
     rows, ids = pd.factorize(users.take(positive), sort=True)
-    requests, name = None, "users"
+    requests = None
+    name = "users"
     if contexts is not None:
         name = "requests"
         rows, places, requests = _by_request(rows, contexts[positive])
@@ -220,7 +222,8 @@ def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **s
     rows, chosen, left = _sampled(rows, len(ids), name, **sample)
     ids = ids[chosen]
     sampled = rows >= 0
-    rows, positive = rows[sampled], positive[sampled]
+    rows = rows[sampled]
+    positive = positive[sampled]
     last_rows = np.zeros(len(ids), dtype=np.int64)
     last_rows[rows] = positive  # the last assignment wins
     weights = None if sample_weight is None else weights[positive]
@@ -247,7 +250,9 @@ def fields_of_past(seen, past, truth, exclude_seen):
     n_items = truth.shape[1]
     chosen = past[:, :n_items].astype(bool)
     nothing = sparse.csr_matrix(chosen.shape, dtype=bool)
-    hidden = chosen > truth.astype(bool) if exclude_seen else nothing
+    hidden = nothing
+    if exclude_seen:
+        hidden = chosen > truth.astype(bool)
     counts = {"item_counts": column_counts(seen)[:n_items]}
     counts["user_counts"] = past.getnnz(axis=1)  # removed items count as well
     return {"seen": hidden, "past": chosen, **counts}
@@ -263,7 +268,8 @@ def _by_request(rows, contexts):
     found = pairs.groupby(["row", "context"], sort=False).ngroup().to_numpy()
     owners = rows[np.unique(found, return_index=True)[1]]
     order = np.argsort(owners, kind="stable")
-    places, owners = np.argsort(order), owners[order]
+    places = np.argsort(order)
+    owners = owners[order]
     numbers = np.arange(len(owners)) - np.searchsorted(owners, owners)
     return places[found], owners, numbers
 
@@ -311,7 +317,9 @@ def _relevant(rows, items, weights, encode, shape):
     codes, names = pd.factorize(items[outside])
     columns = np.where(outside, n_items, columns)
     columns[outside] += codes
-    values = np.ones(len(rows)) if weights is None else weights
+    values = weights
+    if weights is None:
+        values = np.ones(len(rows))
     shape = n_users, n_items + len(names)
     wanted = sparse.csr_matrix((values, (rows, columns)), shape=shape)
     if weights is None:

@@ -215,7 +215,8 @@ def prequential_validate(
     """
     if lists is not None:
         need_outcomes(y)
-        scoring = ["roc_auc", "ndcg@10"] if scoring is None else scoring
+        if scoring is None:
+            scoring = ["roc_auc", "ndcg@10"]
     how = {"train_size": train_size, "freq": freq, "n_slices": n_slices}
     sliced = read_sliced_events(X, y, sample_weight, time, **how)
     strategies = chosen_strategies(strategies, estimator)
@@ -234,7 +235,9 @@ def prequential_validate(
     rows.sort(key=lambda row: (row["slice"], STRATEGIES.index(row["strategy"])))
     results = pd.DataFrame(rows)
     if results.columns[-1] == "score_time":  # no slice has a positive event
-        names = scoring if isinstance(scoring, list | tuple | dict) else ["score"]
+        names = scoring
+        if not isinstance(scoring, list | tuple | dict):
+            names = ["score"]
         results = results.assign(**{f"test_{name}": np.nan for name in names})
     return in_library(results, library_of(X))
 

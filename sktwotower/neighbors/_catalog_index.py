@@ -58,7 +58,8 @@ class Catalog(NamedTuple):
     @classmethod
     def _of_stored(cls, vectors, index, index_recall):
         require(_is_index(index), "the catalog's index", "one with fit and kneighbors")
-        index = index if type(index) in OURS else index.fit(vectors)
+        if type(index) not in OURS:
+            index = index.fit(vectors)
         return cls(vectors, index, index_recall)
 
     def _check_stored(self, place):
@@ -127,7 +128,8 @@ def build_index(neighbors, vectors, sample=None, k=10, before=None, changed=None
         return index, 1.0
     if sample is None:
         return index, 1.0
-    queries, k = sample(), min(k, len(vectors))
+    queries = sample()
+    k = min(k, len(vectors))
     if hasattr(index, "tune_search_width"):
         recall = index.tune_search_width(queries, k)
     else:

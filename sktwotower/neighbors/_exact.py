@@ -153,7 +153,8 @@ def checked_queries(index, X, n_neighbors):
     ``n_neighbors`` None: that of the ``index``.
     """
     check_is_fitted(index, "vectors_")
-    queries, width = np.asarray(X, dtype=np.float32), index.vectors_.shape[1]
+    queries = np.asarray(X, dtype=np.float32)
+    width = index.vectors_.shape[1]
     if queries.ndim != 2 or queries.shape[1] != width:
         expected = f"an array of query vectors, of shape (n, {width})"
         raise ValueError(f"X must be {expected}. Got shape {queries.shape}.")

@@ -19,7 +19,8 @@ from ._threads import torch_threads_kept
 from ._top_k import by_score, top_k
 
 # Defaults of the search width, until `tune_search_width` finds what is needed.
-LEAF_BUDGET, EPSILON = 8, 0.15
+LEAF_BUDGET = 8
+EPSILON = 0.15
 # Widths that `tune_search_width` tries, and the number of queries that it counts with.
 LEAF_BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 EPSILONS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -111,7 +112,8 @@ class GraphSearchMixin:
         """Return scores and positions (n, k) from the graph and the changed items."""
         scores, indices = top_k(queries, self._changed_vectors, k)
         indices = np.where(indices < 0, -1, self.changed_[indices])
-        n_known, n_stale = len(self.graph_._vertex_order), len(self.stale_vectors_)
+        n_known = len(self.graph_._vertex_order)
+        n_stale = len(self.stale_vectors_)
         # with fewer changed items than k, enough of the others are among these
         width = min(n_known, k + min(n_stale, max(k, MAX_EXTRA)))
         found, _ = self._query_graph(queries, width)
@@ -156,7 +158,10 @@ class GraphSearchMixin:
         _, truth = top_k(queries, self.vectors_, k)
         if self.graph_ is None:
             return recall_of(self, queries, truth)
-        graph, best, highest, fewest = self.graph_, None, -1.0, np.inf
+        graph = self.graph_
+        best = None
+        highest = -1.0
+        fewest = np.inf
         trial = copy.copy(self)
         for budget in _steps_from(self.search_tree_leaf_budget, LEAF_BUDGETS):
             one_by_one = {"parallel_batch_queries": False}  # so that items are counted
@@ -170,7 +175,8 @@ class GraphSearchMixin:
                 recall = recall_of(trial, queries, truth)
                 is_enough = recall >= self.target_recall
                 if is_enough or (fewest == np.inf and recall > highest):
-                    best, highest = (budget, epsilon), recall
+                    best = (budget, epsilon)
+                    highest = recall
                 if is_enough:
                     fewest = n_compared
                     break
@@ -189,5 +195,6 @@ def _steps_from(lowest, steps):
     """Return ``lowest`` and the steps above it; all steps if it is None."""
     if lowest is None:
         return [*steps]
-    lowest = lowest.item() if isinstance(lowest, np.number) else lowest
+    if isinstance(lowest, np.number):
+        lowest = lowest.item()
     return [lowest, *(step for step in steps if step > lowest)]

@@ -121,7 +121,8 @@ def _search_many(index, queries, items, k, excluded, allowed, added):
             exact = rescore(own, items, np.maximum(found, 0))
             exact, found = by_score(np.where(found < 0, -np.inf, exact), found)
             m = min(k, found.shape[1])
-            scores[rows, :m], indices[rows, :m] = exact[:, :k], found[:, :k]
+            scores[rows, :m] = exact[:, :k]
+            indices[rows, :m] = found[:, :k]
     is_short = indices[:, -1] < 0
     for row in np.flatnonzero(is_short):
         row_added = added_of(added, row)
@@ -209,7 +210,8 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None, added=None):
     """
     check_width(index, items)
     items = np.asarray(items)  # a memmap is slower
-    k, found = min(k, len(items)), None
+    k = min(k, len(items))
+    found = None
     is_exact = isinstance(index, ExactNeighbors) or _few(allowed, items)
     if added is not None:  # then to gather vectors takes as long
         is_exact |= len(added.positions) > MAX_GATHERED_SHARE * len(items)
@@ -226,8 +228,10 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None, added=None):
         exact, best = ranked(query, items, found, k)
     if len(best) == k:
         return exact, best
-    scores, indices = np.full(k, -np.inf), np.full(k, -1, dtype=np.int64)
-    scores[: len(best)], indices[: len(best)] = exact, best
+    scores = np.full(k, -np.inf)
+    indices = np.full(k, -1, dtype=np.int64)
+    scores[: len(best)] = exact
+    indices[: len(best)] = best
     return scores, indices
 
 
@@ -252,7 +256,8 @@ def _from_index(index, query, n_items, k, hidden, allowed):
         found = np.unique(np.asarray(found, dtype=np.int64))
         # Some indexes pad short lists with -1, others with n_items.
         found = found[(found >= 0) & (found < n_items) & ~among(found, hidden)]
-        found = found if allowed is None else found[among(found, allowed)]
+        if allowed is not None:
+            found = found[among(found, allowed)]
         if len(found) >= min(k, n_left):
             return found
     return None

@@ -72,7 +72,8 @@ def top_k(queries, items, k, excluded=None, allowed=None, added=None):
         hidden = columns_of(excluded, 0)
         row_added = added_of(added, 0)
         exact, found = best_of_one(queries[0], items, k, hidden, allowed, row_added)
-        scores[0, : len(exact)], indices[0, : len(exact)] = exact, found
+        scores[0, : len(exact)] = exact
+        indices[0, : len(exact)] = found
         return scores, indices
     if allowed is not None:
         excluded = None if excluded is None else excluded[:, allowed].tocsr()
@@ -81,10 +82,13 @@ def top_k(queries, items, k, excluded=None, allowed=None, added=None):
     k = min(k, len(items))
     if n == 0 or k == 0:
         return scores, indices
-    items, width = np.ascontiguousarray(items), k + 2 + k // 16  # a few are as good
+    items = np.ascontiguousarray(items)
+    width = k + 2 + k // 16  # a few are as good
     for block in slices(n, QUERY_BLOCK):
         hidden = rows_of(excluded, block)
-        block_added = None if added is None else _added_to_block(added, block)
+        block_added = None
+        if added is not None:
+            block_added = _added_to_block(added, block)
         vectors = np.ascontiguousarray(queries[block])
         best = _best_of_block(
             vectors, items, min(width, len(items)), hidden, block_added
@@ -92,7 +96,8 @@ def top_k(queries, items, k, excluded=None, allowed=None, added=None):
         exact, found = _exact_of_block(best, vectors, items, k, hidden, block_added)
         if allowed is not None:
             found = np.where(found < 0, -1, allowed[found])
-        scores[block, :k], indices[block, :k] = exact, found
+        scores[block, :k] = exact
+        indices[block, :k] = found
     return scores, indices
 
 
@@ -118,7 +123,9 @@ def _exact_of_block(best, queries, items, k, excluded, added):
     more = (worst >= low) & (worst > -np.inf) & (best.scores.shape[1] < len(items))
     for row in np.flatnonzero(more):
         hidden = columns_of(excluded, row)
-        row_added = None if added is None else added_of(added.numbers, row)
+        row_added = None
+        if added is not None:
+            row_added = added_of(added.numbers, row)
         again = best_of_one(queries[row], items, k, hidden, added=row_added)
         exact[row], found[row] = again
     return exact, found
@@ -132,10 +139,12 @@ def rank_listed(queries, items, k, listed, excluded=None, added=None):
     """
     scores, indices = empty_lists(len(queries), min(k, len(items)))
     for row, query in enumerate(queries):
-        hidden, own = columns_of(excluded, row), np.sort(columns_of(listed, row))
+        hidden = columns_of(excluded, row)
+        own = np.sort(columns_of(listed, row))
         row_added = added_of(added, row)
         exact, found = best_of_one(query, items, k, hidden, own, row_added)
-        scores[row, : len(exact)], indices[row, : len(exact)] = exact, found
+        scores[row, : len(exact)] = exact
+        indices[row, : len(exact)] = found
     return scores, indices
 
 
@@ -194,14 +203,19 @@ def _best_of_block(queries, items, k, excluded, added):
     ``excluded``: CSR (b, n_items) or None. ``added``: ``_SparseAdded``,
     ``_DenseAdded`` or None.
     """
-    n_queries, n_items = len(queries), len(items)
-    queries, table = torch.from_numpy(queries), torch.from_numpy(items)
-    hidden = None if excluded is None else excluded.tocsc().tocoo()
+    n_queries = len(queries)
+    n_items = len(items)
+    queries = torch.from_numpy(queries)
+    table = torch.from_numpy(items)
+    hidden = None
+    if excluded is not None:
+        hidden = excluded.tocsc().tocoo()
     step = max(MIN_TILE_ITEMS, TILE_SIZE // n_queries, GROUP * k)
     if added is not None:
         added.begin(step)
     buffer = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
-    best, next_merge = _BestSoFar(n_queries, k), 0
+    best = _BestSoFar(n_queries, k)
+    next_merge = 0
     for start in range(0, n_items, step):
         stop = min(start + step, n_items)
         scores = buffer[: n_queries * (stop - start)].view(n_queries, -1)
@@ -283,7 +297,8 @@ class _SparseAdded:
         # small integers are sorted in linear time; in a tile rows stay together
         order = tiles.astype(np.min_scalar_type(n_tiles)).argsort(kind="stable")
         ends = np.bincount(tiles, minlength=n_tiles).cumsum()
-        self.width, self.of_tiles = width, np.split(order, ends[:-1])
+        self.width = width
+        self.of_tiles = np.split(order, ends[:-1])
 
     def add_to(self, scores, start, stop):
         """Add to the scores (b, stop - start) of a tile of items, in place."""
@@ -316,7 +331,8 @@ class _BestSoFar:
     def add(self, scores, start):
         """Remember the scores above the bound of a tile (b, c) that begins at start."""
         if self.bound is None:
-            k, c = self.scores.shape[1], scores.shape[1]
+            k = self.scores.shape[1]
+            c = scores.shape[1]
             n_groups = min(c // GROUP, GROUPS_PER_NEIGHBOR * k)
             bound = bound_of(scores.numpy(), k, n_groups if n_groups >= k else c)
             self.bound = np.nextafter(bound, np.float32(-np.inf))[:, None]
