@@ -310,23 +310,6 @@ def _warn_if_not_later(fitted, frame):
         )
 
 
-def _at_first_times(frame, last_rows, owners, y, time):
-    """Return rows (n_users,) that ask when the first held-out event of their user was.
-
-    ``frame``: events of ``owners`` (n_events,), of which ``last_rows`` are the last
-    positive ones of each user; ``time``: the column of times. A list is asked for once.
-    """
-    chosen = np.ones(len(frame), dtype=bool)
-    if y is not None:
-        chosen = np.asarray(y, dtype=float).ravel() > 0
-    codes, _ = pd.factorize(owners)
-    times = frame[time].reset_index(drop=True)
-    first = times[chosen].groupby(codes[chosen]).min()
-    asking = frame.iloc[last_rows].copy(deep=False)
-    asking[time] = first.loc[codes[last_rows]].set_axis(asking.index)
-    return asking
-
-
 def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None, **how):
     """Return the users of held-out events, their past items and relevant items.
 
@@ -346,8 +329,16 @@ def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None,
     judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **how)
     asking = frame.iloc[judged.last_rows]
     if fitted.asked_time is not None and how["contexts"] is None:
-        rows = judged.last_rows
-        asking = _at_first_times(frame, rows, owners, y, fitted.asked_time)
+        # a list is asked for once: when the user's first held-out event was
+        chosen_rows = np.ones(len(frame), dtype=bool)
+        if y is not None:
+            chosen_rows = np.asarray(y, dtype=float).ravel() > 0
+        owner_codes, _ = pd.factorize(owners)
+        times = frame[fitted.asked_time].reset_index(drop=True)
+        first_times = times[chosen_rows].groupby(owner_codes[chosen_rows]).min()
+        first_times = first_times.loc[owner_codes[judged.last_rows]]
+        asking = asking.copy(deep=False)
+        asking[fitted.asked_time] = first_times.set_axis(asking.index)
     query = query_of_events(fitted, asking)
     past = past_of(fitted, query, history)
     judged.update(fields_of_past(fitted.seen, past.seen, judged.truth, exclude_seen))

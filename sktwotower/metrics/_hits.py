@@ -28,7 +28,9 @@ def find_hits(y_true, y_pred, k):
     """
     rows, places, ids, n_ranked = flatten(y_pred, "y_pred", check_count(k, "k"))
     if sparse.issparse(y_true):
-        true_rows, true_codes = (each.astype(np.int64) for each in y_true.nonzero())
+        true_rows, true_codes = y_true.nonzero()
+        true_rows = true_rows.astype(np.int64)
+        true_codes = true_codes.astype(np.int64)
         n_users, n_codes = y_true.shape
         codes = check_positions(ids, n_codes, "y_true")
     else:
@@ -138,7 +140,8 @@ def _encode(true_ids, pred_ids):
     if true_ids.dtype != pred_ids.dtype:
         # numpy would turn 1 next to 'a' into '1', and int64 next to float into float
         with_dates = "M" in (true_ids.dtype.kind, pred_ids.dtype.kind)
-        true_ids, pred_ids = (_objects(i, with_dates) for i in (true_ids, pred_ids))
+        true_ids = _objects(true_ids, with_dates)
+        pred_ids = _objects(pred_ids, with_dates)
     codes, uniques = factorize(np.concatenate([true_ids, pred_ids]))
     return codes[: len(true_ids)], codes[len(true_ids) :], len(uniques)
 
@@ -148,14 +151,18 @@ def _objects(ids, with_dates):
     if ids.dtype.kind in "mM":
         return pd.Index(ids).astype(object).to_numpy()
     ids = ids.astype(object)
-    for place in (i for i, cell in enumerate(ids) if with_dates and type(cell) is date):
-        ids[place] = pd.Timestamp(ids[place])
+    if with_dates:
+        for place, cell in enumerate(ids):
+            if type(cell) is date:
+                ids[place] = pd.Timestamp(cell)
     return ids
 
 
 def recall(hits, n_relevant, k, truncated=False):
     """Hits over relevant items, weighted or not, (n_users,)."""
-    return hits.sum(axis=1) / (np.minimum(k, n_relevant) if truncated else n_relevant)
+    if truncated:
+        n_relevant = np.minimum(k, n_relevant)
+    return hits.sum(axis=1) / n_relevant
 
 
 def precision(hits, n_relevant, k):

@@ -162,29 +162,46 @@ class HeldOutRanking:
 
     def __post_init__(self):
         """Fill in missing fields, and check all of them."""
-        given = {name: value for name, value in vars(self).items() if value is not None}
         truth = _as_csr("truth", self.truth, np.float64)
         _check_least("truth", truth.data)
         n_users, n_items = truth.shape
-        seen = _as_csr("seen", given.get("seen", sparse.csr_matrix(truth.shape)))
-        past = _as_csr("past", given.get("past", seen))
-        of_users = past  # each user once
+        seen = sparse.csr_matrix(truth.shape) if self.seen is None else self.seen
+        seen = _as_csr("seen", seen)
+        past = _as_csr("past", seen if self.past is None else self.past)
+
+        # fields that are not given are counted, of the past of each user once
+        past_by_user = past
         if self.requests is not None and len(self.users) == n_users:
-            of_users = past[first_rows(self.users)]
-        lost = given.get("n_unreachable", np.zeros(n_users, dtype=np.int64))
-        numbers = {"item_counts": of_users.getnnz(0), "user_counts": past.getnnz(1)}
-        numbers |= {"n_unreachable": lost, "unreachable_weight": lost}
-        numbers["last_rows"] = np.full(n_users, -1)
-        numbers |= {name: given[name] for name in NUMBERS if name in given}
-        fields = {"users": _as_array("users", self.users), "truth": truth}
-        fields |= {"seen": seen, "past": past}
-        fields |= {name: _as_numbers(name, value) for name, value in numbers.items()}
+            past_by_user = past[first_rows(self.users)]
+        n_unreachable = self.n_unreachable
+        if n_unreachable is None:
+            n_unreachable = np.zeros(n_users, dtype=np.int64)
+        numbers = {
+            "item_counts": past_by_user.getnnz(axis=0),
+            "user_counts": past.getnnz(axis=1),
+            "n_unreachable": n_unreachable,
+            "unreachable_weight": n_unreachable,
+            "last_rows": np.full(n_users, -1),
+        }
+        for name in NUMBERS:
+            if getattr(self, name) is not None:
+                numbers[name] = getattr(self, name)
+
+        fields = {
+            "users": _as_array("users", self.users),
+            "truth": truth,
+            "seen": seen,
+            "past": past,
+        }
+        for name, value in numbers.items():
+            fields[name] = _as_numbers(name, value)
         for name, value in fields.items():
-            shape = truth.shape
-            if not sparse.issparse(value):
-                shape = (n_users,)
             if name == "item_counts":
                 shape = (n_items,)
+            elif sparse.issparse(value):
+                shape = truth.shape
+            else:
+                shape = (n_users,)
             expected = f"have the shape {shape}, to fit to truth"
             _require(value.shape == shape, name, expected, value.shape)
         fields["indices"] = _as_positions(self.indices, n_users, n_items)

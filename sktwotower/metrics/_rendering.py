@@ -228,8 +228,21 @@ def _bars(groups, metric):
     most = max(_ends(rows, metric)[1].max() for _, _, rows in groups) or 1
     lists = []
     for group, size, rows in groups:
-        scaled = (100 / most * of for of in (rows[metric], *_ends(rows, metric)))
-        lines = map(_bar, rows.index, rows[metric], *scaled)
+        widths = 100 / most * rows[metric]
+        lowers, uppers = _ends(rows, metric)
+        lowers = 100 / most * lowers
+        uppers = 100 / most * uppers
+        lines = []
+        for name, mean, width, lower, upper in zip(
+            rows.index, rows[metric], widths, lowers, uppers, strict=True
+        ):
+            interval = f"left: {lower:.1f}%; width: {upper - lower:.1f}%"
+            lines.append(
+                f"<li><span>{escape(str(name))}</span>"
+                "<span class='bar' aria-hidden='true'>"
+                f"<i style='width: {width:.1f}%'></i><s style='{interval}'></s></span>"
+                f"<span>{number(mean)}</span></li>"
+            )
         label = f"{escape(group)} <small>{metric}, {size}</small>"
         lists.append(f"<div>{label}<ul class='bars'>{''.join(lines)}</ul></div>")
     return "".join(lists)
@@ -239,15 +252,6 @@ def _ends(rows, metric):
     """Return both ends of the intervals, of no width where there is none."""
     half = ERRORS_IN_INTERVAL * rows[f"{metric} se"].fillna(0)
     return (rows[metric] - half).clip(lower=0), rows[metric] + half
-
-
-def _bar(name, mean, width, lower, upper):
-    interval = f"left: {lower:.1f}%; width: {upper - lower:.1f}%"
-    return (
-        f"<li><span>{escape(str(name))}</span><span class='bar' aria-hidden='true'>"
-        f"<i style='width: {width:.1f}%'></i><s style='{interval}'></s></span>"
-        f"<span>{number(mean)}</span></li>"
-    )
 
 
 def _notes(frame):

@@ -10,8 +10,7 @@ import pandas as pd
 from sktwotower._tables._frames import library_of
 from sktwotower._tables._messages import check_count, one_call
 
-from ._comparable import without_scores
-from ._compared import named, rank_models
+from ._compared import named, rank_models, without_scores
 from ._groups import GroupRanking, everyone, groups_of, popular_items, recent_users
 from ._list_report import compare_within_lists
 from ._rendering import Report

@@ -271,18 +271,17 @@ def _in_data_ops(learner, X):
     """
     owner = learner.__skrub_to_env_learner__()
     fitted = getattr(owner, "best_learner_", owner)
-    node = fitted.data_op.skb.find(_applies_recommender)
+
+    def applies_recommender(node):
+        return hasattr(getattr(node._skrub_impl, "estimator_", None), "rank_held_out")
+
+    node = fitted.data_op.skb.find(applies_recommender)
     if node is None:
         return fitted, X
     if X is not None:
         before = fitted.truncated_after(lambda other: other is node._skrub_impl.X)
         X = before.transform(learner._get_env(X, None))
     return node._skrub_impl.estimator_, X
-
-
-def _applies_recommender(node):
-    """Return whether a node of DataOps has fitted a recommender."""
-    return hasattr(getattr(node._skrub_impl, "estimator_", None), "rank_held_out")
 
 
 def recommender_in(estimator):

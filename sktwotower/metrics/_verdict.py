@@ -119,7 +119,10 @@ def said_of_models_without_scores(report):
     why = f"which know{'s' if len(lost) == 1 else ''} none of the items to be found"
     if "lists" in report.attrs:
         why = f"which score{'s' if len(lost) == 1 else ''} all rows alike"
-    said = f"{_listed(lost)}, {why}."
+    names = lost[0]
+    if len(lost) > 1:
+        names = f"{', '.join(lost[:-1])} and {lost[-1]}"
+    said = f"{names}, {why}."
     rows = pd.DataFrame(report).loc["all"]
     model = rows.index[0]
     others = rows.index[1:]
@@ -131,10 +134,6 @@ def said_of_models_without_scores(report):
             "reads features of items, such as a ContentRecommender."
         )
     return f"Not compared with {said}"
-
-
-def _listed(names):
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def number(value, sign="", digits=4):

@@ -13,7 +13,7 @@ import pandas as pd
 from sktwotower._tables._frames import library_of
 from sktwotower._tables._output import in_library
 from sktwotower.metrics import make_list_scorer, make_retrieval_scorer
-from sktwotower.metrics._read_lists import need_outcomes
+from sktwotower.metrics._list_scorers import need_outcomes
 
 from ._sliced_events import read_sliced_events
 from ._strategies import STRATEGIES, Models, chosen_strategies

@@ -34,5 +34,5 @@ _REMOVED = {
 
 def __getattr__(name):
     if name in _REMOVED:
-        raise AttributeError(f"{name} is no more. Use {_REMOVED[name]}.")
+        raise ImportError(f"{name} is no more. Use {_REMOVED[name]}.")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

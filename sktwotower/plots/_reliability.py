@@ -10,7 +10,7 @@ from sklearn.calibration import calibration_curve
 
 from sktwotower.metrics import expected_calibration_error
 from sktwotower.metrics._calibration import outcomes_and_probabilities
-from sktwotower.metrics._read_lists import probabilities_of
+from sktwotower.metrics._list_scorers import probabilities_of
 
 from ._style import Display, check_matplotlib, ink, line_style
 
