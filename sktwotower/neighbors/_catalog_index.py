@@ -72,8 +72,10 @@ class Catalog(NamedTuple):
 def check_index(neighbors, normalize=True):
     """Raise ValueError or TypeError if no index can be built of the parameter."""
     is_name = isinstance(neighbors, str)
-    if not (neighbors in NAMES if is_name else _is_index(neighbors)):
-        raise (ValueError if is_name else TypeError)(
+    is_known = neighbors in NAMES if is_name else _is_index(neighbors)
+    if not is_known:
+        error = ValueError if is_name else TypeError
+        raise error(
             "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', 'exact', "
             "'nndescent' or an estimator with fit and kneighbors. Got "
             f"{neighbors!r} instead."

@@ -164,6 +164,7 @@ def checked_queries(index, X, n_neighbors):
 
 def recall_of(index, queries, truth):
     """Return the share of the true positions (n, k) that an index finds."""
-    found = index.kneighbors(queries, n_neighbors=truth.shape[1], return_distance=False)
-    hits = (np.asarray(found)[:, :, None] == truth[:, None, :]).any(axis=1)
+    k = truth.shape[1]
+    indices = index.kneighbors(queries, n_neighbors=k, return_distance=False)
+    hits = (np.asarray(indices)[:, :, None] == truth[:, None, :]).any(axis=1)
     return float(hits.mean()) if hits.size else 1.0

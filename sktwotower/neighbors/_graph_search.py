@@ -95,18 +95,18 @@ class GraphSearchMixin:
         elif len(self.changed_):
             scores, indices = self._search_both(queries, k)
         else:
-            indices, lengths = self._query_graph(queries, k)
+            indices, distances = self._query_graph(queries, k)
             squared = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
-            scores = (squared + self.squared_length_ - lengths**2) / 2
+            scores = (squared + self.squared_length_ - distances**2) / 2
         return (1 - scores, indices) if return_distance else indices
 
     def _query_graph(self, queries, k):
         """Return positions and Euclidean distances (n, k) that the graph finds."""
         with torch_threads_kept():
             epsilon = max(self.epsilon_, MIN_EPSILON)
-            found, lengths = self.graph_.query(queries, k=k, epsilon=epsilon)
-        found = np.where(np.isinf(lengths), -1, found)  # else of any item
-        return found.astype(np.int64), lengths.astype(np.float64)
+            indices, distances = self.graph_.query(queries, k=k, epsilon=epsilon)
+        indices = np.where(np.isinf(distances), -1, indices)  # else of any item
+        return indices.astype(np.int64), distances.astype(np.float64)
 
     def _search_both(self, queries, k):
         """Return scores and positions (n, k) from the graph and the changed items."""
@@ -116,11 +116,11 @@ class GraphSearchMixin:
         n_stale = len(self.stale_vectors_)
         # with fewer changed items than k, enough of the others are among these
         width = min(n_known, k + min(n_stale, max(k, MAX_EXTRA)))
-        found, _ = self._query_graph(queries, width)
-        others = rescore(queries, self.vectors_, np.maximum(found, 0))
-        others[among(found, self.changed_) | (found < 0)] = -np.inf
-        scores = np.concatenate([scores, others], axis=1)
-        scores, indices = by_score(scores, np.concatenate([indices, found], axis=1))
+        others, _ = self._query_graph(queries, width)
+        other_scores = rescore(queries, self.vectors_, np.maximum(others, 0))
+        other_scores[among(others, self.changed_) | (others < 0)] = -np.inf
+        scores = np.concatenate([scores, other_scores], axis=1)
+        scores, indices = by_score(scores, np.concatenate([indices, others], axis=1))
         return scores[:, :k], np.where(np.isneginf(scores), -1, indices)[:, :k]
 
     def tune_search_width(self, queries, k) -> float:
@@ -164,11 +164,16 @@ class GraphSearchMixin:
         fewest = np.inf
         trial = copy.copy(self)
         for budget in _steps_from(self.search_tree_leaf_budget, LEAF_BUDGETS):
-            one_by_one = {"parallel_batch_queries": False}  # so that items are counted
-            trial.graph_ = graph.copy_with(search_tree_leaf_budget=budget, **one_by_one)
+            # queries are searched one by one, so that items are counted
+            trial.graph_ = graph.copy_with(
+                search_tree_leaf_budget=budget, parallel_batch_queries=False
+            )
             for epsilon in _steps_from(self.epsilon, EPSILONS):
-                how = {"k": truth.shape[1], "epsilon": max(epsilon, MIN_EPSILON)}
-                n_compared = trial.graph_.n_compared(queries[:COUNTED_QUERIES], **how)
+                n_compared = trial.graph_.n_compared(
+                    queries[:COUNTED_QUERIES],
+                    k=truth.shape[1],
+                    epsilon=max(epsilon, MIN_EPSILON),
+                )
                 if n_compared >= fewest:
                     break  # a wider search compares more
                 trial.epsilon_ = epsilon
