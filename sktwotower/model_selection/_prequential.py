@@ -217,8 +217,8 @@ def prequential_validate(
         need_outcomes(y)
         if scoring is None:
             scoring = ["roc_auc", "ndcg@10"]
-    how = {"train_size": train_size, "freq": freq, "n_slices": n_slices}
-    sliced = read_sliced_events(X, y, sample_weight, time, **how)
+    slices = {"train_size": train_size, "freq": freq, "n_slices": n_slices}
+    sliced = read_sliced_events(X, y, sample_weight, time, **slices)
     strategies = chosen_strategies(strategies, estimator)
     scorer = _scorer(scoring, lists)
     models = Models(estimator, sliced, time, window)
@@ -261,9 +261,9 @@ def _scorer(scoring, lists):
     return scorer
 
 
-def _by_name(found):
+def _by_name(scores):
     """Return what a scorer has returned as a dict of name to number."""
-    return found if isinstance(found, dict) else {"score": found}
+    return scores if isinstance(scores, dict) else {"score": scores}
 
 
 def _scores(scorer, model, X, y):
@@ -280,6 +280,7 @@ def _scores(scorer, model, X, y):
 
 
 def _line(row, n_slices):
+    """Return what ``verbose`` prints of a row of the results."""
     scores = {n[5:]: value for n, value in row.items() if n.startswith("test_")}
     figures = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     times = f"(fit {row['fit_time']:.2f} s, score {row['score_time']:.2f} s)"

@@ -342,7 +342,6 @@ class TimeSplit(InteractionSplit):
             after = None
             if self.max_train_size is not None:
                 first = n_before(cut - gap) - count(self.max_train_size, n_rows)
-                after = None
                 if first > 0:
                     after = time_at(first - 1)
             yield after, cut - gap, cut, end

@@ -99,12 +99,19 @@ class Models:
 
     def popularity(self):
         """Yield the most popular items of the last window before the slice."""
+        # the columns and the number of items of the estimator
+        shared = ["user_id", "item_id", "n_neighbors", "exclude_seen"]
+        params = {
+            name: getattr(self.estimator, name)
+            for name in shared
+            if hasattr(self.estimator, name)
+        }
         for start, before in zip(self.sliced.starts, self.sliced.before, strict=False):
             window = self.window
             if window is None:
                 window = _window_from(self.sliced.times[[before, start - 1]])
-            popular = _popularity(self.estimator, self.time, window)
-            model, seconds = self._fit(popular, start)
+            popularity = PopularityRecommender(time=self.time, window=window, **params)
+            model, seconds = self._fit(popularity, start)
             requests = None
             if self._fitted is not None:
                 requests = context_of(self._fitted[0])
@@ -131,13 +138,6 @@ def _learn(method, X, y, weights):
     start = clock.perf_counter()
     method(X, y, **params)
     return clock.perf_counter() - start
-
-
-def _popularity(estimator, time, window):
-    """Return the baseline, with the columns and the number of items of an estimator."""
-    shared = ["user_id", "item_id", "n_neighbors", "exclude_seen"]
-    params = {n: getattr(estimator, n) for n in shared if hasattr(estimator, n)}
-    return PopularityRecommender(time=time, window=window, **params)
 
 
 def _window_from(times):

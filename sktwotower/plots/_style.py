@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import dataclass_transform
 
-import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._messages import imported
@@ -132,11 +131,6 @@ def bar_style(kwargs, **defaults):
     from matplotlib.patches import Patch
 
     return defaults | normalize_kwargs(kwargs, Patch)
-
-
-def two_tables(pairs, index):
-    """Return two DataFrames, of the first and the second array (n,) of each model."""
-    return [pd.DataFrame({m: p[i] for m, p in pairs.items()}, index) for i in range(2)]
 
 
 def round_numbers(low, high):
