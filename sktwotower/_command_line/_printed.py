@@ -18,7 +18,7 @@ COLORS = {"ahead": GREEN, "level": YELLOW, "unclear": YELLOW, "behind": RED}
 def meaning(report) -> str:
     """Return the first 20 places of all models of a report in one sentence."""
     (_, first), *others = report.loc["all", "recall@20"].items()
-    others = ", ".join(f"{name} {found:.1%}" for name, found in others)
+    others = ", ".join(f"{name} {recall:.1%}" for name, recall in others)
     rows = "requests" if "requests" in report else "users"
     return (
         f"The first 20 recommendations contain {first:.1%} of the held-out events, on "
@@ -101,7 +101,15 @@ def show_recommendations(model, task) -> None:
         for item in last:
             print(f"            {task.name(item)}")
         if task.context:
-            print(f"Asked {context_of(task, requests, user)}:")
+            cells = []
+            if requests is not None:
+                is_request = requests[task.user] == user
+                request = requests.loc[is_request, task.context].iloc[0].dropna()
+                for name, cell in request.items():
+                    origin = "end of the data" if name == task.time else "last event"
+                    cells.append(f"{name} {cell} ({origin})")
+            context = f"with {', '.join(cells)}" if cells else "without context"
+            print(f"Asked {context}:")
         print_ranked("recommended", task, top[top[task.user] == user])
     item = train[task.item].value_counts().index[0]
     print("\n" + styled(f"{task.item} {task.name(item)}:", BOLD))
@@ -115,18 +123,6 @@ def typical_users(sizes, n_users=3) -> list:
         order = sizes.index[sizes >= 5]
     places = [len(order) * (i + 1) // (n_users + 1) for i in range(n_users)]
     return list(dict.fromkeys(order[place] for place in places))
-
-
-def context_of(task, requests, user) -> str:
-    """Return in which context an example user was asked for."""
-    if requests is None:
-        return "without context"
-    request = requests.loc[requests[task.user] == user, task.context].iloc[0].dropna()
-    cells = [
-        f"{name} {cell} ({'end of the data' if name == task.time else 'last event'})"
-        for name, cell in request.items()
-    ]
-    return f"with {', '.join(cells)}" if cells else "without context"
 
 
 def print_ranked(title, task, top) -> None:
