@@ -308,9 +308,8 @@ def check_column(table, column, option, path):
         hint = did_you_mean(column, table.columns)
         if "Did you mean" not in hint:
             hint = ""
-        raise ValueError(
-            f"{option}: {path} has no column {column!r}, but {columns}.{hint}"
-        )
+        lacks = f"{path} has no column {column!r}, but {columns}"
+        raise ValueError(f"{option}: {lacks}.{hint}")
 
 
 def read_side_table(path, column, option, encoding=None) -> pd.DataFrame | None:
