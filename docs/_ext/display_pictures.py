@@ -28,8 +28,6 @@ PICTURES = {
         '    model, color=kind, color_name="word", max_items=600, random_state=0\n'
         ")"
     ),
-    "LorenzCurveDisplay": "from_estimator(model, test)",
-    "ScoreDistributionDisplay": "from_estimator(model, test, random_state=0)",
     "ReliabilityDisplay": "from_estimator(ranker, later, clicked)",
     "TrainingCurveDisplay": "from_estimator(model)",
     "PrequentialDisplay": (

@@ -111,7 +111,9 @@ def choose_ids(args, columns, dates, values) -> None:
         return
     taken = {column for _, column in own_columns(args)}.union(dates)
     taken |= {c for c in columns if re.fullmatch(files.DATE_NAME, c)}
-    free, flaws, guessed = [c for c in columns if c not in taken], {}, []
+    free = [c for c in columns if c not in taken]
+    flaws = {}
+    guessed = []
 
     def by_name(rank_of):
         ranks = {column: rank_of(column) for column in free}
@@ -138,9 +140,12 @@ def choose_ids(args, columns, dates, values) -> None:
     item = ids[1] = item or by_place("--item")
     for option, column in (("--user", user), ("--item", item)):
         if column is None:
-            few = said_of_few(user, values) if user in columns else ""
+            few = ""
+            if user in columns:
+                few = said_of_few(user, values)
             raise ValueError(_without(args, option, flaws) + few)
-    args.user, args.item = user, item
+    args.user = user
+    args.item = item
     print(f"These columns are taken: {shlex.join(['--user', user, '--item', item])}.")
     if guessed:
         options = " and ".join(shlex.join(pair) for pair in guessed)

@@ -48,22 +48,22 @@ def read_table(path, option="--data", encoding=None) -> pd.DataFrame:
 
     ``encoding``: that of text, such as cp1252. None: UTF-8.
     """
-    kind = Path(path.name.lower().removesuffix(".gz")).suffix
+    encoding = encoding or "utf-8"
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if not path.is_file():
         raise ValueError(f"{option}: the file {path} does not exist.")
-    if kind not in (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq"):
+    if suffix not in (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq"):
         raise ValueError(f"{option}: {path} must be .csv, .tsv or .parquet. {AS_TEXT}")
     if path.stat().st_size == 0:
         raise ValueError(f"{option}: the file {path} is empty.")
-    with step(f"Reading {path}"):
-        return _read(path, option, kind, encoding or "utf-8")
-
-
-def _read(path, option, kind, encoding):
     try:
-        if kind in (".parquet", ".pq"):
-            return _read_parquet(path)
-        return _read_text(path, encoding)
+        with step(f"Reading {path}"):
+            if suffix not in (".parquet", ".pq"):
+                return _read_text(path, encoding)
+            table = pd.read_parquet(path)
+            # pandas may have stored some columns as row names
+            named = [name for name in table.index.names if name is not None]
+            return table.reset_index(named).rename(columns=str)
     except ImportError:
         raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
     except UnicodeDecodeError as error:
@@ -76,13 +76,6 @@ def _read(path, option, kind, encoding):
     except (ValueError, OSError, EOFError) as error:  # of pandas and of gzip
         reason = str(error).rpartition("C error: ")[2].strip()
         raise ValueError(f"{option}: {path} cannot be read: {reason}") from None
-
-
-def _read_parquet(path):
-    """Read a file, with all its columns: pandas may have stored some as row names."""
-    table = pd.read_parquet(path)
-    named = [name for name in table.index.names if name is not None]
-    return table.reset_index(named).rename(columns=str)
 
 
 def _likely(path):
@@ -99,6 +92,7 @@ def _likely(path):
 
 
 def _opener(path):
+    """Return the function that opens a file, which gzip may have compressed."""
     return gzip.open if path.suffix.lower() == ".gz" else open
 
 
@@ -107,12 +101,17 @@ def _read_text(path, encoding):
     with _opener(path)(path, "rt", encoding=encoding, newline="") as file:
         header = next((line for line in file if line.strip()), "")
     separator = max(",;\t|", key=header.count)
-    how = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""]}
-    how["encoding"] = encoding
-    table = pd.read_csv(path, **how)
+    as_text = {
+        "sep": separator,
+        "dtype": str,
+        "keep_default_na": False,
+        "na_values": [""],
+        "encoding": encoding,
+    }
+    table = pd.read_csv(path, **as_text)
     if table.shape[1] and table.iloc[:, -1].isna().all():
         # rows that end with a separator: pandas took the first column for row names
-        table = pd.read_csv(path, **how, index_col=False)
+        table = pd.read_csv(path, **as_text, index_col=False)
     elif type(table.index) is pd.Index and table.iloc[:, -1:].isna().any(axis=None):
         raise ValueError(
             f"some rows have a cell too many. Quote cells with {separator!r}, or name "
@@ -171,7 +170,9 @@ def of_one_type(ids, table, column) -> tuple:
 
 def check_ids(ids, table, option):
     """Raise ``ValueError`` if a side table, which may be None, lacks ids of events."""
-    missing = [] if table is None else ids[~ids.isin(table[ids.name])].unique()
+    missing = []
+    if table is not None:
+        missing = ids[~ids.isin(table[ids.name])].unique()
     if len(missing):
         lacks = f"{len(missing):,} ids of {ids.name!r}: {format_ids(missing)}"
         raise ValueError(
@@ -234,14 +235,17 @@ def read_times(times, column, form=None) -> pd.Series:
                 return _read_either_way(times, column)
             return pd.to_datetime(times, utc=True, format=form)
         except (ValueError, TypeError) as error:
-            unlike, reason = _unlike_most(times, form), str(error)
+            unlike = _unlike_most(times, form)
+            reason = str(error)
     if 0 < unlike.sum() <= MAX_UNLIKE * times.notna().sum():
         at = unlike.to_numpy().argmax()
         first = f"{times.iloc[at]!r} in row {at + 1:,}"
         few = f"{unlike.sum():,} of {times.notna().sum():,} values"
         print(f"{column}: {few} are no such times: {first}.")
         return read_times(times.where(~unlike), column, form)
-    expected = "numbers or dates in one format" if form is None else repr(form)
+    expected = "numbers or dates in one format"
+    if form is not None:
+        expected = repr(form)
     hint = "" if form else " Give --time-format '%d/%m/%Y %H:%M' or --time none."
     # pandas goes on with advice for its callers
     reason = reason.partition("You might want to try")[0].strip(" .")
@@ -251,7 +255,8 @@ def read_times(times, column, form=None) -> pd.Series:
 
 def span_of(times) -> str:
     """Return from when to when times are, and what numbers are taken as."""
-    span, known = f"from {times.min()} to {times.max()}", times.dropna()
+    span = f"from {times.min()} to {times.max()}"
+    known = times.dropna()
     if known.empty or is_datetime64_any_dtype(known):
         return span
     kind = kind_of_times(known, "auto", known.name)
@@ -263,21 +268,30 @@ def span_of(times) -> str:
 
 def _unlike_most(times, form):
     """Return which of the times cannot be read in the way that fits most of them."""
-    how = {"utc": True, "errors": "coerce", "format": form}
-    ways = [pd.to_datetime(times, dayfirst=d, **how) for d in (False, True)]
+    options = {"utc": True, "errors": "coerce", "format": form}
+    readings = [
+        pd.to_datetime(times, dayfirst=False, **options),
+        pd.to_datetime(times, dayfirst=True, **options),
+    ]
     if form is None:
-        ways.append(pd.to_numeric(times, errors="coerce"))
-    return times.notna() & max(ways, key=lambda read: read.notna().sum()).isna()
+        readings.append(pd.to_numeric(times, errors="coerce"))
+    best = max(readings, key=lambda reading: reading.notna().sum())
+    return times.notna() & best.isna()
 
 
 def _read_either_way(times, column):
     """Return dates such as 05/01/2024, month first if all fit; print what they are."""
-    first, how = times.dropna().iloc[0], {"utc": True, "errors": "coerce"}
-    ways = [pd.to_datetime(times, dayfirst=d, **how) for d in (False, True)]
-    whole = [way for way in ways if way.notna().sum() == times.notna().sum()]
+    first = times.dropna().iloc[0]
+    month_first = pd.to_datetime(times, utc=True, errors="coerce")
+    day_first = pd.to_datetime(times, utc=True, errors="coerce", dayfirst=True)
+    n_given = times.notna().sum()
+    whole = [
+        dates for dates in (month_first, day_first) if dates.notna().sum() == n_given
+    ]
     if not whole:
         return pd.to_datetime(times, utc=True)  # raises
-    hint, form = "", guess_datetime_format(first, dayfirst=True)
+    hint = ""
+    form = guess_datetime_format(first, dayfirst=True)
     if not whole[0].equals(whole[-1]):
         if form is None:
             raise ValueError(f"{first!r} can be read month first and day first")
@@ -290,10 +304,12 @@ def _read_either_way(times, column):
 def check_column(table, column, option, path):
     """Raise ``ValueError`` if a table lacks a column."""
     if column not in table.columns:
-        own = ", ".join(map(str, table.columns[:10]))
+        columns = ", ".join(map(str, table.columns[:10]))
         hint = did_you_mean(column, table.columns)
-        hint = hint if "Did you mean" in hint else ""
-        raise ValueError(f"{option}: {path} has no column {column!r}, but {own}.{hint}")
+        if "Did you mean" not in hint:
+            hint = ""
+        lacks = f"{path} has no column {column!r}, but {columns}"
+        raise ValueError(f"{option}: {lacks}.{hint}")
 
 
 def read_side_table(path, column, option, encoding=None) -> pd.DataFrame | None:

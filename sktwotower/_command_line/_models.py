@@ -38,7 +38,9 @@ def fit_baselines(task, train, seconds=math.inf, seed=0) -> dict:
     """
     columns = {"user_id": task.user, "item_id": task.item}
     baselines = {}
-    times = [] if task.time is None else train[task.time]
+    times = []
+    if task.time is not None:
+        times = train[task.time]
     if len(times) and (span := times.max() - times.min()):
         popularity = PopularityRecommender(window=span / 10, time=task.time, **columns)
         baselines["recent popularity"] = popularity.fit(train)

@@ -43,7 +43,8 @@ def way_to_split(text) -> str:
 # What stands above and below the list of options.
 HELP = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
 ABOVE, BELOW = HELP.split("\n...\n")
-OUTPUT, SHOWN = Path("sktwotower_output"), "(default: %(default)s)"
+OUTPUT = Path("sktwotower_output")
+SHOWN = "(default: %(default)s)"
 OF_OWN_DATA = [
     ("--data", None, None, "FILE", "CSV, TSV or Parquet file, or several: see below"),
     ("--user", None, None, "COL", "column of the user id (default: see above)"),
@@ -107,8 +108,11 @@ def parse(arguments) -> argparse.Namespace:
         options = [f"--{name.replace('_', '-')}" for name in vars(args)]
         is_file = not unknown[0].startswith("-") and Path(unknown[0]).exists()
         meant = closest(unknown[0].partition("=")[0], options)
-        meant = f"--data {unknown[0]}" if is_file else meant
-        hint = "" if meant is None else f". Did you mean {meant}?"
+        if is_file:
+            meant = f"--data {unknown[0]}"
+        hint = ""
+        if meant is not None:
+            hint = f". Did you mean {meant}?"
         parser.error(f"unknown: {unknown[0]}{hint}")
     args.in_order = args.time == "none"
     args.time = None if args.in_order else args.time

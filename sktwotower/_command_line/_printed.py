@@ -18,7 +18,7 @@ COLORS = {"ahead": GREEN, "level": YELLOW, "unclear": YELLOW, "behind": RED}
 def meaning(report) -> str:
     """Return the first 20 places of all models of a report in one sentence."""
     (_, first), *others = report.loc["all", "recall@20"].items()
-    others = ", ".join(f"{name} {found:.1%}" for name, found in others)
+    others = ", ".join(f"{name} {recall:.1%}" for name, recall in others)
     rows = "requests" if "requests" in report else "users"
     return (
         f"The first 20 recommendations contain {first:.1%} of the held-out events, on "
@@ -28,7 +28,8 @@ def meaning(report) -> str:
 
 def show_quality(model, report) -> None:
     """Print the figures of the model and of the baselines, and what they mean."""
-    sentence, verdict = meaning(report), report.verdict()
+    sentence = meaning(report)
+    verdict = report.verdict()
     lost = said_of_models_without_scores(report)
     note = report.attrs["best_sellers"]
     report = report.loc["all"]
@@ -56,7 +57,8 @@ def show_quality(model, report) -> None:
 
 def show_next_steps(args, task, report, losses) -> None:
     """Print what to try next with one's own events; ``losses``: of each epoch."""
-    verdict, steps = report.verdict(), []
+    verdict = report.verdict()
+    steps = []
     if task.time is None and args.time_option and not args.in_order:
         steps.append(f"{args.time_option} lets the model learn the order of events.")
     if task.items is None:
@@ -99,7 +101,15 @@ def show_recommendations(model, task) -> None:
         for item in last:
             print(f"            {task.name(item)}")
         if task.context:
-            print(f"Asked {context_of(task, requests, user)}:")
+            cells = []
+            if requests is not None:
+                is_request = requests[task.user] == user
+                request = requests.loc[is_request, task.context].iloc[0].dropna()
+                for name, cell in request.items():
+                    origin = "end of the data" if name == task.time else "last event"
+                    cells.append(f"{name} {cell} ({origin})")
+            context = f"with {', '.join(cells)}" if cells else "without context"
+            print(f"Asked {context}:")
         print_ranked("recommended", task, top[top[task.user] == user])
     item = train[task.item].value_counts().index[0]
     print("\n" + styled(f"{task.item} {task.name(item)}:", BOLD))
@@ -108,21 +118,11 @@ def show_recommendations(model, task) -> None:
 
 def typical_users(sizes, n_users=3) -> list:
     """Return users with a middling number of events; ``sizes``: numbers by user."""
-    order = sizes.index[sizes >= 5] if (sizes >= 5).any() else sizes.index
+    order = sizes.index
+    if (sizes >= 5).any():
+        order = sizes.index[sizes >= 5]
     places = [len(order) * (i + 1) // (n_users + 1) for i in range(n_users)]
     return list(dict.fromkeys(order[place] for place in places))
-
-
-def context_of(task, requests, user) -> str:
-    """Return in which context an example user was asked for."""
-    if requests is None:
-        return "without context"
-    request = requests.loc[requests[task.user] == user, task.context].iloc[0].dropna()
-    cells = [
-        f"{name} {cell} ({'end of the data' if name == task.time else 'last event'})"
-        for name, cell in request.items()
-    ]
-    return f"with {', '.join(cells)}" if cells else "without context"
 
 
 def print_ranked(title, task, top) -> None:

@@ -11,9 +11,13 @@ import time
 from contextlib import contextmanager
 
 # Exit status of a process that Ctrl-C has ended, or that nobody reads any more.
-STOPPED, UNREAD = 128 + signal.SIGINT, 128 + 13
+STOPPED = 128 + signal.SIGINT
+UNREAD = 128 + 13
 # Codes of terminals.
-BOLD, RED, GREEN, YELLOW = "1", "31", "32", "33"
+BOLD = "1"
+RED = "31"
+GREEN = "32"
+YELLOW = "33"
 
 
 def styled(text, style) -> str:
@@ -58,7 +62,9 @@ def stopped_by_signal(saved):
         yield
     except SystemExit as end:  # of --help as well
         if end.code == STOPPED:
-            left = f"Saved before: {', '.join(saved)}" if saved else "Nothing was saved"
+            left = "Nothing was saved"
+            if saved:
+                left = f"Saved before: {', '.join(saved)}"
             print(f"\nStopped. {left}.")
         raise
     finally:

@@ -78,8 +78,10 @@ class Task:
             n = 1 if few else 0.2
             splitter = LastNSplit(n=n, time=self.time, **self.known())
             how = f"{self.which}{'one' if few else '20 %'} of each {self.user}'s rows"
-            how += "" if self.which else ", at random"
-            how += "" if self.time is None else f" by {self.time}"
+            if not self.which:
+                how += ", at random"
+            if self.time is not None:
+                how += f" by {self.time}"
         try:
             train, test = next(splitter.split(self.events))
         except ValueError as error:
@@ -99,7 +101,8 @@ class Task:
     def _why_not(self, how) -> str:
         """Return why no event can be held out, and what may be done."""
         n_events = len(self.events)
-        n_users, n_items = (self.events[c].nunique() for c in (self.user, self.item))
+        n_users = self.events[self.user].nunique()
+        n_items = self.events[self.item].nunique()
         other = "earlier" if self.cuts_time else "other"
         hint = said_of_few(self.user, TableValues(self.events))
         if n_users == n_events:
@@ -116,7 +119,8 @@ class Task:
 
     def summary(self, train, test, how) -> str:
         """Return what there is to learn from, and what is held out."""
-        n_users, n_items = (train[ids].nunique() for ids in (self.user, self.item))
+        n_users = train[self.user].nunique()
+        n_items = train[self.item].nunique()
         learnt = f"{len(train):,} events of {n_users:,} users and {n_items:,} items"
         n_held_out = len(self.events) - len(train)
         return _summary(learnt, how, n_held_out, len(test), self.offers_last)
@@ -140,7 +144,9 @@ class Task:
 
     def name(self, item) -> str:
         """Return an item's id with its name."""
-        text = "" if self.names is None else str(self.names.get(item, ""))
+        text = ""
+        if self.names is not None:
+            text = str(self.names.get(item, ""))
         return f"{item!s:<12} {text.strip()}".rstrip()
 
 
@@ -168,7 +174,8 @@ class DiskTask(Task):
 
     def examples(self, model):
         """Return the events of some users as a table."""
-        rng, users = np.random.default_rng(0), model.user_ids_
+        rng = np.random.default_rng(0)
+        users = model.user_ids_
         n_users = min(N_EXAMPLES, len(users))
         return model.seen_items(rng.choice(users, n_users, replace=False))
 
@@ -177,6 +184,7 @@ class DiskTask(Task):
 
 
 def _summary(learnt, how, n_held_out, n_used, offers_last=False):
+    """Return what is learnt from and held out, and a hint if little of it counts."""
     text = (
         f"The models learn from {learnt}. {n_held_out:,} events are held out: {how}. "
         f"Of these, {n_used:,} are judged: their user and their item are known."
@@ -188,7 +196,8 @@ def _summary(learnt, how, n_held_out, n_used, offers_last=False):
 
 def shipped_task() -> Task:
     """Return the shipped purchases: a customer's first purchase of each product."""
-    data, columns = load_online_retail(), ["customer", "product", "time"]
+    data = load_online_retail()
+    columns = ["customer", "product", "time"]
     events = data.data[columns].drop_duplicates(columns[:2])
     goods = ~events["product"].isin(NOT_GOODS)
     print(f"Online Retail (Chen et al. 2012, CC0) has {len(data.data):,} lines.")
@@ -201,7 +210,8 @@ def shipped_task() -> Task:
 
 def own_task(args) -> Task:
     """Return the events of the person's own file or files."""
-    path, several = args.data, "://" in args.data or glob.has_magic(args.data)
+    path = args.data
+    several = "://" in args.data or glob.has_magic(args.data)
     on_disk = os.path.isdir(path) or (several and not os.path.isfile(path))
     if on_disk:
         if args.split == "last":
@@ -212,18 +222,24 @@ def own_task(args) -> Task:
             choose_ids(args, events.columns, dates, DiskValues(source))
     else:
         events = files.read_table(Path(path), encoding=args.encoding)
-        dates, values = columns_of_times(events), TableValues(events)
+        dates = columns_of_times(events)
+        values = TableValues(events)
         lists = [column for column in events if values.holds_lists(column)]
         choose_ids(args, events.columns, [*dates, *lists], values)
-    how = {"encoding": args.encoding}
-    users = files.read_side_table(args.users, args.user, "--users", **how)
-    items = files.read_side_table(args.items, args.item, "--items", **how)
+    users = files.read_side_table(args.users, args.user, "--users", args.encoding)
+    items = files.read_side_table(args.items, args.item, "--items", args.encoding)
     for option, column in own_columns(args, () if items is None else items):
         files.check_column(events, column, option, path)
     if files.are_times(events[args.user], ""):
         raise ValueError(f"--user: {args.user!r} holds dates. Name a column of users.")
     if not on_disk and args.time is None and not args.in_order:
-        choose_time(args, events, dates)
+        # the first dates that are those of events
+        ids = args.user, args.item
+        times = (column for column in dates if files.are_of_events(events, column, ids))
+        args.time = next(times, None)
+        if args.time is not None:
+            taken = shlex.join(["--time", args.time])
+            print(f"A column of times is taken: {taken}. To ignore it: --time none.")
     unused = events.columns.drop([c for _, c in own_columns(args)], errors="ignore")
     if len(unused):
         print(f"Columns not used: {format_ids(unused, 10)}.")
@@ -239,39 +255,35 @@ def columns_of_times(events) -> list:
     return [column for column in events if files.are_times(events[column], column)]
 
 
-def choose_time(args, events, dates) -> None:
-    """Take the first of ``dates`` that are those of events as --time, and print it."""
-    ids = args.user, args.item
-    found = (column for column in dates if files.are_of_events(events, column, ids))
-    args.time = next(found, None)
-    if args.time is not None:
-        taken = shlex.join(["--time", args.time])
-        print(f"A column of times is taken: {taken}. To ignore it: --time none.")
-
-
 def memory_task(args, events, users, items) -> Task:
     """Return the events of one file; ``users`` and ``items``: side tables or None."""
-    path, pair = Path(args.data), [args.user, args.item]
-    columns = pair if args.time is None else [*pair, args.time]
+    path = Path(args.data)
+    pair = [args.user, args.item]
+    columns = pair
     if args.time is not None:
+        columns = [*pair, args.time]
         times = files.read_times(events[args.time], args.time, args.time_format)
         events[args.time] = times
         events = events.sort_values(args.time, kind="stable")
         print(f"{args.time}: {files.span_of(times)}.")
+
+    # ids of one type in all tables
     missing = events[columns].isna().any(axis=1)
     if missing.any():
         print(f"{missing.sum():,} rows without {' or '.join(columns)} are left out.")
-    events, sides = events[~missing].copy(), {args.user: users, args.item: items}
-    for column, table in sides.items():
-        ids = files.read_ids(events[column])
-        events[column], sides[column] = files.of_one_type(ids, table, column)
-    users, items = sides.values()
+    events = events[~missing].copy()
+    ids = files.read_ids(events[args.user])
+    events[args.user], users = files.of_one_type(ids, users, args.user)
+    ids = files.read_ids(events[args.item])
+    events[args.item], items = files.of_one_type(ids, items, args.item)
     files.check_ids(events[args.user], users, "--users")
     files.check_ids(events[args.item], items, "--items")
     names = None
     if args.item_name is not None:
         table = events if items is None or args.item_name not in items else items
         names = files.read_names(table, args.item, args.item_name)
+
+    # each pair once, in each context
     context = [column for column in args.context if column != args.time]
     for column in context:
         events[column] = files.read_feature(events[column])
@@ -287,13 +299,16 @@ def memory_task(args, events, users, items) -> Task:
     what = f"distinct pairs of {args.user} and {args.item}"
     n_pairs = len(events.drop_duplicates(pair))
     print(f"{path}: {n_pairs:,} {what}{within if args.context else ''}.")
+
+    # which events are held out
     others = {"users": users, "items": items, "names": names, "context": args.context}
     if args.split == "time" and args.time is None:
         raise ValueError("--split time needs a column of times: --time COL.")
     if args.split == "last" and args.time is not None:
         others |= {"by_user": True, "caution": AHEAD_OF_TIME}
     if args.time is None:
-        how, missed = "taken as in order of time", args.time_option or "times"
+        how = "taken as in order of time"
+        missed = args.time_option or "times"
         if is_sorted(events, *pair):
             how = f"held out at random: those of most users are sorted by {args.item}"
             events = events.sample(frac=1, random_state=args.seed)
@@ -307,9 +322,11 @@ def is_sorted(events, user, item) -> bool:
     """Return whether the rows of most users ascend or descend by item."""
     users = pd.factorize(events[user])[0]
     order = np.argsort(users, kind="stable")
-    users, within = users[order][1:], np.diff(users[order]) == 0
+    users = users[order]
+    is_within = np.diff(users) == 0  # a step from one event of a user to the next
     steps = np.diff(pd.factorize(events[item], sort=True)[0][order])
-    up, down = (np.bincount(users, way & within) for way in (steps > 0, steps < 0))
+    up = np.bincount(users[1:], (steps > 0) & is_within)
+    down = np.bincount(users[1:], (steps < 0) & is_within)
     # of five rows or more: by chance, those of one user in 60
     one_way = np.minimum(up, down)[up + down >= 4] == 0
     return one_way.sum() > len(one_way) / 2
@@ -317,7 +334,10 @@ def is_sorted(events, user, item) -> bool:
 
 def disk_task(args, users, items) -> DiskTask:
     """Return events on disk; ``users`` and ``items``: side tables or None."""
-    path, item, named, names = args.data, args.item, args.item_name, None
+    path = args.data
+    item = args.item
+    named = args.item_name
+    names = None
     if args.time is None:
         raise ValueError(f"--data: {path} is several files, which need --time COL.")
     of_items = () if items is None else items
@@ -326,10 +346,8 @@ def disk_task(args, users, items) -> DiskTask:
         own_name = item if named is None or named in of_items else named
         source.select(i=item, t=args.time, n=own_name)
         counted = source.query("select count(*) as n from events")["n"][0].as_py()
-        users, items = (
-            files.of_one_type(source.empty[column], table, column)[1]
-            for column, table in ((args.user, users), (item, items))
-        )
+        _, users = files.of_one_type(source.empty[args.user], users, args.user)
+        _, items = files.of_one_type(source.empty[item], items, item)
         if named in of_items:
             names = files.read_names(items, item, named)
         elif named is not None:

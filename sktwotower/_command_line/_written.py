@@ -32,21 +32,16 @@ def write_recommendations(model, task, path, k) -> None:
             top = model.recommend(n_neighbors=k)
             if task.names is not None:
                 top["item_name"] = top[task.item].map(task.names)
+            write = top.to_parquet if is_parquet else top.to_csv
             with replaced_file(path) as file:
-                (top.to_parquet if is_parquet else top.to_csv)(file, index=False)
+                write(file, index=False)
     without = ", without context" if task.context else ""
     print(f"Saved {path}: at most {k} items of two towers for each user{without}.")
-    if not is_parquet:
-        warn_of_formulas(top)
-
-
-def warn_of_formulas(table) -> None:
-    """Print which text a spreadsheet program would take for a formula, if there is any.
-
-    It is not changed: ids must be those of the events.
-    """
-    for column in table.select_dtypes(exclude="number"):
-        cells = table[column].dropna().astype(str)
+    if is_parquet:
+        return
+    # ids must be those of the events, so text that looks like a formula is not changed
+    for column in top.select_dtypes(exclude="number"):
+        cells = top[column].dropna().astype(str)
         formulas = cells[cells.str.startswith(("=", "+", "-", "@", "\t", "\r"))]
         if len(formulas):
             cells = f"{len(formulas):,} cells of {column}, such as {formulas.iloc[0]!r}"
@@ -106,33 +101,38 @@ def cards(model, task, train, test, chosen=None) -> str:
 
     ``chosen``: the users to take instead of the typical ones.
     """
-    user, users = task.user, pd.unique(test[task.user])[:MANY]
+    user = task.user
+    users = pd.unique(test[task.user])[:MANY]
     if chosen is not None:
         users = chosen
     # events on disk are not read again; the model knows them without their order
-    known = train if isinstance(train, pd.DataFrame) else model.seen_items(users)
+    known = train
+    if not isinstance(train, pd.DataFrame):
+        known = model.seen_items(users)
     known = as_frame(known, "known")
     known = known[known[user].isin(users)]
     known = known.drop_duplicates([user, task.item], keep="last")
     if chosen is None:
         chosen = typical_users(known[user].value_counts())
     later = test[test[user].isin(chosen)]
-    asked = later.drop_duplicates(user)[[user, *task.context]]
-    tables = known, model.recommend(asked, n_neighbors=10), later
-    parts = [table.groupby(user)[task.item].agg(list) for table in tables]
-    return "".join(_card(task, u, *(p.get(u, []) for p in parts)) for u in chosen)
-
-
-def _card(task, user, known, top, later):
-    """Return the card of a user, from lists of items; ``top``: best first."""
-    last, right = known[-5:], set(later)
-    return (
-        f"<section><h3>{escape(f'{task.user} {user}')}</h3>"
-        f"<p>Known: {task.which}{len(last)} of {len(known)} items</p>"
-        f"<ul>{_entries(task, last)}</ul>"
-        f"<p>Suggested (✓: one of {len(right)} chosen later)</p>"
-        f"<ol>{_entries(task, top, right)}</ol></section>"
-    )
+    requests = later.drop_duplicates(user)[[user, *task.context]]
+    top = model.recommend(requests, n_neighbors=10)
+    known = known.groupby(user)[task.item].agg(list)
+    top = top.groupby(user)[task.item].agg(list)
+    later = later.groupby(user)[task.item].agg(list)
+    text = ""
+    for one in chosen:
+        known_items = known.get(one, [])
+        last = known_items[-5:]
+        right = set(later.get(one, []))
+        text += (
+            f"<section><h3>{escape(f'{user} {one}')}</h3>"
+            f"<p>Known: {task.which}{len(last)} of {len(known_items)} items</p>"
+            f"<ul>{_entries(task, last)}</ul>"
+            f"<p>Suggested (✓: one of {len(right)} chosen later)</p>"
+            f"<ol>{_entries(task, top.get(one, []), right)}</ol></section>"
+        )
+    return text
 
 
 def _entries(task, items, right=()):
@@ -156,7 +156,8 @@ def draw(model, task, test, baselines) -> bytes | None:
 
     figure = Figure(figsize=(14, 4.5), layout="constrained")
     figure.suptitle(f"{task.title}: {len(test):,} held-out events", parse_math=False)
-    displays, file = (RecallCurveDisplay, RecallByPopularityDisplay), BytesIO()
+    displays = (RecallCurveDisplay, RecallByPopularityDisplay)
+    file = BytesIO()
     with step("Drawing the figures"):
         for display, ax in zip(displays, figure.subplots(1, 2), strict=True):
             display.from_estimator(model, test, baselines=baselines, ax=ax)

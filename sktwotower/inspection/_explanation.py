@@ -18,7 +18,8 @@ from sktwotower.towers.parts import Pair, PastOfOne
 TASTE = "taste not explained by the past"
 # Name of the row for what no feature and no past item explains: if a tower is linear it
 # is the bias.
-BIAS, REST = "(bias)", "(rest)"
+BIAS = "(bias)"
+REST = "(rest)"
 
 
 def explained(fitted, owner, chosen, past, names, estimator):
@@ -26,7 +27,8 @@ def explained(fitted, owner, chosen, past, names, estimator):
 
     ``fitted``: ``FittedTowers``.
     """
-    items, serving = fitted.items, estimator._serving()
+    items = fitted.items
+    serving = estimator._serving()
     with threads(serving.n_jobs):
         vector = None
         if serving.fold_in and len(fitted.fold_in_rows(owner, past)):
@@ -41,10 +43,12 @@ def explained(fitted, owner, chosen, past, names, estimator):
         contributions = contributions.times(factor)
     tables = _rows_of_sides(fitted, owner, chosen, contributions, names)
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
-    added, score = contributions.history, contributions.score
+    added = contributions.history
+    score = contributions.score
     if fitted.model.sparse is not None:
         # vectors may see the latest events only, sparse parts see all
-        events, length = past.input, fitted.model.lengths_of([past.input.nnz])[0]
+        events = past.input
+        length = fitted.model.lengths_of([past.input.nnz])[0]
         lags = None if fitted.sequences is None else events.data
         of_events = fitted.model.sparse.of_events(
             events.indices, lags, length, chosen.codes[0]
@@ -70,7 +74,8 @@ def _rows_of_sides(fitted, owner, chosen, contributions, names):
     sides = (fitted.users, owner, taste), (fitted.items, chosen, itself)
     tables = []
     for entities, query, reason in sides:
-        side, of_ids = entities.side, {entities.id_column: reason}
+        side = entities.side
+        of_ids = {entities.id_column: reason}
         tables.append(_rows_of(entities, query.rows, contributions, of_ids))
         # what belongs to no feature
         linear = all(part.is_linear(side) for part in fitted.model.parts)
@@ -85,8 +90,10 @@ def _rows_of(described, rows, contributions, of_ids):
     ``described``: Entities or RequestContext. ``of_ids``: dict of columns to reasons,
     whatever is in their cells.
     """
-    side, names = described.side, described.feature_names()
-    names = [f"{side}_{i}" for i in range(rows.shape[1])] if names is None else names
+    side = described.side
+    names = described.feature_names()
+    if names is None:
+        names = [f"{side}_{i}" for i in range(rows.shape[1])]
     features = np.asarray(names, dtype=object)[rows.indices]
     reasons = list(features)  # also those of the time, which have no cell
     if isinstance(described.transformer, TowerVectorizer):

@@ -27,7 +27,8 @@ from sktwotower.retrieval._requests import Query
 from sktwotower.towers.parts import embed_items, embed_users, in_context
 from sktwotower.towers.sparse_parts import users_at_once
 
-HISTORY, CONTEXT = "history", "context"
+HISTORY = "history"
+CONTEXT = "context"
 # Relative to the largest value: fit_transform and transform may differ by rounding.
 TOLERANCE = 1e-3
 
@@ -125,8 +126,10 @@ def feature_importance(
           side   column  recall_lost  lower  upper
     0  history  history         0.34   0.27   0.42
     """
-    how = {"groups": groups, "n_neighbors": n_neighbors, "max_users": max_users}
-    table = lost_recalls(estimator, X, y, random_state=random_state, **how)
+    sample = {"max_users": max_users, "random_state": random_state}
+    table = lost_recalls(
+        estimator, X, y, groups=groups, n_neighbors=n_neighbors, **sample
+    )
     return in_library(table, library_for(estimator, fitted_of(estimator), X))
 
 
@@ -143,14 +146,15 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
     frame, _ = read_table(type(estimator).__name__, given, fitted.schema)
     sample["exclude_seen"] = estimator.exclude_seen
     held_out = read_held_out(fitted, frame, y, **sample)
-    features = frame.iloc[held_out[-1].last_rows][fitted.users.features]
+    _, _, judged = held_out
+    features = frame.iloc[judged.last_rows][fitted.users.features]
     rows = []
     with threads(estimator.n_jobs):
         complete = _recalls(fitted, held_out, features, k, {})
         for name, columns in dropped:
             recalls = _recalls(fitted, held_out, features, k, columns, complete)
             sides = "+".join(side for side in columns if columns[side])
-            rows.append((sides, name, complete - recalls, held_out[-1].users))
+            rows.append((sides, name, complete - recalls, judged.users))
     return table_of_losses(rows, ["side", "column"], "recall", complete, k)
 
 
@@ -160,7 +164,8 @@ def _to_drop(fitted, groups):
     known[HISTORY] = [HISTORY] if fitted.model.sees_past else []
     known["item"] = _columns_of(fitted.items)
     removable = {side: {name: [name] for name in known[side]} for side in known}
-    known[CONTEXT], removable[CONTEXT] = [], {}
+    known[CONTEXT] = []
+    removable[CONTEXT] = {}
     if fitted.context is not None:
         known[CONTEXT] = fitted.context.all_columns
         removable[CONTEXT] = fitted.context.removable()
@@ -177,56 +182,53 @@ def _to_drop(fitted, groups):
 
 
 def _recalls(fitted, held_out, features, k, columns, complete=None):
-    """Return the recalls (m,) of users without some columns, a dict by side.
+    """Return the recalls (m,) of users without some ``columns``, a dict by side.
 
     ``held_out``: as returned by ``read_held_out``. ``features``: those of the users in
     X, (m, n_features). ``complete``: the recalls with all columns, returned if no
     feature row changes.
     """
-    owners, past, judged = held_out
-    latest = past.latest
-    past = past.input if fitted.model.sees_past else None
-    items = fitted.items
-    everything = Query(items.ids, np.arange(len(items)), items.rows[:-1])
+    owners, past_of_owners, judged = held_out
+    catalog = fitted.items
+    everything = Query(catalog.ids, np.arange(len(catalog)), catalog.rows[:-1])
     users = _rows_without(fitted.users, owners, columns.get("user", ()), features)
-    items = _rows_without(items, everything, columns.get("item", ()))
+    items = _rows_without(catalog, everything, columns.get("item", ()))
     changed = users is not owners.rows or items is not everything.rows
+    past = None
+    if fitted.model.sees_past:
+        past = past_of_owners.input
     if columns.get(HISTORY):
-        past, changed = past * 0, True
+        past = past * 0
         past.eliminate_zeros()
-    context = known = fitted.context_rows(owners.asked, latest, len(owners))
+        changed = True
+    known = fitted.context_rows(owners.asked, past_of_owners.latest, len(owners))
+    context = known
     if known is not None:
         context = fitted.context.without_columns(known, columns.get(CONTEXT, ()))
         changed |= context is not known
     if complete is not None and not changed:
         return complete
-    users = users, past, context
-    indices = _ranked(fitted, users, items, k, judged.seen)
-    ranking = HeldOutRanking(indices=indices, **judged)
-    return GroupRanking(ranking, everyone(ranking)).values("recall", k)
 
-
-def _ranked(fitted, users, items, k, excluded):
-    """Return the positions (n, k) of the best items, by exact search on given rows.
-
-    ``users``: their feature rows, their past and the rows of their contexts.
-    """
-    users, past, context = users
-    module = fitted.model
+    # the best items, by exact search
+    model = fitted.model
     codes = np.arange(fitted.n_items)
-    vectors = fitted.weighted(embed_items(module, items[: len(codes)]), codes)
-    k, n = min(k, fitted.n_items), users.shape[0]
-    indices = np.empty((n, k), dtype=np.int64)
-    for block in slices(n, users_at_once(len(codes))):
-        queries = embed_users(module, users[block], rows_of(past, block), items)
+    vectors = fitted.weighted(embed_items(model, items[: len(codes)]), codes)
+    n_users = users.shape[0]
+    indices = np.empty((n_users, min(k, fitted.n_items)), dtype=np.int64)
+    for block in slices(n_users, users_at_once(len(codes))):
+        block_past = rows_of(past, block)
+        queries = embed_users(model, users[block], block_past, items)
         if context is not None:
-            queries = in_context(module, queries, context[block])
+            queries = in_context(model, queries, context[block])
         added = None
         if past is not None:
-            added = module.added(rows_of(past, block), len(codes))
-        hidden = rows_of(excluded, block)
-        indices[block] = top_k(queries, vectors, k, hidden, added=added)[1]
-    return indices
+            added = model.added(block_past, len(codes))
+        hidden = rows_of(judged.seen, block)
+        _, indices[block] = top_k(
+            queries, vectors, indices.shape[1], hidden, added=added
+        )
+    ranking = HeldOutRanking(indices=indices, **judged)
+    return GroupRanking(ranking, everyone(ranking)).values("recall", k)
 
 
 def _check_groups(groups, known):
@@ -247,8 +249,12 @@ def _check_groups(groups, known):
         given[name] = list(columns)
         unknown = [column for column in given[name] if column not in names]
         if unknown or not given[name]:
-            got = f"Got {unknown[0]!r}" if unknown else "Got no column"
-            hint = did_you_mean(unknown[0], names) if unknown else ""
+            got = "Got no column"
+            if unknown:
+                got = f"Got {unknown[0]!r}"
+            hint = ""
+            if unknown:
+                hint = did_you_mean(unknown[0], names)
             raise ValueError(
                 f"groups must name columns of the users or the items, which are "
                 f"{names}. {got} in {name!r}.{hint}"
@@ -273,27 +279,20 @@ def _rows_without(entities, query, columns, features=None):
         return query.rows
     names = _columns_of(entities)
     positions = [names.index(column) for column in columns]
-    dropped = _outputs(entities.transformer, positions, query.rows.shape[1])
-    if dropped is None:
+    blocks = blocks_of(entities.transformer)
+    if blocks is None:
         return _transformed_without(entities, query, columns, features)
+    dropped = np.zeros(query.rows.shape[1], dtype=bool)
+    for inputs, outputs in blocks:
+        is_dropped = np.isin(inputs, positions)
+        if is_dropped.any() and not is_dropped.all():  # encoded with others
+            return _transformed_without(entities, query, columns, features)
+        dropped[outputs] |= is_dropped.all()
     return without_entries(query.rows, dropped[query.rows.indices])
 
 
-def _outputs(transformer, positions, width):
-    """Return which outputs (width,) come from some inputs; None if unknown."""
-    blocks = blocks_of(transformer)
-    if blocks is None:
-        return None
-    dropped = np.zeros(width, dtype=bool)
-    for inputs, outputs in blocks:
-        named = np.isin(inputs, positions)
-        if named.any() and not named.all():
-            return None
-        dropped[outputs] |= named.all()
-    return dropped
-
-
 def _transformed_without(entities, query, columns, features):
+    """Return the feature rows of a ``Query`` of which some cells are missing."""
     side = entities.side
     if features is None and entities.features:
         raise ValueError(
@@ -303,7 +302,8 @@ def _transformed_without(entities, query, columns, features):
         )
     # in a table without names, fit names the id column itself
     columns = [entities.id_column if c == entities.label else c for c in columns]
-    features = pd.DataFrame(index=range(len(query))) if features is None else features
+    if features is None:
+        features = pd.DataFrame(index=range(len(query)))
     _check_table(entities, query, features)
     try:
         return _transformed(entities, query, features, columns)
@@ -316,6 +316,7 @@ def _transformed_without(entities, query, columns, features):
 
 
 def _transformed(entities, query, features, columns):
+    """Return the feature rows of a ``Query``, transformed again without columns."""
     rows = entities.describe_without(query.ids, features, columns)
     if entities.features:
         return rows
@@ -325,7 +326,9 @@ def _transformed(entities, query, features, columns):
 
 def _check_table(entities, query, features):
     """Raise if the query's rows come from another table than that of fit."""
-    largest = abs(query.rows).max() if query.rows.nnz else 0.0
+    largest = 0.0
+    if query.rows.nnz:
+        largest = abs(query.rows).max()
     try:
         error = abs(query.rows - _transformed(entities, query, features, [])).max()
     except ValueError:  # ids of the query may be missing from the table of fit

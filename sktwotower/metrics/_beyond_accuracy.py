@@ -83,10 +83,6 @@ def gini_at_k(y_pred, n_items, k=10) -> float:
     TypeError
         If `k` or `n_items` is not an integer, or a user's ids are not a list.
 
-    See Also
-    --------
-    sktwotower.plots.LorenzCurveDisplay : The curve behind this number.
-
     Notes
     -----
     With the counts :math:`c_1 \le \dots \le c_n` of the n items in the first k places
@@ -315,11 +311,13 @@ def intra_list_diversity_at_k(y_pred, item_vectors, k=10) -> float:
     >>> intra_list_diversity_at_k([["a", "b"], ["a", "c"]], genres, k=2)
     0.5
     """
-    vectors, name = item_vectors, "item_vectors"
+    vectors = item_vectors
+    name = "item_vectors"
     if not isinstance(vectors, pd.DataFrame):
         vectors = check_vectors(vectors, name)
     rows, items, ids = _filled(y_pred, k, vectors, name)
-    vectors = vectors if ids is None else check_vectors(vectors, name, ids)
+    if ids is not None:
+        vectors = check_vectors(vectors, name, ids)
     return mean_over_users(row_diversity(rows, items, vectors, n_rows=0))
 
 

@@ -13,6 +13,7 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sktwotower._tables._frames import as_frame, is_frame
@@ -20,14 +21,24 @@ from sktwotower._tables._ids import same_kind
 from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._schema import read_table
+from sktwotower._tables._sparse import column_counts, rows_of, slices
+from sktwotower.retrieval._dense_scores import BLOCK_SIZE, best_of, hide
+from sktwotower.retrieval._item_contents import (
+    profile_scores,
+    rows_without_ids,
+    unit_rows,
+)
 
-from ._comparable import CONTENT, ranked_by_content
 from ._groups import popular_items
 from ._places import check_vectors
 from ._ranking import keys_of
 from ._scorers import rank, recommender_in, unwrap
 from ._truth import columns_of_fit
 
+# The name of the baseline of contents, and the share of the events to be found from
+# which on it is added: those of items without an event in fit.
+CONTENT = "content"
+MIN_COLD_SHARE = 0.1
 REMEDY = (
     "To compare with a model of another library, pass its ranking in baselines: a dict "
     "of users to ranked items, or a table of users and items, best first."
@@ -44,44 +55,45 @@ def rank_models(
     name=None,
     item_vectors=None,
     with_content=False,
-    **asked,
+    **params,
 ):
     """Rank for the users of held-out events, by the estimator and by its baselines.
 
     Return the estimator's `HeldOutRanking`, and the ranked positions (n_users, k) of
     each model by name: the estimator, popularity, if ``with_content`` what
     `ranked_by_content` returns, unless None, then `baselines`. All are positions in the
-    estimator's `item_ids_`. k is at most the size of the catalog. ``asked``: parameters
-    of ``rank_held_out``. All are asked for the same ``requests``; None: those that the
-    context of any model tells apart. ``item_vectors``: those of the `HeldOutRanking`,
-    or a table by id; None: the estimator's.
+    estimator's `item_ids_`. k is at most the size of the catalog. ``params``: those of
+    ``rank_held_out``. All rank for the same ``requests``; None: those that the context
+    of any model tells apart. ``item_vectors``: those of the `HeldOutRanking`, or a
+    table by id; None: the estimator's.
     """
-    seed = asked.get("random_state")
+    seed = params.get("random_state")
     if not isinstance(seed, Integral):
         # one seed for all models: they must be compared on the same users
-        asked["random_state"] = check_random_state(seed).randint(2**31 - 1)
+        params["random_state"] = check_random_state(seed).randint(2**31 - 1)
     recommender, inner = unwrap(estimator, X)
-    name = type(recommender).__name__ if name is None else name
+    if name is None:
+        name = type(recommender).__name__
     if not isinstance(name, str) or name == "popularity":
         expected = "a string, and not 'popularity', which is a model already"
         raise ValueError(f"name must be {expected}. Got {name!r}.")
     others = named(baselines, {name, "popularity"})
     check_columns(others, X)
-    if asked.get("requests") is None:
-        asked["requests"] = context_of(recommender, *others.values())
-    params = {"n_neighbors": k, "max_users": None}
-    params |= {param: value for param, value in asked.items() if value is not None}
-    ranking = rank(recommender, inner, y, **params)
+    if params.get("requests") is None:
+        params["requests"] = context_of(recommender, *others.values())
+    given = {param: value for param, value in params.items() if value is not None}
+    params = {"max_users": None} | given
+
+    ranking = rank(recommender, inner, y, n_neighbors=k, **params)
     if item_vectors is not None:
         vectors = check_vectors(item_vectors, "item_vectors", recommender.item_ids_)
         ranking = replace(ranking, item_vectors=vectors)
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
-    by_content = None
     if with_content:
         by_content = ranked_by_content(recommender, ranking, others, k)
-    if by_content is not None:
-        models[CONTENT] = by_content
+        if by_content is not None:
+            models[CONTENT] = by_content
     params |= {"X": X, "y": y, "n_neighbors": k}
     for label, baseline in others.items():
         if is_frame(baseline) or isinstance(baseline, Mapping):
@@ -96,12 +108,15 @@ def check_columns(baselines, X):
 
     ``baselines``: models by name. Only recommenders and dataframes are looked at.
     """
-    first = as_frame(X, "X").head(1) if is_frame(X) else None
+    first = None
+    if is_frame(X):
+        first = as_frame(X, "X").head(1)
     for name, baseline in baselines.items():
         fitted = getattr(baseline, "_fitted", None)
         if first is not None and fitted is not None:
             optional = [c for c in getattr(fitted, "columns", ()) if c is not None]
-            given, owner = columns_of_fit(baseline, first), type(baseline).__name__
+            given = columns_of_fit(baseline, first)
+            owner = type(baseline).__name__
             with _blaming(name):
                 read_table(owner, given, fitted.schema, optional=optional)
 
@@ -161,7 +176,8 @@ def named(baselines, taken, class_of=_class_of):
         name = unnumbered = class_of(baseline).__name__
         number = 2
         while name in taken or name in named:
-            name, number = f"{unnumbered} {number}", number + 1
+            name = f"{unnumbered} {number}"
+            number += 1
         named[name] = baseline
     return named
 
@@ -179,19 +195,11 @@ def _ranked(name, baseline, recommender, ranking, *, X, y, **params):
             f"{(rows < 0).sum()} of {len(rows)} are missing. Fit it on the same "
             "columns, or set max_users=None."
         )
-    _warn_of_other_lists(name, ranking, theirs)
-    # the last entry is where the padding -1 points to
-    positions = np.append(_positions(name, recommender, other.item_ids_, True), -1)
-    return positions[theirs.indices[rows]]
 
-
-def _warn_of_other_lists(name, ranking, theirs):
-    """Warn if only one of two models leaves out what users had.
-
-    What is to be found is never left out. So lists without all else that users had are
-    no ranking of what users choose again.
-    """
-    hides, they_hide = (each.seen.nnz > 0 for each in (ranking, theirs))
+    # What is to be found is never left out. So lists without all else that users had
+    # are no ranking of what users choose again.
+    hides = ranking.seen.nnz > 0
+    they_hide = theirs.seen.nnz > 0
     if hides != they_hide and ranking.past.nnz and theirs.past.nnz:
         which = "leaves out" if they_hide else "does not leave out"
         warn(
@@ -199,6 +207,10 @@ def _warn_of_other_lists(name, ranking, theirs):
             "that figures cannot be compared. Set exclude_seen alike for all models, "
             f"for example by set_params(exclude_seen={not they_hide})."
         )
+
+    # the last entry is where the padding -1 points to
+    positions = np.append(_positions(name, recommender, other.item_ids_, True), -1)
+    return positions[theirs.indices[rows]]
 
 
 def _given(name, given, recommender, ranking, k):
@@ -226,7 +238,14 @@ def _given(name, given, recommender, ranking, k):
     indices = np.full((len(users), k), -1, dtype=np.int64)
     indices[rows[kept], place[kept]] = items[kept]
     indices = indices[users.get_indexer(ranking.users)]  # the same for all requests
-    _warn_of_seen(name, ranking, indices)
+    rows, places = np.nonzero(indices >= 0)
+    seen = np.asarray(ranking.seen[rows, indices[rows, places]]).ravel() != 0
+    if seen.any():
+        warn(
+            f"{seen.sum()} of the {len(seen)} items that {name!r} ranks were chosen by "
+            "the same user in fit. They cannot be hits; the other models leave them "
+            "out of their rankings."
+        )
     return indices
 
 
@@ -236,7 +255,8 @@ def _positions(name, recommender, items, may_all_be_others=False):
     ``may_all_be_others``: whether none may be there, if their type is that of the
     catalog, which may hold new items only.
     """
-    catalog, items = pd.Index(recommender.item_ids_), pd.Index(items)
+    catalog = pd.Index(recommender.item_ids_)
+    items = pd.Index(items)
     try:
         positions = catalog.get_indexer(items)
     except TypeError as error:
@@ -270,13 +290,86 @@ def _as_table(name, given):
     return table, pd.Index(pairs.named).unique()
 
 
-def _warn_of_seen(name, ranking, indices):
-    """Warn if a ranking holds items that all other models leave out."""
-    rows, places = np.nonzero(indices >= 0)
-    seen = np.asarray(ranking.seen[rows, indices[rows, places]]).ravel() != 0
-    if seen.any():
-        warn(
-            f"{seen.sum()} of the {len(seen)} items that {name!r} ranks were chosen by "
-            "the same user in fit. They cannot be hits; the other models leave them "
-            "out of their rankings."
-        )
+def without_scores(truth, models, item_counts):
+    """Return the names of models that can score none of the relevant items, a tuple.
+
+    Popularity and models of who chose what know nothing of items without an event in
+    their fit: all of these are alike to them, or last, whatever a user likes.
+
+    Parameters
+    ----------
+    truth : CSR matrix of shape (n_users, n_items)
+        The relevant items.
+    models : dict of str to estimator or ranking
+        The first one has the items.
+    item_counts : array of shape (n_items,)
+        Number of events of each item in its fit.
+    """
+    wanted = np.flatnonzero(column_counts(truth))
+    if len(wanted) == 0:
+        return ()
+    without = []
+    if not np.asarray(item_counts)[wanted].any():
+        without.append("popularity")
+    subject = next(iter(models.values()))
+    first = recommender_in(subject)
+    if first is None:
+        first = subject
+    ids = np.asarray(first.item_ids_)[wanted]
+    for name, model in models.items():
+        model = recommender_in(model)
+        if model is not None and not _can_score(model, ids):
+            without.append(name)
+    return tuple(without)
+
+
+def _can_score(model, ids):
+    """Return whether a recommender knows more than the ids of any of some items."""
+    positions = pd.Index(model.item_ids_).get_indexer(pd.Index(ids))
+    positions = positions[positions >= 0]
+    if len(positions) == 0:
+        return False
+    fitted = getattr(model, "_fitted", None)
+    if fitted is None:  # of another library
+        return True
+    if fitted.scores_by_features:
+        return True
+    return bool(column_counts(fitted.seen)[positions].any())
+
+
+def ranked_by_content(recommender, ranking, baselines, k):
+    """Return the items (n_users, k) whose features are like those of past ones.
+
+    None if less than a tenth of the events to be found are of items without an event in
+    fit, if the model has no features of items, or if a model ranks by content anyway.
+    The features are those of the model, each item's scaled to length 1, without its id.
+    """
+    fitted = getattr(recommender, "_fitted", None)
+    if fitted is None or not fitted.items.has_features or CONTENT in baselines:
+        return None
+    for model in (recommender, *map(recommender_in, baselines.values())):
+        if model is not None and getattr(
+            vars(model).get("_fitted"), "is_content", False
+        ):
+            return None
+    cold = np.asarray(ranking.item_counts) == 0
+    n_events = ranking.truth.nnz + ranking.n_unreachable.sum()
+    if ranking.truth[:, cold].nnz < MIN_COLD_SHARE * n_events:
+        return None
+
+    # the sums of the features of what users had, compared with each item's
+    n_users, n_items = ranking.truth.shape
+    codes = fitted.users.codes(ranking.users, "the users of X")
+    past = fitted.seen_by(codes)
+    # with what a history adds, and what has left the catalog
+    known = (past[:, :n_items] + ranking.past.astype(np.float32)).sign()
+    past = sparse.hstack([known, past[:, n_items:]], format="csr")
+    vectors = unit_rows(rows_without_ids(fitted.items))
+    order = np.lexsort((-np.asarray(ranking.item_counts),))
+    indices = np.empty((n_users, k), dtype=np.int64)
+    for block in slices(n_users, max(1, BLOCK_SIZE // max(n_items, vectors.shape[1]))):
+        scores = profile_scores(past[block], vectors, vectors[:n_items])
+        hide(scores, rows_of(ranking.seen, block))
+        best_scores, places = best_of(scores[:, order], k)
+        indices[block] = np.where(np.isneginf(best_scores), -1, order[places])
+    return indices

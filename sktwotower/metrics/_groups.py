@@ -45,18 +45,6 @@ def everyone(ranking):
     return UserGroup("all", ranking.truth, kept, True)
 
 
-def _weights_of_hits(hits, indices, truth):
-    """Return the weight of the relevant item in each place, 0 elsewhere, (n_users, k).
-
-    ``hits`` (n_users, k): whether the positions ``indices`` are hits in ``truth``, CSR
-    (n_users, n_items).
-    """
-    weights = np.zeros(hits.shape)
-    rows, places = np.nonzero(hits)
-    weights[rows, places] = np.asarray(truth[rows, indices[rows, places]]).ravel()
-    return weights
-
-
 class GroupRanking:
     """Rankings and truth of a group; all metrics are computed here.
 
@@ -83,13 +71,21 @@ class GroupRanking:
         """Return the metric of each user, (n_users,)."""
         if metric in OF_LISTS:
             return self._values_of_lists(metric, k, **params)
-        hits, relevant = self.hits[:, :k], self.n_relevant
-        if metric == "recall" and self._is_weighted():
-            if params.get("truncated"):
-                raise ValueError("Truncated recall takes no sample_weight.")
-            hits = _weights_of_hits(hits, self.indices, self.truth)
-            relevant = self.weight
-        return per_user_values(metric, hits, relevant, k, **params)
+        hits = self.hits[:, :k]
+        if metric != "recall":
+            return per_user_values(metric, hits, self.n_relevant, k, **params)
+        is_one = (self.truth.data == 1).all()
+        if is_one and np.array_equal(self.weight, self.n_relevant):
+            return per_user_values(metric, hits, self.n_relevant, k, **params)
+        if params.get("truncated"):
+            raise ValueError("Truncated recall takes no sample_weight.")
+
+        # each hit counts by the weight of its item
+        weights = np.zeros(hits.shape)
+        rows, places = np.nonzero(hits)
+        items = self.indices[rows, places]
+        weights[rows, places] = np.asarray(self.truth[rows, items]).ravel()
+        return per_user_values(metric, weights, self.weight, k, **params)
 
     def _values_of_lists(self, metric, k, **params):
         """Return a metric that needs no relevant items of each user, (n_users,)."""
@@ -111,28 +107,15 @@ class GroupRanking:
         values = OF_ITEMS[metric](self.item_counts, **params)
         return row_means(rows, values[items], len(self.indices))
 
-    def _is_weighted(self):
-        """Return whether any relevant item has another weight than one."""
-        is_one = (self.truth.data == 1).all()
-        return not (is_one and np.array_equal(self.weight, self.n_relevant))
-
     def mean(self, metric, k, **params):
         """Return the metric over all users, a float."""
         if metric in OF_ALL_LISTS:
-            counts, n_items = np.bincount(self._filled(k)[1]), len(self.item_counts)
+            counts = np.bincount(self._filled(k)[1])
+            n_items = len(self.item_counts)
             if metric == "gini":
                 return gini(counts, n_items)
             return np.count_nonzero(counts) / n_items
         return mean_over_users(self.values(metric, k, **params))
-
-    def _of_cold_items(self, k):
-        """Return how many places items without events take, and which share is hits."""
-        items = self.indices[:, :k]
-        cold = (items >= 0) & (self.item_counts[items] == 0)
-        share = cold.sum() / max(np.count_nonzero(items >= 0), 1)
-        share = share if self.item_counts.any() else np.nan  # all of them, or not known
-        right = self.hits[:, :k][cold].mean() if share > 0 else np.nan
-        return {f"cold_share@{k}": share, f"cold_precision@{k}": right}
 
     def _filled(self, k):
         """Return the user and the item of each filled place, (n_entries,) each."""
@@ -153,7 +136,15 @@ class GroupRanking:
                 row[f"{metric}@{k}"] = np.nan  # without counts, vectors or more places
                 with suppress(ValueError):
                     row[f"{metric}@{k}"] = self.mean(metric, k)
-            row |= self._of_cold_items(k)
+            # places of items without events: their share, and which share is hits
+            items = self.indices[:, :k]
+            cold = (items >= 0) & (self.item_counts[items] == 0)
+            row[f"cold_share@{k}"] = cold.sum() / max(np.count_nonzero(items >= 0), 1)
+            if not self.item_counts.any():  # all items are, or counts are not known
+                row[f"cold_share@{k}"] = np.nan
+            row[f"cold_precision@{k}"] = np.nan
+            if row[f"cold_share@{k}"] > 0:
+                row[f"cold_precision@{k}"] = self.hits[:, :k][cold].mean()
         sizes = {"users": len(self.hits)}
         if self.owners is not None:
             sizes = {"users": len(pd.unique(self.users)), "requests": len(self.hits)}
@@ -164,15 +155,20 @@ def groups_of(ranking):
     """Yield each group of users and items that is not empty; the first holds all."""
     whole = everyone(ranking)
     yield whole
-    item_counts, user_counts = ranking.item_counts, ranking.user_counts
+    item_counts = ranking.item_counts
+    user_counts = ranking.user_counts
     head = head_of(item_counts, 0.5)
     of_users = user_counts[whole.kept][first_rows(ranking.users[whole.kept])]
     few = user_counts <= np.median(of_users)
     truth = ranking.truth
     had = new = sparse.csr_matrix(truth.shape)
-    if _may_repeat(ranking):
-        had = truth.multiply(ranking.past.astype(bool)).tocsr()
-        new = (truth - had).tocsr()
+    # Lists that leave out what users had leave out nothing if all of that is to be
+    # found, as in a report on the events of fit. Then nothing is new to users, either.
+    if not ranking.seen.nnz:
+        repeats = truth.multiply(ranking.past.astype(bool)).tocsr()
+        if 0 < repeats.nnz < truth.nnz:
+            had = repeats
+            new = (truth - had).tocsr()
     for name, part, users, with_misses in [
         ("known items", truth, ranking.n_unreachable.any(), False),
         ("head items", truth.multiply(head), True, False),
@@ -190,18 +186,6 @@ def groups_of(ranking):
         kept = (part.getnnz(axis=1) + misses > 0) & users
         if kept.any():
             yield UserGroup(name, part, kept, with_misses)
-
-
-def _may_repeat(ranking):
-    """Return whether lists may hold what users had, and some of it is to be found.
-
-    Lists that leave out what users had leave out nothing if all of that is to be found,
-    as in a report on the events of fit. Then nothing is new to users, either.
-    """
-    if ranking.seen.nnz:
-        return False
-    n_had = ranking.truth.multiply(ranking.past.astype(bool)).nnz
-    return 0 < n_had < ranking.truth.nnz
 
 
 def popular_items(ranking, k, recent=0):
@@ -225,7 +209,8 @@ def recent_users(estimator):
         return None
     recent = in_order.times.max() - in_order.times < WINDOW
     chosen = in_order.lags.tocoo()
-    users, items = chosen.row[recent], chosen.col[recent]
+    users = chosen.row[recent]
+    items = chosen.col[recent]
     counts = column_counts(ones_at(users, items, chosen.shape))[: fitted.n_items]
     return None if recent.all() else counts
 

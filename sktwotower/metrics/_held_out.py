@@ -218,7 +218,9 @@ class EvaluationMixin:
         asked = {"max_users": max_users, "random_state": random_state}
         asked |= {"history": history, "exclude_seen": self.exclude_seen}
         if requests is not None:  # columns that may be of another model only
-            whole = as_frame(X, "X") if is_frame(X) else frame
+            whole = frame
+            if is_frame(X):
+                whole = as_frame(X, "X")
             asked["contexts"] = codes_of_rows(whole, requests, "requests")
         query, past, judged = read_held_out(fitted, frame, y, sample_weight, **asked)
         _warn_of_what_is_unknown(fitted, query, judged, history)
@@ -240,9 +242,12 @@ def _warn_of_what_is_unknown(fitted, query, judged, history):
     cut through a sorted table.
     """
     described = fitted.users.has_features or fitted.context_columns
-    n_known, n_users = np.count_nonzero(query.codes >= 0), len(query)
+    n_known = np.count_nonzero(query.codes >= 0)
+    n_users = len(query)
     if history is None and not described and n_known <= min(2, n_users // 10):
-        known = f", except {n_known} of {n_users}," if n_known else ""
+        known = ""
+        if n_known:
+            known = f", except {n_known} of {n_users},"
         warn(
             f"No user of X is known from fit{known} and they have no features, so that "
             "all strangers get the same items. If that is not meant: a split by rows "
@@ -278,7 +283,8 @@ def _warn_of_what_is_chosen(judged, exclude_seen):
 
 def _warn_if_not_later(fitted, frame):
     """Warn if most new pairs of a table are earlier than their users' last events."""
-    schema, in_order = fitted.schema, fitted.sequences
+    schema = fitted.schema
+    in_order = fitted.sequences
     if in_order is None or frame[schema.time].isna().any():
         return
     try:
@@ -304,23 +310,6 @@ def _warn_if_not_later(fitted, frame):
         )
 
 
-def _at_first_times(frame, last_rows, owners, y, time):
-    """Return rows (n_users,) that ask when the first held-out event of their user was.
-
-    ``frame``: events of ``owners`` (n_events,), of which ``last_rows`` are the last
-    positive ones of each user; ``time``: the column of times. A list is asked for once.
-    """
-    chosen = np.ones(len(frame), dtype=bool)
-    if y is not None:
-        chosen = np.asarray(y, dtype=float).ravel() > 0
-    codes, _ = pd.factorize(owners)
-    times = frame[time].reset_index(drop=True)
-    first = times[chosen].groupby(codes[chosen]).min()
-    asking = frame.iloc[last_rows].copy(deep=False)
-    asking[time] = first.loc[codes[last_rows]].set_axis(asking.index)
-    return asking
-
-
 def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None, **how):
     """Return the users of held-out events, their past items and relevant items.
 
@@ -330,16 +319,26 @@ def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None,
     ``random_state`` and ``contexts`` (n_events,), integers that tell the requests of a
     user apart, whose number is m; None: there is one. They are the model's by default.
     """
-    users, items = fitted.users, fitted.items
+    users = fitted.users
+    items = fitted.items
     owners = check_ids(frame[users.id_column], "the users of X")
-    chosen, encode = frame[items.id_column], partial(items.codes, name="X")
+    chosen = frame[items.id_column]
+    encode = partial(items.codes, name="X")
     if "contexts" not in how:
         how["contexts"] = fitted.request_codes(frame)
     judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **how)
     asking = frame.iloc[judged.last_rows]
     if fitted.asked_time is not None and how["contexts"] is None:
-        rows = judged.last_rows
-        asking = _at_first_times(frame, rows, owners, y, fitted.asked_time)
+        # a list is asked for once: when the user's first held-out event was
+        chosen_rows = np.ones(len(frame), dtype=bool)
+        if y is not None:
+            chosen_rows = np.asarray(y, dtype=float).ravel() > 0
+        owner_codes, _ = pd.factorize(owners)
+        times = frame[fitted.asked_time].reset_index(drop=True)
+        first_times = times[chosen_rows].groupby(owner_codes[chosen_rows]).min()
+        first_times = first_times.loc[owner_codes[judged.last_rows]]
+        asking = asking.copy(deep=False)
+        asking[fitted.asked_time] = first_times.set_axis(asking.index)
     query = query_of_events(fitted, asking)
     past = past_of(fitted, query, history)
     judged.update(fields_of_past(fitted.seen, past.seen, judged.truth, exclude_seen))

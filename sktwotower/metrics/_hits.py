@@ -28,7 +28,9 @@ def find_hits(y_true, y_pred, k):
     """
     rows, places, ids, n_ranked = flatten(y_pred, "y_pred", check_count(k, "k"))
     if sparse.issparse(y_true):
-        true_rows, true_codes = (each.astype(np.int64) for each in y_true.nonzero())
+        true_rows, true_codes = y_true.nonzero()
+        true_rows = true_rows.astype(np.int64)
+        true_codes = true_codes.astype(np.int64)
         n_users, n_codes = y_true.shape
         codes = check_positions(ids, n_codes, "y_true")
     else:
@@ -70,7 +72,8 @@ def flatten(lists, name, width=None):
     lists = _check_lists(lists, name, ordered=width is not None)
     ids = _chain(lists, width)
     sizes = np.array([len(ids) for ids in lists], dtype=np.int64)
-    sizes = sizes if width is None else np.minimum(sizes, width)
+    if width is not None:
+        sizes = np.minimum(sizes, width)
     rows = np.repeat(np.arange(len(lists)), sizes)
     places = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return rows, places, ids, len(lists)
@@ -106,7 +109,8 @@ def _check_lists(lists, name, ordered):
 
 def check_positions(ids, n_items, source):
     """Return `ids` as int64 positions below `n_items`, padding as -1."""
-    codes, within = ids, range(-1, n_items)
+    codes = ids
+    within = range(-1, n_items)
     try:
         codes = np.where(pd.isna(ids), -1, ids)
         whole = codes.astype(np.int64)
@@ -136,7 +140,8 @@ def _encode(true_ids, pred_ids):
     if true_ids.dtype != pred_ids.dtype:
         # numpy would turn 1 next to 'a' into '1', and int64 next to float into float
         with_dates = "M" in (true_ids.dtype.kind, pred_ids.dtype.kind)
-        true_ids, pred_ids = (_objects(i, with_dates) for i in (true_ids, pred_ids))
+        true_ids = _objects(true_ids, with_dates)
+        pred_ids = _objects(pred_ids, with_dates)
     codes, uniques = factorize(np.concatenate([true_ids, pred_ids]))
     return codes[: len(true_ids)], codes[len(true_ids) :], len(uniques)
 
@@ -146,14 +151,18 @@ def _objects(ids, with_dates):
     if ids.dtype.kind in "mM":
         return pd.Index(ids).astype(object).to_numpy()
     ids = ids.astype(object)
-    for place in (i for i, cell in enumerate(ids) if with_dates and type(cell) is date):
-        ids[place] = pd.Timestamp(ids[place])
+    if with_dates:
+        for place, cell in enumerate(ids):
+            if type(cell) is date:
+                ids[place] = pd.Timestamp(cell)
     return ids
 
 
 def recall(hits, n_relevant, k, truncated=False):
     """Hits over relevant items, weighted or not, (n_users,)."""
-    return hits.sum(axis=1) / (np.minimum(k, n_relevant) if truncated else n_relevant)
+    if truncated:
+        n_relevant = np.minimum(k, n_relevant)
+    return hits.sum(axis=1) / n_relevant
 
 
 def precision(hits, n_relevant, k):
@@ -242,7 +251,8 @@ def table_of_losses(rows, names, metric, complete, k):
     """
     table = []
     for *named, lost, owners in rows:
-        mean, half = lost.mean(), ERRORS_IN_INTERVAL * standard_error(lost, owners)
+        mean = lost.mean()
+        half = ERRORS_IN_INTERVAL * standard_error(lost, owners)
         table.append((*named, mean, mean - half, mean + half))
     table = pd.DataFrame(table, columns=[*names, f"{metric}_lost", "lower", "upper"])
     table = table.sort_values(f"{metric}_lost", ascending=False, kind="stable")
@@ -273,8 +283,10 @@ def standard_error(values, owners=None):
     do. Nan for fewer than two owners.
     """
     counted = ~np.isnan(values).reshape(len(values), -1).any(axis=1)
-    owners = np.arange(len(values)) if owners is None else owners
-    values, codes = values[counted], pd.factorize(owners[counted])[0]
+    if owners is None:
+        owners = np.arange(len(values))
+    values = values[counted]
+    codes = pd.factorize(owners[counted])[0]
     n_owners = codes.max(initial=-1) + 1
     if n_owners < 2:
         return np.full(values.shape[1:], np.nan)[()]

@@ -12,10 +12,16 @@ import pandas as pd
 from sktwotower._tables._frames import is_frame
 from sktwotower._tables._ids import positions_of
 
-from . import _read_lists as read
 from ._calibration import expected_calibration_error
 from ._compared import check_columns, named
 from ._hits import compared
+from ._list_scorers import (
+    need_outcomes,
+    pairs_of_rows,
+    probabilities_of,
+    scores_of,
+    split_lists,
+)
 from ._ranked_lists import RankedLists, check_one_user, mean_over_lists
 from ._ranking import first_rows
 from ._scorers import rank, recommender_in, unwrap
@@ -31,7 +37,7 @@ def compare_within_lists(
 
     The parameters are those of `retrieval_report`; ``ks`` is a list.
     """
-    read.need_outcomes(y)
+    need_outcomes(y)
     shown, scores, whole = _read(estimator, X, y, lists, baselines, history)
     owners = check_one_user(whole, shown["user"])
     mean_over_lists(whole.values("ndcg"))  # raises if no list counts
@@ -44,20 +50,24 @@ def compare_within_lists(
     if len(sample) < len(judged):
         left_out["users not sampled"] = len(judged) - len(sample)
     shown = shown[shown["user"].isin(judged[sample])]
-    rows, lost = {}, {}
+    rows = {}
+    lost = {}
     for group, part in _groups(shown):
-        ranked, constant = {}, []
+        ranked = {}
+        constant = []
         for model, values in scores.items():
             if np.ptp(values[part.index]) == 0:
                 constant.append(model)
             ranked[model] = RankedLists(part["y"], values[part.index], part["list"])
         first = next(iter(ranked.values()))
         if first.has_choice().any():
-            lost |= {group: tuple(constant)} if constant else {}
+            if constant:
+                lost[group] = tuple(constant)
             owners = check_one_user(first, part["user"])
             for model, lists_of_model in ranked.items():
                 rows[group, model] = _row(lists_of_model, first, owners, ks)
-                prob, error = part.get(f"probability of {model}"), np.nan
+                prob = part.get(f"probability of {model}")
+                error = np.nan
                 if prob is not None:
                     error = expected_calibration_error(part["y"], prob)
                 rows[group, model]["expected_calibration_error"] = error
@@ -73,10 +83,12 @@ def _read(estimator, X, y, lists, baselines, history):
     that have any.
     """
     check_columns(named(baselines, (), _class_of), X)
-    given, groups = read.split_lists(estimator, X, lists)
+    given, groups = split_lists(estimator, X, lists)
     recommender, inner = unwrap(estimator, given)
-    users, items = read.pairs_of_rows(recommender, inner)
-    past = {} if history is None else {"history": history}
+    users, items = pairs_of_rows(recommender, inner)
+    past = {}
+    if history is not None:
+        past = {"history": history}
     fit = rank(recommender, inner, y, n_neighbors=0, **past)
     positions = positions_of(items, pd.Index(recommender.item_ids_))
     counts = np.append(fit.item_counts, 0)  # the last entry is for -1
@@ -89,8 +101,9 @@ def _read(estimator, X, y, lists, baselines, history):
     rates = getattr(vars(recommender).get("_fitted"), "click_rates", None)
     if rates is not None:
         scores["click rate"] = np.append(rates, rates.mean())[positions]
-    asked = {next(iter(scores)): estimator} | named(baselines, scores, _class_of)
-    for name, model in asked.items():
+    models = {type(recommender).__name__: estimator}
+    models |= named(baselines, scores, _class_of)
+    for name, model in models.items():
         scores[name], prob = _predicted(name, model, X, lists, past)
         if prob is not None:
             columns[f"probability of {name}"] = prob
@@ -112,11 +125,13 @@ def _predicted(name, model, X, lists, past):
         raise TypeError(f"{name!r} ranks the catalog, but {found}. {remedy}")
     if not hasattr(model, "fit"):
         return np.asarray(model), None
-    given, _ = read.split_lists(model, X, lists)
-    past, prob = {} if recommender_in(model) is None else past, None
+    given, _ = split_lists(model, X, lists)
+    if recommender_in(model) is None:
+        past = {}
+    prob = None
     if hasattr(model, "predict_proba"):
-        prob = read.probabilities_of(model, given, **past)
-    return read.scores_of(model, given, **past), prob
+        prob = probabilities_of(model, given, **past)
+    return scores_of(model, given, **past), prob
 
 
 def _class_of(baseline):
@@ -149,9 +164,13 @@ def _row(ranked, first, owners, ks):
 
     Differences are from ``first``, of the same lists.
     """
-    row, counted = {}, ranked.has_choice()
-    ndcgs = [(f"ndcg@{k}", "ndcg", k) for k in ks]
-    for name, *metric in [("roc_auc", "roc_auc"), *ndcgs, ("mrr", "reciprocal_rank")]:
-        row |= compared(name, ranked.values(*metric), first.values(*metric), owners)
+    row = {}
+    counted = ranked.has_choice()
+    metrics = [("roc_auc", "roc_auc", None)]
+    metrics += [(f"ndcg@{k}", "ndcg", k) for k in ks]
+    metrics.append(("mrr", "reciprocal_rank", None))
+    for name, metric, k in metrics:
+        values = ranked.values(metric, k)
+        row |= compared(name, values, first.values(metric, k), owners)
     sizes = {"users": len(np.unique(owners[counted])), "lists": int(counted.sum())}
     return row | sizes | {"roc_auc lists": int(ranked.has_both().sum())}

@@ -33,7 +33,9 @@ def self_information(counts, n_users=None):
     counts = check_counts(counts)
     if not isinstance(n_users, Real | None):
         raise TypeError(f"n_users must be a number or None. Got {n_users!r}.")
-    total = counts.sum() if n_users is None else n_users
+    total = n_users
+    if n_users is None:
+        total = counts.sum()
     if counts.max() > total:
         raise ValueError(
             f"n_users must be at least the largest of item_counts, {counts.max():g}, "

@@ -55,7 +55,8 @@ class RankedLists:
         self.positives = np.bincount(self.codes[positive], minlength=len(self.ids))
         # list, first place and size of each block of rows with equal scores
         order = np.lexsort((-scores, self.codes))
-        lists, scores = self.codes[order], scores[order]
+        lists = self.codes[order]
+        scores = scores[order]
         first = np.flatnonzero(starts(lists, scores))
         before = np.cumsum(self.sizes) - self.sizes
         self.block_list = lists[first]
@@ -111,7 +112,8 @@ def _reciprocal_rank(lists, k):
     blocks = np.flatnonzero(lists.block_positives)
     # blocks are in order: the first one of a list is its best
     blocks = blocks[np.diff(lists.block_list[blocks], prepend=-1) != 0]
-    size, chosen = lists.block_size[blocks], lists.block_positives[blocks]
+    size = lists.block_size[blocks]
+    chosen = lists.block_positives[blocks]
     # the first of p positives among m equal scores is at one of the m - p + 1 places
     n_places = size - chosen + 1
     at = np.repeat(np.arange(len(blocks)), n_places)

@@ -65,8 +65,8 @@ class HeldOutRanking:
     unreachable_weight : array of shape (n_users,), default=None
         Their weight in the user's recall. None: `n_unreachable`.
     last_rows : int array of shape (n_users,), default=None
-        Row of X that holds each user's last positive event. Only
-        `ScoreDistributionDisplay` reads it. -1 where it is not known. None: all -1.
+        Row of X that holds each user's last positive event, which tells the context of
+        a request. -1 where it is not known. None: all -1.
     left_out : dict of str to int, default=None
         Number of events or users of X that do not count, by reason. None: none.
     requests : int array of shape (n_users,), default=None
@@ -162,26 +162,46 @@ class HeldOutRanking:
 
     def __post_init__(self):
         """Fill in missing fields, and check all of them."""
-        given = {name: value for name, value in vars(self).items() if value is not None}
         truth = _as_csr("truth", self.truth, np.float64)
         _check_least("truth", truth.data)
         n_users, n_items = truth.shape
-        seen = _as_csr("seen", given.get("seen", sparse.csr_matrix(truth.shape)))
-        past = _as_csr("past", given.get("past", seen))
-        of_users = past  # each user once
+        seen = sparse.csr_matrix(truth.shape) if self.seen is None else self.seen
+        seen = _as_csr("seen", seen)
+        past = _as_csr("past", seen if self.past is None else self.past)
+
+        # fields that are not given are counted, of the past of each user once
+        past_by_user = past
         if self.requests is not None and len(self.users) == n_users:
-            of_users = past[first_rows(self.users)]
-        lost = given.get("n_unreachable", np.zeros(n_users, dtype=np.int64))
-        numbers = {"item_counts": of_users.getnnz(0), "user_counts": past.getnnz(1)}
-        numbers |= {"n_unreachable": lost, "unreachable_weight": lost}
-        numbers["last_rows"] = np.full(n_users, -1)
-        numbers |= {name: given[name] for name in NUMBERS if name in given}
-        fields = {"users": _as_array("users", self.users), "truth": truth}
-        fields |= {"seen": seen, "past": past}
-        fields |= {name: _as_numbers(name, value) for name, value in numbers.items()}
+            past_by_user = past[first_rows(self.users)]
+        n_unreachable = self.n_unreachable
+        if n_unreachable is None:
+            n_unreachable = np.zeros(n_users, dtype=np.int64)
+        numbers = {
+            "item_counts": past_by_user.getnnz(axis=0),
+            "user_counts": past.getnnz(axis=1),
+            "n_unreachable": n_unreachable,
+            "unreachable_weight": n_unreachable,
+            "last_rows": np.full(n_users, -1),
+        }
+        for name in NUMBERS:
+            if getattr(self, name) is not None:
+                numbers[name] = getattr(self, name)
+
+        fields = {
+            "users": _as_array("users", self.users),
+            "truth": truth,
+            "seen": seen,
+            "past": past,
+        }
+        for name, value in numbers.items():
+            fields[name] = _as_numbers(name, value)
         for name, value in fields.items():
-            shape = truth.shape if sparse.issparse(value) else (n_users,)
-            shape = (n_items,) if name == "item_counts" else shape
+            if name == "item_counts":
+                shape = (n_items,)
+            elif sparse.issparse(value):
+                shape = truth.shape
+            else:
+                shape = (n_users,)
             expected = f"have the shape {shape}, to fit to truth"
             _require(value.shape == shape, name, expected, value.shape)
         fields["indices"] = _as_positions(self.indices, n_users, n_items)
@@ -212,7 +232,8 @@ def first_rows(users):
 def _as_csr(name, matrix, dtype=None):
     """Return a copy of a matrix as CSR, without stored zeros, after a check."""
     try:
-        matrix = matrix.copy() if sparse.issparse(matrix) else matrix
+        if sparse.issparse(matrix):
+            matrix = matrix.copy()
         if np.ndim(matrix) != 2:
             raise ValueError(f"shape {np.shape(matrix)}.")
         if hasattr(matrix, "check_format"):
@@ -248,7 +269,8 @@ def _as_numbers(name, values):
     """Return finite numbers, not too small for the field, as an array."""
     array = _as_array(name, values)
     kinds, expected = ("iu", "integers") if name in INTEGERS else ("iuf", "numbers")
-    fits, got = not array.size or array.dtype.kind in kinds, f"dtype {array.dtype}"
+    fits = not array.size or array.dtype.kind in kinds
+    got = f"dtype {array.dtype}"
     _require(fits, name, f"hold {expected}", got, TypeError)
     _check_least(name, array, -1 if name == "last_rows" else 0)
     # counts are sorted by their negative, which unsigned integers do not have
@@ -271,7 +293,8 @@ def _require(condition, name, expected, got, error=ValueError):
 
 def _check_users(users, requests):
     users = check_ids(users, "users of a HeldOutRanking")
-    keys, what = users, "distinct"
+    keys = users
+    what = "distinct"
     if requests is not None:
         keys = pd.MultiIndex.from_arrays([users, requests])
         what = "distinct within each of requests"
@@ -286,7 +309,8 @@ def _as_positions(indices, n_users, n_items):
     fits = indices.ndim == 2 and len(indices) == n_users
     expected = f"have the shape ({n_users}, k), a row of ranked items for each user"
     _require(fits, "indices", expected, indices.shape)
-    fits, got = indices.dtype.kind in "iu", f"dtype {indices.dtype}"
+    fits = indices.dtype.kind in "iu"
+    got = f"dtype {indices.dtype}"
     expected = "hold integers, positions in item_ids_"
     _require(fits, "indices", expected, got, TypeError)
     if indices.size and not -1 <= indices.min() <= indices.max() < n_items:

@@ -133,7 +133,8 @@ def _as_text(frame):
 
 def _as_html(frame):
     """Return the verdict and bars of its figure; below them all else, folded."""
-    layouts, verdict = [*_layouts(frame)], verdict_of(frame)
+    layouts = [*_layouts(frame)]
+    verdict = verdict_of(frame)
     lost = said_of_models_without_scores(frame)
     found = [layout for layout in layouts if layout.with_interval][-1]
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
@@ -203,7 +204,8 @@ def _html(frame, layout):
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     lines = [f"<thead><tr><th></th>{head}</tr></thead>"]
     for group, size, rows in _groups(frame, layout):
-        head, span = f"<b>{escape(group)}</b> <small>{size}</small>", len(titles) + 1
+        head = f"<b>{escape(group)}</b> <small>{size}</small>"
+        span = len(titles) + 1
         lines.append(f"<tr class='group'><th colspan='{span}'>{head}</th></tr>")
         lost = models_without_scores(frame, group)
         best = rows[[*layout.with_interval, *layout.plain]].max()
@@ -226,8 +228,21 @@ def _bars(groups, metric):
     most = max(_ends(rows, metric)[1].max() for _, _, rows in groups) or 1
     lists = []
     for group, size, rows in groups:
-        scaled = (100 / most * of for of in (rows[metric], *_ends(rows, metric)))
-        lines = map(_bar, rows.index, rows[metric], *scaled)
+        widths = 100 / most * rows[metric]
+        lowers, uppers = _ends(rows, metric)
+        lowers = 100 / most * lowers
+        uppers = 100 / most * uppers
+        lines = []
+        for name, mean, width, lower, upper in zip(
+            rows.index, rows[metric], widths, lowers, uppers, strict=True
+        ):
+            interval = f"left: {lower:.1f}%; width: {upper - lower:.1f}%"
+            lines.append(
+                f"<li><span>{escape(str(name))}</span>"
+                "<span class='bar' aria-hidden='true'>"
+                f"<i style='width: {width:.1f}%'></i><s style='{interval}'></s></span>"
+                f"<span>{number(mean)}</span></li>"
+            )
         label = f"{escape(group)} <small>{metric}, {size}</small>"
         lists.append(f"<div>{label}<ul class='bars'>{''.join(lines)}</ul></div>")
     return "".join(lists)
@@ -239,20 +254,12 @@ def _ends(rows, metric):
     return (rows[metric] - half).clip(lower=0), rows[metric] + half
 
 
-def _bar(name, mean, width, lower, upper):
-    interval = f"left: {lower:.1f}%; width: {upper - lower:.1f}%"
-    return (
-        f"<li><span>{escape(str(name))}</span><span class='bar' aria-hidden='true'>"
-        f"<i style='width: {width:.1f}%'></i><s style='{interval}'></s></span>"
-        f"<span>{number(mean)}</span></li>"
-    )
-
-
 def _notes(frame):
     """Return sentences on the split, the figures, and on what does not count."""
     first = frame.index.get_level_values("model")[0]
     row = "list" if "lists" in frame.attrs else "user"
-    row = "request" if "requests" in frame.columns else row
+    if "requests" in frame.columns:
+        row = "request"
     split = frame.attrs.get("split")
     notes = [split, f"± 95 % interval; difference from {first}, {row} by {row}."]
     if frame.attrs.get("cannot_score"):
@@ -287,7 +294,8 @@ def _cold_items(frame, name):
     """Yield a sentence on the places that cold items take in the lists of a model."""
     row = frame.loc["all"].iloc[0]
     for k in frame.attrs["k"]:
-        cold, all_items = row[f"cold_precision@{k}"], row[f"precision@{k}"]
+        cold = row[f"cold_precision@{k}"]
+        all_items = row[f"precision@{k}"]
         right = f"of these places {cold:.1%} are right, of all {k} {all_items:.1%}."
         if "cold items" not in frame.index:
             right = "no held-out event is of such an item."

@@ -10,8 +10,7 @@ import pandas as pd
 from sktwotower._tables._frames import library_of
 from sktwotower._tables._messages import check_count, one_call
 
-from ._comparable import without_scores
-from ._compared import named, rank_models
+from ._compared import named, rank_models, without_scores
 from ._groups import GroupRanking, everyone, groups_of, popular_items, recent_users
 from ._list_report import compare_within_lists
 from ._rendering import Report
@@ -273,7 +272,8 @@ def retrieval_report(
     ranking, models = one_call(rank_models, estimator, X, y, max(ks), **params)
     first = next(iter(models))
     fitted = {first: estimator} | named(baselines, {first, "popularity"})
-    rows, lost = {}, {}
+    rows = {}
+    lost = {}
     for group in groups_of(ranking):
         lost[group.name] = without_scores(group.truth, fitted, ranking.item_counts)
         judged = {m: GroupRanking(ranking, group, found) for m, found in models.items()}
@@ -297,7 +297,8 @@ def _best_sellers(ranking, recent, k, name, own):
         return ""
     popular = popular_items(ranking, k, recent)
     found = GroupRanking(ranking, everyone(ranking), popular).mean("recall", k)
-    recall, error = own[f"recall@{k}"], own[f"recall@{k} se"]
+    recall = own[f"recall@{k}"]
+    error = own[f"recall@{k} se"]
     if not found >= recall - error:
         return ""
     return (
@@ -311,5 +312,6 @@ def _as_frame(rows, attrs, library):
     """Return the report from a dict of (group, model) to its figures."""
     index = pd.MultiIndex.from_tuples(rows, names=["group", "model"])
     frame = Report(list(rows.values()), index=index)
-    frame.attrs, frame._library = attrs, library
+    frame.attrs = attrs
+    frame._library = library
     return frame

@@ -148,7 +148,9 @@ def _parse(metric, k):
 
 def names_of_metrics(metric, example):
     """Return the parameter ``metric``, one name or several, as a list after a check."""
-    metrics = [metric] if isinstance(metric, str) else metric
+    metrics = metric
+    if isinstance(metric, str):
+        metrics = [metric]
     if not isinstance(metrics, (list, tuple)) or not metrics:
         expected = f"a name like {example!r} or a list of them"
         raise ValueError(f"metric must be {expected}. Got {metric!r}.")
@@ -160,7 +162,9 @@ def split_metric(metric, known, other_names, example):
     name, at, k = str(metric).partition("@")
     if name not in known:
         close = other_names.get(name.lower()) or closest(name.lower(), known, 0.5)
-        hint = f" Did you mean {close!r}?" if close else ""
+        hint = ""
+        if close:
+            hint = f" Did you mean {close!r}?"
         raise ValueError(f"metric must be one of {[*known]}. Got {metric!r}.{hint}")
     if at and not k.isdecimal():
         raise ValueError(f"metric must read like '{name}@{example}'. Got {metric!r}.")
@@ -171,8 +175,10 @@ class _RetrievalScorer:
     """One metric, or several, of one estimator's ranking of held-out events."""
 
     def __init__(self, figures, one, asked, standard_error, params):
-        self.figures, self.one = figures, one
-        self.asked, self.params = asked, params
+        self.figures = figures
+        self.one = one
+        self.asked = asked
+        self.params = params
         self.standard_error = standard_error
         self._request = MetadataRequest(owner=repr(self))
         self._request.score.add_request(param="sample_weight", alias=None)
@@ -265,18 +271,17 @@ def _in_data_ops(learner, X):
     """
     owner = learner.__skrub_to_env_learner__()
     fitted = getattr(owner, "best_learner_", owner)
-    node = fitted.data_op.skb.find(_applies_recommender)
+
+    def applies_recommender(node):
+        return hasattr(getattr(node._skrub_impl, "estimator_", None), "rank_held_out")
+
+    node = fitted.data_op.skb.find(applies_recommender)
     if node is None:
         return fitted, X
     if X is not None:
         before = fitted.truncated_after(lambda other: other is node._skrub_impl.X)
         X = before.transform(learner._get_env(X, None))
     return node._skrub_impl.estimator_, X
-
-
-def _applies_recommender(node):
-    """Return whether a node of DataOps has fitted a recommender."""
-    return hasattr(getattr(node._skrub_impl, "estimator_", None), "rank_held_out")
 
 
 def recommender_in(estimator):

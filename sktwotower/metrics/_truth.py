@@ -129,9 +129,17 @@ def held_out_truth(
     """
     frame, users, items = ids_of_rows(X, user_id, item_id)
     catalog = _distinct(item_ids, "item_ids")
-    seen = sparse.csr_matrix((0, len(catalog))) if seen is None else seen
+    if seen is None:
+        seen = sparse.csr_matrix((0, len(catalog)))
     known = _distinct([] if user_ids is None else user_ids, "user_ids")
-    seen = _with_empty_row(seen, (len(known), len(catalog)))
+    seen = sparse.csr_matrix(seen, copy=True)
+    seen.eliminate_zeros()
+    if seen.shape != (len(known), len(catalog)):
+        raise ValueError(
+            "seen must have one row for each of user_ids and one column for each of "
+            f"item_ids, shape {(len(known), len(catalog))}. Got {seen.shape}."
+        )
+    seen = with_empty_row(seen)  # for unknown users
     named = {"name": f"column {items.name!r} of X", "source": "item_ids"}
     encode = partial(known_positions, known=catalog, **named)
     params = {"max_users": max_users, "random_state": random_state}
@@ -198,13 +206,23 @@ def _without_context(name, remedy):
     )
 
 
-def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **sample):
+def judge(
+    users,
+    items,
+    encode,
+    n_items,
+    y,
+    sample_weight,
+    *,
+    contexts=None,
+    max_users=None,
+    random_state=None,
+):
     """Return the fields of a `HeldOutRanking` that held-out events determine, a Bunch.
 
     ``users`` and ``items`` are Series or Indexes (n_events,). ``encode`` maps items to
     positions; those outside of 0 .. n_items - 1 are not in the catalog. ``contexts``
     (n_events,): integers that tell the requests of a user apart; None: there is one.
-    ``sample``: ``max_users`` and ``random_state``.
     """
     rewards, weights = outcomes(y, sample_weight, len(users))
     warn_of_rated_hits(rewards)
@@ -212,15 +230,23 @@ def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **s
     left_out = _left_out(users, rewards * weights > 0, names)
     positive = np.flatnonzero(rewards * weights > 0)
     rows, ids = pd.factorize(users.take(positive), sort=True)
-    requests, name = None, "users"
+    requests = None
+    name = "users"
     if contexts is not None:
         name = "requests"
-        rows, places, requests = _by_request(rows, contexts[positive])
-        ids = ids[places]
-    rows, chosen, left = _sampled(rows, len(ids), name, **sample)
-    ids = ids[chosen]
-    sampled = rows >= 0
-    rows, positive = rows[sampled], positive[sampled]
+        rows, users_of_requests, requests = _by_request(rows, contexts[positive])
+        ids = ids[users_of_requests]
+
+    # a sample of the users, or of the requests
+    sampled = sample_of(len(ids), max_users, "max_users", random_state)
+    if len(sampled) < len(ids):
+        sampled_rows = pd.Index(sampled).get_indexer(rows)
+        is_sampled = sampled_rows >= 0
+        names = f"events of {name} not sampled", f"{name} not sampled"
+        left_out |= _left_out(pd.Series(rows), is_sampled, names)
+        rows = sampled_rows[is_sampled]
+        positive = positive[is_sampled]
+        ids = ids[sampled]
     last_rows = np.zeros(len(ids), dtype=np.int64)
     last_rows[rows] = positive  # the last assignment wins
     weights = None if sample_weight is None else weights[positive]
@@ -233,8 +259,8 @@ def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **s
         n_unreachable=lost.getnnz(axis=1),
         unreachable_weight=np.asarray(lost.sum(axis=1)).ravel(),
         last_rows=last_rows,
-        requests=None if requests is None else requests[chosen],
-        left_out=left_out | left | repeats,
+        requests=None if requests is None else requests[sampled],
+        left_out=left_out | repeats,
     )
 
 
@@ -246,8 +272,9 @@ def fields_of_past(seen, past, truth, exclude_seen):
     """
     n_items = truth.shape[1]
     chosen = past[:, :n_items].astype(bool)
-    nothing = sparse.csr_matrix(chosen.shape, dtype=bool)
-    hidden = chosen > truth.astype(bool) if exclude_seen else nothing
+    hidden = sparse.csr_matrix(chosen.shape, dtype=bool)
+    if exclude_seen:
+        hidden = chosen > truth.astype(bool)
     counts = {"item_counts": column_counts(seen)[:n_items]}
     counts["user_counts"] = past.getnnz(axis=1)  # removed items count as well
     return {"seen": hidden, "past": chosen, **counts}
@@ -260,26 +287,14 @@ def _by_request(rows, contexts):
     sorted by user, then by their first event, and numbered within each user, from 0.
     """
     pairs = pd.DataFrame({"row": rows, "context": contexts})
-    found = pairs.groupby(["row", "context"], sort=False).ngroup().to_numpy()
-    owners = rows[np.unique(found, return_index=True)[1]]
-    order = np.argsort(owners, kind="stable")
-    places, owners = np.argsort(order), owners[order]
-    numbers = np.arange(len(owners)) - np.searchsorted(owners, owners)
-    return places[found], owners, numbers
-
-
-def _sampled(rows, n, name, *, max_users=None, random_state=None):
-    """Return each event's row among a sample, -1 for others, and the rows of before.
-
-    ``rows``: each event's row among ``n`` users or requests, which ``name`` says. The
-    third value is what is left out.
-    """
-    chosen = sample_of(n, max_users, "max_users", random_state)
-    if len(chosen) == n:
-        return rows, chosen, {}
-    sampled = pd.Index(chosen).get_indexer(rows)
-    names = f"events of {name} not sampled", f"{name} not sampled"
-    return sampled, chosen, _left_out(pd.Series(rows), sampled >= 0, names)
+    requests = pairs.groupby(["row", "context"], sort=False).ngroup().to_numpy()
+    _, first_events = np.unique(requests, return_index=True)
+    users = rows[first_events]
+    order = np.argsort(users, kind="stable")
+    new_positions = np.argsort(order)
+    users = users[order]
+    numbers = np.arange(len(users)) - np.searchsorted(users, users)
+    return new_positions[requests], users, numbers
 
 
 def sample_of(n, most, name, random_state, minimum=1):
@@ -311,12 +326,14 @@ def _relevant(rows, items, weights, encode, shape):
     codes, names = pd.factorize(items[outside])
     columns = np.where(outside, n_items, columns)
     columns[outside] += codes
-    values = np.ones(len(rows)) if weights is None else weights
-    shape = n_users, n_items + len(names)
-    wanted = sparse.csr_matrix((values, (rows, columns)), shape=shape)
+    values = weights
     if weights is None:
-        wanted.data[:] = 1
-    return wanted[:, :n_items], wanted[:, n_items:]
+        values = np.ones(len(rows))
+    shape = n_users, n_items + len(names)
+    relevant = sparse.csr_matrix((values, (rows, columns)), shape=shape)
+    if weights is None:
+        relevant.data[:] = 1  # however often it occurs
+    return relevant[:, :n_items], relevant[:, n_items:]
 
 
 def _distinct(ids, name):
@@ -326,15 +343,3 @@ def _distinct(ids, name):
         twice = format_ids(ids[ids.duplicated()].unique(), 2)
         raise ValueError(f"{name} must be distinct. Got {twice} more than once.")
     return ids
-
-
-def _with_empty_row(seen, shape):
-    """Return a matrix as CSR with an empty row at the end, for unknown users."""
-    seen = sparse.csr_matrix(seen, copy=True)
-    seen.eliminate_zeros()
-    if seen.shape != shape:
-        raise ValueError(
-            "seen must have one row for each of user_ids and one column for each of "
-            f"item_ids, shape {shape}. Got {seen.shape}."
-        )
-    return with_empty_row(seen)

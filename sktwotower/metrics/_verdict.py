@@ -47,7 +47,9 @@ class Verdict(NamedTuple):
     n_users: int
 
     def __str__(self):
-        model, other, metric = self.model, self.other, self.metric.upper()
+        model = self.model
+        other = self.other
+        metric = self.metric.upper()
         ends = f"95 % interval: {number(self.lower)} to {number(self.upper)}"
         if self.word in ("ahead", "behind"):
             than = "ahead of" if self.word == "ahead" else "behind"
@@ -55,7 +57,9 @@ class Verdict(NamedTuple):
             return f"{model} is {than} {other} {words}."
         first = f"{model} is level with {other}"
         if self.word == "unclear":
-            users = "1 user is" if self.n_users == 1 else f"{self.n_users:,} users are"
+            users = "1 user is"
+            if self.n_users != 1:
+                users = f"{self.n_users:,} users are"
             first = f"{users} too few to tell {model} from {other}"
         words = f"{number(self.difference, '+')} {metric} is within noise ({ends})."
         if self.n_users < MIN_USERS:
@@ -75,15 +79,18 @@ def verdict_of(report):
     """
     metric = f"ndcg@{max(report.attrs['k'])}"
     rows = pd.DataFrame(report).loc["all"]
-    model, others = rows.index[0], rows.iloc[1:]
+    model = rows.index[0]
+    others = rows.iloc[1:]
     if rows[f"{metric} diff"].iloc[0]:  # of another model than all differ from
         raise KeyError("its model in the first row")
     lost = models_without_scores(report)
     others = others.drop(index=[name for name in lost if name in others.index])
     difference = -others[f"{metric} diff"]
     half = ERRORS_IN_INTERVAL * others[f"{metric} diff se"]
-    lower, upper = difference - half, difference + half
-    figure, n_users = rows[metric].iloc[0], int(rows["users"].iloc[0])
+    lower = difference - half
+    upper = difference + half
+    figure = rows[metric].iloc[0]
+    n_users = int(rows["users"].iloc[0])
     if others.empty or model in lost or (half.isna().any() and n_users > 1):
         return None
     found = {"behind": upper < 0, "level": lower <= 0, "ahead": lower > 0}
@@ -112,9 +119,13 @@ def said_of_models_without_scores(report):
     why = f"which know{'s' if len(lost) == 1 else ''} none of the items to be found"
     if "lists" in report.attrs:
         why = f"which score{'s' if len(lost) == 1 else ''} all rows alike"
-    said = f"{_listed(lost)}, {why}."
+    names = lost[0]
+    if len(lost) > 1:
+        names = f"{', '.join(lost[:-1])} and {lost[-1]}"
+    said = f"{names}, {why}."
     rows = pd.DataFrame(report).loc["all"]
-    model, others = rows.index[0], rows.index[1:]
+    model = rows.index[0]
+    others = rows.index[1:]
     if model in lost:
         return f"There is no verdict on {said}"
     if set(others) <= set(lost):
@@ -123,10 +134,6 @@ def said_of_models_without_scores(report):
             "reads features of items, such as a ContentRecommender."
         )
     return f"Not compared with {said}"
-
-
-def _listed(names):
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def number(value, sign="", digits=4):

@@ -84,7 +84,8 @@ class InteractionSplit(BaseCrossValidator):
         2  ann  jam    3
         3  bob  jam    4
         """
-        name, allowed = type(self).__name__, self._parameter_constraints
+        name = type(self).__name__
+        allowed = self._parameter_constraints
         compat.validate_parameter_constraints(allowed, vars(self), name)
         if is_source(X):
             yield from self._split_on_disk(X)
@@ -132,7 +133,9 @@ class InteractionSplit(BaseCrossValidator):
 
     def _check_side(self, fold, side, has_rows, n_rows):
         if not has_rows:
-            size = "" if n_rows is None else f"; X has {n_rows} rows"
+            size = ""
+            if n_rows is not None:
+                size = f"; X has {n_rows} rows"
             raise ValueError(
                 f"Fold {fold} of {self!r} leaves the {side} side without rows{size}. "
                 f"{self._remedy}"

@@ -13,7 +13,7 @@ import pandas as pd
 from sktwotower._tables._frames import library_of
 from sktwotower._tables._output import in_library
 from sktwotower.metrics import make_list_scorer, make_retrieval_scorer
-from sktwotower.metrics._read_lists import need_outcomes
+from sktwotower.metrics._list_scorers import need_outcomes
 
 from ._sliced_events import read_sliced_events
 from ._strategies import STRATEGIES, Models, chosen_strategies
@@ -215,9 +215,10 @@ def prequential_validate(
     """
     if lists is not None:
         need_outcomes(y)
-        scoring = ["roc_auc", "ndcg@10"] if scoring is None else scoring
-    how = {"train_size": train_size, "freq": freq, "n_slices": n_slices}
-    sliced = read_sliced_events(X, y, sample_weight, time, **how)
+        if scoring is None:
+            scoring = ["roc_auc", "ndcg@10"]
+    slices = {"train_size": train_size, "freq": freq, "n_slices": n_slices}
+    sliced = read_sliced_events(X, y, sample_weight, time, **slices)
     strategies = chosen_strategies(strategies, estimator)
     scorer = _scorer(scoring, lists)
     models = Models(estimator, sliced, time, window)
@@ -234,7 +235,9 @@ def prequential_validate(
     rows.sort(key=lambda row: (row["slice"], STRATEGIES.index(row["strategy"])))
     results = pd.DataFrame(rows)
     if results.columns[-1] == "score_time":  # no slice has a positive event
-        names = scoring if isinstance(scoring, list | tuple | dict) else ["score"]
+        names = scoring
+        if not isinstance(scoring, list | tuple | dict):
+            names = ["score"]
         results = results.assign(**{f"test_{name}": np.nan for name in names})
     return in_library(results, library_of(X))
 
@@ -258,9 +261,9 @@ def _scorer(scoring, lists):
     return scorer
 
 
-def _by_name(found):
+def _by_name(scores):
     """Return what a scorer has returned as a dict of name to number."""
-    return found if isinstance(found, dict) else {"score": found}
+    return scores if isinstance(scores, dict) else {"score": scores}
 
 
 def _scores(scorer, model, X, y):
@@ -277,6 +280,7 @@ def _scores(scorer, model, X, y):
 
 
 def _line(row, n_slices):
+    """Return what ``verbose`` prints of a row of the results."""
     scores = {n[5:]: value for n, value in row.items() if n.startswith("test_")}
     figures = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     times = f"(fit {row['fit_time']:.2f} s, score {row['score_time']:.2f} s)"

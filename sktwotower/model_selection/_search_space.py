@@ -111,7 +111,8 @@ def search_space(n_parameters=3, *, prefix="", drop: Any = ()) -> dict[str, Any]
     >>> search_space(2, prefix="model__", drop="temperature")
     {'model__embedding_dim': [64, 128, 256, 384], 'model__max_epochs': [10, 20, 30, 60]}
     """
-    drop = [drop] if isinstance(drop, str) else drop
+    if isinstance(drop, str):
+        drop = [drop]
     if not isinstance(drop, Collection) or not isinstance(prefix, str):
         expected = "a name or a list of names, and prefix a string"
         got = f"Got drop={drop!r}, prefix={prefix!r}."

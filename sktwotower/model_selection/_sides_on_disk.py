@@ -34,7 +34,9 @@ def sides_on_disk(splitter, X):
             "have. Name the time column."
         )
     with opened(X) as source:
-        when, (user_id, item_id) = splitter.time, (splitter.user_id, splitter.item_id)
+        when = splitter.time
+        user_id = splitter.user_id
+        item_id = splitter.item_id
         time = column_position(source.empty, when, None, "time")
         user = column_position(source.empty, user_id, 0, "user_id", when)
         item = column_position(source.empty, item_id, 1, "item_id", when)
@@ -45,8 +47,10 @@ def sides_on_disk(splitter, X):
     for after, before, start, end in bounds:
         train = whole.between(time, before=before, after=after)
         test = whole.between(time, before=end, start=start)
-        test = test.known(user, train) if splitter.drop_unseen_users else test
-        test = test.known(item, train) if splitter.drop_unseen_items else test
+        if splitter.drop_unseen_users:
+            test = test.known(user, train)
+        if splitter.drop_unseen_items:
+            test = test.known(item, train)
         yield train.events, test.events
 
 

@@ -104,7 +104,12 @@ def cut_into_slices(times, train_size, freq, n_slices):
     ``times`` (n_events,): datetime64 or numbers, ascending. The other parameters are
     those of `prequential_validate`. Equal times stay together.
     """
-    _check(train_size, freq, n_slices)
+    given = {"train_size": train_size, "n_slices": n_slices}
+    allowed = {"train_size": [SHARE, COUNT], "n_slices": [None, COUNT]}
+    validate_parameter_constraints(allowed, given, "prequential_validate")
+    if freq is not None and n_slices is not None:
+        got = f"Got {freq!r} and {n_slices!r}: leave out one of them."
+        raise ValueError(f"freq and n_slices exclude each other. {got}")
     n_train = count(train_size, len(times))
     if not 0 < n_train < len(times):
         raise ValueError(
@@ -121,15 +126,6 @@ def cut_into_slices(times, train_size, freq, n_slices):
     if freq is None:
         return _by_number(times, first, 5 if n_slices is None else n_slices)
     return _by_frequency(times, first, freq)
-
-
-def _check(train_size, freq, n_slices):
-    given = {"train_size": train_size, "n_slices": n_slices}
-    allowed = {"train_size": [SHARE, COUNT], "n_slices": [None, COUNT]}
-    validate_parameter_constraints(allowed, given, "prequential_validate")
-    if freq is not None and n_slices is not None:
-        got = f"Got {freq!r} and {n_slices!r}: leave out one of them."
-        raise ValueError(f"freq and n_slices exclude each other. {got}")
 
 
 def _by_number(times, first, n_slices):
@@ -153,28 +149,33 @@ def _by_frequency(times, first, freq):
     if times.dtype.kind == "M":
         bins, previous = _bins_of_dates(pd.DatetimeIndex(times), first, freq)
     else:
-        bins, previous = _bins_of_numbers(times, first, freq)
+        is_number = isinstance(freq, Real) and not isinstance(freq, np.timedelta64)
+        if not is_number or not 0 < freq < np.inf:
+            expected = "a finite number > 0, as times are numbers"
+            raise ValueError(f"freq must be {expected}. Got {freq!r}.")
+        # counted from the time of the first event
+        bins = (times[first:] - times[first]) // freq
+        previous = times[first] - freq
     starts = first + np.append(0, np.flatnonzero(np.diff(bins)) + 1)
     # at least one event, so that there is something to count
     before = min(np.searchsorted(times, previous), first - 1)
     return np.append(starts, len(times)), np.append(before, starts[:-1])
 
 
-def _bins_of_numbers(times, first, freq):
-    """Return the bin of each event from ``first`` on, and when the bin before begins.
-
-    The bins are counted from the time of the first event.
-    """
-    is_number = isinstance(freq, Real) and not isinstance(freq, np.timedelta64)
-    if not is_number or not 0 < freq < np.inf:
-        expected = "a finite number > 0, as times are numbers"
-        raise ValueError(f"freq must be {expected}. Got {freq!r}.")
-    return (times[first:] - times[first]) // freq, times[first] - freq
-
-
 def _bins_of_dates(times, first, freq):
-    """Return the same for dates: bins begin at midnight, or by the calendar."""
-    offset = _offset(freq)
+    """Return the bin of each date from ``first`` on, and when the bin before begins.
+
+    Bins begin at midnight, or by the calendar.
+    """
+    try:
+        offset = to_offset(freq)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "freq must be a frequency of pandas, such as '7D' or 'MS', or a Timedelta, "
+            f"as times are dates. Got {freq!r}."
+        ) from error
+    if offset is None or offset.n < 1:
+        raise ValueError(f"freq must be longer than 0. Got {freq!r}.")
     midnight = times[first].normalize()
     try:
         length = pd.Timedelta(offset)
@@ -185,17 +186,3 @@ def _bins_of_dates(times, first, freq):
         return bins, np.datetime64(begin - offset)
     bins = (times[first:] - midnight) // length
     return np.asarray(bins), np.datetime64(midnight + (bins[0] - 1) * length)
-
-
-def _offset(freq):
-    """Return a frequency of pandas, after a check."""
-    try:
-        offset = to_offset(freq)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "freq must be a frequency of pandas, such as '7D' or 'MS', or a Timedelta, "
-            f"as times are dates. Got {freq!r}."
-        ) from error
-    if offset is None or offset.n < 1:
-        raise ValueError(f"freq must be longer than 0. Got {freq!r}.")
-    return offset

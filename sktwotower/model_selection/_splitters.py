@@ -38,7 +38,9 @@ class _ColdSplit(InteractionSplit):
     def _sides(self, X):
         groups = self._codes(X, *self._held_out)
         n_ids = groups.max(initial=-1) + 1
-        least = self.test_size + 1 if isinstance(self.test_size, Integral) else 2
+        least = 2
+        if isinstance(self.test_size, Integral):
+            least = self.test_size + 1
         if n_ids < least:
             raise ValueError(
                 f"{self!r} needs at least {least} ids to hold some out. Got {n_ids}."
@@ -301,7 +303,8 @@ class TimeSplit(InteractionSplit):
             ordered[[0, -1]] if len(ordered) else ordered,
         )
         for after, before, start, end in bounds:
-            test, train = times >= start, times < before
+            test = times >= start
+            train = times < before
             if end is not None:
                 test &= times < end
             if after is not None:
@@ -339,7 +342,8 @@ class TimeSplit(InteractionSplit):
             after = None
             if self.max_train_size is not None:
                 first = n_before(cut - gap) - count(self.max_train_size, n_rows)
-                after = time_at(first - 1) if first > 0 else None
+                if first > 0:
+                    after = time_at(first - 1)
             yield after, cut - gap, cut, end
 
     def _cuts(self, n_rows, time_at, n_before, ends):
@@ -347,7 +351,8 @@ class TimeSplit(InteractionSplit):
         folds = range(self.n_splits, 0, -1)
         in_time = isinstance(self.test_size, DURATIONS)
         if in_time and n_rows:
-            size, span = duration(self.test_size, ends, "test_size"), ends[1] - ends[0]
+            size = duration(self.test_size, ends, "test_size")
+            span = ends[1] - ends[0]
             longest = pd.Timedelta(span // self.n_splits)
             if size <= 0 * size or pd.Timedelta(self.test_size) > longest:
                 raise ValueError(
@@ -357,7 +362,9 @@ class TimeSplit(InteractionSplit):
             # later than that by a unit of the times, at least
             latest = ends[1] + np.timedelta64(1, np.datetime_data(ends.dtype)[0])
             return [time_at(n_before(latest - fold * size)) for fold in folds]
-        n_test = 0 if in_time else count(self.test_size, n_rows)
+        n_test = 0
+        if not in_time:
+            n_test = count(self.test_size, n_rows)
         if self.n_splits * n_test >= n_rows:
             raise ValueError(
                 f"{self!r} asks for {self.n_splits} x {n_test} test rows, which leaves "

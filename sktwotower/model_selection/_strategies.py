@@ -59,8 +59,10 @@ class Models:
     """
 
     def __init__(self, estimator, sliced, time, window):
-        self.estimator, self.sliced = estimator, sliced
-        self.time, self.window = time, window
+        self.estimator = estimator
+        self.sliced = sliced
+        self.time = time
+        self.window = window
         self._fitted = None
 
     def frozen(self):
@@ -97,13 +99,22 @@ class Models:
 
     def popularity(self):
         """Yield the most popular items of the last window before the slice."""
+        # the columns and the number of items of the estimator
+        shared = ["user_id", "item_id", "n_neighbors", "exclude_seen"]
+        params = {
+            name: getattr(self.estimator, name)
+            for name in shared
+            if hasattr(self.estimator, name)
+        }
         for start, before in zip(self.sliced.starts, self.sliced.before, strict=False):
             window = self.window
             if window is None:
                 window = _window_from(self.sliced.times[[before, start - 1]])
-            popular = _popularity(self.estimator, self.time, window)
-            model, seconds = self._fit(popular, start)
-            requests = None if self._fitted is None else context_of(self._fitted[0])
+            popularity = PopularityRecommender(time=self.time, window=window, **params)
+            model, seconds = self._fit(popularity, start)
+            requests = None
+            if self._fitted is not None:
+                requests = context_of(self._fitted[0])
             if requests is not None:  # all models are judged by the same
                 model = WithParams(model, requests=requests)
             yield model, seconds
@@ -121,17 +132,12 @@ class Models:
 
 def _learn(method, X, y, weights):
     """Call fit or partial_fit, and return the seconds."""
-    params = {} if weights is None else {"sample_weight": weights}
+    params = {}
+    if weights is not None:
+        params = {"sample_weight": weights}
     start = clock.perf_counter()
     method(X, y, **params)
     return clock.perf_counter() - start
-
-
-def _popularity(estimator, time, window):
-    """Return the baseline, with the columns and the number of items of an estimator."""
-    shared = ["user_id", "item_id", "n_neighbors", "exclude_seen"]
-    params = {n: getattr(estimator, n) for n in shared if hasattr(estimator, n)}
-    return PopularityRecommender(time=time, window=window, **params)
 
 
 def _window_from(times):
@@ -153,7 +159,8 @@ class WithParams:
     """
 
     def __init__(self, estimator, **params):
-        self.estimator, self.params = estimator, params
+        self.estimator = estimator
+        self.params = params
 
     def __getattr__(self, name):
         return getattr(self.estimator, name)

@@ -58,7 +58,8 @@ class Catalog(NamedTuple):
     @classmethod
     def _of_stored(cls, vectors, index, index_recall):
         require(_is_index(index), "the catalog's index", "one with fit and kneighbors")
-        index = index if type(index) in OURS else index.fit(vectors)
+        if type(index) not in OURS:
+            index = index.fit(vectors)
         return cls(vectors, index, index_recall)
 
     def _check_stored(self, place):
@@ -71,8 +72,10 @@ class Catalog(NamedTuple):
 def check_index(neighbors, normalize=True):
     """Raise ValueError or TypeError if no index can be built of the parameter."""
     is_name = isinstance(neighbors, str)
-    if not (neighbors in NAMES if is_name else _is_index(neighbors)):
-        raise (ValueError if is_name else TypeError)(
+    is_known = neighbors in NAMES if is_name else _is_index(neighbors)
+    if not is_known:
+        error = ValueError if is_name else TypeError
+        raise error(
             "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', 'exact', "
             "'nndescent' or an estimator with fit and kneighbors. Got "
             f"{neighbors!r} instead."
@@ -127,7 +130,8 @@ def build_index(neighbors, vectors, sample=None, k=10, before=None, changed=None
         return index, 1.0
     if sample is None:
         return index, 1.0
-    queries, k = sample(), min(k, len(vectors))
+    queries = sample()
+    k = min(k, len(vectors))
     if hasattr(index, "tune_search_width"):
         recall = index.tune_search_width(queries, k)
     else:

@@ -153,7 +153,8 @@ def checked_queries(index, X, n_neighbors):
     ``n_neighbors`` None: that of the ``index``.
     """
     check_is_fitted(index, "vectors_")
-    queries, width = np.asarray(X, dtype=np.float32), index.vectors_.shape[1]
+    queries = np.asarray(X, dtype=np.float32)
+    width = index.vectors_.shape[1]
     if queries.ndim != 2 or queries.shape[1] != width:
         expected = f"an array of query vectors, of shape (n, {width})"
         raise ValueError(f"X must be {expected}. Got shape {queries.shape}.")
@@ -163,6 +164,7 @@ def checked_queries(index, X, n_neighbors):
 
 def recall_of(index, queries, truth):
     """Return the share of the true positions (n, k) that an index finds."""
-    found = index.kneighbors(queries, n_neighbors=truth.shape[1], return_distance=False)
-    hits = (np.asarray(found)[:, :, None] == truth[:, None, :]).any(axis=1)
+    k = truth.shape[1]
+    indices = index.kneighbors(queries, n_neighbors=k, return_distance=False)
+    hits = (np.asarray(indices)[:, :, None] == truth[:, None, :]).any(axis=1)
     return float(hits.mean()) if hits.size else 1.0

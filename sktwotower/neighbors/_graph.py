@@ -164,11 +164,13 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         self._validate_params()
         vectors = checked_vectors(np.array(X, dtype=np.float32))  # X may change
         self.squared_length_ = _squared_length(vectors)
-        self.changed_, self.stale_vectors_ = np.zeros(0, dtype=np.int64), vectors[:0]
+        self.changed_ = np.zeros(0, dtype=np.int64)
+        self.stale_vectors_ = vectors[:0]
         vars(self).pop("_changed_vectors", None)
         self.vectors_ = vectors
         self.n_features_in_ = vectors.shape[1]
-        budget, epsilon = self.search_tree_leaf_budget, self.epsilon
+        budget = self.search_tree_leaf_budget
+        epsilon = self.epsilon
         self.search_tree_leaf_budget_ = LEAF_BUDGET if budget is None else int(budget)
         self.epsilon_ = EPSILON if epsilon is None else epsilon
         self.graph_ = None
@@ -234,14 +236,16 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         """
         if self.graph_ is None or len(vectors) < len(self.vectors_):
             return None
-        changed = _changed(self.vectors_, vectors) if changed is None else changed
+        if changed is None:
+            changed = _changed(self.vectors_, vectors)
         _squared_length(vectors[np.append(changed, 0)])  # raises if they do not fit
         changed = np.union1d(self.changed_, changed)
         if len(changed) > MAX_CHANGED_SHARE * len(vectors):
             return None
         index = copy.copy(self)
         vars(index).pop("_changed_vectors", None)
-        index.vectors_, index.changed_ = vectors, changed
+        index.vectors_ = vectors
+        index.changed_ = changed
         stale = changed[changed < len(self.graph_._vertex_order)]
         index.stale_vectors_ = self.vectors_[stale]
         places = np.searchsorted(stale, self.changed_[: len(self.stale_vectors_)])

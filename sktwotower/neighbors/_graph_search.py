@@ -19,7 +19,8 @@ from ._threads import torch_threads_kept
 from ._top_k import by_score, top_k
 
 # Defaults of the search width, until `tune_search_width` finds what is needed.
-LEAF_BUDGET, EPSILON = 8, 0.15
+LEAF_BUDGET = 8
+EPSILON = 0.15
 # Widths that `tune_search_width` tries, and the number of queries that it counts with.
 LEAF_BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 EPSILONS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -94,31 +95,32 @@ class GraphSearchMixin:
         elif len(self.changed_):
             scores, indices = self._search_both(queries, k)
         else:
-            indices, lengths = self._query_graph(queries, k)
+            indices, distances = self._query_graph(queries, k)
             squared = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
-            scores = (squared + self.squared_length_ - lengths**2) / 2
+            scores = (squared + self.squared_length_ - distances**2) / 2
         return (1 - scores, indices) if return_distance else indices
 
     def _query_graph(self, queries, k):
         """Return positions and Euclidean distances (n, k) that the graph finds."""
         with torch_threads_kept():
             epsilon = max(self.epsilon_, MIN_EPSILON)
-            found, lengths = self.graph_.query(queries, k=k, epsilon=epsilon)
-        found = np.where(np.isinf(lengths), -1, found)  # else of any item
-        return found.astype(np.int64), lengths.astype(np.float64)
+            indices, distances = self.graph_.query(queries, k=k, epsilon=epsilon)
+        indices = np.where(np.isinf(distances), -1, indices)  # else of any item
+        return indices.astype(np.int64), distances.astype(np.float64)
 
     def _search_both(self, queries, k):
         """Return scores and positions (n, k) from the graph and the changed items."""
         scores, indices = top_k(queries, self._changed_vectors, k)
         indices = np.where(indices < 0, -1, self.changed_[indices])
-        n_known, n_stale = len(self.graph_._vertex_order), len(self.stale_vectors_)
+        n_known = len(self.graph_._vertex_order)
+        n_stale = len(self.stale_vectors_)
         # with fewer changed items than k, enough of the others are among these
         width = min(n_known, k + min(n_stale, max(k, MAX_EXTRA)))
-        found, _ = self._query_graph(queries, width)
-        others = rescore(queries, self.vectors_, np.maximum(found, 0))
-        others[among(found, self.changed_) | (found < 0)] = -np.inf
-        scores = np.concatenate([scores, others], axis=1)
-        scores, indices = by_score(scores, np.concatenate([indices, found], axis=1))
+        others, _ = self._query_graph(queries, width)
+        other_scores = rescore(queries, self.vectors_, np.maximum(others, 0))
+        other_scores[among(others, self.changed_) | (others < 0)] = -np.inf
+        scores = np.concatenate([scores, other_scores], axis=1)
+        scores, indices = by_score(scores, np.concatenate([indices, others], axis=1))
         return scores[:, :k], np.where(np.isneginf(scores), -1, indices)[:, :k]
 
     def tune_search_width(self, queries, k) -> float:
@@ -156,21 +158,30 @@ class GraphSearchMixin:
         _, truth = top_k(queries, self.vectors_, k)
         if self.graph_ is None:
             return recall_of(self, queries, truth)
-        graph, best, highest, fewest = self.graph_, None, -1.0, np.inf
+        graph = self.graph_
+        best = None
+        highest = -1.0
+        fewest = np.inf
         trial = copy.copy(self)
         for budget in _steps_from(self.search_tree_leaf_budget, LEAF_BUDGETS):
-            one_by_one = {"parallel_batch_queries": False}  # so that items are counted
-            trial.graph_ = graph.copy_with(search_tree_leaf_budget=budget, **one_by_one)
+            # queries are searched one by one, so that items are counted
+            trial.graph_ = graph.copy_with(
+                search_tree_leaf_budget=budget, parallel_batch_queries=False
+            )
             for epsilon in _steps_from(self.epsilon, EPSILONS):
-                how = {"k": truth.shape[1], "epsilon": max(epsilon, MIN_EPSILON)}
-                n_compared = trial.graph_.n_compared(queries[:COUNTED_QUERIES], **how)
+                n_compared = trial.graph_.n_compared(
+                    queries[:COUNTED_QUERIES],
+                    k=truth.shape[1],
+                    epsilon=max(epsilon, MIN_EPSILON),
+                )
                 if n_compared >= fewest:
                     break  # a wider search compares more
                 trial.epsilon_ = epsilon
                 recall = recall_of(trial, queries, truth)
                 is_enough = recall >= self.target_recall
                 if is_enough or (fewest == np.inf and recall > highest):
-                    best, highest = (budget, epsilon), recall
+                    best = (budget, epsilon)
+                    highest = recall
                 if is_enough:
                     fewest = n_compared
                     break
@@ -189,5 +200,6 @@ def _steps_from(lowest, steps):
     """Return ``lowest`` and the steps above it; all steps if it is None."""
     if lowest is None:
         return [*steps]
-    lowest = lowest.item() if isinstance(lowest, np.number) else lowest
+    if isinstance(lowest, np.number):
+        lowest = lowest.item()
     return [lowest, *(step for step in steps if step > lowest)]

@@ -102,26 +102,34 @@ def _search_many(index, queries, items, k, excluded, allowed, added):
     """
     n_allowed = len(items) if allowed is None else len(allowed)
     hidden = [columns_of(excluded, row) for row in range(len(queries))]
-    n_hidden = np.minimum([len(each) for each in hidden], FEW_HIDDEN)
+    n_hidden = np.minimum([len(positions) for positions in hidden], FEW_HIDDEN)
     widths = np.ceil((k + n_hidden) * len(items) / n_allowed).astype(np.int64)
     widths = np.minimum(widths, len(items))
     if widths.max() > k + MAX_EXTRA:
         return top_k(queries, items, k, excluded, allowed, added)
+
+    # queries of about the same number are searched together
     scores, indices = empty_lists(len(queries), k)
     classes = np.ceil(np.log2(widths))
-    for of_width in np.unique(classes):
-        alike = np.flatnonzero(classes == of_width)
-        width = int(widths[alike].max())
+    for width_class in np.unique(classes):
+        rows_of_class = np.flatnonzero(classes == width_class)
+        width = int(widths[rows_of_class].max())
         step = max(1, BLOCK_SIZE // (width * items.shape[1]))
-        for start in range(0, len(alike), step):
-            rows = alike[start : start + step]
-            own = queries[rows]
-            found = index.kneighbors(own, n_neighbors=width, return_distance=False)
-            found = _usable(found, rows, len(items), excluded, allowed)
-            exact = rescore(own, items, np.maximum(found, 0))
-            exact, found = by_score(np.where(found < 0, -np.inf, exact), found)
-            m = min(k, found.shape[1])
-            scores[rows, :m], indices[rows, :m] = exact[:, :k], found[:, :k]
+        for start in range(0, len(rows_of_class), step):
+            rows = rows_of_class[start : start + step]
+            block = queries[rows]
+            neighbors = index.kneighbors(
+                block, n_neighbors=width, return_distance=False
+            )
+            candidates = _usable(neighbors, rows, len(items), excluded, allowed)
+            candidate_scores = rescore(block, items, np.maximum(candidates, 0))
+            candidate_scores = np.where(candidates < 0, -np.inf, candidate_scores)
+            candidate_scores, candidates = by_score(candidate_scores, candidates)
+            n_kept = min(k, candidates.shape[1])
+            scores[rows, :n_kept] = candidate_scores[:, :n_kept]
+            indices[rows, :n_kept] = candidates[:, :n_kept]
+
+    # lists that are too short are searched one by one
     is_short = indices[:, -1] < 0
     for row in np.flatnonzero(is_short):
         row_added = added_of(added, row)
@@ -130,6 +138,8 @@ def _search_many(index, queries, items, k, excluded, allowed, added):
         )
     if added is None:
         return scores, indices
+
+    # those of queries to whose products something is added are ranked again
     items = np.asarray(items)  # a memmap is slower
     for row in np.flatnonzero(~is_short & (np.diff(added.indptr) > 0)):
         row_added = added_of(added, row)
@@ -141,43 +151,43 @@ def _search_many(index, queries, items, k, excluded, allowed, added):
     return scores, indices
 
 
-def _with_added(found, added, hidden, allowed):
+def _with_added(candidates, added, hidden, allowed):
     """Return positions (m,), ascending, together with those of ``Added``, as such.
 
     To the others, 0 is added. ``hidden`` ones, and those that are not ``allowed``,
     remain left out.
     """
     positions = added.positions
-    is_left = np.ones(len(positions), dtype=bool)
+    is_kept = np.ones(len(positions), dtype=bool)
     if len(hidden):
-        is_hit = among(hidden, positions)
-        is_left[positions.searchsorted(hidden[is_hit])] = False
+        is_added = among(hidden, positions)
+        is_kept[positions.searchsorted(hidden[is_added])] = False
     if allowed is not None:
-        is_left &= among(positions, allowed)
-    added = added.only(is_left)
-    others = found[~among(found, added.positions)]
+        is_kept &= among(positions, allowed)
+    added = added.only(is_kept)
+    others = candidates[~among(candidates, added.positions)]
     places = added.positions.searchsorted(others)
     values = np.insert(added.values, places, 0.0)
     return Added(np.insert(added.positions, places, others), values)
 
 
-def _usable(found, rows, n_items, excluded, allowed):
+def _usable(neighbors, rows, n_items, excluded, allowed):
     """Return positions (m, w), with -1 for padding, repeated and filtered ones.
 
     ``rows``: those (m,) of the queries in ``excluded``.
     """
-    found = np.sort(np.asarray(found, dtype=np.int64), axis=1)
-    found[:, 1:][found[:, 1:] == found[:, :-1]] = -1
+    neighbors = np.sort(np.asarray(neighbors, dtype=np.int64), axis=1)
+    neighbors[:, 1:][neighbors[:, 1:] == neighbors[:, :-1]] = -1
     # Some indexes pad short lists with -1, others with n_items.
-    found[found >= n_items] = -1
-    places = np.maximum(found, 0).ravel()
-    unusable = np.zeros(len(places), dtype=bool)
+    neighbors[neighbors >= n_items] = -1
+    items = np.maximum(neighbors, 0).ravel()
+    is_filtered = np.zeros(len(items), dtype=bool)
     if allowed is not None:
-        unusable |= ~among(places, allowed)
+        is_filtered |= ~among(items, allowed)
     if excluded is not None:
-        hit = excluded[np.repeat(rows, found.shape[1]), places]
-        unusable |= np.asarray(hit).ravel() != 0
-    return np.where(unusable.reshape(found.shape), -1, found)
+        entries = excluded[np.repeat(rows, neighbors.shape[1]), items]
+        is_filtered |= np.asarray(entries).ravel() != 0
+    return np.where(is_filtered.reshape(neighbors.shape), -1, neighbors)
 
 
 def nearest_to_one(index, query, items, k, hidden, allowed=None, added=None):
@@ -209,25 +219,28 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None, added=None):
     """
     check_width(index, items)
     items = np.asarray(items)  # a memmap is slower
-    k, found = min(k, len(items)), None
+    k = min(k, len(items))
+    candidates = None
     is_exact = isinstance(index, ExactNeighbors) or _few(allowed, items)
     if added is not None:  # then to gather vectors takes as long
         is_exact |= len(added.positions) > MAX_GATHERED_SHARE * len(items)
     if not is_exact:
-        found = _from_index(index, query, len(items), k, hidden, allowed)
-    if found is None:
-        exact, best = best_of_one(query, items, k, hidden, allowed, added)
+        candidates = _from_index(index, query, len(items), k, hidden, allowed)
+    if candidates is None:
+        best_scores, best = best_of_one(query, items, k, hidden, allowed, added)
     elif added is not None:
-        candidates = _with_added(found, added, hidden, allowed)
-        exact, best = best_of_one(
+        candidates = _with_added(candidates, added, hidden, allowed)
+        best_scores, best = best_of_one(
             query, items, k, allowed=candidates.positions, added=candidates
         )
     else:
-        exact, best = ranked(query, items, found, k)
+        best_scores, best = ranked(query, items, candidates, k)
     if len(best) == k:
-        return exact, best
-    scores, indices = np.full(k, -np.inf), np.full(k, -1, dtype=np.int64)
-    scores[: len(best)], indices[: len(best)] = exact, best
+        return best_scores, best
+    scores = np.full(k, -np.inf)
+    indices = np.full(k, -1, dtype=np.int64)
+    scores[: len(best)] = best_scores
+    indices[: len(best)] = best
     return scores, indices
 
 
@@ -237,22 +250,25 @@ def _from_index(index, query, n_items, k, hidden, allowed):
     It is asked for more, up to three times, if the list is too short and exact search
     takes longer, which also finds what is far away, behind all that is hidden.
     """
-    hidden, n_hidden, share = np.sort(hidden), len(hidden), 1.0
+    hidden = np.sort(hidden)
+    n_hidden = len(hidden)
+    share = 1.0
     n_left = n_items - n_hidden
     if allowed is not None:
         share = len(allowed) / n_items
         n_left = len(allowed) - int(among(hidden, allowed).sum())
     widths = k + min(n_hidden, FEW_HIDDEN), k + n_hidden, 4 * (k + n_hidden)
     widths = {min(math.ceil(width / share), n_items) for width in widths}
-    for nth, width in enumerate(sorted(widths)):
-        wider = nth > 0 and width * ITEMS_PER_NEIGHBOR > n_items
-        if wider or width > k + MAX_EXTRA:
+    for attempt, width in enumerate(sorted(widths)):
+        exact_is_cheaper = attempt > 0 and width * ITEMS_PER_NEIGHBOR > n_items
+        if exact_is_cheaper or width > k + MAX_EXTRA:
             return None
-        found = index.kneighbors(query[None], n_neighbors=width, return_distance=False)
-        found = np.unique(np.asarray(found, dtype=np.int64))
+        items = index.kneighbors(query[None], n_neighbors=width, return_distance=False)
+        items = np.unique(np.asarray(items, dtype=np.int64))
         # Some indexes pad short lists with -1, others with n_items.
-        found = found[(found >= 0) & (found < n_items) & ~among(found, hidden)]
-        found = found if allowed is None else found[among(found, allowed)]
-        if len(found) >= min(k, n_left):
-            return found
+        items = items[(items >= 0) & (items < n_items) & ~among(items, hidden)]
+        if allowed is not None:
+            items = items[among(items, allowed)]
+        if len(items) >= min(k, n_left):
+            return items
     return None

@@ -64,7 +64,8 @@ class StoredGraph(NamedTuple):
 
     def _check_stored(self, place):
         """Raise unless a search stays within the arrays, and ends."""
-        n, offsets = len(self.order), self.offsets
+        n = len(self.order)
+        offsets = self.offsets
         positions(self.neighbors.ravel(), f"{place}.neighbors", n, -1)
         order = np.sort(self.order)
         require(np.array_equal(order, np.arange(n)), f"{place}.order", "all positions")
@@ -76,10 +77,12 @@ class StoredGraph(NamedTuple):
 
     def _check_tree(self, place):
         """Raise unless children follow their only parent, and leaves are of items."""
-        children, n_nodes = self.tree_children, len(self.tree_offsets)
+        children = self.tree_children
+        n_nodes = len(self.tree_offsets)
         require(n_nodes, place, "some nodes")
         inner = children[:, 0] > 0
-        below, parents = children[inner], np.flatnonzero(inner)[:, None]
+        below = children[inner]
+        parents = np.flatnonzero(inner)[:, None]
         fits = (below > parents).all() and (below < n_nodes).all()
         require(fits and len(np.unique(below)) == below.size, place, "a tree")
         first, last = -children[~inner].T
@@ -115,7 +118,8 @@ def _read(spec, reader, place):
     index = reader.owner
     require(hasattr(index, "epsilon_"), place, "a graph of an index")
     check_changes(index, place)
-    n, k = len(stored.order), index.n_graph_neighbors
+    n = len(stored.order)
+    k = index.n_graph_neighbors
     integer(1, max(64, n))(index.search_tree_leaf_budget_, place)
     require(stored.neighbors.shape[1] == k, f"{place}.neighbors", f"{k} for each item")
     fits = stored.tree_planes.shape[1] == index.vectors_.shape[1]
@@ -132,7 +136,8 @@ def check_changes(index, place):
     names = "vectors_", "changed_", "stale_vectors_"
     require(all(map(vars(index).__contains__, names)), place, "an index with all parts")
     n, d = index.vectors_.shape
-    changed, stale = index.changed_, index.stale_vectors_
+    changed = index.changed_
+    stale = index.stale_vectors_
     positions(changed, f"{place}.changed_", n)
     fits = (np.diff(changed) > 0).all() and stale.shape[1:] == (d,)
     require(fits and len(stale) <= len(changed), place, "an index of changed items")
@@ -140,7 +145,8 @@ def check_changes(index, place):
 
 def _known_vectors(index, n, place):
     """Return the vectors (n, d) that the graph of an index holds."""
-    changed, n_stale = index.changed_, len(index.stale_vectors_)
+    changed = index.changed_
+    n_stale = len(index.stale_vectors_)
     fits = 0 < n <= len(index.vectors_)
     fits = fits and np.array_equal(changed[n_stale:], np.arange(n, len(index.vectors_)))
     require(fits, place, "a graph of all items that have not changed")

@@ -18,7 +18,9 @@ def _count(n_jobs):
 
     More would be slower, and far more end the process.
     """
-    most = 1 if _TorchThreads.has_one else os.cpu_count() or 1
+    most = 1
+    if not _TorchThreads.has_one:
+        most = os.cpu_count() or 1
     return min(effective_n_jobs(n_jobs), most)
 
 
@@ -51,12 +53,18 @@ class _TorchThreads:
     them for ever: if there were ``many``, it ``has_one``.
     """
 
-    lock, n_active, before, many, has_one = threading.Lock(), 0, None, False, False
+    lock = threading.Lock()
+    n_active = 0
+    before = None
+    many = False
+    has_one = False
 
     @classmethod
     def after_fork(cls):
         """Forget the blocks of the threads that are gone."""
-        cls.lock, cls.n_active, cls.has_one = threading.Lock(), 0, cls.many
+        cls.lock = threading.Lock()
+        cls.n_active = 0
+        cls.has_one = cls.many
         if cls.has_one:
             torch.set_num_threads(1)
 

@@ -71,57 +71,83 @@ def top_k(queries, items, k, excluded=None, allowed=None, added=None):
     if n == 1:
         hidden = columns_of(excluded, 0)
         row_added = added_of(added, 0)
-        exact, found = best_of_one(queries[0], items, k, hidden, allowed, row_added)
-        scores[0, : len(exact)], indices[0, : len(exact)] = exact, found
+        best_scores, best = best_of_one(
+            queries[0], items, k, hidden, allowed, row_added
+        )
+        scores[0, : len(best)] = best_scores
+        indices[0, : len(best)] = best
         return scores, indices
     if allowed is not None:
-        excluded = None if excluded is None else excluded[:, allowed].tocsr()
-        added = None if added is None else _columns(added, allowed)
+        if excluded is not None:
+            excluded = excluded[:, allowed].tocsr()
+        if added is not None:
+            added = added[:, allowed]
+            if not isinstance(added, np.ndarray):
+                added = added.tocsr()
         items = items[allowed]
     k = min(k, len(items))
     if n == 0 or k == 0:
         return scores, indices
-    items, width = np.ascontiguousarray(items), k + 2 + k // 16  # a few are as good
+    items = np.ascontiguousarray(items)
+    width = k + 2 + k // 16  # a few are as good
     for block in slices(n, QUERY_BLOCK):
         hidden = rows_of(excluded, block)
-        block_added = None if added is None else _added_to_block(added, block)
+        block_added = None
+        if isinstance(added, np.ndarray):
+            block_added = _DenseAdded(added[block])
+        elif added is not None:
+            block_added = _SparseAdded(rows_of(added, block))
         vectors = np.ascontiguousarray(queries[block])
-        best = _best_of_block(
+        rounded = _best_of_block(
             vectors, items, min(width, len(items)), hidden, block_added
         )
-        exact, found = _exact_of_block(best, vectors, items, k, hidden, block_added)
+        best_scores, best = _exact_of_block(
+            rounded, vectors, items, k, hidden, block_added
+        )
         if allowed is not None:
-            found = np.where(found < 0, -1, allowed[found])
-        scores[block, :k], indices[block, :k] = exact, found
+            best = np.where(best < 0, -1, allowed[best])
+        scores[block, :k] = best_scores
+        indices[block, :k] = best
     return scores, indices
 
 
-def _exact_of_block(best, queries, items, k, excluded, added):
+def _exact_of_block(rounded, queries, items, k, excluded, added):
     """Return exact scores and positions (b, k) of the best items of a block.
 
-    ``best``: those by rounded scores, k or more. ``excluded``: CSR (b, n_items) or
+    ``rounded``: those by rounded scores, k or more. ``excluded``: CSR (b, n_items) or
     None. ``added``: ``_SparseAdded``, ``_DenseAdded`` or None.
     """
-    exact = rescore(queries, items, np.maximum(best.indices, 0))
+    candidates = rounded.indices
+    scores = rescore(queries, items, np.maximum(candidates, 0))
     if added is not None:
-        exact += added.at(best.indices)
-    exact[best.indices < 0] = -np.inf
-    exact, found = (part[:, :k] for part in by_score(exact, best.indices))
+        scores += added.at(candidates)
+    scores[candidates < 0] = -np.inf
+    scores, indices = by_score(scores, candidates)
+    scores = scores[:, :k]
+    indices = indices[:, :k]
+
+    # how much float32 may change the products with these items
     if added is None:
-        lengths = _lengths(items[found[:, -1]])
+        lengths = _lengths(items[indices[:, -1]])
     else:
-        lengths = longest(items, found.ravel())
-    low = exact[:, -1] - _rounding(queries, lengths)
-    # a sum in float32 is rounded as this bound is: what is no less, remains so
-    low = low.astype(np.float32)
-    worst = best.scores.min(axis=1)  # what is left out has no higher score
-    more = (worst >= low) & (worst > -np.inf) & (best.scores.shape[1] < len(items))
-    for row in np.flatnonzero(more):
+        lengths = longest(items, indices.ravel())
+    rounding = (queries.shape[1] + 2) * UNIT * _lengths(queries) * lengths
+
+    # A query is searched again if an item that was left out may be as good as the last.
+    # A sum in float32 is rounded as this bound is: what is no less, remains so.
+    low = (scores[:, -1] - rounding).astype(np.float32)
+    worst = rounded.scores.min(axis=1)  # what is left out has no higher score
+    may_lack = (worst >= low) & (worst > -np.inf)
+    may_lack &= candidates.shape[1] < len(items)
+    for row in np.flatnonzero(may_lack):
         hidden = columns_of(excluded, row)
-        row_added = None if added is None else added_of(added.numbers, row)
-        again = best_of_one(queries[row], items, k, hidden, added=row_added)
-        exact[row], found[row] = again
-    return exact, found
+        row_added = None
+        if added is not None:
+            row_added = added_of(added.numbers, row)
+        scores[row], indices[row] = best_of_one(
+            queries[row], items, k, hidden, added=row_added
+        )
+    return scores, indices
 
 
 def rank_listed(queries, items, k, listed, excluded=None, added=None):
@@ -132,10 +158,12 @@ def rank_listed(queries, items, k, listed, excluded=None, added=None):
     """
     scores, indices = empty_lists(len(queries), min(k, len(items)))
     for row, query in enumerate(queries):
-        hidden, own = columns_of(excluded, row), np.sort(columns_of(listed, row))
+        hidden = columns_of(excluded, row)
+        allowed = np.sort(columns_of(listed, row))
         row_added = added_of(added, row)
-        exact, found = best_of_one(query, items, k, hidden, own, row_added)
-        scores[row, : len(exact)], indices[row, : len(exact)] = exact, found
+        best_scores, best = best_of_one(query, items, k, hidden, allowed, row_added)
+        scores[row, : len(best)] = best_scores
+        indices[row, : len(best)] = best
     return scores, indices
 
 
@@ -163,14 +191,6 @@ def added_of(numbers, row):
     return Added(columns[order], values[order].astype(np.float64))
 
 
-def _rounding(queries, lengths):
-    """Return how much float32 may change products (n,).
-
-    They are those of queries (n, d) and of vectors with lengths (n,), or one length.
-    """
-    return (queries.shape[1] + 2) * UNIT * _lengths(queries) * lengths
-
-
 def _lengths(vectors):
     """Return the lengths (n,) of vectors (n, d), float64."""
     vectors = vectors.astype(np.float64)
@@ -194,14 +214,19 @@ def _best_of_block(queries, items, k, excluded, added):
     ``excluded``: CSR (b, n_items) or None. ``added``: ``_SparseAdded``,
     ``_DenseAdded`` or None.
     """
-    n_queries, n_items = len(queries), len(items)
-    queries, table = torch.from_numpy(queries), torch.from_numpy(items)
-    hidden = None if excluded is None else excluded.tocsc().tocoo()
+    n_queries = len(queries)
+    n_items = len(items)
+    queries = torch.from_numpy(queries)
+    table = torch.from_numpy(items)
+    hidden = None
+    if excluded is not None:
+        hidden = excluded.tocsc().tocoo()
     step = max(MIN_TILE_ITEMS, TILE_SIZE // n_queries, GROUP * k)
     if added is not None:
         added.begin(step)
     buffer = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
-    best, next_merge = _BestSoFar(n_queries, k), 0
+    best = _BestSoFar(n_queries, k)
+    next_merge = 0
     for start in range(0, n_items, step):
         stop = min(start + step, n_items)
         scores = buffer[: n_queries * (stop - start)].view(n_queries, -1)
@@ -209,32 +234,15 @@ def _best_of_block(queries, items, k, excluded, added):
         if added is not None:
             added.add_to(scores.numpy(), start, stop)
         if hidden is not None:
-            _hide(scores.numpy(), hidden, start, stop)
+            # the entries are in the order of their columns
+            part = slice(*np.searchsorted(hidden.col, [start, stop]))
+            scores.numpy()[hidden.row[part], hidden.col[part] - start] = -np.inf
         best.add(scores, start)
         # The bound rises fast in the first tiles and slowly after them.
         if stop >= next_merge or stop == n_items:
             best.merge()
             next_merge = 2 * stop
     return best
-
-
-def _hide(scores, excluded, start, stop):
-    """Set the excluded entries, COO by ascending column, of a tile of items to -inf."""
-    part = slice(*np.searchsorted(excluded.col, [start, stop]))
-    scores[excluded.row[part], excluded.col[part] - start] = -np.inf
-
-
-def _columns(added, positions):
-    """Return some columns of ``added`` in `top_k`."""
-    chosen = added[:, positions]
-    return chosen if isinstance(added, np.ndarray) else chosen.tocsr()
-
-
-def _added_to_block(added, block):
-    """Return what is added to the products of a block, a slice, of queries."""
-    if isinstance(added, np.ndarray):
-        return _DenseAdded(added[block])
-    return _SparseAdded(rows_of(added, block))
 
 
 class _DenseAdded:
@@ -283,7 +291,8 @@ class _SparseAdded:
         # small integers are sorted in linear time; in a tile rows stay together
         order = tiles.astype(np.min_scalar_type(n_tiles)).argsort(kind="stable")
         ends = np.bincount(tiles, minlength=n_tiles).cumsum()
-        self.width, self.of_tiles = width, np.split(order, ends[:-1])
+        self.width = width
+        self.of_tiles = np.split(order, ends[:-1])
 
     def add_to(self, scores, start, stop):
         """Add to the scores (b, stop - start) of a tile of items, in place."""
@@ -316,9 +325,12 @@ class _BestSoFar:
     def add(self, scores, start):
         """Remember the scores above the bound of a tile (b, c) that begins at start."""
         if self.bound is None:
-            k, c = self.scores.shape[1], scores.shape[1]
-            n_groups = min(c // GROUP, GROUPS_PER_NEIGHBOR * k)
-            bound = bound_of(scores.numpy(), k, n_groups if n_groups >= k else c)
+            k = self.scores.shape[1]
+            n_columns = scores.shape[1]
+            n_groups = min(n_columns // GROUP, GROUPS_PER_NEIGHBOR * k)
+            if n_groups < k:
+                n_groups = n_columns
+            bound = bound_of(scores.numpy(), k, n_groups)
             self.bound = np.nextafter(bound, np.float32(-np.inf))[:, None]
         places = np.flatnonzero(scores.numpy() > self.bound)
         rows, columns = np.divmod(places, scores.shape[1])

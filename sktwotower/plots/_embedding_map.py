@@ -5,7 +5,9 @@ Output: a map, colored by the feature.
 """
 
 import importlib.util
+from collections.abc import Iterable
 from itertools import cycle
+from textwrap import shorten
 from typing import Any, Self
 
 import numpy as np
@@ -18,10 +20,17 @@ from sktwotower._tables._messages import check_count, imported
 from sktwotower.metrics._truth import sample_of
 from sktwotower.retrieval._fitted_state import fitted_of
 
-from . import _color as colors
-from ._style import COLORS, GRAY, Display
+from ._style import COLORS, GRAY, Display, round_numbers
 
 MARKERS = ["o", "^"]
+# The name of the group for all other items.
+OTHER = ""
+MAX_NAME = 24
+# The part of viridis that stands out from white and from black.
+LIGHTNESS = 0.22, 0.92
+SETS = set, frozenset
+# Percentiles of numbers at the ends of the color scale, to ignore outliers.
+COLOR_LIMITS = 2, 98
 # Share of the items that count as neighbors when a group's purest spot is searched.
 AROUND = 1 / 40
 
@@ -165,10 +174,11 @@ class EmbeddingMapDisplay(Display):
         >>> plt.show()
         """
         fitted = fitted_of(cls._two_towers(estimator)[0])
-        values, name = colors.color_of_items(fitted, color)
+        values, name = color_of_items(fitted, color)
         vectors = fitted.catalog.vectors
         kept = sample_of(len(vectors), max_items, "max_items", random_state, 3)
-        vectors, values = vectors[kept], values.iloc[kept]
+        vectors = vectors[kept]
+        values = values.iloc[kept]
         if min(len(vectors) - 1, vectors.shape[1]) < 2:
             raise ValueError(
                 "A map needs at least 3 items, and vectors of at least 2 numbers. Got "
@@ -221,18 +231,25 @@ class EmbeddingMapDisplay(Display):
         >>> plt.show()
         """
         check_count(n_groups, "n_groups", 1, len(COLORS) * len(MARKERS))
-        positions, self.texts_ = np.asarray(self.positions), []
+        positions = np.asarray(self.positions)
+        self.texts_ = []
         if positions.shape[1:] != (2,):
             expected = "of shape (n_items, 2)"
             raise ValueError(f"positions must be {expected}. Got {positions.shape}.")
         ax = self._start(ax, width=7.5, height=5.5)
         style = {"s": 12, "alpha": 0.8, "linewidths": 0, **kwargs}
         ax.spines[:].set_visible(False)
-        method = "" if self.method is None else f" ({self.method})"
-        feature = "" if self.color_name is None else f", by {self.color_name}"
+        method = ""
+        if self.method is not None:
+            method = f" ({self.method})"
+        feature = ""
+        if self.color_name is not None:
+            feature = f", by {self.color_name}"
         ax.set(xticks=[], yticks=[], title=f"Map of {len(positions):,} items{feature}")
         ax.set_xlabel(f"near items are similar{method}; the axes have no unit")
-        color = None if self.color is None else colors.readable(self.color)
+        color = None
+        if self.color is not None:
+            color = readable(self.color)
         if color is None:
             self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
         elif pd.api.types.is_numeric_dtype(color):
@@ -242,27 +259,30 @@ class EmbeddingMapDisplay(Display):
         return self
 
     def _plot_numbers(self, positions, color, style):
+        """Draw the dots in a scale of colors, and return them."""
         finite = color[np.isfinite(color)]
-        numbers = {"c": color, "cmap": colors.colormap(), "plotnonfinite": True}
+        numbers = {"c": color, "cmap": colormap(), "plotnonfinite": True}
         if "norm" not in style:
-            numbers |= colors.color_limits(finite, self.color_scale)
+            numbers |= color_limits(finite, self.color_scale)
         dots = self.ax_.scatter(*positions.T, **numbers | style)
         low, high = dots.get_clim()
-        below, above = (finite < low).any(), (finite > high).any()
+        below = (finite < low).any()
+        above = (finite > high).any()
         ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
         scale = {"label": self.color_name, "extend": ends[below, above]}
         bar = self.figure_.colorbar(dots, ax=self.ax_, **scale)
         if self.color_scale == "log":
-            ticks = colors.log_ticks(low, high)
+            ticks = log_ticks(low, high)
             bar.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])
             bar.minorticks_off()
         return dots
 
     def _plot_groups(self, positions, color, n_groups, style):
-        groups = colors.group_names(color, n_groups)
+        """Draw the dots in a color and a marker for each group, and name the groups."""
+        groups = group_names(color, n_groups)
         sizes = pd.Series(groups).value_counts()
-        shown = sizes.index.drop(colors.OTHER, errors="ignore")
-        rest = groups == colors.OTHER
+        shown = sizes.index.drop(OTHER, errors="ignore")
+        rest = groups == OTHER
         self.scatters_ = []
         if rest.any():
             gray = {"color": GRAY, "label": f"other ({rest.sum():,})", "zorder": 1}
@@ -320,3 +340,77 @@ def _projection(method, n_items, random_state):
         return PCA(n_components=2, random_state=random_state)
     expected = "'auto', 'umap', 'tsne', 'pca' or have fit_transform"
     raise ValueError(f"method must be {expected}. Got {method!r}.")
+
+
+def color_of_items(fitted, color):
+    """Return a feature of each item, a Series (n_items,), and its name.
+
+    ``fitted``: the recommender's ``Fitted``.
+    """
+    if color is None:
+        users = fitted.seen.getnnz(axis=0)[: fitted.n_items]
+        return pd.Series(np.maximum(users, 1)), "number of users in fit"
+    if isinstance(color, str):
+        remedy = "Fit with items=..., or pass a value for each of item_ids_."
+        values = fitted.items.side_column(color, "color", remedy)
+        return values.reindex(fitted.item_ids), color
+    if not isinstance(color, Iterable):
+        expected = "a column of the side table items, or hold a value for each item"
+        raise TypeError(f"color must name {expected}. Got {color!r}.")
+    values = pd.Series(list(color))
+    if len(values) != fitted.n_items:
+        raise ValueError(
+            f"color must hold a value for each of the {fitted.n_items} items of "
+            f"item_ids_, in their order. Got {len(values)}."
+        )
+    return values, getattr(color, "name", None)
+
+
+def readable(color):
+    """Return a Series of a feature's values, numbers as floats and dates as years.
+
+    Booleans become objects: they are groups, but pandas counts them among the numbers.
+    """
+    color = pd.Series(color)
+    if pd.api.types.is_datetime64_any_dtype(color):
+        return color.dt.year
+    if pd.api.types.is_bool_dtype(color):
+        return color.astype(object)
+    return color.astype(float) if pd.api.types.is_numeric_dtype(color) else color
+
+
+def group_names(color, n_groups):
+    """Return the name of each item's group (n_items,), OTHER for those without one."""
+    lists = [sorted(c, key=str) if isinstance(c, SETS) else c for c in color]
+    entries = pd.Series(lists, dtype=object).explode().dropna()
+    names = entries.map(lambda name: shorten(str(name), MAX_NAME, placeholder="..."))
+    shown = names[names.isin(names.value_counts().index[:n_groups])]
+    first = shown.groupby(level=0).first()
+    return first.reindex(range(len(color)), fill_value=OTHER).to_numpy(dtype=object)
+
+
+def color_limits(numbers, scale):
+    """Return the arguments of a scale of colors for finite numbers (n,)."""
+    low, high = np.percentile(numbers, COLOR_LIMITS) if len(numbers) else (0, 1)
+    if low == high:
+        low = numbers.min()
+        high = numbers.max()
+    return {"norm": scale, "vmin": low, "vmax": high}
+
+
+def log_ticks(low, high):
+    """Return a few round numbers from `low` to `high`."""
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = round_numbers(low, high)
+    ticks = ticks if len(ticks) > 2 else MaxNLocator(4).tick_values(low, high)
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def colormap():
+    """Return the part of viridis that can be read on any background, gray for nan."""
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    colors = matplotlib.colormaps["viridis"](np.linspace(*LIGHTNESS, 256))
+    return ListedColormap(colors).with_extremes(bad=GRAY)

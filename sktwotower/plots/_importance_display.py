@@ -181,28 +181,32 @@ class FeatureImportanceDisplay(Display):
         figures = table[[f"{metric.lower()}_lost", "lower", "upper"]]
         lost, lower, upper = figures.to_numpy().T
         ax = self._start(ax, height=max(2.5, 1.2 + 0.3 * len(places)))
-        style = {"color": [COLORS.get(side, GRAY) for side in table[side]]}
+        from matplotlib.patches import Patch
+
+        style = {"color": [COLORS.get(name, GRAY) for name in table[side]]}
         style["xerr"] = np.abs([lost - lower, upper - lost])
         style["error_kw"] = {"elinewidth": 1.2, "capsize": 2, "ecolor": ink(ax)}
         self.bars_ = ax.barh(places, lost, **bar_style(kwargs, **style))
         ax.axvline(0, color=ink(ax), linewidth=0.8)
-        names = zip(table[name], table[side], strict=True)
-        ax.set_yticks(places, [c if c == s else f"{c} ({s})" for c, s in names])
+        labels = []
+        for removed_name, side_name in zip(table[name], table[side], strict=True):
+            is_group = removed_name == side_name
+            labels.append(removed_name if is_group else f"{removed_name} ({side_name})")
+        ax.set_yticks(places, labels)
         ax.invert_yaxis()
-        at, whole = table.attrs.get("n_neighbors"), table.attrs.get(metric.lower())
+        at = table.attrs.get("n_neighbors")
+        whole = table.attrs.get(metric.lower())
         lost = f"{metric}{'' if at is None else f'@{at}'} lost"
-        complete = "" if whole is None else f"\n(full model: {whole:.3f})"
+        complete = ""
+        if whole is not None:
+            complete = f"\n(full model: {whole:.3f})"
         ax.set_xlabel(f"{lost}, with 95 % interval")
         lost = f"{lost[0].upper()}{lost[1:]}"
         ax.set_title(f"{lost} when a {removed} is removed{complete}")
-        self._name_colors(table[side])
-        return self
 
-    def _name_colors(self, sides):
-        """Say in a legend which color is which side, if there are several."""
-        from matplotlib.patches import Patch
-
-        shown = [side for side in COLORS if side in set(sides)]
+        # which color is which side, if there are several
+        shown = [name for name in COLORS if name in set(table[side])]
         if len(shown) > 1:
-            patches = [Patch(color=COLORS[side], label=side) for side in shown]
-            self.ax_.legend(handles=patches, frameon=False, alignment="left")
+            patches = [Patch(color=COLORS[name], label=name) for name in shown]
+            ax.legend(handles=patches, frameon=False, alignment="left")
+        return self

@@ -186,7 +186,9 @@ class PrequentialDisplay(Display):
         columns = list(results.columns)
         if score_name is None:
             names = [name for name in columns if str(name).startswith("test_")]
-            score_name = names[0] if names else "test_score"
+            score_name = "test_score"
+            if names:
+                score_name = names[0]
         if len(results) == 0 or not {"start", "strategy", score_name} <= {*columns}:
             raise ValueError(
                 "results must have a row per slice and strategy, with the columns "
@@ -231,30 +233,26 @@ class PrequentialDisplay(Display):
         >>> plt.show()
         """
         ax = self._start(ax, width=7)
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
         self.lines_ = []
         for strategy, rows in self.results.groupby("strategy", sort=False):
             values = rows[self.score_name].to_numpy()
             label = f"{LABELS.get(strategy, strategy)} ({np.nanmean(values):.3f})"
-            own = {"label": label, "marker": "."}
-            own |= {"color": GRAY} if strategy == BASELINE else {}
-            style = line_style(PLACES.get(strategy, 4), kwargs, **own)
+            style = {"label": label, "marker": "."}
+            if strategy == BASELINE:
+                style["color"] = GRAY
+            style = line_style(PLACES.get(strategy, 4), kwargs, **style)
             self.lines_ += ax.plot(rows["start"].to_numpy(), values, **style)
         name = self.score_name.removeprefix("test_")
         ax.set(xlabel="start of the slice", ylabel=f"{name} of the next slice")
         ax.set(title="Test on the next slice, then learn it")
         if name != "roc_auc":  # of which .5 is chance
             ax.set(ylim=(0, None))
-        _date_ticks(ax)
+        locator = ax.xaxis.get_major_locator()
+        if isinstance(locator, AutoDateLocator):  # or dates would overlap
+            ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         # the lines leave room below, and the legend needs half of the width
         title = "mean of the slices in brackets"
         ax.legend(frameon=False, ncols=2, title=title, alignment="left")
         return self
-
-
-def _date_ticks(ax):
-    """Shorten dates, so that they do not overlap."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = ax.xaxis.get_major_locator()
-    if isinstance(locator, AutoDateLocator):
-        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -12,7 +12,7 @@ import pandas as pd
 from sktwotower._tables._messages import check_count
 from sktwotower.metrics._hits import standard_error
 
-from ._style import COLORS, HATCHES, Display, bar_style, ink, two_tables
+from ._style import COLORS, HATCHES, Display, bar_style, ink
 
 
 class RecallByPopularityDisplay(Display):
@@ -44,7 +44,7 @@ class RecallByPopularityDisplay(Display):
 
     See Also
     --------
-    LorenzCurveDisplay : How evenly the catalog is recommended.
+    sktwotower.metrics.gini_at_k : How evenly the catalog is recommended.
     sktwotower.metrics.retrieval_report : The figures for head and tail items.
 
     Notes
@@ -142,12 +142,38 @@ class RecallByPopularityDisplay(Display):
         how = {"baselines": baselines, "name": name, "random_state": random_state}
         ranking, models = cls._rank(estimator, X, y, k, max_users=max_users, **how)
         k = min(k, ranking.truth.shape[1])
-        groups, labels = _popularity_groups(ranking, n_groups)
-        shares = {
-            label: _share_of_groups(ranking, found, k, groups, len(labels))
-            for label, found in models.items()
-        }
-        recall, error = two_tables(shares, labels)
+
+        # groups with about the same number of held-out events, from rare to popular
+        rows, items = ranking.truth.nonzero()
+        if not len(items):
+            raise ValueError(
+                "No item of X is in the catalog: there is nothing to draw."
+            )
+        counts = ranking.item_counts.astype(int)
+        sorted_counts = np.sort(counts[items])
+        cuts = sorted_counts[np.arange(n_groups) * len(items) // n_groups]
+        edges = np.unique([*cuts, sorted_counts[-1] + 1])
+        groups = np.searchsorted(edges, counts[items], side="right") - 1
+        labels = []
+        for low, high in zip(edges[:-1], edges[1:], strict=True):
+            labels.append(f"{low}" if high - low == 1 else f"{low}-{high - 1}")
+
+        # the share of each group's events that is ranked
+        pairs = pd.Index(rows.astype(np.int64) * len(counts) + items)
+        owners = ranking.users[rows]  # one of several requests, too
+        recalls = {}
+        errors = {}
+        for label, indices in models.items():
+            ranked_rows, places = np.nonzero(indices[:, :k] >= 0)
+            ranked_items = indices[ranked_rows, places]
+            is_hit = pairs.isin(ranked_rows * len(counts) + ranked_items)
+            parts = [groups == group for group in range(len(labels))]
+            recalls[label] = [is_hit[part].mean() for part in parts]
+            errors[label] = [
+                standard_error(is_hit[part], owners[part]) for part in parts
+            ]
+        recall = pd.DataFrame(recalls, labels)
+        error = pd.DataFrame(errors, labels)
         return cls(recall=recall, standard_error=error, k=k).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
@@ -203,42 +229,12 @@ class RecallByPopularityDisplay(Display):
             ax.bar_label(bars, zeros, fontsize="x-small", color=bars[0].get_facecolor())
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         ax.set_xticks(np.arange(n_groups), self.recall.index)
-        first = f" in the first {self.k}" if self.k else ""
+        first = ""
+        if self.k:
+            first = f" in the first {self.k}"
         ax.set(ylabel=f"share found{first}", ylim=(0, None))
         ax.set_xlabel("popularity of the item: number of its users in fit")
         ax.set_title("Held-out items found, from rare to popular items")
         title = None if self.standard_error is None else "lines: ± 1 standard error"
         self._legend(title)
         return self
-
-
-def _popularity_groups(ranking, n_groups):
-    """Return each item's group (n_items,), and the labels, from rare to popular.
-
-    Items that are rarer or more popular than all held-out ones are in no group: -1, or
-    the number of groups.
-    """
-    counts = ranking.item_counts.astype(int)
-    events = np.sort(counts[ranking.truth.nonzero()[1]])
-    if not len(events):
-        raise ValueError("No item of X is in the catalog: there is nothing to draw.")
-    cuts = events[np.arange(n_groups) * len(events) // n_groups]
-    edges = np.unique([*cuts, events[-1] + 1])
-    labels = [
-        f"{low}" if high - low == 1 else f"{low}-{high - 1}"
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
-    ]
-    return np.searchsorted(edges, counts, side="right") - 1, labels
-
-
-def _share_of_groups(ranking, indices, k, groups, n_groups):
-    """Return the share of each group's events that is ranked, and its error."""
-    rows, items = ranking.truth.nonzero()
-    n_items = len(groups)
-    ranked_rows, places = np.nonzero(indices[:, :k] >= 0)
-    ranked = ranked_rows * n_items + indices[ranked_rows, places]
-    found = pd.Index(rows.astype(np.int64) * n_items + items).isin(ranked)
-    parts = [groups[items] == group for group in range(n_groups)]
-    owners = ranking.users[rows]  # one of several requests, too
-    errors = [standard_error(found[part], owners[part]) for part in parts]
-    return np.array([found[part].mean() for part in parts]), np.array(errors)

@@ -13,7 +13,7 @@ from sktwotower._tables._messages import check_count
 from sktwotower.metrics._groups import GroupRanking, everyone
 from sktwotower.metrics._hits import standard_error
 
-from ._style import Display, line_style, round_numbers, two_tables
+from ._style import Display, line_style, round_numbers
 
 
 class RecallCurveDisplay(Display):
@@ -155,8 +155,18 @@ class RecallCurveDisplay(Display):
         how = {"baselines": baselines, "name": name, "random_state": random_state}
         ranking, models = cls._rank(estimator, X, y, max_k, max_users=max_users, **how)
         k = min(max_k, ranking.truth.shape[1])
-        curves = {label: _recalls(ranking, found, k) for label, found in models.items()}
-        recall, error = two_tables(curves, pd.RangeIndex(1, k + 1, name="k"))
+        recalls = {}
+        errors = {}
+        for label, indices in models.items():
+            judged = GroupRanking(ranking, everyone(ranking), indices[:, :k])
+            # places after the last one are misses
+            hits = np.pad(judged.hits, [(0, 0), (0, k - judged.hits.shape[1])])
+            values = np.cumsum(hits, axis=1) / judged.n_relevant[:, None]
+            recalls[label] = values.mean(axis=0)
+            errors[label] = standard_error(values, judged.owners)
+        ks = pd.RangeIndex(1, k + 1, name="k")
+        recall = pd.DataFrame(recalls, ks)
+        error = pd.DataFrame(errors, ks)
         return cls(recall=recall, standard_error=error).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
@@ -193,7 +203,8 @@ class RecallCurveDisplay(Display):
         >>> plt.show()
         """
         ax = self._start(ax)
-        self.lines_, self.bands_ = [], []
+        self.lines_ = []
+        self.bands_ = []
         k = self.recall.index
         for place, (label, recall) in enumerate(self.recall.items()):
             style = line_style(place, kwargs, label=label)
@@ -213,14 +224,3 @@ class RecallCurveDisplay(Display):
         ax.set_title("Held-out items found, by length of the list")
         self._legend("shaded: ± 1 standard error" if self.bands_ else None)
         return self
-
-
-def _recalls(ranking, indices, k):
-    """Return mean and standard error over rows of the recall at 1 .. k, (k,) each.
-
-    The places after the last one of ``indices`` are misses.
-    """
-    judged = GroupRanking(ranking, everyone(ranking), indices[:, :k])
-    hits = np.pad(judged.hits, [(0, 0), (0, k - judged.hits.shape[1])])
-    recall = np.cumsum(hits, axis=1) / judged.n_relevant[:, None]
-    return recall.mean(axis=0), standard_error(recall, judged.owners)

@@ -47,7 +47,7 @@ class RecallDiversityDisplay(Display):
     See Also
     --------
     sktwotower.metrics.intra_list_diversity_at_k : How the diversity is defined.
-    LorenzCurveDisplay : How evenly the catalog is recommended, by all lists together.
+    sktwotower.metrics.gini_at_k : How evenly all lists together show the catalog.
 
     Notes
     -----
@@ -164,11 +164,15 @@ class RecallDiversityDisplay(Display):
         sample = {"max_users": max_users, "random_state": random_state}
         sample |= {"requests": [] if context else None, "item_vectors": item_vectors}
         ranking, _ = cls._rank(recommender, inner, y, k, **sample)
-        group, k = everyone(ranking), min(k, ranking.truth.shape[1])
+        group = everyone(ranking)
+        k = min(k, ranking.truth.shape[1])
         plain = GroupRanking(ranking, group)
         plain.mean("intra_list_diversity", k)  # raises without vectors
-        users = rows_at(inner, ranking.last_rows) if context else ranking.users
-        rows, request = {}, _left_out(recommender, ranking)
+        users = ranking.users
+        if context:
+            users = rows_at(inner, ranking.last_rows)
+        rows = {}
+        request = _left_out(recommender, ranking)
         for value in np.ravel(diversity).tolist():
             table = recommender.recommend(users, k, diversity=value, **request)
             indices = _indices(table, recommender, ranking, k)
@@ -212,10 +216,14 @@ class RecallDiversityDisplay(Display):
         >>> plt.show()
         """
         recall, diversity = _names(self.results)
-        x, y = self.results[diversity].to_numpy(), self.results[recall].to_numpy()
-        error, points = self.results.get(f"{recall} se"), self.results.index
+        x = self.results[diversity].to_numpy()
+        y = self.results[recall].to_numpy()
+        error = self.results.get(f"{recall} se")
+        points = self.results.index
         ax = self._start(ax)
-        label = None if points.name is None else f"{points.name}, at each point"
+        label = None
+        if points.name is not None:
+            label = f"{points.name}, at each point"
         style = line_style(0, kwargs, marker="o", label=label)
         drawn = ax.errorbar(x, y, error, elinewidth=1, ecolor=ink(ax), **style)
         self.line_ = drawn.lines[0]
@@ -223,7 +231,9 @@ class RecallDiversityDisplay(Display):
         above = {"xytext": (3, 4), "textcoords": "offset points", "fontsize": "small"}
         self.labels_ = []
         for name, *place in zip(points, x, y, strict=True):
-            text = f"{name:g}" if isinstance(name, Real) else name
+            text = name
+            if isinstance(name, Real):
+                text = f"{name:g}"
             self.labels_.append(ax.annotate(text, place, **above))
         ax.set_xlabel(diversity.replace("intra_list_diversity", "intra-list diversity"))
         ax.set(ylabel=f"{recall}, mean over users", ylim=(0, None))

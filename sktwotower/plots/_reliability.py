@@ -10,7 +10,7 @@ from sklearn.calibration import calibration_curve
 
 from sktwotower.metrics import expected_calibration_error
 from sktwotower.metrics._calibration import outcomes_and_probabilities
-from sktwotower.metrics._read_lists import probabilities_of
+from sktwotower.metrics._list_scorers import probabilities_of
 
 from ._style import Display, check_matplotlib, ink, line_style
 
@@ -116,7 +116,8 @@ class ReliabilityDisplay(Display):
         >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        name = type(estimator).__name__ if name is None else name
+        if name is None:
+            name = type(estimator).__name__
         prob = probabilities_of(estimator, X)
         return cls.from_predictions(y, prob, name=name, ax=ax, **kwargs)
 
@@ -215,11 +216,14 @@ class ReliabilityDisplay(Display):
         >>> plt.show()
         """
         ax = self._start(ax, width=5.5, height=4.8)
-        error, drawn = self.calibration_error, ax.get_legend_handles_labels()[1]
+        error = self.calibration_error
+        drawn = ax.get_legend_handles_labels()[1]
         if not drawn:  # otherwise another display has drawn it on these axes
             even = {"color": ink(ax), "linewidth": 0.8, "linestyle": ":"}
             ax.axline((0, 0), slope=1, label="as predicted", **even)
-        figure = "" if error is None else f" (ECE {error:.3f})"
+        figure = ""
+        if error is not None:
+            figure = f" (ECE {error:.3f})"
         own = {"marker": "o", "label": f"{self.name or 'model'}{figure}"}
         style = line_style(max(len(drawn) - 1, 0), kwargs, **own)
         (self.line_,) = ax.plot(self.prob_pred, self.prob_true, **style)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import dataclass_transform
 
-import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._messages import imported
@@ -17,7 +16,9 @@ from sktwotower.metrics._scorers import unwrap
 
 # Distinct for color-blind readers (after Okabe and Ito), with a contrast of at least
 # 3 : 1 to white and to black.
-BLUE, VERMILION, GREEN = "#2a85c7", "#d95f02", "#009e73"
+BLUE = "#2a85c7"
+VERMILION = "#d95f02"
+GREEN = "#009e73"
 COLORS = [BLUE, VERMILION, GREEN, "#cc79a7", "#c48a00"]
 GRAY = "#858585"
 # Lines differ in more than color, for prints in gray.
@@ -77,7 +78,8 @@ class Display:
                 f"returns. Got {type(ax).__name__}."
             )
         ax.spines[["top", "right"]].set_visible(False)
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_ = ax
+        self.figure_ = ax.figure
         return ax
 
     def _legend(self, title=None, **inside):
@@ -129,11 +131,6 @@ def bar_style(kwargs, **defaults):
     from matplotlib.patches import Patch
 
     return defaults | normalize_kwargs(kwargs, Patch)
-
-
-def two_tables(pairs, index):
-    """Return two DataFrames, of the first and the second array (n,) of each model."""
-    return [pd.DataFrame({m: p[i] for m, p in pairs.items()}, index) for i in range(2)]
 
 
 def round_numbers(low, high):

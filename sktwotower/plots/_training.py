@@ -106,7 +106,8 @@ class TrainingCurveDisplay(Display):
         >>> plt.show()
         """
         recommender, _ = cls._two_towers(estimator)
-        history, k = recommender.history_, recommender.n_neighbors
+        history = recommender.history_
+        k = recommender.n_neighbors
         return cls(history=history, n_neighbors=k).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
@@ -156,20 +157,25 @@ class TrainingCurveDisplay(Display):
         ax.set(xlabel="epoch", ylabel="training loss (lower is better)")
         ax.set_title("Training loss")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        self.recall_ax_ = self.recall_line_ = None
-        if "valid_recall" in history:
-            self._plot_recall(history["epoch"], history["valid_recall"], kwargs)
-        return self
+        self.recall_ax_ = None
+        self.recall_line_ = None
+        if "valid_recall" not in history:
+            return self
 
-    def _plot_recall(self, epochs, recall, kwargs):
+        # the recall has an axis of its own, on the right
+        recall = history["valid_recall"]
         best = int(recall.argmax())  # nan in epochs of partial_fit, which has none
-        right = self.recall_ax_ = self.ax_.twinx()
+        right = ax.twinx()
+        self.recall_ax_ = right
         style = line_style(1, kwargs, marker=".")
-        (self.recall_line_,) = right.plot(epochs, recall, **style)
-        name = f"recall@{self.n_neighbors}" if self.n_neighbors else "recall"
+        (self.recall_line_,) = right.plot(history["epoch"], recall, **style)
+        name = "recall"
+        if self.n_neighbors:
+            name = f"recall@{self.n_neighbors}"
         right.set_ylabel(f"validation {name} (higher is better)", color=VERMILION)
         right.spines[["top", "left"]].set_visible(False)
         right.spines["right"].set_visible(True)
-        self.ax_.yaxis.label.set_color(BLUE)
-        found = f"best recall {recall[best]:.3f} in epoch {epochs[best]}"
-        self.ax_.set_title(f"Training loss and validation {name}\n{found}")
+        ax.yaxis.label.set_color(BLUE)
+        best = f"best recall {recall[best]:.3f} in epoch {history['epoch'][best]}"
+        ax.set_title(f"Training loss and validation {name}\n{best}")
+        return self

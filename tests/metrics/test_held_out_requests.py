@@ -261,9 +261,6 @@ def test_displays_of_requests(events, asked):
         once, again = (draw(asked, X, **{k: 3}) for X in (later, twice(later)))
         assert_frame_equal(again.recall, once.recall)
         assert_frame_equal(again.standard_error, once.standard_error)
-    draw = plots.LorenzCurveDisplay.from_estimator
-    once, again = (draw(asked, X, k=3).counts for X in (later, twice(later)))
-    assert_array_equal(again["TwoTowerRecommender"], 2 * once["TwoTowerRecommender"])
     plt.close("all")
 
 

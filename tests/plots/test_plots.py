@@ -11,12 +11,10 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
-from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -28,29 +26,21 @@ from matplotlib.colors import to_rgb  # noqa: E402
 
 from sktwotower import TwoTowerRecommender, plots  # noqa: E402
 from sktwotower.datasets import make_interactions  # noqa: E402
-from sktwotower.metrics import HeldOutRanking, gini_at_k, recall_at_k  # noqa: E402
+from sktwotower.metrics import HeldOutRanking, recall_at_k  # noqa: E402
 from sktwotower.plots import (  # noqa: E402
     EmbeddingMapDisplay,
     FeatureImportanceDisplay,
-    LorenzCurveDisplay,
     PrequentialDisplay,
     RecallByPopularityDisplay,
     RecallCurveDisplay,
     RecallDiversityDisplay,
     ReliabilityDisplay,
-    ScoreDistributionDisplay,
     TrainingCurveDisplay,
 )
 
 # Those that are made of held-out events, and those that are not.
-OF_EVENTS = [
-    FeatureImportanceDisplay,
-    LorenzCurveDisplay,
-    RecallByPopularityDisplay,
-    RecallCurveDisplay,
-    ScoreDistributionDisplay,
-]
-RANKED = OF_EVENTS[1:4]
+OF_EVENTS = [FeatureImportanceDisplay, RecallByPopularityDisplay, RecallCurveDisplay]
+RANKED = OF_EVENTS[1:]
 # Those that are made of any fitted estimator.
 OTHERS = {"PrequentialDisplay", "RecallDiversityDisplay", "ReliabilityDisplay"}
 OF_FITTED = [getattr(plots, name) for name in plots.__all__ if name not in OTHERS]
@@ -234,71 +224,6 @@ def test_groups_by_popularity_hold_events():
     assert display.recall["Ranked"].tolist() == [0.5]
 
 
-def test_lorenz_curve_by_hand():
-    display = LorenzCurveDisplay.from_estimator(Ranked(), None, k=2)
-    assert display.counts["Ranked"].tolist() == [1, 0, 2, 1]
-    assert display.counts["popularity"].tolist() == [0, 0, 2, 2]
-    # Sorted 0, 1, 1, 2: (-3 * 0 - 1 + 1 + 3 * 2) / (3 * 4).
-    assert display.gini_.tolist() == pytest.approx([1 / 2, 2 / 3, 28 / 48])
-    assert display.lines_[0].get_xdata().tolist() == [0, 0.25, 0.5, 0.75, 1]
-    assert display.lines_[0].get_ydata().tolist() == [0, 0, 0.25, 0.5, 1]
-    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert labels[0] == "Ranked (Gini 0.50)"
-
-
-def test_gini_is_the_area_over_the_largest_possible_one(rng):
-    counts = rng.poisson(2.0, size=500)
-    display = LorenzCurveDisplay(counts=pd.DataFrame({"a": counts})).plot()
-    items, shares = display.lines_[0].get_data()
-    area = (np.diff(items) * (shares[1:] + shares[:-1]) / 2).sum()
-    assert display.gini_["a"] == pytest.approx((1 / 2 - area) / (1 / 2 - 1 / 1000))
-    lists = np.repeat(np.arange(500), counts)[:, None]
-    assert display.gini_["a"] == pytest.approx(gini_at_k(lists, n_items=500))
-
-
-@pytest.mark.slow
-def test_scores_are_those_of_predict(made, model):
-    display = ScoreDistributionDisplay.from_estimator(
-        model, made.held_out, random_state=0
-    )
-    scores = model.predict(made.held_out.drop_duplicates())
-    np.testing.assert_allclose(np.sort(display.positive), np.sort(scores), atol=1e-5)
-    labels = np.repeat([1, 0], [len(display.positive), len(display.random)])
-    both = np.concatenate([display.positive, display.random])
-    assert display.auc_ == pytest.approx(roc_auc_score(labels, both))
-    assert f"temperature {model.temperature_:.3g}" in display.ax_.get_title()
-    few = ScoreDistributionDisplay.from_estimator(model, made.held_out, max_pairs=5)
-    assert len(few.positive) == 5
-
-
-@pytest.mark.slow
-def test_scores_are_those_of_predict_also_of_a_model_with_sparse_parts():
-    # each user chooses the same two items again and again
-    events = pd.DataFrame({"user": np.repeat(np.arange(40), 8), "when": range(320)})
-    events["item"] = (events["user"] * (1 + events["when"] % 2)) % 13
-    model = TwoTowerRecommender(
-        time="when", embedding_dim=4, max_epochs=2, exclude_seen=False, random_state=0
-    ).fit(events)
-    assert "had before" in model.weights_.index
-    display = ScoreDistributionDisplay.from_estimator(model, events)
-    scores = model.predict(events.drop_duplicates(["user", "item"]))
-    np.testing.assert_allclose(np.sort(display.positive), np.sort(scores), atol=1e-5)
-    assert "sparse parts" in display.ax_.get_xlabel()
-
-
-@pytest.mark.slow
-def test_scores_are_the_same_with_tables_as_output(made, model):
-    plain = ScoreDistributionDisplay.from_estimator(
-        model, made.held_out, random_state=0
-    )
-    with config_context(transform_output="pandas"):
-        shown = ScoreDistributionDisplay.from_estimator(
-            model, made.held_out, random_state=0
-        )
-    np.testing.assert_array_equal(shown.positive, plain.positive)
-    np.testing.assert_array_equal(shown.random, plain.random)
-
-
 class Swapping(np.random.RandomState):
     """Reverses the catalog of a model as soon as a number is drawn."""
 
@@ -315,33 +240,17 @@ class Swapping(np.random.RandomState):
 
 
 def test_a_picture_is_of_one_catalog_though_another_is_set(made, model):
-    def scores(model, random_state):
-        how = {"random_state": random_state}
-        shown = ScoreDistributionDisplay.from_estimator(model, made.held_out, **how)
-        return [shown.positive, shown.random]
-
     def places(model, random_state):
         how = {"color": "price", "method": "pca", "max_items": 20}
         how["random_state"] = random_state
         shown = EmbeddingMapDisplay.from_estimator(model, **how)
         return [shown.positions, shown.color]
 
-    for draw in (scores, places):
-        swapped = copy(model)
-        during = draw(swapped, Swapping(swapped))
-        assert len(swapped.item_ids_) == 25
-        for found, expected in zip(during, draw(model, 0), strict=True):
-            np.testing.assert_array_equal(found, expected)
-
-
-def test_random_pairs_are_of_items_not_chosen():
-    truth = sparse.csr_matrix([[1.0, 0, 0], [0, 1.0, 0]])
-    past = sparse.csr_matrix([[0, 1.0, 0], [1.0, 0, 0]])
-    rng = np.random.RandomState(0)
-    drawn = [plots._scores._draw_pairs(truth, past, None, rng)[2] for _ in range(20)]
-    assert {2} <= set(np.concatenate(drawn)) <= {-1, 2}
-    with pytest.raises(ValueError, match="no random pairs to compare with"):
-        plots._scores._draw_pairs(truth, sparse.csr_matrix(np.ones((2, 3))), None, rng)
+    swapped = copy(model)
+    during = places(swapped, Swapping(swapped))
+    assert len(swapped.item_ids_) == 25
+    for found, expected in zip(during, places(model, 0), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_training_curve_draws_every_epoch():
@@ -763,13 +672,6 @@ def test_names_that_are_taken_are_refused():
             display.from_estimator(Ranked(), None, name="popularity")
         with pytest.raises(ValueError, match="Got 3"):
             display.from_estimator(Ranked(), None, name=3)
-        if display is LorenzCurveDisplay:
-            with pytest.raises(
-                ValueError, match="name 'events in the training data' of another curve"
-            ):
-                display.from_estimator(
-                    Ranked(), None, name="events in the training data"
-                )
 
 
 def test_several_axes_are_no_axes(model):
@@ -793,18 +695,11 @@ def test_bad_baselines_are_refused():
 def test_bad_parameters_are_refused(made, model):
     for display, params, error, message in [
         (RecallCurveDisplay, {"max_k": 0}, ValueError, "max_k must be .* Got 0"),
-        (LorenzCurveDisplay, {"k": 1.5}, TypeError, "^k must be .* Got 1.5"),
         (
             RecallByPopularityDisplay,
             {"n_groups": 0},
             ValueError,
             "n_groups must be .* Got 0",
-        ),
-        (
-            ScoreDistributionDisplay,
-            {"max_pairs": 0},
-            ValueError,
-            "max_pairs must be .* Got 0",
         ),
         (EmbeddingMapDisplay, {"color": "categry"}, ValueError, "mean 'category'?"),
         (EmbeddingMapDisplay, {"color": [1, 2]}, ValueError, "each of the 30 items"),
@@ -825,10 +720,13 @@ def test_bad_parameters_are_refused(made, model):
             display.from_estimator(model, *events, **params)
 
 
-@pytest.mark.parametrize(
-    "display", [RecallByPopularityDisplay, ScoreDistributionDisplay]
-)
-def test_events_of_unknown_items_alone_cannot_be_drawn(made, model, display):
+def test_events_of_unknown_items_alone_cannot_be_drawn(made, model):
     unknown = made.held_out.assign(item=-5)
     with pytest.raises(ValueError, match="in the catalog: there is nothing to"):
-        display.from_estimator(model, unknown)
+        RecallByPopularityDisplay.from_estimator(model, unknown)
+
+
+@pytest.mark.parametrize("name", ["LorenzCurveDisplay", "ScoreDistributionDisplay"])
+def test_a_display_that_is_no_more_says_what_shows_the_same(name):
+    with pytest.raises(ImportError, match=f"{name} is no more. Use .*(gini|hist)"):
+        exec(f"from sktwotower.plots import {name}")
