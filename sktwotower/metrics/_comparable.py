@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._tables._sparse import column_counts, rows_of, slices
+from sktwotower._tables._sparse import column_counts, pair_matrix, rows_of, slices
 from sktwotower.retrieval._dense_scores import BLOCK_SIZE, best_of, hide
 from sktwotower.retrieval._item_contents import (
     profile_scores,
@@ -16,11 +16,14 @@ from sktwotower.retrieval._item_contents import (
     unit_rows,
 )
 
+from ._groups import may_repeat
 from ._scorers import recommender_in
 
 # The name of the baseline of contents, and the share of the events to be found from
 # which on it is added: those of items without an event in fit.
 CONTENT, MIN_COLD_SHARE = "content", 0.1
+# The name of the baseline that counts what each user has chosen before.
+OWN_COUNTS = "own counts"
 
 
 def without_scores(truth, models, item_counts):
@@ -86,6 +89,41 @@ def ranked_by_content(recommender, ranking, baselines, k):
     if ranking.truth[:, cold].nnz < MIN_COLD_SHARE * n_events:
         return None
     return _profile_lists(fitted, ranking, k)
+
+
+def ranked_by_own_counts(recommender, ranking, baselines, k):
+    """Return the items (n_users, k) that each user has chosen most often.
+
+    Equal counts, and what a user has not had, come in the order of popularity. None if
+    lists must not hold what users had, or none of it is to be found, and if a
+    `RepeatRecommender` is among the models anyway. Only models that are fitted with
+    ``time`` know how often; of others, and in a history, an item counts once.
+    """
+    models = [recommender, *map(recommender_in, baselines.values())]
+    if any(
+        getattr(vars(m).get("_fitted"), "counts_repeats", False) for m in models if m
+    ):
+        return None
+    if OWN_COUNTS in baselines or not may_repeat(ranking):
+        return None
+    n_users, n_items = ranking.truth.shape
+    counts = ranking.past.astype(np.float32)
+    fitted = getattr(recommender, "_fitted", None)
+    in_order = getattr(fitted, "sequences", None)
+    if in_order is not None:
+        codes = fitted.users.codes(ranking.users, "the users of X")
+        codes = np.where(codes < 0, len(fitted.users), codes)  # the empty row
+        rows, items, _ = in_order.events(codes)
+        is_left = items < n_items  # in the catalog
+        rows, items = rows[is_left], items[is_left]
+        of_fit = pair_matrix(rows, items, np.ones(len(rows)), (n_users, n_items))
+        counts = counts.maximum(of_fit).tocsr()
+    order = np.lexsort((-np.asarray(ranking.item_counts),))
+    indices = np.empty((n_users, k), dtype=np.int64)
+    for block in slices(n_users, max(1, BLOCK_SIZE // n_items)):
+        _, places = best_of(counts[block].toarray()[:, order], k)
+        indices[block] = order[places]
+    return indices
 
 
 def _profile_lists(fitted, ranking, k):

@@ -21,7 +21,7 @@ from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._schema import read_table
 
-from ._comparable import CONTENT, ranked_by_content
+from ._comparable import CONTENT, OWN_COUNTS, ranked_by_content, ranked_by_own_counts
 from ._groups import popular_items
 from ._places import check_vectors
 from ._ranking import keys_of
@@ -50,7 +50,8 @@ def rank_models(
 
     Return the estimator's `HeldOutRanking`, and the ranked positions (n_users, k) of
     each model by name: the estimator, popularity, if ``with_content`` what
-    `ranked_by_content` returns, unless None, then `baselines`. All are positions in the
+    `ranked_by_own_counts` and `ranked_by_content` return, unless None, then
+    `baselines`. All are positions in the
     estimator's `item_ids_`. k is at most the size of the catalog. ``asked``: parameters
     of ``rank_held_out``. All are asked for the same ``requests``; None: those that the
     context of any model tells apart. ``item_vectors``: those of the `HeldOutRanking`,
@@ -77,9 +78,12 @@ def rank_models(
         ranking = replace(ranking, item_vectors=vectors)
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
-    by_content = None
+    by_own_counts = by_content = None
     if with_content:
+        by_own_counts = ranked_by_own_counts(recommender, ranking, others, k)
         by_content = ranked_by_content(recommender, ranking, others, k)
+    if by_own_counts is not None:
+        models[OWN_COUNTS] = by_own_counts
     if by_content is not None:
         models[CONTENT] = by_content
     params |= {"X": X, "y": y, "n_neighbors": k}

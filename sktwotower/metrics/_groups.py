@@ -170,7 +170,7 @@ def groups_of(ranking):
     few = user_counts <= np.median(of_users)
     truth = ranking.truth
     had = new = sparse.csr_matrix(truth.shape)
-    if _may_repeat(ranking):
+    if may_repeat(ranking):
         had = truth.multiply(ranking.past.astype(bool)).tocsr()
         new = (truth - had).tocsr()
     for name, part, users, with_misses in [
@@ -192,7 +192,7 @@ def groups_of(ranking):
             yield UserGroup(name, part, kept, with_misses)
 
 
-def _may_repeat(ranking):
+def may_repeat(ranking):
     """Return whether lists may hold what users had, and some of it is to be found.
 
     Lists that leave out what users had leave out nothing if all of that is to be found,
