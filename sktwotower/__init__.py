@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors, which do not run __getattr__
     from .baselines import (
+        ChebyshevFilterRecommender,
         ClickRateRecommender,
         ContentRecommender,
         EASERecommender,
@@ -30,6 +31,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 __all__ = [
+    "ChebyshevFilterRecommender",
     "ClickRateRecommender",
     "ContentRecommender",
     "EASERecommender",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "ChebyshevFilterRecommender": "sktwotower.baselines",
     "ClickRateRecommender": "sktwotower.baselines",
     "ContentRecommender": "sktwotower.baselines",
     "EASERecommender": "sktwotower.baselines",

@@ -4,6 +4,7 @@ Input: an interaction table X (n_events, n_columns).
 Output: fitted estimators; rankings as arrays (n, k) or tables.
 """
 
+from ._chebyshev_filter import ChebyshevFilterRecommender
 from ._content_recommender import ContentRecommender
 from ._ease import EASERecommender
 from ._graph_filter import GraphFilterRecommender
@@ -13,6 +14,7 @@ from ._popularity import ClickRateRecommender, PopularityRecommender
 from ._repeats import RepeatRecommender
 
 __all__ = [
+    "ChebyshevFilterRecommender",
     "ClickRateRecommender",
     "ContentRecommender",
     "EASERecommender",

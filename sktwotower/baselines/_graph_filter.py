@@ -69,6 +69,7 @@ class GraphFilterRecommender(SimilarItemsMixin, MatrixRecommender):
 
     See Also
     --------
+    ChebyshevFilterRecommender : A polynomial of the same graph.
     EASERecommender : A linear map as well, with dense weights.
     RP3betaRecommender : Walks over the same graph.
 
@@ -123,12 +124,10 @@ class GraphFilterRecommender(SimilarItemsMixin, MatrixRecommender):
     alpha: float = parameter(0.3, NOT_NEGATIVE)
 
     def _learn(self, seen, events):
+        normalized = normalized_matrix(seen)
+        vectors = right_singular_vectors(normalized, self.n_components)
         n_items_of_user = np.diff(seen.indptr)
         n_users_of_item = np.bincount(seen.indices, minlength=seen.shape[1])
-        by_user = sparse.diags(_inverse_root(n_items_of_user))
-        by_item = sparse.diags(_inverse_root(n_users_of_item))
-        normalized = (by_user @ seen @ by_item).tocsr().astype(np.float32)
-        vectors = _right_singular_vectors(normalized, self.n_components)
         counts = n_users_of_item.astype(np.float32)
         model = _Filters(vectors, counts, float(self.alpha), normalized, None)
         n_pairs_of_users = (n_items_of_user.astype(np.int64) ** 2).sum()
@@ -139,12 +138,23 @@ class GraphFilterRecommender(SimilarItemsMixin, MatrixRecommender):
         return replace(model, normalized=None, linear=linear)
 
 
+def normalized_matrix(seen):
+    """Return the matrix R of `GraphFilterRecommender`, CSR (n_users, n_items), float32.
+
+    ``seen``: CSR (n_users, n_items) of ones.
+    """
+    by_user = sparse.diags(_inverse_root(np.diff(seen.indptr)))
+    n_users_of_item = np.bincount(seen.indices, minlength=seen.shape[1])
+    by_item = sparse.diags(_inverse_root(n_users_of_item))
+    return (by_user @ seen @ by_item).tocsr().astype(np.float32)
+
+
 def _inverse_root(counts):
     """Return 1 / sqrt(counts), (n,), and 0 where there are none."""
     return np.where(counts > 0, np.maximum(counts, 1) ** -0.5, 0)
 
 
-def _right_singular_vectors(matrix, n):
+def right_singular_vectors(matrix, n):
     """Return at most n right singular vectors, float32 (n_columns, m), largest first.
 
     Those whose singular value is 0 are left out. ``matrix``: CSR.

@@ -148,10 +148,10 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         a new `fit`. For `EASERecommender` and `OrderedRidgeRecommender` it is the cube
         of the number of items, for `PopularityRecommender` one pass over all pairs of
         user and item. For `ItemKNNRecommender` and `RP3betaRecommender` it is as many
-        products as users have pairs of past items. `GraphFilterRecommender` computes
-        its singular vectors anew. No earlier table is read again.
-        `ClickRateRecommender` adds to its counts; with ``half_life``, sums may differ
-        from those of one fit by rounding.
+        products as users have pairs of past items. `GraphFilterRecommender` and
+        `ChebyshevFilterRecommender` compute their singular vectors anew.
+        No earlier table is read again. `ClickRateRecommender` adds to its counts; with
+        ``half_life``, sums may differ from those of one fit by rounding.
 
         Parameters
         ----------

@@ -51,6 +51,8 @@ class _Repeats(ItemScores):
 class FittedRepeats(FittedMatrix):
     """The fitted state of a `RepeatRecommender`; its fields are those of the base."""
 
+    counts_repeats = True  # reports need not add another model that does
+
     def past(self, query, added=None):
         """Return the ``Past`` of users, whose ``input`` is how much past items count.
 

@@ -21,7 +21,7 @@ from sktwotower._tables._ids import same_kind
 from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._schema import read_table
-from sktwotower._tables._sparse import column_counts, rows_of, slices
+from sktwotower._tables._sparse import column_counts, pair_matrix, rows_of, slices
 from sktwotower.retrieval._dense_scores import BLOCK_SIZE, best_of, hide
 from sktwotower.retrieval._item_contents import (
     profile_scores,
@@ -29,7 +29,7 @@ from sktwotower.retrieval._item_contents import (
     unit_rows,
 )
 
-from ._groups import popular_items
+from ._groups import may_repeat, popular_items
 from ._places import check_vectors
 from ._ranking import keys_of
 from ._scorers import rank, recommender_in, unwrap
@@ -39,6 +39,8 @@ from ._truth import columns_of_fit
 # which on it is added: those of items without an event in fit.
 CONTENT = "content"
 MIN_COLD_SHARE = 0.1
+# The name of the baseline that counts what each user has chosen before.
+OWN_COUNTS = "own counts"
 REMEDY = (
     "To compare with a model of another library, pass its ranking in baselines: a dict "
     "of users to ranked items, or a table of users and items, best first."
@@ -61,11 +63,12 @@ def rank_models(
 
     Return the estimator's `HeldOutRanking`, and the ranked positions (n_users, k) of
     each model by name: the estimator, popularity, if ``with_content`` what
-    `ranked_by_content` returns, unless None, then `baselines`. All are positions in the
-    estimator's `item_ids_`. k is at most the size of the catalog. ``params``: those of
-    ``rank_held_out``. All rank for the same ``requests``; None: those that the context
-    of any model tells apart. ``item_vectors``: those of the `HeldOutRanking`, or a
-    table by id; None: the estimator's.
+    `ranked_by_own_counts` and `ranked_by_content` return, unless None, then
+    `baselines`. All are positions in the estimator's `item_ids_`. k is at most the size
+    of the catalog. ``params``: those of ``rank_held_out``. All rank for the same
+    ``requests``; None: those that the context of any model tells apart.
+    ``item_vectors``: those of the `HeldOutRanking`, or a table by id; None: the
+    estimator's.
     """
     seed = params.get("random_state")
     if not isinstance(seed, Integral):
@@ -91,7 +94,10 @@ def rank_models(
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
     if with_content:
+        by_own_counts = ranked_by_own_counts(recommender, ranking, others, k)
         by_content = ranked_by_content(recommender, ranking, others, k)
+        if by_own_counts is not None:
+            models[OWN_COUNTS] = by_own_counts
         if by_content is not None:
             models[CONTENT] = by_content
     params |= {"X": X, "y": y, "n_neighbors": k}
@@ -372,4 +378,38 @@ def ranked_by_content(recommender, ranking, baselines, k):
         hide(scores, rows_of(ranking.seen, block))
         best_scores, places = best_of(scores[:, order], k)
         indices[block] = np.where(np.isneginf(best_scores), -1, order[places])
+    return indices
+
+
+def ranked_by_own_counts(recommender, ranking, baselines, k):
+    """Return the items (n_users, k) that each user has chosen most often.
+
+    Equal counts, and what a user has not had, come in the order of popularity. None if
+    lists must not hold what users had, or none of it is to be found, and if a
+    `RepeatRecommender` is among the models anyway. Only models that are fitted with
+    ``time`` know how often; of others, and in a history, an item counts once.
+    """
+    if OWN_COUNTS in baselines or not may_repeat(ranking):
+        return None
+    for model in (recommender, *map(recommender_in, baselines.values())):
+        if getattr(getattr(model, "_fitted", None), "counts_repeats", False):
+            return None
+    n_users, n_items = ranking.truth.shape
+    counts = ranking.past.astype(np.float32)
+    fitted = getattr(recommender, "_fitted", None)
+    sequences = getattr(fitted, "sequences", None)
+    if sequences is not None:
+        codes = fitted.users.codes(ranking.users, "the users of X")
+        codes = np.where(codes < 0, len(fitted.users), codes)  # the empty row
+        rows, items, _ = sequences.events(codes)
+        is_left = items < n_items  # in the catalog
+        rows = rows[is_left]
+        items = items[is_left]
+        of_fit = pair_matrix(rows, items, np.ones(len(rows)), (n_users, n_items))
+        counts = counts.maximum(of_fit).tocsr()
+    order = np.lexsort((-np.asarray(ranking.item_counts),))
+    indices = np.empty((n_users, k), dtype=np.int64)
+    for block in slices(n_users, max(1, BLOCK_SIZE // n_items)):
+        _, positions = best_of(counts[block].toarray()[:, order], k)
+        indices[block] = order[positions]
     return indices

@@ -162,13 +162,9 @@ def groups_of(ranking):
     few = user_counts <= np.median(of_users)
     truth = ranking.truth
     had = new = sparse.csr_matrix(truth.shape)
-    # Lists that leave out what users had leave out nothing if all of that is to be
-    # found, as in a report on the events of fit. Then nothing is new to users, either.
-    if not ranking.seen.nnz:
-        repeats = truth.multiply(ranking.past.astype(bool)).tocsr()
-        if 0 < repeats.nnz < truth.nnz:
-            had = repeats
-            new = (truth - had).tocsr()
+    if may_repeat(ranking):
+        had = truth.multiply(ranking.past.astype(bool)).tocsr()
+        new = (truth - had).tocsr()
     for name, part, users, with_misses in [
         ("known items", truth, ranking.n_unreachable.any(), False),
         ("head items", truth.multiply(head), True, False),
@@ -186,6 +182,18 @@ def groups_of(ranking):
         kept = (part.getnnz(axis=1) + misses > 0) & users
         if kept.any():
             yield UserGroup(name, part, kept, with_misses)
+
+
+def may_repeat(ranking):
+    """Return whether lists may hold what users had, and some of it is to be found.
+
+    Lists that leave out what users had leave out nothing if all of that is to be found,
+    as in a report on the events of fit. Then nothing is new to users, either.
+    """
+    if ranking.seen.nnz:
+        return False
+    n_had = ranking.truth.multiply(ranking.past.astype(bool)).nnz
+    return 0 < n_had < ranking.truth.nnz
 
 
 def popular_items(ranking, k, recent=0):

@@ -162,7 +162,7 @@ def retrieval_report(
     - 'had before': the items of fit or `history` that a user has chosen again; 'new to
       the user': all others of the catalog. They are shown for an estimator whose lists
       may hold both (``exclude_seen=False``), if both are to be found. Pass baselines
-      with the same ``exclude_seen``, and `RepeatRecommender` as one of them.
+      with the same ``exclude_seen``.
     - 'few events': users with at most the median number of training events among those
       that count; 'many events': the others.
     - 'cold items', 'cold users': those without any event, in training or `history`.
@@ -172,6 +172,12 @@ def retrieval_report(
     out. Where no item to be found has an event in fit, popularity can score none of
     them, and neither can models that know only who chose what. The report says so, and
     its verdict does not compare with them.
+
+    Model 'own counts' is added where 'had before' is shown: what each user has chosen
+    most often, by the events of fit, and then what is popular. `RepeatRecommender`
+    passed as a baseline, for example with a ``half_life``, takes its place. An
+    estimator that was fitted without ``time`` does not know how often: then each item
+    that a user had counts once.
 
     Model 'content' is added if the estimator has features of items, and items without
     events make up a tenth of the events to be found. It ranks by the products of an

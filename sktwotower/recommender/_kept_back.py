@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._event_table import users_of_events
-from sktwotower._tables._sparse import ones_at, rows_of
+from sktwotower._tables._sparse import column_counts, ones_at, rows_of
 from sktwotower.towers.batches._dropout import entries_of
 from sktwotower.towers.parts import shared_columns
 from sktwotower.towers.processes._group import current_group, most, summed
@@ -27,6 +27,9 @@ MAX_SHARE, MAX_USERS = 0.05, 2500
 MAX_SOME, SOME = 1000, 0.25
 # With fewer users to judge by, nothing is kept back.
 MIN_USERS = 20
+# If so few of them are asked for latest events, these shares of the events are kept
+# back from a model of its own: where people choose much at once, few users have many.
+LARGER_SHARES = 0.1, 0.2
 # Up to this number of events, a model of its own is judged. It costs little, may have
 # more events kept back, and the model itself learns all events from the beginning.
 MAX_EVENTS_APART = 50_000
@@ -78,6 +81,9 @@ class KeptBack(NamedTuple):
         are none.
     new_truth : CSR matrix of shape (p, n_items), default=None
         The rewards of all that each of them has chosen.
+    unknown_items : int array of shape (q,), default=()
+        Positions of items of which nothing is known when the requests come. They answer
+        none, and no list may hold them.
     """
 
     asked: str
@@ -91,6 +97,7 @@ class KeptBack(NamedTuple):
     contexts: sparse.csr_matrix | None = None
     strangers: np.ndarray | None = None
     new_truth: sparse.csr_matrix | None = None
+    unknown_items: np.ndarray | tuple = ()
 
 
 def keep_back(recipe, events, rng):
@@ -101,11 +108,38 @@ def keep_back(recipe, events, rng):
     else:
         is_apart = summed(events.ordered.n_events) <= MAX_EVENTS_APART
         kept = _events_in_order(recipe, events, is_apart, rng)
-    if summed(len(kept.users)) < MIN_USERS:
-        return None
-    if len(shared_columns(events.users.rows)):
+    if summed(len(kept.users)) >= MIN_USERS and len(shared_columns(events.users.rows)):
         kept = _with_strangers(kept, events, rng)
-    return kept
+    # what is unknown before the latest events is new, and new items are to be found
+    if kept.asked != "latest" and not len(shared_columns(events.items.rows)):
+        kept = _with_unknown_items(kept)
+    return kept if summed(len(kept.users)) >= MIN_USERS else None
+
+
+def _with_unknown_items(kept):
+    """Return a ``KeptBack`` in which items without an event answer no request.
+
+    Nothing but their ids is known of them. Once all events are learnt, each item that
+    is left has some: weights that hope for what nobody has chosen yet would be wrong.
+    """
+    n_users_of_item = summed(column_counts(kept.known.positives))
+    unknown = np.flatnonzero(n_users_of_item == 0)
+    if not len(unknown):
+        return kept
+    truth = _without_columns(kept.truth, unknown)
+    rows = np.flatnonzero(np.diff(truth.indptr))
+    changed = {"users": kept.users[rows], "past": kept.past[rows]}
+    changed |= {"truth": truth[rows], "contexts": rows_of(kept.contexts, rows)}
+    if kept.strangers is not None:
+        new_truth = _without_columns(kept.new_truth, unknown)
+        rows = np.flatnonzero(np.diff(new_truth.indptr))
+        changed |= {"strangers": kept.strangers[rows], "new_truth": new_truth[rows]}
+    return kept._replace(unknown_items=unknown, **changed)
+
+
+def _without_columns(matrix, columns):
+    """Return a CSR matrix (n, n_items) without the entries of some columns (m,)."""
+    return entries_of(matrix, ~np.isin(matrix.indices, columns))
 
 
 def _with_strangers(kept, events, rng):
@@ -157,23 +191,54 @@ def _events_in_order(recipe, events, is_apart, rng):
     table = events.ordered
     targets = only_new_targets(table) if recipe.exclude_seen else table
     is_target = targets.column(lambda part: part.weights > 0)
-    start = None
     if recipe.validation_events != "last":
-        start = _start_of_latest(table, recipe.validation_events == "latest")
+        kept = _latest_events(recipe, events, is_apart, is_target)
+        if kept is not None:
+            return kept
+    is_kept = _last_of_some(targets, is_apart, rng)
+    before = _with_table(events, events_at(table, ~is_kept))
+    requests = _answerable(recipe, events, before, np.flatnonzero(is_kept & is_target))
+    return KeptBack("last", is_apart, before, before, None, **requests)
+
+
+def _latest_events(recipe, events, is_apart, is_target):
+    """Return the ``KeptBack`` of the latest events; None: the last of each user.
+
+    ``is_target`` (n_events,): which events may be answers.
+    """
+    table = events.ordered
+    always = recipe.validation_events == "latest"
+    start = _start_of_latest(table, always)
     if start is None:
-        asked = "last"
-        is_kept = _last_of_some(targets, is_apart, rng)
-        before = known = _with_table(events, events_at(table, ~is_kept))
-        judges = is_kept
-    else:
-        asked = "latest"
-        is_kept = table.column(lambda part: part.times >= start)
+        return None
+    starts = [start]
+    if is_apart:
+        starts += [_start_of_last_share(table, share) for share in LARGER_SHARES]
+    for start in starts:
+        is_kept = table.column(lambda part, start=start: part.times >= start)
         before = _with_table(events, events_at(table, ~is_kept))
         times = table.times[is_kept].astype(float)
         middle = _start_of_share(times, 1 - FIRST_SHARE)
-        judges = table.column(lambda part: part.times >= middle)
+        judges = table.column(lambda part, middle=middle: part.times >= middle)
         known = _with_table(events, events_at(table, ~judges))
-    asking = requests_in_order(events, np.flatnonzero(judges & is_target))
+        requests = _answerable(
+            recipe, events, known, np.flatnonzero(judges & is_target)
+        )
+        n_users = summed(len(requests["users"]))
+        if n_users >= MIN_USERS:
+            break
+    if n_users < MIN_USERS and not always:
+        return None
+    return KeptBack("latest", is_apart, before, known, start, **requests)
+
+
+def _answerable(recipe, events, known, targets):
+    """Return the requests, as fields of ``KeptBack``, that events at positions answer.
+
+    ``known``: the ``Events`` of before. Users without any do not ask, nor do those
+    whose choices are not new, if lists hold new items only.
+    """
+    asking = requests_in_order(events, targets)
     has_past = np.diff(known.positives.indptr) > 0
     truth = asking.truth
     if recipe.exclude_seen:
@@ -182,8 +247,7 @@ def _events_in_order(recipe, events, is_apart, rng):
     rows = np.flatnonzero((np.diff(truth.indptr) > 0) & has_past[asking.users])
     users, contexts = asking.users[rows], rows_of(asking.contexts, rows)
     requests = {"users": users, "past": known.ordered.lags()[users]}
-    requests |= {"truth": truth[rows], "contexts": contexts}
-    return KeptBack(asked, is_apart, before, known, start, **requests)
+    return requests | {"truth": truth[rows], "contexts": contexts}
 
 
 class _Asking(NamedTuple):
@@ -251,8 +315,7 @@ def _start_of_latest(table, always):
     first, last = np.full((2, table.n_users), np.inf)
     first[has_events] = times[table.offsets[:-1][has_events]]
     last[has_events] = times[table.offsets[1:][has_events] - 1]
-    start = _start_of_share(times, MAX_SHARE)
-    start = max(start, _start_of_share(last[has_events], n_kept=MAX_USERS))
+    start = _start_of_last_share(table, MAX_SHARE)
     end = most(times.max(initial=-np.inf))
     if not start < end:  # there are no two times, one of which could come first
         return None
@@ -264,6 +327,15 @@ def _start_of_latest(table, always):
     n_active = summed(np.count_nonzero(last >= start) - np.count_nonzero(~has_events))
     is_now = n_active >= max(MIN_USERS, MIN_ACTIVE * summed(np.sum(has_events)))
     return start if always or (is_now and share >= MIN_RETURNING) else None
+
+
+def _start_of_last_share(table, share):
+    """Return the time from which on there are a share of the events, and few users."""
+    times = table.times.astype(float)
+    sizes = np.diff(table.offsets)
+    last = times[table.offsets[1:][sizes > 0] - 1]
+    start = _start_of_share(times, share)
+    return max(start, _start_of_share(last, n_kept=MAX_USERS))
 
 
 def _start_of_share(times, share=1.0, n_kept=np.inf):

@@ -45,6 +45,8 @@ class KeptRequests(NamedTuple):
         Feature rows of the contexts in which they ask. None: nothing is known of them.
     fold_in : FoldInOfNew, default=None
         Moves the vectors of new users. None: they are those of the tower.
+    left_out : int array of shape (q,), default=()
+        Further items that no list may hold.
     """
 
     rows: sparse.csr_matrix
@@ -54,6 +56,7 @@ class KeptRequests(NamedTuple):
     n_known: int
     contexts: sparse.csr_matrix | None = None
     fold_in: FoldInOfNew | None = None
+    left_out: np.ndarray | tuple = ()
 
     @property
     def n_past(self):
@@ -68,7 +71,8 @@ class KeptRequests(NamedTuple):
         """Return those at some positions, as users as they are."""
         matrices = [matrix[rows] for matrix in self[:4]]
         contexts = None if self.contexts is None else self.contexts[rows]
-        return KeptRequests(*matrices, matrices[0].shape[0], contexts)
+        n_rows = matrices[0].shape[0]
+        return KeptRequests(*matrices, n_rows, contexts, left_out=self.left_out)
 
     def embedded(self, part, item_rows, columns):
         """Return ``AskingUsers`` and the vectors (n_items, d) of items of a part.
@@ -138,7 +142,9 @@ def requests_of(kept, recipe, rng):
     if known.contexts is not None:
         of_each = [each.contexts for each in together]
         contexts = sparse.vstack(of_each, format="csr")
-    return KeptRequests(*stacked, known.n_known, contexts, _fold_in_of(kept, recipe))
+    fold_in = _fold_in_of(kept, recipe)
+    left_out = kept.unknown_items
+    return KeptRequests(*stacked, known.n_known, contexts, fold_in, left_out)
 
 
 def _fold_in_of(kept, recipe):

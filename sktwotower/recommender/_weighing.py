@@ -304,6 +304,7 @@ def best_lists(parts, weights, requests, k=K):
         if added is not None:
             scores += torch.from_numpy(added[rows].toarray())
         scores[requests.hidden[rows].nonzero()] = -torch.inf
+        scores[:, requests.left_out] = -torch.inf
         values, places = scores.topk(k, dim=1)
         places[values == -torch.inf] = -1
         best[rows] = places.numpy()

@@ -114,11 +114,12 @@ def explain(
 
     **Baselines.** The score of item j is a sum over past items i, of :math:`B_{ij}` for
     `EASERecommender`, of :math:`w_i s_{ji}` for `ItemKNNRecommender` and
-    `RP3betaRecommender`, and of what the filters of `GraphFilterRecommender` or the
-    weights of `OrderedRidgeRecommender` make of item i; these are the contributions. Of
-    `ContentRecommender` they are the similarities of the features; of
-    `RepeatRecommender` the item itself has the whole score. Nothing of the user
-    counts in popularity and in click rates: the score is one row "(bias)".
+    `RP3betaRecommender`, and of what the filters of `GraphFilterRecommender` and
+    `ChebyshevFilterRecommender` or the weights of `OrderedRidgeRecommender` make of
+    item i; these are the contributions. Of `ContentRecommender` they are the
+    similarities of the features; of `RepeatRecommender` the item itself has the whole
+    score. Nothing of the user counts in popularity and in click rates: the score is one
+    row "(bias)".
 
     **Two stages.** The first rows explain the ranker's score, the others that of the
     retriever. The notes of `TwoStageRecommender` say how.

@@ -83,8 +83,8 @@ class KnownUsersMixin:
         The same holds for levels, tags and words of a ``context`` in which nobody else
         had events. What their events add to the frequencies of items is removed, too.
         The other users get the same recommendations as before, except for what is
-        computed anew from them: ``sparse_parts``, and the linear filter of a
-        `GraphFilterRecommender`.
+        computed anew from them: ``sparse_parts``, and the filters of a
+        `GraphFilterRecommender` or a `ChebyshevFilterRecommender` with many items.
 
         Parameters
         ----------

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktwotower import (
+    ChebyshevFilterRecommender,
     EASERecommender,
     GraphFilterRecommender,
     ItemKNNRecommender,
@@ -30,7 +31,8 @@ from sktwotower.retrieval._dense_scores import best_of
 from tests.docstrings import entries, sections
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender, RP3betaRecommender]
-ALL += [GraphFilterRecommender, OrderedRidgeRecommender, RepeatRecommender]
+ALL += [GraphFilterRecommender, ChebyshevFilterRecommender]
+ALL += [OrderedRidgeRecommender, RepeatRecommender]
 # The first and the last one know no similar items.
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from sktwotower import (
+    ChebyshevFilterRecommender,
     ClickRateRecommender,
     EASERecommender,
     GraphFilterRecommender,
@@ -31,6 +32,7 @@ MODELS = {
     "walk": RP3betaRecommender(decay=2, time="time"),
     "ease": EASERecommender(l2=3, time="time"),
     "filters": GraphFilterRecommender(time="time"),
+    "polynomial": ChebyshevFilterRecommender(time="time"),
     "ridge": OrderedRidgeRecommender(l2=3, decay=2, time="time"),
     "repeats": RepeatRecommender(time="time"),
     "recent repeats": RepeatRecommender(half_life=5 * DAY, time="time"),

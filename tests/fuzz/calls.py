@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower import (
+    ChebyshevFilterRecommender,
     ClickRateRecommender,
     ContentRecommender,
     EASERecommender,
@@ -112,6 +113,7 @@ def estimators(X):
         "item-kNN in order": ItemKNNRecommender(time="when", decay=0.9),
         "walk": RP3betaRecommender(n_similar=5),
         "filters": GraphFilterRecommender(n_components=2),
+        "polynomial": ChebyshevFilterRecommender(n_components=2),
         "ridge in order": OrderedRidgeRecommender(time="when", n_last=3),
         "repeats": RepeatRecommender(),
         "recent repeats": RepeatRecommender(time="when", half_life=3),

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower import (
+    ChebyshevFilterRecommender,
     ClickRateRecommender,
     ContentRecommender,
     EASERecommender,
@@ -102,6 +103,7 @@ FITS = {
     "item-knn": lambda: ItemKNNRecommender(decay=2.0, time="when").fit(IN_ORDER),
     "walk": lambda: RP3betaRecommender(alpha=1, time="when").fit(IN_ORDER),
     "filters": lambda: GraphFilterRecommender(2, alpha=1).fit(EVENTS),
+    "polynomial": lambda: ChebyshevFilterRecommender(2).fit(EVENTS),
     "ridge": lambda: OrderedRidgeRecommender(time="when").fit(IN_ORDER),
     "repeats": lambda: RepeatRecommender(time="when", half_life=3.0).fit(IN_ORDER),
     "pooled": lambda: small().fit(EVENTS),

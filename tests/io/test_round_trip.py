@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from sktwotower import (
+    ChebyshevFilterRecommender,
     EASERecommender,
     GraphFilterRecommender,
     ItemKNNRecommender,
@@ -311,6 +312,7 @@ def test_what_is_mapped_is_not_read_into_memory(path):
         ItemKNNRecommender(similarity="jaccard"),
         RP3betaRecommender(50, alpha=1),
         GraphFilterRecommender(16, alpha=1),
+        ChebyshevFilterRecommender(16, degree=3),
         OrderedRidgeRecommender(30, n_last=9),
         RepeatRecommender(half_life=datetime.timedelta(days=7), time=2),
         TowerVectorizer(kinds={"a": "id"}, min_frequency=0.1),

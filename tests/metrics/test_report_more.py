@@ -9,7 +9,12 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.model_selection import GridSearchCV, KFold
 
-from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
+from sktwotower import (
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+    RepeatRecommender,
+)
 from sktwotower.metrics import make_retrieval_scorer, retrieval_report
 from sktwotower.model_selection import TimeSplit
 from tests.builders import TEST, TRAIN, FixedRanking, first_fast, spelt
@@ -203,6 +208,40 @@ def test_figures_of_what_users_had_and_of_what_is_new_to_them_by_hand():
     assert_allclose(figures.loc["new to the user", names], expected)
     assert figures.loc["all", "events"] == 10  # z as well
     assert "had before: 4 users, 4 events" in repr(report)
+
+
+def test_own_counts_stand_next_to_models_whose_lists_may_hold_what_users_had():
+    # a had t twice, and o earlier; b had o; o is the most popular item, then t
+    rows = [["a", "o", 1], ["a", "t", 2], ["a", "t", 3], ["b", "o", 1], ["b", "t", 2]]
+    rows += [["b", "n", 3], ["b", "n", 4], ["c", "o", 5], ["c", "m", 6]]
+    X = pd.DataFrame(rows, columns=["user", "item", "day"])
+    test = spelt("a:tm b:no c:mt")
+    repeats = RepeatRecommender(time="day").fit(X)
+    timed = ItemKNNRecommender(time="day", decay=1, exclude_seen=False).fit(X)
+    untimed = EASERecommender(exclude_seen=False).fit(X[["user", "item"]])
+    report = retrieval_report(timed, test, k=(1, 2))
+    # t, n and o are first; the second ones are o, o and m
+    assert_allclose(report.loc[("all", "own counts"), "hit_rate@1"], 2 / 3)
+    assert_allclose(report.loc[("all", "own counts"), "recall@2"], 2 / 3)
+    assert report.verdict().other in ("own counts", "popularity")
+    assert "own counts" in repr(report)
+    both = retrieval_report(timed, test, k=(1, 2), baselines=[repeats])
+    columns = ["recall@1", "recall@2", "ndcg@2"]
+    own = both.loc[("all", "RepeatRecommender"), columns]
+    assert_allclose(report.loc[("all", "own counts"), columns], own)
+    assert ("all", "own counts") not in both.index
+    # without times, each item counts once: o is the first for all
+    once = retrieval_report(untimed, test, k=1)
+    assert_allclose(once.loc[("all", "own counts"), "hit_rate@1"], 1 / 3)
+    # what a history adds counts, too: then c has had n, which is less popular than o
+    history = {"new": ["n"]}
+    of_new = retrieval_report(untimed, spelt("new:nm"), k=1, history=history)
+    assert of_new.loc[("all", "own counts"), "hit_rate@1"] == 1
+    hides = EASERecommender().fit(X[["user", "item"]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some of it was in fit
+        hidden = retrieval_report(hides, test, k=1)
+    assert "own counts" not in hidden.index.unique("model")
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,10 @@ def asked(caplog):
 
 
 def turns(n_users=200, n_rounds=6):
-    """Return events of users in turn: user u has chosen item r in round r."""
+    """Return events of users in turn: user u has chosen item u + r in round r."""
     rounds, users = np.divmod(np.arange(n_users * n_rounds), n_users)
-    table = {"user": [f"u{u:03}" for u in users], "item": [f"i{r}" for r in rounds]}
+    items = (users + rounds) % n_rounds
+    table = {"user": [f"u{u:03}" for u in users], "item": [f"i{i}" for i in items]}
     return pd.DataFrame(table | {"when": np.arange(n_users * n_rounds)})
 
 
@@ -54,6 +55,47 @@ def test_the_latest_judge_where_users_come_back_else_the_last_of_each(asked):
     # the same events, but users come one after the other
     X = turns().sort_values("user").assign(when=np.arange(1200))
     assert asked(ordered(), X) == (200, "last")
+
+
+def in_baskets(n_users, size):
+    """Return events of users in turn, three times, each of ``size`` items at once."""
+    places = np.arange(3 * n_users * size)
+    baskets = places // size
+    users, rounds = baskets % n_users, baskets // n_users
+    items = (users + rounds * size + places % size) % (4 * size)
+    table = {"user": [f"u{u:03}" for u in users], "item": [f"i{i:03}" for i in items]}
+    return pd.DataFrame(table | {"when": baskets})
+
+
+@pytest.mark.parametrize(
+    "n_users, expected",
+    [
+        (150, (22, "latest")),  # a twentieth are 22 baskets, 11 of which judge
+        (40, (24, "last")),  # a fifth are 24 baskets, 12 of which would judge
+    ],
+)
+def test_more_are_kept_back_where_few_users_choose_much_at_once(
+    n_users, expected, asked
+):
+    assert asked(ordered(), in_baskets(n_users, size=4)) == expected
+    model = ordered(**LATEST).fit(in_baskets(40, size=4))
+    assert model.validation_score_ is None
+
+
+@pytest.mark.parametrize("params", [{"validation_events": "last"}, {"time": None}])
+def test_items_that_nobody_had_before_answer_nothing(params, asked):
+    X = turns()
+    X.loc[1000:1099, "item"] = [f"only {n}" for n in range(100)]
+    # half of the last events are of items that only one user has chosen
+    if "time" in params:
+        X = X[["user", "item"]]
+    n_users, kind = asked(ordered(**params), X)
+    assert n_users == 100 if kind == "last" else n_users < 200
+    # unless features say something of them
+    kinds = pd.DataFrame({"item": X["item"].unique()})
+    kinds["kind"] = kinds["item"].str[0]
+    n_of_features, _ = asked(ordered(items=kinds, **params), X)
+    assert n_of_features > n_users
 
 
 @pytest.mark.slow
@@ -107,7 +149,7 @@ def test_who_begins_after_the_cut_is_not_asked_for(asked):
     model = ordered(**LATEST)
     assert asked(model, X) == (29, "latest")
     # but learnt in the end
-    assert model.seen_items(["new"])["item"].tolist() == ["i5"]
+    assert model.seen_items(["new"])["item"].tolist() == ["i0"]
 
 
 @pytest.mark.slow

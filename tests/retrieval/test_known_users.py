@@ -18,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import OneHotEncoder
 
 from sktwotower import (
+    ChebyshevFilterRecommender,
     ClickRateRecommender,
     EASERecommender,
     GraphFilterRecommender,
@@ -47,6 +48,7 @@ MODELS = {
     "decayed": ItemKNNRecommender(decay=2, time="when"),
     "walk": RP3betaRecommender(),
     "filters": GraphFilterRecommender(),
+    "polynomial": ChebyshevFilterRecommender(),
     "ridge": OrderedRidgeRecommender(time="when"),
     "repeats": RepeatRecommender(time="when", half_life=pd.Timedelta(days=3)),
 }

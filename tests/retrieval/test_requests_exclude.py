@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import (
+    ChebyshevFilterRecommender,
     ClickRateRecommender,
     EASERecommender,
     GraphFilterRecommender,
@@ -43,6 +44,7 @@ MODELS = {
     "item-knn": ItemKNNRecommender(),
     "walk": RP3betaRecommender(),
     "filters": GraphFilterRecommender(),
+    "polynomial": ChebyshevFilterRecommender(),
     "ridge": OrderedRidgeRecommender(),
     "repeats": RepeatRecommender(exclude_seen=True),
 }

@@ -244,7 +244,5 @@ def test_short_names_stand_for_objects(name, tmp_path):
 
 
 def test_it_needs_a_time():
-    with pytest.raises(
-        ValueError, match=r"AttentionHistory\(\) needs the order"
-    ):
+    with pytest.raises(ValueError, match=r"AttentionHistory\(\) needs the order"):
         recommender(time=None).fit(cycles())
