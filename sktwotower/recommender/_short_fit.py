@@ -12,7 +12,6 @@ from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import standard_error
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers._auto import resolved
-from sktwotower.towers.histories import RecentHistory
 from sktwotower.towers.losses._given_loss import parameters_of
 from sktwotower.towers.parts import embed_items, embed_users
 
@@ -26,7 +25,6 @@ MIN_USERS = 500
 HELD_OUT = 0.1
 K = 20
 SIZE = {
-    "history": RecentHistory(),
     "embedding_dim": 64,
     "max_epochs": 3,
     "dropout": 0.2,
@@ -44,38 +42,23 @@ POOLED = {"max_epochs": 20, "dropout": 0.5}
 KEPT_NET_PARAMS = "iterator_train__correction", "iterator_train__feature_dropout"
 
 
-def shortened(recipe, **changes):
-    """Return the recipe of a short fit. It hides and corrects what the long one does.
-
-    It also has the loss of the user, if there is one.
-
-    ``changes``: parameters with other values.
-    """
-    given = recipe.net_params or {}
-    kept = {name: given[name] for name in KEPT_NET_PARAMS if name in given}
-    kept |= parameters_of(given)
-    return recipe._replace(**SIZE | {"net_params": kept} | changes)
-
-
-def module_of(trained):
-    """Return the module of a net after a short fit; pass on an interruption."""
-    if trained.interrupted_:  # nothing is learnt yet that could be kept
-        raise KeyboardInterrupt
-    return trained.module_
-
-
 def vectors_of(recipe, events, table, fit, users, pooled=POOLED):
     """Return vectors (m, d) of ``users``, and of all items, after a short fit.
 
     ``table``: the ``EventTable`` that is learnt of the users and items of ``events``.
     ``fit(recipe, events, rng)`` returns a trained net. ``pooled``: other parameters of
-    a short fit without a recent history.
+    a short fit without a recent history. It hides and corrects what the long one does,
+    and has the loss of the user, if there is one.
     """
-    kept = {name: getattr(recipe, name) for name in ("history", "impression_start")}
-    length = {} if recipe.history.sees_order else pooled
-    recipe = shortened(recipe, **length | kept)
+    given = recipe.net_params or {}
+    kept = {name: given[name] for name in KEPT_NET_PARAMS if name in given}
+    size = SIZE if recipe.history.sees_order else SIZE | pooled
+    recipe = recipe._replace(**size, net_params=kept | parameters_of(given))
     events = Events.of(events.users, events.items, table, recipe.history)
-    module = module_of(fit(resolved(recipe, events), events, np.random.RandomState(0)))
+    trained = fit(resolved(recipe, events), events, np.random.RandomState(0))
+    if trained.interrupted_:  # nothing is learnt yet that could be kept
+        raise KeyboardInterrupt
+    module = trained.module_
     item_rows, past = events.items.rows[:-1], None
     if module.sees_past:
         in_order = events.ordered
