@@ -91,7 +91,11 @@ def _import_room(room):
 def nested_types():
     """Return the names of the types that estimators of other packages may hold."""
     _import_room("features")
-    kinds = [kind for name, kind in _BY_NAME.items() if name.startswith("features.")]
+    kinds = [
+        kind
+        for name, kind in _BY_NAME.items()
+        if name.startswith("features.") and isinstance(kind, Kind)
+    ]
     return [f"{kind.cls.__module__}.{kind.cls.__qualname__}" for kind in kinds]
 
 

@@ -329,5 +329,14 @@ class VectorCell(CellEncoder):
         return np.arange(self.length), scaled(numbers)
 
 
-CELLS = LevelCell, TagCell, WordCell, NumberCell, BinCell, BooleanCell
-CELLS += DatePartCell, VectorCell
+# By the name that the encoder, which derives from it, has in files.
+CELLS_BY_NAME = {
+    "features.LevelEncoder": LevelCell,
+    "features.TagEncoder": TagCell,
+    "features.WordEncoder": WordCell,
+    "features.NumberEncoder": NumberCell,
+    "features.BinEncoder": BinCell,
+    "features.BooleanEncoder": BooleanCell,
+    "features.DatePartEncoder": DatePartCell,
+    "features.VectorEncoder": VectorCell,
+}

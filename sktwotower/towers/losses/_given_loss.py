@@ -8,12 +8,12 @@ import copy
 import inspect
 import math
 from numbers import Real
-from pkgutil import resolve_name
 
 import torch
 from skorch import NeuralNet
 
 from sktwotower._records import frozen
+from sktwotower._records._named_classes import trusted_class
 from sktwotower._tables._messages import warn
 from sktwotower.towers.processes._group import GroupError, current_group
 
@@ -329,31 +329,16 @@ def loaded_loss(named, trusted):
     """
     if named.name == NamedLoss.of(SampledSoftmaxLoss).name:
         return SampledSoftmaxLoss
-    for each in trusted:
-        if isinstance(each, type) and NamedLoss.of(each).name == named.name:
-            return _checked(each, named)
-    if named.name not in trusted:
+    otherwise = "the model answers requests, and does not learn"
+    loss = trusted_class(named.module, named.qualname, trusted, "loss", otherwise)
+    if loss is None:
         return named
-    try:
-        found = resolve_name(f"{named.module}:{named.qualname}")
-    except Exception as error:  # of the module's code
+    if not isinstance(loss, type) or not issubclass(loss, torch.nn.Module):
         raise ValueError(
-            f"The loss {named.name}, which trusted= names, cannot be imported: "
-            f"{type(error).__name__}: {error}. Pass the class itself, "
-            f"trusted=[{named.qualname.rpartition('.')[2]}], or leave it out: then the "
-            "model answers requests, and does not learn."
-        ) from error
-    return _checked(found, named)
-
-
-def _checked(found, named):
-    """Return what a name stands for, if it can be a loss."""
-    if isinstance(found, type) and issubclass(found, torch.nn.Module):
-        return found
-    raise ValueError(
-        f"The file names the loss {named.name}, but that is not a class that derives "
-        f"from torch.nn.Module: {found!r}."
-    )
+            f"The file names the loss {named.name}, but that is not a class that "
+            f"derives from torch.nn.Module: {loss!r}."
+        )
+    return loss
 
 
 def _name(loss):
