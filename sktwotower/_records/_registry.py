@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import dataclass_transform
 
-from ._kinds import kind_of_class
+from ._kinds import Kind, kind_of_class
 
 # Where the records of each room are, imported when a file needs them: baselines do
 # without torch.
@@ -74,7 +74,11 @@ def _import_room(room):
 def nested_types():
     """Return the names of the types that estimators of other packages may hold."""
     _import_room("features")
-    kinds = [kind for name, kind in _BY_NAME.items() if name.startswith("features.")]
+    kinds = [
+        kind
+        for name, kind in _BY_NAME.items()
+        if name.startswith("features.") and isinstance(kind, Kind)
+    ]
     return [f"{kind.cls.__module__}.{kind.cls.__qualname__}" for kind in kinds]
 
 

@@ -18,6 +18,7 @@ from sktwotower._tables._messages import did_you_mean
 from . import _value_encoders as of_values
 from ._bag_encoders import TagEncoder, WordEncoder, find_delimiter
 from ._cells import LISTS, SPARSE
+from ._column_kind import GivenEncoder, is_column_kind
 from ._key_encoders import LevelEncoder
 
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
@@ -31,24 +32,33 @@ CLASSES = LevelEncoder, of_values.BinEncoder, of_values.NumberEncoder
 CLASSES += of_values.BooleanEncoder, of_values.DatePartEncoder
 CLASSES += TagEncoder, WordEncoder, of_values.VectorEncoder
 ENCODERS = {kind: each for each in CLASSES for kind in each.kinds}
+CLASSES += (GivenEncoder,)
 
 
 def make_encoder(name, kind, settings):
     """Return the encoder, not fitted, of a column of a kind."""
-    binned = kind == "number" and settings.numbers == "quantiles"
-    return (of_values.BinEncoder if binned else ENCODERS[kind])(name, kind, settings)
+    if is_column_kind(kind):
+        return GivenEncoder(name, kind, settings)
+    if kind == "number" and settings.numbers == "quantiles":
+        return of_values.BinEncoder(name, kind, settings)
+    return ENCODERS[kind](name, kind, settings)
 
 
 def check_kinds(kinds, names):
     """Return ``kinds``, a dict of columns of X to kinds, after checks."""
+    allowed = [*ENCODERS, "drop"]
     for name, kind in kinds.items():
         if name not in names:
             hint = did_you_mean(name, names)
             raise ValueError(f"kinds names {name!r}, which is not a column of X.{hint}")
-        allowed = [*ENCODERS, "drop"]
-        if kind not in allowed:
-            got = f"Got {kind!r} instead.{did_you_mean(kind, allowed, 'Kinds')}"
-            raise ValueError(f"kinds[{name!r}] must be the name of a kind. {got}")
+        is_name = isinstance(kind, str) and kind in allowed
+        if is_name or is_column_kind(kind):
+            continue
+        got = f"Got {kind!r} instead.{did_you_mean(kind, allowed, 'Kinds')}"
+        raise ValueError(
+            f"kinds[{name!r}] must be the name of a kind, or an object of a class "
+            f"that derives from sktwotower.features.ColumnKind. {got}"
+        )
     return kinds
 
 

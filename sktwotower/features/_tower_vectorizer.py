@@ -29,6 +29,7 @@ from sktwotower._tables._pickled import VersionedMixin
 from sktwotower._tables._sparse import side_by_side
 
 from ._cells import check_table, read_cells
+from ._column_kind import ColumnKind
 from ._kinds import CLASSES, ENCODERS, check_kinds, choose_kind, make_encoder
 from ._value_encoders import Settings
 
@@ -40,7 +41,7 @@ class VectorizerParameters(VersionedMixin, TransformerMixin, BaseEstimator):
     """The parameters of `TowerVectorizer`."""
 
     _parameter_constraints = compat.ParameterConstraints()
-    kinds: dict[str, str] | None = compat.parameter(None, dict, None)
+    kinds: dict[str, str | ColumnKind] | None = compat.parameter(None, dict, None)
     min_frequency: int | float = compat.parameter(2, compat.COUNT, compat.SHARE)
     max_features: int = compat.parameter(20_000, compat.COUNT)
     n_hashed: int | None = compat.parameter(None, compat.COUNT, None)
@@ -58,11 +59,11 @@ class TowerVectorizer(VectorizerParameters):
 
     Parameters
     ----------
-    kinds : dict of str to str, default=None
+    kinds : dict of str to str or ColumnKind, default=None
         Column name -> kind, to override the chosen kind; the columns of
         a nameless array are called 'x0', 'x1', ... Kinds are 'id', 'category',
         'number', 'boolean', 'datetime', 'list', 'text', 'vector' and 'drop' (see
-        Notes).
+        Notes), and objects of kinds of your own, `sktwotower.features.ColumnKind`.
     min_frequency : int or float, default=2
         Levels of a category seen in fewer rows are grouped into one column, tags of
         a list and words of a text seen in fewer rows are left out (unless that
@@ -84,7 +85,8 @@ class TowerVectorizer(VectorizerParameters):
     Attributes
     ----------
     kinds_ : dict of str to str
-        Column name -> the kind used, one entry per column of X.
+        Column name -> the kind used, one entry per column of X; of a kind of your own
+        the name of its class.
     encoders_ : list of (int, encoder) pairs
         Position in X and fitted encoder of each column that is not dropped.
     n_features_in_ : int
@@ -171,7 +173,7 @@ class TowerVectorizer(VectorizerParameters):
     [0.0, 0.0, 1.0, 0.0, -1.0, 0.0]
     """
 
-    kinds_: dict[str, stored.one_of(*ENCODERS, "drop")]
+    kinds_: dict[str, str]
     encoders_: list[tuple[stored.integer(), stored.instance(*CLASSES)]]
     _shares_missing: stored.list_of(stored.number(0), "n_features_in_")
     _library: stored.one_of(*LIBRARIES)  # of X in fit
@@ -182,6 +184,10 @@ class TowerVectorizer(VectorizerParameters):
         n = self.n_features_in_
         fits = len(self.kinds_) == n
         stored.require(fits, f"{place}.kinds_", f"the kinds of {n} columns")
+        known = {*ENCODERS, "drop"}
+        known |= {encoder.kind for _, encoder in self.encoders_}
+        for name, kind in self.kinds_.items():
+            stored.one_of(*sorted(known))(kind, f"{place}.kinds_.{name}")
         names = list(vars(self).get("feature_names_in_", []))
         stored.list_of(str)(names, f"{place}.feature_names_in_")
         for position, _ in self.encoders_:
@@ -255,6 +261,7 @@ class TowerVectorizer(VectorizerParameters):
             self._shares_missing.append(missing.mean())
             if kind != "drop":
                 encoder = make_encoder(name, kind, settings).fit(cells, missing)
+                self.kinds_[name] = encoder.kind
                 self.encoders_.append((position, encoder))
 
     def transform(self, X) -> sparse.csr_matrix:

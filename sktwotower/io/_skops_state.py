@@ -16,8 +16,8 @@ from sktwotower._records._values import Reader
 from ._persist import dump, load
 from ._skops import untrusted_types
 
-# What the loss of a user is in files.
-NAMED_LOSS = "towers.NamedLoss"
+# What classes of a user are in files: losses, and kinds of columns.
+NAMED = {"towers.NamedLoss", "features.ColumnKind"}
 
 
 def to_state(model):
@@ -30,33 +30,33 @@ def to_state(model):
         dump(model, path)
         with ReadFile(path, False, False) as file:
             names = untrusted_types(Reader(file))
-            losses = _losses_in(file.meta)
-        types = [*map(resolve_name, names), *losses]
+            named = _classes_in(file.meta)
+        types = [*map(resolve_name, names), *named]
         return {"file": path.read_bytes(), "types": types}
 
 
-def _losses_in(spec):
-    """Return the classes of the losses of the user that JSON names, each once.
+def _classes_in(spec):
+    """Return the classes of the user that JSON names, each once.
 
     Nothing is imported: what is not there, the model has not got, either.
     """
-    losses = {}
+    classes = {}
     waiting = [spec]
     while waiting:
         spec = waiting.pop()
         if isinstance(spec, list):
             waiting += spec
-        elif isinstance(spec, dict) and spec.get("type") == NAMED_LOSS:
+        elif isinstance(spec, dict) and spec.get("type") in NAMED:
             module = spec["parts"]["module"]
             qualname = spec["parts"]["qualname"]
             try:
-                loss = attrgetter(qualname)(sys.modules[module])
+                cls = attrgetter(qualname)(sys.modules[module])
             except (KeyError, AttributeError):
                 continue
-            losses[module, qualname] = loss
+            classes[module, qualname] = cls
         elif isinstance(spec, dict):
             waiting += spec.values()
-    return list(losses.values())
+    return list(classes.values())
 
 
 def from_state(state):

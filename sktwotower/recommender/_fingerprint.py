@@ -148,10 +148,30 @@ def _code_of(value):
             code = getattr(member, "__code__", None)
             if code is not None:
                 defaults = member.__defaults__, member.__kwdefaults__
-                parts.append((name, _instructions(code), _described(defaults)))
+                instructions = _instructions(code)
+                values = _described(defaults), _described(_values_around(member))
+                parts.append((name, instructions, *values))
             elif not name.startswith("__"):
                 parts.append((name, _described(member)))
     return f"({digest(parts)})" if parts else ""
+
+
+def _values_around(function):
+    """Return what a function reads of those it is defined in, a dict.
+
+    The class that ``super()`` belongs to is left out: it is the one described.
+    """
+    values = {}
+    for name, cell in zip(
+        function.__code__.co_freevars, function.__closure__ or (), strict=True
+    ):
+        if name == "__class__":
+            continue
+        try:
+            values[name] = cell.cell_contents
+        except ValueError:  # it is not set yet
+            values[name] = None
+    return values
 
 
 def _instructions(code):

@@ -242,9 +242,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         loss of your own: a class of `torch.nn.Module` whose constructor accepts
         ``temperature`` and ``impression_weight``, which keeps the first one as an
         attribute, and whose ``forward(users, items, targets)`` returns a tensor of
-        shape (). Its parameters are ``criterion__name``. "A loss of your own" in the
-        page "Formulas" of the guide describes the targets; all is checked before the
-        first epoch. None: no further arguments.
+        shape (), such as a subclass of `sktwotower.towers.Loss`. Its parameters are
+        ``criterion__name``. All is checked before the first epoch. None: no further
+        arguments.
     Retrieval
         How the nearest items are found, and which are left out.
     neighbors : {"auto", "exact", "nndescent"} or estimator, default="auto"

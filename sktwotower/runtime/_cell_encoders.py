@@ -23,7 +23,8 @@ SCALE = tuple[number(), number(above=0)]  # a median and a spread
 
 def date_of(cell):
     """Return a date as datetime64, in UTC."""
-    cell = datetime.datetime.fromisoformat(cell) if isinstance(cell, str) else cell
+    if isinstance(cell, str):
+        cell = datetime.datetime.fromisoformat(cell)
     if isinstance(cell, datetime.datetime) and cell.tzinfo is not None:
         cell = cell.astimezone(datetime.UTC).replace(tzinfo=None)
     if not isinstance(cell, np.datetime64 | datetime.date):
@@ -48,7 +49,9 @@ def as_text(cell):
     """Return bytes as text; raise ``ValueError`` for text that is not Unicode."""
     if isinstance(cell, str):
         cell.encode()
-    return cell.decode() if isinstance(cell, bytes) else cell
+    if isinstance(cell, bytes):
+        return cell.decode()
+    return cell
 
 
 class CellEncoder:
@@ -112,21 +115,32 @@ class KeyCell(CellEncoder):
 
         ``keys``: pairs of a key and its weight.
         """
-        pairs = [(self.column_of(key), weight) for key, weight in keys]
-        known = np.array([p for p in pairs if p[0] >= 0], float).reshape(-1, 2)
-        columns, places = np.unique(known[:, 0], return_inverse=True)
-        return columns.astype(int), np.bincount(places, known[:, 1], len(columns))
+        columns = []
+        weights = []
+        for key, weight in keys:
+            column = self.column_of(key)
+            if column >= 0:
+                columns.append(column)
+                weights.append(weight)
+        distinct, places = np.unique(np.array(columns, int), return_inverse=True)
+        return distinct, np.bincount(places, np.array(weights, float), len(distinct))
 
 
 def name_of(key):
     """Return a key as part of a column name; 5.0 is written as 5."""
-    text = str(int(key) if isinstance(key, float) and key.is_integer() else key)
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    if isinstance(key, float) and key.is_integer():
+        key = int(key)
+    text = str(key)
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def murmurhash(text):
     """Return MurmurHash3 of text in UTF-8, 32 bits, as scikit-learn computes it."""
-    data, mask, state = text.encode(), 0xFFFFFFFF, 0
+    data = text.encode()
+    mask = 0xFFFFFFFF
+    state = 0
     whole = len(data) & ~3
     blocks = [int.from_bytes(data[i : i + 4], "little") for i in range(0, whole, 4)]
     for i, block in enumerate([*blocks, int.from_bytes(data[whole:], "little")]):
@@ -167,7 +181,9 @@ class LevelCell(KeyCell):
 
     def entries(self, cell):
         """Return the column of a level, and 1."""
-        cell = float(cell) if isinstance(cell, Decimal) else as_text(cell)
+        cell = as_text(cell)
+        if isinstance(cell, Decimal):
+            cell = float(cell)
         if isinstance(cell, np.datetime64 | datetime.datetime):
             cell = date_of(cell).astype("datetime64[us]").tolist()
         if is_unfit(cell) or self.is_misread(cell):
@@ -192,7 +208,9 @@ class TagCell(KeyCell):
         elif isinstance(cell, np.ndarray):
             cell = cell.tolist()
         if isinstance(cell, dict):
-            keys = [(t, 0.0 if is_missing(w) else float(w)) for t, w in cell.items()]
+            keys = []
+            for tag, weight in cell.items():
+                keys.append((tag, 0.0 if is_missing(weight) else float(weight)))
         elif isinstance(cell, list | tuple | set | frozenset):
             tags = [*map(as_text, cell)]
             keys = [(tag, 1.0) for tag in dict.fromkeys(tags)]
@@ -233,7 +251,8 @@ def words_of(text):
 
 def to_number(cell):
     """Return a number as a float, a time span in seconds."""
-    cell = np.timedelta64(cell) if isinstance(cell, datetime.timedelta) else cell
+    if isinstance(cell, datetime.timedelta):
+        cell = np.timedelta64(cell)
     if isinstance(cell, np.timedelta64):
         return float(cell / np.timedelta64(1, "s"))
     if isinstance(cell, str | datetime.date | np.datetime64):
@@ -244,7 +263,9 @@ def to_number(cell):
 
 
 def _score(value, scale):
-    return min(max((value - scale[0]) / scale[1], -CLIP), CLIP)
+    """Return the robust score of a number, by a median and a spread."""
+    median, spread = scale
+    return min(max((value - median) / spread, -CLIP), CLIP)
 
 
 class NumberCell(CellEncoder):
@@ -300,12 +321,17 @@ class DatePartCell(CellEncoder):
         """Return all columns, and numbers of the date."""
         date = date_of(cell)
         days = float((date - np.datetime64(0, "s")) / np.timedelta64(1, "D"))
-        month, day = (int(date.astype(f"datetime64[{u}]").astype(int)) for u in "MD")
-        month, weekday = math.tau * (month % 12) / 12, math.tau * ((day + 3) % 7) / 7
+        month_number = int(date.astype("datetime64[M]").astype(int))
+        day_number = int(date.astype("datetime64[D]").astype(int))
+        month = math.tau * (month_number % 12) / 12
+        weekday = math.tau * ((day_number + 3) % 7) / 7
         numbers = [
             _score(days, self.days_scale),
             _score(math.log1p(max(self.newest - days, 0)), self.age_scale),
-            *(math.sin(month), math.cos(month), math.sin(weekday), math.cos(weekday)),
+            math.sin(month),
+            math.cos(month),
+            math.sin(weekday),
+            math.cos(weekday),
         ]
         return np.arange(6), np.array(numbers) / 2
 
@@ -329,5 +355,14 @@ class VectorCell(CellEncoder):
         return np.arange(self.length), scaled(numbers)
 
 
-CELLS = LevelCell, TagCell, WordCell, NumberCell, BinCell, BooleanCell
-CELLS += DatePartCell, VectorCell
+# By the name that the encoder, which derives from it, has in files.
+CELLS_BY_NAME = {
+    "features.LevelEncoder": LevelCell,
+    "features.TagEncoder": TagCell,
+    "features.WordEncoder": WordCell,
+    "features.NumberEncoder": NumberCell,
+    "features.BinEncoder": BinCell,
+    "features.BooleanEncoder": BooleanCell,
+    "features.DatePartEncoder": DatePartCell,
+    "features.VectorEncoder": VectorCell,
+}

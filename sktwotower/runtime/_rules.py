@@ -45,9 +45,12 @@ class ItemTable:
     """
 
     def __init__(self, names, read, as_frame, n_items):
-        self.names, self.read = names, read
-        self.as_frame, self.n_items = as_frame, n_items
-        self._columns, self._qualifying = {}, Kept(min_bytes=MIN_BYTES)
+        self.names = names
+        self.read = read
+        self.as_frame = as_frame
+        self.n_items = n_items
+        self._columns = {}
+        self._qualifying = Kept(min_bytes=MIN_BYTES)
 
     def rules(self, where, max_per, diversity, k):
         """Return the ``Rules`` of a request for lists of k items.
@@ -61,10 +64,10 @@ class ItemTable:
                     f"{name} must be a dict of columns of the item table or, as where, "
                     f"a function of this table. Got {shorten(value)}."
                 )
-        limits = [
-            (self._column(name).groups, check_count(limit, f"max_per[{name!r}]"))
-            for name, limit in (max_per or {}).items()
-        ]
+        limits = []
+        for name, limit in (max_per or {}).items():
+            groups = self._column(name).groups
+            limits.append((groups, check_count(limit, f"max_per[{name!r}]")))
         rules = Rules(self._where(where), limits, _checked(diversity))
         if rules.qualifying is not None and len(rules.qualifying) == 0:
             warn("No item of the catalog qualifies by where. The result is empty.")
@@ -79,13 +82,21 @@ class ItemTable:
         """Return the sorted positions (q,) of the items that qualify; None: all."""
         if where is None:
             return None
-        key, compute = _key(where), lambda _: np.flatnonzero(self._mask(where))
-        return compute(key) if key is None else self._qualifying.get(key, compute)
+
+        def compute(_):
+            return np.flatnonzero(self._mask(where))
+
+        key = _key(where)
+        if key is None:
+            return compute(key)
+        return self._qualifying.get(key, compute)
 
     def _mask(self, where):
         if not callable(where):
-            masks = [self._column(name).mask(rule) for name, rule in where.items()]
-            return np.all(masks, axis=0) if masks else np.ones(self.n_items, bool)
+            mask = np.ones(self.n_items, dtype=bool)
+            for name, rule in where.items():
+                mask &= self._column(name).mask(rule)
+            return mask
         answer = where(self.as_frame())
         mask = np.asarray(answer)
         if {*map(type, mask.flat)} <= {bool, np.bool_}:  # also as objects
@@ -113,7 +124,10 @@ class ItemTable:
 def _key(where):
     """Return by what the answer to a rule is kept; None: it is computed each time."""
     try:
-        key = _key_of_function(where) if callable(where) else _key_of_columns(where)
+        if callable(where):
+            key = _key_of_function(where)
+        else:
+            key = _key_of_columns(where)
         hash(key)
     except TypeError:  # no hash, or no weak reference
         return None
@@ -128,14 +142,17 @@ def _key_of_function(where):
     """
     if getattr(where, "keep_answer", False) is not True:
         return None
-    is_method = isinstance(where, types.MethodType)  # a new object each time
-    reference = weakref.WeakMethod(where) if is_method else weakref.ref(where)
+    if isinstance(where, types.MethodType):  # a new object each time
+        reference = weakref.WeakMethod(where)
+    else:
+        reference = weakref.ref(where)
     return type(where), reference  # a callable object is not equal to its method
 
 
 def _key_of_columns(where):
     """Return the columns of a rule with their values; None if there are too many."""
-    key, n_values = [], 0
+    key = []
+    n_values = 0
     for name, rule in where.items():
         cells = tuple(listed(rule))
         n_values += len(cells)
@@ -143,18 +160,21 @@ def _key_of_columns(where):
             return None
         # equal hours of clocks that are set back differ in this
         folds = tuple(getattr(cell, "fold", 0) for cell in cells)
-        key.append((name, type(rule), cells, folds if any(folds) else ()))
+        if not any(folds):
+            folds = ()
+        key.append((name, type(rule), cells, folds))
     return tuple(key)
 
 
 def _checked(diversity):
     """Return ``diversity`` as a float, 0 for None."""
-    diversity = 0 if diversity is None else diversity
-    is_number = isinstance(diversity, numbers.Real) and not isinstance(diversity, bool)
-    if not is_number or not 0 <= diversity <= 1:
-        raise (ValueError if is_number else TypeError)(
-            f"diversity must be a number from 0 to 1. Got {shorten(diversity)}."
-        )
+    if diversity is None:
+        return 0.0
+    message = f"diversity must be a number from 0 to 1. Got {shorten(diversity)}."
+    if not isinstance(diversity, numbers.Real) or isinstance(diversity, bool):
+        raise TypeError(message)
+    if not 0 <= diversity <= 1:
+        raise ValueError(message)
     return float(diversity)
 
 
@@ -183,8 +203,10 @@ class Rules(NamedTuple):
 
     def among(self, candidates):
         """Return those of sorted positions (c,) that qualify; None: all items."""
-        if self.qualifying is None or candidates is None:
-            return self.qualifying if candidates is None else candidates
+        if candidates is None:
+            return self.qualifying
+        if self.qualifying is None:
+            return candidates
         return candidates[among(candidates, self.qualifying)]
 
     def lists(self, search, n, k, n_items, cosines):
@@ -204,21 +226,28 @@ class Rules(NamedTuple):
         k = min(k, n_items)
         scores = np.full((n, k), -np.inf, dtype=np.float32)
         indices = np.full((n, k), -1, dtype=np.int64)
-        rows, width = np.arange(n), max(PER_PLACE * k, MIN_CANDIDATES)
+        rows = np.arange(n)
+        width = max(PER_PLACE * k, MIN_CANDIDATES)
         while len(rows):
-            width, short = min(width, n_items), []
+            width = min(width, n_items)
             step = max(1, BLOCK_SIZE // width)
+            short = []  # lists that more candidates may fill
             for start in range(0, len(rows), step):
                 part = rows[start : start + step]
-                for row, *found in zip(part, *search(part, width), strict=True):
-                    best, positions = (each[found[1] >= 0] for each in found)
+                candidates = zip(part, *search(part, width), strict=True)
+                for row, candidate_scores, positions in candidates:
+                    is_there = positions >= 0
+                    best = candidate_scores[is_there]
+                    positions = positions[is_there]
                     chosen = self._choose(k, best, positions, cosines)
-                    scores[row], indices[row] = -np.inf, -1
+                    scores[row] = -np.inf
                     scores[row, : len(chosen)] = best[chosen]
+                    indices[row] = -1
                     indices[row, : len(chosen)] = positions[chosen]
                     if len(chosen) < k and len(best) == width < n_items:
                         short.append(row)
-            rows, width = np.array(short, dtype=np.int64), GROWTH * width
+            rows = np.array(short, dtype=np.int64)
+            width *= GROWTH
         return scores, indices
 
     def _choose(self, k, scores, positions, cosines):
@@ -228,9 +257,13 @@ class Rules(NamedTuple):
         ``cosines``: as in `lists`.
         """
         groups = [(codes[positions], limit) for codes, limit in self.limits]
-        similar = cosines(positions) if self.diversity else None
-        relevance, penalty = (1 - self.diversity) * _scaled(scores), 0
-        chosen, free = [], np.ones(len(scores), dtype=bool)
+        similar = None
+        if self.diversity:
+            similar = cosines(positions)
+        relevance = (1 - self.diversity) * _scaled(scores)
+        penalty = 0
+        chosen = []
+        free = np.ones(len(scores), dtype=bool)
         while len(chosen) < k and free.any():
             place = int(np.argmax(np.where(free, relevance - penalty, -np.inf)))
             chosen.append(place)
@@ -240,8 +273,11 @@ class Rules(NamedTuple):
                 if codes[place] >= 0 and np.count_nonzero(alike[chosen]) == limit:
                     free &= ~alike
             if similar is not None:
-                own = self.diversity * similar(place)
-                penalty = own if len(chosen) == 1 else np.maximum(penalty, own)
+                penalty_of_this = self.diversity * similar(place)
+                if len(chosen) == 1:
+                    penalty = penalty_of_this
+                else:
+                    penalty = np.maximum(penalty, penalty_of_this)
         return chosen
 
 
@@ -250,8 +286,10 @@ NO_RULES = Rules()
 
 def _scaled(scores):
     """Return scores (m,) as numbers from 0 to 1; 0 if all are equal."""
-    low, high = scores.min(initial=np.inf), scores.max(initial=-np.inf)
-    return (scores.astype(np.float64) - low) / (high - low if high > low else 1)
+    low = scores.min(initial=np.inf)
+    high = scores.max(initial=-np.inf)
+    width = high - low if high > low else 1
+    return (scores.astype(np.float64) - low) / width
 
 
 def cosines_of(vectors):

@@ -4,7 +4,7 @@ Input: ids of users and items, histories, contexts and rules of lists.
 Output: ids and scores of the best items.
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import check_count, shorten
 
 from ._id_table import IdTable
-from ._one_query import best_of_one
+from ._kept import Kept
+from ._one_query import Added, best_of_one
 from ._rules import NO_RULES, ItemTable, cosines_of
-from ._served_vectors import ServedVectors
+from ._tower_arrays import PastItems, Row
 
 
-class Runtime(ServedVectors):
+class Runtime:
     """A `TwoTowerRecommender` that answers with numpy only; made by `load`.
 
     It never changes, and threads may share it. To serve another model, load it and
@@ -55,6 +56,23 @@ class Runtime(ServedVectors):
     >>> runtime.load(path).item_ids_
     array(['egg', 'jam', 'tea'], dtype=object)
     """
+
+    def __init__(self, state, fold_in=True, exclude_seen=True) -> None:
+        self._state = state
+        self._model = state.model
+        self._fold_in = state.fold_in if fold_in else None
+        self._exclude_seen = exclude_seen
+        vectors = np.ascontiguousarray(state.catalog.vectors)
+        vectors.flags.writeable = False
+        self.item_embeddings_ = vectors
+        self._users = IdTable(state.users.ids, "user")
+        self._items = IdTable(state.items.ids, "item")
+        self.user_ids_ = state.users.ids
+        self.item_ids_ = state.items.ids[: len(vectors)]
+        self._kept = Kept()
+        self._kept_added = Kept()
+        clock = getattr(state.context, "clock", None)
+        self._assumes_now = clock is not None and clock.reach > 0
 
     @cached_property
     def item_table(self):
@@ -144,7 +162,8 @@ class Runtime(ServedVectors):
         if any(rule is not None for rule in (where, max_per, diversity)):
             rules = self.item_table.rules(where, max_per, diversity, n)
         allowed = rules.among(self._allowed(candidates))
-        exclude_seen = self._exclude_seen if exclude_seen is None else exclude_seen
+        if exclude_seen is None:
+            exclude_seen = self._exclude_seen
         if not isinstance(exclude_seen, bool | np.bool_):
             raise TypeError(f"exclude_seen must be a bool. Got {exclude_seen!r}.")
         n_items = len(self.item_ids_)
@@ -163,11 +182,14 @@ class Runtime(ServedVectors):
 
         if not _are_several(user):
             return answer(user, history, exclude)
-        found = [
-            answer(each, _of(history, each, "history"), _of(exclude, each, "exclude"))
-            for each in user
-        ]
-        return [ids for ids, _ in found], [scores for _, scores in found]
+        ids = []
+        scores = []
+        for one in user:
+            one_history = _of(history, one, "history")
+            best = answer(one, one_history, _of(exclude, one, "exclude"))
+            ids.append(best[0])
+            scores.append(best[1])
+        return ids, scores
 
     @hinted
     def similar_items(self, item, n=10) -> tuple[np.ndarray, np.ndarray]:
@@ -211,10 +233,12 @@ class Runtime(ServedVectors):
         code = self._items.position(item)
         if code < 0:
             raise ValueError(f"The item {item!r} is not known from fit.")
-        (vector,), n_items = self._item_vectors([code]), len(self.item_ids_)
-        vector = (vector * self._model.similarity_factors).astype(np.float32)
-        hidden = np.array([code] if code < n_items else [], dtype=np.int64)
-        return self._best(vector, check_count(n, "n"), hidden, None, NO_RULES)
+        (vector,) = self._item_vectors([code])
+        query = (vector * self._model.similarity_factors).astype(np.float32)
+        hidden = np.array([code], dtype=np.int64)
+        if code >= len(self.item_ids_):  # it has left the catalog
+            hidden = hidden[:0]
+        return self._best(query, check_count(n, "n"), hidden, None, NO_RULES)
 
     @hinted
     def score(self, user, items, *, history=None, context=None) -> np.ndarray:
@@ -297,10 +321,10 @@ class Runtime(ServedVectors):
         """
         if _are_several(user):
             width = self.item_embeddings_.shape[1]
-            vectors = [
-                self.embed(each, history=_of(history, each, "history"), context=context)
-                for each in user
-            ]
+            vectors = []
+            for one in user:
+                one_history = _of(history, one, "history")
+                vectors.append(self.embed(one, history=one_history, context=context))
             return np.array(vectors, dtype=np.float32).reshape(-1, width)
         code, past, added = self._past(user, history)
         return self._vector(code, past, added, context).copy()
@@ -333,7 +357,8 @@ class Runtime(ServedVectors):
         >>> runtime.load(path).seen("ann")
         array(['jam', 'tea'], dtype=object)
         """
-        return self._state.items.ids[self._past(user, None)[1]]
+        _, past, _ = self._past(user, None)
+        return self._state.items.ids[past]
 
     def knows_items(self, items) -> np.ndarray:
         """Return which items fit knows: others of a ``history`` are ignored.
@@ -365,6 +390,119 @@ class Runtime(ServedVectors):
         """
         return self._items.positions(items, "items") >= 0
 
+    def _past(self, user, history):
+        """Return the row of a user, and positions of all past items and of added ones.
+
+        The last, empty row is that of unknown users. Both are arrays, (m,) and (k,):
+        those added are of a history, which may be None, as far as fit knows them.
+        """
+        code = self._users.position(user)
+        if code < 0:
+            code = len(self.user_ids_)
+        past = self._state.seen.of(code)[0]
+        if history is None:
+            return code, past, past[:0]
+        added = self._items.positions(history, "history")
+        added = added[added >= 0]
+        return code, np.union1d(past, added), added
+
+    def _vector(self, code, past, added, context):
+        """Return the vector (d,) of the user of a row with past items (m,)."""
+        if len(added):
+            vector = self._computed(code, past, added)
+        else:
+            vector = self._kept.get(code, lambda c: self._computed(c, past, added))
+        if context is None and not self._assumes_now:
+            return vector
+        return self._asked(code, vector, added, context)
+
+    def _events(self, code, past, added):
+        """Return the items of the events of a user, oldest first, and their lags.
+
+        Of a model that does not use order they are the past items, and None.
+        """
+        state = self._state
+        if state.sequences is None:
+            return past, None
+        items, lags = state.sequences.lags.of(code)
+        n = len(added)
+        if n:
+            items = np.concatenate([items, added])
+            lags = np.concatenate([lags + n, np.arange(n, 0, -1, lags.dtype)])
+        return items, lags
+
+    def _added(self, code, past, added):
+        """Return what sparse parts have ``Added`` to the scores of a user, or None."""
+        if self._model.sparse is None:
+            return None
+
+        def compute(code):
+            events = self._events(code, past, added)
+            return self._model.added_to_one(*events, len(self.item_ids_))
+
+        if len(added):
+            return compute(code)
+        known = self._kept_added.get(code, lambda code: compute(code).as_array())
+        return Added.of_array(known)
+
+    def _computed(self, code, past, added):
+        state = self._state
+        items, lags = self._events(code, past, added)
+        of_past = PastItems(items, lags, state.items.rows)
+        vector = self._model.of_user(Row(*state.users.rows.of(code)), of_past)
+        if self._fold_in is None or len(state.seen.of(code)[0]) or not len(past):
+            return vector
+        sums = self._item_vectors(past).sum(0, dtype=float, keepdims=True)
+        fold_in = partial(self._fold_in, n_past=np.array([len(past)]))
+        return self._model.folded(vector[None], sums, fold_in)[0]
+
+    def _asked(self, code, vector, added, context):
+        """Return the vector (d,) of a request of a user in a context."""
+        cells = self._state.context
+        if cells is None:
+            raise ValueError(
+                "context describes the request, but the model has not learnt from any."
+            )
+        latest = np.nan
+        sequences = self._state.sequences
+        if sequences is not None and not len(added):
+            start, stop = sequences.lags.indptr[code : code + 2]
+            if stop > start:
+                latest = sequences.times[stop - 1]
+        assumed = np.nan
+        if self._assumes_now:
+            assumed = cells.clock.assumed_gap(float(latest))
+        if context is None and np.isnan(assumed):
+            return vector
+        if context is None:
+            context = {}
+        row = Row(*cells.entries(context, float(latest), assumed))
+        return self._model.in_context(vector, row)
+
+    def _item_vectors(self, codes):
+        """Return the vectors (m, d) of items at positions, computed if removed."""
+        in_catalog = self.item_embeddings_
+        if max(codes, default=-1) < len(in_catalog):
+            return in_catalog[codes]
+        vectors = []
+        for code in codes:
+            if code < len(in_catalog):
+                vectors.append(in_catalog[code])
+            else:
+                row = Row(*self._state.items.rows.of(code))
+                vectors.append(self._model.of_item(row))
+        return np.stack(vectors)
+
+    def _known(self, items, name):
+        """Return positions (m,) of ids; raise ``ValueError`` for unknown ones."""
+        codes = self._items.positions(items, name)
+        if (unknown := codes < 0).any():
+            first = list(items)[unknown.argmax()]
+            raise ValueError(
+                f"{unknown.sum()} of {name} are not known from fit, such as {first!r}."
+            )
+        return codes
+
     def _allowed(self, candidates):
         """Return sorted positions (m,) of the candidates; None: all items."""
         if candidates is None:
@@ -382,18 +520,21 @@ class Runtime(ServedVectors):
         vectors = self.item_embeddings_
 
         def search(_, width):
-            found = best_of_one(vector, vectors, width, hidden, allowed, added)
-            return [each[None] for each in found]
+            best = best_of_one(vector, vectors, width, hidden, allowed, added)
+            return best[0][None], best[1][None]
 
         def cosines(positions):
             return cosines_of(vectors[positions] * self._model.similarity_factors)
 
         if rules.reorder:
-            found = rules.lists(search, 1, k, len(vectors), cosines)
-            scores, positions = (each[0][found[1][0] >= 0] for each in found)
+            of_lists, positions_of_lists = rules.lists(
+                search, 1, k, len(vectors), cosines
+            )
+            is_filled = positions_of_lists[0] >= 0
+            scores = of_lists[0][is_filled]
+            positions = positions_of_lists[0][is_filled]
         else:
-            scores, positions = search(None, k)
-            scores, positions = scores[0], positions[0]
+            scores, positions = best_of_one(vector, vectors, k, hidden, allowed, added)
         return self.item_ids_[positions], scores.astype(np.float32)
 
 
@@ -413,14 +554,23 @@ def _of(given, user, name):
 
 def _item_table_of(items, n_items):
     """Return the ``ItemTable`` of the first ``n_items`` of the items of a file."""
-    ids, own, side = items.ids[:n_items], items.own or {}, items.table or {}
-    label = items.label if items.label in side else next(iter(side), None)
-    others = [name for name in side if name != label and str(name) not in own]
+    ids = items.ids[:n_items]
+    features = items.own or {}
+    side = items.table or {}
+
+    # The column of ids of the side table is its first one if none has their name.
+    label = items.label
+    if label not in side:
+        label = next(iter(side), None)
+    others = [name for name in side if name != label and str(name) not in features]
+
     readers = {items.label: lambda: ids}
-    readers |= {name: lambda name=name: own[name][:n_items] for name in own}
+    for name in features:
+        readers[name] = lambda name=name: features[name][:n_items]
     if others:
         rows = IdTable(side[label], "item").positions(list(ids), "items")
-        readers |= {str(n): lambda n=n: _taken(side[n], rows) for n in others}
+    for name in others:
+        readers[str(name)] = lambda name=name: _taken(side[name], rows)
 
     def as_frame():
         return {name: np.array(read()) for name, read in readers.items()}
@@ -433,5 +583,7 @@ def _taken(column, rows):
     if (rows >= 0).all():
         return column[rows]
     missing = {"f": np.nan, "m": "NaT", "M": "NaT"}.get(column.dtype.kind)
-    dtype = object if missing is None else column.dtype
+    dtype = column.dtype
+    if missing is None:
+        dtype = object
     return np.append(column.astype(dtype), np.array(missing, dtype))[rows]

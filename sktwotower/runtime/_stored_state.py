@@ -18,7 +18,7 @@ from sktwotower._records._scalars import SCALARS, Scalar
 
 from . import _context_cells as cells
 from . import _tower_arrays as towers
-from ._cell_encoders import CELLS
+from ._cell_encoders import CELLS_BY_NAME
 from ._model_arrays import FoldInArrays, ModelArrays, PairArrays, PopularityArrays
 from ._sparse_scores import SparsePartArrays, SparseScoresArrays
 from ._stored_vectors import StoredVectors
@@ -46,6 +46,10 @@ def _refused(reason):
 OWN_TOWER = _refused(
     "The model has a tower that is a module of your own, which needs torch: only "
     "towers of this package can be served with numpy. Others can by ONNX: export_onnx."
+)
+OWN_KIND = _refused(
+    "The model has a context column of a kind of your own, which needs its class: only "
+    "kinds of this package can be served with numpy."
 )
 OWN_TRANSFORMER = _refused(
     "The model has a context_transformer that is not a TowerVectorizer: it needs the "
@@ -191,7 +195,7 @@ def _read_model(specs, reader, place):
 MODEL = "recommender.TwoTowerRecommender"
 
 
-ENCODERS = list[tuple[integer(), instance(*CELLS)]]
+ENCODERS = list[tuple[integer(), instance(*CELLS_BY_NAME.values())]]
 KINDS = {
     "recommender.FittedTowers": ServedState,
     "recommender.FoldIn": FoldInArrays,
@@ -225,11 +229,11 @@ KINDS = {
     "_tables.Masked": _masked,
     "_tables.Levels": _levels,
 }
-for cell in CELLS:
-    KINDS[f"features.{cell.__name__.replace('Cell', 'Encoder')}"] = cell
+KINDS |= CELLS_BY_NAME
 KINDS = {name: _some(what) for name, what in KINDS.items()} | {
     MODEL: Codec(_read_model),
     "features.TowerVectorizer": _alone("state", _alone("encoders_", ENCODERS)),
+    "features.GivenEncoder": OWN_KIND,
     "_tables.Cells": _alone("cells"),
     "_tables.Moments": _alone("moments"),
     "_tables.Periods": _alone("periods"),

@@ -269,6 +269,28 @@ def test_a_fit_with_a_loss_that_was_written_anew_does_not_go_on(tmp_path):
     with_loss("\n# one\n" + CELL, tmp_path).fit(X, Y)
 
 
+def scaled_loss(scale):
+    """Return a loss whose code reads a name of the function around it."""
+
+    class Loss(losses.MarginLoss):
+        def forward(self, users, items, targets):
+            return scale * super().forward(users, items, targets)
+
+    return Loss
+
+
+@pytest.mark.slow
+def test_a_fit_with_another_loss_of_the_same_function_does_not_go_on(tmp_path):
+    def with_scale(scale):
+        net_params = {"criterion": scaled_loss(scale)}
+        return batched(checkpoint=tmp_path, net_params=net_params)
+
+    assert killed_after(1, with_scale(2), X, Y)
+    with pytest.raises(ValueError, match="differ in: net_params .*Loss"):
+        with_scale(3).fit(X, Y)
+    with_scale(2).fit(X, Y)
+
+
 @pytest.mark.slow
 def test_other_weights_to_start_from_are_refused(tmp_path):
     model = batched(checkpoint=tmp_path, warm_start=True).fit(X, Y)

@@ -8,12 +8,12 @@ import copy
 import inspect
 import math
 from numbers import Real
-from pkgutil import resolve_name
 
 import torch
 from skorch import NeuralNet
 
 from sktwotower._records import frozen
+from sktwotower._records._named_classes import trusted_class
 from sktwotower._tables._messages import warn
 from sktwotower.towers.processes._group import GroupError, current_group
 
@@ -27,7 +27,7 @@ NEEDED = {
     ),
     "impression_weight": "how much rows with y = 0 count, the parameter of that name",
 }
-GUIDE = 'See "A loss of your own" in the page "Formulas" of the guide.'
+GUIDE = 'See the page "A loss of your own" of the guide.'
 # Stands for a temperature of "auto" until it is known.
 USUAL_TEMPERATURE = 0.15
 # Relative difference that rounding may make in float32.
@@ -85,7 +85,8 @@ class UnknownLoss(torch.nn.Module):
 
     def __init__(self, name, temperature):
         super().__init__()
-        self.name, self.temperature = name, temperature
+        self.name = name
+        self.temperature = temperature
 
     def forward(self, users, items, targets):
         """Raise ``ValueError``."""
@@ -114,7 +115,15 @@ def check_loss(recipe):
             "torch.nn.Module; its parameters are further arguments, such as "
             f"criterion__margin=0.1. Got {loss!r}. {GUIDE}"
         )
-    _check_signature(loss)
+    accepted = inspect.signature(loss).parameters
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in accepted.values())
+    missing = [name for name in NEEDED if name not in accepted]
+    if missing and not takes_any:
+        listed = "; ".join(f"{name} ({NEEDED[name]})" for name in missing)
+        raise ValueError(
+            f"The constructor of the loss {_name(loss)} must accept "
+            f"{' and '.join(NEEDED)}. It lacks: {listed}. {GUIDE}"
+        )
     params = {"temperature": USUAL_TEMPERATURE, "impression_weight": 1.0}
     for name in params:
         if getattr(recipe, name) != "auto":
@@ -125,41 +134,30 @@ def check_loss(recipe):
     try:
         made = loss(**params)
     except Exception as error:  # of the user's code
+        arguments = ", ".join(f"{name}={value!r}" for name, value in params.items())
         raise ValueError(
-            f"The loss {_name(loss)} cannot be made with {_as_arguments(params)}: "
+            f"The loss {_name(loss)} cannot be made with {arguments}: "
             f"{type(error).__name__}: {error}. Arguments of net_params that begin with "
             f"{PREFIX} are those of its constructor."
         ) from error
     check_made(made)
 
 
-def _check_signature(loss):
-    """Raise ``ValueError`` that lists what the constructor of a loss lacks."""
-    accepted = inspect.signature(loss).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
-        return
-    missing = [name for name in NEEDED if name not in accepted]
-    if missing:
-        listed = "; ".join(f"{name} ({NEEDED[name]})" for name in missing)
-        raise ValueError(
-            f"The constructor of the loss {_name(loss)} must accept "
-            f"{' and '.join(NEEDED)}. It lacks: {listed}. {GUIDE}"
-        )
-
-
 def check_made(made):
     """Raise ``ValueError`` if a loss lacks its temperature, or has weights to learn."""
-    name, missing = _name(type(made)), object()
-    temperature = getattr(made, "temperature", missing)
+    name = _name(type(made))
+    temperature = getattr(made, "temperature", None)
     is_number = isinstance(temperature, Real) and not isinstance(temperature, bool)
     if not is_number or not 0 < temperature < math.inf:
-        found = "It has none" if temperature is missing else f"It is {temperature!r}"
+        got = "It has none"
+        if hasattr(made, "temperature"):
+            got = f"It is {temperature!r}"
         raise ValueError(
             f"The loss {name} must have the attribute temperature, a number > 0: "
-            f"{NEEDED['temperature']}. {found}. Set self.temperature = temperature in "
+            f"{NEEDED['temperature']}. {got}. Set self.temperature = temperature in "
             "its constructor."
         )
-    learnt = [key for key, each in made.named_parameters() if each.requires_grad]
+    learnt = [key for key, weight in made.named_parameters() if weight.requires_grad]
     if learnt:
         raise ValueError(
             f"The loss {name} has weights that are trained: {', '.join(learnt)}. Each "
@@ -176,9 +174,12 @@ def parameters_of(net_params):
     """
     if not is_given(net_params.get("criterion", SampledSoftmaxLoss)):
         return {}
-    names = {name for name in net_params if name.startswith(PREFIX)}
-    names = {"criterion"} | names - {f"{PREFIX}impression_weight"}
-    return {name: value for name, value in net_params.items() if name in names}
+    kept = {}
+    for name, value in net_params.items():
+        if name == "criterion" or name.startswith(PREFIX):
+            kept[name] = value
+    kept.pop(f"{PREFIX}impression_weight", None)
+    return kept
 
 
 def check_goes_on(net, recipe):
@@ -187,7 +188,8 @@ def check_goes_on(net, recipe):
     ``net``: the one that was trained before. A loss that the caller names is taken,
     with a warning if it has another name.
     """
-    before, now = net.criterion, (recipe.net_params or {}).get("criterion")
+    before = net.criterion
+    now = (recipe.net_params or {}).get("criterion")
     if now is None:
         if isinstance(before, NamedLoss):
             raise before.cannot_learn()
@@ -220,23 +222,30 @@ def try_loss(net, training, width):
     width : int
         Length of the vectors.
     """
-    error = None
     trial = copy.copy(training)
-    # it goes on with each batch
-    trial.stream = copy.deepcopy(training.stream)
-    # all processes make the batches: they count together
+    trial.stream = copy.deepcopy(training.stream)  # it goes on with each batch
+
+    # Each process makes a batch, even if it does not need it: they count together.
     batches = NeuralNet.get_iterator(net, trial, training=True)
     first = next(iter(batches), None)
-    devices = [torch.device(net.device)] if str(net.device).startswith("cuda") else []
+
+    error = None
     if first is not None:
+        batch, targets = first
+        devices = []
+        if str(net.device).startswith("cuda"):
+            devices = [torch.device(net.device)]
         try:
             with torch.random.fork_rng(devices=devices):
-                _try_on(net, *first, width)
+                _try_on(net, batch, targets, width)
         except ValueError as raised:
             error = raised
+
+    # No process goes on if another one has failed.
     group = current_group()
-    text = None if error is None else str(error)
-    failures = [] if group is None else group.gather(text)
+    failures = []
+    if group is not None:
+        failures = group.gather(None if error is None else str(error))
     if error is not None:
         raise error
     for number, failure in enumerate(failures):
@@ -250,23 +259,26 @@ def _try_on(net, batch, targets, width):
     if isinstance(loss, torch.nn.Module):
         loss = loss.to(net.device)
     targets = targets.to(net.device)
+    name = _name(type(loss))
+
     generator = torch.Generator().manual_seed(0)
-    sizes = len(targets), len(batch.item_rows)
     vectors = []
-    for size in sizes:
+    for size in (len(targets), len(batch.item_rows)):
         drawn = torch.randn(size, width, generator=generator)
         unit = torch.nn.functional.normalize(drawn).to(net.device)
         vectors.append(unit.requires_grad_())
     value = _value(loss, vectors, targets)
+
     if targets.impressions is not None:
         without = copy.copy(targets)
         without.impressions = None
         if _value(loss, vectors, without) == value:
             warn(
-                f"The loss {_name(type(loss))} is the same with impressions as "
+                f"The loss {name} is the same with impressions as "
                 "without: rows with y = 0 only put their items into the catalog. Use "
                 "targets.impressions in forward, or set impression_weight=0."
             )
+
     if current_group() is not None and targets.total_weight is not None:
         twice = copy.copy(targets)
         twice.total_weight = 2 * targets.total_weight
@@ -274,7 +286,7 @@ def _try_on(net, batch, targets, width):
         half = _value(loss, vectors, twice)
         if not math.isclose(half, expected, rel_tol=ROUNDING, abs_tol=1e-6):
             raise ValueError(
-                f"The loss {_name(type(loss))} must divide the sum over users by "
+                f"The loss {name} must divide the sum over users by "
                 "targets.total_weight where several processes train one model, as "
                 f"their losses are added up. With twice the weight it is {half:.4g} in "
                 f"place of {expected:.4g}. Train in one process, or divide by it."
@@ -285,11 +297,10 @@ def _value(loss, vectors, targets):
     """Return the loss, a float, after a check of what was computed."""
     users, items = vectors
     name = _name(type(loss))
+    preposition = "without" if targets.impressions is None else "with"
     about = (
         f"users {tuple(users.shape)}, items {tuple(items.shape)} and the targets of "
-        f"{len(targets)} requests "
-        + ("with" if targets.impressions is not None else "without")
-        + " impressions"
+        f"{len(targets)} requests {preposition} impressions"
     )
     try:
         value = loss(users, items, targets)
@@ -299,8 +310,9 @@ def _value(loss, vectors, targets):
             f"{type(error).__name__}: {error}. {GUIDE}"
         ) from error
     if not isinstance(value, torch.Tensor) or value.shape != ():
-        got = getattr(value, "shape", None)
-        got = type(value).__name__ if got is None else f"shape {tuple(got)}"
+        got = type(value).__name__
+        if hasattr(value, "shape"):
+            got = f"shape {tuple(value.shape)}"
         raise ValueError(
             f"The loss {name} must return a tensor of shape (), the loss of all users "
             f"of a batch. Got {got} for {about}."
@@ -308,13 +320,13 @@ def _value(loss, vectors, targets):
     gradients = [None]
     if value.requires_grad:
         gradients = torch.autograd.grad(value, vectors, allow_unused=True)
-    gradients = [each for each in gradients if each is not None]
+    gradients = [gradient for gradient in gradients if gradient is not None]
     if not gradients:
         raise ValueError(
             f"The loss {name} has no gradient by users or items, so that nothing would "
             "be learnt. Compute it of both by torch, without detach() or item()."
         )
-    if not all(torch.isfinite(each).all() for each in [value, *gradients]):
+    if not all(torch.isfinite(numbers).all() for numbers in [value, *gradients]):
         raise ValueError(
             f"The loss {name} is {value.item()}, or its gradient is not finite, for "
             f"{about}: unit vectors in random directions."
@@ -329,37 +341,18 @@ def loaded_loss(named, trusted):
     """
     if named.name == NamedLoss.of(SampledSoftmaxLoss).name:
         return SampledSoftmaxLoss
-    for each in trusted:
-        if isinstance(each, type) and NamedLoss.of(each).name == named.name:
-            return _checked(each, named)
-    if named.name not in trusted:
+    otherwise = "the model answers requests, and does not learn"
+    loss = trusted_class(named.module, named.qualname, trusted, "loss", otherwise)
+    if loss is None:
         return named
-    try:
-        found = resolve_name(f"{named.module}:{named.qualname}")
-    except Exception as error:  # of the module's code
+    if not isinstance(loss, type) or not issubclass(loss, torch.nn.Module):
         raise ValueError(
-            f"The loss {named.name}, which trusted= names, cannot be imported: "
-            f"{type(error).__name__}: {error}. Pass the class itself, "
-            f"trusted=[{named.qualname.rpartition('.')[2]}], or leave it out: then the "
-            "model answers requests, and does not learn."
-        ) from error
-    return _checked(found, named)
-
-
-def _checked(found, named):
-    """Return what a name stands for, if it can be a loss."""
-    if isinstance(found, type) and issubclass(found, torch.nn.Module):
-        return found
-    raise ValueError(
-        f"The file names the loss {named.name}, but that is not a class that derives "
-        f"from torch.nn.Module: {found!r}."
-    )
+            f"The file names the loss {named.name}, but that is not a class that "
+            f"derives from torch.nn.Module: {loss!r}."
+        )
+    return loss
 
 
 def _name(loss):
     """Return the name of a loss, a class or a ``NamedLoss``, for messages."""
     return NamedLoss.of(loss).name
-
-
-def _as_arguments(params):
-    return ", ".join(f"{name}={value!r}" for name, value in params.items())

@@ -66,13 +66,102 @@ class Targets(Movable):
 
     def __post_init__(self):
         # These stay on the CPU: what belongs to a tile is found without waiting.
-        rows = self.offsets, *(p and p[0] for p in (self.hidden, self.impressions))
-        self.starts, self.hidden_rows, self.shown_rows = (
-            each if each is None else each.cpu().numpy() for each in rows
-        )
+        self.starts = self.offsets.cpu().numpy()
+        self.hidden_rows = _rows_on_cpu(self.hidden)
+        self.shown_rows = _rows_on_cpu(self.impressions)
 
     def __len__(self):
         return len(self.starts) - 1
+
+    @property
+    def rows(self):
+        """The row of each positive among the users, int64 (n_positives,)."""
+        counts = self.offsets.diff()
+        users = torch.arange(len(counts), device=counts.device)
+        return torch.repeat_interleave(users, counts, output_size=len(self.columns))
+
+
+def _rows_on_cpu(pairs):
+    """Return the rows (n,) of (row, column, ...) entries, or None without such."""
+    return None if pairs is None else pairs[0].cpu().numpy()
+
+
+class Loss(torch.nn.Module):
+    """Base class of a loss of your own; a subclass defines `forward`.
+
+    ``TwoTowerRecommender(net_params={"criterion": MyLoss})`` trains with it. Its own
+    parameters are arguments of its constructor, ``criterion__margin=0.1``. Any other
+    class of ``torch.nn.Module`` with the same two attributes will do as well.
+
+    Parameters
+    ----------
+    temperature : float
+        The divisor of the scores, > 0. ``temperature_``, the log, fold-in and files
+        read the attribute.
+    impression_weight : float
+        How much rows with y = 0 count, the parameter of that name.
+
+    See Also
+    --------
+    SampledSoftmaxLoss : The loss of this package.
+
+    Notes
+    -----
+    A loss has no weights that are trained: each part of a model, and each
+    ``partial_fit``, makes it anew. Files hold its name and its parameters, not its
+    code: ``sktwotower.io.load(path, trusted=["mymodule.MyLoss"])`` imports it. Without
+    that, a model answers requests and does not learn. The optional attribute
+    ``matmul_dtype`` is the type of the rows that several processes exchange.
+
+    Examples
+    --------
+    >>> from sktwotower.towers import Loss
+    >>> class Pull(Loss):
+    ...     def forward(self, users, items, targets):
+    ...         scores = users @ items.T / self.temperature
+    ...         chosen = scores[targets.rows, targets.columns]
+    ...         return -(targets.weights * chosen).sum() / targets.total_weight
+    """
+
+    def __init__(self, temperature, impression_weight):
+        super().__init__()
+        self.temperature = temperature
+        self.impression_weight = impression_weight
+
+    def forward(self, users, items, targets) -> torch.Tensor:
+        """Compute the loss of a batch; each subclass defines it.
+
+        Parameters
+        ----------
+        users : Tensor of shape (b, d)
+            Vectors of requests.
+        items : Tensor of shape (c, d)
+            Vectors of the candidates.
+        targets : Targets
+            The positives: ``rows``, ``columns`` and ``weights`` (n,), row of the
+            request, column of the candidate, and reward; ``offsets`` (b + 1,), where
+            those of each request start; ``total_weight``, by which a sum is divided.
+            The corrections ``log_q`` (c,) and ``positive_log_q`` (n,); ``hidden``, rows
+            and columns (m,) of past items, which are no negatives; ``impressions``,
+            rows, columns and weights (k,) of what was shown and not chosen. These may
+            be None.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss, with a gradient by both vectors.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sktwotower.towers import Loss
+        >>> Loss(0.1, 1.0).forward(torch.eye(2), torch.eye(2), None)
+        Traceback (most recent call last):
+        ...
+        NotImplementedError: Loss must define forward(users, items, targets).
+        """
+        name = type(self).__name__
+        raise NotImplementedError(f"{name} must define forward(users, items, targets).")
 
 
 @dataclass(eq=False, repr=False)
