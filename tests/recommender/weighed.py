@@ -5,6 +5,7 @@ import pandas as pd
 
 from sktwotower.recommender import _kept_back
 from tests.builders import small
+from tests.shared import once
 
 N_ITEMS = 60
 
@@ -75,11 +76,4 @@ def fitted_once(fits):
 
     ``fits``: parameters of `weighed` by name. Tests share the models.
     """
-    kept = {}
-
-    def get(name):
-        if name not in kept:
-            kept[name] = weighed(**fits[name]).fit(coming_back())
-        return kept[name]
-
-    return get
+    return once(lambda name: weighed(**fits[name]).fit(coming_back()))

@@ -1,7 +1,6 @@
 """Requests of one known user or item: the same answers by a shorter way."""
 
 import copy
-import functools
 import pickle
 import threading
 
@@ -11,6 +10,7 @@ import pytest
 
 from sktwotower import io
 from tests.builders import chain, ordered, random_events, small
+from tests.shared import once
 
 EVENTS = random_events(n_users=30, n_items=25)
 
@@ -20,7 +20,7 @@ def numbered(events):
     return events.apply(lambda ids: ids.str[1:].astype(int))
 
 
-@functools.cache
+@once
 def once_fitted(kind):
     if kind == "ordered":
         return ordered().fit(chain())
