@@ -54,9 +54,8 @@ class Guard:
             name, before = self.states[model]
             try:
                 now = state_of(model)
-            except (
-                pickle.PicklingError
-            ):  # the test hides a library: look after the next
+            except pickle.PicklingError:
+                # the test hides a library: look after the next one
                 self.used.add(model)
                 continue
             if now != before:

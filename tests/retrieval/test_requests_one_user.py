@@ -188,6 +188,34 @@ def test_threads_get_the_answers_of_one_thread():
     assert wrong == []
 
 
+@pytest.mark.slow
+def test_answers_next_to_changes_are_of_one_state():
+    """A list is that of before or after a change, never one of both."""
+    model = copy.deepcopy(fitted("plain"))
+    items, users = model.item_ids_.tolist(), model.user_ids_.tolist()
+    catalogs = [items, items[::2]]
+    allowed = [answers(model.set_catalog(catalog)) for catalog in catalogs]
+    is_over, wrong = threading.Event(), []
+
+    def ask(seed):
+        rng = np.random.default_rng(seed)
+        while not is_over.is_set():
+            user = users[rng.integers(len(users))]
+            answer = model.recommend([user]).to_dict("list")
+            if answer not in [each[user] for each in allowed]:
+                wrong.append(user)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for turn in range(20):
+        model.set_catalog(catalogs[turn % 2])
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
 FORMS = [("u3",), np.array(["u3"]), pd.Series(["u3"])]
 
 
