@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from sktwotower.recommender import _kept_back
 from tests.builders import small
 from tests.shared import once
 
@@ -62,13 +61,6 @@ def tastes():
 def weighed(**params):
     """Build a recommender that looks at its towers after three of four epochs."""
     return small(**{"max_epochs": 4, "sparse_parts": None} | params)
-
-
-def few_judge(monkeypatch, n_users=20):
-    """Let small data have enough users to judge by, and be learnt as large data is."""
-    monkeypatch.setattr(_kept_back, "MAX_EVENTS_APART", -1)
-    monkeypatch.setattr(_kept_back, "MIN_USERS", n_users)
-    monkeypatch.setattr(_kept_back, "MAX_SHARE_OF_PAIRS", 0.05)
 
 
 def fitted_once(fits):
