@@ -1,5 +1,7 @@
 """Tables and recommenders that several test files use."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import check_random_state
+from sklearn.utils.estimator_checks import check_estimator
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import HeldOutRanking, held_out_truth
@@ -17,6 +20,14 @@ def first_fast(cases, n=1):
     cases = [case if isinstance(case, tuple) else (case,) for case in cases]
     marks = [[] if place < n else [pytest.mark.slow] for place in range(len(cases))]
     return [pytest.param(*c, marks=m) for c, m in zip(cases, marks, strict=True)]
+
+
+def assert_passes_checks(estimator):
+    """Run all checks of scikit-learn, which raise what they find."""
+    with warnings.catch_warnings():
+        # the checks hand over random numbers as users, most of them unknown
+        warnings.simplefilter("ignore")
+        check_estimator(estimator)
 
 
 def small(**params):

@@ -61,6 +61,33 @@ def pytest_ignore_collect(collection_path, config):
     return None if is_named or suite in config.option.markexpr else True
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef):
+    value = yield
+    if fixturedef.scope != "function":
+        from tests.shared import GUARD
+
+        GUARD.watch_fixture(fixturedef.argname, value)
+    return value
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Let a test fail that changes a model which other tests use."""
+    from tests.shared import GUARD, SHARED
+
+    fixtures = getattr(item, "fixturenames", ())  # an example has none
+    try:
+        result = yield
+    except BaseException:
+        GUARD.changed(fixtures)
+        raise
+    names = GUARD.changed(fixtures)
+    if names:
+        pytest.fail(f"{item.name} {SHARED.format(', '.join(names))}", pytrace=False)
+    return result
+
+
 @pytest.fixture
 def rng():
     import numpy as np

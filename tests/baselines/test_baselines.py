@@ -1,7 +1,6 @@
 """Baselines without tables: hand-made answers, naive twins, one contract."""
 
 import pickle
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,6 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktwotower import (
     ChebyshevFilterRecommender,
@@ -28,6 +26,7 @@ from sktwotower.item_weights._ease_weights import seconds_of_ease
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
 from sktwotower.retrieval._dense_scores import best_of
+from tests.builders import assert_passes_checks
 from tests.docstrings import entries, sections
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender, RP3betaRecommender]
@@ -38,12 +37,9 @@ each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 
 
 @pytest.mark.slow
-@parametrize_with_checks([kind() for kind in ALL])
-def test_sklearn(estimator, check):
-    with warnings.catch_warnings():
-        # the checks hand over random numbers as users, most of them unknown
-        warnings.simplefilter("ignore", UserWarning)
-        check(estimator)
+@each
+def test_sklearn(kind):
+    assert_passes_checks(kind())
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Content baseline: a naive twin, answers by hand, new items, changes after fit."""
 
 import pickle
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,6 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktwotower import (
     ContentRecommender,
@@ -23,6 +21,7 @@ from sktwotower import (
     runtime,
 )
 from sktwotower.model_selection import ColdItemSplit, LastNSplit
+from tests.builders import assert_passes_checks
 from tests.docstrings import entries, sections
 
 NUMBERS = "abcd"
@@ -31,12 +30,8 @@ WORDS = make_column_transformer((TfidfVectorizer(sublinear_tf=True), "words"))
 
 
 @pytest.mark.slow
-@parametrize_with_checks([ContentRecommender()])
-def test_sklearn(estimator, check):
-    with warnings.catch_warnings():
-        # without a table, and with random numbers as users
-        warnings.simplefilter("ignore", UserWarning)
-        check(estimator)
+def test_sklearn():
+    assert_passes_checks(ContentRecommender())
 
 
 @pytest.fixture(scope="module")

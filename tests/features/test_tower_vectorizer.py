@@ -15,15 +15,15 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import estimator_checks
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktwotower import TowerVectorizer
+from tests.builders import assert_passes_checks
 from tests.features.builders import vectorize
 
 
-@parametrize_with_checks([TowerVectorizer()])
-def test_sklearn(estimator, check):
-    check(estimator)
+@pytest.mark.slow
+def test_sklearn():
+    assert_passes_checks(TowerVectorizer())
 
 
 def test_sklearn_checks_that_are_not_yielded():

@@ -27,6 +27,7 @@ from sktwotower import (
 )
 from sktwotower.io import dump, load
 from tests.builders import chain, dated, ordered, random_events, small
+from tests.shared import once
 
 META = "meta.json"
 EVENTS = random_events()
@@ -132,6 +133,11 @@ FITS = {
 NAMES = sorted(FITS)
 
 
+@once
+def fitted(name):
+    return FITS[name]()
+
+
 class Models(Mapping):
     """Fitted models by name, one for each way a file can be made up.
 
@@ -139,13 +145,8 @@ class Models(Mapping):
     change.
     """
 
-    def __init__(self):
-        self.fitted = {}
-
     def __getitem__(self, name):
-        if name not in self.fitted:
-            self.fitted[name] = FITS[name]()
-        return self.fitted[name]
+        return fitted(name)
 
     def __iter__(self):
         return iter(FITS)

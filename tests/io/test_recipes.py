@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.builders import random_events, small
-from tests.recommender.weighed import coming_back, few_judge, weighed
+from tests.recommender.weighed import coming_back, weighed
 
 PAGE = Path(__file__).parents[2] / "docs" / "exports.md"
 EVENTS = random_events(n_users=30, n_items=60, density=0.1)
@@ -61,7 +61,6 @@ def test_a_recipe_finds_what_the_model_recommends(name, request, tmp_path, monke
 
 
 def test_sparse_vectors_give_the_rest_of_the_score(tmp_path, monkeypatch):
-    few_judge(monkeypatch)
     monkeypatch.chdir(tmp_path)
     events = coming_back()[["user", "item", "when"]]
     events["user"] = events["user"].str.replace("u003", "u3")

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from sktwotower import PopularityRecommender, TwoTowerRecommender
 from sktwotower.io import export_vectors
 from tests.builders import first_fast, random_events, small
-from tests.recommender.weighed import coming_back, few_judge, weighed
+from tests.recommender.weighed import coming_back, weighed
 
 EVENTS = random_events(n_users=30, n_items=60, density=0.1)
 MODEL = small().fit(EVENTS)
@@ -217,11 +217,9 @@ def test_hnswlib_finds_the_same_items(read):
 @pytest.fixture(scope="module")
 def with_sparse_parts():
     """A model with sparse parts that may list what users had."""
-    events = coming_back()[["user", "item", "when"]]
-    with pytest.MonkeyPatch.context() as patch:
-        few_judge(patch)
-        params = {"time": "when", "exclude_seen": False, "sparse_parts": "auto"}
-        return weighed(**params).fit(events)
+    events = coming_back(2000, 100)[["user", "item", "when"]]
+    params = {"time": "when", "exclude_seen": False, "sparse_parts": "auto"}
+    return weighed(**params).fit(events)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -76,18 +76,6 @@ def asking(**params):
     return TwoTowerRecommender(**params)
 
 
-class Each(dict):
-    """Make the value of each key when it is first asked for."""
-
-    def __init__(self, make):
-        super().__init__()
-        self.make = make
-
-    def __missing__(self, key):
-        self[key] = self.make(key)
-        return self[key]
-
-
 def stirred(model, seed=0):
     """Replace the weights of the context by large random ones, in place."""
     rng = np.random.default_rng(seed)

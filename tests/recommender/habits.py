@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tests.builders import small
+from tests.shared import once
 
 N_USERS, N_ITEMS = 60, 40
 
@@ -86,7 +87,7 @@ def fitted(name, **params):
     return small(**params).fit(events_of(name))
 
 
-@functools.cache
+@once
 def model_of(name):
     """Return a model of a habit; tests share it: copy what you change."""
     return fitted(name)

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from .builders import Each, asking, few, names_of, planted
+from tests.shared import once
+
+from .builders import asking, few, names_of, planted
 
 X = planted(12, 8)
 DATED = X.assign(time=pd.Timestamp("2024-01-01") + pd.to_timedelta(X["time"], "h"))
@@ -24,7 +26,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def fitted():
-    return Each(lambda name: asking(**CASES[name]).fit(DATED))
+    return once(lambda name: asking(**CASES[name]).fit(DATED))
 
 
 def later(slots=("noon",), users=("u00", "u05"), n=6, **columns):
@@ -57,7 +59,7 @@ def answers(model):
 
 @pytest.mark.parametrize("case", few(CASES, 2))
 def test_new_levels_change_nothing_in_the_contexts_of_before(fitted, case):
-    model = copy.deepcopy(fitted[case])
+    model = copy.deepcopy(fitted(case))
     before, names = answers(model), names_of(model)
     users = ("u01", "u05")  # the last event of the others stays
     more = later(["a", "b", "a", "c", "b", "noon"], users, n=12).assign(device="tv")
@@ -76,7 +78,7 @@ def test_new_levels_change_nothing_in_the_contexts_of_before(fitted, case):
 
 @pytest.mark.parametrize("case", few(CASES, 2))
 def test_new_levels_are_learnt(fitted, case):
-    model = copy.deepcopy(fitted[case])
+    model = copy.deepcopy(fitted(case))
     more = later(["dawn"] * 5 + ["noon"], n=12)
     u = model.embed_users(["u00"])
     dawn = {"slot": "dawn"}
@@ -93,7 +95,7 @@ def test_new_levels_are_learnt(fitted, case):
 
 
 def test_rare_levels_get_no_column(fitted):
-    model = copy.deepcopy(fitted["pooled"])
+    model = copy.deepcopy(fitted("pooled"))
     model.partial_fit(later(["once"] + ["often"] * 5, ["u00"]))
     names = names_of(model)
     assert "slot_often" in names and "slot_once" not in names
@@ -101,7 +103,7 @@ def test_rare_levels_get_no_column(fitted):
 
 @pytest.mark.parametrize("case", few(CASES, 2))
 def test_tables_without_the_columns_of_the_context(fitted, case):
-    model = copy.deepcopy(fitted[case])
+    model = copy.deepcopy(fitted(case))
     before = names_of(model)
     more = later(users=("u01", "new"))
     columns = ["slot", "device"] + ([] if "time" in CASES[case] else ["time"])
@@ -117,7 +119,7 @@ def test_tables_without_the_columns_of_the_context(fitted, case):
 
 @pytest.mark.parametrize("case", few(CASES, 2))
 def test_new_users_items_and_levels_at_once(fitted, case):
-    model = copy.deepcopy(fitted[case])
+    model = copy.deepcopy(fitted(case))
     old = {user: i for i, user in enumerate(model.user_ids_)}
     more = later(["dawn", "noon", "dusk"], ("zoe", "u03", "yan"), 9)
     more["item"] = more["item"].where(np.arange(len(more)) % 2 == 0, "new item")
@@ -130,7 +132,7 @@ def test_new_users_items_and_levels_at_once(fitted, case):
 
 @pytest.mark.parametrize("case", few(CASES, 2))
 def test_forgotten_users_take_their_levels_along(fitted, case):
-    model = copy.deepcopy(fitted[case])
+    model = copy.deepcopy(fitted(case))
     model.partial_fit(later(["dawn"] * 4, ("zoe",)))
     before = names_of(model)
     asked = DATED.iloc[:5].drop(columns="item").assign(time=DATED["time"].max())
@@ -143,7 +145,7 @@ def test_forgotten_users_take_their_levels_along(fitted, case):
 
 @pytest.mark.slow
 def test_another_catalog_keeps_contexts(fitted):
-    model = copy.deepcopy(fitted["recent"])
+    model = copy.deepcopy(fitted("recent"))
     asked = DATED.drop(columns=["item", "time"]).iloc[:5]
     before = model.embed_users(asked)
     model.set_catalog(model.item_ids_[3:])
@@ -152,7 +154,7 @@ def test_another_catalog_keeps_contexts(fitted):
 
 
 def test_a_failed_call_changes_nothing(fitted):
-    model = copy.deepcopy(fitted["recent"])
+    model = copy.deepcopy(fitted("recent"))
     asked = DATED.drop(columns="item").iloc[:5]
     before = model.embed_users(asked)
     with pytest.raises((TypeError, ValueError)):
@@ -164,7 +166,7 @@ def test_a_failed_call_changes_nothing(fitted):
 
 @pytest.mark.parametrize("case", few(CASES, 2))
 def test_impressions_only_and_no_rows_at_all(fitted, case):
-    model = copy.deepcopy(fitted[case])
+    model = copy.deepcopy(fitted(case))
     asked = DATED.drop(columns="item").iloc[:5]
     before, levels = model.embed_users(asked), {*names_of(model)}
     more = later(["dawn"] * 3, ("zoe", "u02"))

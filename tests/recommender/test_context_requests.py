@@ -13,8 +13,9 @@ from pandas.testing import assert_frame_equal
 
 from tests.builders import Rows
 from tests.choices import pairwise
+from tests.shared import once
 
-from .builders import Each, asking, few, names_of, planted
+from .builders import asking, few, names_of, planted
 
 X = planted(12, 6)
 X["time"] = pd.Timestamp("2024-03-01") + pd.to_timedelta(X["time"], "h")
@@ -39,7 +40,7 @@ def fit(**params):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return Each(lambda name: fit(**CASES[name]))
+    return once(lambda name: fit(**CASES[name]))
 
 
 def one_by_one(model, table, history=None):
@@ -50,7 +51,7 @@ def one_by_one(model, table, history=None):
 
 @pytest.mark.parametrize("case", few(CASES, 2))
 def test_all_methods_embed_each_event_in_its_own_context(fitted, case):
-    model = fitted[case]
+    model = fitted(case)
     table = HELD.copy()
     table.loc[[1, 4], "slot"] = None
     table.loc[[2, 4], "time"] = pd.NaT
@@ -64,7 +65,7 @@ def test_all_methods_embed_each_event_in_its_own_context(fitted, case):
 
 @pytest.mark.slow
 def test_thousands_of_requests_are_answered_as_a_few(fitted, tmp_path):
-    model, table = fitted["time"], HELD.drop(columns="item")
+    model, table = fitted("time"), HELD.drop(columns="item")
     history = {"u00": [*model.item_ids_[3:4]], "u05": [*model.item_ids_[9:11]]}
     users = enumerate(table["user"].unique(), 2)
     allowed = {user: [*model.item_ids_[:n]] for n, user in users}
@@ -85,7 +86,7 @@ def assert_same(found, expected):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", few(CASES, 2))
 def test_held_out_events_are_found_as_their_requests_would(fitted, case):
-    model = copy.deepcopy(fitted[case])
+    model = copy.deepcopy(fitted(case))
     requests = HELD.drop_duplicates(["user", "slot", "device", "time"])
     ranking = model.rank_held_out(HELD, n_neighbors=5)
     assert len(ranking.indices) == len(requests)
@@ -101,7 +102,7 @@ def test_held_out_events_are_found_as_their_requests_would(fitted, case):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", few(["time", "features", "none"]))
 def test_importance_of_a_context_with_times(fitted, case):
-    model = fitted[case]
+    model = fitted(case)
     table = model.feature_importance(HELD, n_neighbors=5)
     columns = table.loc[table["side"] == "context", "column"]
     assert {*columns} == {"slot", "device", "time"}
@@ -120,7 +121,7 @@ def test_importance_of_a_context_with_times(fitted, case):
 
 
 def test_columns_of_the_context_in_a_history_do_not_count(fitted):
-    model = fitted["time"]
+    model = fitted("time")
     past = HELD[HELD["user"] == "u03"]
     asked = {"slot": "noon", "time": HELD["time"].max() + pd.Timedelta("3h")}
     expected = model.embed_users(["u03"], history=past[["user", "item", "time"]])
@@ -172,7 +173,7 @@ def test_hours_are_those_of_utc_in_all_time_zones(fitted):
     expected = model.embed_users(asked)
     zoned = asked["time"].dt.tz_localize("UTC").dt.tz_convert("America/Lima")
     assert_allclose(model.embed_users(asked.assign(time=zoned)), expected, atol=1e-6)
-    assert_allclose(fitted["time"].embed_users(asked), expected, atol=1e-3)
+    assert_allclose(fitted("time").embed_users(asked), expected, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -181,8 +182,8 @@ def test_dask_tables_of_requests(fitted):
     table = HELD[["user", "slot"]].iloc[:6].reset_index(drop=True)
     lazy = dask.from_pandas(table, npartitions=2)
     context = {"device": "tv", "time": HELD["time"].max()}
-    found = fitted["time"].recommend(lazy, 3, context=context).compute()
-    expected = fitted["time"].recommend(table.assign(**context), 3)
+    found = fitted("time").recommend(lazy, 3, context=context).compute()
+    expected = fitted("time").recommend(table.assign(**context), 3)
     assert_same(found.reset_index(drop=True), expected)
 
 
@@ -227,7 +228,7 @@ def test_a_context_is_never_taken_for_one_that_was_asked_before(cells):
 
 
 def test_an_hour_that_comes_twice_is_two_times(fitted):
-    model = copy.deepcopy(fitted["time"])
+    model = copy.deepcopy(fitted("time"))
     assert_answered_alike(model, "time", [TWICE, TWICE.replace(fold=1)])
     for _ in range(2):
         with pytest.raises(ValueError, match="between the years 1678 and 2261"):

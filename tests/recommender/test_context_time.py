@@ -161,3 +161,25 @@ def test_the_gap_decides():
         same = top.to_numpy() == last["item"].str[1].to_numpy()
         right.append((same == (gap == 1)).mean())
     assert min(right) > 0.7  # by chance 0.5
+
+
+@pytest.mark.slow
+def test_an_event_that_comes_twice_has_the_context_of_the_heavier_one():
+    rng = np.random.default_rng(0)
+    keys = {"user": 20, "item": 12, "when": 50}
+    once = pd.DataFrame({name: rng.integers(n, size=160) for name, n in keys.items()})
+    once = once.drop_duplicates(ignore_index=True)
+    once["place"] = rng.choice(["home", "work"], len(once))
+    other = once[::5].assign(place=once["place"].map({"home": "work", "work": "home"}))
+    twice = pd.concat([once, other], ignore_index=True)
+
+    def vectors(X, weights):
+        params = {"context": "place", "time": "when", "history": "recent"}
+        return asking(**params).fit(X, None, weights).embed_users(once)
+
+    expected = vectors(once, np.full(len(once), 4.0))
+    is_fifth = np.arange(len(once)) % 5 == 0
+    heavier = np.append(np.where(is_fifth, 3.0, 4.0), np.ones(len(other)))
+    np.testing.assert_array_equal(vectors(twice, heavier), expected)
+    lighter = np.append(np.where(is_fifth, 1.0, 4.0), np.full(len(other), 3.0))
+    assert np.abs(vectors(twice, lighter) - expected).max() > 0.01

@@ -11,6 +11,7 @@ from pandas.testing import assert_frame_equal, assert_series_equal
 from sktwotower import io
 from sktwotower.runtime import load
 from tests.recommender.weighed import weighed
+from tests.shared import once
 
 NOISE = ["noise 0", "noise 1", "noise 2"]
 CASES = {
@@ -43,14 +44,7 @@ def fit(name):
 @pytest.fixture(scope="module")
 def fitted():
     """Return a function that returns a model of one of the cases."""
-    models = {}
-
-    def get(name):
-        if name not in models:
-            models[name] = fit(name)
-        return models[name]
-
-    return get
+    return once(fit)
 
 
 def requests(n=40):

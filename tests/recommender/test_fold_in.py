@@ -4,8 +4,40 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.recommender import FoldIn
+from tests.reference import unit_vectors
+
+# The maximum, found by a slow reference
+
+
+@pytest.mark.parametrize("n_users", [1, 3])
+def test_new_vectors_are_near_the_best_ones(n_users):
+    rng, temperature = np.random.default_rng(0), 0.3
+    items, tower = unit_vectors(30, 5), unit_vectors(n_users, 5, seed=1)
+    counts, weights = rng.integers(1, 9, 30), rng.uniform(1, 3, 30)
+    chosen = [rng.choice(30, n, replace=False) for n in rng.integers(2, 20, n_users)]
+
+    def loss(vector, user):
+        unit = vector / np.linalg.norm(vector)
+        logits = items @ unit / temperature
+        past = logits[chosen[user]]
+        likelihood = past.sum() - len(past) * logsumexp(logits + np.log(weights))
+        distance = ((unit - tower[user]) ** 2).sum()
+        return (100 + len(past)) / 2 * distance - likelihood
+
+    sums = np.array([items[past].sum(axis=0) for past in chosen])
+    n_past = np.array([len(past) for past in chosen])
+    moved = FoldIn(items, counts, weights, temperature)(tower, sums, n_past=n_past)
+    for user in range(n_users):
+        before, after = loss(tower[user], user), loss(moved[user], user)
+        best = minimize(loss, tower[user].astype(float), user, tol=1e-9).fun
+        assert before - best > 0.01
+        assert after - best < 0.01 * (before - best)
+
 
 # In the estimator
 

@@ -130,6 +130,17 @@ def test_every_kind_of_source_gives_the_same_model(events, folder):
 
 
 @pytest.mark.slow
+def test_how_files_are_divided_changes_nothing(events, folder, tmp_path):
+    """Events of a user, and of a time, are in several files and groups of rows."""
+    for place, start in enumerate(range(0, len(events), 97)):
+        rows = events.iloc[start : start + 97]
+        path = tmp_path / f"{place}.parquet"
+        rows.to_parquet(path, index=False, row_group_size=7)
+    model = small(time="time").fit(tmp_path, *REWARDS)
+    assert_same(model, small(time="time").fit(folder, *REWARDS))
+
+
+@pytest.mark.slow
 def test_one_file_and_a_nested_folder(events, tmp_path):
     (tmp_path / "2026" / "11").mkdir(parents=True)
     path = tmp_path / "2026" / "11" / "events.pq"

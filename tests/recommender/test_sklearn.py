@@ -1,7 +1,6 @@
 """scikit-learn's own checks, searches, pipelines and splitters around the estimator."""
 
 import re
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -23,13 +22,12 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit, TimeSplit
-from tests.builders import small
+from tests.builders import assert_passes_checks, small
 
 OTHERS = [
     {
@@ -50,23 +48,15 @@ OTHERS = [
 QUICK = {"max_epochs": 1, "embedding_dim": 8}
 
 
-def passes(check, estimator):
-    with warnings.catch_warnings():
-        # the checks hand over random numbers as users, most of them unknown
-        warnings.simplefilter("ignore", UserWarning)
-        check(estimator)
-
-
 @pytest.mark.slow
-@parametrize_with_checks([TwoTowerRecommender(max_epochs=1)])
-def test_sklearn(estimator, check):
-    passes(check, estimator)
+def test_sklearn():
+    assert_passes_checks(TwoTowerRecommender(max_epochs=1))
 
 
 @pytest.mark.grid
-@parametrize_with_checks([TwoTowerRecommender(**QUICK | params) for params in OTHERS])
-def test_sklearn_with_other_parameters(estimator, check):
-    passes(check, estimator)
+@pytest.mark.parametrize("params", OTHERS)
+def test_sklearn_with_other_parameters(params):
+    assert_passes_checks(TwoTowerRecommender(**QUICK | params))
 
 
 @pytest.mark.slow

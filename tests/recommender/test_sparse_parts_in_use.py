@@ -152,3 +152,29 @@ def test_the_first_of_two_stages_has_them():
         assert set(items) <= candidates[user]
     why = model.explain(users[0], lists["item"].iloc[0])
     assert np.isfinite(why["contribution"]).all()
+
+
+def test_scores_are_sums_of_dense_matrices_times_the_past():
+    """All users have eight past items: each matrix has one weight for all of them."""
+    model, events = model_of("pairs"), events_of("pairs")
+    seen = pd.crosstab(events["user"], events["item"]).clip(upper=1)
+    users, items, seen = (
+        seen.index.tolist(),
+        seen.columns.tolist(),
+        seen.to_numpy(float),
+    )
+    inverse = np.linalg.inv(seen.T @ seen + 300 * np.eye(len(items)))
+    linear = np.maximum(-inverse / np.diag(inverse), 0)
+    there = (seen / seen.sum(axis=0)).T ** 0.5
+    back = (seen / seen.sum(axis=1, keepdims=True)) ** 0.5
+    walks = there @ back / seen.sum(axis=0) ** 0.4
+    for matrix in (linear, walks):
+        np.fill_diagonal(matrix, 0)
+    pairs = pd.DataFrame({"user": np.repeat(users, len(items))})
+    scores = model.predict(pairs.assign(item=items * len(users)))
+    vectors = model.embed_users(users) @ model.embed_items(items).T
+    added = scores - vectors.ravel()
+    columns = np.stack([(seen @ matrix).ravel() for matrix in (linear, walks)], axis=1)
+    weights, *_ = np.linalg.lstsq(columns, added, rcond=None)
+    assert (weights > 0).all()
+    assert_allclose(columns @ weights, added, rtol=1e-4, atol=1e-4 * added.max())

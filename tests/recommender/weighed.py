@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from sktwotower.recommender import _kept_back
 from tests.builders import small
+from tests.shared import once
 
 N_ITEMS = 60
 
@@ -63,23 +63,9 @@ def weighed(**params):
     return small(**{"max_epochs": 4, "sparse_parts": None} | params)
 
 
-def few_judge(monkeypatch, n_users=20):
-    """Let small data have enough users to judge by, and be learnt as large data is."""
-    monkeypatch.setattr(_kept_back, "MAX_EVENTS_APART", -1)
-    monkeypatch.setattr(_kept_back, "MIN_USERS", n_users)
-    monkeypatch.setattr(_kept_back, "MAX_SHARE_OF_PAIRS", 0.05)
-
-
 def fitted_once(fits):
     """Return a function that fits the recommender of a name, at its first call.
 
     ``fits``: parameters of `weighed` by name. Tests share the models.
     """
-    kept = {}
-
-    def get(name):
-        if name not in kept:
-            kept[name] = weighed(**fits[name]).fit(coming_back())
-        return kept[name]
-
-    return get
+    return once(lambda name: weighed(**fits[name]).fit(coming_back()))

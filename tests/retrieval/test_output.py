@@ -1,6 +1,7 @@
 """Tables come back in the library of the tables that came in."""
 
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -229,6 +230,15 @@ def test_copies_answer_in_the_library_of_fit(fitted, tmp_path, library, kind):
         copied = io.load(tmp_path / "model")
     for answer in copied.recommend(["u3"]), copied.seen_items(["u3"]):
         assert library_of(answer) == library
+
+
+def test_where_polars_is_missing_answers_are_of_pandas(fitted, tmp_path, monkeypatch):
+    io.dump(fitted["polars"], tmp_path / "model")
+    monkeypatch.setitem(sys.modules, "polars", None)
+    model = io.load(tmp_path / "model")
+    found = model.recommend(["u3", "u0"], 3)
+    assert type(found) is pd.DataFrame
+    check_same(found, fitted["pandas"].recommend(["u3", "u0"], 3))
 
 
 def test_further_events_of_another_library_change_nothing(events):

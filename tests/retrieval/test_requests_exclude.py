@@ -1,6 +1,5 @@
 """Pairs that a request leaves out: any form, next to all other filters, bad input."""
 
-import functools
 import warnings
 
 import numpy as np
@@ -23,6 +22,7 @@ from sktwotower import (
 )
 from tests.builders import dated, ordered, random_events, small
 from tests.choices import pairwise
+from tests.shared import once
 
 OUT = {"u1": ["i8", "i1", "i1"], "u3": ["i0", "i2", "i5"], "u9": ["i3"]}
 PAIRS = [(user, item) for user, items in OUT.items() for item in items]
@@ -55,7 +55,7 @@ SLOW = {
 }
 
 
-@functools.cache
+@once
 def fitted(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a graph of nine items

@@ -1,7 +1,6 @@
 """Requests of one known user or item: the same answers by a shorter way."""
 
 import copy
-import functools
 import pickle
 import threading
 
@@ -11,6 +10,7 @@ import pytest
 
 from sktwotower import io
 from tests.builders import chain, ordered, random_events, small
+from tests.shared import once
 
 EVENTS = random_events(n_users=30, n_items=25)
 
@@ -20,7 +20,7 @@ def numbered(events):
     return events.apply(lambda ids: ids.str[1:].astype(int))
 
 
-@functools.cache
+@once
 def once_fitted(kind):
     if kind == "ordered":
         return ordered().fit(chain())
@@ -183,6 +183,34 @@ def test_threads_get_the_answers_of_one_thread():
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
     for thread in threads:
         thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.slow
+def test_answers_next_to_changes_are_of_one_state():
+    """A list is that of before or after a change, never one of both."""
+    model = copy.deepcopy(fitted("plain"))
+    items, users = model.item_ids_.tolist(), model.user_ids_.tolist()
+    catalogs = [items, items[::2]]
+    allowed = [answers(model.set_catalog(catalog)) for catalog in catalogs]
+    is_over, wrong = threading.Event(), []
+
+    def ask(seed):
+        rng = np.random.default_rng(seed)
+        while not is_over.is_set():
+            user = users[rng.integers(len(users))]
+            answer = model.recommend([user]).to_dict("list")
+            if answer not in [each[user] for each in allowed]:
+                wrong.append(user)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for turn in range(20):
+        model.set_catalog(catalogs[turn % 2])
+    is_over.set()
     for thread in threads:
         thread.join()
     assert wrong == []

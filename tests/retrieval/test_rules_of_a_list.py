@@ -1,7 +1,6 @@
 """`recommend` with where, max_per and diversity, by every recommender."""
 
 import copy
-import functools
 import threading
 
 import numpy as np
@@ -20,6 +19,7 @@ from sktwotower import (
 )
 from tests.builders import random_events, small
 from tests.choices import pairwise
+from tests.shared import once
 
 EVENTS = random_events(n_users=25, n_items=80, density=0.1)
 ITEMS = pd.Index(EVENTS["item"].unique())
@@ -60,7 +60,7 @@ class Rough(BaseEstimator):
         return (distances, found) if return_distance else found
 
 
-@functools.cache
+@once
 def fitted(kind):
     if kind == "counts":
         return PopularityRecommender(exclude_seen=False).fit(EVENTS)

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sktwotower import TowerVectorizer, runtime
 from sktwotower.io import dump
 from tests.builders import small
+from tests.shared import once
 
 DATE = datetime.datetime(2024, 3, 5, 17, 30)
 ZONE = datetime.timezone(datetime.timedelta(hours=2))
@@ -89,18 +90,16 @@ PARAMS = {
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     """Return a function that returns a model of all columns, and what serves it."""
-    kept = {}
 
+    @once
     def get(name):
-        if name not in kept:
-            vectorizer = TowerVectorizer(kinds=KINDS, **PARAMS[name])
-            params = {"context": list(TABLE), "context_transformer": vectorizer}
-            model = small(max_epochs=8, lr=0.5, sparse_parts=None, **params)
-            model.fit(pd.concat([EVENTS, TABLE], axis=1))
-            path = tmp_path_factory.mktemp("cells") / "file"
-            dump(model, path)
-            kept[name] = model, runtime.load(path)
-        return kept[name]
+        vectorizer = TowerVectorizer(kinds=KINDS, **PARAMS[name])
+        params = {"context": list(TABLE), "context_transformer": vectorizer}
+        model = small(max_epochs=8, lr=0.5, sparse_parts=None, **params)
+        model.fit(pd.concat([EVENTS, TABLE], axis=1))
+        path = tmp_path_factory.mktemp("cells") / "file"
+        dump(model, path)
+        return model, runtime.load(path)
 
     return get
 

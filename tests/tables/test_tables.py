@@ -19,6 +19,7 @@ from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
 from tests.builders import small
+from tests.shared import once
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X, USERS, ITEMS = WORLD.data[["user", "item"]], WORLD.user_table, WORLD.item_table
@@ -59,7 +60,7 @@ CASES = [
 ]
 
 
-@functools.cache
+@once
 def made(kind):
     """Return tables with ids of a type, and a model that was fitted on them."""
     tables = X, USERS, ITEMS

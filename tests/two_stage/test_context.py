@@ -334,7 +334,9 @@ def test_lists_in_several_contexts():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("of_retriever", [["place", "words"], None])
+@pytest.mark.parametrize(
+    "of_retriever", [["place", "words"], pytest.param(None, marks=pytest.mark.grid)]
+)
 def test_levels_that_only_they_had_are_forgotten(of_retriever, tmp_path):
     events = by_place()
     events["words"] = np.array(["chair", "lamp", "zoo"])[np.arange(len(events)) % 3]

@@ -2,7 +2,6 @@
 
 import pickle
 import re
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktwotower import (
     EASERecommender,
@@ -27,37 +25,28 @@ from sktwotower import (
 )
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
-from tests.builders import small
+from tests.builders import assert_passes_checks, small
 from tests.docstrings import entries, sections
 
 from .builders import follows, stages
 
 
 @pytest.mark.slow
-@parametrize_with_checks([TwoStageRecommender(PopularityRecommender())])
-def test_sklearn(estimator, check):
-    with warnings.catch_warnings():
-        # the checks hand over random numbers as users, most of them unknown
-        warnings.simplefilter("ignore", UserWarning)
-        check(estimator)
+def test_sklearn():
+    assert_passes_checks(TwoStageRecommender(PopularityRecommender()))
 
 
 @pytest.mark.grid
-@parametrize_with_checks(
+@pytest.mark.parametrize(
+    ("retriever", "params"),
     [
-        TwoStageRecommender(retriever, **params)
-        for retriever, params in (
-            (small(), {}),
-            (ItemKNNRecommender(), {"exclude_seen": False}),
-            (EASERecommender(), {"ranker": LogisticRegression(), "n_candidates": 5}),
-        )
-    ]
+        (small(), {}),
+        (ItemKNNRecommender(), {"exclude_seen": False}),
+        (EASERecommender(), {"ranker": LogisticRegression(), "n_candidates": 5}),
+    ],
 )
-def test_sklearn_of_other_parameters(estimator, check):
-    with warnings.catch_warnings():
-        # the checks hand over random numbers as users, most of them unknown
-        warnings.simplefilter("ignore", UserWarning)
-        check(estimator)
+def test_sklearn_of_other_parameters(retriever, params):
+    assert_passes_checks(TwoStageRecommender(retriever, **params))
 
 
 @pytest.fixture(scope="module")

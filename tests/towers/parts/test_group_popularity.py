@@ -1,5 +1,7 @@
 """New users of whom only features are known get what users like them choose."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,6 @@ from scipy import sparse
 from sktwotower import io, runtime
 from sktwotower.towers.parts._group_popularity import PRIOR, RANK, RIDGE, group_factors
 from tests.builders import small
-from tests.recommender.weighed import few_judge
 
 N_ITEMS = 30
 ROW = "popularity by features of users"
@@ -44,9 +45,7 @@ def of_two_groups(n_users=240, seed=0):
 @pytest.fixture(scope="module")
 def model():
     users, events = of_two_groups()
-    with pytest.MonkeyPatch.context() as patch:
-        few_judge(patch)
-        return small(users=users, max_epochs=3).fit(events)
+    return small(users=users, max_epochs=3).fit(events)
 
 
 def test_factors_are_those_of_a_ridge_regression():
@@ -105,11 +104,8 @@ def test_files_and_the_runtime_answer_the_same(model, tmp_path):
         assert_allclose(answer[1], expected["score"], atol=1e-5)
 
 
-def test_partial_fit_counts_anew():
-    users, events = of_two_groups()
-    with pytest.MonkeyPatch.context() as patch:
-        few_judge(patch)
-        model = small(users=users, max_epochs=3).fit(events)
+def test_partial_fit_counts_anew(model):
+    users, model = of_two_groups()[0], copy.deepcopy(model)
     new = pd.DataFrame({"user": ["n0"], "group": ["a"], "noise": ["0"]})
     rare = model.recommend(new, N_ITEMS)["item"].iloc[-1]
     of_group = users.loc[users["group"] == "a", "user"]
@@ -120,9 +116,7 @@ def test_partial_fit_counts_anew():
 
 def test_without_features_of_users_there_is_none():
     _, events = of_two_groups()
-    with pytest.MonkeyPatch.context() as patch:
-        few_judge(patch)
-        model = small(max_epochs=3).fit(events)
+    model = small(max_epochs=3).fit(events)
     assert ROW not in model.weights_.index
 
 

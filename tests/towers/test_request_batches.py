@@ -1,0 +1,135 @@
+"""Requests of a batch: what was chosen in which context."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from sktwotower.towers.batches._batches import TrainingSet, UserBatches
+from sktwotower.towers.batches._request_batches import MAX_WEIGHT, PairContexts
+
+N_USERS, N_ITEMS, P = 4, 6, 3
+
+
+def csr(array):
+    return sparse.csr_matrix(np.asarray(array, dtype=np.float32))
+
+
+# (user, context or None, item, weight); user 3 has no known context
+CHOSEN = [
+    (0, 0, 1, 1.0),
+    (0, 0, 2, 2.0),
+    (0, 1, 1, 3.0),
+    (0, None, 1, 0.5),
+    (0, None, 4, 1.0),
+    (1, 2, 0, 1.0),
+    (1, 2, 5, 0.25),
+    (2, 0, 3, 1.0),
+    (2, None, 3, 1.0),
+    (3, None, 2, 1.0),
+]
+SHOWN = [(0, 0, 3, 1.0), (0, None, 5, 2.0), (1, 2, 2, 1.0), (2, 0, 0, 1.0)]
+ROWS = csr([[1, 0, 0], [0, 1, 0], [1, 0, 2], [0, 1, 1]])  # of the contexts below
+KEYS = [(0, 0), (0, 1), (1, 2), (2, 0)]
+
+
+def sums(events, n, row_of):
+    matrix = np.zeros((n, N_ITEMS))
+    for user, context, item, weight in events:
+        row = row_of(user, context)
+        if row is not None:
+            matrix[row, item] += weight
+    return csr(matrix)
+
+
+def by_user(events):
+    return sums(events, N_USERS, lambda user, _: user)
+
+
+def contexts():
+    def row_of(user, context):
+        return None if context is None else KEYS.index((user, context))
+
+    matrices = (sums(events, len(KEYS), row_of) for events in (CHOSEN, SHOWN))
+    return PairContexts(np.array([0, 2, 3, 4, 4]), ROWS, *matrices)
+
+
+def keys_of(requests, n):
+    """Return the feature row of each of n requests, zeros if it is unknown."""
+    rows = np.zeros((n, P))
+    asked = requests.rows
+    entries = asked.values, asked.indices, asked.offsets
+    known = sparse.csr_matrix(entries, shape=(len(asked), P)).toarray()
+    rows[requests.asking.numpy()] = known
+    return rows
+
+
+def test_a_request_has_what_was_chosen_and_shown_in_its_context():
+    users, seen = np.arange(N_USERS), set()
+    known = contexts()
+    chosen, shown = known.positives.toarray(), known.impressions.toarray()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        requests, owners, positives, impressions = known.add(
+            users, by_user(CHOSEN), by_user(SHOWN), rng
+        )
+        rows = keys_of(requests, len(owners))
+        assert not rows[:N_USERS].any()
+        for row in range(N_USERS, len(owners)):
+            weighed = positives[[row]].toarray()[0]
+            places = [place for place, key in enumerate(KEYS) if key[0] == owners[row]]
+            (place,) = (k for k in places if (3 * chosen[k] == weighed).all())
+            assert (impressions[[row]].toarray()[0] == shown[place]).all()
+            of_context = ROWS.toarray()[place]
+            assert ((rows[row] == of_context) | (rows[row] == 0)).all()
+            seen.add(place)
+    assert seen == set(range(len(KEYS)))
+
+
+def test_a_user_with_many_contexts_asks_in_one_on_average():
+    n, users = 1000, np.zeros(200, dtype=int)
+    rows = csr(np.ones((n, 1)))
+    many = PairContexts(np.array([0, n]), rows, csr(np.ones((n, 2))), None)
+    drawn, owners, weights = many.draw(users, np.random.default_rng(0))
+    counts = np.bincount(owners, minlength=200)
+    # 200 draws of a number with mean 1 and variance 1
+    assert abs(counts.mean() - 1) < 5 / 200**0.5
+    assert len(np.unique(drawn)) > 100
+    assert (weights == MAX_WEIGHT).all()
+
+
+def batches(**params):
+    eye = csr(np.eye(N_USERS)), csr(np.eye(N_ITEMS))
+    positives = by_user(CHOSEN)
+    data = TrainingSet(
+        *eye,
+        positives,
+        history=positives,
+        impressions=by_user(SHOWN),
+        contexts=contexts(),
+    )
+    return UserBatches(data, **{"batch_size": 4} | params)
+
+
+def test_pairs_of_a_batch_that_are_compared():
+    """A request is compared with all items except those chosen in it."""
+    seen = set()
+    for seed in range(10):
+        ((batch, targets),) = batches(seed=seed)
+        requests, n = batch.requests, len(targets)
+        assert len(requests.owners) == n
+        assert (targets.columns.diff().abs() + 1 > 0).all()
+        shown_rows, shown_items, weights = targets.impressions
+        for row in range(n):
+            part = slice(*targets.offsets[row : row + 2])
+            user = int(requests.owners[row])
+            items = {*targets.columns[part].tolist()}
+            assert items <= {item for u, _, item, _ in CHOSEN if u == user}
+            shown = shown_items[shown_rows == row].tolist()
+            assert {*shown} <= {item for u, _, item, _ in SHOWN if u == user}
+            seen.add((user, frozenset(items), frozenset(shown)))
+        total = sum(weight for *_, weight in CHOSEN)
+        assert targets.total_weight == pytest.approx(total)
+        assert float(targets.weights.sum()) >= total * (1 - 1e-6)
+    # user 0: everything in one row, and what was chosen in context 1 in another one
+    assert (1, frozenset({0, 5}), frozenset({2})) in seen
+    assert any(user == 0 and items == {1, 2} for user, items, _ in seen)
