@@ -82,11 +82,13 @@ def hinted(function: Function) -> Function:
 def _unknown_argument(function, named):
     """Return the first name that is no argument of a function, or None."""
     parameters = inspect.signature(function).parameters
-    if any(
-        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
-    ):
-        return None
-    return next((name for name in named if name not in parameters), None)
+    for parameter in parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return None
+    for name in named:
+        if name not in parameters:
+            return name
+    return None
 
 
 def _message(function, arguments, unknown):

@@ -22,7 +22,8 @@ DENSE_SHARE = 1 / 30
 # Bytes per pair of items: the matrix that is inverted, targets, weights.
 BYTES_OF_PAIR_OF_ITEMS = 16
 # Seconds of one core of an AMD EPYC per cube and per square of the number of items.
-SECONDS_OF_CUBE, SECONDS_OF_SQUARE = 2.5e-11, 5e-8
+SECONDS_OF_CUBE = 2.5e-11
+SECONDS_OF_SQUARE = 5e-8
 
 
 def seconds_of_transitions(n_items):
