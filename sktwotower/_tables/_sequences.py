@@ -135,11 +135,11 @@ class Sequences(NamedTuple):
         times = joined(self.times, table.times)
         return Sequences(as_rows(lags, items, offsets, table.n_items), times)
 
-    def with_columns(self, places, n_items):
-        """Return the same events with item j at position ``places[j]`` of n_items."""
-        lags = self.lags
-        indices = places[lags.indices]
-        return self._replace(lags=as_rows(lags.data, indices, lags.indptr, n_items))
+    def with_columns(self, positions, n_items):
+        """Return the same events with item j at ``positions[j]`` of n_items."""
+        items = positions[self.lags.indices]
+        lags = as_rows(self.lags.data, items, self.lags.indptr, n_items)
+        return self._replace(lags=lags)
 
 
 def lags_of(users, *times):

@@ -15,8 +15,11 @@ from sklearn.utils import Bunch, check_random_state
 from sktwotower._sklearn_compat import COUNT, Interval, checks_arguments
 
 _BLOCK = 4_000_000  # entries of a (users, items) array that are held at once
-_START, _SPAN = np.datetime64("2024-01-01", "s"), 365 * 24 * 3600
-_TAGS_PER_CLUSTER, _WORDS_PER_CLUSTER, _N_COMMON = 4, 12, 20
+_START = np.datetime64("2024-01-01", "s")
+_SPAN = 365 * 24 * 3600  # in seconds
+_TAGS_PER_CLUSTER = 4
+_WORDS_PER_CLUSTER = 12
+_N_COMMON = 20  # tags and words of all clusters
 _CITIES = np.array(["Arles", "Bergen", "Cork", "Delft", "Evora"])
 
 

@@ -100,8 +100,9 @@ def _blocks_by_users(seen, l2):
     users_of = seen.T.tocsr()
     explained = np.empty(n_items)
     for block in blocks_of_items(n_items):
-        by_users = users_of[block] @ inverse
-        explained[block] = users_of[block].multiply(by_users).sum(axis=1).ravel()
+        users_of_block = users_of[block]
+        by_users = users_of_block @ inverse
+        explained[block] = users_of_block.multiply(by_users).sum(axis=1).ravel()
     unexplained = 1 - explained
     if unexplained.min() < MIN_UNEXPLAINED:
         raise too_small(l2)

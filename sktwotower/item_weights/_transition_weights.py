@@ -121,10 +121,12 @@ def _baskets(lags, n_last):
     oldest_basket = baskets - np.minimum(n_before[baskets], n_last)
     sizes = first_events[baskets] - first_events[oldest_basket]
     past_offsets = np.append(0, np.cumsum(sizes))
-    places = _ranges(first_events[oldest_basket], sizes)
-    past_lags = lags.data[places] - np.repeat(lags.data[first_events[baskets]], sizes)
+    past_events = _ranges(first_events[oldest_basket], sizes)
+    lags_of_baskets = np.repeat(lags.data[first_events[baskets]], sizes)
+    past_lags = lags.data[past_events] - lags_of_baskets
     shape = (len(baskets), n_items)
-    past = sparse.csr_matrix((past_lags, lags.indices[places], past_offsets), shape)
+    entries = (past_lags, lags.indices[past_events], past_offsets)
+    past = sparse.csr_matrix(entries, shape)
 
     sizes = basket_ends[baskets] - first_events[baskets]
     items = lags.indices[_ranges(first_events[baskets], sizes)]
