@@ -225,21 +225,16 @@ def _cells(column):
     zone = getattr(column.dtype, "time_zone", None)
     if zone is not None:  # numpy has no zones: it holds such moments as UTC
         return pd.DatetimeIndex(column.to_numpy()).tz_localize("UTC").tz_convert(zone)
-    if isinstance(column.dtype, nw.Unknown) and "pandas." in _native_type(column):
-        return column.to_arrow().to_pandas()  # periods and intervals
+    if isinstance(column.dtype, nw.Unknown):
+        native = column.to_native()
+        dtype = native.type if hasattr(native, "type") else native.dtype
+        if "pandas." in str(dtype):
+            return column.to_arrow().to_pandas()  # periods and intervals
     # unknown: a type of another library, such as pandas' intervals within polars
     if not isinstance(column.dtype, (*NESTED, *WIDE, nw.Unknown)):
         return column.to_numpy()
     # numpy would make lists of one length a table, and the fields of a struct as well
     return object_array(column.to_list())
-
-
-def _native_type(column):
-    """Return what the library of a narwhals Series calls its type."""
-    column = column.to_native()
-    if hasattr(column, "type"):
-        return str(column.type)
-    return str(column.dtype)
 
 
 def as_array(values):

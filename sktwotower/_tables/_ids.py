@@ -128,7 +128,13 @@ def known_positions(ids, known, name, source):
     ``name`` is where the ids are, ``source`` where the known ones come from.
     """
     positions = positions_of(ids, known)
-    if len(ids) and (positions < 0).all() and _of_another_type(ids, known):
+    if (positions >= 0).any() or same_kind(ids, known):
+        return positions
+    # Text where known ids are numbers has the wrong type only if it reads like a known
+    # id: otherwise it may be the name of a new user.
+    is_number = pd.api.types.is_numeric_dtype
+    has_numbers = is_number(ids) or is_number(known)
+    if not has_numbers or known_as_text(ids, known):
         warn(
             f"None of the ids in {name} is known, and they have another type: "
             f"{type_name(ids)}, those of {source} {type_name(known)}. Convert them."
@@ -157,18 +163,6 @@ def plain_positions(values, known):
         except (OverflowError, UnicodeEncodeError):
             return None
     return positions
-
-
-def _of_another_type(ids, known):
-    """Return whether ids, none of which is known, look like the wrong type.
-
-    Text where known ids are numbers does so only if it reads like a known id: otherwise
-    it may be the name of a new user.
-    """
-    if same_kind(ids, known):
-        return False
-    is_number = pd.api.types.is_numeric_dtype
-    return not (is_number(ids) or is_number(known)) or known_as_text(ids, known)
 
 
 def known_as_text(ids, known):

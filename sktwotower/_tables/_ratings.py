@@ -26,7 +26,7 @@ def warn_of_ratings(y):
     if _are_ratings(levels, counts):
         meaning = "A low one counts as a choice."
         high = _first_high(levels)
-    elif _are_high_ratings(levels) and (y == 0).any():
+    elif _end_a_scale(levels) and (y == 0).any():
         meaning = "0 means shown, not chosen: keep low ratings."
         high = levels[0]
     else:
@@ -90,7 +90,7 @@ def _are_ratings(levels, counts):
     return counts[-2] > counts[0]
 
 
-def _are_high_ratings(levels):
+def _end_a_scale(levels):
     """Return whether levels are the upper part of a scale that ends at 10 or below."""
     if len(levels) == 0 or levels[1] - levels[0] > 1:
         return False

@@ -141,11 +141,14 @@ def kind_of_numbers(figures, time_unit, name):
     if sum(in_unit.values()) >= MIN_SHARE * n:
         _refuse_mixed(in_unit, name)
         if n_others:
+            first = _written(float(figures.first) * SIZES[unit])
+            last = _written(float(figures.last) * SIZES[unit])
             warn(
                 f"{name} holds {WORDS[unit]}, but {n_others} of its {n} values are not "
-                f"within {YEARS}. They count as they are: {_span(figures, unit)}. Are "
-                "they missing times? Drop these rows, or set time_unit=None to take "
-                "the numbers as an order only."
+                f"within {YEARS}. They count as they are: from {figures.first:g} "
+                f"({first}) to {figures.last:g} ({last}). Are they missing times? Drop "
+                "these rows, or set time_unit=None to take the numbers as an order "
+                "only."
             )
         return TimeKind(True, unit)
     if in_unit[unit] >= MIN_SUSPECT * n:
@@ -174,13 +177,6 @@ def _refuse_mixed(in_unit, name):
             "dates by pandas.to_datetime(..., unit=...). If they are not times since "
             "1970, set time_unit=None."
         )
-
-
-def _span(figures, unit):
-    """Return the smallest and the largest number, and what they are in a unit."""
-    first = _written(float(figures.first) * SIZES[unit])
-    last = _written(float(figures.last) * SIZES[unit])
-    return f"from {figures.first:g} ({first}) to {figures.last:g} ({last})"
 
 
 def nanoseconds_of(numbers, unit, name):
