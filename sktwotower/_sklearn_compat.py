@@ -49,8 +49,11 @@ class ParameterConstraints:
 
     def __get__(self, estimator, owner):
         """Return a dict of names to values."""
-        stated = {each.name: each.metadata for each in dataclasses.fields(owner)}
-        return {name: each["values"] for name, each in stated.items() if each}
+        constraints = {}
+        for field in dataclasses.fields(owner):
+            if field.metadata:
+                constraints[field.name] = field.metadata["values"]
+        return constraints
 
 
 def checks_arguments(**values):
@@ -76,15 +79,19 @@ def with_boosted_trees(classifier, n_features, trees, baseline):
     n_trees = classifier.max_iter
     classifier.set_params(max_iter=1).fit(np.zeros((2, n_features)), [0, 1])
     classifier.set_params(max_iter=n_trees)
-    ((like,),) = classifier._predictors
-    made = []
+    ((fitted_tree,),) = classifier._predictors
+    predictors = []
     for fields in trees:
-        nodes = np.zeros(len(fields["value"]), dtype=like.nodes.dtype)
+        nodes = np.zeros(len(fields["value"]), dtype=fitted_tree.nodes.dtype)
         for name, values in fields.items():
             nodes[name] = values
-        no_categories = like.binned_left_cat_bitsets, like.raw_left_cat_bitsets
-        made.append([type(like)(nodes, *no_categories)])
-    classifier._predictors = made
+        tree = type(fitted_tree)(
+            nodes,
+            fitted_tree.binned_left_cat_bitsets,  # of no categories
+            fitted_tree.raw_left_cat_bitsets,
+        )
+        predictors.append([tree])
+    classifier._predictors = predictors
     classifier._baseline_prediction = np.full((1, 1), baseline)
     return classifier
 
@@ -113,8 +120,12 @@ def is_asked_for_a_sample():
 def output_of(estimator):
     """Return the library that `set_output` has set, "pandas" or "polars", or None."""
     configuration = vars(estimator).get("_sklearn_output_config")
-    chosen = None if configuration is None else configuration.get("transform")
-    return chosen if chosen in ("pandas", "polars") else None
+    if configuration is None:
+        return None
+    library = configuration.get("transform")
+    if library in ("pandas", "polars"):
+        return library
+    return None
 
 
 def without_output(estimator):
@@ -127,7 +138,9 @@ def without_output(estimator):
 def requests_of(estimator):
     """Return what `set_fit_request` and its likes have set, or None if nothing."""
     requests = vars(estimator).get("_metadata_request")
-    return None if requests is None else requests._serialize()
+    if requests is None:
+        return None
+    return requests._serialize()
 
 
 def set_requests(estimator, requests):

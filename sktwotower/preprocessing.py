@@ -71,23 +71,29 @@ def k_core(X, k: Any = 5, *, user_id=None, item_id=None) -> np.ndarray:
     >>> k_core(X, 2).tolist()
     [True, True, True, True, False]
     """
-    both = k if isinstance(k, tuple | list) else (k, k)
-    if len(both) != 2:
+    least = [k, k]
+    if isinstance(k, tuple | list):
+        least = k
+    if len(least) != 2:
         raise ValueError(f"k must be an int, or two of them. Got {k!r}.")
-    for least in both:
-        check_scalar(least, "k", Integral, min_val=1)
+    for number in least:
+        check_scalar(number, "k", Integral, min_val=1)
+    n_items_of_user, n_users_of_item = least
     X = as_table(X)
     user = column_position(X, user_id, 0, "user_id")
     if user == column_position(X, item_id, 1, "item_id"):
-        remedy = "None stands for the first and the second: name both."
-        raise ValueError(f"user_id and item_id are the same column of X. {remedy}")
+        raise ValueError(
+            "user_id and item_id are the same column of X. None stands for the first "
+            "and the second: name both."
+        )
     pairs = pd.DataFrame({"user": codes(X, user_id, 0, "user_id")})
     pairs["item"] = codes(X, item_id, 1, "item_id")
-    left, n_before = pairs.drop_duplicates(), None
+    left = pairs.drop_duplicates()
+    n_before = None
     while len(left) != n_before:
         n_before = len(left)
-        for side, least in zip(("user", "item"), both, strict=True):
-            left = left[left.groupby(side)[side].transform("size") >= least]
+        left = left[left.groupby("user")["user"].transform("size") >= n_items_of_user]
+        left = left[left.groupby("item")["item"].transform("size") >= n_users_of_item]
     if left.empty:
         raise ValueError(
             f"k={k!r} leaves none of the {len(pairs)} events: no part of X is so dense "
@@ -151,14 +157,17 @@ def session_ids(X, gap, *, time, user_id=None) -> np.ndarray:
     if time is None:
         raise TypeError("time must name the column of the times. Got None instead.")
     X = as_table(X)
-    users, times = codes(X, user_id, 0, "user_id", time), times_of(X, time)
+    users = codes(X, user_id, 0, "user_id", time)
+    times = times_of(X, time)
     gap = duration(gap, times, "gap")
     order = np.lexsort((times, users))
-    starts = np.ones(len(order), dtype=bool)
-    starts[1:] = np.diff(users[order]) != 0
-    starts[1:] |= times[order][1:] > times[order][:-1] + gap
+    users = users[order]
+    times = times[order]
+    starts_session = np.ones(len(order), dtype=bool)
+    starts_session[1:] = users[1:] != users[:-1]
+    starts_session[1:] |= times[1:] > times[:-1] + gap
     sessions = np.empty(len(order), dtype=np.int64)
-    sessions[order] = np.cumsum(starts) - 1
+    sessions[order] = np.cumsum(starts_session) - 1
     return sessions
 
 
@@ -218,8 +227,10 @@ def ratings_to_events(X, y, at_least: Any = 4) -> tuple[Any, np.ndarray]:
     check_outcomes([Outcome.of("y", abs(ratings))], len(ratings))
     top = ratings.max()
     if not top >= at_least:
-        got = f"Got {at_least!r}; the default is 4. Pass at_least="
-        raise ValueError(f"at_least must be a level of y, up to {top}. {got}.")
+        raise ValueError(
+            f"at_least must be a level of y, up to {top}. Got {at_least!r}; the "
+            "default is 4. Pass at_least=."
+        )
     return X, np.where(ratings >= at_least, 1, 0.01)  # by benchmarks/bench_ratings.py
 
 
@@ -280,14 +291,20 @@ def interactions_from_matrix(
     [1, 2]
     """
     if user == item:
-        expected = "different names of columns"
-        raise ValueError(f"user and item must be {expected}. Got {user!r} for both.")
+        raise ValueError(
+            f"user and item must be different names of columns. Got {user!r} for both."
+        )
     library = _frames.library_of(matrix)
     if _frames.is_frame(matrix):
         matrix = _frames.as_frame(matrix, "matrix")
-        user_ids = matrix.index if user_ids is None else user_ids
-        item_ids = matrix.columns if item_ids is None else item_ids
-        matrix = matrix.sparse.to_coo() if _is_sparse(matrix) else matrix.to_numpy()
+        if user_ids is None:
+            user_ids = matrix.index
+        if item_ids is None:
+            item_ids = matrix.columns
+        if _is_sparse(matrix):
+            matrix = matrix.sparse.to_coo()
+        else:
+            matrix = matrix.to_numpy()
     rows, columns, values = _entries(matrix)
     users = _ids(user_ids, matrix.shape[0], "user_ids", "rows")
     items = _ids(item_ids, matrix.shape[1], "item_ids", "columns")
@@ -297,15 +314,21 @@ def interactions_from_matrix(
 
 def _is_sparse(frame):
     """Return whether all columns store only the cells that are not zero."""
-    fits = [isinstance(t, pd.SparseDtype) and t.fill_value == 0 for t in frame.dtypes]
-    return len(fits) > 0 and all(fits)
+    if frame.shape[1] == 0:
+        return False
+    for dtype in frame.dtypes:
+        if not isinstance(dtype, pd.SparseDtype) or dtype.fill_value != 0:
+            return False
+    return True
 
 
 def _entries(matrix):
     """Return rows, columns and checked values (n_events,) of the events."""
     if not (sparse.issparse(matrix) or isinstance(matrix, np.ndarray)):
-        expected = "a sparse matrix, a two-dimensional array or a dataframe"
-        raise TypeError(f"matrix must be {expected}. Got {type(matrix).__name__}.")
+        raise TypeError(
+            "matrix must be a sparse matrix, a two-dimensional array or a dataframe. "
+            f"Got {type(matrix).__name__}."
+        )
     if matrix.ndim != 2:
         raise ValueError(
             f"matrix must have shape (n_users, n_items). Got shape {matrix.shape}."
@@ -316,7 +339,9 @@ def _entries(matrix):
         stored = matrix.tocsr(copy=True)
         stored.sum_duplicates()
         stored = stored.tocoo()
-        rows, columns, values = stored.row, stored.col, stored.data
+        rows = stored.row
+        columns = stored.col
+        values = stored.data
     else:
         matrix = np.asarray(matrix)
         # pd.NA is neither 0 nor different from 0
@@ -329,17 +354,21 @@ def _entries(matrix):
 
 def _check_values(values):
     """Return values (n_events,) as float64 after all checks."""
-    objects = values.dtype == object
-    odd = [v for v in values if not isinstance(v, Real)] if objects else []
-    if odd or not (objects or values.dtype.kind in "biuf"):
-        shown = f"{odd[0]!r}" if odd else f"dtype {values.dtype}"
-        raise ValueError(f"matrix must hold numbers >= 0. Got {shown}.")
+    unlike = "matrix must hold numbers >= 0. Got "
+    if values.dtype == object:
+        for value in values:
+            if not isinstance(value, Real):
+                raise ValueError(f"{unlike}{value!r}.")
+    elif values.dtype.kind not in "biuf":
+        raise ValueError(f"{unlike}dtype {values.dtype}.")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise _missing_error()
     if (values < 0).any():
-        remedy = "Map negative entries first: a stored 0 means shown and not chosen."
-        raise ValueError(f"matrix must hold rewards >= 0. Got {values.min()}. {remedy}")
+        raise ValueError(
+            f"matrix must hold rewards >= 0. Got {values.min()}. Map negative entries "
+            "first: a stored 0 means shown and not chosen."
+        )
     return values
 
 
@@ -361,14 +390,17 @@ def _ids(ids, n, name, axis):
             f"keep one, for example with matrix.droplevel(0, axis={axis!r}), or pivot "
             "with values='name' in place of values=['name']."
         )
-    ids = _frames.as_array(ids)
-    ids = check_ids(list(ids) if isinstance(ids, tuple) else ids, name)
+    if isinstance(ids, tuple):
+        ids = list(ids)
+    ids = check_ids(_frames.as_array(ids), name)
     if len(ids) != n:
         raise ValueError(
             f"{name} must name all {axis} of matrix: expected {n}, got {len(ids)}."
         )
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
-        found = f"{len(repeated)} occur twice or more: {format_ids(repeated)}"
-        raise ValueError(f"{name} must be distinct, but {found}.")
+        raise ValueError(
+            f"{name} must be distinct, but {len(repeated)} occur twice or more: "
+            f"{format_ids(repeated)}."
+        )
     return ids

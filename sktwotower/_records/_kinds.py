@@ -141,7 +141,7 @@ class EstimatorKind(Kind):
 
     def write(self, value, writer, place):
         """Return what JSON holds for an estimator, if its parameters are valid."""
-        # processes that serve read records without scikit-learn
+        # here: processes that serve read records without scikit-learn
         from sktwotower._sklearn_compat import requests_of
 
         _validate(value)
@@ -164,15 +164,28 @@ class EstimatorKind(Kind):
 
     def read(self, specs, reader, place):
         """Return the estimator that JSON holds, after its checks."""
-        names = "params", "output", "requests", "state"
+        from sktwotower._sklearn_compat import set_requests  # as in write
+
+        names = ("params", "output", "requests", "state")
         params, output, requests, state = values_of(
             specs, names, place, f"a {self.name}"
         )
         estimator = self.cls(**self._read_params(params, reader, place))
         _validate(estimator)
+
+        # What `set_output` and `set_fit_request` had set.
         output = CONFIGURATION.read(output, reader, f"{place}.output")
         requests = CONFIGURATION.read(requests, reader, f"{place}.requests")
-        _configure(estimator, output, requests, place)
+        if output is not None:
+            fits = set(output) <= {"transform"}
+            require(fits, f"{place}.output", "what set_output sets")
+            estimator._sklearn_output_config = output
+        if requests is not None:
+            errors = (AttributeError, TypeError, ValueError)
+            with refusing(f"{place}.requests", "metadata requests", errors):
+                set_requests(estimator, requests)
+
+        # Attributes of fit.
         state = in_todays_format(state, self.changes, reader.format_version)
         fits = type(state) is dict and set(state) <= set(self.parts)
         require(fits, place, f"a {self.name} with its state")
@@ -222,19 +235,6 @@ def _validate(estimator):
     """Raise ``ValueError`` for parameters that fit would refuse."""
     if hasattr(estimator, "_parameter_constraints"):
         estimator._validate_params()
-
-
-def _configure(estimator, output, requests, place):
-    """Set what `set_output` and `set_fit_request` had set."""
-    from sktwotower._sklearn_compat import set_requests  # as in write
-
-    if output is not None:
-        require(set(output) <= {"transform"}, f"{place}.output", "what set_output sets")
-        estimator._sklearn_output_config = output
-    if requests is not None:
-        errors = (AttributeError, TypeError, ValueError)
-        with refusing(f"{place}.requests", "metadata requests", errors):
-            set_requests(estimator, requests)
 
 
 def is_estimator(cls):

@@ -51,10 +51,9 @@ class Writer:
             values = [self.write(v, f"{place}[{k!r}]") for k, v in value.items()]
             return {"type": "dict", "keys": keys, "values": values}
         if cls in CONTAINERS.values():
-            if cls is tuple:
-                items = list(value)
-            else:
-                items = _sorted(value)
+            items = list(value)
+            if cls is not tuple:  # of a set: an order that is always the same
+                items.sort(key=lambda item: (type(item).__name__, repr(item)))
             return {"type": cls.__name__, "items": self._list(items, place)}
         if isinstance(value, np.ndarray):
             return self._array(value, place)
@@ -129,11 +128,6 @@ class Writer:
         for name in ("data", "indices", "indptr"):
             about[name] = self.write(getattr(matrix, name), f"{place}.{name}")
         return about
-
-
-def _sorted(values):
-    """Return the elements of a set in an order that is always the same."""
-    return sorted(values, key=lambda value: (type(value).__name__, repr(value)))
 
 
 class Reader(PlainReader):

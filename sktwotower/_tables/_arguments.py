@@ -82,11 +82,13 @@ def hinted(function: Function) -> Function:
 def _unknown_argument(function, named):
     """Return the first name that is no argument of a function, or None."""
     parameters = inspect.signature(function).parameters
-    if any(
-        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
-    ):
-        return None
-    return next((name for name in named if name not in parameters), None)
+    for parameter in parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return None
+    for name in named:
+        if name not in parameters:
+            return name
+    return None
 
 
 def _message(function, arguments, unknown):
@@ -96,18 +98,11 @@ def _message(function, arguments, unknown):
     if names[0] == "self":
         names = names[1:]
         called = f"{type(arguments[0]).__name__}.{called}"
-    meant = _synonym(unknown, names)
-    hint = did_you_mean(unknown, names, "Arguments")
-    if meant is not None:
-        hint = f" Did you mean {meant!r}?"
-    return f"{called}() got an unexpected keyword argument {unknown!r}.{hint}"
-
-
-def _synonym(unknown, names):
-    """Return which of the names of arguments means the same as ``unknown``, or None."""
+    synonyms = []  # names of arguments that mean the same
     for group in SYNONYMS:
         if any(are_alike(unknown, name) for name in group):
-            for name in group:
-                if name in names:
-                    return name
-    return None
+            synonyms += [name for name in group if name in names]
+    hint = did_you_mean(unknown, names, "Arguments")
+    if synonyms:
+        hint = f" Did you mean {synonyms[0]!r}?"
+    return f"{called}() got an unexpected keyword argument {unknown!r}.{hint}"

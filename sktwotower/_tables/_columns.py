@@ -24,10 +24,12 @@ def position_of(names, key, parameter):
     Raises ``ValueError`` if there is no such column, or more than one of the name.
     """
     names = list(names)
-    if names.count(key) > 1:
-        found = f"X has {names.count(key)} columns of that name"
-        remedy = "Rename or drop all except one."
-        raise ValueError(f"{parameter} names {key!r}, but {found}. {remedy}")
+    n_of_name = names.count(key)
+    if n_of_name > 1:
+        raise ValueError(
+            f"{parameter} names {key!r}, but X has {n_of_name} columns of that name. "
+            "Rename or drop all except one."
+        )
     if key in names:
         return names.index(key)
     if isinstance(key, Integral) and -len(names) <= key < len(names):
@@ -42,8 +44,11 @@ def codes_of_rows(frame, columns, parameter):
     ``columns``: one or several names or positions, as in `position_of`. Without any,
     or for None, return None. Missing values are the same.
     """
-    columns = () if columns is None else columns
-    columns = [columns] if isinstance(columns, str | Integral) else list(columns)
+    if columns is None:
+        return None
+    if isinstance(columns, str | Integral):
+        columns = [columns]
+    columns = list(columns)
     if not columns:
         return None
     codes = np.zeros(len(frame), dtype=np.int64)
@@ -51,8 +56,10 @@ def codes_of_rows(frame, columns, parameter):
         values = frame.iloc[:, position_of(frame.columns, name, parameter)]
         if _may_hold_lists(values.dtype):  # which have no hash
             values = values.where(values.isna(), values.map(repr))
-        own = pd.factorize(values)[0] + 1  # 0: missing
-        codes = pd.factorize(codes * (own.max(initial=0) + 1) + own)[0]
+        codes_of_values, _ = pd.factorize(values)
+        codes_of_values += 1  # 0: missing
+        n_codes = codes_of_values.max(initial=0) + 1
+        codes, _ = pd.factorize(codes * n_codes + codes_of_values)
     return codes
 
 
@@ -88,10 +95,12 @@ class Columns:
         names = [name for name in names if name != self.time]
         if self.time is not None:
             self._check_time(names, user, item)
-        if len(names) == 2:  # the one that is not named can only be the other
-            names = names[::-1] if user == names[1] or item == names[0] else names
-        user = names[0] if user is None else user
-        item = names[1] if item is None else item
+        if len(names) == 2 and (user == names[1] or item == names[0]):
+            names = names[::-1]  # the one that is not named can only be the other
+        if user is None:
+            user = names[0]
+        if item is None:
+            item = names[1]
         for key, name in ((estimator.user_id, user), (estimator.item_id, item)):
             _warn_of_dates(column(frame, name, None, "X"), key is None)
         if estimator.user_id is estimator.item_id is None:
@@ -101,7 +110,8 @@ class Columns:
                 f"{user!r} would be both the user and the item column. user_id=None "
                 "means the first column of X, item_id=None the second: name both."
             )
-        self.user, self.item = user, item
+        self.user = user
+        self.item = item
         self.user_features = self._features(frame, estimator, "user")
         self.item_features = self._features(frame, estimator, "item")
         self._set_context(frame, estimator)
@@ -122,8 +132,10 @@ class Columns:
                     f"different columns as {side}_id and time."
                 )
         if len(others) < 2:
-            needed = "a user, an item and a time column are required"
-            raise ValueError(f"X has {len(others) + 1} columns, but {needed}.")
+            raise ValueError(
+                f"X has {len(others) + 1} columns, but a user, an item and a time "
+                "column are required."
+            )
 
     def _set_context(self, frame, estimator):
         """Set the columns of the request; warn of those that are features as well."""
@@ -131,10 +143,11 @@ class Columns:
         if isinstance(selection, str) and selection == "auto":
             selection = None  # the time, if it is a date and the history is recent
         names = select_columns(frame, selection, "context")
-        asked = "the request: when, where, or for what a user asks"
-        self._refuse(names, "context", asked, allowed="time")
+        described = "the request: when, where, or for what a user asks"
+        self._refuse(names, "context", described, allowed="time")
         for side in ("user", "item"):
-            twice = [c for c in getattr(self, f"{side}_features") if c in names]
+            features = getattr(self, f"{side}_features")
+            twice = [name for name in features if name in names]
             if twice:
                 warn(
                     f"{twice[0]!r} is named in context and in {side}_features: each "
@@ -147,10 +160,12 @@ class Columns:
     def _refuse(self, names, parameter, described, allowed):
         """Raise ``ValueError`` if names hold an id or the time that is not allowed."""
         for side in ("user", "item", "time"):
-            if side != allowed and (name := getattr(self, side)) in names:
-                remedy = f"Name columns that describe {described}."
-                found = f"{name!r}, which is the {side} column"
-                raise ValueError(f"{parameter} names {found}. {remedy}")
+            name = getattr(self, side)
+            if side != allowed and name in names:
+                raise ValueError(
+                    f"{parameter} names {name!r}, which is the {side} column. Name "
+                    f"columns that describe {described}."
+                )
 
     def _features(self, frame, estimator, side):
         """Return the names of the feature columns of a side, without ids and time.
@@ -167,7 +182,9 @@ class Columns:
 
 def name_of(names, key, parameter):
     """Return the name of a column, or None for ``key`` None."""
-    return None if key is None else names[position_of(names, key, parameter)]
+    if key is None:
+        return None
+    return names[position_of(names, key, parameter)]
 
 
 def select_columns(frame, selection, parameter):
@@ -178,8 +195,10 @@ def select_columns(frame, selection, parameter):
     names = list(frame.columns)
     if selection is None:
         return []
-    selection = selection(frame) if callable(selection) else selection
-    selection = [selection] if isinstance(selection, str | Integral) else selection
+    if callable(selection):
+        selection = selection(frame)
+    if isinstance(selection, str | Integral):
+        selection = [selection]
     if isinstance(selection, slice):
         return names[_positions(names, selection, parameter)]
     if not isinstance(selection, Iterable):
@@ -188,24 +207,28 @@ def select_columns(frame, selection, parameter):
             f"callable that returns one of these. Got {selection!r}."
         )
     selection = list(selection)
-    if selection and all(isinstance(s, bool | np.bool_) for s in selection):
+    if selection and all(isinstance(key, bool | np.bool_) for key in selection):
         if len(selection) != len(names):
-            sizes = f"{len(selection)} entries, but X has {len(names)} columns"
-            raise ValueError(f"{parameter} is a mask of {sizes}.")
+            raise ValueError(
+                f"{parameter} is a mask of {len(selection)} entries, but X has "
+                f"{len(names)} columns."
+            )
         return list(frame.columns[np.asarray(selection)])
-    places = dict.fromkeys(position_of(names, key, parameter) for key in selection)
-    return [names[place] for place in places]
+    positions = [position_of(names, key, parameter) for key in selection]
+    return [names[position] for position in dict.fromkeys(positions)]
 
 
 def _positions(names, selection, parameter):
     """Return a slice of positions; a slice of names includes its end, as in pandas."""
-    ends = selection.start, selection.stop
-    if not any(isinstance(end, str) for end in ends):
+    start = selection.start
+    stop = selection.stop
+    if not isinstance(start, str) and not isinstance(stop, str):
         return selection
-    first, last = (
-        end if end is None else position_of(names, end, parameter) for end in ends
-    )
-    return slice(first, None if last is None else last + 1, selection.step)
+    if start is not None:
+        start = position_of(names, start, parameter)
+    if stop is not None:
+        stop = position_of(names, stop, parameter) + 1
+    return slice(start, stop, selection.step)
 
 
 def as_table(X):
@@ -217,11 +240,15 @@ def as_table(X):
         return nw.from_native(as_known(X), eager_only=True)
     refuse_records(X)
     # as objects: numpy would turn the numbers of a list that holds text into text
-    array = np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
+    dtype = None
+    if isinstance(X, list | tuple):
+        dtype = object
+    array = np.asarray(X, dtype)
     if array.ndim != 2:
-        expected = "a DataFrame or an array of shape (n_events, n_columns)"
-        got = f"Got {type(X).__name__} of shape {array.shape}."
-        raise TypeError(f"X must be {expected}. {got}")
+        raise TypeError(
+            "X must be a DataFrame or an array of shape (n_events, n_columns). Got "
+            f"{type(X).__name__} of shape {array.shape}."
+        )
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -230,17 +257,21 @@ def column_position(X, key, default, parameter, time=None):
 
     That is its place among the columns other than the ``time``.
     """
-    names = list(range(X.shape[1]) if isinstance(X, np.ndarray) else X.columns)
+    if isinstance(X, np.ndarray):
+        names = list(range(X.shape[1]))
+    else:
+        names = list(X.columns)
     if key is not None:
         return position_of(names, key, parameter)
-    taken = None if time is None else position_of(names, time, "time")
-    places = [place for place in range(len(names)) if place != taken]
-    if default >= len(places):
+    positions = list(range(len(names)))
+    if time is not None:
+        positions.remove(position_of(names, time, "time"))
+    if default >= len(positions):
         raise ValueError(
             f"{parameter}=None stands for column number {default + 1} of X, which "
-            f"has {len(places)}. Name the column."
+            f"has {len(positions)}. Name the column."
         )
-    return places[default]
+    return positions[default]
 
 
 def column(X, key, default, parameter, time=None):
@@ -288,7 +319,8 @@ def column_at(X, at):
 def refuse_missing(column, parameter):
     """Raise ``ValueError`` if the column has missing values."""
     gaps = column.is_null()
-    gaps = gaps | column.is_nan() if column.dtype.is_float() else gaps
+    if column.dtype.is_float():
+        gaps = gaps | column.is_nan()
     name = f"The {parameter} column {column.name!r} of X"
     refuse_gaps(name, int(gaps.sum()), len(column))
 
@@ -311,7 +343,8 @@ def codes(X, key, default, parameter, time=None):
     refuse_missing(values, parameter)
     ids = values.to_numpy()
     try:
-        return pd.factorize(ids)[0].astype(np.int64)
+        numbers, _ = pd.factorize(ids)
+        return numbers.astype(np.int64)
     except TypeError:  # ids without a hash, such as lists
         check_ids(ids, f"The {parameter} column {values.name!r} of X")
         raise
@@ -319,8 +352,10 @@ def codes(X, key, default, parameter, time=None):
 
 def count(size, n_rows):
     """Return a number of rows, given as a number or as a share of ``n_rows``."""
+    if isinstance(size, Integral):
+        return int(size)
     # 1e-9: .1 * 30 is a little more than 3 in binary
-    return int(size) if isinstance(size, Integral) else ceil(size * n_rows - 1e-9)
+    return ceil(size * n_rows - 1e-9)
 
 
 def latest_rows(features, codes, n_entities, name=None):
@@ -333,12 +368,14 @@ def latest_rows(features, codes, n_entities, name=None):
     last = np.full(n_entities, -1)
     last[codes] = np.arange(len(codes))  # the last assignment wins
     disagree = np.zeros(n_entities, dtype=bool)
-    for column in () if name is None else features.columns:
+    columns = [] if name is None else features.columns
+    for column in columns:
         values = features[column]
         if _may_hold_lists(values.dtype):  # which cannot be compared as arrays
             values = values.map(repr)
-        first = pd.factorize(values, use_na_sentinel=True)[0]
-        disagree[codes[first != first[last[codes]]]] = True
+        codes_of_values, _ = pd.factorize(values, use_na_sentinel=True)
+        is_another = codes_of_values != codes_of_values[last[codes]]
+        disagree[codes[is_another]] = True
     if disagree.any():
         warn_of_changes(int(disagree.sum()), n_entities, name)
     return features.reset_index(drop=True).reindex(last).reset_index(drop=True)
@@ -353,5 +390,7 @@ def warn_of_changes(n_changed, n_entities, name):
 
 
 def _may_hold_lists(dtype):
-    arrow = isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O"
-    return arrow or isinstance(dtype, np.dtypes.ObjectDType)
+    """Return whether a column of a type may hold lists."""
+    if isinstance(dtype, pd.ArrowDtype):
+        return dtype.kind == "O"
+    return isinstance(dtype, np.dtypes.ObjectDType)

@@ -76,25 +76,38 @@ class EventTable(NamedTuple):
         an item was chosen. The heaviest of equal events comes last. ``keeps_rewards``:
         whether they will be ``rescaled``.
         """
+        n_users, n_items = shape
+        n_events = len(users)
         chosen = None
         if rewards is not None:
-            chosen = rewards > 0
-            weights = np.where(chosen, rewards * weights, weights)
-            chosen = None if chosen.all() else chosen
-        order = np.arange(len(users))
+            is_chosen = rewards > 0
+            weights = np.where(is_chosen, rewards * weights, weights)
+            if not is_chosen.all():
+                chosen = is_chosen
+
+        # Sort by time, at equal times by what was chosen, then by item.
+        order = np.arange(n_events)
         if times is not None:
-            keys = items, chosen, times
-            keys = keys if contexts is None else (contexts, weights, *keys)
+            keys = [items, chosen, times]
+            if contexts is not None:
+                keys = [contexts, weights, *keys]
             order = np.lexsort([key for key in keys if key is not None])
-        # a stable sort by user, in linear time
-        entries = order, users[order], np.arange(len(users) + 1)
-        by_user = sparse.csr_matrix(entries, shape=(len(users), shape[0])).tocsc()
-        items = items.astype(np.int32, copy=False)
+        # Then by user, a stable sort in linear time.
+        entries = (order, users[order], np.arange(n_events + 1))
+        by_user = sparse.csr_matrix(entries, shape=(n_events, n_users)).tocsc()
+
         if contexts is not None:
             contexts = contexts.astype(np.int32, copy=False)
-        table = cls(shape[1], None, items, times, weights, chosen, contexts=contexts)
-        if keeps_rewards:
-            table = table._replace(rewards=rewards)
+        table = cls(
+            n_items,
+            offsets=None,
+            items=items.astype(np.int32, copy=False),
+            times=times,
+            weights=weights,
+            chosen=chosen,
+            contexts=contexts,
+            rewards=rewards if keeps_rewards else None,
+        )
         return table._at(by_user.data, by_user.indptr.astype(np.int64))
 
     @property
@@ -131,8 +144,9 @@ class EventTable(NamedTuple):
 
     def of_users(self, users):
         """Return the events of users at positions (n,); row i is of ``users[i]``."""
-        rows, places = places_of(self.offsets, users)
-        return self._at(places, np.searchsorted(rows, np.arange(len(users) + 1)))
+        rows, numbers = places_of(self.offsets, users)
+        offsets = np.searchsorted(rows, np.arange(len(users) + 1))
+        return self._at(numbers, offsets)
 
     def only(self, users):
         """Return the events of users at sorted positions (n,); others have none."""
@@ -142,11 +156,16 @@ class EventTable(NamedTuple):
 
     def events_at(self, kept):
         """Return the events where ``kept`` (n_events,) is True, of those in memory."""
-        return self._at(np.flatnonzero(kept), np.append(0, kept.cumsum())[self.offsets])
+        n_kept_before = np.append(0, kept.cumsum())
+        return self._at(np.flatnonzero(kept), n_kept_before[self.offsets])
 
-    def _at(self, places, offsets):
-        columns = {name: getattr(self, name) for name in COLUMNS}
-        columns = {n: c if c is None else c[places] for n, c in columns.items()}
+    def _at(self, events, offsets):
+        """Return some events, positions or a slice, with the start of each user's."""
+        columns = {}
+        for name in COLUMNS:
+            values = getattr(self, name)
+            if values is not None:
+                columns[name] = values[events]
         return self._replace(offsets=offsets, **columns)
 
     def chosen_events(self):
@@ -172,28 +191,36 @@ class EventTable(NamedTuple):
 
     def with_items(self, items):
         """Return the same events, of items at sorted positions (m,) that have them."""
-        places = _sparse.by_chunks(
-            lambda part: np.searchsorted(items, part).astype(part.dtype), self.items
+
+        def renumbered(part):
+            return np.searchsorted(items, part).astype(part.dtype)
+
+        return self._replace(
+            n_items=len(items),
+            items=_sparse.by_chunks(renumbered, self.items),
+            impressions=_sparse.take_columns(self.impressions, items),
         )
-        impressions = _sparse.take_columns(self.impressions, items)
-        return self._replace(n_items=len(items), items=places, impressions=impressions)
 
     # What is computed for some users at a time
 
     def by_blocks(self, change):
         """Return the table of what ``change`` returns for each block of users."""
-        sizes, columns = [], {}
-        for part in map(change, self.blocks()):
+        sizes = []
+        growing = {}
+        for block in self.blocks():
+            part = change(block)
             sizes.append(np.diff(part.offsets))
-            given = {name: getattr(part, name) for name in COLUMNS}
-            for name, values in given.items():
+            for name in COLUMNS:
+                values = getattr(part, name)
                 if values is not None:
-                    if name not in columns:
-                        columns[name] = _sparse.growing(self.on_disk, values)
-                    columns[name].append(values)
-        found = dict.fromkeys(COLUMNS) | {n: c.finish() for n, c in columns.items()}
+                    if name not in growing:
+                        growing[name] = _sparse.growing(self.on_disk, values)
+                    growing[name].append(values)
+        columns = dict.fromkeys(COLUMNS)
+        for name, column in growing.items():
+            columns[name] = column.finish()
         offsets = np.append(0, np.cumsum(np.concatenate(sizes)))
-        return self._replace(offsets=offsets, **found)
+        return self._replace(offsets=offsets, **columns)
 
     def column(self, compute):
         """Return what ``compute`` returns for each block of users, (n_events,)."""
@@ -211,11 +238,11 @@ class EventTable(NamedTuple):
         pairs = _sparse.Rows(self.on_disk, self.n_items)
         for part in self.blocks():
             if part.chosen is not None:
-                part = part.events_at(part.chosen if chosen else ~part.chosen)
+                part = part.events_at(part.chosen == chosen)
             # copies, as they are changed
-            columns = part.gains.astype(float), part.items.copy(), part.offsets
-            shape = part.n_users, self.n_items
-            pairs.append(_sparse.summed(sparse.csr_matrix(columns, shape)))
+            entries = (part.gains.astype(float), part.items.copy(), part.offsets)
+            matrix = sparse.csr_matrix(entries, (part.n_users, self.n_items))
+            pairs.append(_sparse.summed(matrix))
         return pairs.finish()
 
     def chosen_pairs(self):
@@ -225,18 +252,22 @@ class EventTable(NamedTuple):
     @property
     def gains(self):
         """The weights, also if all are 1."""
-        return np.ones(self.n_events) if self.weights is None else self.weights
+        if self.weights is None:
+            return np.ones(self.n_events)
+        return self.weights
 
     def effective_number(self):
         """Return how many equal events the weights of what was chosen are worth.
 
         It is (sum w) ** 2 / sum(w ** 2), as of `Sums`.
         """
-        found = Sums()
+        total = Sums()
         for part in self.blocks():
-            gains = part.gains if part.chosen is None else part.gains[part.chosen]
-            found = Sums(*map(sum, zip(found, Sums.of(gains), strict=True)))
-        return found.effective_number
+            gains = part.gains
+            if part.chosen is not None:
+                gains = gains[part.chosen]
+            total = total.plus(Sums.of(gains))
+        return total.effective_number
 
     def in_order(self):
         """Return what was chosen, with impressions at the user's next event.
@@ -267,7 +298,10 @@ class EventTable(NamedTuple):
 
     def n_baskets(self):
         """Return the number of distinct times of all users together."""
-        return sum(int(starts(b.users, b.times).sum()) for b in self.blocks())
+        n_baskets = 0
+        for part in self.blocks():
+            n_baskets += int(starts(part.users, part.times).sum())
+        return n_baskets
 
 
 def users_of_events(sizes, seed, n_events):
@@ -282,40 +316,54 @@ def users_of_events(sizes, seed, n_events):
 
 def _in_order(table):
     """Return what `EventTable.in_order` does, for a table in memory."""
+    # Merge equal events: the last of them is the heaviest, and has the context.
     events = table.chosen_events()
-    first = starts(events.users, events.times, events.items)
-    weights = np.add.reduceat(events.gains, np.flatnonzero(first)).astype(np.float32)
+    is_first = starts(events.users, events.times, events.items)
+    weights = np.add.reduceat(events.gains, np.flatnonzero(is_first))
     contexts = events.contexts
     if contexts is not None:
-        contexts = contexts[np.append(first[1:], True)[: len(first)]]  # also of none
-    events = events.events_at(first)._replace(weights=weights, contexts=contexts)
+        is_last = np.append(is_first[1:], True)[: len(is_first)]  # also of no events
+        contexts = contexts[is_last]
+    events = events.events_at(is_first)
+    events = events._replace(weights=weights.astype(np.float32), contexts=contexts)
     if table.chosen is None:
         return events
-    shown = ~table.chosen
+
+    # Each impression goes to the next event of its user, or else to the last one.
+    is_shown = ~table.chosen
     is_event = table.chosen.copy()
-    is_event[is_event] = first
-    owners = table.users[shown]
-    place = np.minimum(np.cumsum(is_event)[shown], events.offsets[owners + 1] - 1)
-    kept = place >= events.offsets[owners]
-    items, weights = table.items[shown][kept], table.gains[shown][kept]
-    shape = events.n_events, table.n_items
-    impressions = _sparse.pair_matrix(place[kept], items, weights, shape)
+    is_event[is_event] = is_first
+    users = table.users[is_shown]
+    next_event = np.cumsum(is_event)[is_shown]
+    event = np.minimum(next_event, events.offsets[users + 1] - 1)
+    has_event = event >= events.offsets[users]
+    impressions = _sparse.pair_matrix(
+        event[has_event],
+        table.items[is_shown][has_event],
+        table.gains[is_shown][has_event],
+        (events.n_events, table.n_items),
+    )
     return events._replace(impressions=impressions)
 
 
 def _gaps(table):
     """Return what `EventTable.gaps` does, for a table in memory."""
-    users, times = table.users, table.times
-    if not len(users):
+    users = table.users
+    times = table.times
+    if len(users) == 0:
         return np.zeros(0)
-    begin = np.flatnonzero(starts(users, times))
-    gaps = np.full(len(begin), np.nan)
-    gaps[1:] = np.diff(times[begin].astype(float))
-    gaps[starts(users)[begin]] = np.nan
-    sizes = np.diff(np.append(begin, len(users)))
+
+    # The time between each basket and the one before.
+    baskets = np.flatnonzero(starts(users, times))
+    gaps = np.full(len(baskets), np.nan)
+    gaps[1:] = np.diff(times[baskets].astype(float))
+    gaps[starts(users)[baskets]] = np.nan
+
+    # One event of each basket has it.
+    sizes = np.diff(np.append(baskets, len(users)))
     # any order, but the same one for the same events, in memory and on disk
     hashed = table.items.astype(np.uint64) * FACTORS[0]
     hashed ^= times.astype(float).view(np.uint64) * FACTORS[1]
     hashed *= FACTORS[0]
-    is_first = hashed == np.repeat(np.minimum.reduceat(hashed, begin), sizes)
+    is_first = hashed == np.repeat(np.minimum.reduceat(hashed, baskets), sizes)
     return np.where(is_first, np.repeat(gaps, sizes), 0.0)

@@ -25,10 +25,13 @@ LEVELS = nw.Categorical, nw.Enum
 NESTED = nw.List, nw.Array, nw.Struct
 WIDE = nw.Int128, nw.UInt128  # numpy has no such integers
 # Classes of libraries that may not be there.
-BATCH, QUERY = "pyarrow.RecordBatch", "duckdb.DuckDBPyRelation"
-READER, DATASET = "pyarrow.RecordBatchReader", "pyarrow.dataset.Dataset"
+BATCH = "pyarrow.RecordBatch"
+READER = "pyarrow.RecordBatchReader"
+DATASET = "pyarrow.dataset.Dataset"
+QUERY = "duckdb.DuckDBPyRelation"
 LAZY_FRAME = "polars.LazyFrame"
-DASK_FRAME, DASK_SERIES = "dask.dataframe.DataFrame", "dask.dataframe.Series"
+DASK_FRAME = "dask.dataframe.DataFrame"
+DASK_SERIES = "dask.dataframe.Series"
 # What is no dataframe: narwhals would take 50 us to look at one.
 PLAIN = np.ndarray, list, tuple, str, dict, int, float, type(None)
 PANDAS = "pandas"
@@ -50,8 +53,9 @@ def is_source(X):
     """Return whether X is a path, paths, a pyarrow Dataset, a LazyFrame or of Dask."""
     if isinstance(X, str | os.PathLike) or are_paths(X):
         return True
-    known = isinstance(X, (pd.DataFrame, *PLAIN))
-    return not known and is_of(X, DATASET, LAZY_FRAME, DASK_FRAME)
+    if isinstance(X, (pd.DataFrame, *PLAIN)):
+        return False
+    return is_of(X, DATASET, LAZY_FRAME, DASK_FRAME)
 
 
 def are_paths(X):
@@ -67,6 +71,7 @@ def are_paths(X):
 
 
 def _looks_like_a_path(entry):
+    """Return whether a text or path names a file, by its look or as it is there."""
     text = os.fspath(entry)
     if isinstance(entry, os.PathLike) or "://" in text:
         return True
@@ -81,10 +86,12 @@ def is_frame(X):
 
 
 def _is_eager(X):
+    """Return whether X is a table in memory, other than one of pandas."""
     return nw.dependencies.is_into_dataframe(X) or is_of(X, BATCH, QUERY)
 
 
 def _is_lazy(X):
+    """Return whether X is a table whose rows are not in memory."""
     if isinstance(X, PLAIN) or _is_eager(X):
         return False
     if is_of(X, DASK_FRAME, READER):
@@ -104,7 +111,11 @@ def as_frame(table, name):
             raise TypeError(f"{name} must be {expected}. Got {type(table).__name__}.")
         refuse_lazy(table, name)
         table = as_known(table)
-    names = table.columns if isinstance(table, pd.DataFrame) else _names(table)
+    names = table.columns
+    if not isinstance(table, pd.DataFrame):
+        # narwhals comes not as far as the names of a pyarrow table that has one twice
+        names = getattr(table, "column_names", names)
+        names = pd.Index(list(names), dtype=object)
     twice = names[names.duplicated()].tolist()
     if twice:
         raise ValueError(
@@ -115,7 +126,7 @@ def as_frame(table, name):
         return in_native_order(table)
     columns = nw.from_native(table, eager_only=True)
     # pyarrow, which to_pandas of polars needs, may not be there
-    return pd.DataFrame({c: _cells(columns[c]) for c in columns.columns})
+    return pd.DataFrame({name: _cells(columns[name]) for name in columns.columns})
 
 
 def in_native_order(table):
@@ -123,19 +134,24 @@ def in_native_order(table):
 
     Files of other machines have another one, with which pandas searches nothing.
     """
-    names, kinds = table.columns, list(table.dtypes)
-    native = [k.newbyteorder("=") if isinstance(k, np.dtype) else k for k in kinds]
-    if native == kinds:
+    native = {}  # types of columns, by position
+    for i, dtype in enumerate(table.dtypes):
+        if isinstance(dtype, np.dtype) and not dtype.isnative:
+            native[i] = dtype.newbyteorder("=")
+    if not native:
         return table
-    table = table.set_axis(range(len(names)), axis=1).astype(dict(enumerate(native)))
-    return table.set_axis(names, axis=1)
+    names = table.columns
+    numbered = table.set_axis(range(len(names)), axis=1)
+    return numbered.astype(native).set_axis(names, axis=1)
 
 
 def as_known(table):
     """Return a batch of Arrow or a query of DuckDB as the table that it stands for."""
     if is_of(table, BATCH):
         return sys.modules["pyarrow"].Table.from_batches([table])
-    return table.to_arrow_table() if is_of(table, QUERY) else table
+    if is_of(table, QUERY):
+        return table.to_arrow_table()
+    return table
 
 
 def refuse_lazy(X, name):
@@ -158,7 +174,9 @@ def refuse_lazy(X, name):
 def refuse_records(X):
     """Raise ``TypeError`` for an X that is no table, but can be made one."""
     fields = getattr(getattr(X, "dtype", None), "names", None)
-    first = X[0] if isinstance(X, list | tuple) and len(X) > 0 else X
+    first = X
+    if isinstance(X, list | tuple) and len(X) > 0:
+        first = X[0]
     if sparse.issparse(X):  # some are mappings as well
         remedy = (
             "If it is a sparse matrix of users x items, call "
@@ -193,17 +211,11 @@ def library_of(*given, default=PANDAS):
         if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
             return PANDAS
         value = nw.to_native(value, pass_through=True)
-        packages = {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
-        found = next((name for name in OTHERS if name in packages), None)
-        if found:
-            return found
+        packages = {cls.__module__.partition(".")[0] for cls in type(value).__mro__}
+        for name in OTHERS:
+            if name in packages:
+                return name
     return default
-
-
-def _names(table):
-    # narwhals does not come as far as the names of a pyarrow table that has one twice
-    names = table.column_names if hasattr(table, "column_names") else table.columns
-    return pd.Index(list(names), dtype=object)
 
 
 def _cells(column):
@@ -213,18 +225,16 @@ def _cells(column):
     zone = getattr(column.dtype, "time_zone", None)
     if zone is not None:  # numpy has no zones: it holds such moments as UTC
         return pd.DatetimeIndex(column.to_numpy()).tz_localize("UTC").tz_convert(zone)
-    if isinstance(column.dtype, nw.Unknown) and "pandas." in _native_type(column):
-        return column.to_arrow().to_pandas()  # periods and intervals
+    if isinstance(column.dtype, nw.Unknown):
+        native = column.to_native()
+        dtype = native.type if hasattr(native, "type") else native.dtype
+        if "pandas." in str(dtype):
+            return column.to_arrow().to_pandas()  # periods and intervals
     # unknown: a type of another library, such as pandas' intervals within polars
     if not isinstance(column.dtype, (*NESTED, *WIDE, nw.Unknown)):
         return column.to_numpy()
     # numpy would make lists of one length a table, and the fields of a struct as well
     return object_array(column.to_list())
-
-
-def _native_type(column):
-    column = column.to_native()
-    return str(column.type if hasattr(column, "type") else column.dtype)
 
 
 def as_array(values):
@@ -250,15 +260,16 @@ def array_as_frame(array, name):
 def list_as_array(values):
     """Return a list as an array (n,) without turning numbers into strings."""
     values = list(values)
-    kinds = set(map(type, values))
-    if values and not any(issubclass(kind, str | bytes) for kind in kinds):
-        try:
-            array = np.asarray(values)
-            # rows of numbers and text
-            return np.asarray(values, object) if array.dtype.kind in "US" else array
-        except ValueError:  # lists of different lengths
-            pass
-    return object_array(values)
+    types = set(map(type, values))
+    if not values or any(issubclass(cls, str | bytes) for cls in types):
+        return object_array(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        return object_array(values)
+    if array.dtype.kind in "US":  # of rows of numbers and text
+        return np.asarray(values, object)
+    return array
 
 
 def is_missing(values, name):

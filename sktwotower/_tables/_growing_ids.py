@@ -32,12 +32,13 @@ class GrowingIds(NamedTuple):
 
     def positions(self, ids) -> np.ndarray:
         """Return the position (m,) of each id of an Index, -1 for others."""
-        found, before = np.full(len(ids), -1, np.int64), 0
+        positions = np.full(len(ids), -1, np.int64)
+        n_before = 0
         for part in self.parts:
-            places = positions_of(ids, part)
-            found = np.where(places >= 0, places + before, found)
-            before += len(part)
-        return found
+            within = positions_of(ids, part)
+            positions = np.where(within >= 0, within + n_before, positions)
+            n_before += len(part)
+        return positions
 
     def plus(self, ids) -> Self:
         """Return the same with the ids of an Index that are not known yet."""

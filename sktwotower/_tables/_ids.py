@@ -24,10 +24,11 @@ def check_ids(values, name):
     """
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(f"{name} must be one-dimensional. Got shape {values.shape}.")
-    plain = type(values) is np.ndarray and values.dtype.kind in "iu"
-    if plain and values.dtype.isnative:
+    is_plain = type(values) is np.ndarray and values.dtype.kind in "iu"
+    if is_plain and values.dtype.isnative:
         return pd.Index(values)  # the checks below would take longer than a search
-    values = values.to_flat_index() if isinstance(values, pd.MultiIndex) else values
+    if isinstance(values, pd.MultiIndex):
+        values = values.to_flat_index()
     if isinstance(values, np.ndarray) and values.dtype.names:
         raise TypeError(f"{name} must be ids, not records of {values.dtype.names}.")
     try:
@@ -52,10 +53,11 @@ def _checked(values, name):
     elif values.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} holds complex numbers.")
     values = values.infer_objects()
-    if isinstance(dtype := values.dtype, np.dtype):
-        # pandas has no index of other byte orders, nor of so few bits
-        small = dtype == np.float16
-        values = values.astype(np.float32 if small else dtype.newbyteorder("="))
+    # pandas has no index of other byte orders, nor of so few bits
+    if values.dtype == np.float16:
+        values = values.astype(np.float32)
+    elif isinstance(values.dtype, np.dtype):
+        values = values.astype(values.dtype.newbyteorder("="))
     index = pd.Index(values)
     if index.dtype.kind == "f" and np.isinf(index.to_numpy(dtype=float)).any():
         raise ValueError(f"{name} contains infinity, which is not an id.")
@@ -72,27 +74,30 @@ def refuse_missing_ids(name, n_missing, n, where=""):
 
 
 def _check_types(values, name):
-    kinds = {type(value) for value in values}
-    unfit = [kind for kind in kinds if not _can_be_id(kind)]
+    """Raise ``TypeError`` unless objects can be ids, and are of one type."""
+    types = {type(value) for value in values}
+    unfit = [cls for cls in types if not _can_be_id(cls)]
     if unfit:
         raise TypeError(
             f"{name} holds {unfit[0].__name__} objects: the argument must be a "
             "string or a number to be an id."
         )
-    if len({_family(kind) for kind in kinds}) > 1:
-        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+    if len({_family(cls) for cls in types}) > 1:
+        names = ", ".join(sorted(cls.__name__ for cls in types))
         raise TypeError(
-            f"{name} mixes ids of different types ({found}), which cannot be "
+            f"{name} mixes ids of different types ({names}), which cannot be "
             "sorted. Convert them to one type, for example with astype(str)."
         )
 
 
-def _can_be_id(kind):
-    # ids are sorted; pandas would make a MultiIndex of tuples, and finds no id among
-    # intervals that overlap
-    ordered = kind.__lt__ is not object.__lt__
-    unfit = issubclass(kind, tuple | complex | frozenset | pd.Interval)
-    return kind.__hash__ is not None and ordered and not unfit
+def _can_be_id(cls):
+    """Return whether objects of a type can be ids."""
+    # pandas would make a MultiIndex of tuples, and finds no id among intervals that
+    # overlap
+    if issubclass(cls, tuple | complex | frozenset | pd.Interval):
+        return False
+    is_sorted = cls.__lt__ is not object.__lt__
+    return cls.__hash__ is not None and is_sorted
 
 
 def same_kind(ids, known):
@@ -102,8 +107,9 @@ def same_kind(ids, known):
     """
     if len(ids) == 0 or len(known) == 0:
         return True
-    kinds, others = _kinds(ids), _kinds(known)
-    return bool(kinds & others) or kinds | others <= NUMBERS
+    kinds = _kinds(ids)
+    known_kinds = _kinds(known)
+    return bool(kinds & known_kinds) or kinds | known_kinds <= NUMBERS
 
 
 def positions_of(ids, known):
@@ -122,7 +128,13 @@ def known_positions(ids, known, name, source):
     ``name`` is where the ids are, ``source`` where the known ones come from.
     """
     positions = positions_of(ids, known)
-    if len(ids) and (positions < 0).all() and _of_another_type(ids, known):
+    if (positions >= 0).any() or same_kind(ids, known):
+        return positions
+    # Text where known ids are numbers has the wrong type only if it reads like a known
+    # id: otherwise it may be the name of a new user.
+    is_number = pd.api.types.is_numeric_dtype
+    has_numbers = is_number(ids) or is_number(known)
+    if not has_numbers or known_as_text(ids, known):
         warn(
             f"None of the ids in {name} is known, and they have another type: "
             f"{type_name(ids)}, those of {source} {type_name(known)}. Convert them."
@@ -153,18 +165,6 @@ def plain_positions(values, known):
     return positions
 
 
-def _of_another_type(ids, known):
-    """Return whether ids, none of which is known, look like the wrong type.
-
-    Text where known ids are numbers does so only if it reads like a known id: otherwise
-    it may be the name of a new user.
-    """
-    if same_kind(ids, known):
-        return False
-    is_number = pd.api.types.is_numeric_dtype
-    return not (is_number(ids) or is_number(known)) or known_as_text(ids, known)
-
-
 def known_as_text(ids, known):
     """Return whether ids of another type look the same as known ones."""
     is_number = pd.api.types.is_numeric_dtype
@@ -176,13 +176,17 @@ def known_as_text(ids, known):
 def _kinds(ids):
     """Return the names of the kinds of ids (n,); of objects, a few are inspected."""
     if ids.dtype == object:
-        return {_family(kind) for kind in map(type, ids[:N_INSPECTED])}
+        return {_family(type(value)) for value in ids[:N_INSPECTED]}
     dtype = ids.dtype
-    if dtype.kind in "iufm":
-        return {"timedelta" if dtype.kind == "m" else "number"}
+    if dtype.kind in "iuf":
+        return {"number"}
+    if dtype.kind == "m":
+        return {"timedelta"}
     if dtype.kind == "M":
         return {"aware datetime" if hasattr(dtype, "tz") else "naive datetime"}
-    return {"text" if pd.api.types.is_string_dtype(dtype) else str(dtype)}
+    if pd.api.types.is_string_dtype(dtype):
+        return {"text"}
+    return {str(dtype)}
 
 
 def as_type_of(new, known, label):
@@ -193,11 +197,11 @@ def as_type_of(new, known, label):
     """
     if len(new) == 0:
         return known[:0]
-    alike = _kinds(new) == _kinds(known)
-    if alike and new.dtype == known.dtype:
+    is_alike = _kinds(new) == _kinds(known)
+    if is_alike and new.dtype == known.dtype:
         return new
     # objects are not cast: Decimals among integers could not be sorted
-    if alike or (known.dtype != object and same_kind(new, known)):
+    if is_alike or (known.dtype != object and same_kind(new, known)):
         try:
             with np.errstate(invalid="ignore"):
                 cast = new.astype(known.dtype)
@@ -205,19 +209,24 @@ def as_type_of(new, known, label):
             cast = known[:0]
         if np.array_equal(cast.astype(object), new.astype(object)):
             return cast
-    found = f"they are {type_name(new)}, those of fit {type_name(known)}"
-    remedy = "Convert them, or fit on a type that holds both."
-    raise TypeError(f"The ids of {label} have another type: {found}. {remedy}")
+    raise TypeError(
+        f"The ids of {label} have another type: they are {type_name(new)}, those of "
+        f"fit {type_name(known)}. Convert them, or fit on a type that holds both."
+    )
 
 
 def type_name(ids):
     """Return what to call the type of the ids of an Index in a message."""
-    return type(ids[0]).__name__ if ids.dtype == object else str(ids.dtype)
+    if ids.dtype == object:
+        return type(ids[0]).__name__
+    return str(ids.dtype)
 
 
-def _family(kind):
-    if issubclass(kind, str):
+def _family(cls):
+    """Return the kind of ids that objects of a type are."""
+    if issubclass(cls, str):
         return "text"
     # True is no 1, which would be equal
-    is_number = issubclass(kind, int | float | np.number) and kind is not bool
-    return "number" if is_number else kind.__name__.rstrip("_")  # np.bytes_
+    if issubclass(cls, int | float | np.number) and cls is not bool:
+        return "number"
+    return cls.__name__.rstrip("_")  # np.bytes_

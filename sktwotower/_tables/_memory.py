@@ -43,14 +43,19 @@ def memory_of_process():
     They are those of `VARIABLE`, such as "2GB" or "1.5 GiB", or else what the machine,
     limits of the process and its control groups allow.
     """
-    if text := os.environ.get(VARIABLE):
+    text = os.environ.get(VARIABLE)
+    if text:
         return _bytes(text)
     return min([_of_machine(), *_of_limits(), *_of_cgroups()])
 
 
 def _bytes(text):
-    found = re.fullmatch(r"(\d+\.?\d*) ?([A-Z]+)", text.strip().upper())
-    size = float(found[1]) * UNITS.get(found[2], 0) if found else 0
+    """Return the number of bytes of a text such as "2GB"."""
+    parts = re.fullmatch(r"(\d+\.?\d*) ?([A-Z]+)", text.strip().upper())
+    size = 0
+    if parts is not None:
+        number, unit = parts.groups()
+        size = float(number) * UNITS.get(unit, 0)
     if size < SMALL:
         raise ValueError(
             f"The environment variable {VARIABLE} must be a size of at least 64 MiB, "
@@ -60,6 +65,7 @@ def _bytes(text):
 
 
 def _of_machine():
+    """Return the bytes of the machine's memory, inf if not known."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # Windows
@@ -67,13 +73,16 @@ def _of_machine():
 
 
 def _of_limits():
+    """Yield the limits of this process, inf for none."""
     try:
         import resource
     except ImportError:  # Windows
         return
     for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
         limit, _ = resource.getrlimit(kind)
-        yield math.inf if limit == resource.RLIM_INFINITY else limit
+        if limit == resource.RLIM_INFINITY:
+            limit = math.inf
+        yield limit
 
 
 def _of_cgroups(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
@@ -89,12 +98,13 @@ def _of_cgroups(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
         folder = Path(root, names)
         file = "memory.limit_in_bytes" if names else "memory.max"
         group = folder / path.lstrip("/")
-        for each in (group, *group.parents):
-            if each.is_relative_to(folder):
-                yield _number(each / file)
+        for outer_group in (group, *group.parents):
+            if outer_group.is_relative_to(folder):
+                yield _number(outer_group / file)
 
 
 def _number(path):
+    """Return the number in a file, inf if there is none."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):  # no such group here, or "max"

@@ -55,8 +55,10 @@ def check_flag(value, name):
 
 def format_ids(ids, n=5):
     """Return the first ``n`` of many ids as text."""
-    shown = ", ".join(repr(i) for i in np.asarray(ids[:n]).tolist())
-    return shown + (", ..." if len(ids) > n else "")
+    shown = [repr(value) for value in np.asarray(ids[:n]).tolist()]
+    if len(ids) > n:
+        shown.append("...")
+    return ", ".join(shown)
 
 
 def not_known(ids, side):
@@ -67,8 +69,12 @@ def not_known(ids, side):
 
 
 _short = reprlib.Repr()
-_short.maxlevel, _short.maxdict = 1, 5
-_short.maxlist = _short.maxtuple = _short.maxset = _short.maxfrozenset = 5
+_short.maxlevel = 1
+_short.maxdict = 5
+_short.maxlist = 5
+_short.maxtuple = 5
+_short.maxset = 5
+_short.maxfrozenset = 5
 
 
 def shorten(value):
@@ -100,8 +106,10 @@ def did_you_mean(name, known, what="Columns"):
     close = closest(name, known)
     if close is not None:
         return f" Did you mean {close!r}?"
-    known = [repr(str(k)) for k in known]
-    return f" {what}: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}."
+    names = [repr(str(known_name)) for known_name in known]
+    if len(names) > 12:
+        names = [*names[:12], "..."]
+    return f" {what}: {', '.join(names)}."
 
 
 # Packages whose frames are between the user's line and the warning.
@@ -123,11 +131,13 @@ def warn(message, category=UserWarning):
     if message in said:
         return
     said.add(message)
-    frame, level = sys._getframe(1), 2
+    frame = sys._getframe(1)
+    level = 2
     while frame.f_back is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] not in _INNER:
             break
-        frame, level = frame.f_back, level + 1
+        frame = frame.f_back
+        level += 1
     warnings.warn(message, category, stacklevel=level)
 
 

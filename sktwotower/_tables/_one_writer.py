@@ -7,7 +7,8 @@ Output: a lock of its own, which pickles, copies and clones do not have.
 import threading
 from weakref import WeakKeyDictionary
 
-_LOCKS, _ADDING = WeakKeyDictionary(), threading.Lock()
+_LOCKS = WeakKeyDictionary()
+_ADDING = threading.Lock()
 
 
 def one_writer(estimator):

@@ -14,7 +14,8 @@ from sktwotower._sklearn_compat import check_sample_weight
 
 # Rewards and weights with a maximum outside of this range are rescaled: their products
 # and the sums of these are stored as float32, which ends at 1e-45 and 3e38.
-MIN_SCALE, MAX_SCALE = 2.0**-50, 2.0**50
+MIN_SCALE = 2.0**-50
+MAX_SCALE = 2.0**50
 
 
 def outcomes(y, sample_weight, n_events, may_be_empty=False):
@@ -25,17 +26,27 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
     """
     for name, values in (("y", y), ("sample_weight", sample_weight)):
         if isinstance(values, str):
-            found = f"{name}={values!r} names a column only for events on disk"
-            raise TypeError(f"{found}. Pass X[{values!r}].")
+            raise TypeError(
+                f"{name}={values!r} names a column only for events on disk. Pass "
+                f"X[{values!r}]."
+            )
     if y is None and sample_weight is None and n_events:
         return np.ones(n_events), np.ones(n_events)
-    y = np.ones(n_events) if y is None else numbers_of(y, n_events)
+    if y is None:
+        rewards = np.ones(n_events)
+    else:
+        rewards = numbers_of(y, n_events)
     weights = _event_weights(sample_weight, n_events, may_be_empty)
-    figures = Outcome.of("y", y), Outcome.of("sample_weight", weights)
-    check_outcomes(figures, np.count_nonzero((y > 0) & (weights > 0)), may_be_empty)
-    y, weights = figures[0].scaled(y), figures[1].scaled(weights)
-    refuse_vanished((y > 0) & (weights > 0) & (y * weights == 0))
-    return y, weights
+    of_rewards = Outcome.of("y", rewards)
+    of_weights = Outcome.of("sample_weight", weights)
+    is_positive = (rewards > 0) & (weights > 0)
+    n_positive = np.count_nonzero(is_positive)
+    check_outcomes([of_rewards, of_weights], n_positive, may_be_empty)
+    rewards = of_rewards.scaled(rewards)
+    weights = of_weights.scaled(weights)
+    is_positive = (rewards > 0) & (weights > 0)
+    refuse_vanished(is_positive & (rewards * weights == 0))
+    return rewards, weights
 
 
 class Outcome(NamedTuple):
@@ -61,13 +72,17 @@ class Outcome(NamedTuple):
 
         Only their proportions count. Weights that decay with age may all be tiny.
         """
-        return np.ldexp(values, self.exponent) if self.exponent else values
+        if self.exponent == 0:
+            return values
+        return np.ldexp(values, self.exponent)
 
     @property
     def exponent(self):
         """Return the power of two that they are scaled by, 0 if float32 holds them."""
-        fits = self.largest == 0 or MIN_SCALE <= self.largest <= MAX_SCALE
-        return 0 if fits else -int(np.frexp(self.largest)[1])
+        if self.largest == 0 or MIN_SCALE <= self.largest <= MAX_SCALE:
+            return 0
+        _, exponent = np.frexp(self.largest)
+        return -int(exponent)
 
 
 def check_outcomes(figures, n_positive, may_be_empty=False):
@@ -76,21 +91,23 @@ def check_outcomes(figures, n_positive, may_be_empty=False):
     ``figures``: an ``Outcome`` each. ``n_positive``: number of positive events, 0 is
     refused unless ``may_be_empty``.
     """
-    for each in figures:
-        if each.n_bad:
+    for outcome in figures:
+        if outcome.n_bad:
             raise ValueError(
-                f"{each.name} contains NaN or infinity, or text: {each.n_bad} entries "
-                "are not finite numbers. Convert them, or drop these rows."
+                f"{outcome.name} contains NaN or infinity, or text: {outcome.n_bad} "
+                "entries are not finite numbers. Convert them, or drop these rows."
             )
-        if each.lowest < 0:
+        if outcome.lowest < 0:
             raise ValueError(
-                f"{each.name} must be >= 0. Got {each.lowest}. Ratings below zero or "
-                "-1 labels need mapping first, as in y=(label > 0); 0 means shown and "
-                "not chosen, and as a weight, left out."
+                f"{outcome.name} must be >= 0. Got {outcome.lowest}. Ratings below "
+                "zero or -1 labels need mapping first, as in y=(label > 0); 0 means "
+                "shown and not chosen, and as a weight, left out."
             )
     if n_positive == 0 and not may_be_empty:
-        needed = "at least one row needs y > 0 (or y=None) and a sample_weight > 0"
-        raise ValueError(f"X holds no positive event: {needed}.")
+        raise ValueError(
+            "X holds no positive event: at least one row needs y > 0 (or y=None) and a "
+            "sample_weight > 0."
+        )
 
 
 def refuse_vanished(vanishes):
@@ -118,8 +135,10 @@ def numbers_of(y, n_events):
 
 def _check_length(values, n_events, expected):
     """Raise ``ValueError`` unless there is one value for each event."""
-    if (n := len(values)) != n_events:
-        raise ValueError(f"{expected} per row of X: expected {n_events}, got {n}.")
+    if len(values) != n_events:
+        raise ValueError(
+            f"{expected} per row of X: expected {n_events}, got {len(values)}."
+        )
 
 
 def _as_numbers(values, name, expected, remedy):
@@ -143,9 +162,11 @@ def _event_weights(sample_weight, n_events, may_be_empty):
     _check_length(weights, n_events, "sample_weight must have one weight")
     if weights.dtype.kind in "OUSmM":
         # of durations numpy would take the number of their units
-        weights = weights.astype(str) if weights.dtype.kind in "mM" else weights
-        expected = "weights >= 0", "Convert them."
-        sample_weight = _as_numbers(weights, "sample_weight", *expected)
+        if weights.dtype.kind in "mM":
+            weights = weights.astype(str)
+        sample_weight = _as_numbers(
+            weights, "sample_weight", "weights >= 0", "Convert them."
+        )
     if may_be_empty and not np.any(sample_weight):
         return np.zeros(n_events)
     return check_sample_weight(sample_weight, np.empty((n_events, 1)), dtype=np.float64)

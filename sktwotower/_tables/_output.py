@@ -24,7 +24,8 @@ OBJECTS = (
     *(str, bytes, float, Decimal, date, timedelta, np.generic),
     *(list, tuple, np.ndarray, dict, type(None)),
 )
-MIN_INT, MAX_INT = -(2**63), 2**63 - 1
+MIN_INT = -(2**63)
+MAX_INT = 2**63 - 1
 
 
 def library_for(estimator, fitted, *given):
@@ -54,7 +55,9 @@ def table_of(names, columns, library):
         try:
             return _made(list(map(str, names)), columns, library)
         except Exception as error:
-            reason = str(error) if isinstance(error, _Unfit) else type(error).__name__
+            reason = type(error).__name__
+            if isinstance(error, _Unfit):
+                reason = str(error)
             warn(
                 f"The table comes back as one of pandas, as {library} cannot hold it: "
                 f"{reason}. A table or Series of pandas in the request chooses pandas."
@@ -72,11 +75,11 @@ def _made(names, columns, library):
     """Return columns as a table of a library that is not pandas."""
     if not is_installed(library):
         raise _Unfit(f"it is not installed ({library} was chosen by fit or set_output)")
-    twice = [name for place, name in enumerate(names) if name in names[:place]]
-    if twice:
-        raise _Unfit(f"two columns have the name {twice[0]!r}")
-    made = (_column(values, library) for values in columns)
-    table = dict(zip(names, made, strict=True))
+    table = {}
+    for name, values in zip(names, columns, strict=True):
+        if name in table:
+            raise _Unfit(f"two columns have the name {name!r}")
+        table[name] = _column(values, library)
     return nw.from_dict(table, backend=library).to_native()
 
 
@@ -97,11 +100,11 @@ def _column(values, library):
             cells = values.tolist()
             if all(type(cell) is str for cell in cells):
                 return cells
-    values, kind, zone = _cells(pd.Series(values))
-    made = nw.new_series("", values, kind, backend=library)
+    cells, dtype, zone = _cells(pd.Series(values))
+    column = nw.new_series("", cells, dtype, backend=library)
     if zone is not None:
-        made = made.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
-    return made.to_native()
+        column = column.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+    return column.to_native()
 
 
 def _cells(column):
@@ -111,20 +114,33 @@ def _cells(column):
     """
     zone = getattr(column.dtype, "tz", None)
     if zone is not None:
-        column, zone = column.dt.tz_convert("UTC").dt.tz_localize(None), str(zone)
+        zone = str(zone)
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+
+    # Arrays of plain types without gaps.
     values = column.to_numpy()
     is_plain = isinstance(column.dtype, np.dtype) and values.dtype.kind in "biufmM"
-    if is_plain and not (values.dtype.kind == "f" and np.isnan(values).any()):
-        if values.dtype.kind in "mM" and np.datetime_data(values.dtype)[0] == "s":
-            values = values.astype(f"{values.dtype.kind}8[ms]")  # polars has no seconds
+    has_nan = values.dtype.kind == "f" and np.isnan(values).any()
+    if is_plain and not has_nan:
+        if values.dtype.kind in "mM":
+            unit, _ = np.datetime_data(values.dtype)
+            if unit == "s":  # polars has no seconds
+                values = values.astype(f"{values.dtype.kind}8[ms]")
         return values, None, zone
-    kind = {"float32": nw.Float32(), "float64": nw.Float64()}.get(str(column.dtype))
-    kind = nw.String() if len(column) == 0 and kind is None else kind
-    values = column.astype(object).where(column.notna(), None).tolist()
-    odd = [value for value in values if not _is_of_all(value)]
-    if odd:
-        raise _Unfit(f"it has no type for {shorten(odd[0])}")
-    return values, kind, zone
+
+    # All others cell by cell.
+    cells = column.astype(object).where(column.notna(), None).tolist()
+    for cell in cells:
+        if not _is_of_all(cell):
+            raise _Unfit(f"it has no type for {shorten(cell)}")
+    dtype = None
+    if str(column.dtype) == "float32":
+        dtype = nw.Float32()
+    elif str(column.dtype) == "float64":
+        dtype = nw.Float64()
+    elif len(column) == 0:
+        dtype = nw.String()
+    return cells, dtype, zone
 
 
 def _is_of_all(cell):

@@ -53,9 +53,13 @@ def read_pairs(given, name, *, columns=None, labels=None, owners=(), order=None)
 
 def _is_list(values, order):
     """Return whether values can be iterated over, in their order if it matters."""
-    unfit = (str, bytes, Set, Mapping) if order else (str, bytes)
-    no_scalar = getattr(values, "ndim", 1) != 0  # arrays without an axis are iterable
-    return no_scalar and isinstance(values, Iterable) and not isinstance(values, unfit)
+    if isinstance(values, str | bytes):
+        return False
+    if order and isinstance(values, Set | Mapping):
+        return False
+    if getattr(values, "ndim", 1) == 0:  # arrays without an axis are iterable
+        return False
+    return isinstance(values, Iterable)
 
 
 def _pairs_of_table(table, name, columns, labels):
@@ -63,16 +67,21 @@ def _pairs_of_table(table, name, columns, labels):
     frame = with_names(as_frame(table, name))
     if columns is None:
         if frame.shape[1] < 2:
-            expected = "a column of users and one of items, in this order"
-            got = f"Got the columns {list(frame.columns)}."
-            raise ValueError(f"{name} must have {expected}. {got}")
-        columns = labels = frame.columns[:2]
+            raise ValueError(
+                f"{name} must have a column of users and one of items, in this order. "
+                f"Got the columns {list(frame.columns)}."
+            )
+        columns = frame.columns[:2]
+        labels = columns
     for column, label in zip(columns, labels, strict=True):
         if column not in frame.columns:
-            remedy = f"It must hold pairs: {labels[0]!r} and {labels[1]!r}."
-            raise ValueError(f"{name} has no column {label!r}. {remedy}")
-    users, items = (frame[column] for column in columns)
-    return Pairs(users, items, users)
+            raise ValueError(
+                f"{name} has no column {label!r}. It must hold pairs: {labels[0]!r} "
+                f"and {labels[1]!r}."
+            )
+    user_column, item_column = columns
+    users = frame[user_column]
+    return Pairs(users, frame[item_column], users)
 
 
 def _pairs_of_dict(given, name, order):
@@ -80,11 +89,15 @@ def _pairs_of_dict(given, name, order):
     for user, items in given.items():
         if not _is_list(items, order):
             wanted = f", {order}" if order else ""
-            expected = f"a list of items for each user{wanted}"
-            got = f"Got {shorten(items)} for {user!r}."
-            raise TypeError(f"{name} must hold {expected}. {got}")
-    # an iterator would be empty when it is read again
-    lists = [list(as_array(items)) for items in given.values()]
-    users = [user for user, items in zip(given, lists, strict=True) for _ in items]
-    items = list_as_array(item for items in lists for item in items)
-    return Pairs(users, items, list(given))
+            raise TypeError(
+                f"{name} must hold a list of items for each user{wanted}. Got "
+                f"{shorten(items)} for {user!r}."
+            )
+    users = []
+    items = []
+    for user, items_of_user in given.items():
+        # an iterator would be empty when it is read again
+        items_of_user = list(as_array(items_of_user))
+        users += [user] * len(items_of_user)
+        items += items_of_user
+    return Pairs(users, list_as_array(items), list(given))

@@ -14,7 +14,9 @@ from sktwotower import __version__
 
 from ._messages import warn
 
-STAMP, FILE = "_written_by", "_file_of_sktwotower"
+# Keys of what is written: the versions, and the bytes of a file in place of attributes.
+STAMP = "_written_by"
+FILE = "_file_of_sktwotower"
 # What decides whether a pickle can be read.
 VERSIONS = {"sktwotower": __version__, "scikit-learn": sklearn.__version__}
 
@@ -47,37 +49,45 @@ class RecommenderStateMixin(VersionedMixin):
 
     skops cannot write the ids, tables and towers of its attributes one by one. It asks
     for ``__getstate__``; pickle and copy ask for ``__reduce_ex__``, and get attributes.
+    So ``__getstate__`` of a recommender that is being pickled returns these, and
+    otherwise a file.
     """
 
+    # Per thread, as ``owner``: the recommender that is being pickled.
     _pickled = threading.local()
 
     def __reduce__(self):
         return copyreg.__newobj__, (type(self),)
 
     def __reduce_ex__(self, protocol):
-        outer, self._pickled.owner = getattr(self._pickled, "owner", None), self
+        outer_owner = getattr(self._pickled, "owner", None)  # one that holds this one
+        self._pickled.owner = self
         try:
             return (*self.__reduce__(), self.__getstate__())
         finally:
-            self._pickled.owner = outer
+            self._pickled.owner = outer_owner
 
     def __getstate__(self):
-        if getattr(self._pickled, "owner", None) is self:
+        is_pickled = getattr(self._pickled, "owner", None) is self
+        if is_pickled:
             return super().__getstate__()
         return {FILE: _files().to_state(self)}
 
     def __setstate__(self, state):
         if FILE in state:
-            state = vars(_files().from_state(state[FILE])) | {STAMP: VERSIONS}
+            read = _files().from_state(state[FILE])
+            state = vars(read) | {STAMP: VERSIONS}
         super().__setstate__(state)
 
 
 def _files():
-    # by its name: only skops needs that room, which is built upon this one
+    """Return the module that writes recommenders as files, for skops."""
+    # by its name: that room is built upon this one
     return import_module("sktwotower.io._skops_state")
 
 
 def _names(versions):
+    """Return what to call the versions that wrote a pickle."""
     if not isinstance(versions, dict):
         return "an unknown version"
     return " and ".join(f"{name} {version}" for name, version in versions.items())

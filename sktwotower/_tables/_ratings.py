@@ -11,8 +11,12 @@ from pandas.api.types import is_numeric_dtype
 
 from ._messages import warn
 
-# Number of rows that are looked at, and the fewest to judge by; of levels of ratings.
-N_ROWS, FEW, MIN_LEVELS, MAX_LEVELS = 100_000, 50, 4, 10
+# Number of rows that are looked at, and the fewest to judge by.
+N_ROWS = 100_000
+MIN_ROWS = 50
+# Number of levels of ratings.
+MIN_LEVELS = 4
+MAX_LEVELS = 10
 NAME = r"(?i)(.*[_ ])?(ratings?|stars)"  # of a column of ratings
 
 
@@ -20,13 +24,15 @@ def warn_of_ratings(y):
     """Warn where rewards of a fit are ratings, or were made of high ones only."""
     levels, counts = _levels(y)
     if _are_ratings(levels, counts):
-        found, high = "A low one counts as a choice.", _first_high(levels)
-    elif _are_high_ratings(levels) and (y == 0).any():
-        found, high = "0 means shown, not chosen: keep low ratings.", levels[0]
+        meaning = "A low one counts as a choice."
+        high = _first_high(levels)
+    elif _end_a_scale(levels) and (y == 0).any():
+        meaning = "0 means shown, not chosen: keep low ratings."
+        high = levels[0]
     else:
         return
     warn(
-        f"y looks like ratings from {levels[0]:g} to {levels[-1]:g}. {found} For two "
+        f"y looks like ratings from {levels[0]:g} to {levels[-1]:g}. {meaning} For two "
         f"towers pass ratings_to_events(X, y, at_least={high:g}) of "
         "sktwotower.preprocessing. Recommenders that ignore the size of y learn from "
         "the high ones only: leave the low ones out by recommend(exclude=...)."
@@ -68,8 +74,9 @@ def _levels(y):
     some = y[:: 1 + len(y) // N_ROWS]
     levels, counts = np.unique(some[some > 0], return_counts=True)
     steps = np.diff(levels)
-    even = 1 <= len(steps) < MAX_LEVELS and np.allclose(steps, steps[0])
-    return (levels, counts) if even else ([], [])
+    if 1 <= len(steps) < MAX_LEVELS and np.allclose(steps, steps[0]):
+        return levels, counts
+    return [], []
 
 
 def _are_ratings(levels, counts):
@@ -78,13 +85,16 @@ def _are_ratings(levels, counts):
     Of counts and of kinds of actions the lowest is the most frequent, and a cap has
     many rows at the top, but few right below it.
     """
-    return len(levels) >= MIN_LEVELS and sum(counts) >= FEW and counts[-2] > counts[0]
+    if len(levels) < MIN_LEVELS or sum(counts) < MIN_ROWS:
+        return False
+    return counts[-2] > counts[0]
 
 
-def _are_high_ratings(levels):
+def _end_a_scale(levels):
     """Return whether levels are the upper part of a scale that ends at 10 or below."""
-    has_steps = len(levels) > 0 and levels[1] - levels[0] <= 1
-    return has_steps and levels[0] >= 3 and levels[-1] <= MAX_LEVELS
+    if len(levels) == 0 or levels[1] - levels[0] > 1:
+        return False
+    return levels[0] >= 3 and levels[-1] <= MAX_LEVELS
 
 
 def _first_high(levels):

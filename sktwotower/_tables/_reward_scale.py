@@ -23,7 +23,9 @@ TAIL = 0.01
 
 def on_scale(rewards, scale):
     """Return rewards (n,) on a scale: "log1p", "sqrt", or None, as they are."""
-    return rewards if scale is None else SCALES[scale](rewards)
+    if scale is None:
+        return rewards
+    return SCALES[scale](rewards)
 
 
 def effective_number(weights):
@@ -46,19 +48,25 @@ class Sums(NamedTuple):
         weights = np.asarray(weights, dtype=np.float64)
         return cls(float(weights.sum()), float(weights @ weights))
 
+    def plus(self, other):
+        """Return the sums of both parts."""
+        return Sums(self.total + other.total, self.squares + other.squares)
+
     @property
     def effective_number(self):
         """The number of equal weights that are as uneven a sample."""
-        return self.total**2 / self.squares if self.squares else 0.0
+        if self.squares == 0:
+            return 0.0
+        return self.total**2 / self.squares
 
 
 def has_heavy_tail(rewards):
     """Return whether a few of the positive rewards (n,) outweigh all others."""
     rewards = _positive(rewards)
     n_rows = len(rewards)
-    return (
-        n_rows >= MIN_ROWS and effective_number(rewards) < MIN_EFFECTIVE_SHARE * n_rows
-    )
+    if n_rows < MIN_ROWS:
+        return False
+    return effective_number(rewards) < MIN_EFFECTIVE_SHARE * n_rows
 
 
 def _positive(rewards):
@@ -72,11 +80,11 @@ def warn_of_heavy_tail(rewards):
     if not has_heavy_tail(rewards):
         return
     rewards = _positive(rewards)
-    n_rows, n_effective = len(rewards), effective_number(rewards)
+    n_rows = len(rewards)
+    n_equal = max(1, round(effective_number(rewards)))
     n_tail = max(1, int(TAIL * n_rows))
     tail = np.partition(rewards, n_rows - n_tail)[-n_tail:]
     share = tail.sum() / rewards.sum()
-    n_equal = max(1, round(n_effective))
     warn(
         f"{n_tail / n_rows:.0%} of the rows with y > 0 carry {share:.0%} of the "
         f"reward: {n_rows:,} rows count like {n_equal:,} equal ones, so that a few "

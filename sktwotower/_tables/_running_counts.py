@@ -51,28 +51,29 @@ class RunningCounts:
 
     def at(self, keys, times) -> np.ndarray:
         """Return the sums (n, 2) of keys (n,) at times (n,), or at one time."""
-        found = np.zeros((len(keys), 2))
+        total = np.zeros((len(keys), 2))
         for layer in (self, *self.newer):
-            if len(layer.keys):
-                places, known = layer._places(keys)
-                left = layer._left(times - layer.latest[places])
-                found += np.where(known[:, None], layer.sums[places], 0) * left[:, None]
-        return found
+            if len(layer.keys) > 0:
+                rows, is_known = layer._rows_of(keys)
+                left = layer._left(times - layer.latest[rows])
+                sums = np.where(is_known[:, None], layer.sums[rows], 0)
+                total += sums * left[:, None]
+        return total
 
     def latest_of(self, keys) -> np.ndarray:
         """Return the time (n,) of the latest event of keys (n,), nan without one."""
-        found = np.full(len(keys), np.nan)
+        latest = np.full(len(keys), np.nan)
         for layer in (self, *self.newer):
-            if len(layer.keys):
-                places, known = layer._places(keys)
-                latest = np.where(known, layer.latest[places], np.nan)
-                found = np.fmax(found, latest)
-        return found
+            if len(layer.keys) > 0:
+                rows, is_known = layer._rows_of(keys)
+                latest_here = np.where(is_known, layer.latest[rows], np.nan)
+                latest = np.fmax(latest, latest_here)
+        return latest
 
-    def _places(self, keys):
-        """Return the places (n,) of keys in this layer, and which of them are there."""
-        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return places, self.keys[places] == keys
+    def _rows_of(self, keys):
+        """Return the rows (n,) of keys in this layer, and which of them are there."""
+        rows = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return rows, self.keys[rows] == keys
 
     def plus(self, keys, times, amounts) -> Self:
         """Return the counts after further events: the same sums as by `count`.
@@ -82,10 +83,8 @@ class RunningCounts:
         """
         if len(keys) == 0:
             return self
-        layers = [
-            *self.newer,
-            self.empty(self.half_life).count(keys, times, amounts)[1],
-        ]
+        _, added = self.empty(self.half_life).count(keys, times, amounts)
+        layers = [*self.newer, added]
         while len(layers) > 1 and len(layers[-2].keys) < 2 * len(layers[-1].keys):
             newest = layers.pop()
             layers[-1] = layers[-1]._with_layer(newest)
@@ -102,13 +101,18 @@ class RunningCounts:
 
     def _with_layer(self, layer):
         """Return the counts, in one layer, with those of another layer."""
-        return self.count(layer.keys, layer.latest, layer.sums)[1]
+        _, counts = self.count(layer.keys, layer.latest, layer.sums)
+        return counts
 
     def _stored_parts(self):
         """Return the fields of the counts in one layer."""
         whole = self.merged()
-        names = "keys", "sums", "latest", "half_life"
-        return {name: getattr(whole, name) for name in names}
+        return {
+            "keys": whole.keys,
+            "sums": whole.sums,
+            "latest": whole.latest,
+            "half_life": whole.half_life,
+        }
 
     def count(self, keys, times, amounts) -> tuple[np.ndarray, Self]:
         """Return the sums before each event, (n_events, 2), and the counts after all.
@@ -126,34 +130,46 @@ class RunningCounts:
             return np.zeros((0, 2)), self
         if self.newer:
             return self.merged().count(keys, times, amounts)
-        n_before, times = len(self.keys), np.asarray(times)
+        # Sort by key and time. What was counted before is one event of each key, and
+        # the first one.
+        n_before = len(self.keys)
         keys = np.concatenate([self.keys, keys])
-        new = np.arange(len(keys)) >= n_before
-        # what was counted before is one event of each key, and the first one
-        when = np.concatenate([self.latest, times.astype(float)])
-        order = np.lexsort((when, new, keys))
-        keys, when, new = keys[order], when[order], new[order]
+        is_new = np.arange(len(keys)) >= n_before
+        times = np.concatenate([self.latest, np.asarray(times).astype(float)])
+        order = np.lexsort((times, is_new, keys))
+        keys = keys[order]
+        is_new = is_new[order]
+        times = times[order]
         amounts = np.concatenate([self.sums, amounts])[order]
-        is_first = np.append(True, keys[1:] != keys[:-1])
-        starts = np.flatnonzero(is_first)
-        until = np.maximum(when, when[starts][np.cumsum(is_first) - 1])
-        left = np.where(is_first, 0, self._left(np.diff(until, prepend=0)))
-        sums = _running_sums(amounts * self._left(until - when)[:, None], left)
-        changes = is_first | (np.diff(when, prepend=0) != 0)
-        changes |= np.append(True, new[1:] != new[:-1])
-        of_run = np.flatnonzero(changes)[np.cumsum(changes) - 1]
-        before = (sums[of_run - 1] * left[of_run][:, None])[new]
-        found = np.empty_like(before)
-        found[order[new] - n_before] = before
-        ends = np.append(starts[1:], len(keys)) - 1
-        after = {"keys": keys[ends], "sums": sums[ends], "latest": until[ends]}
-        return found, replace(self, **after)
 
-    def renumbered(self, places) -> Self:
-        """Return the counts with the key ``places[k]`` for each key k."""
+        # The sums after each event, at its time, or at that of the first event of its
+        # key if this is later: older events are added to what was counted before.
+        is_first = np.append(True, keys[1:] != keys[:-1])
+        first_events = np.flatnonzero(is_first)
+        first_times = times[first_events][np.cumsum(is_first) - 1]
+        at = np.maximum(times, first_times)
+        left = np.where(is_first, 0, self._left(np.diff(at, prepend=0)))
+        sums = _running_sums(amounts * self._left(at - times)[:, None], left)
+
+        # The sums before each run of new events at one time.
+        starts_run = is_first | (np.diff(times, prepend=0) != 0)
+        starts_run |= np.append(True, is_new[1:] != is_new[:-1])
+        run_starts = np.flatnonzero(starts_run)[np.cumsum(starts_run) - 1]
+        sums_before = sums[run_starts - 1] * left[run_starts][:, None]
+        before = np.empty((len(keys) - n_before, sums.shape[1]))
+        before[order[is_new] - n_before] = sums_before[is_new]
+
+        last_events = np.append(first_events[1:], len(keys)) - 1
+        counts = replace(
+            self, keys=keys[last_events], sums=sums[last_events], latest=at[last_events]
+        )
+        return before, counts
+
+    def renumbered(self, new_keys) -> Self:
+        """Return the counts with the key ``new_keys[k]`` for each key k."""
         if self.newer:
-            return self.merged().renumbered(places)
-        keys = places[self.keys]
+            return self.merged().renumbered(new_keys)
+        keys = new_keys[self.keys]
         order = np.argsort(keys)
         return replace(self.part(order), keys=keys[order])
 
@@ -162,8 +178,9 @@ class RunningCounts:
 
         Those of a single layer, see `merged`.
         """
-        parts = (getattr(self, name)[kept] for name in ("keys", "sums", "latest"))
-        return RunningCounts(*parts, self.half_life)
+        return RunningCounts(
+            self.keys[kept], self.sums[kept], self.latest[kept], self.half_life
+        )
 
     def _left(self, ages):
         """Return what is left, in [0, 1], of events of some ages."""
@@ -177,7 +194,9 @@ def _running_sums(amounts, left):
 
     Twice as many rows before are summed in each round, until nothing is left of them.
     """
-    sums, left, step = amounts.copy(), left.copy(), 1
+    sums = amounts.copy()
+    left = left.copy()
+    step = 1
     while step < len(sums) and left.any():
         sums[step:] += left[step:, None] * sums[:-step].copy()
         left[step:] *= left[:-step].copy()

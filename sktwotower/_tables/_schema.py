@@ -61,11 +61,13 @@ class TableSchema(NamedTuple):
     time_unit: one_of(*SIZES) | None = None
 
     def _check_stored(self, place):
-        n, time = self.n_columns, self.time_place
         if self.names is not None:
             list_of(str)(list(self.names), f"{place}.names")
-        require(time is None or time < n, place, f"a time column among {n} columns")
-        require((time is None) == (self.time is None), place, "a name of the time")
+        if self.time_place is not None:
+            expected = f"a time column among {self.n_columns} columns"
+            require(self.time_place < self.n_columns, place, expected)
+        fits = (self.time_place is None) == (self.time is None)
+        require(fits, place, "a name of the time")
         fits = self.time_unit is None or self.dates
         require(fits, f"{place}.time_unit", "a unit of instants")
 
@@ -79,13 +81,18 @@ class TableSchema(NamedTuple):
         """What times are in a word: "dates", a unit, "order", or None without any."""
         if self.time is None:
             return None
-        return self.time_unit or ("dates" if self.dates else "order")
+        if self.time_unit is not None:
+            return self.time_unit
+        return "dates" if self.dates else "order"
 
     def with_time(self, frame, name, kind):
         """Return the schema of a table whose column ``name`` holds times of a kind."""
-        place = list(frame.columns).index(name)
-        how = {"dates": kind.dates, "time_unit": kind.unit}
-        return self._replace(time=name, time_place=place, **how)
+        return self._replace(
+            time=name,
+            time_place=list(frame.columns).index(name),
+            dates=kind.dates,
+            time_unit=kind.unit,
+        )
 
     def with_dates(self, frame, name="X"):
         """Return a table with dates in place of numbers that are instants.
@@ -112,30 +119,37 @@ class TableSchema(NamedTuple):
             return self._with_empty(_frames.as_frame(X, "X"), optional)
         if self.time is None or not self.lacks_time(X):
             return X
-        array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
-        return np.insert(array.astype(object), self.time_place, np.nan, axis=1)
+        array = np.asarray(X, dtype=object)
+        return np.insert(array, self.time_place, np.nan, axis=1)
 
     def lacks_time(self, X):
         """Return whether a table without names lacks exactly one column, the time."""
         if _frames.is_frame(X):
             n_columns = _frames.as_frame(X, "X").shape[1]
             return self.names is None and n_columns == self.n_columns - 1
-        array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
+        array = X
+        if not isinstance(X, np.ndarray):
+            array = np.asarray(X, dtype=object)
         return array.ndim == 2 and array.shape[1] == self.n_columns - 1
 
     def _with_empty(self, frame, optional):
+        """Return a frame with the columns that it lacks, as `with_empty_columns`."""
+        given = list(frame.columns)
         if self.names is None:
-            missing = frame.shape[1] == self.n_columns - 1
-            if self.time is not None and missing and self.time not in frame.columns:
-                frame = frame.copy(deep=False)
-                # numbers as names: -1 is none of them
-                has_text = all(isinstance(name, str) for name in frame.columns)
-                frame.insert(self.time_place, self.time if has_text else -1, np.nan)
+            lacks_one = frame.shape[1] == self.n_columns - 1
+            if self.time is None or not lacks_one or self.time in given:
+                return frame
+            name = self.time
+            if not all(isinstance(column, str) for column in given):
+                name = -1  # numbers as names: it is none of them
+            frame = frame.copy(deep=False)
+            frame.insert(self.time_place, name, np.nan)
             return frame
-        missing, given = [n for n in self.names if n not in frame], [*frame.columns]
+        missing = [name for name in self.names if name not in frame]
         in_order = [name for name in self.names if name in frame]
-        is_filled = {*missing} <= {self.time, *self.context, *optional}
-        if not missing or not is_filled or {*given} != {*in_order}:
+        if not missing or set(given) != set(in_order):
+            return frame
+        if not set(missing) <= {self.time, *self.context, *optional}:
             return frame
         if self.context or given == in_order:  # with a context in any order
             return frame.reindex(columns=self.names)
@@ -150,9 +164,10 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
     lack the time, columns of the context and the ``optional`` ones, which are then
     filled with missing values. ``may_be_empty``: whether X may have no rows.
     """
-    checker, first = _checker_class(owner)(), schema is None
+    is_fit = schema is None
+    checker = _checker_class(owner)()
     library = _frames.library_of(X)
-    if not first:
+    if not is_fit:
         X = schema.with_empty_columns(X, optional)
         checker.n_features_in_ = schema.n_columns
         if schema.names is not None:
@@ -160,19 +175,24 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
     if _frames.is_frame(X):
         frame = _frames.as_frame(X, "X")
         _check_columns(checker, frame, schema)
-        _check_size(frame, first, may_be_empty)
+        _check_size(frame, is_fit, may_be_empty)
     else:
         _refuse_source(X)
         _refuse_one_column(X)
         if isinstance(X, list | tuple):
-            no_rows = may_be_empty and len(X) == 0
-            X = np.empty((0, schema.n_columns)) if no_rows else _rows(X)
-        n_rows, n_columns = 0 if may_be_empty else 1, 2 if first else 1
-        frame = checked_frame(checker, X, first, n_rows, n_columns)
+            if may_be_empty and len(X) == 0:
+                X = np.empty((0, schema.n_columns))
+            else:
+                X = _rows(X)
+        n_rows = 0 if may_be_empty else 1
+        n_columns = 2 if is_fit else 1
+        frame = checked_frame(checker, X, is_fit, n_rows, n_columns)
     names = getattr(checker, "feature_names_in_", None)
-    schema = TableSchema(frame.shape[1], names, library=library) if first else schema
-    names = [f"x{i}" for i in range(frame.shape[1])] if names is None else list(names)
-    frame = frame.set_axis(names, axis="columns").reset_index(drop=True)
+    if is_fit:
+        schema = TableSchema(frame.shape[1], names, library=library)
+    if names is None:
+        names = [f"x{i}" for i in range(frame.shape[1])]
+    frame = frame.set_axis(list(names), axis="columns").reset_index(drop=True)
     return schema.with_dates(frame), schema
 
 
@@ -209,7 +229,8 @@ def read_in_memory(owner, recipe, X, y, sample_weight):
     columns = Columns(frame, recipe, schema.names is not None)
     if y is None:
         warn_of_unused_ratings(frame, columns)
-    schema, times = schema._replace(context=tuple(columns.context)), None
+    schema = schema._replace(context=tuple(columns.context))
+    times = None
     if columns.time is not None:
         time_unit = getattr(recipe, "time_unit", "auto")
         times, schema = times_of_events(frame, columns.time, schema, time_unit)
@@ -269,13 +290,20 @@ def checked_frame(checker, X, reset, n_rows, n_columns=1):
     It is checked by ``validate_data``, whose errors would print a column of ids.
     """
     _frames.refuse_records(X)
-    params = {"ensure_min_samples": n_rows, "ensure_min_features": n_columns}
-    params |= {"dtype": None, "ensure_all_finite": False, "reset": reset}
     try:
-        return _frames.array_as_frame(validate_data(checker, X, **params), "X")
+        array = validate_data(
+            checker,
+            X,
+            ensure_min_samples=n_rows,
+            ensure_min_features=n_columns,
+            dtype=None,
+            ensure_all_finite=False,
+            reset=reset,
+        )
+        return _frames.array_as_frame(array, "X")
     except ValueError as error:
-        message, found, _ = str(error).partition("\narray=")
-        if not found:
+        message, printed_array, _ = str(error).partition("\narray=")
+        if not printed_array:
             raise
         remedy = "Pass a dataframe, or an array with one row for each event or entity."
         one = "Reshape your data with X.reshape(1, -1) if it is a single row."
@@ -283,6 +311,7 @@ def checked_frame(checker, X, reset, n_rows, n_columns=1):
 
 
 def _refuse_source(X):
+    """Raise ``TypeError`` for events that are not in memory."""
     if _frames.is_source(X):
         what = "a Dataset"
         if isinstance(X, str | os.PathLike):
@@ -309,9 +338,11 @@ def _rows(X):
     """Return a list of rows as an array that keeps numbers next to text."""
     try:
         array = np.asarray(X)
-        return np.asarray(X, dtype=object) if array.dtype.kind in "US" else X
     except ValueError:  # rows of different lengths
         return X
+    if array.dtype.kind in "US":
+        return np.asarray(X, dtype=object)
+    return X
 
 
 @functools.cache
@@ -333,21 +364,25 @@ def _check_columns(checker, frame, schema):
             raise
         known = shorten(list(schema.names))
         missing = [name for name in schema.names if name not in frame.columns]
-        unseen = [name for name in frame.columns if name not in {*schema.names}]
-        misspelt = [(name, closest(name, missing, cutoff=0.7)) for name in unseen]
-        hints = [f" Did you mean {m!r} by {name!r}?" for name, m in misspelt if m]
+        hints = ""
+        for name in frame.columns:
+            if name not in set(schema.names):
+                meant = closest(name, missing, cutoff=0.7)
+                if meant:
+                    hints += f" Did you mean {meant!r} by {name!r}?"
         raise ValueError(
-            f"{str(error).rstrip()}\nX of fit had the columns {known}.{''.join(hints)} "
-            "Fit on those that later tables have as well: the ids, a time, features."
+            f"{str(error).rstrip()}\nX of fit had the columns {known}.{hints} Fit on "
+            "those that later tables have as well: the ids, a time, features."
         ) from None
 
 
-def _check_size(frame, first, may_be_empty):
+def _check_size(frame, is_fit, may_be_empty):
+    """Raise ``ValueError`` for a table without events, or of one column."""
     if len(frame) == 0 and not may_be_empty:
         raise ValueError(
             f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 "
             "is required: X holds no events."
         )
-    if first and frame.shape[1] < 2:
+    if is_fit and frame.shape[1] < 2:
         needed = "a user column and an item column are required"
         raise ValueError(f"X has {frame.shape[1]} feature(s) (columns), but {needed}.")

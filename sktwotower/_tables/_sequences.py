@@ -51,16 +51,18 @@ class Sequences(NamedTuple):
             return take_rows(self.lags, codes)
         n, n_items = self.lags.shape
         codes = np.where(codes < 0, n - 1, codes)
-        if len(codes) == 1 and added[2] is None:
-            return self.followed_by(codes[0], added[1])
+        _, items, times = added
+        if len(codes) == 1 and times is None:
+            return self.followed_by(codes[0], items)
         return join_past(self.events(codes), added, len(codes), n_items)
 
     def followed_by(self, code, items):
         """Return the past (1, n_items) of a user with later items (k,), one by one."""
-        before = slice(*self.lags.indptr[code : code + 2])
-        lags, known = self.lags.data[before], self.lags.indices[before]
-        lags = np.concatenate([lags + len(items), np.arange(len(items), 0, -1)])
-        items = np.concatenate([known, items]).astype(known.dtype)
+        start, stop = self.lags.indptr[code : code + 2]
+        past_lags = self.lags.data[start:stop] + len(items)
+        past_items = self.lags.indices[start:stop]
+        lags = np.concatenate([past_lags, np.arange(len(items), 0, -1)])
+        items = np.concatenate([past_items, items]).astype(past_items.dtype)
         return one_row(items, lags.astype(np.float32), self.lags.shape[1])
 
     def latest(self, codes, added=None):
@@ -69,10 +71,11 @@ class Sequences(NamedTuple):
         It is nan for users without events. ``added``: as of `Fitted.past`; events whose
         times are not known make it nan.
         """
-        ends = self.lags.indptr[1:][codes]
-        known = ends > self.lags.indptr[:-1][codes]
+        starts_of_users = self.lags.indptr[:-1][codes]
+        ends_of_users = self.lags.indptr[1:][codes]
+        has_events = ends_of_users > starts_of_users
         latest = np.full(len(codes), np.nan)
-        latest[known] = self.times[ends[known] - 1]
+        latest[has_events] = self.times[ends_of_users[has_events] - 1]
         if added is not None:
             rows, _, times = added
             if times is None:
@@ -86,21 +89,23 @@ class Sequences(NamedTuple):
         if codes is None:
             rows = np.repeat(np.arange(self.lags.shape[0]), np.diff(self.lags.indptr))
             return rows, self.lags.indices, self.times
-        rows, places = places_of(self.lags.indptr, codes)
-        return rows, self.lags.indices[places], self.times[places]
+        rows, numbers = places_of(self.lags.indptr, codes)
+        return rows, self.lags.indices[numbers], self.times[numbers]
 
     def take(self, users):
         """Return the events of users at positions (n,), the last one the empty row."""
-        return Sequences(self.lags[users], self.events(users)[2])
+        _, _, times = self.events(users)
+        return Sequences(self.lags[users], times)
 
     def with_items(self, items):
         """Return the events of items at sorted positions (m,) only."""
         rows, columns, times = self.events()
-        kept = np.isin(columns, items)
-        rows, times = rows[kept], times[kept]
+        is_kept = np.isin(columns, items)
+        rows = rows[is_kept]
+        times = times[is_kept]
         offsets = np.searchsorted(rows, np.arange(self.lags.shape[0] + 1))
-        places = np.searchsorted(items, columns[kept])
-        lags = as_rows(lags_of(rows, times), places, offsets, len(items))
+        new_columns = np.searchsorted(items, columns[is_kept])
+        lags = as_rows(lags_of(rows, times), new_columns, offsets, len(items))
         return Sequences(lags, times)
 
     def replaced(self, table):
@@ -108,30 +113,33 @@ class Sequences(NamedTuple):
 
         ``table``: an ``EventTable`` in order, of all users, also new ones.
         """
+        n_known_users = self.lags.shape[0] - 1
+        old_sizes = np.zeros(table.n_users, dtype=np.int64)
+        old_sizes[:n_known_users] = np.diff(self.lags.indptr)[:-1]
         new_sizes = np.diff(table.offsets)
-        sizes = np.zeros(table.n_users, dtype=np.int64)
-        sizes[: self.lags.shape[0] - 1] = np.diff(self.lags.indptr)[:-1]
-        stays = np.repeat(new_sizes == 0, sizes)
-        sizes = np.where(new_sizes > 0, new_sizes, sizes)
-        new = np.repeat(new_sizes > 0, sizes)
+        has_new = new_sizes > 0
+        stays = np.repeat(~has_new, old_sizes)  # of the old events
+        sizes = np.where(has_new, new_sizes, old_sizes)
+        is_new = np.repeat(has_new, sizes)  # of all events
 
-        def joined(old, theirs):
+        def joined(old, new):
             # times of fit may be integers, and later ones not
-            values = np.empty(len(new), dtype=np.result_type(old, theirs))
-            values[~new], values[new] = old[stays], theirs
+            values = np.empty(len(is_new), dtype=np.result_type(old, new))
+            values[~is_new] = old[stays]
+            values[is_new] = new
             return values
 
         lags = joined(self.lags.data, table.lags().data)
         items = joined(self.lags.indices, table.items)
-        offsets = np.concatenate([[0], np.cumsum(sizes), [len(new)]])
+        offsets = np.concatenate([[0], np.cumsum(sizes), [len(is_new)]])
         times = joined(self.times, table.times)
         return Sequences(as_rows(lags, items, offsets, table.n_items), times)
 
-    def with_columns(self, places, n_items):
-        """Return the same events with item j at position ``places[j]`` of n_items."""
-        lags = self.lags
-        indices = places[lags.indices]
-        return self._replace(lags=as_rows(lags.data, indices, lags.indptr, n_items))
+    def with_columns(self, positions, n_items):
+        """Return the same events with item j at ``positions[j]`` of n_items."""
+        items = positions[self.lags.indices]
+        lags = as_rows(self.lags.data, items, self.lags.indptr, n_items)
+        return self._replace(lags=lags)
 
 
 def lags_of(users, *times):
@@ -142,10 +150,11 @@ def lags_of(users, *times):
     """
     if len(users) == 0:
         return np.zeros(0, dtype=np.float32)
-    basket = np.cumsum(starts(users, *times))
-    ends = np.flatnonzero(np.append(starts(users)[1:], True))
-    last = np.repeat(basket[ends], np.diff(ends, prepend=-1))
-    return (last - basket + 1).astype(np.float32)
+    baskets = np.cumsum(starts(users, *times))
+    last_events = np.flatnonzero(np.append(starts(users)[1:], True))
+    n_events = np.diff(last_events, prepend=-1)  # of each user
+    last_baskets = np.repeat(baskets[last_events], n_events)
+    return (last_baskets - baskets + 1).astype(np.float32)
 
 
 def join_past(past, added, n, n_items):
@@ -161,16 +170,26 @@ def join_past(past, added, n, n_items):
     n, n_items : int
         Shape of the result.
     """
-    later = np.repeat([False, added[2] is None], [len(past[0]), len(added[0])])
-    if added[2] is None:
-        added = *added[:2], np.arange(len(added[0])).astype(past[2].dtype)
-    rows, items, times = map(np.concatenate, zip(past, added, strict=True))
-    order = np.lexsort((items, times, later, rows))
-    rows, items, times, later = (a[order] for a in (rows, items, times, later))
-    kept = starts(rows, items, times, later)
-    rows, items, times, later = (a[kept] for a in (rows, items, times, later))
+    past_rows, past_items, past_times = past
+    new_rows, new_items, new_times = added
+    # Without times, the new events come after all others: that is compared first, and
+    # their times only number them.
+    comes_after = np.zeros(len(past_rows) + len(new_rows), dtype=bool)
+    if new_times is None:
+        comes_after[len(past_rows) :] = True
+        new_times = np.arange(len(new_rows)).astype(past_times.dtype)
+    rows = np.concatenate([past_rows, new_rows])
+    items = np.concatenate([past_items, new_items])
+    times = np.concatenate([past_times, new_times])
+
+    # Sorted, each event once.
+    order = np.lexsort((items, times, comes_after, rows))
+    is_first = starts(rows[order], items[order], times[order], comes_after[order])
+    kept = order[is_first]
+    rows = rows[kept]
+    lags = lags_of(rows, times[kept], comes_after[kept])
     offsets = np.searchsorted(rows, np.arange(n + 1))
-    return as_rows(lags_of(rows, times, later), items, offsets, n_items)
+    return as_rows(lags, items[kept], offsets, n_items)
 
 
 def starts(*columns):
@@ -184,8 +203,10 @@ def starts(*columns):
 
 def as_rows(data, indices, offsets, n_items):
     """Return a CSR matrix whose rows keep their order and their repeated columns."""
-    dtype = np.int32 if max(n_items, len(indices)) < 2**31 - 1 else np.int64
+    dtype = np.int64
+    if max(n_items, len(indices)) < 2**31 - 1:
+        dtype = np.int32
     if indices.dtype != dtype:  # scipy wants one type for both
         indices = by_chunks(lambda part: part.astype(dtype), indices)
-    arrays = data, indices, offsets.astype(dtype)
+    arrays = (data, indices, offsets.astype(dtype))
     return sparse.csr_matrix(arrays, shape=(len(offsets) - 1, n_items))

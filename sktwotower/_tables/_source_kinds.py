@@ -16,21 +16,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from ._frames import (
-    DASK_FRAME,
-    DATASET,
-    ENDINGS,
-    LAZY_FRAME,
-    are_paths,
-    as_frame,
-    is_of,
-)
+from sktwotower._records._atomic import replaced_file
+
+from ._frames import DASK_FRAME, ENDINGS, LAZY_FRAME, are_paths, as_frame, is_of
 from ._messages import did_you_mean, shorten
-from ._partitions import write_partitions
 from ._temporary import full_error, says_full
 
 # Number of rows of a batch that is read from a query.
 BATCH = 1_000_000
+# So many partitions of Dask are computed together: the cluster computes them in
+# parallel, and this process holds them in memory.
+N_TOGETHER = 8
 
 
 def _quoted(text):
@@ -55,12 +51,14 @@ class Source:
         The columns of the events and their types.
     """
 
-    # What messages call it, what they advise if it cannot be read, and whether reading
-    # it runs functions of the user.
-    called, remedy, runs_code = "X", "", False
+    called = "X"  # in messages
+    remedy = ""  # what they advise if it cannot be read
+    runs_code = False  # whether reading it runs functions of the user
 
     def __init__(self, X, connection, folder):
-        self.X, self.connection, self.folder = X, connection, folder
+        self.X = X
+        self.connection = connection
+        self.folder = folder
         self.columns = {}
         with self.explained():
             self.empty = as_frame(self.empty_table(), "X")
@@ -104,16 +102,20 @@ class Source:
             for name, table in tables.items():
                 self.connection.register(name, table)
             answer = self.connection.sql(f"with events as ({self.relation()}) {sql}")
-            return self._parts(answer) if batches else answer.to_arrow_table()
+            if batches:
+                return self._parts(answer)
+            return answer.to_arrow_table()
 
     def _parts(self, answer):
+        """Yield parts of an answer, Arrow tables."""
         with self.explained():
             yield from answer.to_arrow_reader(BATCH)
 
     @contextmanager
     def explained(self):
         """Turn errors of the libraries that read X into ``ValueError``."""
-        duckdb, pyarrow = import_module("duckdb"), import_module("pyarrow")
+        duckdb = import_module("duckdb")
+        pyarrow = import_module("pyarrow")
         try:
             yield
         except (MemoryError, duckdb.OutOfMemoryException):
@@ -121,9 +123,10 @@ class Source:
         except Exception as error:
             if says_full(error):  # reading needs no space, but the copies do
                 raise full_error() from None
-            reading = isinstance(error, (duckdb.Error, pyarrow.ArrowException, OSError))
-            if not reading and (isinstance(error, ValueError) or not self.runs_code):
-                raise
+            errors_of_reading = (duckdb.Error, pyarrow.ArrowException, OSError)
+            if not isinstance(error, errors_of_reading):
+                if isinstance(error, ValueError) or not self.runs_code:
+                    raise
             raise ValueError(
                 f"{self.called} cannot be read: {first_line(error)}{self.remedy}"
             ) from None
@@ -174,11 +177,12 @@ class Files(Source):
                         f"has no column {name!r}, unlike {self.paths[0]}."
                         f"{did_you_mean(name, schema.names)}"
                     )
-                types = self.schemas[0].field(name).type, schema.field(name).type
-                if types[0] != types[1]:
+                first_type = self.schemas[0].field(name).type
+                dtype = schema.field(name).type
+                if dtype != first_type:
                     raise ValueError(
                         f"The files of {self.called} have different types: column "
-                        f"{name!r} is {types[1]} in {path}, but {types[0]} in "
+                        f"{name!r} is {dtype} in {path}, but {first_type} in "
                         f"{self.paths[0]}. Write all files with one schema."
                     )
 
@@ -189,18 +193,21 @@ class Files(Source):
     def relation(self):
         """Return the query of the chosen columns."""
         files = zip(self.paths, self.schemas, strict=True)
-        alike = groupby(files, lambda file: file[1].names)
-        parts = [self._part([path for path, _ in of], names) for names, of in alike]
+        parts = []
+        for names, alike in groupby(files, lambda file: file[1].names):
+            parts.append(self._part([path for path, _ in alike], names))
         return " union all ".join(parts)
 
     def _part(self, paths, names):
         """Return the query of the chosen columns of files whose ``names`` are equal."""
         texts = ", ".join(_quoted(path) for path in paths)
-        places = ", ".join(f"c{i}" for i in range(len(names)))
-        chosen = (f"c{names.index(c)} as {name}" for name, c in self.columns.items())
+        numbered = ", ".join(f"c{i}" for i in range(len(names)))
+        chosen = []
+        for name, column in self.columns.items():
+            chosen.append(f"c{names.index(column)} as {name}")
         return (
             f"select {', '.join(chosen)} from "
-            f"read_parquet([{texts}], hive_partitioning = false) as files({places})"
+            f"read_parquet([{texts}], hive_partitioning = false) as files({numbered})"
         )
 
     def file_where(self, condition):
@@ -214,6 +221,7 @@ class Files(Source):
 
 
 def _schema(parquet, path):
+    """Return the schema of a Parquet file."""
     try:
         return parquet.read_schema(path)
     except (import_module("pyarrow").ArrowException, OSError) as error:
@@ -254,7 +262,8 @@ def _paths(path, called=None):
 
     ``called``: what errors call it. None: "X=..."
     """
-    called = called or f"X={path!r}"
+    if called is None:
+        called = f"X={path!r}"
     path = os.path.expanduser(path)
     if os.path.isdir(path):
         return _files_in(Path(path))
@@ -278,8 +287,9 @@ def _files_in(folder):
     """
     files = []
     for path in sorted(folder.rglob("*")):
-        hidden = any(part[0] in "._" for part in path.relative_to(folder).parts)
-        if path.suffix in ENDINGS and path.is_file() and not hidden:
+        names = path.relative_to(folder).parts
+        is_hidden = any(name[0] in "._" for name in names)
+        if path.suffix in ENDINGS and path.is_file() and not is_hidden:
             files.append(path)
     if not files:
         raise ValueError(
@@ -338,16 +348,17 @@ class ArrowFiles(DatasetSource):
         self.called = f"X={shown!r}"
         with self.explained():
             dataset = import_module("pyarrow.dataset").dataset
-            found = dataset(path, format="parquet", partitioning="hive")
-            if not found.files:
+            files = dataset(path, format="parquet", partitioning="hive")
+            if not files.files:
                 raise FileNotFoundError("it holds no files")
-        super().__init__(found, connection, folder)
+        super().__init__(files, connection, folder)
 
 
 class Frame(Copied):
     """A polars LazyFrame."""
 
-    called, runs_code = "X, a polars LazyFrame,", True
+    called = "X, a polars LazyFrame,"
+    runs_code = True
     remedy = ". X.collect() shows the whole error."
 
     def empty_table(self):
@@ -374,9 +385,81 @@ class DaskFrame(Frame):
         return self.X._meta
 
     def written(self, path):
-        """Compute the chosen columns, by the workers or some partitions at a time."""
+        """Compute the chosen columns; return the paths of several files.
+
+        Workers that see the folder write their partitions themselves. Otherwise all
+        pass through this process, some partitions at a time. Types are those that X
+        declares; of columns that it declares as objects or categories, those of the
+        first partition with values.
+        """
+        dask = import_module("dask")
         chosen = {name: self.X[column] for name, column in self.columns.items()}
-        return write_partitions(self.X.assign(**chosen)[list(chosen)], self.folder)
+        X = self.X.assign(**chosen)[list(chosen)]
+        types = _arrow_types(X)
+        paths = []
+        for i in range(X.npartitions):
+            paths.append(os.path.join(self.folder, f"{i}.parquet"))
+        if _all_workers_see(X, self.folder):
+            write = dask.delayed(_write_partition)
+            tasks = []
+            for part, path in zip(X.to_delayed(), paths, strict=True):
+                tasks.append(write(part, path, types))
+            dask.compute(*tasks)
+            return paths
+        paths = paths[::N_TOGETHER]
+        for i, path in enumerate(paths):
+            start = i * N_TOGETHER
+            part = X.partitions[start : start + N_TOGETHER].compute()
+            _write_partition(part, path, types)
+        return paths
+
+
+def _all_workers_see(X, folder):
+    """Return whether all that compute X can write to a folder of this machine."""
+    get = import_module("dask.base").get_scheduler(collections=[X])
+    client = getattr(get, "__self__", None)
+    if client is None:  # threads or processes of this machine, or an unknown cluster
+        return get.__module__.startswith("dask.")
+    answers = list(client.run(_can_write, folder, on_error="return").values())
+    return len(answers) > 0 and all(answer is True for answer in answers)
+
+
+def _can_write(folder):
+    """Return whether a worker can write Parquet files to a folder."""
+    import_module("pyarrow.parquet")
+    return os.access(folder, os.W_OK)
+
+
+def _write_partition(part, path, types):
+    """Write a partition, a pandas frame, to a Parquet file of some Arrow types."""
+    # a worker that was given up may still write when another one begins
+    with replaced_file(path) as file:
+        import_module("pyarrow.parquet").write_table(_as_arrow(part, types), file)
+
+
+def _arrow_types(X):
+    """Return the Arrow types that a Dask dataframe declares, or else those it has."""
+    pyarrow = import_module("pyarrow")
+    is_null = pyarrow.types.is_null
+    is_level = pyarrow.types.is_dictionary
+    declared = pyarrow.Schema.from_pandas(X._meta, preserve_index=False)
+    unclear = [f.name for f in declared if is_null(f.type) or is_level(f.type)]
+    if not unclear:
+        return pyarrow.schema(list(declared))
+    for part in X[unclear].partitions:
+        seen = _as_arrow(part.compute(), None).schema
+        if not any(map(is_null, seen.types)):
+            break
+    fields = [seen.field(f.name) if f.name in unclear else f for f in declared]
+    return pyarrow.schema(fields)
+
+
+def _as_arrow(frame, schema):
+    """Return a pandas frame as an Arrow table; categories become their values."""
+    levels = frame.dtypes[frame.dtypes == "category"]
+    types = {name: dtype.categories.dtype for name, dtype in levels.items()}
+    table = import_module("pyarrow").Table
+    return table.from_pandas(frame.astype(types), schema=schema, preserve_index=False)
 
 
 def kind_of(X):
@@ -384,9 +467,14 @@ def kind_of(X):
     if are_paths(X):
         return Files
     if isinstance(X, str | os.PathLike):
-        return ArrowFiles if _is_for_arrow(X) else Files
-    kinds = {DASK_FRAME: DaskFrame, LAZY_FRAME: Frame, DATASET: DatasetSource}
-    return next(kind for name, kind in kinds.items() if is_of(X, name))
+        if _is_for_arrow(X):
+            return ArrowFiles
+        return Files
+    if is_of(X, DASK_FRAME):
+        return DaskFrame
+    if is_of(X, LAZY_FRAME):
+        return Frame
+    return DatasetSource
 
 
 def _is_for_arrow(path):

@@ -20,7 +20,10 @@ from ._temporary import full_error, says_full, temporary_files
 
 # DuckDB sorts and groups within this share of the memory that this process may use, and
 # beyond it on disk; each of its threads needs some of it.
-MEMORY_SHARE, BYTES_OF_THREAD = 0.25, 2**27
+MEMORY_SHARE = 0.25
+BYTES_OF_THREAD = 2**27
+# The memory if it is not known how much there is, as on Windows.
+USUAL_MEMORY = 3e9
 
 
 @contextmanager
@@ -31,15 +34,20 @@ def opened(X, together=None):
     several processes or in each. None: this one writes them.
     """
     extra = "dask" if is_of(X, DASK_FRAME) else "scale"
-    duckdb, _ = (_imported(name, extra) for name in ("duckdb", "pyarrow"))
+    duckdb = _imported("duckdb", extra)
+    _imported("pyarrow", extra)
     available = memory_of_process()
-    memory = 3e9 if math.isinf(available) else available * MEMORY_SHARE  # Windows
+    memory = available * MEMORY_SHARE
+    if math.isinf(available):
+        memory = USUAL_MEMORY
     with temporary_files():
         temporary = tempfile.TemporaryDirectory(prefix="sktwotower_")
     with temporary as folder:
-        n_threads = min(joblib.cpu_count(), math.ceil(memory / BYTES_OF_THREAD))
-        config = {"memory_limit": f"{memory:.0f}B", "temp_directory": folder}
-        config["threads"] = n_threads
+        config = {
+            "memory_limit": f"{memory:.0f}B",
+            "temp_directory": folder,
+            "threads": min(joblib.cpu_count(), math.ceil(memory / BYTES_OF_THREAD)),
+        }
         try:
             with duckdb.connect(config=config) as connection:
                 connection.execute("set TimeZone = 'UTC'")
@@ -58,6 +66,7 @@ def opened(X, together=None):
 
 
 def _imported(name, extra):
+    """Return a library; ``extra``: the extra of this package that installs it."""
     return imported(
         name,
         "Events on disk, and those of Dask, are read by DuckDB and pyarrow, and "
@@ -75,30 +84,36 @@ def held_in_memory(X, y, sample_weight, schema):
         return X, y, sample_weight
     with opened(X) as source:
         outcomes = outcome_columns(source, y=y, sample_weight=sample_weight)
-        names, known = source.empty.columns.drop(list(outcomes.values())), schema.names
-        names = [name for name in names if known is None or name in known]
+        names = list(source.empty.columns.drop(list(outcomes.values())))
+        if schema.names is not None:
+            names = [name for name in names if name in schema.names]
         source.refuse_durations(name for name in schema.context if name in names)
-        chosen = enumerate([*names, *outcomes.values()])
-        source.select(**{f"c{i}": name for i, name in chosen})
+        selected = {}
+        for i, name in enumerate([*names, *outcomes.values()]):
+            selected[f"c{i}"] = name
+        source.select(**selected)
         frame = as_frame(source.query("select * from events"), "X")
     frame.columns = [*names, *outcomes]
-    taken = (frame[o].to_numpy() if o in outcomes else None for o in OUTCOMES)
-    return frame[names], *taken
-
-
-OUTCOMES = "y", "sample_weight"
+    rewards = None
+    if "y" in outcomes:
+        rewards = frame["y"].to_numpy()
+    weights = None
+    if "sample_weight" in outcomes:
+        weights = frame["sample_weight"].to_numpy()
+    return frame[names], rewards, weights
 
 
 def outcome_columns(source, **parameters):
     """Return the columns that ``y`` and ``sample_weight`` name, if any, a dict."""
-    found = {}
+    columns = {}
     for parameter, name in parameters.items():
         if name is None:
             continue
         if not isinstance(name, str):
-            expected = "the name of a column of X, as X is read from disk"
-            got = f"Got {type(name).__name__}."
-            raise TypeError(f"{parameter} must be {expected}. {got}")
+            raise TypeError(
+                f"{parameter} must be the name of a column of X, as X is read from "
+                f"disk. Got {type(name).__name__}."
+            )
         position_of(source.empty.columns, name, parameter)  # there is such a column
-        found[parameter] = name
-    return found
+        columns[parameter] = name
+    return columns

@@ -63,29 +63,38 @@ def one_row(indices, data, n_columns):
 def with_empty_row(matrix):
     """Return a CSR matrix with a further row at the end, uncopied."""
     offsets = np.append(matrix.indptr, matrix.indptr[-1:])
-    shape = matrix.shape[0] + 1, matrix.shape[1]
-    return sparse.csr_matrix((matrix.data, matrix.indices, offsets), shape=shape)
+    n_rows, n_columns = matrix.shape
+    arrays = (matrix.data, matrix.indices, offsets)
+    return sparse.csr_matrix(arrays, shape=(n_rows + 1, n_columns))
 
 
 def without_last_row(matrix):
     """Return ``matrix[:-1]`` of a CSR matrix whose last row is empty, uncopied."""
-    arrays = matrix.data, matrix.indices, matrix.indptr[:-1]
+    arrays = (matrix.data, matrix.indices, matrix.indptr[:-1])
     return sparse.csr_matrix(arrays, shape=(matrix.shape[0] - 1, matrix.shape[1]))
 
 
 def rows_of(matrix, block):
     """Return rows, a slice or positions, of a sparse matrix; else the object."""
-    whole = not sparse.issparse(matrix)
-    if isinstance(block, slice):
-        whole = whole or block == slice(0, matrix.shape[0])
-    return matrix if whole else matrix[block]
+    if not sparse.issparse(matrix):
+        return matrix
+    if isinstance(block, slice) and block == slice(0, matrix.shape[0]):
+        return matrix
+    return matrix[block]
 
 
 def rows_of_each(parts, rows):
     """Return rows, a slice or positions, of arrays, matrices and frames, or of None."""
     if isinstance(rows, slice) and rows == slice(0, parts[0].shape[0]):
         return parts
-    return [None if p is None else getattr(p, "iloc", p)[rows] for p in parts]
+    taken = []
+    for part in parts:
+        if part is None:
+            taken.append(None)
+        else:
+            by_position = getattr(part, "iloc", part)
+            taken.append(by_position[rows])
+    return taken
 
 
 def some_rows(parts, rows):
@@ -116,8 +125,10 @@ def blocks(n_queries, bar=False):
 
     ``bar`` : show a progress bar if there is more than one slice.
     """
-    found = slices(n_queries, QUERY_BLOCK)
-    return progress_bar(found, desc="retrieval") if bar and len(found) > 1 else found
+    blocks_of_queries = slices(n_queries, QUERY_BLOCK)
+    if bar and len(blocks_of_queries) > 1:
+        return progress_bar(blocks_of_queries, desc="retrieval")
+    return blocks_of_queries
 
 
 def is_mapped(array):
@@ -133,10 +144,11 @@ def row_blocks(offsets, on_disk):
     ``offsets`` (n_rows + 1,): start of each row's entries. In memory all rows are one
     slice; on disk a slice has 4,000,000 entries, or one row.
     """
-    n_rows, start = len(offsets) - 1, 0
+    n_rows = len(offsets) - 1
     if not on_disk:
         yield slice(0, n_rows)
         return
+    start = 0
     while start < n_rows:
         stop = np.searchsorted(offsets, offsets[start] + BLOCK, side="right") - 1
         stop = min(max(int(stop), start + 1), n_rows)
@@ -158,8 +170,11 @@ class Column:
     """
 
     def __init__(self, on_disk, dtype=None):
-        self.dtype = None if dtype is None else np.dtype(dtype)
-        self.arrays, self.length = [], 0
+        self.dtype = None
+        if dtype is not None:
+            self.dtype = np.dtype(dtype)
+        self.arrays = []  # in memory
+        self.length = 0
         self.file = None
         if on_disk:
             with temporary_files():
@@ -167,7 +182,8 @@ class Column:
 
     def append(self, part):
         """Add an array (m,)."""
-        self.dtype = part.dtype if self.dtype is None else self.dtype
+        if self.dtype is None:
+            self.dtype = part.dtype
         part = np.ascontiguousarray(part, dtype=self.dtype)
         self.length += len(part)
         if self.file is None:
@@ -200,7 +216,8 @@ class Rows:
     """
 
     def __init__(self, on_disk, n_columns):
-        self.n_columns, self.sizes = n_columns, []
+        self.n_columns = n_columns
+        self.sizes = []
         self.data = Column(on_disk, np.float32)
         self.indices = Column(on_disk, np.int32)
 
@@ -216,13 +233,15 @@ class Rows:
         indices = self.indices.finish()
         if len(indices) > MAX_INT32:  # scipy wants one type for both
             indices = by_chunks(lambda part: part.astype(np.int64), indices)
-        arrays = self.data.finish(), indices, offsets.astype(indices.dtype)
+        arrays = (self.data.finish(), indices, offsets.astype(indices.dtype))
         return sparse.csr_matrix(arrays, shape=(len(offsets) - 1, self.n_columns))
 
 
 def growing(on_disk, first):
     """Return what parts such as the ``first`` one are added to, empty."""
-    return Rows(on_disk, first.shape[1]) if sparse.issparse(first) else Column(on_disk)
+    if sparse.issparse(first):
+        return Rows(on_disk, first.shape[1])
+    return Column(on_disk)
 
 
 def by_chunks(function, array, *others):
@@ -240,7 +259,9 @@ def by_chunks(function, array, *others):
 
 def have_entries(matrix, axis):
     """Return which columns (axis 0) or rows (axis 1) of a CSR matrix hold an entry."""
-    return (column_counts(matrix) if axis == 0 else np.diff(matrix.indptr)) > 0
+    if axis == 0:
+        return column_counts(matrix) > 0
+    return np.diff(matrix.indptr) > 0
 
 
 def take_columns(matrix, columns):

@@ -64,8 +64,12 @@ def _forms(name):
 
 
 def _without_separators(text):
-    letters = (c for c in _folded(text) if unicodedata.category(c) not in SEPARATORS)
-    return "".join(letters)
+    """Return a folded text without blanks, dashes and what is invisible."""
+    kept = ""
+    for letter in _folded(text):
+        if unicodedata.category(letter) not in SEPARATORS:
+            kept += letter
+    return kept
 
 
 def _folded(text):
@@ -78,8 +82,10 @@ def _are_swapped(text, other):
     """Return whether two texts differ by one exchange of neighbors, as "huor" does."""
     if len(text) != len(other) or len(text) < 3:
         return False
-    places = [place for place in range(len(text)) if text[place] != other[place]]
-    if len(places) != 2 or places[1] != places[0] + 1:
+    differing = [i for i in range(len(text)) if text[i] != other[i]]
+    if len(differing) != 2:
         return False
-    first, second = places
+    first, second = differing
+    if second != first + 1:
+        return False
     return text[first] == other[second] and text[second] == other[first]

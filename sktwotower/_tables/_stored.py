@@ -64,13 +64,16 @@ class Levels(NamedTuple):
     is_ordered: bool
 
     def _check_stored(self, place):
-        codes, n = self.codes, len(self.levels)
-        inside = len(codes) == 0 or (codes.min() >= -1 and codes.max() < n)
-        require(inside, place, f"codes of {n} levels")
+        codes = self.codes
+        n_levels = len(self.levels)
+        inside = len(codes) == 0 or (codes.min() >= -1 and codes.max() < n_levels)
+        require(inside, place, f"codes of {n_levels} levels")
 
     def made(self):
         """Return what pandas makes a column of."""
-        return pd.Categorical.from_codes(*self[:2], ordered=self.is_ordered)
+        return pd.Categorical.from_codes(
+            self.codes, self.levels, ordered=self.is_ordered
+        )
 
 
 @record
@@ -124,8 +127,8 @@ class Text(NamedTuple):
     cells: list
 
     def _check_stored(self, place):
-        kinds = set(map(type, self.cells)) - {str, type(None)}
-        require(kinds <= {float}, place, "text and gaps")
+        types = set(map(type, self.cells))
+        require(types <= {str, float, type(None)}, place, "text and gaps")
 
     def made(self):
         """Return what pandas makes a column of."""
@@ -159,15 +162,17 @@ def _column_of(values, place):
         periods = pd.PeriodIndex(values)
         return Periods(np.array(periods.asi8), pd.Period(ordinal=0, freq=periods.freq))
     if dtype.name in MASKED:
-        kind = dtype.numpy_dtype
-        cells = values.to_numpy(dtype=kind, na_value=kind.type(0))
+        plain = dtype.numpy_dtype
+        cells = values.to_numpy(dtype=plain, na_value=plain.type(0))
         return Masked(dtype.name, cells, np.asarray(pd.isna(values)))
     if isinstance(dtype, np.dtype) and dtype.kind in "biufmM":
         return Cells(values.to_numpy())
-    is_text = not is_object_dtype(dtype) and is_string_dtype(dtype)
-    if not (is_text or is_object_dtype(dtype) or hasattr(dtype, "pyarrow_dtype")):
-        raise cannot_write(values, place, f" of dtype {dtype}")
-    return (Text if is_text else Objects)(list(np.asarray(values.astype(object))))
+    cells = list(np.asarray(values.astype(object)))
+    if is_string_dtype(dtype) and not is_object_dtype(dtype):
+        return Text(cells)
+    if is_object_dtype(dtype) or hasattr(dtype, "pyarrow_dtype"):
+        return Objects(cells)
+    raise cannot_write(values, place, f" of dtype {dtype}")
 
 
 @record
@@ -181,17 +186,20 @@ class Table(NamedTuple):
     def of(cls, table, place):
         """Return the record of a table of any library."""
         frame = as_frame(table, place)
-        cells = frame.items()
-        columns = {name: _column_of(c, f"{place}[{name!r}]") for name, c in cells}
+        columns = {}
+        for name, column in frame.items():
+            columns[name] = _column_of(column, f"{place}[{name!r}]")
         return cls(len(frame), columns)
 
     def made(self, place):
         """Return the frame of pandas."""
-        columns = [COLUMN(each, place).made() for each in self.columns.values()]
-        fits = all(len(each) == self.n_rows for each in columns)
-        require(fits, place, f"columns of {self.n_rows} cells")
-        columns = {i: pd.Series(each) for i, each in enumerate(columns)}
-        frame = pd.DataFrame(columns, index=range(self.n_rows))
+        numbered = {}
+        for i, stored in enumerate(self.columns.values()):
+            column = COLUMN(stored, place).made()
+            fits = len(column) == self.n_rows
+            require(fits, place, f"columns of {self.n_rows} cells")
+            numbered[i] = pd.Series(column)
+        frame = pd.DataFrame(numbered, index=range(self.n_rows))
         return frame.set_axis(pd.Index(list(self.columns)), axis="columns")
 
 
@@ -225,10 +233,13 @@ def _write_index(index, writer, place):
 def _read_index(spec, reader, place):
     """Return the Index that JSON holds."""
     require(type(spec) is list and len(spec) == 2, place, "an index and its name")
-    column, name = (reader.read(each, place) for each in spec)
+    column = reader.read(spec[0], place)
+    name = reader.read(spec[1], place)
     require(name is None or type(name) in (str, int), place, "a name")
     with refusing(place, "an index"):
-        dtype = object if isinstance(column, Objects) else None
+        dtype = None
+        if isinstance(column, Objects):
+            dtype = object
         return pd.Index(COLUMN(column, place).made(), dtype=dtype, name=name)
 
 

@@ -27,14 +27,16 @@ TIME_UNITS = {"auto", *SIZES}
 
 # Instants that are recognized lie between these years, in seconds since 1970. The
 # numbers of two units then never overlap.
-FIRST, LAST = 631_152_000, 4_102_444_800  # 1990 and 2100
+FIRST = 631_152_000  # 1990
+LAST = 4_102_444_800  # 2100
 YEARS = "the years 1990 to 2100"
 # Numbers are instants if at least this share of them would be in one unit.
 MIN_SHARE = 0.9
 # From this share on, numbers that are taken as an order are named in a warning.
 MIN_SUSPECT = 0.5
 # Days such as 20240131, as numbers.
-FIRST_DAY, LAST_DAY = 19_900_101, 21_001_231
+FIRST_DAY = 19_900_101
+LAST_DAY = 21_001_231
 # Instants further ahead of now are warned about: a year.
 AHEAD = 366 * 86_400 * 10**9
 MAX_NS = 2**63
@@ -58,7 +60,9 @@ class TimeKind(NamedTuple):
     def __str__(self):
         if not self.dates:
             return "numbers that give only the order"
-        return "dates" if self.unit is None else WORDS[self.unit]
+        if self.unit is None:
+            return "dates"
+        return WORDS[self.unit]
 
 
 class NumberFigures(NamedTuple):
@@ -88,13 +92,14 @@ class NumberFigures(NamedTuple):
         for unit in RECOGNIZED:
             low, high = limits_of(unit)
             in_unit[unit] = int(np.count_nonzero((numbers >= low) & (numbers < high)))
-        days, months = numbers % 100, numbers // 100 % 100
+        days = numbers % 100
+        months = numbers // 100 % 100
         are_days = (numbers >= FIRST_DAY) & (numbers <= LAST_DAY)
         are_days &= (days >= 1) & (days <= 31) & (months >= 1) & (months <= 12)
         n_days = int(np.count_nonzero(are_days))
-        return cls(
-            len(numbers), numbers.min().item(), numbers.max().item(), n_days, in_unit
-        )
+        first = numbers.min().item()
+        last = numbers.max().item()
+        return cls(len(numbers), first, last, n_days, in_unit)
 
 
 def limits_of(unit):
@@ -129,17 +134,21 @@ def kind_of_numbers(figures, time_unit, name):
         return TimeKind(False)
     if time_unit != "auto":
         return TimeKind(True, time_unit)
-    n, in_unit = figures.n, figures.in_unit
+    n = figures.n
+    in_unit = figures.in_unit
     unit = max(in_unit, key=in_unit.get)
     n_others = n - in_unit[unit]
     if sum(in_unit.values()) >= MIN_SHARE * n:
         _refuse_mixed(in_unit, name)
         if n_others:
+            first = _written(float(figures.first) * SIZES[unit])
+            last = _written(float(figures.last) * SIZES[unit])
             warn(
                 f"{name} holds {WORDS[unit]}, but {n_others} of its {n} values are not "
-                f"within {YEARS}. They count as they are: {_span(figures, unit)}. Are "
-                "they missing times? Drop these rows, or set time_unit=None to take "
-                "the numbers as an order only."
+                f"within {YEARS}. They count as they are: from {figures.first:g} "
+                f"({first}) to {figures.last:g} ({last}). Are they missing times? Drop "
+                "these rows, or set time_unit=None to take the numbers as an order "
+                "only."
             )
         return TimeKind(True, unit)
     if in_unit[unit] >= MIN_SUSPECT * n:
@@ -170,13 +179,6 @@ def _refuse_mixed(in_unit, name):
         )
 
 
-def _span(figures, unit):
-    """Return the smallest and the largest number, and what they are in a unit."""
-    numbers = np.array([figures.first, figures.last])
-    first, last = (_written(number * SIZES[unit]) for number in numbers.astype(float))
-    return f"from {figures.first:g} ({first}) to {figures.last:g} ({last})"
-
-
 def nanoseconds_of(numbers, unit, name):
     """Return instants (n,), int64 nanoseconds since 1970, of numbers in a unit.
 
@@ -185,19 +187,21 @@ def nanoseconds_of(numbers, unit, name):
     """
     if len(numbers) == 0:
         return np.zeros(0, dtype=np.int64)
-    size, first, last = SIZES[unit], numbers.min(), numbers.max()
-    found = f"{name} is read as {WORDS[unit]}, but holds"
+    size = SIZES[unit]
+    first = numbers.min()
+    last = numbers.max()
+    read_as = f"{name} is read as {WORDS[unit]}, but holds"
     for other in RECOGNIZED:
         low, high = limits_of(other)
         if other != unit and low <= first <= last < high:
             raise ValueError(
-                f"{found} {last}, which looks like {WORDS[other]}. Convert it to "
+                f"{read_as} {last}, which looks like {WORDS[other]}. Convert it to "
                 f"{WORDS[unit]} or to dates."
             )
     for number in (first, last):
         if (abs(int(number)) + 1) * size >= MAX_NS:
             raise ValueError(
-                f"{found} {number}, which is not within the years 1678 and 2261. Are "
+                f"{read_as} {number}, which is not within the years 1678 and 2261. Are "
                 "units mixed? Convert all to one unit, or to dates."
             )
     if numbers.dtype.kind != "f":

@@ -33,7 +33,9 @@ def times_of(X, key, groups=None):
     are out of order, those of one of the ``groups`` (n_events,) if they are given.
     """
     if key is None:
-        _warn_if_unordered(X, np.zeros(len(X)) if groups is None else groups)
+        if groups is None:
+            groups = np.zeros(len(X))
+        _warn_if_unordered(X, groups)
         return np.arange(len(X))
     values = column(X, key, None, "time")
     if values.dtype == nw.Object:  # as of SQL
@@ -59,18 +61,24 @@ def times_of(X, key, groups=None):
 
 def _warn_if_unordered(X, groups):
     """Warn if one column of X looks like times, and rows of a group are not by it."""
-    like_times = []
-    for at, name in enumerate([] if isinstance(X, np.ndarray) else X.columns):
-        values = column_at(X, at)
-        named = re.search("time|date", str(name), re.IGNORECASE)
-        if is_date(values) or (values.dtype.is_numeric() and named):
-            like_times.append((str(name), values))
-    if len(like_times) != 1 or like_times[0][1].is_null().any():
+    if isinstance(X, np.ndarray):
         return
-    name, values = like_times[0]
+    like_times = {}
+    for position, name in enumerate(X.columns):
+        values = column_at(X, position)
+        is_named_so = re.search("time|date", str(name), re.IGNORECASE)
+        if is_date(values) or (values.dtype.is_numeric() and is_named_so):
+            like_times[position] = (str(name), values)
+    if len(like_times) != 1:
+        return
+    ((name, values),) = like_times.values()
+    if values.is_null().any():
+        return
     order = np.argsort(groups, kind="stable")
-    times, groups = values.to_numpy()[order], groups[order]
-    if ((times[1:] < times[:-1]) & (groups[1:] == groups[:-1])).any():
+    times = values.to_numpy()[order]
+    groups = groups[order]
+    is_earlier = times[1:] < times[:-1]
+    if (is_earlier & (groups[1:] == groups[:-1])).any():
         warn(
             "time=None takes the rows of X as ordered in time, but by its column "
             f"{name!r} they are not. Name it: time={name!r}."
@@ -83,32 +91,39 @@ def duration(gap, times, name):
     ``name`` is what messages call it. Raises ``TypeError`` for a gap of another type,
     ``ValueError`` for one below 0.
     """
-    is_date = times.dtype.kind == "M"
+    are_dates = times.dtype.kind == "M"
     is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
-    if is_duration and not is_date and len(times):
+    if is_duration and not are_dates and len(times) > 0:
         kind = kind_of_numbers(NumberFigures.of(times), "auto", "The time column of X")
         if kind.dates:
             gap = pd.Timedelta(gap) / pd.Timedelta(SIZES[kind.unit], "ns")
             is_duration = False
-    fits = is_duration if is_date else isinstance(gap, Real) and not is_duration
-    if not fits and not (is_date and gap == 0):
-        expected = "a Timedelta, as the times are dates" if is_date else "a number"
+    if are_dates:
+        expected = "a Timedelta, as the times are dates"
+        fits = is_duration or gap == 0
+    else:
+        expected = "a number"
+        fits = isinstance(gap, Real) and not is_duration
+    if not fits:
         raise TypeError(f"{name} must be {expected}. Got {gap!r} instead.")
     if not gap >= 0 * gap:
         raise ValueError(f"{name} must be a finite duration >= 0. Got {gap!r} instead.")
     if len(times) == 0:
         return gap
     # a longer gap has no other effect, but adding it to a time may overflow
-    first, last = times.min(), times.max()
-    if not is_date:
+    first = times.min()
+    last = times.max()
+    if not are_dates:
         return min(gap, last.item() - first.item())
-    gap, span = pd.Timedelta(gap), last - first
+    gap = pd.Timedelta(gap)
+    span = last - first
     if gap >= pd.Timedelta(span):
         return span
     # in the unit of the times, as a finer one may overflow far dates; rounded down: two
     # times are further apart than the gap if they are so by its whole units
-    unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
-    return gap // pd.Timedelta(unit) * unit
+    unit, _ = np.datetime_data(times.dtype)
+    step = np.timedelta64(1, unit)
+    return gap // pd.Timedelta(step) * step
 
 
 def kind_of_times(values, time_unit, name):
@@ -164,28 +179,29 @@ def read_times(values, name, kind=None):
     if len(values) == 0:  # of any type, as in an empty history
         return np.zeros(0, dtype=np.int64), False
     values = _inferred(values)
-    dates = _holds_dates(values)
-    if not dates and not _holds_numbers(values):
+    are_dates = _holds_dates(values)
+    if not are_dates and not _holds_numbers(values):
         raise TypeError(
             f"{name} must hold dates or numbers. Got dtype {values.dtype}, such as "
             f"{shorten(values.iloc[0])}. Convert text with pandas.to_datetime, "
             "durations with .dt.total_seconds()."
         )
-    unit = None if kind is None else kind.unit
-    if kind is not None and unit is None and kind.dates != dates:
-        remedy = "pandas.to_datetime(times, unit='s') converts Unix seconds."
-        if dates:
-            remedy = "Fit on dates, too, or pass such numbers."
-        held = ["numbers", "dates"]
+    has_unit = kind is not None and kind.unit is not None
+    if kind is not None and not has_unit and kind.dates != are_dates:
+        if are_dates:
+            raise TypeError(
+                f"{name} holds dates, but in fit it held numbers. Fit on dates, too, "
+                "or pass such numbers."
+            )
         raise TypeError(
-            f"{name} holds {held[dates]}, but in fit it held {held[kind.dates]}. "
-            f"{remedy}"
+            f"{name} holds numbers, but in fit it held dates. "
+            "pandas.to_datetime(times, unit='s') converts Unix seconds."
         )
-    if dates:
+    if are_dates:
         return _nanoseconds(values, name), True
     numbers = _numbers(values, name)
-    if unit is not None:
-        return nanoseconds_of(numbers, unit, name), True
+    if has_unit:
+        return nanoseconds_of(numbers, kind.unit, name), True
     return numbers, False
 
 
@@ -200,7 +216,8 @@ def as_dates(values, name, kind):
     known = ~is_missing(values, name)
     dates = np.full(len(values), np.datetime64("NaT", "ns"))
     if known.any():
-        dates[known] = read_times(values[known], name, kind)[0].view("datetime64[ns]")
+        times, _ = read_times(values[known], name, kind)
+        dates[known] = times.view("datetime64[ns]")
     return pd.Series(dates, index=values.index, name=values.name)
 
 
@@ -210,7 +227,8 @@ def warn_of_a_gap(times, values, name):
     That is after a gap longer than the middle 98 % of the times take. ``values`` (n,):
     what the times were read from; ``name``: what messages call them.
     """
-    n, n_few = len(times), len(times) // 100
+    n = len(times)
+    n_few = n // 100
     if n_few == 0:
         return
     parted = np.partition(times.astype(float), [n_few, n - n_few - 1])
@@ -271,18 +289,21 @@ def _refuse_large(largest, name):
 
 
 def _holds_numbers(values):
+    """Return whether the type of a Series is one of numbers."""
     return getattr(values.dtype, "kind", "O") in "iuf"
 
 
 def _holds_dates(values):
     """Return whether the type is a date of pandas, pyarrow, or Python in all cells."""
     if values.dtype == object:
-        return all(isinstance(v, datetime.date) for v in values)
-    is_date = getattr(values.dtype, "kind", "O") == "M"
-    return is_date or str(values.dtype).startswith("date")
+        return all(isinstance(value, datetime.date) for value in values)
+    if getattr(values.dtype, "kind", "O") == "M":
+        return True
+    return str(values.dtype).startswith("date")
 
 
 def _nanoseconds(values, name):
+    """Return dates, a Series (n,), as int64 nanoseconds since 1970."""
     try:
         # cells of one type: some libraries hold dates as objects
         dates = pd.to_datetime(values, utc=True)

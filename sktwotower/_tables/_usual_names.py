@@ -61,8 +61,8 @@ MEASURES = (
 def plain_name(name) -> str:
     """Return a name in small letters without accents, its words joined by `_`."""
     parts = unicodedata.normalize("NFKD", str(name).casefold())
-    letters = "".join(each for each in parts if not unicodedata.combining(each))
-    return re.sub(r"[\W_]+", "_", letters).strip("_")
+    letters = [part for part in parts if not unicodedata.combining(part)]
+    return re.sub(r"[\W_]+", "_", "".join(letters)).strip("_")
 
 
 def rank_of_user_name(name) -> int | None:
@@ -77,13 +77,16 @@ def rank_of_item_name(name) -> int | None:
     """Return how surely a name is that of items, as `rank_of_user_name`."""
     plain = plain_name(name)
     if re.fullmatch(rf"{BEFORE}?{WITH_SUFFIX_ONLY}|{WITH_SUFFIX_ONLY}{AFTER}", plain):
-        return None if re.fullmatch(WITH_SUFFIX_ONLY, plain) else 0
+        if re.fullmatch(WITH_SUFFIX_ONLY, plain):
+            return None
+        return 0
     if re.fullmatch("title|titel|titre", plain):
         return 2
     return _rank(plain, ITEMS, rf"{CODES_OF_ITEMS}{AFTER}?")
 
 
 def _rank(plain, nouns, codes):
+    """Return how surely a plain name is that of ``nouns``, or of ``codes`` of them."""
     forms = (rf"{codes}|{nouns}{AFTER}|{BEFORE}{nouns}", nouns, rf"{nouns}{AS_TEXT}")
     for rank, form in enumerate(forms):
         if re.fullmatch(form, plain):

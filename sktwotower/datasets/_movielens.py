@@ -168,7 +168,12 @@ def fetch_movielens(
     """
     path = Path(get_data_home(data_home)) / "sktwotower_movielens" / f"ml-{name}.zip"
     if not path.exists():
-        _download(path, name, n_retries if download_if_missing else None, delay)
+        if not download_if_missing:
+            raise OSError(
+                f"{path} is missing, and download_if_missing is False. Set it to True "
+                f"to download {_BASE_URL + path.name}. {_by_hand(path)}."
+            )
+        _download(path, name, n_retries, delay)
     _verify(path, name, path, ". Delete it to download it again.")
     with ZipFile(path) as archive:
         ratings, users, items = _PARSERS[name](archive)
@@ -187,15 +192,14 @@ def fetch_movielens(
     )
 
 
+def _by_hand(path):
+    """Return how to do without a download, as text."""
+    return f"Or put {path.name} by hand into {path.parent}"
+
+
 def _download(path, name, n_retries, delay):
-    """Download the zip to `path`, or raise with a remedy; None retries: do neither."""
+    """Download the zip to `path`, or raise with a remedy."""
     url = _BASE_URL + path.name
-    by_hand = f"Or put {path.name} by hand into {path.parent}"
-    if n_retries is None:
-        raise OSError(
-            f"{path} is missing, and download_if_missing is False. Set it to True to "
-            f"download {url}. {by_hand}."
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
     for trial in range(n_retries + 1):
         try:
@@ -204,8 +208,8 @@ def _download(path, name, n_retries, delay):
             if trial == n_retries:
                 raise OSError(
                     f"{url} could not be downloaded in {trial + 1} attempts: {error}. "
-                    f"Try again when it can be reached. {by_hand}, where it is used "
-                    "even with download_if_missing=False."
+                    f"Try again when it can be reached. {_by_hand(path)}, where it is "
+                    "used even with download_if_missing=False."
                 ) from error
             time.sleep(delay)
 
@@ -235,23 +239,31 @@ def _read(archive, member, sep, names):
     """Return one file of the zip 100k or 1m, which has neither header nor quotes."""
     text = archive.read(member).decode("latin-1")
     if sep == "::":  # pandas is many times faster with one character
-        text, sep = text.replace(sep, "\t"), "\t"
-    how = {"quoting": csv.QUOTE_NONE, "keep_default_na": False}
-    how["dtype"] = {"title": str, "zip_code": str}
-    return pd.read_csv(io.StringIO(text), sep=sep, names=names, **how)
+        text = text.replace(sep, "\t")
+        sep = "\t"
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=sep,
+        names=names,
+        quoting=csv.QUOTE_NONE,
+        keep_default_na=False,
+        dtype={"title": str, "zip_code": str},
+    )
 
 
 def _parse_100k(archive):
+    """Return ratings, users and items of the edition 100k."""
     ratings = _read(archive, "ml-100k/u.data", "\t", _RATING_COLUMNS)
     users = _read(archive, "ml-100k/u.user", "|", _USER_COLUMNS)
     names = ["item", "title", "released", "video", "url", "unknown", *_GENRES_100K]
     items = _read(archive, "ml-100k/u.item", "|", names)
-    flags = items[_GENRES_100K].to_numpy(bool)
-    genres = ["|".join(pd.Index(_GENRES_100K)[row]) for row in flags]
+    has_genre = items[_GENRES_100K].to_numpy(bool)
+    genres = ["|".join(pd.Index(_GENRES_100K)[row]) for row in has_genre]
     return ratings, users, items[["item", "title"]].assign(genres=genres)
 
 
 def _parse_1m(archive):
+    """Return ratings, users and items of the edition 1m."""
     ratings = _read(archive, "ml-1m/ratings.dat", "::", _RATING_COLUMNS)
     order = ["user", "gender", "age", "occupation", "zip_code"]
     users = _read(archive, "ml-1m/users.dat", "::", order)[_USER_COLUMNS]
@@ -261,6 +273,7 @@ def _parse_1m(archive):
 
 
 def _parse_latest(archive):
+    """Return ratings, users and items of the edition latest-small."""
     text = io.BytesIO(archive.read("ml-latest-small/ratings.csv"))
     ratings = pd.read_csv(text, names=_RATING_COLUMNS, header=0)
     text = io.BytesIO(archive.read("ml-latest-small/movies.csv"))

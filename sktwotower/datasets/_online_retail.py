@@ -118,8 +118,10 @@ def load_online_retail(*, return_X_y=False, as_frame=True) -> Bunch | tuple[Any,
     products = _read_table("products", {"product": str, "description": str})
     frame = _read_lines(products["product"])
     target = frame["quantity"].copy()
-    data = frame if as_frame else frame.to_numpy(dtype=object)
-    target = target if as_frame else target.to_numpy()
+    data = frame
+    if not as_frame:
+        data = frame.to_numpy(dtype=object)
+        target = target.to_numpy()
     if return_X_y:
         return data, target
     return Bunch(
@@ -148,7 +150,8 @@ def _read_lines(product_ids):
     """
     with (_FOLDER / "data" / _FILENAME).open("rb") as file:
         packed = dict(np.load(file))
-    offer, n_lines = packed["line_offer"], packed["basket_n_lines"]
+    offer = packed["line_offer"]
+    n_lines = packed["basket_n_lines"]
     minute = packed["basket_minute"].astype("datetime64[m]")
     product = product_ids.take(packed["offer_product"][offer])
     columns = {

@@ -15,8 +15,11 @@ from sklearn.utils import Bunch, check_random_state
 from sktwotower._sklearn_compat import COUNT, Interval, checks_arguments
 
 _BLOCK = 4_000_000  # entries of a (users, items) array that are held at once
-_START, _SPAN = np.datetime64("2024-01-01", "s"), 365 * 24 * 3600
-_TAGS_PER_CLUSTER, _WORDS_PER_CLUSTER, _N_COMMON = 4, 12, 20
+_START = np.datetime64("2024-01-01", "s")
+_SPAN = 365 * 24 * 3600  # in seconds
+_TAGS_PER_CLUSTER = 4
+_WORDS_PER_CLUSTER = 12
+_N_COMMON = 20  # tags and words of all clusters
 _CITIES = np.array(["Arles", "Bergen", "Cork", "Delft", "Evora"])
 
 
@@ -193,12 +196,12 @@ def _check_sizes(n_items, n_clusters, n_chosen, noise, n_impressions):
             "interactions_per_user * (1 + n_impressions) must be at most n_items, as "
             f"no item is drawn twice. Got {n_needed} and {n_items}."
         )
-    n_own = n_items // n_clusters
-    if noise == 0 and n_chosen > n_own:
+    n_of_cluster = n_items // n_clusters
+    if noise == 0 and n_chosen > n_of_cluster:
         raise ValueError(
             "With noise=0 users choose only from their own cluster, so "
             "interactions_per_user must be at most n_items // n_clusters. Got "
-            f"{n_chosen} and {n_own}. Raise noise or n_items."
+            f"{n_chosen} and {n_of_cluster}. Raise noise or n_items."
         )
 
 
@@ -217,7 +220,8 @@ def _draw(rng, p, user_cluster, n_chosen, n_shown):
 
     Chosen ones are in the order in which they were drawn.
     """
-    n_users, n_items = len(user_cluster), p.shape[1]
+    n_users = len(user_cluster)
+    n_items = p.shape[1]
     chosen = np.empty((n_users, n_chosen), dtype=np.int64)
     shown = np.empty((n_users, n_shown), dtype=np.int64)
     with np.errstate(divide="ignore"):
@@ -266,15 +270,17 @@ def _to_events(rng, chosen, shown, n_train):
     # One second more per choice: the times of a user's choices differ.
     seconds = np.sort(rng.integers(_SPAN - n_chosen, size=chosen.shape), axis=1)
     seconds += np.arange(n_chosen)
+    # At each time one item is chosen, the first of those that are shown.
     shown = shown.reshape(n_users, n_chosen, -1)
     items = np.concatenate([chosen[:, :, None], shown], axis=2)
-    n_each = items.shape[2]
-    rows = np.argsort(np.repeat(seconds.ravel(), n_each), kind="stable")
-    event = rows // n_each
-    data = pd.DataFrame({"user": event // n_chosen, "item": items.ravel()[rows]})
-    data["time"] = _START + seconds.ravel()[event]
-    target = pd.Series((rows % n_each == 0).astype(np.int64), name="chosen")
-    return data, target, event % n_chosen >= n_train
+    n_shown_together = items.shape[2]
+    rows = np.argsort(np.repeat(seconds.ravel(), n_shown_together), kind="stable")
+    choice = rows // n_shown_together
+    data = pd.DataFrame({"user": choice // n_chosen, "item": items.ravel()[rows]})
+    data["time"] = _START + seconds.ravel()[choice]
+    is_chosen = rows % n_shown_together == 0
+    target = pd.Series(is_chosen.astype(np.int64), name="chosen")
+    return data, target, choice % n_chosen >= n_train
 
 
 def _make_users(rng, user_cluster, n_clusters):
@@ -301,13 +307,13 @@ def _make_items(rng, item_cluster):
     return table.assign(price=np.maximum(price.round(2), 0.01))
 
 
-def _pick_words(rng, item_cluster, kind, n_own):
+def _pick_words(rng, item_cluster, prefix, n_of_cluster):
     """Return a list per item: two different words of its cluster, one of all."""
     n_items = len(item_cluster)
-    first = rng.integers(n_own, size=n_items)
-    second = (first + rng.integers(1, n_own, size=n_items)) % n_own
+    first = rng.integers(n_of_cluster, size=n_items)
+    second = (first + rng.integers(1, n_of_cluster, size=n_items)) % n_of_cluster
     common = rng.integers(_N_COMMON, size=n_items)
-    return [
-        [f"{kind}{c}-{i}", f"{kind}{c}-{j}", f"{kind}-{k}"]
-        for c, i, j, k in zip(item_cluster, first, second, common, strict=True)
-    ]
+    words = []
+    for c, i, j, k in zip(item_cluster, first, second, common, strict=True):
+        words.append([f"{prefix}{c}-{i}", f"{prefix}{c}-{j}", f"{prefix}-{k}"])
+    return words

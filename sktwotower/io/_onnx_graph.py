@@ -182,9 +182,10 @@ class Graph:
         dict of text.
         """
         if self.n_bytes > MAX_BYTES:
-            found = f"these towers have {self.n_bytes / 2**30:.1f} GiB"
-            remedy = "Export vectors: export_vectors."
-            raise ValueError(f"An ONNX file holds at most 2 GiB, but {found}. {remedy}")
+            raise ValueError(
+                "An ONNX file holds at most 2 GiB, but these towers have "
+                f"{self.n_bytes / 2**30:.1f} GiB. Export vectors: export_vectors."
+            )
         helper = self.onnx.helper
         self.nodes.append(helper.make_node("Identity", [vectors.name], ["vectors"]))
         last = self._declared("vectors", np.float32, ["n", n_columns])

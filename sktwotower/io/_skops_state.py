@@ -61,7 +61,7 @@ def _classes_in(spec):
 
 def from_state(state):
     """Return the recommender of bytes; the types are those that skops has trusted."""
-    trusted = [f"{each.__module__}.{each.__qualname__}" for each in state["types"]]
+    trusted = [f"{cls.__module__}.{cls.__qualname__}" for cls in state["types"]]
     with TemporaryDirectory() as folder:
         path = Path(folder, "model")
         path.write_bytes(state["file"])

@@ -113,8 +113,10 @@ def export_vectors(
     writers = {".parquet": _write_parquet, ".npz": _write_numpy}
     ending = Path(path).suffix.lower()
     if ending not in writers:
-        expected, got = " or ".join(writers), str(path)
-        raise ValueError(f"The name of the file must end with {expected}. Got {got!r}.")
+        raise ValueError(
+            f"The name of the file must end with {' or '.join(writers)}. Got "
+            f"{str(path)!r}."
+        )
     fitted = fitted_of(model)
     if not hasattr(model, "embed_users"):
         raise TypeError(f"{type(model).__name__} has no vectors of users and items.")

@@ -19,7 +19,9 @@ from ._largest import blocks_of_items, largest_of_dense
 BYTES_OF_INVERSION = 28
 # Seconds of one core of an AMD EPYC per cube of the size of the matrix that is
 # inverted, per pair of items, and per product of a pair of user and item with an item.
-SECONDS_OF_CUBE, SECONDS_OF_SQUARE, SECONDS_OF_PRODUCT = 2.5e-11, 1.5e-8, 1.5e-9
+SECONDS_OF_CUBE = 2.5e-11
+SECONDS_OF_SQUARE = 1.5e-8
+SECONDS_OF_PRODUCT = 1.5e-9
 # What is left of an item's own variance must be more than what rounding leaves.
 MIN_UNEXPLAINED = 1e-11
 
@@ -39,7 +41,9 @@ def seconds_of_ease(n_users, n_items, n_pairs):
 def bytes_of_ease(n_users, n_items):
     """Return about how many bytes `ease_weights` takes at its peak."""
     n_inverted = min(n_users, n_items)
-    return max(BYTES_OF_INVERSION * n_inverted**2, 8 * n_inverted**2 + 4 * n_items**2)
+    in_inversion = BYTES_OF_INVERSION * n_inverted**2
+    with_weights = 8 * n_inverted**2 + 4 * n_items**2
+    return max(in_inversion, with_weights)
 
 
 def ease_weights(seen, l2) -> np.ndarray:
@@ -69,14 +73,19 @@ def largest_ease_weights(seen, l2, n_kept) -> sparse.csr_matrix:
 def _blocks_of_weights(seen, l2):
     """Yield slices of past items and their weights (b, n_items), float64."""
     n_users, n_items = seen.shape
-    blocks = _blocks_by_items if n_items <= n_users else _blocks_by_users
-    for block, rows in blocks(seen.astype(np.float64), l2):
+    seen = seen.astype(np.float64)
+    if n_items <= n_users:
+        blocks = _blocks_by_items(seen, l2)
+    else:
+        blocks = _blocks_by_users(seen, l2)
+    for block, rows in blocks:
         past_items = np.arange(block.start, block.stop)
         rows[past_items - block.start, past_items] = 0
         yield block, rows
 
 
 def _blocks_by_items(seen, l2):
+    """Yield slices of items and their weights, by the inverse of a matrix of items."""
     inverse = ridge_inverse((seen.T @ seen).toarray(order="F"), l2)
     negative_diagonal = -np.diag(inverse)
     for block in blocks_of_items(seen.shape[1]):
@@ -85,13 +94,15 @@ def _blocks_by_items(seen, l2):
 
 
 def _blocks_by_users(seen, l2):
+    """Yield the same, by the inverse of a matrix of users."""
     n_items = seen.shape[1]
     inverse = ridge_inverse((seen @ seen.T).toarray(order="F"), l2)
     users_of = seen.T.tocsr()
     explained = np.empty(n_items)
     for block in blocks_of_items(n_items):
-        by_users = users_of[block] @ inverse
-        explained[block] = users_of[block].multiply(by_users).sum(axis=1).ravel()
+        users_of_block = users_of[block]
+        by_users = users_of_block @ inverse
+        explained[block] = users_of_block.multiply(by_users).sum(axis=1).ravel()
     unexplained = 1 - explained
     if unexplained.min() < MIN_UNEXPLAINED:
         raise too_small(l2)

@@ -26,7 +26,8 @@ def largest_of_dense(rows, n_kept):
     n_items = rows.shape[1]
     kept = rows > 0
     if n_kept < n_items:
-        smallest_kept = np.partition(rows, -n_kept, axis=1)[:, -n_kept, None]
+        partitioned = np.partition(rows, -n_kept, axis=1)
+        smallest_kept = partitioned[:, -n_kept, None]
         kept &= rows >= smallest_kept
         # of the few rows in which entries are equal, too many are kept
         for row in np.flatnonzero(kept.sum(axis=1) > n_kept):
@@ -50,12 +51,12 @@ def largest_of_sparse(matrix, n_kept):
     larger = values > smallest_kept
     equal = values == smallest_kept
     n_larger = np.diff(np.append(0, np.cumsum(larger))[matrix.indptr])
+    # Of the equal ones of a row, as many are kept as there is room for.
     room = np.repeat(n_kept - n_larger, sizes)
-    n_equal_before = np.append(0, np.cumsum(equal))
-    place_among_equal = n_equal_before[1:] - np.repeat(
-        n_equal_before[matrix.indptr[:-1]], sizes
-    )
-    kept = larger | (equal & (place_among_equal <= room))
+    n_equal = np.append(0, np.cumsum(equal))
+    n_equal_before_row = np.repeat(n_equal[matrix.indptr[:-1]], sizes)
+    number_among_equal = n_equal[1:] - n_equal_before_row
+    kept = larger | (equal & (number_among_equal <= room))
     kept &= values > 0
     offsets = np.append(0, np.cumsum(kept))[matrix.indptr]
     return sparse.csr_matrix(
@@ -81,8 +82,9 @@ def _nth_largest(matrix, n):
         rows = long_rows[start:stop]
         width = sizes[rows[-1]]
         within = np.arange(width) < sizes[rows, None]
-        places = matrix.indptr[rows, None] + np.arange(width)
-        padded = np.where(within, matrix.data[np.where(within, places, 0)], -np.inf)
+        entries = matrix.indptr[rows, None] + np.arange(width)
+        values = matrix.data[np.where(within, entries, 0)]
+        padded = np.where(within, values, -np.inf)
         nth[rows] = np.partition(padded, width - n, axis=1)[:, width - n]
         start = stop
     return nth

@@ -32,26 +32,30 @@ def successor_weights(lags, decay, n_kept) -> sparse.csr_matrix:
     n_kept : int
     """
     items = lags.indices
-    n_events, n_items = len(items), lags.shape[1]
+    n_items = lags.shape[1]
     sizes = np.diff(lags.indptr)
     users = np.repeat(np.arange(len(sizes)), sizes)
-    first_of_user = np.repeat(lags.indptr[:-1], sizes)
-    is_start = starts(users, lags.data)
-    basket_starts = np.flatnonzero(is_start)
-    baskets = np.cumsum(is_start) - 1
+    starts_basket = starts(users, lags.data)
+    basket_starts = np.flatnonzero(starts_basket)
+    first_of_user = np.repeat(lags.indptr[:-1], sizes)[basket_starts]
 
-    rows, columns, weights = [], [], []
+    # Weights of the events before each basket, one place back after the other.
+    rows = []
+    columns = []
+    weights = []
     for n_before in range(1, WINDOW + 1):
-        places = basket_starts - n_before
-        numbers = np.flatnonzero(places >= first_of_user[basket_starts])
-        places = places[numbers]
-        n_baskets = lags.data[places] - lags.data[basket_starts[numbers]]
-        rows.append(numbers)
-        columns.append(items[places])
+        events = basket_starts - n_before
+        baskets = np.flatnonzero(events >= first_of_user)
+        events = events[baskets]
+        n_baskets = lags.data[events] - lags.data[basket_starts[baskets]]
+        rows.append(baskets)
+        columns.append(items[events])
         weights.append(np.exp((1 - n_baskets.astype(float)) / decay))
     before = _matrix(rows, columns, weights, (len(basket_starts), n_items))
-    chosen = _matrix([baskets], [items], [np.ones(n_events)], before.shape)
 
+    # What each basket holds, and so what follows each past item.
+    basket_of_event = np.cumsum(starts_basket) - 1
+    chosen = _matrix([basket_of_event], [items], [np.ones(len(items))], before.shape)
     following = (before.T.tocsr() @ chosen).tocsr()
     following.sort_indices()
     n_of_item = np.bincount(items, minlength=n_items)
@@ -64,5 +68,5 @@ def successor_weights(lags, decay, n_kept) -> sparse.csr_matrix:
 def _matrix(rows, columns, values, shape):
     """Return the CSR matrix of entries in several arrays each; equal ones are added."""
     entries = np.concatenate(values).astype(np.float32)
-    places = np.concatenate(rows), np.concatenate(columns)
-    return sparse.csr_matrix((entries, places), shape=shape)
+    positions = (np.concatenate(rows), np.concatenate(columns))
+    return sparse.csr_matrix((entries, positions), shape=shape)

@@ -22,7 +22,8 @@ DENSE_SHARE = 1 / 30
 # Bytes per pair of items: the matrix that is inverted, targets, weights.
 BYTES_OF_PAIR_OF_ITEMS = 16
 # Seconds of one core of an AMD EPYC per cube and per square of the number of items.
-SECONDS_OF_CUBE, SECONDS_OF_SQUARE = 2.5e-11, 5e-8
+SECONDS_OF_CUBE = 2.5e-11
+SECONDS_OF_SQUARE = 5e-8
 
 
 def seconds_of_transitions(n_items):
@@ -120,10 +121,12 @@ def _baskets(lags, n_last):
     oldest_basket = baskets - np.minimum(n_before[baskets], n_last)
     sizes = first_events[baskets] - first_events[oldest_basket]
     past_offsets = np.append(0, np.cumsum(sizes))
-    places = _ranges(first_events[oldest_basket], sizes)
-    past_lags = lags.data[places] - np.repeat(lags.data[first_events[baskets]], sizes)
+    past_events = _ranges(first_events[oldest_basket], sizes)
+    lags_of_baskets = np.repeat(lags.data[first_events[baskets]], sizes)
+    past_lags = lags.data[past_events] - lags_of_baskets
     shape = (len(baskets), n_items)
-    past = sparse.csr_matrix((past_lags, lags.indices[places], past_offsets), shape)
+    entries = (past_lags, lags.indices[past_events], past_offsets)
+    past = sparse.csr_matrix(entries, shape)
 
     sizes = basket_ends[baskets] - first_events[baskets]
     items = lags.indices[_ranges(first_events[baskets], sizes)]

@@ -114,6 +114,16 @@ def test_versions_that_are_none(path):
             load(with_version(path, sktwotower=version))
 
 
+def test_what_is_wrong_in_a_file_is_said_with_its_name(path):
+    members = members_of(dumped(MODELS["popularity"], path))
+    data = forged(members, lambda m: m["model"]["parts"].pop("params"))
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"'{path}' is damaged, .*: model must be a "):
+        load(path)
+    with pytest.raises(ValueError, match=f"'{path}' is damaged, .*: the number of"):
+        load(with_format(path, 0))
+
+
 def test_a_parameter_that_is_not_in_the_file_gets_its_default(path):
     members = members_of(dumped(MODELS["popularity"], path))
     data = forged(members, lambda m: m["model"]["parts"]["params"].pop("exclude_seen"))
