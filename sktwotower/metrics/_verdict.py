@@ -102,8 +102,9 @@ def verdict_of(report):
     if word == "level" and ends[2] - ends[1] > figure / 5:
         word = "unclear"
     higher = others.loc[others[metric] > figure, metric].sort_values(ascending=False)
-    how = {"higher": tuple(higher.index), "n_users": n_users}
-    return Verdict(word, model, other, metric, *ends, **how)
+    return Verdict(
+        word, model, other, metric, *ends, higher=tuple(higher.index), n_users=n_users
+    )
 
 
 def models_without_scores(report, group="all"):

@@ -217,8 +217,9 @@ def prequential_validate(
         need_outcomes(y)
         if scoring is None:
             scoring = ["roc_auc", "ndcg@10"]
-    slices = {"train_size": train_size, "freq": freq, "n_slices": n_slices}
-    sliced = read_sliced_events(X, y, sample_weight, time, **slices)
+    sliced = read_sliced_events(
+        X, y, sample_weight, time, train_size=train_size, freq=freq, n_slices=n_slices
+    )
     strategies = chosen_strategies(strategies, estimator)
     scorer = _scorer(scoring, lists)
     models = Models(estimator, sliced, time, window)

@@ -269,8 +269,9 @@ class EmbeddingMapDisplay(Display):
         below = (finite < low).any()
         above = (finite > high).any()
         ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
-        scale = {"label": self.color_name, "extend": ends[below, above]}
-        bar = self.figure_.colorbar(dots, ax=self.ax_, **scale)
+        bar = self.figure_.colorbar(
+            dots, ax=self.ax_, label=self.color_name, extend=ends[below, above]
+        )
         if self.color_scale == "log":
             ticks = log_ticks(low, high)
             bar.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])

@@ -161,9 +161,16 @@ class RecallDiversityDisplay(Display):
                 "Expected a recommender with recommend(X, n_neighbors, diversity=...)."
             )
         context = context_of(recommender)
-        sample = {"max_users": max_users, "random_state": random_state}
-        sample |= {"requests": [] if context else None, "item_vectors": item_vectors}
-        ranking, _ = cls._rank(recommender, inner, y, k, **sample)
+        ranking, _ = cls._rank(
+            recommender,
+            inner,
+            y,
+            k,
+            max_users=max_users,
+            random_state=random_state,
+            requests=[] if context else None,
+            item_vectors=item_vectors,
+        )
         group = everyone(ranking)
         k = min(k, ranking.truth.shape[1])
         plain = GroupRanking(ranking, group)
