@@ -131,8 +131,10 @@ def row_diversity(rows, items, vectors, n_rows):
     """
     sizes = np.bincount(rows, minlength=n_rows)
     if sizes.max(initial=0) < 2:
-        found = "no list of y_pred has them in the first k places"
-        raise ValueError(f"Diversity needs two items in a list, but {found}.")
+        raise ValueError(
+            "Diversity needs two items in a list, but no list of y_pred has them in "
+            "the first k places."
+        )
     lengths = row_norms(vectors)
     scales = np.divide(1, lengths, where=lengths > 0, out=np.zeros_like(lengths))
     scales = scales.astype(vectors.dtype)[items]
@@ -145,7 +147,7 @@ def row_diversity(rows, items, vectors, n_rows):
         shape = len(ends) - 1, vectors.shape[0]
         lists = sparse.csr_matrix((scales[part], items[part], ends - ends[0]), shape)
         squares[start : start + step] = row_norms(lists @ vectors, squared=True)
-    own = np.bincount(rows, weights=lengths[items] > 0, minlength=n_rows)
+    n_unit = np.bincount(rows, weights=lengths[items] > 0, minlength=n_rows)
     pairs = sizes * (sizes - 1)
-    cosine = (squares - own) / np.maximum(pairs, 1)
+    cosine = (squares - n_unit) / np.maximum(pairs, 1)
     return np.where(pairs > 0, np.clip(1 - cosine, 0, 2), np.nan)

@@ -103,8 +103,8 @@ def _ndcg(lists, k):
     gains[k + 1 :] = gains[k]
     ends = lists.block_start + lists.block_size
     mean_gain = (gains[ends] - gains[lists.block_start]) / lists.block_size
-    found = lists.sum_of_blocks(lists.block_positives * mean_gain)
-    return found / gains[np.maximum(lists.positives, 1)], lists.has_choice()
+    gain = lists.sum_of_blocks(lists.block_positives * mean_gain)
+    return gain / gains[np.maximum(lists.positives, 1)], lists.has_choice()
 
 
 def _reciprocal_rank(lists, k):

@@ -136,12 +136,12 @@ def _as_html(frame):
     layouts = [*_layouts(frame)]
     verdict = verdict_of(frame)
     lost = said_of_models_without_scores(frame)
-    found = [layout for layout in layouts if layout.with_interval][-1]
+    drawn = [layout for layout in layouts if layout.with_interval][-1]
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         word="" if verdict is None else verdict.word,
         verdict=escape(" ".join(filter(None, [str(verdict or ""), lost]))),
-        bars=_bars(_groups(frame, found), found.with_interval[1]),
+        bars=_bars(_groups(frame, drawn), drawn.with_interval[1]),
         tables="".join(_html(frame, layout) for layout in layouts),
         notes="".join(f"<li>{escape(note)}</li>" for note in _notes(frame)),
     )

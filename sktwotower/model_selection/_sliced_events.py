@@ -79,8 +79,10 @@ def read_sliced_events(X, y, sample_weight, time, *, train_size, freq, n_slices)
     values = {"y": y, "sample_weight": sample_weight}
     for name, given in values.items():
         if given is not None and len(given) != len(times):
-            found = f"expected {len(times)}, got {len(given)}"
-            raise ValueError(f"{name} must have one value per row of X: {found}.")
+            raise ValueError(
+                f"{name} must have one value per row of X: expected {len(times)}, got "
+                f"{len(given)}."
+            )
     order = np.argsort(times, kind="stable")
     slices = cut_into_slices(times[order], train_size, freq, n_slices)
     y, weights = (None if v is None else np.asarray(v)[order] for v in values.values())

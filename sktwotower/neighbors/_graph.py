@@ -274,9 +274,10 @@ def _squared_length(vectors):
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if not np.isfinite(lengths).all():
         position = int(np.flatnonzero(~np.isfinite(lengths))[0])
-        found = f"the one at position {position} is not"
-        remedy = "Check the features of that item and the training loss."
-        raise ValueError(f"Item vectors must be finite, but {found}. {remedy}")
+        raise ValueError(
+            f"Item vectors must be finite, but the one at position {position} is not. "
+            "Check the features of that item and the training loss."
+        )
     if len(lengths) and lengths.max() > MAX_LENGTH_RATIO * lengths.min():
         raise ValueError(
             "Item vectors must have the same length, or the nearest have not the "
