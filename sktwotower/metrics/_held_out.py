@@ -306,7 +306,8 @@ def _warn_if_not_later(fitted, frame):
     known = ~np.isnan(latest) & (items >= 0)
     if known.any():  # for no position scipy returns a matrix
         # events of fit are judged only to compare train with test
-        known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
+        in_fit = np.asarray(fitted.seen[codes[known], items[known]]).ravel() != 0
+        known[known] = ~in_fit
     if not known.any():
         return
     share = (times[known] < latest[known]).mean()

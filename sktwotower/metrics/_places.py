@@ -41,7 +41,9 @@ def self_information(counts, n_users=None):
             f"n_users must be at least the largest of item_counts, {counts.max():g}, "
             f"which then are users per item. Got {n_users!r}."
         )
-    return -np.log2(np.where(counts > 0, counts, counts[counts > 0].min() / 2) / total)
+    rarest = counts[counts > 0].min()
+    counts = np.where(counts > 0, counts, rarest / 2)
+    return -np.log2(counts / total)
 
 
 def in_tail(counts, head=0.8):
@@ -145,7 +147,8 @@ def row_diversity(rows, items, vectors, n_rows):
         ends = offsets[start : start + step + 1]
         part = slice(ends[0], ends[-1])
         shape = len(ends) - 1, vectors.shape[0]
-        lists = sparse.csr_matrix((scales[part], items[part], ends - ends[0]), shape)
+        entries = scales[part], items[part], ends - ends[0]
+        lists = sparse.csr_matrix(entries, shape)
         squares[start : start + step] = row_norms(lists @ vectors, squared=True)
     n_unit = np.bincount(rows, weights=lengths[items] > 0, minlength=n_rows)
     pairs = sizes * (sizes - 1)

@@ -51,8 +51,10 @@ class Layout(NamedTuple):
 
     def titles(self):
         """Return the titles of the cells."""
-        first = [t for name in self.with_interval for t in (name, "difference")]
-        return [*first, *self.plain.values()]
+        titles = []
+        for name in self.with_interval:
+            titles += [name, "difference"]
+        return [*titles, *self.plain.values()]
 
 
 def _layouts(frame):
@@ -64,7 +66,9 @@ def _layouts(frame):
             continue
         hits = {f"mrr@{k}": "mrr", f"hit_rate@{k}": "hit"}
         yield Layout(f"First {k} places", [f"recall@{k}", f"ndcg@{k}"], hits)
-        titles = {f"{m}@{k}": SHORT.get(m, m) for m in (*OF_ALL_LISTS, *OF_LISTS)}
+        titles = {}
+        for metric in (*OF_ALL_LISTS, *OF_LISTS):
+            titles[f"{metric}@{k}"] = SHORT.get(metric, metric)
         yield Layout(f"What is in the first {k} places", [], titles)
 
 

@@ -237,7 +237,10 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         if self.graph_ is None or len(vectors) < len(self.vectors_):
             return None
         if changed is None:
-            changed = _changed(self.vectors_, vectors)
+            n_before = len(self.vectors_)
+            differ = np.ones(len(vectors), dtype=bool)  # those beyond are new
+            differ[:n_before] = (vectors[:n_before] != self.vectors_).any(axis=1)
+            changed = np.flatnonzero(differ)
         _squared_length(vectors[np.append(changed, 0)])  # raises if they do not fit
         changed = np.union1d(self.changed_, changed)
         if len(changed) > MAX_CHANGED_SHARE * len(vectors):
@@ -251,16 +254,6 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         places = np.searchsorted(stale, self.changed_[: len(self.stale_vectors_)])
         index.stale_vectors_[places] = self.stale_vectors_
         return index
-
-
-def _changed(before, now):
-    """Return the positions of the vectors (m, d) that differ from those (n, d) before.
-
-    Vectors beyond the first n are new.
-    """
-    differ = np.ones(len(now), dtype=bool)
-    differ[: len(before)] = (now[: len(before)] != before).any(axis=1)
-    return np.flatnonzero(differ)
 
 
 def have_same_length(vectors):

@@ -269,8 +269,9 @@ def _left_out(recommender, ranking):
     if ranking.seen.nnz == ranking.past.nnz:
         return {}  # what it leaves out anyway
     rows, items = ranking.seen.nonzero()
-    pairs = [ranking.users[rows], np.asarray(recommender.item_ids_)[items]]
-    pairs = np.array([ids.astype(object) for ids in pairs]).T
+    users = ranking.users[rows].astype(object)
+    items = np.asarray(recommender.item_ids_)[items].astype(object)
+    pairs = np.array([users, items]).T
     return {"exclude_seen": False, "exclude": pairs}
 
 
