@@ -137,8 +137,10 @@ def _with_gaps(values):
     rest = known.dropna()
     if len(rest) == values.notna().sum():
         return values
-    is_text = not any(rest.str.fullmatch(form).all() for form in (NUMBER, DATE))
-    return values if is_text else known
+    for form in (NUMBER, DATE):
+        if rest.str.fullmatch(form).all():
+            return known
+    return values
 
 
 def read_names(table, item, name) -> pd.Series:
@@ -165,7 +167,8 @@ def of_one_type(ids, table, column) -> tuple:
     """
     if table is None or (is_numeric_dtype(ids) and is_numeric_dtype(table[column])):
         return ids, table
-    return ids.astype(str), table.assign(**{column: table[column].astype(str)})
+    table = table.assign(**{column: table[column].astype(str)})
+    return ids.astype(str), table
 
 
 def check_ids(ids, table, option):
@@ -213,7 +216,10 @@ def are_of_events(events, column, ids) -> bool:
     """
     if re.search(OTHER_DATE, column) or events[column].isna().mean() > 0.1:
         return False
-    return min(events.groupby(one)[column].nunique().mean() for one in ids) > 1.05
+    for column_of_ids in ids:
+        if not events.groupby(column_of_ids)[column].nunique().mean() > 1.05:
+            return False
+    return True
 
 
 def read_times(times, column, form=None) -> pd.Series:

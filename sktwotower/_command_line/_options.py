@@ -93,8 +93,9 @@ def make_parser() -> argparse.ArgumentParser:
     own = parser.add_argument_group("your own data", note)
     for group, options in ((own, OF_OWN_DATA), (parser, OPTIONS)):
         for option, kind, default, name, text in options:
-            how = {"type": kind, "default": default, "metavar": name, "help": text}
-            group.add_argument(option, **how)
+            group.add_argument(
+                option, type=kind, default=default, metavar=name, help=text
+            )
     version = f"sktwotower {__version__}"
     parser.add_argument("--version", action="version", version=version)
     return parser

@@ -84,7 +84,9 @@ def still_falls(losses) -> bool:
     A single epoch is too few to see it.
     """
     *before, last = losses
-    return not before or min(before) - last > 0.05 * (before[0] - last)
+    if not before:
+        return True
+    return min(before) - last > 0.05 * (before[0] - last)
 
 
 def show_recommendations(model, task) -> None:
@@ -95,7 +97,8 @@ def show_recommendations(model, task) -> None:
     requests = task.requests(chosen)
     top = model.recommend(chosen if requests is None else requests, n_neighbors=10)
     for user in chosen:
-        last = train.loc[train[task.user] == user, task.item].tail(5)
+        items = train.loc[train[task.user] == user, task.item]
+        last = items.tail(5)
         has = f"{task.user} {user}, {task.which}{len(last)} of {sizes[user]} items:"
         print(f"\n{styled(has, BOLD)}")
         for item in last:

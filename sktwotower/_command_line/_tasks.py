@@ -353,5 +353,15 @@ def disk_task(args, users, items) -> DiskTask:
         elif named is not None:
             last = source.query("select i, max(n) as n from events group by i")
             names = as_frame(last, "X").set_index("i")["n"]
-    others = {"users": users, "items": items, "names": names, "context": args.context}
-    return DiskTask(path, path, args.user, item, args.time, n_events=counted, **others)
+    return DiskTask(
+        path,
+        path,
+        args.user,
+        item,
+        args.time,
+        n_events=counted,
+        users=users,
+        items=items,
+        names=names,
+        context=args.context,
+    )

@@ -137,9 +137,13 @@ def cards(model, task, train, test, chosen=None) -> str:
 
 def _entries(task, items, right=()):
     """Return the names of items as entries of a list, those in ``right`` marked."""
-    names = {item: escape(task.name(item)) for item in items}
-    names |= {item: f"<b>{names[item]} ✓</b>" for item in names if item in right}
-    return "".join(f"<li>{names[item]}</li>" for item in items)
+    entries = ""
+    for item in items:
+        name = escape(task.name(item))
+        if item in right:
+            name = f"<b>{name} ✓</b>"
+        entries += f"<li>{name}</li>"
+    return entries
 
 
 def draw(model, task, test, baselines) -> bytes | None:

@@ -97,9 +97,9 @@ def _rows_of(described, rows, contributions, of_ids):
     features = np.asarray(names, dtype=object)[rows.indices]
     reasons = list(features)  # also those of the time, which have no cell
     if isinstance(described.transformer, TowerVectorizer):
-        found = features_in_words(described.transformer, rows.indices, rows.data)
-        found = [of_ids.get(column, text) for column, text in found]
-        reasons[: len(found)] = found
+        words = features_in_words(described.transformer, rows.indices, rows.data)
+        texts = [of_ids.get(column, text) for column, text in words]
+        reasons[: len(texts)] = texts
     added = getattr(contributions, side)
     return rows_of_table(side, features, rows.data, added, reasons)
 

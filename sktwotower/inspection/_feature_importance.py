@@ -126,9 +126,14 @@ def feature_importance(
           side   column  recall_lost  lower  upper
     0  history  history         0.34   0.27   0.42
     """
-    sample = {"max_users": max_users, "random_state": random_state}
     table = lost_recalls(
-        estimator, X, y, groups=groups, n_neighbors=n_neighbors, **sample
+        estimator,
+        X,
+        y,
+        groups=groups,
+        n_neighbors=n_neighbors,
+        max_users=max_users,
+        random_state=random_state,
     )
     return in_library(table, library_for(estimator, fitted_of(estimator), X))
 

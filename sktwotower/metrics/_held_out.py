@@ -215,14 +215,21 @@ class EvaluationMixin:
         X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
         given = columns_of_fit(self, X)
         frame, _ = read_table(type(self).__name__, given, fitted.schema)
-        asked = {"max_users": max_users, "random_state": random_state}
-        asked |= {"history": history, "exclude_seen": self.exclude_seen}
+        sample = {"max_users": max_users, "random_state": random_state}
         if requests is not None:  # columns that may be of another model only
             whole = frame
             if is_frame(X):
                 whole = as_frame(X, "X")
-            asked["contexts"] = codes_of_rows(whole, requests, "requests")
-        query, past, judged = read_held_out(fitted, frame, y, sample_weight, **asked)
+            sample["contexts"] = codes_of_rows(whole, requests, "requests")
+        query, past, judged = read_held_out(
+            fitted,
+            frame,
+            y,
+            sample_weight,
+            exclude_seen=self.exclude_seen,
+            history=history,
+            **sample,
+        )
         _warn_of_what_is_unknown(fitted, query, judged, history)
         if y is not None:  # what was shown and not chosen is not to be found
             frame = frame[np.asarray(y, dtype=float).ravel() > 0]
@@ -255,8 +262,10 @@ def _warn_of_what_is_unknown(fitted, query, judged, history):
             "LastNSplit), or pass earlier events of these users as history."
         )
     if judged.n_unreachable.any() and not judged.truth.nnz:
-        found = f"No chosen item of X is in the catalog of {fitted.n_items} items"
-        warn(f"{found}, so that no list has a hit. Compare ids with item_ids_.")
+        warn(
+            f"No chosen item of X is in the catalog of {fitted.n_items} items, so that "
+            "no list has a hit. Compare ids with item_ids_."
+        )
     if isinstance(history, Mapping | list | tuple) and fitted.sequences is not None:
         warn(
             "history has no times, so its events count as the latest of their users, "
@@ -297,7 +306,8 @@ def _warn_if_not_later(fitted, frame):
     known = ~np.isnan(latest) & (items >= 0)
     if known.any():  # for no position scipy returns a matrix
         # events of fit are judged only to compare train with test
-        known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
+        in_fit = np.asarray(fitted.seen[codes[known], items[known]]).ravel() != 0
+        known[known] = ~in_fit
     if not known.any():
         return
     share = (times[known] < latest[known]).mean()
@@ -310,12 +320,14 @@ def _warn_if_not_later(fitted, frame):
         )
 
 
-def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None, **how):
+def read_held_out(
+    fitted, frame, y, weights=None, *, exclude_seen, history=None, **sample
+):
     """Return the users of held-out events, their past items and relevant items.
 
     ``fitted``: the recommender's ``Fitted``; ``frame``: events (n_events, n_columns).
     The results are a ``Query`` of length m, their ``Past`` and a Bunch of all
-    parameters of a `HeldOutRanking` except ``indices``. ``how``: ``max_users``,
+    parameters of a `HeldOutRanking` except ``indices``. ``sample``: ``max_users``,
     ``random_state`` and ``contexts`` (n_events,), integers that tell the requests of a
     user apart, whose number is m; None: there is one. They are the model's by default.
     """
@@ -324,11 +336,11 @@ def read_held_out(fitted, frame, y, weights=None, *, exclude_seen, history=None,
     owners = check_ids(frame[users.id_column], "the users of X")
     chosen = frame[items.id_column]
     encode = partial(items.codes, name="X")
-    if "contexts" not in how:
-        how["contexts"] = fitted.request_codes(frame)
-    judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **how)
+    if "contexts" not in sample:
+        sample["contexts"] = fitted.request_codes(frame)
+    judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **sample)
     asking = frame.iloc[judged.last_rows]
-    if fitted.asked_time is not None and how["contexts"] is None:
+    if fitted.asked_time is not None and sample["contexts"] is None:
         # a list is asked for once: when the user's first held-out event was
         chosen_rows = np.ones(len(frame), dtype=bool)
         if y is not None:

@@ -68,14 +68,16 @@ def flatten(lists, name, width=None):
             raise ValueError(f"{name} must have {expected}. {got}")
         if lists.ndim == 2:
             table = lists[:, :width]
-            return *np.indices(table.shape).reshape(2, -1), table.ravel(), len(table)
+            rows, places = np.indices(table.shape).reshape(2, -1)
+            return rows, places, table.ravel(), len(table)
     lists = _check_lists(lists, name, ordered=width is not None)
     ids = _chain(lists, width)
     sizes = np.array([len(ids) for ids in lists], dtype=np.int64)
     if width is not None:
         sizes = np.minimum(sizes, width)
     rows = np.repeat(np.arange(len(lists)), sizes)
-    places = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    starts = np.cumsum(sizes) - sizes
+    places = np.arange(len(ids)) - np.repeat(starts, sizes)
     return rows, places, ids, len(lists)
 
 
@@ -175,7 +177,9 @@ def ndcg(hits, n_relevant, k):
     n_places = np.minimum(n_relevant, k)
     longest = max(hits.shape[1], n_places.max(initial=1))
     discounts = 1 / np.log2(np.arange(2, longest + 2))
-    return hits @ discounts[: hits.shape[1]] / np.cumsum(discounts)[n_places - 1]
+    gains = hits @ discounts[: hits.shape[1]]
+    largest = np.cumsum(discounts)[n_places - 1]
+    return gains / largest
 
 
 def average_precision(hits, n_relevant, k):
@@ -292,4 +296,5 @@ def standard_error(values, owners=None):
         return np.full(values.shape[1:], np.nan)[()]
     sums = np.zeros((n_owners, *values.shape[1:]))
     np.add.at(sums, codes, values - values.mean(axis=0))
-    return np.sqrt((sums**2).sum(axis=0) * n_owners / (n_owners - 1)) / len(values)
+    variance = (sums**2).sum(axis=0) * n_owners / (n_owners - 1)
+    return np.sqrt(variance) / len(values)

@@ -120,9 +120,10 @@ def _predicted(name, model, X, lists, past):
     It is an estimator, or an array of scores. ``past``: as of `scores_of`.
     """
     if is_frame(model) or isinstance(model, Mapping):
-        found = "with lists a model must score the rows of X"
-        remedy = "Pass a fitted estimator, or an array of one score per row."
-        raise TypeError(f"{name!r} ranks the catalog, but {found}. {remedy}")
+        raise TypeError(
+            f"{name!r} ranks the catalog, but with lists a model must score the rows "
+            "of X. Pass a fitted estimator, or an array of one score per row."
+        )
     if not hasattr(model, "fit"):
         return np.asarray(model), None
     given, _ = split_lists(model, X, lists)

@@ -41,7 +41,9 @@ def self_information(counts, n_users=None):
             f"n_users must be at least the largest of item_counts, {counts.max():g}, "
             f"which then are users per item. Got {n_users!r}."
         )
-    return -np.log2(np.where(counts > 0, counts, counts[counts > 0].min() / 2) / total)
+    rarest = counts[counts > 0].min()
+    counts = np.where(counts > 0, counts, rarest / 2)
+    return -np.log2(counts / total)
 
 
 def in_tail(counts, head=0.8):
@@ -131,8 +133,10 @@ def row_diversity(rows, items, vectors, n_rows):
     """
     sizes = np.bincount(rows, minlength=n_rows)
     if sizes.max(initial=0) < 2:
-        found = "no list of y_pred has them in the first k places"
-        raise ValueError(f"Diversity needs two items in a list, but {found}.")
+        raise ValueError(
+            "Diversity needs two items in a list, but no list of y_pred has them in "
+            "the first k places."
+        )
     lengths = row_norms(vectors)
     scales = np.divide(1, lengths, where=lengths > 0, out=np.zeros_like(lengths))
     scales = scales.astype(vectors.dtype)[items]
@@ -143,9 +147,10 @@ def row_diversity(rows, items, vectors, n_rows):
         ends = offsets[start : start + step + 1]
         part = slice(ends[0], ends[-1])
         shape = len(ends) - 1, vectors.shape[0]
-        lists = sparse.csr_matrix((scales[part], items[part], ends - ends[0]), shape)
+        entries = scales[part], items[part], ends - ends[0]
+        lists = sparse.csr_matrix(entries, shape)
         squares[start : start + step] = row_norms(lists @ vectors, squared=True)
-    own = np.bincount(rows, weights=lengths[items] > 0, minlength=n_rows)
+    n_unit = np.bincount(rows, weights=lengths[items] > 0, minlength=n_rows)
     pairs = sizes * (sizes - 1)
-    cosine = (squares - own) / np.maximum(pairs, 1)
+    cosine = (squares - n_unit) / np.maximum(pairs, 1)
     return np.where(pairs > 0, np.clip(1 - cosine, 0, 2), np.nan)

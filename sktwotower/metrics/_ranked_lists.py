@@ -99,12 +99,13 @@ def _ndcg(lists, k):
     longest = int(lists.sizes.max())
     k = longest if k is None else min(k, longest)
     gains = np.zeros(longest + 1)
-    gains[1 : k + 1] = np.cumsum(1 / np.log2(np.arange(2, k + 2)))
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    gains[1 : k + 1] = np.cumsum(discounts)
     gains[k + 1 :] = gains[k]
     ends = lists.block_start + lists.block_size
     mean_gain = (gains[ends] - gains[lists.block_start]) / lists.block_size
-    found = lists.sum_of_blocks(lists.block_positives * mean_gain)
-    return found / gains[np.maximum(lists.positives, 1)], lists.has_choice()
+    gain = lists.sum_of_blocks(lists.block_positives * mean_gain)
+    return gain / gains[np.maximum(lists.positives, 1)], lists.has_choice()
 
 
 def _reciprocal_rank(lists, k):
@@ -117,9 +118,11 @@ def _reciprocal_rank(lists, k):
     # the first of p positives among m equal scores is at one of the m - p + 1 places
     n_places = size - chosen + 1
     at = np.repeat(np.arange(len(blocks)), n_places)
-    passed = np.arange(len(at)) - np.repeat(np.cumsum(n_places) - n_places, n_places)
-    ways = _log_choices(size[at], chosen[at])
-    chance = np.exp(_log_choices(size[at] - 1 - passed, chosen[at] - 1) - ways)
+    first_places = np.cumsum(n_places) - n_places
+    passed = np.arange(len(at)) - np.repeat(first_places, n_places)
+    all_ways = _log_choices(size[at], chosen[at])
+    ways = _log_choices(size[at] - 1 - passed, chosen[at] - 1)
+    chance = np.exp(ways - all_ways)
     places = lists.block_start[blocks][at] + passed + 1
     if k is not None:
         chance[places > k] = 0

@@ -51,8 +51,10 @@ class Layout(NamedTuple):
 
     def titles(self):
         """Return the titles of the cells."""
-        first = [t for name in self.with_interval for t in (name, "difference")]
-        return [*first, *self.plain.values()]
+        titles = []
+        for name in self.with_interval:
+            titles += [name, "difference"]
+        return [*titles, *self.plain.values()]
 
 
 def _layouts(frame):
@@ -64,7 +66,9 @@ def _layouts(frame):
             continue
         hits = {f"mrr@{k}": "mrr", f"hit_rate@{k}": "hit"}
         yield Layout(f"First {k} places", [f"recall@{k}", f"ndcg@{k}"], hits)
-        titles = {f"{m}@{k}": SHORT.get(m, m) for m in (*OF_ALL_LISTS, *OF_LISTS)}
+        titles = {}
+        for metric in (*OF_ALL_LISTS, *OF_LISTS):
+            titles[f"{metric}@{k}"] = SHORT.get(metric, metric)
         yield Layout(f"What is in the first {k} places", [], titles)
 
 
@@ -136,12 +140,12 @@ def _as_html(frame):
     layouts = [*_layouts(frame)]
     verdict = verdict_of(frame)
     lost = said_of_models_without_scores(frame)
-    found = [layout for layout in layouts if layout.with_interval][-1]
+    drawn = [layout for layout in layouts if layout.with_interval][-1]
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         word="" if verdict is None else verdict.word,
         verdict=escape(" ".join(filter(None, [str(verdict or ""), lost]))),
-        bars=_bars(_groups(frame, found), found.with_interval[1]),
+        bars=_bars(_groups(frame, drawn), drawn.with_interval[1]),
         tables="".join(_html(frame, layout) for layout in layouts),
         notes="".join(f"<li>{escape(note)}</li>" for note in _notes(frame)),
     )

@@ -265,52 +265,83 @@ def retrieval_report(
     ks = [check_count(one, "k") for one in np.atleast_1d(np.asarray(k, dtype=object))]
     if not ks:
         raise ValueError(f"k must hold at least one integer >= 1. Got {k!r}.")
-    params = {"max_users": max_users, "random_state": random_state}
-    params |= {"baselines": baselines, "history": history}
     if lists is not None:
-        found = compare_within_lists(estimator, X, y, ks, lists, **params)
-        rows, left_out, lost = found
-        attrs = {"k": tuple(ks), "lists": lists, "left_out": left_out}
-        attrs["cannot_score"] = lost
+        rows, left_out, cannot_score = compare_within_lists(
+            estimator,
+            X,
+            y,
+            ks,
+            lists,
+            baselines=baselines,
+            max_users=max_users,
+            random_state=random_state,
+            history=history,
+        )
+        attrs = {
+            "k": tuple(ks),
+            "lists": lists,
+            "left_out": left_out,
+            "cannot_score": cannot_score,
+        }
         return _as_frame(rows, attrs, library_of(X))
-    params |= {"requests": requests, "item_vectors": item_vectors}
-    params["with_content"] = True
-    ranking, models = one_call(rank_models, estimator, X, y, max(ks), **params)
+
+    ranking, models = one_call(
+        rank_models,
+        estimator,
+        X,
+        y,
+        max(ks),
+        max_users=max_users,
+        random_state=random_state,
+        baselines=baselines,
+        history=history,
+        requests=requests,
+        item_vectors=item_vectors,
+        with_content=True,
+    )
     first = next(iter(models))
     fitted = {first: estimator} | named(baselines, {first, "popularity"})
     rows = {}
-    lost = {}
+    cannot_score = {}
     for group in groups_of(ranking):
-        lost[group.name] = without_scores(group.truth, fitted, ranking.item_counts)
-        judged = {m: GroupRanking(ranking, group, found) for m, found in models.items()}
-        first = next(iter(judged.values()))
-        rows |= {(group.name, m): each.row(ks, first) for m, each in judged.items()}
-    attrs = {"k": tuple(ks), "events_not_in_catalog": int(ranking.n_unreachable.sum())}
-    attrs["left_out"] = ranking.left_out
-    attrs["cannot_score"] = {group: names for group, names in lost.items() if names}
-    (_, name), own = next(iter(rows.items()))
+        names = without_scores(group.truth, fitted, ranking.item_counts)
+        if names:
+            cannot_score[group.name] = names
+        judged = {}
+        for model, indices in models.items():
+            judged[model] = GroupRanking(ranking, group, indices)
+        for model, ranked in judged.items():
+            rows[group.name, model] = ranked.row(ks, judged[first])
+
+    (_, name), figures = next(iter(rows.items()))
     recent = recent_users(recommender_in(estimator))
-    attrs["best_sellers"] = _best_sellers(ranking, recent, max(ks), name, own)
+    attrs = {
+        "k": tuple(ks),
+        "events_not_in_catalog": int(ranking.n_unreachable.sum()),
+        "left_out": ranking.left_out,
+        "cannot_score": cannot_score,
+        "best_sellers": _best_sellers(ranking, recent, max(ks), name, figures),
+    }
     return _as_frame(rows, attrs, library_of(X))
 
 
-def _best_sellers(ranking, recent, k, name, own):
+def _best_sellers(ranking, recent, k, name, figures):
     """Return a sentence if recent best sellers are within a model's error, else "".
 
-    ``recent``: as of `recent_users`. ``own``: figures of the model, by column.
+    ``recent``: as of `recent_users`. ``figures``: those of the model, by column.
     """
     if recent is None:
         return ""
     popular = popular_items(ranking, k, recent)
-    found = GroupRanking(ranking, everyone(ranking), popular).mean("recall", k)
-    recall = own[f"recall@{k}"]
-    error = own[f"recall@{k} se"]
-    if not found >= recall - error:
+    popular_recall = GroupRanking(ranking, everyone(ranking), popular).mean("recall", k)
+    recall = figures[f"recall@{k}"]
+    error = figures[f"recall@{k} se"]
+    if not popular_recall >= recall - error:
         return ""
     return (
         f"Best sellers of the last 30 days are no worse than {name}, within its "
-        f"standard error of {number(error)}: recall@{k} {number(found)} against "
-        f"{number(recall)}."
+        f"standard error of {number(error)}: recall@{k} {number(popular_recall)} "
+        f"against {number(recall)}."
     )
 
 

@@ -136,8 +136,12 @@ def make_retrieval_scorer(
         shown = ", ".join(map(repr, sorted(names)))
         raise TypeError(f"The metric {shown} takes no argument {sorted(unknown)}.")
     one = isinstance(metric, str) and not standard_error
-    asked = {"max_users": max_users, "random_state": random_state, "requests": requests}
-    return _RetrievalScorer(figures, one, asked, standard_error, kwargs)
+    sample = {
+        "max_users": max_users,
+        "random_state": random_state,
+        "requests": requests,
+    }
+    return _RetrievalScorer(figures, one, sample, standard_error, kwargs)
 
 
 def _parse(metric, k):
@@ -174,10 +178,10 @@ def split_metric(metric, known, other_names, example):
 class _RetrievalScorer:
     """One metric, or several, of one estimator's ranking of held-out events."""
 
-    def __init__(self, figures, one, asked, standard_error, params):
+    def __init__(self, figures, one, sample, standard_error, params):
         self.figures = figures
         self.one = one
-        self.asked = asked
+        self.sample = sample
         self.params = params
         self.standard_error = standard_error
         self._request = MetadataRequest(owner=repr(self))
@@ -211,9 +215,17 @@ class _RetrievalScorer:
 
     def __call__(self, estimator, X, y=None, sample_weight=None):
         recommender, X = unwrap(estimator, X)
-        asked = {p: v for p, v in self.asked.items() if (p, v) != ("requests", None)}
-        asked["n_neighbors"] = max(k for _, k in self.figures)
-        ranking = rank(recommender, X, y, sample_weight=sample_weight, **asked)
+        sample = dict(self.sample)
+        if sample["requests"] is None:
+            del sample["requests"]
+        ranking = rank(
+            recommender,
+            X,
+            y,
+            sample_weight=sample_weight,
+            n_neighbors=max(k for _, k in self.figures),
+            **sample,
+        )
         table = GroupRanking(ranking, everyone(ranking))
         scores = {}
         for name, k in self.figures:
@@ -226,7 +238,7 @@ class _RetrievalScorer:
         return next(iter(scores.values())) if self.one else scores
 
     def __repr__(self):
-        options = self.asked | {"standard_error": self.standard_error or None}
+        options = self.sample | {"standard_error": self.standard_error or None}
         options = {key: value for key, value in options.items() if value is not None}
         options |= self.params
         text = "".join(f", {key}={value!r}" for key, value in options.items())

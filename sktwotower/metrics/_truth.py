@@ -140,11 +140,23 @@ def held_out_truth(
             f"item_ids, shape {(len(known), len(catalog))}. Got {seen.shape}."
         )
     seen = with_empty_row(seen)  # for unknown users
-    named = {"name": f"column {items.name!r} of X", "source": "item_ids"}
-    encode = partial(known_positions, known=catalog, **named)
-    params = {"max_users": max_users, "random_state": random_state}
-    params["contexts"] = codes_of_rows(frame, requests, "requests")
-    judged = judge(users, items, encode, len(catalog), y, sample_weight, **params)
+    encode = partial(
+        known_positions,
+        known=catalog,
+        name=f"column {items.name!r} of X",
+        source="item_ids",
+    )
+    judged = judge(
+        users,
+        items,
+        encode,
+        len(catalog),
+        y,
+        sample_weight,
+        max_users=max_users,
+        random_state=random_state,
+        contexts=codes_of_rows(frame, requests, "requests"),
+    )
     name = f"column {users.name!r} of X"
     owners = check_ids(judged.users, "the users of X")
     past = seen[known_positions(owners, known, name, "user_ids")]

@@ -93,17 +93,25 @@ def verdict_of(report):
     n_users = int(rows["users"].iloc[0])
     if others.empty or model in lost or (half.isna().any() and n_users > 1):
         return None
-    found = {"behind": upper < 0, "level": lower <= 0, "ahead": lower > 0}
+    outcomes = {"behind": upper < 0, "level": lower <= 0, "ahead": lower > 0}
     if n_users < MIN_USERS:
-        found = {"unclear": others[metric].notna()}
-    word = next(word for word, models in found.items() if models.any())
-    other = others.loc[found[word], metric].idxmax()
-    ends = [float(of[other]) for of in (difference, lower, upper)]
-    if word == "level" and ends[2] - ends[1] > figure / 5:
+        outcomes = {"unclear": others[metric].notna()}
+    word = next(word for word, models in outcomes.items() if models.any())
+    other = others.loc[outcomes[word], metric].idxmax()
+    if word == "level" and upper[other] - lower[other] > figure / 5:
         word = "unclear"
     higher = others.loc[others[metric] > figure, metric].sort_values(ascending=False)
-    how = {"higher": tuple(higher.index), "n_users": n_users}
-    return Verdict(word, model, other, metric, *ends, **how)
+    return Verdict(
+        word,
+        model,
+        other,
+        metric,
+        difference=float(difference[other]),
+        lower=float(lower[other]),
+        upper=float(upper[other]),
+        higher=tuple(higher.index),
+        n_users=n_users,
+    )
 
 
 def models_without_scores(report, group="all"):
@@ -116,9 +124,10 @@ def said_of_models_without_scores(report):
     lost = models_without_scores(report)
     if not lost:
         return ""
-    why = f"which know{'s' if len(lost) == 1 else ''} none of the items to be found"
+    ending = "s" if len(lost) == 1 else ""
+    why = f"which know{ending} none of the items to be found"
     if "lists" in report.attrs:
-        why = f"which score{'s' if len(lost) == 1 else ''} all rows alike"
+        why = f"which score{ending} all rows alike"
     names = lost[0]
     if len(lost) > 1:
         names = f"{', '.join(lost[:-1])} and {lost[-1]}"

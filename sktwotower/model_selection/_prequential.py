@@ -217,8 +217,9 @@ def prequential_validate(
         need_outcomes(y)
         if scoring is None:
             scoring = ["roc_auc", "ndcg@10"]
-    slices = {"train_size": train_size, "freq": freq, "n_slices": n_slices}
-    sliced = read_sliced_events(X, y, sample_weight, time, **slices)
+    sliced = read_sliced_events(
+        X, y, sample_weight, time, train_size=train_size, freq=freq, n_slices=n_slices
+    )
     strategies = chosen_strategies(strategies, estimator)
     scorer = _scorer(scoring, lists)
     models = Models(estimator, sliced, time, window)
@@ -276,13 +277,19 @@ def _scores(scorer, model, X, y):
                 warnings.filterwarnings("ignore", message)
             scores = _by_name(scorer(model, X, y))
     seconds = clock.perf_counter() - start
-    return {"score_time": seconds} | {f"test_{name}": s for name, s in scores.items()}
+    columns = {"score_time": seconds}
+    for name, score in scores.items():
+        columns[f"test_{name}"] = score
+    return columns
 
 
 def _line(row, n_slices):
     """Return what ``verbose`` prints of a row of the results."""
-    scores = {n[5:]: value for n, value in row.items() if n.startswith("test_")}
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    scores = []
+    for name, value in row.items():
+        if name.startswith("test_"):
+            scores.append(f"{name.removeprefix('test_')} {value:.4f}")
+    figures = ", ".join(scores)
     times = f"(fit {row['fit_time']:.2f} s, score {row['score_time']:.2f} s)"
     first = f"slice {row['slice'] + 1} of {n_slices}, {row['strategy']}"
     return f"{first}: {figures} {times}"

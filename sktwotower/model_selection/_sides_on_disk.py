@@ -64,8 +64,9 @@ def count_rows(X):
 def _bounds(splitter, source, time):
     """Yield the times between which the sides of each fold lie; see `TimeSplit`."""
     arrow = import_module("pyarrow")
-    found = source.query("select count(*) as n, count(t) as known from events")
-    n_rows, n_known = (found[name][0].as_py() for name in ("n", "known"))
+    counts = source.query("select count(*) as n, count(t) as known from events")
+    n_rows = counts["n"][0].as_py()
+    n_known = counts["known"][0].as_py()
     refuse_gaps(f"The time column {time!r} of X", n_rows - n_known, n_rows)
 
     def times(sql):

@@ -39,7 +39,8 @@ class SlicedEvents(NamedTuple):
     def events(self, start, stop):
         """Return X, y and the weights of some events."""
         rows = np.arange(start, stop)
-        y, weights = (None if v is None else v[rows] for v in (self.y, self.weights))
+        y = None if self.y is None else self.y[rows]
+        weights = None if self.weights is None else self.weights[rows]
         return _take(self.X, rows), y, weights
 
     def test(self, number):
@@ -79,12 +80,17 @@ def read_sliced_events(X, y, sample_weight, time, *, train_size, freq, n_slices)
     values = {"y": y, "sample_weight": sample_weight}
     for name, given in values.items():
         if given is not None and len(given) != len(times):
-            found = f"expected {len(times)}, got {len(given)}"
-            raise ValueError(f"{name} must have one value per row of X: {found}.")
+            raise ValueError(
+                f"{name} must have one value per row of X: expected {len(times)}, got "
+                f"{len(given)}."
+            )
     order = np.argsort(times, kind="stable")
-    slices = cut_into_slices(times[order], train_size, freq, n_slices)
-    y, weights = (None if v is None else np.asarray(v)[order] for v in values.values())
-    return SlicedEvents(_take(X, order), y, weights, times[order], *slices)
+    starts, before = cut_into_slices(times[order], train_size, freq, n_slices)
+    if y is not None:
+        y = np.asarray(y)[order]
+    if sample_weight is not None:
+        sample_weight = np.asarray(sample_weight)[order]
+    return SlicedEvents(_take(X, order), y, sample_weight, times[order], starts, before)
 
 
 def _take(X, rows):

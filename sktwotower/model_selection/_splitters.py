@@ -45,8 +45,9 @@ class _ColdSplit(InteractionSplit):
             raise ValueError(
                 f"{self!r} needs at least {least} ids to hold some out. Got {n_ids}."
             )
-        how = {"test_size": self.test_size, "random_state": self.random_state}
-        splitter = GroupShuffleSplit(self.n_splits, **how)
+        splitter = GroupShuffleSplit(
+            self.n_splits, test_size=self.test_size, random_state=self.random_state
+        )
         for _, held in splitter.split(groups, groups=groups):
             test = np.zeros(len(groups), dtype=bool)
             test[held] = True

@@ -172,8 +172,9 @@ class WithParams:
 
     def predict(self, X):
         """Return the score of each pair with the history, if there is one."""
-        params = {p: v for p, v in self.params.items() if p == "history"}
-        return self.estimator.predict(X, **params)
+        if "history" not in self.params:
+            return self.estimator.predict(X)
+        return self.estimator.predict(X, history=self.params["history"])
 
     def score(self, X, y=None):
         """Return the mean recall with these parameters."""

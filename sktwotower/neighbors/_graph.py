@@ -237,7 +237,10 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         if self.graph_ is None or len(vectors) < len(self.vectors_):
             return None
         if changed is None:
-            changed = _changed(self.vectors_, vectors)
+            n_before = len(self.vectors_)
+            differ = np.ones(len(vectors), dtype=bool)  # those beyond are new
+            differ[:n_before] = (vectors[:n_before] != self.vectors_).any(axis=1)
+            changed = np.flatnonzero(differ)
         _squared_length(vectors[np.append(changed, 0)])  # raises if they do not fit
         changed = np.union1d(self.changed_, changed)
         if len(changed) > MAX_CHANGED_SHARE * len(vectors):
@@ -253,16 +256,6 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         return index
 
 
-def _changed(before, now):
-    """Return the positions of the vectors (m, d) that differ from those (n, d) before.
-
-    Vectors beyond the first n are new.
-    """
-    differ = np.ones(len(now), dtype=bool)
-    differ[: len(before)] = (now[: len(before)] != before).any(axis=1)
-    return np.flatnonzero(differ)
-
-
 def have_same_length(vectors):
     """Return whether vectors (n, d) are finite and as long as each other."""
     lengths = np.linalg.norm(vectors, axis=1)
@@ -274,9 +267,10 @@ def _squared_length(vectors):
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if not np.isfinite(lengths).all():
         position = int(np.flatnonzero(~np.isfinite(lengths))[0])
-        found = f"the one at position {position} is not"
-        remedy = "Check the features of that item and the training loss."
-        raise ValueError(f"Item vectors must be finite, but {found}. {remedy}")
+        raise ValueError(
+            f"Item vectors must be finite, but the one at position {position} is not. "
+            "Check the features of that item and the training loss."
+        )
     if len(lengths) and lengths.max() > MAX_LENGTH_RATIO * lengths.min():
         raise ValueError(
             "Item vectors must have the same length, or the nearest have not the "

@@ -121,7 +121,8 @@ class GraphSearchMixin:
         other_scores[among(others, self.changed_) | (others < 0)] = -np.inf
         scores = np.concatenate([scores, other_scores], axis=1)
         scores, indices = by_score(scores, np.concatenate([indices, others], axis=1))
-        return scores[:, :k], np.where(np.isneginf(scores), -1, indices)[:, :k]
+        indices = np.where(np.isneginf(scores), -1, indices)
+        return scores[:, :k], indices[:, :k]
 
     def tune_search_width(self, queries, k) -> float:
         """Choose the search that reaches ``target_recall`` by the fewest comparisons.

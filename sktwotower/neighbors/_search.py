@@ -177,7 +177,8 @@ def _usable(neighbors, rows, n_items, excluded, allowed):
     ``rows``: those (m,) of the queries in ``excluded``.
     """
     neighbors = np.sort(np.asarray(neighbors, dtype=np.int64), axis=1)
-    neighbors[:, 1:][neighbors[:, 1:] == neighbors[:, :-1]] = -1
+    is_repeated = neighbors[:, 1:] == neighbors[:, :-1]
+    neighbors[:, 1:][is_repeated] = -1
     # Some indexes pad short lists with -1, others with n_items.
     neighbors[neighbors >= n_items] = -1
     items = np.maximum(neighbors, 0).ravel()
@@ -257,8 +258,11 @@ def _from_index(index, query, n_items, k, hidden, allowed):
     if allowed is not None:
         share = len(allowed) / n_items
         n_left = len(allowed) - int(among(hidden, allowed).sum())
-    widths = k + min(n_hidden, FEW_HIDDEN), k + n_hidden, 4 * (k + n_hidden)
-    widths = {min(math.ceil(width / share), n_items) for width in widths}
+    few = k + min(n_hidden, FEW_HIDDEN)
+    enough = k + n_hidden
+    widths = {
+        min(math.ceil(width / share), n_items) for width in (few, enough, 4 * enough)
+    }
     for attempt, width in enumerate(sorted(widths)):
         exact_is_cheaper = attempt > 0 and width * ITEMS_PER_NEIGHBOR > n_items
         if exact_is_cheaper or width > k + MAX_EXTRA:
@@ -266,7 +270,8 @@ def _from_index(index, query, n_items, k, hidden, allowed):
         items = index.kneighbors(query[None], n_neighbors=width, return_distance=False)
         items = np.unique(np.asarray(items, dtype=np.int64))
         # Some indexes pad short lists with -1, others with n_items.
-        items = items[(items >= 0) & (items < n_items) & ~among(items, hidden)]
+        items = items[(items >= 0) & (items < n_items)]
+        items = items[~among(items, hidden)]
         if allowed is not None:
             items = items[among(items, allowed)]
         if len(items) >= min(k, n_left):

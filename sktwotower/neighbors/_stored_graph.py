@@ -147,8 +147,10 @@ def _known_vectors(index, n, place):
     """Return the vectors (n, d) that the graph of an index holds."""
     changed = index.changed_
     n_stale = len(index.stale_vectors_)
-    fits = 0 < n <= len(index.vectors_)
-    fits = fits and np.array_equal(changed[n_stale:], np.arange(n, len(index.vectors_)))
+    n_vectors = len(index.vectors_)
+    fits = 0 < n <= n_vectors
+    if fits:
+        fits = np.array_equal(changed[n_stale:], np.arange(n, n_vectors))
     require(fits, place, "a graph of all items that have not changed")
     vectors = index.vectors_[:n]
     if n_stale:

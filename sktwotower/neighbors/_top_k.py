@@ -186,7 +186,8 @@ def added_of(numbers, row):
     columns = columns_of(numbers, row)
     if len(columns) == 0:
         return None
-    values = numbers.data[numbers.indptr[row] : numbers.indptr[row + 1]]
+    start, stop = numbers.indptr[row : row + 2]
+    values = numbers.data[start:stop]
     order = columns.argsort(kind="stable")  # which is fast where they are in order
     return Added(columns[order], values[order].astype(np.float64))
 
@@ -205,7 +206,9 @@ def by_score(scores, indices):
 
 def empty_lists(n, width):
     """Return scores and indices (n, width) of queries for which nothing is found."""
-    return np.full((n, width), -np.inf), np.full((n, width), -1, dtype=np.int64)
+    scores = np.full((n, width), -np.inf)
+    indices = np.full((n, width), -1, dtype=np.int64)
+    return scores, indices
 
 
 def _best_of_block(queries, items, k, excluded, added):
@@ -236,7 +239,9 @@ def _best_of_block(queries, items, k, excluded, added):
         if hidden is not None:
             # the entries are in the order of their columns
             part = slice(*np.searchsorted(hidden.col, [start, stop]))
-            scores.numpy()[hidden.row[part], hidden.col[part] - start] = -np.inf
+            rows = hidden.row[part]
+            columns = hidden.col[part] - start
+            scores.numpy()[rows, columns] = -np.inf
         best.add(scores, start)
         # The bound rises fast in the first tiles and slowly after them.
         if stop >= next_merge or stop == n_items:
@@ -332,13 +337,17 @@ class _BestSoFar:
                 n_groups = n_columns
             bound = bound_of(scores.numpy(), k, n_groups)
             self.bound = np.nextafter(bound, np.float32(-np.inf))[:, None]
-        places = np.flatnonzero(scores.numpy() > self.bound)
-        rows, columns = np.divmod(places, scores.shape[1])
-        self.pending.append((rows, scores.numpy().ravel()[places], columns + start))
+        scores = scores.numpy()
+        entries = np.flatnonzero(scores > self.bound)
+        rows, columns = np.divmod(entries, scores.shape[1])
+        self.pending.append((rows, scores.ravel()[entries], columns + start))
 
     def merge(self):
         """Keep the k best of the pending items and those kept before."""
-        rows, scores, indices = map(np.concatenate, zip(*self.pending, strict=True))
+        rows, scores, indices = zip(*self.pending, strict=True)
+        rows = np.concatenate(rows)
+        scores = np.concatenate(scores)
+        indices = np.concatenate(indices)
         self.pending = []
         scores, indices = _as_table(rows, scores, indices, len(self.scores))
         scores = np.concatenate([self.scores, scores], axis=1)
@@ -355,7 +364,8 @@ def _as_table(rows, scores, indices, n_rows):
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     counts = np.bincount(rows, minlength=n_rows)
-    places = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+    starts = np.cumsum(counts) - counts
+    places = np.arange(len(rows)) - starts[rows]
     score_table = np.full((n_rows, counts.max()), -np.inf, dtype=scores.dtype)
     index_table = np.full(score_table.shape, -1)
     score_table[rows, places] = scores[order]

@@ -251,7 +251,8 @@ class EmbeddingMapDisplay(Display):
         if self.color is not None:
             color = readable(self.color)
         if color is None:
-            self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
+            dots = ax.scatter(*positions.T, **{"color": COLORS[0]} | style)
+            self.scatters_ = [dots]
         elif pd.api.types.is_numeric_dtype(color):
             self.scatters_ = [self._plot_numbers(positions, color, style)]
         else:
@@ -263,14 +264,21 @@ class EmbeddingMapDisplay(Display):
         finite = color[np.isfinite(color)]
         numbers = {"c": color, "cmap": colormap(), "plotnonfinite": True}
         if "norm" not in style:
-            numbers |= color_limits(finite, self.color_scale)
+            low, high = 0, 1
+            if len(finite):
+                low, high = np.percentile(finite, COLOR_LIMITS)
+            if low == high:
+                low = finite.min()
+                high = finite.max()
+            numbers |= {"norm": self.color_scale, "vmin": low, "vmax": high}
         dots = self.ax_.scatter(*positions.T, **numbers | style)
         low, high = dots.get_clim()
         below = (finite < low).any()
         above = (finite > high).any()
         ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
-        scale = {"label": self.color_name, "extend": ends[below, above]}
-        bar = self.figure_.colorbar(dots, ax=self.ax_, **scale)
+        bar = self.figure_.colorbar(
+            dots, ax=self.ax_, label=self.color_name, extend=ends[below, above]
+        )
         if self.color_scale == "log":
             ticks = log_ticks(low, high)
             bar.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])
@@ -381,21 +389,14 @@ def readable(color):
 
 def group_names(color, n_groups):
     """Return the name of each item's group (n_items,), OTHER for those without one."""
-    lists = [sorted(c, key=str) if isinstance(c, SETS) else c for c in color]
-    entries = pd.Series(lists, dtype=object).explode().dropna()
+    cells = [
+        sorted(cell, key=str) if isinstance(cell, SETS) else cell for cell in color
+    ]
+    entries = pd.Series(cells, dtype=object).explode().dropna()
     names = entries.map(lambda name: shorten(str(name), MAX_NAME, placeholder="..."))
     shown = names[names.isin(names.value_counts().index[:n_groups])]
     first = shown.groupby(level=0).first()
     return first.reindex(range(len(color)), fill_value=OTHER).to_numpy(dtype=object)
-
-
-def color_limits(numbers, scale):
-    """Return the arguments of a scale of colors for finite numbers (n,)."""
-    low, high = np.percentile(numbers, COLOR_LIMITS) if len(numbers) else (0, 1)
-    if low == high:
-        low = numbers.min()
-        high = numbers.max()
-    return {"norm": scale, "vmin": low, "vmax": high}
 
 
 def log_ticks(low, high):

@@ -134,9 +134,15 @@ class FeatureImportanceDisplay(Display):
         # it loads torch
         from sktwotower.inspection._feature_importance import lost_recalls
 
-        params = {"max_users": max_users, "random_state": random_state}
-        params |= {"groups": groups, "n_neighbors": n_neighbors}
-        importance = lost_recalls(recommender, X, y, **params)
+        importance = lost_recalls(
+            recommender,
+            X,
+            y,
+            max_users=max_users,
+            random_state=random_state,
+            groups=groups,
+            n_neighbors=n_neighbors,
+        )
         return cls(importance=importance).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
@@ -183,10 +189,16 @@ class FeatureImportanceDisplay(Display):
         ax = self._start(ax, height=max(2.5, 1.2 + 0.3 * len(places)))
         from matplotlib.patches import Patch
 
-        style = {"color": [COLORS.get(name, GRAY) for name in table[side]]}
-        style["xerr"] = np.abs([lost - lower, upper - lost])
-        style["error_kw"] = {"elinewidth": 1.2, "capsize": 2, "ecolor": ink(ax)}
-        self.bars_ = ax.barh(places, lost, **bar_style(kwargs, **style))
+        self.bars_ = ax.barh(
+            places,
+            lost,
+            **bar_style(
+                kwargs,
+                color=[COLORS.get(name, GRAY) for name in table[side]],
+                xerr=np.abs([lost - lower, upper - lost]),
+                error_kw={"elinewidth": 1.2, "capsize": 2, "ecolor": ink(ax)},
+            ),
+        )
         ax.axvline(0, color=ink(ax), linewidth=0.8)
         labels = []
         for removed_name, side_name in zip(table[name], table[side], strict=True):

@@ -134,10 +134,20 @@ class PrequentialDisplay(Display):
         >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        slices = {"time": time, "freq": freq, "n_slices": n_slices, "window": window}
-        slices |= {"train_size": train_size, "sample_weight": sample_weight}
-        how = {"scoring": scoring, "lists": lists, "strategies": strategies}
-        results = prequential_validate(estimator, X, y, **slices, **how)
+        results = prequential_validate(
+            estimator,
+            X,
+            y,
+            time=time,
+            freq=freq,
+            n_slices=n_slices,
+            window=window,
+            train_size=train_size,
+            sample_weight=sample_weight,
+            scoring=scoring,
+            lists=lists,
+            strategies=strategies,
+        )
         return cls.from_frame(results, ax=ax, **kwargs)
 
     @classmethod

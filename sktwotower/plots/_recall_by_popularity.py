@@ -139,8 +139,16 @@ class RecallByPopularityDisplay(Display):
         """
         check_count(k, "k")
         check_count(n_groups, "n_groups")
-        how = {"baselines": baselines, "name": name, "random_state": random_state}
-        ranking, models = cls._rank(estimator, X, y, k, max_users=max_users, **how)
+        ranking, models = cls._rank(
+            estimator,
+            X,
+            y,
+            k,
+            max_users=max_users,
+            baselines=baselines,
+            name=name,
+            random_state=random_state,
+        )
         k = min(k, ranking.truth.shape[1])
 
         # groups with about the same number of held-out events, from rare to popular

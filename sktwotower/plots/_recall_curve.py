@@ -152,8 +152,16 @@ class RecallCurveDisplay(Display):
         >>> plt.show()
         """
         check_count(max_k, "max_k")
-        how = {"baselines": baselines, "name": name, "random_state": random_state}
-        ranking, models = cls._rank(estimator, X, y, max_k, max_users=max_users, **how)
+        ranking, models = cls._rank(
+            estimator,
+            X,
+            y,
+            max_k,
+            max_users=max_users,
+            baselines=baselines,
+            name=name,
+            random_state=random_state,
+        )
         k = min(max_k, ranking.truth.shape[1])
         recalls = {}
         errors = {}

@@ -161,9 +161,16 @@ class RecallDiversityDisplay(Display):
                 "Expected a recommender with recommend(X, n_neighbors, diversity=...)."
             )
         context = context_of(recommender)
-        sample = {"max_users": max_users, "random_state": random_state}
-        sample |= {"requests": [] if context else None, "item_vectors": item_vectors}
-        ranking, _ = cls._rank(recommender, inner, y, k, **sample)
+        ranking, _ = cls._rank(
+            recommender,
+            inner,
+            y,
+            k,
+            max_users=max_users,
+            random_state=random_state,
+            requests=[] if context else None,
+            item_vectors=item_vectors,
+        )
         group = everyone(ranking)
         k = min(k, ranking.truth.shape[1])
         plain = GroupRanking(ranking, group)
@@ -262,8 +269,9 @@ def _left_out(recommender, ranking):
     if ranking.seen.nnz == ranking.past.nnz:
         return {}  # what it leaves out anyway
     rows, items = ranking.seen.nonzero()
-    pairs = [ranking.users[rows], np.asarray(recommender.item_ids_)[items]]
-    pairs = np.array([ids.astype(object) for ids in pairs]).T
+    users = ranking.users[rows].astype(object)
+    items = np.asarray(recommender.item_ids_)[items].astype(object)
+    pairs = np.array([users, items]).T
     return {"exclude_seen": False, "exclude": pairs}
 
 

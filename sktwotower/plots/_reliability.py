@@ -180,10 +180,12 @@ class ReliabilityDisplay(Display):
         check_matplotlib(f"{cls.__name__}.from_predictions")
         positive, prob = outcomes_and_probabilities(y_true, y_prob)
         error = expected_calibration_error(positive, prob, n_bins)
-        bins = {"n_bins": n_bins, "strategy": strategy}
-        true, predicted = calibration_curve(positive, prob, **bins)
-        points = {"prob_true": true, "prob_pred": predicted}
-        return cls(**points, calibration_error=error, name=name).plot(ax, **kwargs)
+        true, predicted = calibration_curve(
+            positive, prob, n_bins=n_bins, strategy=strategy
+        )
+        return cls(
+            prob_true=true, prob_pred=predicted, calibration_error=error, name=name
+        ).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
         """Draw the curve, with the diagonal.
@@ -219,13 +221,23 @@ class ReliabilityDisplay(Display):
         error = self.calibration_error
         drawn = ax.get_legend_handles_labels()[1]
         if not drawn:  # otherwise another display has drawn it on these axes
-            even = {"color": ink(ax), "linewidth": 0.8, "linestyle": ":"}
-            ax.axline((0, 0), slope=1, label="as predicted", **even)
+            ax.axline(
+                (0, 0),
+                slope=1,
+                label="as predicted",
+                color=ink(ax),
+                linewidth=0.8,
+                linestyle=":",
+            )
         figure = ""
         if error is not None:
             figure = f" (ECE {error:.3f})"
-        own = {"marker": "o", "label": f"{self.name or 'model'}{figure}"}
-        style = line_style(max(len(drawn) - 1, 0), kwargs, **own)
+        style = line_style(
+            max(len(drawn) - 1, 0),
+            kwargs,
+            marker="o",
+            label=f"{self.name or 'model'}{figure}",
+        )
         (self.line_,) = ax.plot(self.prob_pred, self.prob_true, **style)
         ax.set(xlabel="predicted probability", ylabel="share that was chosen")
         ax.autoscale()  # also after another display has set the limits
