@@ -10,6 +10,7 @@ from scipy import sparse
 
 from sktwotower._tables._sparse import column_counts, rows_of, slices
 from sktwotower.retrieval._dense_scores import BLOCK_SIZE, best_of, hide
+from sktwotower.retrieval._fitted_state import state_of
 from sktwotower.retrieval._item_contents import (
     profile_scores,
     rows_without_ids,
@@ -60,7 +61,7 @@ def _can_score(model, ids):
     places = places[places >= 0]
     if len(places) == 0:
         return False
-    fitted = getattr(model, "_fitted", None)
+    fitted = state_of(model)
     if fitted is None:  # of another library
         return True
     if fitted.scores_by_features:
@@ -75,11 +76,13 @@ def ranked_by_content(recommender, ranking, baselines, k):
     fit, if the model has no features of items, or if a model ranks by content anyway.
     The features are those of the model, each item's scaled to length 1, without its id.
     """
-    fitted = getattr(recommender, "_fitted", None)
+    fitted = state_of(recommender)
     if fitted is None or not fitted.items.has_features or CONTENT in baselines:
         return None
-    models = [recommender, *map(recommender_in, baselines.values())]
-    if any(getattr(vars(m).get("_fitted"), "is_content", False) for m in models if m):
+    states = [fitted]
+    for baseline in baselines.values():
+        states.append(state_of(recommender_in(baseline)))
+    if any(state is not None and state.is_content for state in states):
         return None
     cold = np.asarray(ranking.item_counts) == 0
     n_events = ranking.truth.nnz + ranking.n_unreachable.sum()

@@ -20,6 +20,7 @@ from sktwotower._tables._ids import same_kind
 from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._schema import read_table
+from sktwotower.retrieval._fitted_state import state_of
 
 from ._comparable import CONTENT, ranked_by_content
 from ._groups import popular_items
@@ -98,7 +99,7 @@ def check_columns(baselines, X):
     """
     first = as_frame(X, "X").head(1) if is_frame(X) else None
     for name, baseline in baselines.items():
-        fitted = getattr(baseline, "_fitted", None)
+        fitted = state_of(baseline)
         if first is not None and fitted is not None:
             optional = [c for c in getattr(fitted, "columns", ()) if c is not None]
             given, owner = columns_of_fit(baseline, first), type(baseline).__name__
@@ -123,8 +124,10 @@ def context_of(*models):
     """
     columns = []
     for model in models:
-        fitted = getattr(recommender_in(model), "_fitted", None)
-        names = getattr(fitted, "context_columns", ())
+        fitted = state_of(recommender_in(model))
+        if fitted is None:
+            continue
+        names = fitted.context_columns
         if names and fitted.schema.names is None:
             names = [int(name[1:]) for name in names]  # x0, x1, ...
         columns += [name for name in names if name not in columns]

@@ -321,6 +321,12 @@ def fitted_of(estimator):
     return fitted
 
 
+def state_of(estimator):
+    """Return the ``Fitted`` of an estimator, None if it is not fitted, or another's."""
+    state = getattr(estimator, "_fitted", None)
+    return state if isinstance(state, Fitted) else None
+
+
 def fitted_attribute(path, may_be_none=False, is_table=False):
     """Return a read-only property of an estimator for a part of its ``Fitted``.
 

@@ -5,7 +5,6 @@ Output: features (n_pairs, n_features), and the ``CandidatePairs`` they are of.
 """
 
 from dataclasses import replace
-from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from sktwotower._records import array, csr, frozen, number, require
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import ones_at
 from sktwotower.features._after_fit import unused_columns
+from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import Query
 
 from ._context import Context
@@ -32,7 +32,7 @@ def find_candidates(retriever, query, past, n_candidates, exclude_seen=False):
     ``query``: n users, and ``past``: their `Past`, as the retriever reads them.
     ``exclude_seen``: whether past items are left out.
     """
-    fitted, excluded = retriever._fitted, past.seen if exclude_seen else None
+    fitted, excluded = fitted_of(retriever), past.seen if exclude_seen else None
     k, serving = min(n_candidates, fitted.n_items), retriever._serving()
     return fitted.search(query, past, k, serving, excluded)
 
@@ -82,7 +82,11 @@ class Describer:
     scales: dict[str, tuple[number(), number(above=0)]] | None = None
     retriever: object = None
     _not_stored = ("retriever",)
-    fitted = property(attrgetter("retriever._fitted"))
+
+    @property
+    def fitted(self):
+        """What the retriever has learnt, a ``Fitted``."""
+        return fitted_of(self.retriever)
 
     def _check_stored(self, place):
         known, given = scaled_names(self.log), {*(self.scales or {})}
@@ -235,7 +239,7 @@ def build_describer(
     ``now``: if its events count as well, where its users and its items are now,
     positions (n_users,) and (n_items,).
     """
-    fitted, frame, own = retriever._fitted, events.frame, None
+    fitted, frame, own = fitted_of(retriever), events.frame, None
     sides, codes = (fitted.users, fitted.items), events.codes(fitted)
     repeats, earlier = not recipe.exclude_seen, None
     if before is None:
@@ -284,7 +288,7 @@ def _with_rates(columns, shown_to):
 
 def _scales(recipe, retriever, log):
     """Return the scales of features, measured on the candidates of some users."""
-    fitted = retriever._fitted
+    fitted = fitted_of(retriever)
     rng = np.random.default_rng(recipe.random_state)
     users = rng.permutation(len(fitted.user_ids))[:MAX_SAMPLED_USERS]
     query = Query(fitted.user_ids[users], users, fitted.users.rows[users])

@@ -19,7 +19,8 @@ from sklearn.utils import check_random_state
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_further
-from sktwotower.retrieval._retrieval import RetrievalMixin
+from sktwotower.base._adapted import as_retriever
+from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._candidate_table import build_describer, check_own_features
 from ._context import learn_context
@@ -81,13 +82,12 @@ def _prepared_retriever(recipe):
         from sktwotower.recommender import TwoTowerRecommender
 
         retriever = TwoTowerRecommender(random_state=recipe.random_state)
-    of_one_stage = isinstance(retriever, RetrievalMixin)
-    if not of_one_stage or isinstance(retriever, TwoStageParameters):
+    if isinstance(retriever, TwoStageParameters):
         raise TypeError(
-            "retriever must be a recommender of this package with one stage, such as "
+            "retriever must be a recommender with one stage, such as "
             f"TwoTowerRecommender() or EASERecommender(). Got {retriever!r}."
         )
-    retriever = clone(retriever)
+    retriever = clone(as_retriever(retriever))
     if recipe.time is not None:
         if retriever.time is not None and retriever.time != recipe.time:
             raise ValueError(
@@ -116,7 +116,7 @@ def learn_more(
     """
     seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
     recipe = recipe._replace(random_state=seed)
-    columns, lists, before = fitted.columns, fitted.lists, fitted.retriever._fitted
+    columns, lists, before = fitted.columns, fitted.lists, fitted_of(fitted.retriever)
     if update_ranker and lists is None:
         raise ValueError(
             "update_ranker=True trains the ranker of lists anew, and fit has trained "
@@ -134,7 +134,7 @@ def learn_more(
         ShownColumns.of(events, recipe._replace(**columns._asdict()))
     retriever = _with_tables(fitted.retriever, recipe.retriever)
     retriever.partial_fit(X, y, sample_weight)
-    now = retriever._fitted
+    now = fitted_of(retriever)
     sides = (before.users, now.users), (before.items, now.items)
     moved = [grown.ids.get_indexer(known.ids) for known, grown in sides]
     how = {"by_user": fitted.training.cut == "user", "before": fitted.describer}
@@ -188,9 +188,13 @@ def _with_tables(retriever, given):
 
     These may have grown.
     """
-    params = {} if given is None else given.get_params(deep=False)
-    tables = {name: params[name] for name in ("users", "items") if name in params}
-    return copy.copy(retriever).set_params(**tables)
+    grown = copy.copy(retriever)
+    if given is not None:
+        named = grown.get_params(deep=False)
+        params = given.get_params(deep=False)
+        tables = {name: params[name] for name in ("users", "items") if name in named}
+        grown.set_params(**tables)
+    return grown
 
 
 def _ranker_of(recipe, fitted, events, as_of):

@@ -12,6 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from sktwotower._records import array, number, one_of, record, require
+from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._context import Context
 from ._log import NANOSECONDS_PER_DAY, Places
@@ -140,7 +141,7 @@ class ListStage(NamedTuple):
         if self.order.name == "counts":
             counted = counted_features(counted, frame, self.rows, self.first)
             return self.counts_ranker.scores(counted).astype(np.float32)
-        first, ordered = fitted.retriever._fitted, np.empty(len(frame), np.float32)
+        first, ordered = fitted_of(fitted.retriever), np.empty(len(frame), np.float32)
         shown = fitted.shown(first, frame, scores, history)
         how = fitted.n_candidates, shown, frame, self.rows
         features, _ = list_features(describer, *how)

@@ -17,7 +17,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._running_counts import smoothed_rates
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import rows_of, slices, some_rows
-from sktwotower.retrieval._fitted_state import Past
+from sktwotower.retrieval._fitted_state import Past, fitted_of
 
 NANOSECONDS_PER_DAY = 86_400 * 10**9
 # Entries of the vectors of items chosen together.
@@ -250,7 +250,7 @@ def build_log(retriever, events, by_user, repeats, positions, earlier):
     ``positions``: as in ``click_rates``. ``earlier``: the log of earlier events, which
     count as well, and where its users and items are now, positions.
     """
-    fitted, chosen = retriever._fitted, events.chosen
+    fitted, chosen = fitted_of(retriever), events.chosen
     shape = len(fitted.user_ids), len(fitted.items)
     users, items = events.codes(fitted)
     past = [users[chosen], items[chosen], events.times[chosen]]

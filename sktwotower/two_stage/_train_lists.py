@@ -11,6 +11,7 @@ import pandas as pd
 
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import logger, warn
+from sktwotower.retrieval._fitted_state import fitted_of
 
 from . import _list_stage as of_lists
 from ._log import NANOSECONDS_PER_DAY
@@ -216,7 +217,8 @@ def rescaled(lists, first, final, later):
     """
     if lists is None or "retriever" not in (lists.order.name, lists.updated.name):
         return lists
-    known = first._fitted.items.codes(later.frame[first._fitted.items.id_column], "X")
+    items = fitted_of(first).items
+    known = items.codes(later.frame[items.id_column], "X")
     frame = later.frame[(known >= 0) & ~later.chosen][:MAX_RESCALED]
     old, new = (each.predict(frame).astype(float) for each in (first, final))
     orders = (order.rescaled(old, new) for order in (lists.order, lists.updated))
