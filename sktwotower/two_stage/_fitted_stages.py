@@ -149,7 +149,9 @@ class FittedStages(Fitted):
         retriever = copy.copy(self.retriever)
         retriever._forget(self.first_stage, gone)
         training = self.training.without(self.users.ids[gone], self.users.label)
-        lists = self.lists and self.lists.without_users(self.users.ids[gone])
+        lists = self.lists
+        if lists is not None:
+            lists = lists.without_users(self.users.ids[gone])
         known = stages_of(retriever, self.describer.without_users(gone, retriever))
         return replace(self, **known, training=training, lists=lists)
 
@@ -165,19 +167,31 @@ class FittedStages(Fitted):
         """
         k = min(k, self.n_items)
         n_ranked = 0 if self.weight == 0 else min(self.n_candidates, self.n_items)
-        asked = past.first, max(k, n_ranked), serving, excluded, allowed
-        scores, indices = self.first_stage.search(of_retriever(query), *asked)
+        scores, indices = self.first_stage.search(
+            of_retriever(query),
+            past.first,
+            max(k, n_ranked),
+            serving,
+            excluded,
+            allowed,
+        )
         if self.weight == 0:
             return scores, indices
         for block in slices(len(query), USER_BLOCK):
-            part = query[block], past[block], scores[block], indices[block]
-            scores[block], indices[block] = self._ranked(*part)
+            scores[block], indices[block] = self._ranked(
+                query[block], past[block], scores[block], indices[block]
+            )
         return scores[:, :k], indices[:, :k]
 
     def candidates(self, query, past, exclude_seen):
         """Return scores and positions (n, c) of the retriever's candidates."""
-        n, query, past = self.n_candidates, of_retriever(query), past.first
-        return find_candidates(self.retriever, query, past, n, exclude_seen)
+        return find_candidates(
+            self.retriever,
+            of_retriever(query),
+            past.first,
+            self.n_candidates,
+            exclude_seen,
+        )
 
     def _ranked(self, query, past, scores, indices):
         """Return blended scores and positions (n, c) of candidates, best first."""
@@ -216,7 +230,8 @@ class FittedStages(Fitted):
 
     def _placed(self, shown, exclude_seen):
         """Return blended scores (n_pairs,) of items of ``ShownRows``, and features."""
-        query, past, _, rows, items, scores, _ = shown
+        query, past = shown.query, shown.past
+        rows, items, scores = shown.rows, shown.items, shown.scores
         first, indices = self.candidates(query, past, exclude_seen)
         by_ranker = self._scores_of_ranker(query, past, first, indices)
         same = indices[rows] == items[:, None]
@@ -233,12 +248,21 @@ class FittedStages(Fitted):
 
     def explained(self, owner, chosen, past, names, estimator):
         """Return tables of what adds to both scores, and the score; see `Fitted`."""
-        query, first, source = of_retriever(owner), past.first, self.retriever
-        tables, score = self.first_stage.explained(query, chosen, first, names, source)
+        tables, score = self.first_stage.explained(
+            of_retriever(owner), chosen, past.first, names, self.retriever
+        )
         if self.weight == 0:
             return tables, score
-        row, scores = np.zeros(1, dtype=int), np.array([score])
-        shown = ShownRows(owner, past, row, row, chosen.codes, scores, context=None)
+        row = np.zeros(1, dtype=int)
+        shown = ShownRows(
+            query=owner,
+            past=past,
+            order=row,
+            rows=row,
+            items=chosen.codes,
+            scores=np.array([score]),
+            context=None,
+        )
         placed, features = self._placed(shown, estimator.exclude_seen)
         scores, indices = self.candidates(owner, past, estimator.exclude_seen)
         others, _ = self.describer.candidates(owner, past, indices, scores)
