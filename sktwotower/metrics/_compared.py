@@ -23,6 +23,7 @@ from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import column_counts, pair_matrix, rows_of, slices
 from sktwotower.retrieval._dense_scores import BLOCK_SIZE, best_of, hide
+from sktwotower.retrieval._fitted_state import state_of
 from sktwotower.retrieval._item_contents import (
     profile_scores,
     rows_without_ids,
@@ -118,7 +119,7 @@ def check_columns(baselines, X):
     if is_frame(X):
         first = as_frame(X, "X").head(1)
     for name, baseline in baselines.items():
-        fitted = getattr(baseline, "_fitted", None)
+        fitted = state_of(baseline)
         if first is not None and fitted is not None:
             optional = [c for c in getattr(fitted, "columns", ()) if c is not None]
             given = columns_of_fit(baseline, first)
@@ -144,8 +145,10 @@ def context_of(*models):
     """
     columns = []
     for model in models:
-        fitted = getattr(recommender_in(model), "_fitted", None)
-        names = getattr(fitted, "context_columns", ())
+        fitted = state_of(recommender_in(model))
+        if fitted is None:
+            continue
+        names = fitted.context_columns
         if names and fitted.schema.names is None:
             names = [int(name[1:]) for name in names]  # x0, x1, ...
         columns += [name for name in names if name not in columns]
@@ -335,7 +338,7 @@ def _can_score(model, ids):
     positions = positions[positions >= 0]
     if len(positions) == 0:
         return False
-    fitted = getattr(model, "_fitted", None)
+    fitted = state_of(model)
     if fitted is None:  # of another library
         return True
     if fitted.scores_by_features:
@@ -350,13 +353,12 @@ def ranked_by_content(recommender, ranking, baselines, k):
     fit, if the model has no features of items, or if a model ranks by content anyway.
     The features are those of the model, each item's scaled to length 1, without its id.
     """
-    fitted = getattr(recommender, "_fitted", None)
+    fitted = state_of(recommender)
     if fitted is None or not fitted.items.has_features or CONTENT in baselines:
         return None
     for model in (recommender, *map(recommender_in, baselines.values())):
-        if model is not None and getattr(
-            vars(model).get("_fitted"), "is_content", False
-        ):
+        state = state_of(model)
+        if state is not None and state.is_content:
             return None
     cold = np.asarray(ranking.item_counts) == 0
     n_events = ranking.truth.nnz + ranking.n_unreachable.sum()
@@ -392,11 +394,12 @@ def ranked_by_own_counts(recommender, ranking, baselines, k):
     if OWN_COUNTS in baselines or not may_repeat(ranking):
         return None
     for model in (recommender, *map(recommender_in, baselines.values())):
-        if getattr(getattr(model, "_fitted", None), "counts_repeats", False):
+        state = state_of(model)
+        if state is not None and state.counts_repeats:
             return None
     n_users, n_items = ranking.truth.shape
     counts = ranking.past.astype(np.float32)
-    fitted = getattr(recommender, "_fitted", None)
+    fitted = state_of(recommender)
     sequences = getattr(fitted, "sequences", None)
     if sequences is not None:
         codes = fitted.users.codes(ranking.users, "the users of X")

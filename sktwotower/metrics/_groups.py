@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._sparse import column_counts, ones_at
+from sktwotower.retrieval._fitted_state import state_of
 
 from ._hits import compared, find_hits, mean_over_users, per_user_values
 from ._places import OF_ITEMS, gini, head_of, row_diversity, row_means
@@ -211,9 +212,11 @@ def recent_users(estimator):
 
     None if the estimator does not keep the dates of events, or has no earlier ones.
     """
-    fitted = getattr(estimator, "_fitted", None)
-    in_order = getattr(fitted, "sequences", None)
-    if in_order is None or not fitted.schema.dates or not len(in_order.times):
+    fitted = state_of(estimator)
+    if fitted is None or fitted.sequences is None or not fitted.schema.dates:
+        return None
+    in_order = fitted.sequences
+    if not len(in_order.times):
         return None
     recent = in_order.times.max() - in_order.times < WINDOW
     chosen = in_order.lags.tocoo()

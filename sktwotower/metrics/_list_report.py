@@ -11,6 +11,7 @@ import pandas as pd
 
 from sktwotower._tables._frames import is_frame
 from sktwotower._tables._ids import positions_of
+from sktwotower.retrieval._fitted_state import state_of
 
 from ._calibration import expected_calibration_error
 from ._compared import check_columns, named
@@ -98,8 +99,9 @@ def _read(estimator, X, y, lists, baselines, history):
     columns = {"y": np.asarray(y), "list": pd.Index(groups), "user": users}
     columns |= {"known": positions >= 0, "n_events": n_events}
     scores = {type(recommender).__name__: None, "popularity": counts[positions]}
-    rates = getattr(vars(recommender).get("_fitted"), "click_rates", None)
-    if rates is not None:
+    fitted = state_of(recommender)
+    if fitted is not None and fitted.click_rates is not None:
+        rates = fitted.click_rates
         scores["click rate"] = np.append(rates, rates.mean())[positions]
     models = {type(recommender).__name__: estimator}
     models |= named(baselines, scores, _class_of)

@@ -12,7 +12,9 @@ from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_obje
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._messages import check_count, closest
+from sktwotower.retrieval._any_recommender import is_recommender
 
+from ._from_lists import held_out_by_lists
 from ._groups import OF_ALL_LISTS, OF_LISTS, GroupRanking, everyone
 from ._hits import PER_USER, standard_error
 from ._ranking import HeldOutRanking
@@ -258,7 +260,7 @@ def unwrap(estimator, X, hint=""):
         name = estimator.__name__
         remedy = f"Fit one first: {name}().fit(X)."
         raise TypeError(f"Expected a fitted estimator, got the class {name}. {remedy}")
-    while not hasattr(estimator, "rank_held_out"):
+    while not (hasattr(estimator, "rank_held_out") or is_recommender(estimator)):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         elif isinstance(estimator, Pipeline):
@@ -270,8 +272,9 @@ def unwrap(estimator, X, hint=""):
         else:
             raise TypeError(
                 f"{type(estimator).__name__} cannot rank held-out events. Expected a "
-                "recommender, which has rank_held_out, a Pipeline that ends in one, or "
-                f"a search that was fitted with refit. {hint}".rstrip()
+                "recommender, which has rank_held_out or recommend(users, "
+                "n_neighbors=10), a Pipeline that ends in one, or a search that was "
+                f"fitted with refit. {hint}".rstrip()
             )
     return estimator, X
 
@@ -285,7 +288,8 @@ def _in_data_ops(learner, X):
     fitted = getattr(owner, "best_learner_", owner)
 
     def applies_recommender(node):
-        return hasattr(getattr(node._skrub_impl, "estimator_", None), "rank_held_out")
+        estimator = getattr(node._skrub_impl, "estimator_", None)
+        return hasattr(estimator, "rank_held_out") or is_recommender(estimator)
 
     node = fitted.data_op.skb.find(applies_recommender)
     if node is None:
@@ -313,6 +317,11 @@ def rank(estimator, X, y, *, n_neighbors, **params):
             "item_ids_ and rank_held_out: derive it from sklearn.base.BaseEstimator."
         )
     check_is_fitted(estimator)
+    if not hasattr(estimator, "item_ids_"):
+        raise TypeError(
+            f"{name} has no item_ids_: fit must keep the ids of its catalog there. "
+            "sktwotower.base.check_recommender says what else is missing."
+        )
     if params.get("max_users") is not None:
         check_count(params["max_users"], "max_users")
     n_before = len(estimator.item_ids_)
@@ -337,6 +346,8 @@ def rank(estimator, X, y, *, n_neighbors, **params):
 def _rank_held_out(estimator, X, y, **params):
     """Call the method of a recommender or a wrapper, and check what it returns."""
     name = type(estimator).__name__
+    if not hasattr(estimator, "rank_held_out"):
+        return held_out_by_lists(estimator, X, y, **params)
     try:
         ranking = estimator.rank_held_out(X, y, **params)
     except TypeError as error:

@@ -19,6 +19,7 @@ from sktwotower._tables._messages import check_count, format_ids, refuse_misspel
 from sktwotower._tables._outcomes import outcomes
 from sktwotower._tables._ratings import warn_of_rated_hits
 from sktwotower._tables._sparse import column_counts, with_empty_row
+from sktwotower.retrieval._fitted_state import state_of
 
 
 def held_out_truth(
@@ -185,9 +186,11 @@ def columns_of_fit(estimator, X):
     Raise if a column of the context is missing: held-out events have all of them.
     """
     names = getattr(estimator, "feature_names_in_", None)
-    fitted = vars(estimator).get("_fitted")
-    schema = getattr(fitted, "schema", None)
-    context = getattr(fitted, "context_columns", ())
+    schema, context = None, ()
+    fitted = state_of(estimator)
+    if fitted is not None:
+        schema = fitted.schema
+        context = fitted.context_columns
     if names is None or not is_frame(X):
         # of nameless columns only the time may be missing
         if schema is not None and schema.time in context and schema.lacks_time(X):

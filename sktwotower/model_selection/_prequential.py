@@ -246,7 +246,7 @@ def prequential_validate(
 def _scorer(scoring, lists):
     """Return a function of estimator, X and y; it returns a number, or some by name."""
     if scoring is None:
-        return lambda estimator, X, y: estimator.score(X, y)
+        return _recall
     if isinstance(scoring, dict):
         scorers = {name: _scorer(metric, lists) for name, metric in scoring.items()}
         return lambda estimator, X, y: {
@@ -260,6 +260,14 @@ def _scorer(scoring, lists):
     scorer = make_list_scorer(scoring, lists=lists)
     scorer.otherwise = np.nan
     return scorer
+
+
+def _recall(estimator, X, y):
+    """Return ``score`` of a recommender, the same figure of one that has no such."""
+    if hasattr(estimator, "score"):
+        return estimator.score(X, y)
+    n_neighbors = getattr(estimator, "n_neighbors", 10)
+    return make_retrieval_scorer("recall", n_neighbors)(estimator, X, y)
 
 
 def _by_name(scores):

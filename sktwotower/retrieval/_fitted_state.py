@@ -119,6 +119,8 @@ class Fitted:
     scores_new_items = False
     # Whether items count by their features only, and not by who chose them.
     is_content = False
+    # Whether it counts what each user has chosen before.
+    counts_repeats = False
     # Vectors (n_items, d) of the catalog, of models that have any.
     item_vectors = None
     # Share of showings (n_items,) that ended in a choice; None if not known.
@@ -319,6 +321,12 @@ def fitted_of(estimator):
             "with appropriate arguments before using this estimator."
         )
     return fitted
+
+
+def state_of(estimator):
+    """Return the ``Fitted`` of an estimator, None if it is not fitted, or another's."""
+    state = getattr(estimator, "_fitted", None)
+    return state if isinstance(state, Fitted) else None
 
 
 def fitted_attribute(path, may_be_none=False, is_table=False):

@@ -5,7 +5,6 @@ Output: features (n_pairs, n_features), and the ``CandidatePairs`` they are of.
 """
 
 from dataclasses import replace
-from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,12 @@ from sktwotower._records import array, csr, frozen, number, require
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import ones_at
 from sktwotower.features._after_fit import unused_columns
+from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import Query
 
 from ._context import Context
 from ._features import features_of, group_of, pairs_of, scaled_names, scales_of
-from ._log import Log, build_log, rates_of, sums_of
+from ._log import EarlierLog, Log, build_log, rates_of, sums_of
 from ._side_columns import Encoder, SideColumns, learn_encoders, side_columns
 
 # Users on whose candidates the scale of features is measured.
@@ -32,9 +32,10 @@ def find_candidates(retriever, query, past, n_candidates, exclude_seen=False):
     ``query``: n users, and ``past``: their `Past`, as the retriever reads them.
     ``exclude_seen``: whether past items are left out.
     """
-    fitted, excluded = retriever._fitted, past.seen if exclude_seen else None
-    k, serving = min(n_candidates, fitted.n_items), retriever._serving()
-    return fitted.search(query, past, k, serving, excluded)
+    fitted = fitted_of(retriever)
+    excluded = past.seen if exclude_seen else None
+    k = min(n_candidates, fitted.n_items)
+    return fitted.search(query, past, k, retriever._serving(), excluded)
 
 
 def spread(values, indices):
@@ -82,7 +83,11 @@ class Describer:
     scales: dict[str, tuple[number(), number(above=0)]] | None = None
     retriever: object = None
     _not_stored = ("retriever",)
-    fitted = property(attrgetter("retriever._fitted"))
+
+    @property
+    def fitted(self):
+        """What the retriever has learnt, a ``Fitted``."""
+        return fitted_of(self.retriever)
 
     def _check_stored(self, place):
         known, given = scaled_names(self.log), {*(self.scales or {})}
@@ -123,7 +128,8 @@ class Describer:
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:
             return table
-        return self.with_own(table, self.with_ids(query, table, *pairs[:2]))
+        named = self.with_ids(query, table, pairs.rows, pairs.items)
+        return self.with_own(table, named)
 
     def with_own(self, table, named):
         """Return features (n_pairs, n_features), and then those of the caller.
@@ -153,9 +159,13 @@ class Describer:
         ``rows``, ``items`` (n_pairs,): positions of the users in the query, and of the
         items.
         """
-        labels = self.fitted.users.label, self.fitted.items.label
-        ids = query.ids[rows], self.fitted.item_ids[items]
-        named = pd.DataFrame(dict(zip(labels, ids, strict=True)))
+        fitted = self.fitted
+        named = pd.DataFrame(
+            {
+                fitted.users.label: query.ids[rows],
+                fitted.items.label: fitted.item_ids[items],
+            }
+        )
         return pd.concat([named, features], axis=1)
 
     def without_users(self, gone, retriever):
@@ -170,8 +180,10 @@ class Describer:
                 "anew without them, or pass a function."
             )
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
-        (names, numbers), (of_users, of_items) = self.users, self.encoders
-        both = zip(of_users, numbers[kept].T, strict=False)
+        numbers = self.users.numbers[kept]
+        of_users, of_items = self.encoders
+        # the last column of users may be their rates, which have no encoder
+        both = zip(of_users, numbers.T, strict=False)
         unused, others = unused_columns(self.context_users, gone)
         return replace(
             self,
@@ -179,8 +191,8 @@ class Describer:
             context_users=others[:, np.flatnonzero(~unused)],
             log=replace(self.log, sequences=self.log.sequences.take(kept)),
             retriever=retriever,
-            users=SideColumns(names, numbers[kept]),
-            encoders=([each.used_in(left) for each, left in both], of_items),
+            users=SideColumns(self.users.names, numbers),
+            encoders=([encoder.used_in(left) for encoder, left in both], of_items),
             shown_to=self.shown_to[kept],
         )
 
@@ -235,33 +247,49 @@ def build_describer(
     ``now``: if its events count as well, where its users and its items are now,
     positions (n_users,) and (n_items,).
     """
-    fitted, frame, own = retriever._fitted, events.frame, None
-    sides, codes = (fitted.users, fitted.items), events.codes(fitted)
-    repeats, earlier = not recipe.exclude_seen, None
+    fitted = fitted_of(retriever)
+    frame = events.frame
+    user_codes, item_codes = events.codes(fitted)
     if before is None:
-        encoders = tuple(learn_encoders(side, frame) for side in sides)
+        of_users = learn_encoders(fitted.users, frame)
+        of_items = learn_encoders(fitted.items, frame)
+        own = None
+        repeats = not recipe.exclude_seen
     else:
-        context, encoders, own = before.context, before.encoders, before.own
+        context = before.context
+        of_users, of_items = before.encoders
+        own = before.own
         repeats = before.log.repeats
-    users, items = (
-        side_columns(*of_side, frame) for of_side in zip(sides, encoders, strict=True)
-    )
-    used = context.used_by(codes[0], frame, len(fitted.users))
-    shown_to = sums_of(codes[0], events.chosen, len(fitted.users) + 1)
+    users = side_columns(fitted.users, of_users, frame)
+    items = side_columns(fitted.items, of_items, frame)
+    used = context.used_by(user_codes, frame, len(fitted.users))
+    shown_to = sums_of(user_codes, events.chosen, len(fitted.users) + 1)
+    earlier = None
     if now is not None:
-        earlier = before.log, *now
-        _keep_others(users, before.users, codes[0], now[0])
-        _keep_others(items, before.items, codes[1], now[1])
+        users_now, items_now = now
+        earlier = EarlierLog(before.log, users_now, items_now)
+        _keep_others(users, before.users, user_codes, users_now)
+        _keep_others(items, before.items, item_codes, items_now)
         rows, levels = before.context_users.nonzero()
-        used = (used + ones_at(now[0][rows], levels, used.shape)).sign()
-        shown_to[now[0]] += before.shown_to[:-1]
-    positions = columns.positions(frame)
-    log = build_log(retriever, events, by_user, repeats, positions, earlier)
-    users = users if log.shown is None else _with_rates(users, shown_to)
-    counted = {"encoders": encoders, "shown_to": shown_to, "context_users": used}
-    scales = _scales(recipe, retriever, log)
-    learnt = {"own": own, "scales": scales, "retriever": retriever}
-    return Describer(log, context, users, items, **counted, **learnt)
+        used = (used + ones_at(users_now[rows], levels, used.shape)).sign()
+        shown_to[users_now] += before.shown_to[:-1]
+    log = build_log(
+        retriever, events, by_user, repeats, columns.positions(frame), earlier
+    )
+    if log.shown is not None:
+        users = _with_rates(users, shown_to)
+    return Describer(
+        log=log,
+        context=context,
+        users=users,
+        items=items,
+        encoders=(of_users, of_items),
+        shown_to=shown_to,
+        context_users=used,
+        own=own,
+        scales=_scales(recipe, retriever, log),
+        retriever=retriever,
+    )
 
 
 def _keep_others(columns, before, codes, moved):
@@ -284,10 +312,12 @@ def _with_rates(columns, shown_to):
 
 def _scales(recipe, retriever, log):
     """Return the scales of features, measured on the candidates of some users."""
-    fitted = retriever._fitted
+    fitted = fitted_of(retriever)
     rng = np.random.default_rng(recipe.random_state)
     users = rng.permutation(len(fitted.user_ids))[:MAX_SAMPLED_USERS]
     query = Query(fitted.user_ids[users], users, fitted.users.rows[users])
-    past, n, excludes = fitted.past(query), recipe.n_candidates, recipe.exclude_seen
-    scores, indices = find_candidates(retriever, query, past, n, excludes)
+    past = fitted.past(query)
+    scores, indices = find_candidates(
+        retriever, query, past, recipe.n_candidates, recipe.exclude_seen
+    )
     return scales_of(log, pairs_of(log.past(query, past), indices, scores))

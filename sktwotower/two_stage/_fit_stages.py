@@ -19,7 +19,8 @@ from sklearn.utils import check_random_state
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_further
-from sktwotower.retrieval._retrieval import RetrievalMixin
+from sktwotower.base._adapted import as_retriever
+from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._candidate_table import build_describer, check_own_features
 from ._context import learn_context
@@ -65,13 +66,24 @@ def learn(owner, recipe, X, y, sample_weight):
     # first: errors and choices are those of a fit without a second stage
     final = clone(retriever).fit(X, y, sample_weight)
     cut = cut_events(recipe, with_choices(retriever, final), events, columns)
-    training, before, stage, lists = train_rankers(recipe, cut, columns, rows)
-    how = {"by_user": training.cut == "user", "context": context, "before": before}
-    describer = build_describer(recipe, final, events, columns, **how)
-    lists = rescaled(lists, cut.first, final, cut.later)
-    learnt = {"ranker": stage, "training": training, "lists": lists}
-    given = {"n_candidates": int(recipe.n_candidates), "columns": columns}
-    return FittedStages(**stages_of(final, describer), **learnt, **given)
+    ranked = train_rankers(recipe, cut, columns, rows)
+    describer = build_describer(
+        recipe,
+        final,
+        events,
+        columns,
+        by_user=ranked.training.cut == "user",
+        context=context,
+        before=ranked.describer,
+    )
+    return FittedStages(
+        **stages_of(final, describer),
+        ranker=ranked.ranker,
+        n_candidates=int(recipe.n_candidates),
+        training=ranked.training,
+        columns=columns,
+        lists=rescaled(ranked.lists, cut.first, final, cut.later),
+    )
 
 
 def _prepared_retriever(recipe):
@@ -81,13 +93,12 @@ def _prepared_retriever(recipe):
         from sktwotower.recommender import TwoTowerRecommender
 
         retriever = TwoTowerRecommender(random_state=recipe.random_state)
-    of_one_stage = isinstance(retriever, RetrievalMixin)
-    if not of_one_stage or isinstance(retriever, TwoStageParameters):
+    if isinstance(retriever, TwoStageParameters):
         raise TypeError(
-            "retriever must be a recommender of this package with one stage, such as "
+            "retriever must be a recommender with one stage, such as "
             f"TwoTowerRecommender() or EASERecommender(). Got {retriever!r}."
         )
-    retriever = clone(retriever)
+    retriever = clone(as_retriever(retriever))
     if recipe.time is not None:
         if retriever.time is not None and retriever.time != recipe.time:
             raise ValueError(
@@ -116,7 +127,9 @@ def learn_more(
     """
     seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
     recipe = recipe._replace(random_state=seed)
-    columns, lists, before = fitted.columns, fitted.lists, fitted.retriever._fitted
+    columns = fitted.columns
+    lists = fitted.lists
+    before = fitted.first_stage
     if update_ranker and lists is None:
         raise ValueError(
             "update_ranker=True trains the ranker of lists anew, and fit has trained "
@@ -134,11 +147,18 @@ def learn_more(
         ShownColumns.of(events, recipe._replace(**columns._asdict()))
     retriever = _with_tables(fitted.retriever, recipe.retriever)
     retriever.partial_fit(X, y, sample_weight)
-    now = retriever._fitted
-    sides = (before.users, now.users), (before.items, now.items)
-    moved = [grown.ids.get_indexer(known.ids) for known, grown in sides]
-    how = {"by_user": fitted.training.cut == "user", "before": fitted.describer}
-    describer = build_describer(recipe, retriever, events, columns, now=moved, **how)
+    now = fitted_of(retriever)
+    users_now = now.users.ids.get_indexer(before.users.ids)
+    items_now = now.items.ids.get_indexer(before.items.ids)
+    describer = build_describer(
+        recipe,
+        retriever,
+        events,
+        columns,
+        by_user=fitted.training.cut == "user",
+        before=fitted.describer,
+        now=(users_now, items_now),
+    )
     if lists is not None and not counted:
         as_of, lists = lists.counted(describer, columns, events)
         if update_ranker:
@@ -151,20 +171,18 @@ def count_more(owner, recipe, fitted, X, y, sample_weight):
 
     Nothing else is learnt. The parameters are those of ``learn_more``.
     """
-    schema, columns = fitted.schema, fitted.columns
-    outcomes = read_further(owner, schema, X, y, sample_weight)
-    frame, (rewards, weights, times) = outcomes
+    schema = fitted.schema
+    columns = fitted.columns
+    read = read_further(owner, schema, X, y, sample_weight)
+    frame, (rewards, weights, times) = read
     if len(frame) == 0:
         return fitted
-    codes = []
     for side in (fitted.users, fitted.items):
         label = f"{side.side} column {side.label!r}"
-        ids = check_ids(frame[side.id_column], label)
-        as_type_of(ids, side.ids, label)
-        codes.append(pd.factorize(ids)[0])
-    times = np.zeros(len(frame)) if times is None else times
-    how = rewards, weights, times, schema.dates, codes[0], None
-    events = ReadEvents(frame, *how)
+        as_type_of(check_ids(frame[side.id_column], label), side.ids, label)
+    if times is None:
+        times = np.zeros(len(frame))
+    events = _further(fitted, frame, rewards, weights, times)
     ShownColumns.of(events, recipe._replace(**columns._asdict()))
     events = events.part(columns.rows(frame))
     counting = copy.copy(fitted)  # what it has computed and kept stays there
@@ -175,12 +193,20 @@ def count_more(owner, recipe, fitted, X, y, sample_weight):
 
 def _read(owner, fitted, X, y, sample_weight):
     """Return further ``ReadEvents``; without times they are later than all others."""
-    schema, in_order = fitted.schema, fitted.describer.log.sequences
-    frame, (*outcomes, times) = read_further(owner, schema, X, y, sample_weight)
+    read = read_further(owner, fitted.schema, X, y, sample_weight)
+    frame, (rewards, weights, times) = read
     if times is None:
-        times = np.arange(len(frame)) + 1 + in_order.times.max(initial=0)
+        latest = fitted.describer.log.sequences.times.max(initial=0)
+        times = np.arange(len(frame)) + 1 + latest
+    return _further(fitted, frame, rewards, weights, times)
+
+
+def _further(fitted, frame, rewards, weights, times):
+    """Return further ``ReadEvents``; of each user the code is one of this table."""
     users = pd.factorize(check_ids(frame[fitted.users.id_column], "the users of X"))[0]
-    return ReadEvents(frame, *outcomes, times, schema.dates, users, None)
+    return ReadEvents(
+        frame, rewards, weights, times, fitted.schema.dates, users, columns=None
+    )
 
 
 def _with_tables(retriever, given):
@@ -188,9 +214,13 @@ def _with_tables(retriever, given):
 
     These may have grown.
     """
-    params = {} if given is None else given.get_params(deep=False)
-    tables = {name: params[name] for name in ("users", "items") if name in params}
-    return copy.copy(retriever).set_params(**tables)
+    grown = copy.copy(retriever)
+    if given is not None:
+        named = grown.get_params(deep=False)
+        params = given.get_params(deep=False)
+        tables = {name: params[name] for name in ("users", "items") if name in named}
+        grown.set_params(**tables)
+    return grown
 
 
 def _ranker_of(recipe, fitted, events, as_of):
@@ -209,6 +239,13 @@ def _ranker_of(recipe, fitted, events, as_of):
             "rows at once, such as those of a week."
         )
         return lists.ranker
-    how = fitted.describer, fitted.n_candidates, columns, lists.rows
-    rows, *_ = labelled_rows(*how, events, as_of, None)
+    rows, _, _ = labelled_rows(
+        fitted.describer,
+        fitted.n_candidates,
+        columns,
+        lists.rows,
+        events,
+        as_of,
+        own=None,
+    )
     return rows.fit(recipe)

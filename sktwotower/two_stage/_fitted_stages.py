@@ -13,7 +13,8 @@ import numpy as np
 
 from sktwotower._records import Check, csr, frozen, integer, require
 from sktwotower._tables._sparse import slices
-from sktwotower.retrieval._fitted_state import Fitted
+from sktwotower.base._adapted import OWN_ONES, given_by_user
+from sktwotower.retrieval._fitted_state import Fitted, fitted_of, state_of
 from sktwotower.retrieval._requests import past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
@@ -29,7 +30,7 @@ from ._shown_rows import USER_BLOCK, ShownColumns, ShownRows
 
 def _is_retriever(value, place):
     require(isinstance(value, RetrievalMixin), place, "a recommender")
-    require(vars(value).get("_fitted") is not None, place, "a fitted recommender")
+    require(state_of(value) is not None, place, "a fitted recommender")
 
 
 def stages_of(retriever, describer):
@@ -37,7 +38,7 @@ def stages_of(retriever, describer):
 
     They are what the retriever knows of users and items, and both stages themselves.
     """
-    fitted = retriever._fitted
+    fitted = fitted_of(retriever)
     known = {field.name: getattr(fitted, field.name) for field in fields(Fitted)}
     if fitted.schema.time is not None:  # the ranker reads the order in any case
         known["sequences"] = describer.log.sequences
@@ -83,8 +84,17 @@ class FittedStages(Fitted):
         describer = replace(describer, retriever=retriever)
         return cls(**stages_of(retriever, describer), **others)
 
+    def _stored_parts(self):
+        if given_by_user(self.retriever) is not self.retriever:
+            name = type(given_by_user(self.retriever)).__name__
+            raise ValueError(
+                f"The retriever needs to be {OWN_ONES}, to be written to a file: no "
+                f"file holds what {name} has learnt."
+            )
+        return vars(self)
+
     def _check_stored(self, place):
-        fitted, log = self.retriever._fitted, self.describer.log
+        fitted, log = self.first_stage, self.describer.log
         n_users, n_items = len(fitted.users), len(fitted.items)
         require(fitted.n_items == n_items, place, "a retriever with all items of fit")
         at = f"{place}.describer"
@@ -102,13 +112,18 @@ class FittedStages(Fitted):
         is_ranked = self.ranker is not None or self.training.weight == 0
         require(is_ranked, f"{place}.ranker", "a ranker")
 
+    @property
+    def first_stage(self):
+        """What the retriever has learnt, a ``Fitted``."""
+        return fitted_of(self.retriever)
+
     # As in `Fitted`
-    n_items = property(attrgetter("retriever._fitted.n_items"))
-    sees_gaps = property(attrgetter("retriever._fitted.sees_gaps"))
-    asked_time = property(attrgetter("retriever._fitted.asked_time"))
-    scores_by_features = property(attrgetter("retriever._fitted.scores_by_features"))
-    item_vectors = property(attrgetter("retriever._fitted.item_vectors"))
-    cosines = property(attrgetter("retriever._fitted.cosines"))
+    n_items = property(attrgetter("first_stage.n_items"))
+    sees_gaps = property(attrgetter("first_stage.sees_gaps"))
+    asked_time = property(attrgetter("first_stage.asked_time"))
+    scores_by_features = property(attrgetter("first_stage.scores_by_features"))
+    item_vectors = property(attrgetter("first_stage.item_vectors"))
+    cosines = property(attrgetter("first_stage.cosines"))
     click_rates = property(attrgetter("describer.log.click_rates"))
     # Weight of the ranker's order in [0, 1]; 0 without a ranker.
     weight = property(attrgetter("training.weight"))
@@ -116,31 +131,33 @@ class FittedStages(Fitted):
     @property
     def context_columns(self):
         """Names of the columns of X that describe a request, to any of both stages."""
-        first = self.retriever._fitted.context_columns
+        first = self.first_stage.context_columns
         return tuple(dict.fromkeys([*first, *self.describer.context.columns]))
 
     def asked(self, frame, n, given=None, name="X"):
         """Return what n requests asked in both stages; see `Fitted.asked`."""
-        first, context = self.retriever._fitted, self.describer.context
-        return asked_of(first, context, frame, n, given, name)
+        context = self.describer.context
+        return asked_of(self.first_stage, context, frame, n, given, name)
 
     @property
     def copied_retriever(self):
         """A copy of the retriever: changing its catalog would disorder the features."""
-        return copy.copy(self.retriever)
+        return copy.copy(given_by_user(self.retriever))
 
     def without_users(self, gone):
         """Return the same without the users where ``gone`` (n_users,)."""
         retriever = copy.copy(self.retriever)
-        retriever._forget(retriever._fitted, gone)
+        retriever._forget(self.first_stage, gone)
         training = self.training.without(self.users.ids[gone], self.users.label)
-        lists = self.lists and self.lists.without_users(self.users.ids[gone])
+        lists = self.lists
+        if lists is not None:
+            lists = lists.without_users(self.users.ids[gone])
         known = stages_of(retriever, self.describer.without_users(gone, retriever))
         return replace(self, **known, training=training, lists=lists)
 
     def past(self, query, added=None):
         """Return the ``StagedPast`` of the users of a query, as `Fitted.past` does."""
-        past = self.retriever._fitted.past(query, added)
+        past = self.first_stage.past(query, added)
         return self.describer.log.past(query, past, added)
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
@@ -150,19 +167,31 @@ class FittedStages(Fitted):
         """
         k = min(k, self.n_items)
         n_ranked = 0 if self.weight == 0 else min(self.n_candidates, self.n_items)
-        asked = past.first, max(k, n_ranked), serving, excluded, allowed
-        scores, indices = self.retriever._fitted.search(of_retriever(query), *asked)
+        scores, indices = self.first_stage.search(
+            of_retriever(query),
+            past.first,
+            max(k, n_ranked),
+            serving,
+            excluded,
+            allowed,
+        )
         if self.weight == 0:
             return scores, indices
         for block in slices(len(query), USER_BLOCK):
-            part = query[block], past[block], scores[block], indices[block]
-            scores[block], indices[block] = self._ranked(*part)
+            scores[block], indices[block] = self._ranked(
+                query[block], past[block], scores[block], indices[block]
+            )
         return scores[:, :k], indices[:, :k]
 
     def candidates(self, query, past, exclude_seen):
         """Return scores and positions (n, c) of the retriever's candidates."""
-        n, query, past = self.n_candidates, of_retriever(query), past.first
-        return find_candidates(self.retriever, query, past, n, exclude_seen)
+        return find_candidates(
+            self.retriever,
+            of_retriever(query),
+            past.first,
+            self.n_candidates,
+            exclude_seen,
+        )
 
     def _ranked(self, query, past, scores, indices):
         """Return blended scores and positions (n, c) of candidates, best first."""
@@ -190,7 +219,8 @@ class FittedStages(Fitted):
         shown = self.shown(self, frame, scores, history)
         placed = np.zeros(len(frame), dtype=np.float32)  # 0 for items unknown to fit
         for block in shown.part(shown.items >= 0).blocks():
-            placed[block.order] = self._placed(block, exclude_seen)[0]
+            if len(block.rows):  # rankers refuse tables without rows
+                placed[block.order] = self._placed(block, exclude_seen)[0]
         return placed
 
     def shown(self, fitted, frame, scores, history):
@@ -200,7 +230,8 @@ class FittedStages(Fitted):
 
     def _placed(self, shown, exclude_seen):
         """Return blended scores (n_pairs,) of items of ``ShownRows``, and features."""
-        query, past, _, rows, items, scores, _ = shown
+        query, past = shown.query, shown.past
+        rows, items, scores = shown.rows, shown.items, shown.scores
         first, indices = self.candidates(query, past, exclude_seen)
         by_ranker = self._scores_of_ranker(query, past, first, indices)
         same = indices[rows] == items[:, None]
@@ -217,12 +248,21 @@ class FittedStages(Fitted):
 
     def explained(self, owner, chosen, past, names, estimator):
         """Return tables of what adds to both scores, and the score; see `Fitted`."""
-        query, first, source = of_retriever(owner), past.first, self.retriever
-        tables, score = source._fitted.explained(query, chosen, first, names, source)
+        tables, score = self.first_stage.explained(
+            of_retriever(owner), chosen, past.first, names, self.retriever
+        )
         if self.weight == 0:
             return tables, score
-        row, scores = np.zeros(1, dtype=int), np.array([score])
-        shown = ShownRows(owner, past, row, row, chosen.codes, scores, context=None)
+        row = np.zeros(1, dtype=int)
+        shown = ShownRows(
+            query=owner,
+            past=past,
+            order=row,
+            rows=row,
+            items=chosen.codes,
+            scores=np.array([score]),
+            context=None,
+        )
         placed, features = self._placed(shown, estimator.exclude_seen)
         scores, indices = self.candidates(owner, past, estimator.exclude_seen)
         others, _ = self.describer.candidates(owner, past, indices, scores)

@@ -185,83 +185,97 @@ class Training(NamedTuple):
 
     def without(self, ids, label):
         """Return the same without users of some ids; ``label``: the column of ids."""
-        table, held_out = self.table, self.held_out and self.held_out.without(ids)
+        table = self.table
         if table is not None:
             table = without_rows(table, label, ids).reset_index(drop=True)
+        held_out = self.held_out
+        if held_out is not None:
+            held_out = held_out.without(ids)
         return self._replace(table=table, held_out=held_out)
 
 
-class Fallback(Exception):
-    """Says why no ranker can be trained.
+class LaterCandidates(NamedTuple):
+    """The candidates that a ranker learns from, or why there are none.
 
     Parameters
     ----------
+    candidates : Candidates or None
+        Those of users with a positive one. None: no ranker can be trained.
     reason : str
-        What is said in the warning after "No ranker was trained: ".
+        Why, in words that follow "No ranker was trained: "; "" if there are some.
     n_positive : int, default=0
-        Number of candidates that were chosen later.
-    recall : float, default=None
-        Share of the items chosen later that are candidates; None: not known.
+        Number of candidates that were chosen later, of all users.
+    recall : float, default=nan
+        Mean share of the items chosen later that are candidates.
     """
 
-    def __init__(self, reason, n_positive=0, recall=None):
-        super().__init__(reason)
-        self.n_positive = n_positive
-        self.recall = np.nan if recall is None else recall
+    candidates: Candidates | None
+    reason: str
+    n_positive: int = 0
+    recall: float = np.nan
 
 
 def candidates_of(recipe, describer, later):
-    """Return ``Candidates``, of users with a positive one, at most ``MAX_PAIRS``.
+    """Return ``LaterCandidates``, of users who together have at most ``MAX_PAIRS``.
 
     The columns of a request, also those of the ranker's ``context``, are those of the
-    user's first later event. Other values are the number of positive candidates and the
-    recall, of all users who have events before and later.
+    user's first later event. Figures are of all users who have events before and later.
     """
     fitted = describer.fitted
     known = later.codes(fitted)[0] >= 0
     known &= np.isin(later.users, later.users[later.chosen & known])
     if not known.any():
-        raise Fallback(
-            "there are too few events, as no user has some on both sides of the cut."
+        return LaterCandidates(
+            None,
+            "there are too few events, as no user has some on both sides of the cut.",
         )
     later = later.part(known)
     later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
-    how = {"exclude_seen": False, "contexts": None, "random_state": recipe.random_state}
-    how["max_users"] = USERS_PER_RANKED * _max_users(recipe)
-    outcomes = later.chosen, later.weights
-    query, past, judged = read_held_out(fitted, later.frame, *outcomes, **how)
+    max_ranked = max(MIN_USERS, MAX_PAIRS // recipe.n_candidates)
+    query, past, judged = read_held_out(
+        fitted,
+        later.frame,
+        later.chosen,
+        later.weights,
+        exclude_seen=False,
+        contexts=None,
+        max_users=USERS_PER_RANKED * max_ranked,
+        random_state=recipe.random_state,
+    )
     numbers = describer.context.encode(later.frame.iloc[judged.last_rows])
     query = replace(query, asked=StagedAsked(numbers, query.asked))
-    found = retrieved(recipe, describer.retriever, query, past, judged.truth)
-    figures = int(found.hits.sum()), found.recall()
-    return _users_to_rank(recipe, found, *figures), *figures
+    candidates = retrieved(recipe, describer.retriever, query, past, judged.truth)
+    n_positive = int(candidates.hits.sum())
+    recall = candidates.recall()
 
-
-def _max_users(recipe):
-    return max(MIN_USERS, MAX_PAIRS // recipe.n_candidates)
-
-
-def _users_to_rank(recipe, found, n_positive, recall):
-    """Return the candidates of users with a positive one; raise if they say nothing."""
-    positive, reason = np.flatnonzero(found.hits.any(axis=1)), None
-    n = recipe.n_candidates
-    if n_positive == 0:
-        where = f"among their {n} candidates (recall 0). Raise n_candidates."
-        reason = f"none of the items that users chose later is {where}"
-    elif len(positive) < MIN_USERS:
-        reason = (
-            f"there are too few events, as only {len(positive)} users chose one of "
-            f"their {n} candidates later (recall {recall:.3f}), and {MIN_USERS} are "
-            "required. Raise n_candidates, or pass more events."
-        )
-    elif (found.hits | (found.indices < 0))[positive].all():
-        chosen = f"users chose all of their {n} candidates later"
-        remedy = "Raise n_candidates, or lower later_size."
-        reason = f"there is nothing to order, as {chosen}. {remedy}"
-    if reason is not None:
-        raise Fallback(reason, n_positive, recall)
+    has_positive = np.flatnonzero(candidates.hits.any(axis=1))
+    reason = _why_not(recipe.n_candidates, candidates, has_positive, recall)
+    if reason:
+        return LaterCandidates(None, reason, n_positive, recall)
     rng = np.random.default_rng(recipe.random_state)
-    return found.of_rows(np.sort(rng.permutation(positive)[: _max_users(recipe)]))
+    ranked = np.sort(rng.permutation(has_positive)[:max_ranked])
+    return LaterCandidates(candidates.of_rows(ranked), "", n_positive, recall)
+
+
+def _why_not(n_candidates, candidates, has_positive, recall):
+    """Return why candidates say nothing to a ranker, "" if they do.
+
+    ``has_positive``: positions of the users with a positive candidate.
+    """
+    if len(has_positive) == 0:
+        where = f"among their {n_candidates} candidates (recall 0). Raise n_candidates."
+        return f"none of the items that users chose later is {where}"
+    if len(has_positive) < MIN_USERS:
+        return (
+            f"there are too few events, as only {len(has_positive)} users chose one of "
+            f"their {n_candidates} candidates later (recall {recall:.3f}), and "
+            f"{MIN_USERS} are required. Raise n_candidates, or pass more events."
+        )
+    if (candidates.hits | (candidates.indices < 0))[has_positive].all():
+        chosen = f"users chose all of their {n_candidates} candidates later"
+        remedy = "Raise n_candidates, or lower later_size."
+        return f"there is nothing to order, as {chosen}. {remedy}"
+    return ""
 
 
 def retrieved(recipe, retriever, query, past, truth):
@@ -274,31 +288,30 @@ def retrieved(recipe, retriever, query, past, truth):
     if recipe.exclude_seen:
         truth = sparse.csr_matrix(truth - truth.multiply(past.seen))
         truth.eliminate_zeros()
-    own, n, excludes = of_retriever(query), recipe.n_candidates, recipe.exclude_seen
-    scores, indices = find_candidates(retriever, own, past, n, excludes)
-    return Candidates(query, past, scores, indices, truth, _hits_of(truth, indices))
-
-
-def _hits_of(truth, indices):
-    """Return which candidates (n, c) are among the items of a CSR matrix of n rows."""
-    rows, places = np.nonzero(indices >= 0)
+    scores, indices = find_candidates(
+        retriever, of_retriever(query), past, recipe.n_candidates, recipe.exclude_seen
+    )
+    rows, columns = np.nonzero(indices >= 0)
     hits = np.zeros(indices.shape, dtype=bool)
-    hits[rows, places] = entries(truth, rows, indices[rows, places]) > 0
-    return hits
+    hits[rows, columns] = entries(truth, rows, indices[rows, columns]) > 0
+    return Candidates(query, past, scores, indices, truth, hits)
 
 
-def described(describer, found, own=None):
+def described(describer, candidates, own_features=None):
     """Return ``Candidates`` with features, and the describer that computed them.
 
-    ``describer``: of the events before the cut. ``own``: as in its ``learn_own``.
+    ``describer``: of the events before the cut. ``own_features``: as in its
+    ``learn_own``.
     """
-    query, past, scores, indices, *_ = found
-    past = describer.log.past(query, past)
-    features, pairs = describer.candidates(query, past, indices, scores)
-    if own is not None:
-        named = describer.with_ids(query, features, *pairs[:2])
-        features, describer = describer.learn_own(own, features, named)
-    return found._replace(features=features), describer
+    query = candidates.query
+    past = describer.log.past(query, candidates.past)
+    features, pairs = describer.candidates(
+        query, past, candidates.indices, candidates.scores
+    )
+    if own_features is not None:
+        named = describer.with_ids(query, features, pairs.rows, pairs.items)
+        features, describer = describer.learn_own(own_features, features, named)
+    return candidates._replace(features=features), describer
 
 
 def judge_rankers(recipe, table, further=None):
@@ -307,11 +320,12 @@ def judge_rankers(recipe, table, further=None):
     The second value are ``HeldOutUsers``. ``further``: ``LabelledRows`` that all
     rankers learn from as well, or None.
     """
-    rng, rows = np.random.default_rng(recipe.random_state), table.rows()
+    rng = np.random.default_rng(recipe.random_state)
+    rows = table.rows()
     folds = rng.permutation(len(table.query)) % N_FOLDS
-    how = {"further": further}
-    scores, ranker = scores_by_others(recipe, rows, folds[rows.groups], **how)
+    scores, ranker = scores_by_others(recipe, rows, folds[rows.groups], further=further)
     few = table.of_rows(np.flatnonzero(folds == 0)[:MAX_KEPT])
-    scores = spread(scores, table.indices)
-    orders = JudgedOrders(table.indices, scores, table.truth, recipe.n_neighbors)
+    orders = JudgedOrders(
+        table.indices, spread(scores, table.indices), table.truth, recipe.n_neighbors
+    )
     return orders, HeldOutUsers.of(few, ranker)

@@ -132,7 +132,8 @@ class ListStage(NamedTuple):
         """
         if self.order.name == "retriever":
             return scores
-        describer, times = fitted.describer, self.counts.times_of(frame, fitted.schema)
+        describer = fitted.describer
+        times = self.counts.times_of(frame, fitted.schema)
         showings = self.counts.showings(describer, fitted.columns, frame, times)
         counted = self.counts.features(showings)
         if self.order.name == "click_rate":
@@ -140,11 +141,12 @@ class ListStage(NamedTuple):
         if self.order.name == "counts":
             counted = counted_features(counted, frame, self.rows, self.first)
             return self.counts_ranker.scores(counted).astype(np.float32)
-        first, ordered = fitted.retriever._fitted, np.empty(len(frame), np.float32)
-        shown = fitted.shown(first, frame, scores, history)
-        how = fitted.n_candidates, shown, frame, self.rows
-        features, _ = list_features(describer, *how)
+        shown = fitted.shown(fitted.first_stage, frame, scores, history)
+        features, _ = list_features(
+            describer, fitted.n_candidates, shown, frame, self.rows
+        )
         features = with_counts(features, counted.iloc[shown.order], self.first)
+        ordered = np.empty(len(frame), np.float32)
         ordered[shown.order] = self.ranker.scores(features)
         return ordered
 
@@ -155,15 +157,19 @@ class ListStage(NamedTuple):
         items. ``events``: ``ReadEvents``, of which those of lists count.
         """
         events = events.part(columns.rows(events.frame))
-        how = columns, events, self.places, self.counts.now + 1
-        as_of, counts = self.counts.count(showings_of(self.counts, describer, *how))
+        as_of, counts = self.counts.count(self._showings(describer, columns, events))
         return as_of, self._replace(counts=counts, order=self.updated)
 
     def plus(self, describer, columns, events):
         """Return the stage after further rows of lists, as `counted` does."""
-        how = columns, events, self.places, self.counts.now + 1
-        counts = self.counts.plus(showings_of(self.counts, describer, *how))
+        counts = self.counts.plus(self._showings(describer, columns, events))
         return self._replace(counts=counts, order=self.updated)
+
+    def _showings(self, describer, columns, events):
+        """Return the ``Showings`` of further rows, later than all others."""
+        return showings_of(
+            self.counts, describer, columns, events, self.places, self.counts.now + 1
+        )
 
     def without_users(self, ids):
         """Return the same without what is counted of users with some ids."""

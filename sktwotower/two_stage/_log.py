@@ -17,7 +17,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._running_counts import smoothed_rates
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import rows_of, slices, some_rows
-from sktwotower.retrieval._fitted_state import Past
+from sktwotower.retrieval._fitted_state import Past, fitted_of
 
 NANOSECONDS_PER_DAY = 86_400 * 10**9
 # Entries of the vectors of items chosen together.
@@ -65,14 +65,14 @@ def click_rates(items, chosen, n_items, positions=None):
     average position, f(p) the factor of position p. Both are fitted in turn, so that
     good items at the first positions do not pass for an effect of the position.
     """
-    looks, mean = np.ones(len(items)), chosen.mean()
     rates = rates_of(sums_of(items, chosen, n_items))
-    known = np.zeros(len(items), bool) if positions is None else ~np.isnan(positions)
-    if not known.any():
+    if positions is None or np.isnan(positions).all():
         return rates, Places(np.zeros(0), np.zeros(0))
+    known = ~np.isnan(positions)
     places, codes = np.unique(positions[known], return_inverse=True)
     clicked_at = np.bincount(codes[chosen[known]], minlength=len(places))
-    prior = PRIOR_SHOWN * mean
+    prior = PRIOR_SHOWN * chosen.mean()
+    looks = np.ones(len(items))
     for _ in range(N_ROUNDS):
         expected = np.bincount(codes, rates[items[known]], len(places))
         factors = (clicked_at + prior) / (expected + prior)
@@ -87,7 +87,8 @@ def sums_of(codes, chosen, n, looks=None):
 
     ``codes``: the position of each event. ``looks``: how much each showing counts.
     """
-    shown, clicked = np.bincount(codes, looks, n), np.bincount(codes[chosen], None, n)
+    shown = np.bincount(codes, looks, n)
+    clicked = np.bincount(codes[chosen], None, n)
     return np.column_stack([shown, clicked]).astype(float)
 
 
@@ -133,7 +134,8 @@ class Clock:
         in_order = np.sort(days)
         places = np.searchsorted(in_order, days)
         order = np.lexsort((places, items))
-        items, n_places = items[order].astype(np.int64), len(days) + 1
+        items = items[order].astype(np.int64)
+        n_places = len(days) + 1
         keys = items * n_places + places[order]
         offsets = np.searchsorted(items, np.arange(n_items + 1))
         return cls(in_order, days[order], keys, offsets, by_user)
@@ -243,44 +245,96 @@ class Log:
         return StagedPast(self.sequences.rows(query.codes, added), last, past)
 
 
+class Choices(NamedTuple):
+    """Positive events: positions of users and of items, and times, (n_events,) each."""
+
+    users: np.ndarray
+    items: np.ndarray
+    times: np.ndarray
+
+    def followed_by(self, later):
+        """Return these events and then later ones."""
+        return Choices(
+            np.append(self.users, later.users),
+            np.append(self.items, later.items),
+            np.append(self.times, later.times),
+        )
+
+
+class EarlierLog(NamedTuple):
+    """A log of earlier events, and where its users and items are now, positions."""
+
+    log: Log
+    users: np.ndarray
+    items: np.ndarray
+
+    def choices(self):
+        """Return its ``Choices``, by the positions of now."""
+        users, items, times = self.log.sequences.events()
+        return Choices(self.users[users], self.items[items], times)
+
+    def clock_events(self):
+        """Return items, by the positions of now, and days of the events of its clock.
+
+        These hold what forgotten users chose as well.
+        """
+        clock = self.log.clock
+        return np.repeat(self.items, np.diff(clock.offsets)), clock.own_times
+
+
 def build_log(retriever, events, by_user, repeats, positions, earlier):
     """Return the ``Log`` of the events that a retriever was fitted on.
 
     ``events``: `ReadEvents`. ``by_user``: as in ``Clock``. ``repeats``: as in ``Log``.
-    ``positions``: as in ``click_rates``. ``earlier``: the log of earlier events, which
-    count as well, and where its users and items are now, positions.
+    ``positions``: as in ``click_rates``. ``earlier``: ``EarlierLog`` of further events,
+    which count as well, or None.
     """
-    fitted, chosen = retriever._fitted, events.chosen
-    shape = len(fitted.user_ids), len(fitted.items)
+    fitted = fitted_of(retriever)
+    n_items = len(fitted.items)
+    shape = len(fitted.user_ids), n_items
     users, items = events.codes(fitted)
-    past = [users[chosen], items[chosen], events.times[chosen]]
-    when = [past[1], past[2] / NANOSECONDS_PER_DAY]
-    clock = places = shown = None
-    if earlier is not None:
-        log, *moved = earlier
-        rows, columns, times = log.sequences.events()
-        known, places = (moved[0][rows], moved[1][columns], times), log.places
-        past = [*map(np.append, known, past)]
-    elif not chosen.all():
-        _, places = click_rates(items, chosen, shape[1], positions)
+    chosen = events.chosen
+    choices = Choices(users[chosen], items[chosen], events.times[chosen])
+
+    clock = None
     if events.dates:
+        items_chosen, days = choices.items, choices.times / NANOSECONDS_PER_DAY
         if earlier is not None:
-            of_items = np.repeat(moved[1], np.diff(log.clock.offsets))
-            when = [*map(np.append, (of_items, log.clock.own_times), when)]
-        clock = Clock.of(*when, shape[1], by_user)
+            earlier_items, earlier_days = earlier.clock_events()
+            items_chosen = np.append(earlier_items, items_chosen)
+            days = np.append(earlier_days, days)
+        clock = Clock.of(items_chosen, days, n_items, by_user)
+
+    # If all events are positive, nothing is known of what was only shown.
+    places = shown = None
+    if earlier is not None:
+        choices = earlier.choices().followed_by(choices)
+        places = earlier.log.places
+    elif not chosen.all():
+        _, places = click_rates(items, chosen, n_items, positions)
     if places is not None:
-        shown = sums_of(items, chosen, shape[1], places.at(positions))
+        shown = sums_of(items, chosen, n_items, places.at(positions))
         if earlier is not None:
-            shown[moved[1]] += log.shown
-    in_order = EventTable.of(*past[:2], shape, past[2]).in_order().sequences()
+            shown[earlier.items] += earlier.log.shown
+
+    table = EventTable.of(choices.users, choices.items, shape, choices.times)
+    sequences = table.in_order().sequences()
     counts = np.asarray(fitted.seen.sum(axis=0), dtype=float).ravel()
-    vectors = {"together": vectors_of_pairs(fitted.seen[:-1])}
+    vectors = {}
     if hasattr(retriever, "item_embeddings_"):
-        vectors = {"vector": unit_rows(retriever.item_embeddings_)} | vectors
-    n_users = int(np.count_nonzero(np.diff(fitted.seen.indptr)))
-    rated = {"shown": shown, "places": places, "repeats": repeats}
-    together = {"vectors": vectors, "after": followed_by(in_order, counts)}
-    return Log(in_order, clock, counts, n_users, **rated, **together)
+        vectors["vector"] = unit_rows(retriever.item_embeddings_)
+    vectors["together"] = vectors_of_pairs(fitted.seen[:-1])
+    return Log(
+        sequences=sequences,
+        clock=clock,
+        counts=counts,
+        n_users=int(np.count_nonzero(np.diff(fitted.seen.indptr))),
+        shown=shown,
+        places=places,
+        vectors=vectors,
+        after=followed_by(sequences, counts),
+        repeats=repeats,
+    )
 
 
 def unit_rows(vectors):
@@ -297,7 +351,8 @@ def vectors_of_pairs(seen):
     """
     counts = np.asarray(seen.sum(axis=0)).ravel()
     columns = seen @ sparse.diags(1 / np.sqrt(np.maximum(counts, 1)))
-    n_entries, columns = min(N_ENTRIES, *columns.shape), columns.astype(np.float64)
+    n_entries = min(N_ENTRIES, *columns.shape)
+    columns = columns.astype(np.float64)
     _, values, right = randomized_svd(columns, n_entries, n_iter=2, random_state=0)
     return unit_rows(right.T * values)
 
@@ -325,12 +380,17 @@ def entries(matrix, rows, columns, factor=None):
 
     ``factor``: a CSR matrix that the first one is multiplied with, block by block.
     """
-    found = np.empty(len(rows), dtype=matrix.dtype)
-    n_columns = (matrix if factor is None else factor).shape[1]
+    values = np.empty(len(rows), dtype=matrix.dtype)
+    n_columns = matrix.shape[1]
+    if factor is not None:
+        n_columns = factor.shape[1]
     for block in slices(matrix.shape[0], max(1, DENSE_ENTRIES // n_columns)):
         some = rows_of(matrix, block)
-        part = slice(*np.searchsorted(rows, [block.start, block.stop]))
+        if factor is not None:
+            some = some @ factor
         # scipy reads single entries of unsorted rows one after the other, and slowly
-        dense = (some if factor is None else some @ factor).toarray()
-        found[part] = dense[rows[part] - block.start, columns[part]]
-    return found
+        dense = some.toarray()
+        start, stop = np.searchsorted(rows, [block.start, block.stop])
+        inside = slice(start, stop)
+        values[inside] = dense[rows[inside] - block.start, columns[inside]]
+    return values

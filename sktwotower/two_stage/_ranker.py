@@ -5,6 +5,7 @@ Output: a ``FittedRanker``, whose scores (n_pairs,) are higher for better candid
 """
 
 import inspect
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -235,8 +236,10 @@ def scores_by_others(recipe, rows, folds, judged=None, further=None):
     ``further``: ``LabelledRows`` that all rankers learn from as well, or None. The
     second value is the ranker that was not fitted on fold 0.
     """
-    scores, rankers = np.empty(len(folds)), []
-    judged = rows.features if judged is None else judged
+    if judged is None:
+        judged = rows.features
+    scores = np.empty(len(folds))
+    rankers = []
     for fold in range(N_FOLDS):
         theirs = folds == fold
         learnt = rows.part(~theirs)
@@ -277,25 +280,30 @@ def _input(table, fill, named):
     return table if named else table.to_numpy()
 
 
-def rows_of_ranker(ranker, own, usual, groups):
+def rows_of_ranker(ranker, item, usual, groups):
     """Return rows of the table of `explain` for the score of one candidate.
 
-    ``ranker``: a ``FittedRanker``. ``own``, ``usual``: features, Series (n_features,).
-    ``groups``: the group of each feature, a dict.
+    ``ranker``: a ``FittedRanker``. ``item``, ``usual``: features of the candidate, and
+    what is usual, Series (n_features,). ``groups``: the group of each feature, a dict.
     """
-    differs = own[own.ne(usual) & (own.notna() | usual.notna())].index
+    differs = item[item.ne(usual) & (item.notna() | usual.notna())].index
     names = list(dict.fromkeys(groups[feature] for feature in differs))
     n = len(names)
-    # each set of groups once, in an order in which sets without one group correspond to
-    # those with it
-    chosen = (np.arange(2**n)[:, None] >> np.arange(n)) % 2 == 1
-    table = pd.DataFrame(np.tile(usual, (2**n, 1)), columns=own.index)
+    # Each set of groups once, the empty one first. The sets without a group are in the
+    # order of those that have it as well.
+    sets = np.array([*itertools.product([False, True], repeat=n)], dtype=bool)[:, ::-1]
+    table = pd.DataFrame(np.tile(usual, (len(sets), 1)), columns=item.index)
     for feature in differs:
-        table.loc[chosen[:, names.index(groups[feature])], feature] = own[feature]
+        has_group = sets[:, names.index(groups[feature])]
+        table.loc[has_group, feature] = item[feature]
     scores = ranker.scores(table)
-    sizes, added = chosen.sum(axis=1), [scores[0]]
-    for joined in chosen.T:
-        # Shapley value: all sizes of sets are as likely, and all sets of a size
-        weights = 1 / ((n - sizes[~joined]) * comb(n, sizes[~joined]))
-        added.append(weights @ (scores[joined] - scores[~joined]))
+    sizes = sets.sum(axis=1)
+
+    # The Shapley value of a group is the mean of what it adds to each set without it,
+    # where all sizes are as likely, and all sets of a size.
+    added = [scores[0]]
+    for has_group in sets.T:
+        size = sizes[~has_group]
+        weights = 1 / ((n - size) * comb(n, size))
+        added.append(weights @ (scores[has_group] - scores[~has_group]))
     return rows_of_table(RANKER, ["(bias)", *names], np.full(n + 1, np.nan), added)

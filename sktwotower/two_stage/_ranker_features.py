@@ -101,7 +101,7 @@ class RankerFeaturesMixin(EvaluationMixin):
         query, past = request.users[distinct], request.past[distinct]
         scores, indices = fitted.candidates(query, past, self.exclude_seen)
         features, pairs = fitted.describer.candidates(query, past, indices, scores)
-        table = fitted.describer.with_ids(query, features, *pairs[:2])
+        table = fitted.describer.with_ids(query, features, pairs.rows, pairs.items)
         return in_library(table, library_for(self, fitted, X, history))
 
     def feature_importance(
@@ -173,7 +173,8 @@ class RankerFeaturesMixin(EvaluationMixin):
                 "There is no ranker whose features could be important: fit warned why "
                 "none was trained. Raise n_candidates, or fit on more events."
             )
-        rng, held_out = check_random_state(random_state), fitted.training.held_out
+        rng = check_random_state(random_state)
+        held_out = fitted.training.held_out
         if X is not None:
             held_out = _users_of(self, fitted, X, y, max_users, rng)
         elif held_out is None:
@@ -181,7 +182,9 @@ class RankerFeaturesMixin(EvaluationMixin):
                 "All users that fit had kept for feature_importance were forgotten. "
                 "Pass held-out events as X."
             )
-        weight, features, rows = fitted.weight or 1.0, held_out.features, []
+        weight = fitted.weight or 1.0
+        features = held_out.features
+        rows = []
         complete = _ndcg(held_out, features, weight, k)
         groups = pd.Series(fitted.describer.groups(features))
         for group, names in groups.groupby(groups, sort=False).groups.items():
@@ -199,16 +202,17 @@ class RankerFeaturesMixin(EvaluationMixin):
 def _users_of(estimator, fitted, X, y, max_users, rng):
     """Return the users of held-out events as ``HeldOutUsers``."""
     frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
-    sample = {"max_users": max_users, "random_state": rng}
-    query, past, judged = read_held_out(fitted, frame, y, exclude_seen=False, **sample)
-    found = retrieved(estimator, fitted.retriever, query, past.first, judged.truth)
-    judged = np.flatnonzero(found.truth.getnnz(axis=1))
-    if len(judged) == 0:
+    query, past, judged = read_held_out(
+        fitted, frame, y, exclude_seen=False, max_users=max_users, random_state=rng
+    )
+    candidates = retrieved(estimator, fitted.retriever, query, past.first, judged.truth)
+    with_truth = np.flatnonzero(candidates.truth.getnnz(axis=1))
+    if len(with_truth) == 0:
         raise ValueError(
             "X holds no positive event with an item of the catalog that its user has "
             "not chosen in fit. Pass held-out events, or X=None."
         )
-    table, _ = described(fitted.describer, found.of_rows(judged))
+    table, _ = described(fitted.describer, candidates.of_rows(with_truth))
     return HeldOutUsers.of(table, fitted.ranker)
 
 

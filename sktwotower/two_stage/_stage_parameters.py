@@ -67,8 +67,10 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         Any recommender of this package: `TwoTowerRecommender`, `EASERecommender`,
         `ItemKNNRecommender`, `RP3betaRecommender`, `GraphFilterRecommender`,
         `ChebyshevFilterRecommender`, `OrderedRidgeRecommender`, `RepeatRecommender`,
-        `PopularityRecommender`. It is cloned. Its ``n_neighbors`` and ``exclude_seen``
-        are not used. None: ``TwoTowerRecommender()`` with the ``random_state``.
+        `PopularityRecommender`. Or one of your own, see
+        `sktwotower.base.check_recommender`. It is cloned. Its ``n_neighbors`` and
+        ``exclude_seen`` are not used. None: ``TwoTowerRecommender()`` with the
+        ``random_state``.
     ranker : classifier, regressor or ranker, default=None
         Any estimator with fit and one of ``predict_proba`` (the last class counts),
         ``decision_function`` and ``predict``. It is cloned. If its fit takes ``group``

@@ -16,7 +16,13 @@ from sktwotower._tables._messages import logger, warn
 from ._blend import choose_weight, gains_of_orders
 from ._candidate_table import Describer, build_describer
 from ._context import learn_context
-from ._labelled import Fallback, Training, candidates_of, described, judge_rankers
+from ._labelled import (
+    LaterCandidates,
+    Training,
+    candidates_of,
+    described,
+    judge_rankers,
+)
 from ._list_stage import ListStage
 from ._ranker import FittedRanker
 from ._read_events import ReadEvents
@@ -81,7 +87,8 @@ def cut_events(recipe, retriever, events, columns):
     """
     judged = None if columns.lists is None else columns.mixed(events)
     before, later, kind = events.cut(recipe.cut, recipe.later_size, judged)
-    first, reason = None, "to cut off the later ones of users who have earlier ones."
+    first = None
+    reason = "to cut off the later ones of users who have earlier ones."
     if kind == "time":
         reason = "with y > 0 on one side of the cut."
     if before.chosen.any() and later.chosen.any():
@@ -118,59 +125,87 @@ def train_rankers(recipe, cut, columns, row_columns):
     row_columns : Context
         Columns of the rows of lists.
     """
-    first, before, describer = cut.first, cut.before, None
-    how = {"by_user": cut.kind == "user"}
-    try:
-        if first is None:
-            raise Fallback(f"there are too few events {cut.reason}")
-        how["context"] = learn_context(before.frame, recipe.context, before.columns)
-        describer = build_describer(recipe, first, before, columns, **how)
-        ranked = _with_ranker(recipe, describer, cut, columns)
-    except Fallback as reason:
-        fell = f" The cut fell{cut.where}: change later_size." if cut.where else ""
-        warn(
-            f"No ranker was trained: {reason}{fell} "
-            "The order of items is the retriever's."
-        )
-        training = Training(cut.kind, 0.0, reason.n_positive, reason.recall)
-        ranked = Ranked(training, describer)
-    if columns.lists is None or describer is None:
+    if cut.first is None:
+        none = LaterCandidates(None, f"there are too few events {cut.reason}")
+        return Ranked(_without_ranker(cut, none))
+    before = cut.before
+    describer = build_describer(
+        recipe,
+        cut.first,
+        before,
+        columns,
+        by_user=cut.kind == "user",
+        context=learn_context(before.frame, recipe.context, before.columns),
+    )
+    later = candidates_of(recipe, describer, cut.later)
+    if later.candidates is None:
+        ranked = Ranked(_without_ranker(cut, later), describer)
+    else:
+        ranked = _with_ranker(recipe, describer, cut, columns, later)
+    if columns.lists is None:
         return ranked
-    how = cut, ranked.describer, row_columns
-    lists, describer = train_on_lists(recipe, columns, *how)
+    lists, describer = train_on_lists(
+        recipe, columns, cut, ranked.describer, row_columns
+    )
     return ranked._replace(lists=lists, describer=describer)
 
 
-def _with_ranker(recipe, describer, cut, columns):
+def _without_ranker(cut, later):
+    """Return the ``Training`` without a ranker, after a warning that says why.
+
+    ``later``: ``LaterCandidates``.
+    """
+    fell = f" The cut fell{cut.where}: change later_size." if cut.where else ""
+    warn(
+        f"No ranker was trained: {later.reason}{fell} "
+        "The order of items is the retriever's."
+    )
+    return Training(cut.kind, 0.0, later.n_positive, later.recall)
+
+
+def _with_ranker(recipe, describer, cut, columns, later):
     """Return what is ``Ranked`` of the candidates of users with later events.
 
     If the ranker's order gains among users of one time, it is judged in another time: a
     ranker that learns from an earlier cut orders the candidates of this one, and the
     other way around. The ranker that is kept learns from the earlier cut as well,
-    unless that harms users of this one.
+    unless that harms users of this one. ``later``: ``LaterCandidates``.
     """
-    found, n_positive, recall = candidates_of(recipe, describer, cut.later)
-    table, describer = described(describer, found, recipe.features)
+    table, describer = described(describer, later.candidates, recipe.features)
     orders, held_out = judge_rankers(recipe, table)
-    gains, rows, before = orders.gains(), table.rows(), None
-    weight, figures = choose_weight(gains), {}
+    gains = orders.gains()
+    rows = table.rows()
+    weight = choose_weight(gains)
+    figures = {}
+    earlier = None
     if weight > 0:
-        before = earlier_candidates(recipe, cut, describer, columns)
-    if before is not None:
-        with_both, held_out_of_both = judge_rankers(recipe, table, before.rows())
+        earlier = earlier_candidates(recipe, cut, describer, columns)
+    if earlier is not None:
+        with_both, held_out_of_both = judge_rankers(recipe, table, earlier.rows())
         if with_both.ndcg(1.0).mean() >= orders.ndcg(1.0).mean():
-            rows = rows.followed_by(before.rows())
-            gains, held_out = with_both.gains(), held_out_of_both
-        later, earlier = judged_in_time(recipe, before, table)
-        figures["later_gains"] = later.gains()
-        weight = choose_weight(gains, figures["later_gains"], earlier.gains())
-        figures["order_gains"] = gains_of_orders(gains, later, earlier)
-    figures |= {"gains": gains, "held_out": held_out}
-    if before is not None:
-        _say_what_lasts(recipe, cut, weight, figures)
+            rows = rows.followed_by(earlier.rows())
+            gains = with_both.gains()
+            held_out = held_out_of_both
+        # each is ordered by a ranker that learnt from the other only
+        k = recipe.n_neighbors
+        by_earlier = table.judged_by(earlier.rows().fit(recipe), k)
+        by_later = earlier.judged_by(table.rows().fit(recipe), k)
+        later_gains = by_earlier.gains()
+        weight = choose_weight(gains, later_gains, by_later.gains())
+        order_gains = gains_of_orders(gains, by_earlier, by_later)
+        figures = {"later_gains": later_gains, "order_gains": order_gains}
+        _say_what_lasts(recipe, cut, weight, figures | {"gains": gains})
     if recipe.keep_training_table:
         figures["table"] = _frame_of(describer, table)
-    training = Training(cut.kind, weight, n_positive, recall, **figures)
+    training = Training(
+        cut.kind,
+        weight,
+        later.n_positive,
+        later.recall,
+        gains=gains,
+        held_out=held_out,
+        **figures,
+    )
     return Ranked(training, describer, rows.fit(recipe))
 
 
@@ -199,8 +234,10 @@ def _say_what_lasts(recipe, cut, weight, figures):
     )
     if weight > 0 or cut.kind != "time":
         return
-    gains, later = figures["gains"], figures["later_gains"]
-    best, k = gains["gain"].idxmax(), recipe.n_neighbors
+    gains = figures["gains"]
+    later = figures["later_gains"]
+    best = gains["gain"].idxmax()
+    k = recipe.n_neighbors
     warn(
         f"The ranker's order gains {gains['gain'][best]:.3f} NDCG@{k} over retrieval's "
         "in the time that it learns from, but not, beyond noise, in another time "
@@ -209,17 +246,6 @@ def _say_what_lasts(recipe, cut, weight, figures):
         "What is chosen seems to change within days: let the ranker learn from a "
         f"longer time than later_size={recipe.later_size:g}."
     )
-
-
-def judged_in_time(recipe, before, table):
-    """Return ``JudgedOrders`` of later candidates, and of earlier ones.
-
-    Each are ordered by a ranker that learnt from the others only. ``before``: the
-    ``Candidates`` of an earlier cut. ``table``: those of the cut.
-    """
-    k = recipe.n_neighbors
-    of_earlier, of_later = before.rows().fit(recipe), table.rows().fit(recipe)
-    return table.judged_by(of_earlier, k), before.judged_by(of_later, k)
 
 
 def earlier_candidates(recipe, cut, describer, columns):
@@ -248,11 +274,14 @@ def earlier_candidates(recipe, cut, describer, columns):
         retriever.set_params(checkpoint=os.path.join(folder, "before_an_earlier_cut"))
     try:
         retriever.fit(before.frame, before.rewards, before.weights)
-        how = {"by_user": kind == "user", "before": describer}
-        earlier = build_describer(recipe, retriever, before, columns, **how)
-        found, *_ = candidates_of(recipe, earlier, later)
-    except (Fallback, ValueError) as reason:
-        logger.info("fit: no earlier cut judges the ranker: %s", reason)
+        earlier = build_describer(
+            recipe, retriever, before, columns, by_user=kind == "user", before=describer
+        )
+        found = candidates_of(recipe, earlier, later)
+    except ValueError as error:
+        found = LaterCandidates(None, str(error))
+    if found.candidates is None:
+        logger.info("fit: no earlier cut judges the ranker: %s", found.reason)
         return None
-    table, _ = described(earlier, found)
+    table, _ = described(earlier, found.candidates)
     return table

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import logger, warn
+from sktwotower.retrieval._fitted_state import fitted_of
 
 from . import _list_stage as of_lists
 from ._log import NANOSECONDS_PER_DAY
@@ -73,8 +74,15 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
     kept = np.flatnonzero(np.isin(later.users, sampled))
     later = later.part(kept)
     learnt = _partly_stale(tables, kept, later.frame[columns.lists], rng)
-    how = describer, recipe.n_candidates, columns, row_columns
-    rows, shown, describer = labelled_rows(*how, later, learnt, recipe.features)
+    rows, shown, describer = labelled_rows(
+        describer,
+        recipe.n_candidates,
+        columns,
+        row_columns,
+        later,
+        learnt,
+        recipe.features,
+    )
     kept, places = kept[shown.order], describer.log.places
     tables = [table.iloc[kept] for table in tables]
     lists = _Lists.of(rows, before_cut, shown, columns, places)
@@ -216,11 +224,14 @@ def rescaled(lists, first, final, later):
     """
     if lists is None or "retriever" not in (lists.order.name, lists.updated.name):
         return lists
-    known = first._fitted.items.codes(later.frame[first._fitted.items.id_column], "X")
+    items = fitted_of(first).items
+    known = items.codes(later.frame[items.id_column], "X")
     frame = later.frame[(known >= 0) & ~later.chosen][:MAX_RESCALED]
-    old, new = (each.predict(frame).astype(float) for each in (first, final))
-    orders = (order.rescaled(old, new) for order in (lists.order, lists.updated))
-    return lists._replace(**dict(zip(("order", "updated"), orders, strict=True)))
+    old = first.predict(frame).astype(float)
+    new = final.predict(frame).astype(float)
+    return lists._replace(
+        order=lists.order.rescaled(old, new), updated=lists.updated.rescaled(old, new)
+    )
 
 
 def labelled_rows(describer, n_candidates, columns, row_columns, events, as_of, own):
@@ -231,10 +242,13 @@ def labelled_rows(describer, n_candidates, columns, row_columns, events, as_of, 
     ``list_features``.
     """
     shown = _rows_after(describer, events.frame)
-    how = n_candidates, shown, events.frame, row_columns, own
-    features, describer = of_lists.list_features(describer, *how)
+    features, describer = of_lists.list_features(
+        describer, n_candidates, shown, events.frame, row_columns, own
+    )
     events = events.part(shown.order)
-    positions = None if columns.position is None else columns.positions(events.frame)
+    positions = None
+    if columns.position is not None:
+        positions = columns.positions(events.frame)
     features = of_lists.with_counts(features, as_of.iloc[shown.order], positions)
     groups = pd.factorize(events.frame[columns.lists])[0]
     rows = LabelledRows(features, events.chosen.astype(np.int64), groups)
@@ -250,17 +264,21 @@ def _counted(describer, columns, row_columns, parts):
     """
     users, items = describer.encoders
     encoders = {"user": users, "item": items, "row": row_columns.encoders}
-    later, found = np.concatenate([part.times for part in parts[1:]]), []
-    span = float(np.ptp(later / NANOSECONDS_PER_DAY)) if parts[0].dates else 0.0
+    span = 0.0
+    if parts[0].dates:
+        later_times = np.concatenate([part.times for part in parts[1:]])
+        span = float(np.ptp(later_times / NANOSECONDS_PER_DAY))
     counts = ShownCounts.empty(encoders, span)
+    by_row, by_part = [], []
     for turn, part in enumerate(parts):
-        how = columns, part, describer.log.places, turn
-        showings = of_lists.showings_of(counts, describer, *how)
-        frozen = counts.features(showings)
+        showings = of_lists.showings_of(
+            counts, describer, columns, part, describer.log.places, turn
+        )
+        by_part.append(counts.features(showings))
         as_of, counts = counts.count(showings)
-        found.append((as_of, frozen))
-    tables = zip(*found[1:], strict=True)
-    return counts, found[0][0], [pd.concat(t, ignore_index=True) for t in tables]
+        by_row.append(as_of)
+    later = [pd.concat(t[1:], ignore_index=True) for t in (by_row, by_part)]
+    return counts, by_row[0], later
 
 
 def _latest_counted(before, counted, columns, row_columns):
@@ -272,12 +290,14 @@ def _latest_counted(before, counted, columns, row_columns):
     """
     order = np.argsort(before.times, kind="stable")
     kept = order[max(0, len(order) - MAX_ROWS) :] if before.dates else order[:0]
-    events, positions = before.part(kept), None
+    events = before.part(kept)
+    positions = None
     if columns.position is not None:
         positions = columns.positions(events.frame)
-    how = counted.iloc[kept], events.frame, row_columns, positions
     groups = pd.factorize(events.frame[columns.lists])[0]
-    features = of_lists.counted_features(*how)
+    features = of_lists.counted_features(
+        counted.iloc[kept], events.frame, row_columns, positions
+    )
     return LabelledRows(features, events.chosen.astype(np.int64), groups)
 
 

@@ -88,8 +88,9 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
             If parameters are out of range, ``time`` is another column than the
             retriever's, or the retriever cannot be fitted on the events.
         TypeError
-            If the retriever is not a recommender of this package, the ranker has no
-            scores, or ``features`` are neither a function nor a transformer.
+            If the retriever is no recommender (`sktwotower.base.check_recommender`),
+            the ranker has no scores, or ``features`` are neither a function nor a
+            transformer.
 
         Warns
         -----

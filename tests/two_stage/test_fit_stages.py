@@ -359,7 +359,7 @@ NO_RECOMMENDERS = [LogisticRegression(), EASERecommender, "EASE", stages()]
 def test_what_is_no_recommender_is_refused():
     for retriever in NO_RECOMMENDERS:
         with pytest.raises(
-            TypeError, match="retriever must be a recommender of this pack"
+            TypeError, match="retriever must be a recommender with one sta"
         ):
             stages(retriever).fit(follows())
 
