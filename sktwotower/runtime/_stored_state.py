@@ -47,6 +47,10 @@ OWN_TOWER = _refused(
     "The model has a tower that is a module of your own, which needs torch: only "
     "towers of this package can be served with numpy. Others can by ONNX: export_onnx."
 )
+OWN_HISTORY = _refused(
+    "The model has a history of your own, which needs torch: only the histories of "
+    "this package can be served with numpy."
+)
 OWN_TRANSFORMER = _refused(
     "The model has a context_transformer that is not a TowerVectorizer: it needs the "
     "library of its own."
@@ -237,6 +241,7 @@ KINDS = {name: _some(what) for name, what in KINDS.items()} | {
     "table": Codec(_read_table),
     "skops": OWN_TRANSFORMER,
     "towers.GivenTower": OWN_TOWER,
+    "towers.OwnLayer": OWN_HISTORY,
     "towers.GivenTowers": OWN_TOWER,
 }
 
