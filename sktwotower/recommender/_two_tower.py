@@ -20,7 +20,7 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._stored_net import OPTIMIZER
-from sktwotower.towers.histories import HistoryParameter, history_of
+from sktwotower.towers.histories import HistoryParameter, with_history
 from sktwotower.towers.parts import TowerParameter
 
 from ._catalog import CatalogMixin, IndexRecipe, served, with_new_items
@@ -67,10 +67,10 @@ class TwoTowerRecommender(
     index_recall_ = fitted_attribute("index_recall")
     net_ = fitted_attribute("net")
     history_ = fitted_attribute("epochs")
-    candidate_sampling_ = fitted_attribute("net.iterator_train__candidate_sampling")
+    candidate_sampling_ = fitted_attribute("net.candidate_sampling")
     second_share_ = fitted_attribute("second_share")
     temperature_ = fitted_attribute("temperature")
-    impression_weight_ = fitted_attribute("net.criterion__impression_weight")
+    impression_weight_ = fitted_attribute("net.impression_weight")
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
     reward_scale_ = fitted_attribute("reward_scale", may_be_none=True)
     cold_item_weight_ = fitted_attribute("cold_item_weight")
@@ -276,8 +276,7 @@ class TwoTowerRecommender(
     def _recipes(self):
         """Return the estimator's name and what fit needs of its parameters."""
         check_index(self.neighbors, self.normalize)
-        recipe = Recipe.of(self)
-        recipe = recipe._replace(history=history_of(recipe.history))
+        recipe = with_history(Recipe.of(self))
         return type(self).__name__, TableRecipe.of(self), recipe
 
     def _serving(self):

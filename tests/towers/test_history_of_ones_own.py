@@ -177,7 +177,9 @@ def test_files_need_the_same_history_again(model, tmp_path):
         load(path)
     with pytest.raises(ValueError, match=r"Got one of .*UselessHistory in towers"):
         load(path, towers={"history": UselessHistory()})
-    again = load(path, towers={"history": AttentionHistory()})
+    with pytest.raises(ValueError, match=r"\(max_length=4\)\. Got one with \(max_len"):
+        load(path, towers={"history": AttentionHistory(max_length=2)})
+    again = load(path, towers={"history": AttentionHistory(np.int64(4))})
     users = model.user_ids_[:5]
     np.testing.assert_array_equal(model.embed_users(users), again.embed_users(users))
 
@@ -185,10 +187,45 @@ def test_files_need_the_same_history_again(model, tmp_path):
 def test_the_runtime_and_onnx_refuse_it(model, tmp_path):
     path = tmp_path / "model.sktt"
     dump(model, path)
-    with pytest.raises((ValueError, TypeError), match=r"history|OwnLayer"):
+    with pytest.raises(ValueError, match="a history of your own, which needs torch"):
         load_served(path)
     with pytest.raises(TypeError, match="one of AttentionHistory. Export it with"):
         export_onnx(model, tmp_path / "user.onnx", side="user")
+
+
+def test_other_parameters_change_no_fitted_model(changed):
+    before = changed.embed_users([3])
+    changed.set_params(history__max_length=1)
+    np.testing.assert_array_equal(changed.embed_users([3]), before)
+    changed.partial_fit(pd.DataFrame({"user": [5], "item": [7], "step": [20]}))
+    assert changed.net_.module_.max_history == 4
+
+
+def test_a_fit_goes_on_from_its_weights():
+    X = cycles(n_users=20)
+    model = recommender(warm_start=True).fit(X)
+    first = model.history_[0]["train_loss"]
+    assert model.fit(X).history_[0]["train_loss"] < first / 2
+
+
+def test_its_part_has_its_name(model):
+    assert list(model.weights_.index) == ["towers, AttentionHistory"]
+
+
+@pytest.mark.parametrize("length", [0, 2.5, "all"])
+def test_a_wrong_number_of_past_items_is_refused(length):
+    with pytest.raises(
+        ValueError, match="max_length of AttentionHistory must be an int >"
+    ):
+        recommender(AttentionHistory(length)).fit(cycles(n_users=5))
+
+
+def test_it_sees_order():
+    class Unordered(AttentionHistory):
+        sees_order = False
+
+    with pytest.raises(ValueError, match="Unordered must have sees_order = True"):
+        recommender(Unordered()).fit(cycles(n_users=5))
 
 
 def test_it_is_cloned_and_searched():
@@ -241,6 +278,52 @@ def test_short_names_stand_for_objects(name, tmp_path):
     again = load(tmp_path / "model.sktt")
     assert type(again.history) is type(history)
     again.partial_fit(cycles(n_users=2))
+
+
+def test_a_history_has_the_parameters_of_its_kind(tmp_path):
+    X = cycles(n_users=20)
+    small = {"max_epochs": 1, "second_share": "auto"}
+    given = {"half_life": 5, "second_share": 0.25}
+    named = recommender("recent", max_history=3, **small | given).fit(X)
+    history = RecentHistory(max_length=3, **given)
+    fitted = recommender(history, **small).fit(X)
+    assert fitted.half_life_ == 5.0
+    users = fitted.user_ids_
+    np.testing.assert_array_equal(named.embed_users(users), fitted.embed_users(users))
+    dump(fitted, tmp_path / "model.sktt")
+    again = load(tmp_path / "model.sktt")
+    assert again.history.get_params() == history.get_params()
+    assert again.set_params(history__half_life=7).fit(X).half_life_ == 7.0
+
+
+def test_a_pooled_history_has_a_second_share_too():
+    small = {"max_epochs": 1, "embedding_dim": 9, "time": None}
+    named = recommender("pooled", **small | {"second_share": 0.25})
+    fitted = recommender(
+        PooledHistory(second_share=0.25), **small | {"second_share": "auto"}
+    )
+    shares = [model.fit(cycles()).second_share_ for model in (named, fitted)]
+    assert shares == pytest.approx([0.25, 0.25])
+
+
+@pytest.mark.parametrize(
+    "history, params, error, message",
+    [
+        (RecentHistory(max_length=0), {}, ValueError, "'max_length' .* RecentHistory"),
+        (RecentHistory(half_life=-1), {}, ValueError, "half_life must be > 0"),
+        (
+            RecentHistory(half_life=3),
+            {"half_life": 4},
+            ValueError,
+            r"RecentHistory\(half_life=3\) and half_life=4 of the recommender differ",
+        ),
+        (RecentHistory, {}, TypeError, r"not an object: RecentHistory\(\)"),
+        (torch.nn.LSTM, {}, ValueError, "'history' parameter"),
+    ],
+)
+def test_what_a_history_cannot_be(history, params, error, message):
+    with pytest.raises(error, match=message):
+        recommender(history, **params).fit(cycles(n_users=5))
 
 
 def test_it_needs_a_time():
