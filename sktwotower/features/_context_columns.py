@@ -111,13 +111,16 @@ def without_marks(vectorizer, columns, shares):
     ``shares`` (n_columns,): that of the events in which each is missing.
     """
     vectorizer = copy.copy(vectorizer)
-    forced, kinds, encoders = vectorizer.kinds or {}, dict(vectorizer.kinds_), []
+    forced = vectorizer.kinds or {}
+    kinds = dict(vectorizer.kinds_)
+    encoders = []
     for position, encoder in vectorizer.encoders_:
         finding = None if encoder.name in forced else _finding(encoder)
         if finding is None:
             encoders.append((position, _without_mark(encoder)))
             continue
-        column, kinds[encoder.name] = columns[position], "drop"
+        kinds[encoder.name] = "drop"
+        column = columns[position]
         keys = encoder.columns
         numeric = keys and all(isinstance(key, int | float) for key in keys)
         other = "number" if numeric else "text"
@@ -127,12 +130,13 @@ def without_marks(vectorizer, columns, shares):
             f"TowerVectorizer(kinds={{{encoder.name!r}: {other!r}}})."
         )
     vectorizer._shares_missing = shares
-    found = zip(columns, shares, vectorizer.kinds_.items(), strict=True)
-    for column, share, (name, kind) in found:
+    chosen = zip(columns, shares, vectorizer.kinds_.items(), strict=True)
+    for column, share, (name, kind) in chosen:
         if kind == "drop" and name not in forced:
             state = "missing in all events" if share == 1 else "constant"
             warn(f"The context column {column!r} is {state}: it says nothing.")
-    vectorizer.kinds_, vectorizer.encoders_ = kinds, encoders
+    vectorizer.kinds_ = kinds
+    vectorizer.encoders_ = encoders
     return vectorizer
 
 
@@ -149,7 +153,8 @@ def _without_mark(encoder):
     """Return an encoder without the columns of missing cells and of rare levels."""
     encoder = copy.copy(encoder)
     if encoder.marks_missing:
-        encoder.marks_missing, encoder.names = False, encoder.names[:-1]
+        encoder.marks_missing = False
+        encoder.names = encoder.names[:-1]
     if encoder.kind == "category" and encoder.other >= 0:
         encoder.names = encoder.names[: encoder.other]
         encoder.other = -1
