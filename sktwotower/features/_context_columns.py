@@ -55,7 +55,8 @@ def _keys(table):
 
     That of a row whose cells are all missing is the first one, 0.
     """
-    keys, n_keys = np.zeros(1 + len(table), dtype=np.int64), 1
+    keys = np.zeros(1 + len(table), dtype=np.int64)
+    n_keys = 1
     for position, name in enumerate(table.columns):
         codes, n_levels = _codes(table.iloc[:, position], name)
         if n_keys * (n_levels + 1) > MAX_KEY:
@@ -81,7 +82,8 @@ def _codes(column, name):
 
 def _hashable(cell):
     """Return a key of a dict that is equal for equal cells of one type."""
-    cell = cell.tolist() if isinstance(cell, np.ndarray) else cell
+    if isinstance(cell, np.ndarray):
+        cell = cell.tolist()
     if isinstance(cell, list | tuple):
         return type(cell), *map(_hashable, cell)
     if isinstance(cell, dict):
@@ -90,7 +92,9 @@ def _hashable(cell):
         return frozenset(cell)
     if isinstance(cell, SPARSE):
         return cell.shape, frozenset(cell.todok().items())
-    return id(cell) if is_refused(cell, hash) else cell
+    if is_refused(cell, hash):
+        return id(cell)
+    return cell
 
 
 def _with_missing_row(table):
