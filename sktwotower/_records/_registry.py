@@ -77,7 +77,7 @@ def nested_types():
     kinds = [
         kind
         for name, kind in _BY_NAME.items()
-        if name.startswith("features.") and isinstance(kind, Kind)
+        if name.startswith("features.") and hasattr(kind, "cls")
     ]
     return [f"{kind.cls.__module__}.{kind.cls.__qualname__}" for kind in kinds]
 
