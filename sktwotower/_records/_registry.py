@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import dataclass_transform
 
-from ._kinds import Kind, kind_of_class
+from ._kinds import kind_of_class
 
 # Where the records of each room are, imported when a file needs them: baselines do
 # without torch.
