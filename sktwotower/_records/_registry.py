@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import dataclass_transform
 
-from ._kinds import Kind, kind_of_class
+from ._kinds import kind_of_class
 
 # Where the records of each room are, imported when a file needs them: baselines do
 # without torch.
@@ -77,7 +77,7 @@ def nested_types():
     kinds = [
         kind
         for name, kind in _BY_NAME.items()
-        if name.startswith("features.") and isinstance(kind, Kind)
+        if name.startswith("features.") and hasattr(kind, "cls")
     ]
     return [f"{kind.cls.__module__}.{kind.cls.__qualname__}" for kind in kinds]
 

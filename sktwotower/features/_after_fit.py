@@ -77,10 +77,12 @@ def _with_changed(updated, changed, places, frame, codes):
     feature columns so far; they are returned as well, as they are then.
     """
     kept = np.isin(codes, changed)
-    own, codes = frame[updated.features][kept], np.searchsorted(changed, codes[kept])
-    own = latest_rows(own, codes, len(changed), f"column {updated.label!r}")
+    codes = np.searchsorted(changed, codes[kept])
+    features = frame[updated.features][kept]
+    name = f"column {updated.label!r}"
+    features = latest_rows(features, codes, len(changed), name)
     old = updated.rows
-    updated, moved, rows = updated.describe_anew(changed, own)
+    updated, moved, rows = updated.describe_anew(changed, features)
     places = moved[places]
     arrays = old.data, places[old.indices], old.indptr
     before = sparse.csr_matrix(arrays, shape=(old.shape[0], updated.width))
@@ -139,16 +141,19 @@ def _with_grown(described, grow):
 
     New columns follow the other keys of an encoder.
     """
-    vectorizer, start = described.transformer, 0
+    vectorizer = described.transformer
     if not isinstance(vectorizer, TowerVectorizer):
         return vectorizer, np.arange(described.own_width), described.own_width
-    encoders, places = [], [np.zeros(0, dtype=int)]
+    encoders = []
+    places = [np.zeros(0, dtype=int)]
+    start = 0
     for position, before in vectorizer.encoders_:
         encoder = grow(position, before)
-        own = start + np.arange(len(before.names))
+        columns = start + np.arange(len(before.names))
         if encoder is not before:
-            own[len(before.columns) :] += len(encoder.columns) - len(before.columns)
-        places.append(own)
+            n_new = len(encoder.columns) - len(before.columns)
+            columns[len(before.columns) :] += n_new
+        places.append(columns)
         encoders.append((position, encoder))
         start += len(encoder.names)
     return _with_encoders(vectorizer, encoders), np.concatenate(places), start
@@ -160,16 +165,24 @@ def without_entities(entities, gone):
     Their ids, feature rows and rows of the side table go, and so do the columns of ids,
     levels, tags and words that none of the others has.
     """
-    name, (unused, rows) = f"{entities.side}s", unused_columns(entities.rows, gone)
-    what, own = f"ids or features of the {name}", entities.own
+    name = f"{entities.side}s"
+    unused, rows = unused_columns(entities.rows, gone)
+    what = f"ids or features of the {name}"
     transformer, columns = without_keys(entities, unused, what)
     table = without_rows(entities.table, entities.label, entities.ids[gone], name)
-    if own is not None:
-        own = _without_levels(own[~gone].reset_index(drop=True))
-    changed = {"table": table, "transformer": transformer, "own": own}
-    rows, width = rows[:, np.flatnonzero(columns)], int(columns.sum())
-    ids = entities.ids[~gone]
-    return replace(entities, ids=ids, rows=rows, width=width, **changed), columns
+    features = entities.own
+    if features is not None:
+        features = _without_levels(features[~gone].reset_index(drop=True))
+    left = replace(
+        entities,
+        ids=entities.ids[~gone],
+        table=table,
+        transformer=transformer,
+        own=features,
+        rows=rows[:, np.flatnonzero(columns)],
+        width=int(columns.sum()),
+    )
+    return left, columns
 
 
 def unused_columns(matrix, gone):
@@ -189,7 +202,8 @@ def without_keys(described, unused, what):
     no row has any more. Columns that are not keys, such as numbers, stay. Warn if it is
     not a ``TowerVectorizer``: it may hold ``what`` was forgotten.
     """
-    vectorizer, left = described.transformer, np.ones(len(unused), dtype=bool)
+    vectorizer = described.transformer
+    left = np.ones(len(unused), dtype=bool)
     if not isinstance(vectorizer, TowerVectorizer):
         if len(unused):
             warn(
@@ -198,7 +212,8 @@ def without_keys(described, unused, what):
                 "without them, or use a TowerVectorizer."
             )
         return vectorizer, left
-    encoders, start = [], 0
+    encoders = []
+    start = 0
     for position, encoder in vectorizer.encoders_:
         stop = start + len(encoder.names)
         if isinstance(encoder, VocabularyEncoder):
@@ -222,7 +237,8 @@ def forget_rows(estimator, before, after, gone):
 
     ``before``, ``after``: ``Entities`` with and without them, which may share it.
     """
-    name, given = f"{before.side}s", estimator.get_params(deep=False)
+    name = f"{before.side}s"
+    given = estimator.get_params(deep=False)
     if name in given:
         left = after.table
         if given[name] is not before.table:
@@ -240,7 +256,9 @@ def without_rows(table, label, ids, name="users"):
     if table is None:
         return None
     frame = as_frame(table, name)
-    column = label if label in frame.columns else frame.columns[0]
+    column = label
+    if label not in frame.columns:
+        column = frame.columns[0]
     kept = positions_of(check_ids(frame[column], column), ids) < 0
     if isinstance(table, pd.DataFrame):
         return _without_levels(table[kept])

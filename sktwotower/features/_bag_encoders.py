@@ -4,12 +4,13 @@ Input: the present cells of one column (n_present,).
 Output: a CSR float32 block (n_present, n_names).
 """
 
-from itertools import chain, repeat
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
 from sktwotower._records import array, integer, record, require
+from sktwotower._records._reading import object_array
 from sktwotower._tables._frames import is_missing
 from sktwotower.runtime._cell_encoders import TagCell, WordCell, words_of
 
@@ -55,7 +56,8 @@ class BagEncoder(VocabularyEncoder):
         """Assign a column to each frequent key; to all keys where none is frequent."""
         counts, keys, places = self._count_distinct(cells)
         frequencies = _frequencies(counts, keys, places)
-        _, max_features, n_hashed, _ = self.settings
+        max_features = self.settings.max_features
+        n_hashed = self.settings.n_hashed
         kept = frequent_keys(keys, frequencies, self.settings.min_count, max_features)
         if not kept and not n_hashed:
             kept = frequent_keys(keys, frequencies, 1, max_features)
@@ -75,9 +77,10 @@ class BagEncoder(VocabularyEncoder):
         counts, keys, places = self._count_distinct(cells)
         frequencies = _frequencies(counts, keys, places)
         new = self.further_keys(keys, frequencies)
-        encoder, found = self.with_keys(new), dict(zip(keys, frequencies, strict=True))
-        own = [found[key] for key in new]
-        encoder.frequencies = np.insert(self.frequencies, len(self.columns), own)
+        frequency_of = dict(zip(keys, frequencies, strict=True))
+        added = [frequency_of[key] for key in new]
+        encoder = self.with_keys(new)
+        encoder.frequencies = np.insert(self.frequencies, len(self.columns), added)
         return encoder
 
     def restricted(self, kept):
@@ -116,9 +119,9 @@ def _count_rows(matrix, places):
 
     ``matrix`` holds the distinct rows, ``places`` (n_rows,) which of them each row is.
     """
-    times = np.bincount(places, minlength=matrix.shape[0])
-    times = np.repeat(times, np.diff(matrix.indptr))
-    return np.bincount(matrix.indices, times, minlength=matrix.shape[1])
+    n_rows = np.bincount(places, minlength=matrix.shape[0])
+    of_entries = np.repeat(n_rows, np.diff(matrix.indptr))
+    return np.bincount(matrix.indices, of_entries, minlength=matrix.shape[1])
 
 
 @record
@@ -174,11 +177,10 @@ class TagEncoder(TagCell, BagEncoder):
         """Return the weight of each tag (n_tags,): 1, or the value in a dict."""
         if not any(isinstance(tags, dict) for tags in bags):
             return np.ones(n_tags)
-        weights = chain.from_iterable(
-            tags.values() if isinstance(tags, dict) else repeat(1.0, len(tags))
-            for tags in bags
-        )
-        weights = np.fromiter(weights, dtype=object, count=n_tags)
+        weights = []
+        for tags in bags:
+            weights += tags.values() if isinstance(tags, dict) else [1.0] * len(tags)
+        weights = object_array(weights)
         missing = is_missing(weights, f"Column {self.name!r}")
         numbers = np.zeros(n_tags)
         numbers[~missing] = self.to_floats(weights[~missing])
@@ -203,7 +205,8 @@ class WordEncoder(WordCell, BagEncoder):
 
     def grown(self, cells):
         """Return an encoder with further words, which no row of fit counts for."""
-        encoder, n = super().grown(cells), len(self.columns)
+        encoder = super().grown(cells)
+        n = len(self.columns)
         new = encoder.frequencies[n : len(encoder.columns)]
         encoder.idf = np.insert(self.idf, n, _rarity(new, self.n_cells + len(cells)))
         return encoder

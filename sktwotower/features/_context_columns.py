@@ -55,7 +55,8 @@ def _keys(table):
 
     That of a row whose cells are all missing is the first one, 0.
     """
-    keys, n_keys = np.zeros(1 + len(table), dtype=np.int64), 1
+    keys = np.zeros(1 + len(table), dtype=np.int64)
+    n_keys = 1
     for position, name in enumerate(table.columns):
         codes, n_levels = _codes(table.iloc[:, position], name)
         if n_keys * (n_levels + 1) > MAX_KEY:
@@ -81,7 +82,8 @@ def _codes(column, name):
 
 def _hashable(cell):
     """Return a key of a dict that is equal for equal cells of one type."""
-    cell = cell.tolist() if isinstance(cell, np.ndarray) else cell
+    if isinstance(cell, np.ndarray):
+        cell = cell.tolist()
     if isinstance(cell, list | tuple):
         return type(cell), *map(_hashable, cell)
     if isinstance(cell, dict):
@@ -90,7 +92,9 @@ def _hashable(cell):
         return frozenset(cell)
     if isinstance(cell, SPARSE):
         return cell.shape, frozenset(cell.todok().items())
-    return id(cell) if is_refused(cell, hash) else cell
+    if is_refused(cell, hash):
+        return id(cell)
+    return cell
 
 
 def _with_missing_row(table):
@@ -111,13 +115,16 @@ def without_marks(vectorizer, columns, shares):
     ``shares`` (n_columns,): that of the events in which each is missing.
     """
     vectorizer = copy.copy(vectorizer)
-    forced, kinds, encoders = vectorizer.kinds or {}, dict(vectorizer.kinds_), []
+    forced = vectorizer.kinds or {}
+    kinds = dict(vectorizer.kinds_)
+    encoders = []
     for position, encoder in vectorizer.encoders_:
         finding = None if encoder.name in forced else _finding(encoder)
         if finding is None:
             encoders.append((position, _without_mark(encoder)))
             continue
-        column, kinds[encoder.name] = columns[position], "drop"
+        kinds[encoder.name] = "drop"
+        column = columns[position]
         keys = encoder.columns
         numeric = keys and all(isinstance(key, int | float) for key in keys)
         other = "number" if numeric else "text"
@@ -127,12 +134,13 @@ def without_marks(vectorizer, columns, shares):
             f"TowerVectorizer(kinds={{{encoder.name!r}: {other!r}}})."
         )
     vectorizer._shares_missing = shares
-    found = zip(columns, shares, vectorizer.kinds_.items(), strict=True)
-    for column, share, (name, kind) in found:
+    chosen = zip(columns, shares, vectorizer.kinds_.items(), strict=True)
+    for column, share, (name, kind) in chosen:
         if kind == "drop" and name not in forced:
             state = "missing in all events" if share == 1 else "constant"
             warn(f"The context column {column!r} is {state}: it says nothing.")
-    vectorizer.kinds_, vectorizer.encoders_ = kinds, encoders
+    vectorizer.kinds_ = kinds
+    vectorizer.encoders_ = encoders
     return vectorizer
 
 
@@ -149,7 +157,8 @@ def _without_mark(encoder):
     """Return an encoder without the columns of missing cells and of rare levels."""
     encoder = copy.copy(encoder)
     if encoder.marks_missing:
-        encoder.marks_missing, encoder.names = False, encoder.names[:-1]
+        encoder.marks_missing = False
+        encoder.names = encoder.names[:-1]
     if encoder.kind == "category" and encoder.other >= 0:
         encoder.names = encoder.names[: encoder.other]
         encoder.other = -1

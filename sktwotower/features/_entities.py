@@ -164,15 +164,19 @@ class Entities(Described):
 
         A DataFrame (n, 1 + n_features), with what the side table holds now.
         """
-        own, side = self.own, self.side_table()
-        own = pd.DataFrame(index=self.ids[:n]) if own is None else own[:n]
+        side = self.side_table()
+        if self.own is None:
+            own = pd.DataFrame(index=self.ids[:n])
+        else:
+            own = self.own[:n]
         if side is not None:
             side = side.drop(columns=own.columns, errors="ignore")
         return self._joined(self.ids[:n], own, side)
 
     def side_column(self, name, parameter, remedy):
         """Return the column of the side table that a parameter names, by id."""
-        table, tables = self.side_table(), f"{self.side}s"
+        table = self.side_table()
+        tables = f"{self.side}s"
         if table is None:
             raise ValueError(
                 f"{parameter}={name!r} names a column of the side table {tables}, but "
@@ -188,18 +192,20 @@ class Entities(Described):
 
     def _check_missing(self, missing):
         """Raise if the side table lacks ids of X."""
-        if len(missing):
+        if not len(missing):
+            return
+        remedy = (
+            "Add a row for each (its features may be missing), or drop their events."
+        )
+        if _ids.known_as_text(missing, self.ids):
             remedy = (
                 f"They have another type there: {self.side}s holds {self.ids.dtype}, "
                 f"X {missing.dtype}. Convert one of them."
-                if _ids.known_as_text(missing, self.ids)
-                else "Add a row for each (its features may be missing), or drop their "
-                "events."
             )
-            raise ValueError(
-                f"{len(missing)} ids in column {self.label!r} of X are missing from "
-                f"{self.side}s: {format_ids(missing)}. {remedy}"
-            )
+        raise ValueError(
+            f"{len(missing)} ids in column {self.label!r} of X are missing from "
+            f"{self.side}s: {format_ids(missing)}. {remedy}"
+        )
 
     def describe_anew(self, changed, own):
         """Return feature rows (n, p) at positions ``changed``, by the side table now.
@@ -209,14 +215,15 @@ class Entities(Described):
 
         ``own``: their features of X, (n, n_features).
         """
-        ids, side = self.ids[changed], self._side_rows(changed)
-        table = self._assemble(ids, own, side)
+        side = self._side_rows(changed)
+        table = self._assemble(self.ids[changed], own, side)
         transformer, places, width = with_keys(self, table)
-        own, source = self.own, np.arange(len(self.ids))
-        if own is not None:
-            source[changed] = len(own) + np.arange(len(changed))
-            own = rows_of_tables(source, own, table)
-        grown = replace(self, transformer=transformer, width=width, own=own)
+        features = self.own
+        if features is not None:
+            source = np.arange(len(self.ids))
+            source[changed] = len(features) + np.arange(len(changed))
+            features = rows_of_tables(source, features, table)
+        grown = replace(self, transformer=transformer, width=width, own=features)
         return grown, places, grown.transform(table)
 
     def _side_rows(self, positions):
@@ -227,7 +234,8 @@ class Entities(Described):
         side = self._checked_side_table()
         if side is None:
             return None
-        ids, columns = self.ids[positions], list(self.side_features)
+        ids = self.ids[positions]
+        columns = list(self.side_features)
         is_given = np.zeros(len(ids), dtype=bool)
         if self._has_given_features():
             is_given = positions < len(self.own)
@@ -237,7 +245,9 @@ class Entities(Described):
         if is_given.any():
             given = self.own.iloc[positions[is_given]][columns]
             given = given.set_axis(ids[is_given], axis="index")
-            rows = given if len(others) == 0 else pd.concat([rows, given])
+            if len(others) == 0:
+                return given
+            rows = pd.concat([rows, given])
         return rows
 
     def _has_given_features(self):
@@ -289,14 +299,16 @@ class Entities(Described):
 
     def _assemble(self, ids, own, side):
         """Put ids, features of X and those features of the side table together."""
-        side = None if side is None else side[list(self.side_features)]
+        if side is not None:
+            side = side[list(self.side_features)]
         return self._joined(ids, own, side)
 
     def _joined(self, ids, own, side):
         """Return a table of ids (n,), features (n, m) and, by id, the side table's."""
         parts = [pd.Series(ids.to_numpy(), name=self.id_column), own]
-        parts += [] if side is None else [side.reindex(ids)]
-        return pd.concat([each.reset_index(drop=True) for each in parts], axis=1)
+        if side is not None:
+            parts.append(side.reindex(ids))
+        return pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
 
     def _fitted(self, table, memory):
         """Return these entities with a transformer fitted on their table."""
@@ -317,9 +329,10 @@ class Entities(Described):
 
     def codes(self, values, name):
         """Return positions (n,) of ids; -1 for unknown ones."""
-        if type(values) is np.ndarray and len(values) <= (
-            MAX_PLAIN_TEXT if values.dtype == object else MAX_PLAIN
-        ):
+        most = 0
+        if type(values) is np.ndarray:
+            most = MAX_PLAIN_TEXT if values.dtype == object else MAX_PLAIN
+        if most and len(values) <= most:
             codes = _ids.plain_positions(values.tolist(), self.ids)
             if codes is not None:
                 return np.array(codes, dtype=np.int64)
@@ -344,8 +357,8 @@ class Entities(Described):
         given = [c for c in (self.features if events else wanted) if c in frame.columns]
         if not given:
             if not events:
-                own = {self.id_column, *known}
-                others = [c for c in frame.columns if c not in own]
+                names = {self.id_column, *known}
+                others = [c for c in frame.columns if c not in names]
                 all_known = bool((codes >= 0).all())
                 refuse_misspelled(others, wanted, "feature", name, all_known)
             return values.to_numpy(), codes, take_rows(self.rows, codes), None

@@ -33,18 +33,21 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
         """Assign a column to each key; `n_hashed` more are shared by all others."""
         self.columns = {key: column for column, key in enumerate(keys)}
         self.n_hashed = n_hashed or 0
-        self.names = [*map(name_of, keys), *(f"hash{i}" for i in range(self.n_hashed))]
+        self.names = [name_of(key) for key in keys]
+        self.names += [f"hash{i}" for i in range(self.n_hashed)]
 
     def columns_of(self, keys):
         """Return the column (n,) of each of a list of keys, -1 for none."""
-        get, other = self.columns.get, self.other
-        places = np.array([get(key, other) for key in keys], dtype=int)
+        column_of = self.columns.get
+        other = self.other
+        columns = np.array([column_of(key, other) for key in keys], dtype=int)
         if self.n_hashed:
-            for unknown in np.flatnonzero(places < 0):
-                if not is_null(keys[unknown]):
-                    number = murmurhash3_32(name_of(keys[unknown]), positive=True)
-                    places[unknown] = len(self.columns) + number % self.n_hashed
-        return places
+            for place in np.flatnonzero(columns < 0):
+                key = keys[place]
+                if not is_null(key):
+                    number = murmurhash3_32(name_of(key), positive=True)
+                    columns[place] = len(self.columns) + number % self.n_hashed
+        return columns
 
     def in_words(self, place, value):
         """Return the key, or that it is one of those that share a column."""
@@ -62,7 +65,8 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
 
     def with_keys(self, new):
         """Return an encoder with columns for further keys, next to those of others."""
-        encoder, n = copy.copy(self), len(self.columns)
+        encoder = copy.copy(self)
+        n = len(self.columns)
         encoder.columns = self.columns | {key: n + i for i, key in enumerate(new)}
         encoder.names = [*self.names[:n], *map(name_of, new), *self.names[n:]]
         if self.other >= 0:
@@ -94,10 +98,10 @@ def frequent_keys(keys, counts, min_count, max_keys):
     If there are more than `max_keys`, the most frequent of them.
     """
     pairs = zip(keys, counts.tolist(), strict=True)
-    found = {key: count for key, count in pairs if count >= min_count}
-    kept = _sort(found)
+    frequent = {key: count for key, count in pairs if count >= min_count}
+    kept = _sort(frequent)
     if len(kept) > max_keys:
-        top = set(sorted(kept, key=found.get, reverse=True)[:max_keys])
+        top = set(sorted(kept, key=frequent.get, reverse=True)[:max_keys])
         kept = [key for key in kept if key in top]
     return kept
 
@@ -123,9 +127,12 @@ class LevelEncoder(LevelCell, VocabularyEncoder):
             self.set_columns(_sort(levels), None)
             return
         counts = np.bincount(codes)
-        min_count, max_features, n_hashed, _ = self.settings
+        min_count = self.settings.min_count
+        max_features = self.settings.max_features
+        n_hashed = self.settings.n_hashed
         kept = frequent_keys(levels, counts, min_count, max_features)
-        if (n_frequent := (counts >= min_count).sum()) > max_features:
+        n_frequent = (counts >= min_count).sum()
+        if n_frequent > max_features:
             self._warn_of_many(len(levels), n_frequent)
         self.set_columns(kept, n_hashed)
         if not n_hashed and len(kept) < len(levels):
@@ -134,8 +141,10 @@ class LevelEncoder(LevelCell, VocabularyEncoder):
 
     def _warn_of_many(self, n_levels, n_frequent):
         """Warn that there are too many levels, and which columns they share."""
-        max_features, n_hashed = self.settings.max_features, self.settings.n_hashed
-        place, more = f"{n_hashed} hashed columns", ""
+        max_features = self.settings.max_features
+        n_hashed = self.settings.n_hashed
+        place = f"{n_hashed} hashed columns"
+        more = ""
         if not n_hashed:
             place = f"the column '{self.name}_infrequent'"
             more = ", or set n_hashed to spread them over some columns"
@@ -172,7 +181,8 @@ class LevelEncoder(LevelCell, VocabularyEncoder):
         """Raise for a level of fit that comes as another type: it would be unknown."""
         if self.kind == "id" or any(key in self.columns for key in levels):
             return
-        if self.is_misread(key := levels[0]):
+        key = levels[0]
+        if self.is_misread(key):
             types = sorted({type(level).__name__ for level in self.columns})
             raise TypeError(
                 f"Column {self.name!r} had levels of type {', '.join(types)} in fit. "
@@ -189,7 +199,9 @@ class LevelEncoder(LevelCell, VocabularyEncoder):
             # read_cells turns columns of decimals into floats, but not mixed ones
             keys = [float(key) if isinstance(key, Decimal) else key for key in keys]
         codes, levels = self.factorize(keys)
-        for level in levels if cells.dtype == object else ():
+        if cells.dtype != object:
+            return codes, levels
+        for level in levels:
             if isinstance(level, (*LISTS, *SPARSE)):
                 raise self.unsuitable_error(level)
             if isinstance(level, float) and np.isinf(level):

@@ -27,12 +27,18 @@ ID_NAME = re.compile(r"(?i:(^|[\W_])(id|code))$|[a-z](Id|ID|Code)$")
 ALIKE = 0.9  # if so many lists of fractions are equally long, the others are mistakes
 MAX_LEVELS = 50  # integers with more distinct values are quantities
 
-# Of a kind with two classes, the last one is the default.
-CLASSES = LevelEncoder, of_values.BinEncoder, of_values.NumberEncoder
-CLASSES += of_values.BooleanEncoder, of_values.DatePartEncoder
-CLASSES += TagEncoder, WordEncoder, of_values.VectorEncoder
-ENCODERS = {kind: each for each in CLASSES for kind in each.kinds}
-CLASSES += (GivenEncoder,)
+# The encoder of each kind. Numbers have a second one: `BinEncoder`.
+ENCODERS = {
+    "id": LevelEncoder,
+    "category": LevelEncoder,
+    "number": of_values.NumberEncoder,
+    "boolean": of_values.BooleanEncoder,
+    "datetime": of_values.DatePartEncoder,
+    "list": TagEncoder,
+    "text": WordEncoder,
+    "vector": of_values.VectorEncoder,
+}
+CLASSES = *dict.fromkeys(ENCODERS.values()), of_values.BinEncoder, GivenEncoder
 
 
 def make_encoder(name, kind, settings):
@@ -179,11 +185,14 @@ def features_in_words(vectorizer, columns, values):
     what is there. Entries after the last feature are left out.
     """
     encoders = [encoder for _, encoder in vectorizer.encoders_]
-    starts = np.cumsum([0, *(len(encoder.names) for encoder in encoders)])
-    n_own, found = np.searchsorted(columns, starts[-1]), []
-    for column, value in zip(columns[:n_own], values[:n_own], strict=True):
+    widths = [len(encoder.names) for encoder in encoders]
+    starts = np.cumsum([0, *widths])
+    n_features = np.searchsorted(columns, starts[-1])
+    entries = zip(columns[:n_features], values[:n_features], strict=True)
+    texts = []
+    for column, value in entries:
         block = np.searchsorted(starts, column, side="right") - 1
-        encoder, place = encoders[block], column - starts[block]
-        text = encoder.feature_in_words(place, value)
-        found.append((encoder.name, f"{encoder.name}: {text}"))
-    return found
+        encoder = encoders[block]
+        text = encoder.feature_in_words(column - starts[block], value)
+        texts.append((encoder.name, f"{encoder.name}: {text}"))
+    return texts

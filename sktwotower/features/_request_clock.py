@@ -54,18 +54,25 @@ class RequestClock(runtime.StoredClock):
 
         ``gaps`` (m,): float64, in units of times, NaN where unknown. None: not used.
         """
-        gaps = np.zeros(0) if gaps is None else np.asarray(gaps, dtype=float)
+        if gaps is None:
+            gaps = np.zeros(0)
+        gaps = np.asarray(gaps, dtype=float)
         gaps = gaps[(gaps >= 0) & (gaps < np.inf)]
         positive = gaps[gaps > 0]
-        unit = float(positive.min()) if len(positive) and not dates else 1.0
-        unit = float(SECOND) if dates else unit
+        unit = 1.0
+        if dates:
+            unit = float(SECOND)
+        elif len(positive):
+            unit = float(positive.min())
         clock = cls(bool(dates), np.zeros(0), unit, time_unit)
         if not len(positive):
             return clock
         levels = np.linspace(0, 1, MAX_KNOTS)
         places = clock.places(gaps)
         knots = np.unique(np.quantile(places, levels, method="inverted_cdf"))
-        return clock._replace(knots=knots) if len(knots) > 1 else clock
+        if len(knots) < 2:
+            return clock
+        return clock._replace(knots=knots)
 
     def reaching(self, gaps, now):
         """Return the clock with the ``reach`` of gaps between events, (m,)."""
@@ -82,17 +89,22 @@ class RequestClock(runtime.StoredClock):
 
     def parts(self):
         """Return the columns of hours, of weekdays and of months, a list of arrays."""
-        ends = np.cumsum([0, *map(len, PARTS.values())]) if self.dates else [0]
-        return [np.arange(*both) for both in pairwise(ends)]
+        if not self.dates:
+            return []
+        ends = np.cumsum([0, *map(len, PARTS.values())])
+        return [np.arange(start, stop) for start, stop in pairwise(ends)]
 
     def names(self, label):
         """Return the names of the output columns, such as 'time_hour_8', a list.
 
         ``label``: the name of the column of times.
         """
-        parts = PARTS.items() if self.dates else ()
-        names = [f"{label}_{part}_{value}" for part, of in parts for value in of]
-        return names + [f"{label}_gap_{gap}" for gap in self._gap_names()]
+        names = []
+        if self.dates:
+            for part, values in PARTS.items():
+                names += [f"{label}_{part}_{value}" for value in values]
+        names += [f"{label}_gap_{gap}" for gap in self._gap_names()]
+        return names
 
     def _gap_names(self):
         """Return the gap of each knot as text; all are distinct."""
@@ -120,7 +132,10 @@ class RequestClock(runtime.StoredClock):
         rows : CSR matrix of shape (n, width), float32
         """
         times = np.asarray(times, dtype=float)
-        known = np.abs(times) < runtime.LATEST if self.dates else np.isfinite(times)
+        if self.dates:
+            known = np.abs(times) < runtime.LATEST
+        else:
+            known = np.isfinite(times)
         unasked = np.isnan(times)
         shape = len(times), 0
         blocks = [(np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32))]
@@ -167,8 +182,11 @@ def _date_entries(times, known):
 
 def _written(gap, n_digits, dates):
     """Return a gap as text, such as '5min' for nanoseconds (``dates``), or '300'."""
-    seconds = gap / SECOND
-    _, size, suffix = next(unit for unit in UNITS if seconds >= unit[0])
-    value, suffix = (seconds / size, suffix) if dates else (gap, "")
+    value = gap
+    suffix = ""
+    if dates:
+        seconds = gap / SECOND
+        _, size, suffix = next(unit for unit in UNITS if seconds >= unit[0])
+        value = seconds / size
     rounded = float(f"{value:.{n_digits}g}")
     return f"{rounded:.{max(n_digits, 6)}g}{suffix}"

@@ -67,15 +67,17 @@ def fit_context(columns, time, clock, distinct, counts, transformer, memory):
         return context, context._empty(1)
     # missing cells matter to the choice of a kind; other transformers may refuse them
     is_vectorizer = isinstance(transformer, TowerVectorizer)
-    own, start, most = distinct[context.columns], 0 if is_vectorizer else 1, REPEATS
+    cells = distinct[context.columns]
+    start = 0 if is_vectorizer else 1
+    most = REPEATS
     if is_vectorizer and isinstance(transformer.min_frequency, Integral):
         most = transformer.min_frequency
-    table = _repeated(own, counts, start, most)
+    table = _repeated(cells, counts, start, most)
     dtypes = tuple(map(str, table.dtypes))
     context = replace(context, dtypes=dtypes, transformer=transformer)
     transformer, output = context.fit_transform(table, memory)
     if is_vectorizer:
-        shares = np.average(_are_missing(own), axis=0, weights=counts).tolist()
+        shares = np.average(_are_missing(cells), axis=0, weights=counts).tolist()
         transformer = without_marks(transformer, context.columns, shares)
         width = sum(len(encoder.names) for _, encoder in transformer.encoders_)
     else:
@@ -128,8 +130,8 @@ class RequestContext(ContextColumns):
         require(n == len(self.dtypes) > 0, f"{place}.dtypes", f"types of {n} columns")
         self.check_transformer(place)
         if isinstance(self.transformer, TowerVectorizer):
-            found = vars(self.transformer).get("n_features_in_")
-            require(found == n, f"{place}.transformer", f"one of {n} columns")
+            n_features = vars(self.transformer).get("n_features_in_")
+            require(n_features == n, f"{place}.transformer", f"one of {n} columns")
 
     def encode(self, table, name):
         """Return feature rows of a table, without those of the time.
@@ -176,7 +178,8 @@ class RequestContext(ContextColumns):
 
         Its checks, which take most of the time of a single row, are left out.
         """
-        blocks, n = [], len(table)
+        blocks = []
+        n = len(table)
         for position, encoder in self.transformer.encoders_:
             column = self.columns[position]
             if column in table.columns:
@@ -237,7 +240,8 @@ class RequestContext(ContextColumns):
         if times is None and gaps is None:
             arrays = own.data, own.indices, own.indptr
             return sparse.csr_matrix(arrays, shape=(own.shape[0], self.width))
-        times = np.full(own.shape[0], np.nan) if times is None else times
+        if times is None:
+            times = np.full(own.shape[0], np.nan)
         timed = self.clock.rows(times, gaps)
         return sparse.hstack([own, timed], format="csr", dtype=np.float32)
 
@@ -268,7 +272,9 @@ class RequestContext(ContextColumns):
         rows : CSR matrix of shape (n_distinct, own_width), float32
             Those of the distinct contexts now.
         """
-        context, places, width = self, np.arange(self.own_width), self.own_width
+        context = self
+        width = self.own_width
+        places = np.arange(width)
         if self.transformer is not None:
             table = _repeated(distinct[self.columns], counts, 1, self._min_count())
             transformer, places, width = with_keys(self, table)

@@ -249,14 +249,18 @@ class TowerVectorizer(VectorizerParameters):
             min_count = min_count * len(table)
         n_hashed = None if self.n_hashed is None else int(self.n_hashed)
         settings = Settings(min_count, int(self.max_features), n_hashed, self.numbers)
-        self.kinds_, self.encoders_, self._shares_missing = {}, [], []
+        self.kinds_ = {}
+        self.encoders_ = []
+        self._shares_missing = []
         for position, name in enumerate(names):
-            column, kind = table.iloc[:, position], forced.get(name)
+            column = table.iloc[:, position]
+            kind = forced.get(name)
             if kind == "drop":
                 missing = is_missing(column, f"Column {name!r}")
             else:
                 cells, missing = read_cells(column, name)
-                kind = kind if kind and len(cells) else choose_kind(name, column, cells)
+                if kind is None or len(cells) == 0:
+                    kind = choose_kind(name, column, cells)
             self.kinds_[name] = kind
             self._shares_missing.append(missing.mean())
             if kind != "drop":
@@ -341,10 +345,10 @@ class TowerVectorizer(VectorizerParameters):
         """
         check_is_fitted(self)
         names = compat.check_feature_names_in(self, input_features)
-        found = []
+        outputs = []
         for position, encoder in self.encoders_:
-            found += _name_outputs(names[position], encoder.names)
-        return np.array(found, dtype=object)
+            outputs += _name_outputs(names[position], encoder.names)
+        return np.array(outputs, dtype=object)
 
     def summary(self) -> pd.DataFrame:
         """Return how each column of X was encoded in `fit`.
@@ -378,10 +382,10 @@ class TowerVectorizer(VectorizerParameters):
         suffixes = {position: encoder.names for position, encoder in self.encoders_}
         rows = []
         for position, (name, kind) in enumerate(self.kinds_.items()):
-            own = suffixes.get(position, [])
-            examples = ", ".join(_name_outputs(name, own[:3]))
+            of_column = suffixes.get(position, [])
+            examples = ", ".join(_name_outputs(name, of_column[:3]))
             share = float(self._shares_missing[position])
-            rows.append((name, kind, len(own), examples, share))
+            rows.append((name, kind, len(of_column), examples, share))
         columns = ["column", "kind", "n_features_out", "examples", "missing"]
         return in_library(pd.DataFrame(rows, columns=columns), self._library)
 

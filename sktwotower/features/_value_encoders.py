@@ -48,7 +48,9 @@ class ColumnEncoder(runtime.CellEncoder):
     settings: Settings
 
     def __init__(self, name, kind, settings):
-        self.name, self.kind, self.settings = name, kind, settings
+        self.name = name
+        self.kind = kind
+        self.settings = settings
 
     def fit(self, cells, missing):
         """Learn from the present cells (n_present,), at least one, and the mask."""
@@ -61,8 +63,11 @@ class ColumnEncoder(runtime.CellEncoder):
     def encode(self, cells, missing):
         """Return a CSR float32 matrix (n_rows, n_names)."""
         width = len(self.names) - self.marks_missing
-        block = self.block(cells) if len(cells) else sparse.csr_matrix((0, width))
-        block = spread(block, ~missing) if missing.any() else block
+        block = sparse.csr_matrix((0, width))
+        if len(cells):
+            block = self.block(cells)
+        if missing.any():
+            block = spread(block, ~missing)
         block.data = block.data.astype(np.float32, copy=False)
         if not self.marks_missing:
             return block
@@ -87,7 +92,8 @@ class ColumnEncoder(runtime.CellEncoder):
 
     def unsuitable_error(self, cell):
         """Return the error for a cell that does not suit the kind."""
-        cell = cell.item() if isinstance(cell, np.generic) else cell
+        if isinstance(cell, np.generic):
+            cell = cell.item()
         got = f"{shorten(cell)} ({type(cell).__name__})"
         return TypeError(
             f"Column {self.name!r} is of kind {self.kind!r} and expects {self.expects}"
@@ -125,8 +131,12 @@ def _short(number):
 
 def _unscaled(score, scale, write, ends):
     """Return the number, or date, of a clipped robust score, as text."""
-    text = write(score * scale[1] + scale[0])
-    return text if abs(score) < runtime.CLIP else f"{text} {ends[int(score > 0)]}"
+    median, spread = scale
+    text = write(score * spread + median)
+    if abs(score) < runtime.CLIP:
+        return text
+    low_end, high_end = ends
+    return f"{text} {high_end if score > 0 else low_end}"
 
 
 def from_rows(data, indices, n_nonzero, width):
@@ -162,7 +172,8 @@ def scale_rows(matrix):
     checks, and squares numbers as they are, which overflows for extreme ones.
     """
     sizes = np.diff(matrix.indptr)
-    starts, sizes = matrix.indptr[:-1][sizes > 0], sizes[sizes > 0]
+    starts = matrix.indptr[:-1][sizes > 0]
+    sizes = sizes[sizes > 0]
     peaks = np.maximum.reduceat(np.abs(matrix.data), starts)
     matrix.data /= np.repeat(np.where(peaks == 0, 1, peaks), sizes)
     norms = np.sqrt(np.add.reduceat(matrix.data**2, starts))
@@ -223,12 +234,12 @@ class BinEncoder(runtime.BinCell, ColumnEncoder):
         shares = np.arange(1, N_BINS) / N_BINS
         edges = np.unique(np.quantile(numbers, shares, method="higher"))
         self.edges = edges[edges > numbers.min()]
-        self.names = [f"bin{i}" for i in range(len(self.edges) + 1)]
+        self.names = [f"bin{i}" for i in range(self.n_names)]
 
     def block(self, cells):
         """Return a 1 for the bin of each number; an edge is in the bin above it."""
         bins = np.searchsorted(self.edges, self.to_floats(cells), side="right")
-        return one_hot(bins, len(self.edges) + 1)
+        return one_hot(bins, self.n_names)
 
     def in_words(self, place, value):
         """Return the limits of the bin."""
@@ -292,7 +303,10 @@ class DatePartEncoder(runtime.DatePartCell, ColumnEncoder):
         numbers = [
             _clipped_scores(days, *self.days_scale),
             _clipped_scores(self._to_ages(days), *self.age_scale),
-            *(np.sin(month), np.cos(month), np.sin(weekday), np.cos(weekday)),
+            np.sin(month),
+            np.cos(month),
+            np.sin(weekday),
+            np.cos(weekday),
         ]
         return from_dense(np.column_stack(numbers) / 2)  # four parts of norm about 1
 
@@ -327,9 +341,10 @@ class DatePartEncoder(runtime.DatePartCell, ColumnEncoder):
         # pandas chose one unit for all: in nanoseconds the year 9999 becomes NaT
         moments = dates.as_unit("us").to_numpy().copy()
         for place in np.flatnonzero(dates.isna()):
-            if (alone := _parsed_or_nat(cells[[place]])).hasnans:
+            date = _parsed_or_nat(cells[[place]])
+            if date.hasnans:
                 raise self.unsuitable_error(cells[place])
-            moments[place] = alone.to_numpy()[0]
+            moments[place] = date.to_numpy()[0]
         return pd.DatetimeIndex(moments)
 
 
@@ -386,7 +401,8 @@ class VectorEncoder(runtime.VectorCell, ColumnEncoder):
     def _check_lengths(self, cells):
         """Raise unless all cells are vectors of the length in fit."""
         for cell in cells:
-            if (length := length_of(cell)) is None:
+            length = length_of(cell)
+            if length is None:
                 raise self.unsuitable_error(cell)
             if length != self.length:
                 raise ValueError(

@@ -82,7 +82,9 @@ class StoredClock(NamedTuple):
         ``time``: nan if unknown. ``gap``: the time since the event before; None,
         negative, nan: unknown.
         """
-        columns, values, knots = [], [], self.knots
+        columns = []
+        values = []
+        knots = self.knots
         if math.isinf(time) or (self.dates and abs(time) >= LATEST):
             return columns, values
         if self.dates and not math.isnan(time):
@@ -192,23 +194,28 @@ class ContextCells(StoredContext):
         ``assumed``: the gap since it if the request has no time, or nan.
         """
         self.check_mapping(context)
-        columns, values, start = [np.zeros(0, dtype=int)], [np.zeros(0)], 0
+        columns = [np.zeros(0, dtype=int)]
+        values = [np.zeros(0)]
+        start = 0
         try:
             for position, encoder in self.transformer or ():
-                name, kind = self.columns[position], encoder.kind
-                if not is_missing(cell := context.get(name)):
-                    own, weights = encoder.entries(cell)
+                name = self.columns[position]
+                kind = encoder.kind
+                cell = context.get(name)
+                if not is_missing(cell):
+                    places, weights = encoder.entries(cell)
                     if not np.isfinite(weights).all():
                         raise ValueError
-                    columns.append(start + own[weights != 0])
+                    columns.append(start + places[weights != 0])
                     values.append(weights[weights != 0])
                 start += len(encoder.names)
             if self.clock is not None:
-                name, kind = self.time, "datetime" if self.clock.dates else "number"
+                name = self.time
+                kind = "datetime" if self.clock.dates else "number"
                 time = moment_of(context.get(name), self.clock.time_kind)
                 gap = assumed if math.isnan(time) else time - latest
-                own, weights = self.clock.of_one(time, gap)
-                columns.append(self.own_width + np.array(own, dtype=int))
+                places, weights = self.clock.of_one(time, gap)
+                columns.append(self.own_width + np.array(places, dtype=int))
                 values.append(np.array(weights))
         except (ArithmeticError, TypeError, ValueError):
             raise ValueError(

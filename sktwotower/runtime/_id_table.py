@@ -29,7 +29,8 @@ class IdTable:
     """
 
     def __init__(self, ids, side):
-        self.ids, self.one = ids, "An item" if side == "item" else "A user"
+        self.ids = ids
+        self.one = "An item" if side == "item" else "A user"
         self.is_sorted = ids.dtype.kind in "iu" and bool((ids[1:] > ids[:-1]).all())
 
     @cached_property
@@ -38,7 +39,7 @@ class IdTable:
         ids = self.ids
         if ids.dtype.kind == "M":
             ids = ids.astype("datetime64[ns]").view(np.int64)
-        return {each: place for place, each in enumerate(ids.tolist())}
+        return {key: place for place, key in enumerate(ids.tolist())}
 
     def position(self, value):
         """Return the position of an id, -1 if it is unknown.
@@ -51,8 +52,9 @@ class IdTable:
             if place < 0 and isinstance(key, int | str):
                 self._look_closer(key)
         except (ArithmeticError, TypeError):
-            must = f"{self.one} must be an id, a number or text."
-            raise TypeError(f"{must} Got {shorten(value)}.") from None
+            raise TypeError(
+                f"{self.one} must be an id, a number or text. Got {shorten(value)}."
+            ) from None
         except UnicodeEncodeError as error:
             raise not_unicode(f"The id of {self.one.lower()}", error) from error
         return place
@@ -86,15 +88,21 @@ class IdTable:
             return -1
         # in the type of ids: numpy compares other integers with unsigned ones as floats
         place = int(ids.searchsorted(ids.dtype.type(int(value))))
-        return place if int(ids[place]) == value else -1
+        if int(ids[place]) != value:
+            return -1
+        return place
 
     def _look_closer(self, value):
         """Warn of an unknown id that would be known as another type."""
-        kind = "a number" if isinstance(value, str) else "text"
         if isinstance(value, str):
             value.encode()  # refuses half of a surrogate pair
         with suppress(ValueError):  # not a number, or one of thousands of digits
-            other = int(value) if isinstance(value, str) else str(value)
+            if isinstance(value, str):
+                other = int(value)
+                kind = "a number"
+            else:
+                other = str(value)
+                kind = "text"
             if self._place(other) >= 0:
                 warn(f"{self.one} is known as {kind}: convert ids to that type.")
 
@@ -110,6 +118,6 @@ class IdTable:
             # none is too large, and numpy does not compare them as floats
             if wanted.dtype.kind == "i" and self.ids.dtype != np.uint64:
                 places = self.ids.searchsorted(wanted)
-                found = self.ids.take(places, mode="clip") == wanted
-                return np.where(found, places, -1)
+                is_known = self.ids.take(places, mode="clip") == wanted
+                return np.where(is_known, places, -1)
         return np.array([self.position(value) for value in values], dtype=np.int64)

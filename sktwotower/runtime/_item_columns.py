@@ -23,7 +23,9 @@ def listed(rule):
     if hasattr(rule, "to_list"):  # a column of pandas or polars
         return rule.to_list()
     are_many = isinstance(rule, tuple | list | set | frozenset)
-    return list(rule) if are_many or getattr(rule, "ndim", 0) == 1 else [rule]
+    if are_many or getattr(rule, "ndim", 0) == 1:
+        return list(rule)
+    return [rule]
 
 
 class ItemColumn:
@@ -50,21 +52,27 @@ class ItemColumn:
     """
 
     def __init__(self, values, name):
-        self.name, self.n_items, kind = name, len(values), values.dtype.kind
-        values = values.astype(f"{kind}8[us]") if kind in "mM" else values
-        rows, codes, self.places = [], [], {}
+        self.name = name
+        self.n_items = len(values)
+        self.places = {}
+        kind = values.dtype.kind
+        if kind in "mM":
+            values = values.astype(f"{kind}8[us]")
+        rows = []
+        codes = []
         try:
             for row, cell in enumerate(values.tolist()):
-                for each in listed(cell):
-                    if not is_missing(each):
+                for value in listed(cell):
+                    if not is_missing(value):
                         rows.append(row)
-                        codes.append(self.places.setdefault(each, len(self.places)))
+                        codes.append(self.places.setdefault(value, len(self.places)))
         except (TypeError, ValueError):
             raise ValueError(
                 f"The column {name!r} of the item table holds objects that cannot be "
                 "compared. Pass a function as where."
             ) from None
-        self.rows, self.codes = np.array(rows, np.int64), np.array(codes, np.int64)
+        self.rows = np.array(rows, np.int64)
+        self.codes = np.array(codes, np.int64)
         families = {_family(type(level)) for level in self.places}
         are_numbers = families == {Number}  # as an array they are compared faster
         self.levels = np.array([*self.places], dtype=None if are_numbers else object)
@@ -73,17 +81,21 @@ class ItemColumn:
     def mask(self, rule):
         """Return which items (n_items,) have a value that a rule asks for."""
         is_interval = isinstance(rule, tuple)
-        found = np.zeros(len(self.levels), dtype=bool)
+        fits = np.zeros(len(self.levels), dtype=bool)
         try:
             cells = [self._as_level(cell, is_interval) for cell in listed(rule)]
             if is_interval:
                 low, high = cells
                 if None not in cells and low > high:
                     raise ValueError
-                found[:] = True if low is None else self.levels >= low
-                found &= True if high is None else self.levels <= high
+                fits[:] = True
+                if low is not None:
+                    fits &= self.levels >= low
+                if high is not None:
+                    fits &= self.levels <= high
             else:
-                found[[self.places[cell] for cell in cells if cell in self.places]] = 1
+                known = [self.places[cell] for cell in cells if cell in self.places]
+                fits[known] = True
         except (TypeError, ValueError):
             raise ValueError(
                 f"where[{self.name!r}] must be a value, a list of values, or a pair of "
@@ -92,7 +104,7 @@ class ItemColumn:
                 "function can say all else, also what holds of missing values."
             ) from None
         mask = np.zeros(self.n_items, dtype=bool)
-        mask[self.rows[found[self.codes]]] = True
+        mask[self.rows[fits[self.codes]]] = True
         return mask
 
     @functools.cached_property

@@ -28,7 +28,8 @@ class Kept:
     """
 
     def __init__(self, max_bytes=64 * 1024**2, min_bytes=1, max_key_bytes=64 * 1024):
-        self.max_bytes, self.min_bytes = max_bytes, min_bytes
+        self.max_bytes = max_bytes
+        self.min_bytes = min_bytes
         self.max_key_bytes = max_key_bytes
         self.n_bytes = 0
         self._arrays = {}

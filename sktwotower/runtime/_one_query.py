@@ -105,20 +105,21 @@ def best_of_one(query, items, k, hidden=(), allowed=None, added=None):
     low = float(bound_of(scores, k, n_groups)) - 2 * rounding * _length(items[0])
     low = max(np.float32(low), LOWEST)  # which no item that is hidden reaches
     while True:
-        found = (scores >= low).nonzero()[0]
-        found = found if allowed is None else allowed[found]
-        exact, found = ranked(query, items, found, k, added)
-        if len(found) < k:
-            return exact, found
+        candidates = (scores >= low).nonzero()[0]
+        if allowed is not None:
+            candidates = allowed[candidates]
+        exact, best = ranked(query, items, candidates, k, added)
+        if len(best) < k:
+            return exact, best
         if added is None:
-            length = _length(items[found[-1]])
+            length = _length(items[best[-1]])
         else:
-            length = longest(items, found)
+            length = longest(items, best)
         needed = exact[-1] - rounding * length
         # a sum in float32 is rounded as this bound is: what is no less, remains so
         needed = max(np.float32(needed), LOWEST)
         if needed >= low:
-            return exact, found
+            return exact, best
         low = needed
 
 
@@ -140,8 +141,9 @@ def longest(items, positions):
     are measured as well: the product with a longer one may be rounded by more.
     """
     step = -(-len(items) // MAX_MEASURED)
-    vectors = items.take(positions, axis=0), items[::step]
-    squares = [np.einsum("nd,nd->n", rows, rows).max() for rows in vectors]
+    squares = []
+    for vectors in (items.take(positions, axis=0), items[::step]):
+        squares.append(np.einsum("nd,nd->n", vectors, vectors).max())
     return math.sqrt(max(squares))
 
 
@@ -184,17 +186,22 @@ def _products(items, query):
     takes, or twice as long: it depends on the processor, the width and the size. So
     both are measured once.
     """
-    width, n_bytes = items.shape[1], items.nbytes
+    width = items.shape[1]
+    n_bytes = items.nbytes
     if n_bytes <= CACHED_BYTES:
         return items @ query
     case = width, min(n_bytes, MEASURED_BYTES).bit_length()
     if case not in _FASTER_BY_ROWS:
         some = items[: MEASURED_BYTES // (4 * width)]
-        ways = np.matmul, _by_rows
-        seconds = [[_seconds(way, some, query) for way in ways] for _ in range(3)]
-        blas, rows = map(min, zip(*seconds, strict=True))
-        _FASTER_BY_ROWS[case] = rows < blas
-    return _by_rows(items, query) if _FASTER_BY_ROWS[case] else items @ query
+        of_blas = []
+        of_rows = []
+        for _ in range(3):
+            of_blas.append(_seconds(np.matmul, some, query))
+            of_rows.append(_seconds(_by_rows, some, query))
+        _FASTER_BY_ROWS[case] = min(of_rows) < min(of_blas)
+    if _FASTER_BY_ROWS[case]:
+        return _by_rows(items, query)
+    return items @ query
 
 
 def _by_rows(items, query):
@@ -211,17 +218,17 @@ def _seconds(way, items, query):
     return time.thread_time() - start
 
 
-def ranked(query, items, found, k, added=None):
-    """Return exact scores and positions of the k best of the items found for a query.
+def ranked(query, items, candidates, k, added=None):
+    """Return exact scores and positions of the k best candidates for a query.
 
-    ``query``: (d,). ``found``: positions (m,), ascending. ``added``: as in
+    ``query``: (d,). ``candidates``: positions (m,), ascending. ``added``: as in
     `best_of_one`. The results are (min(k, m),).
     """
-    exact = _scores_of_one(query, items, found)
+    exact = _scores_of_one(query, items, candidates)
     if added is not None:
-        exact += added.at(found)
+        exact += added.at(candidates)
     best = (-exact).argsort(kind="stable")[:k]
-    return exact[best], found[best]
+    return exact[best], candidates[best]
 
 
 def _scores_of_one(query, items, indices):
@@ -234,8 +241,10 @@ def _scores_of_one(query, items, indices):
 
 def rescore(queries, items, indices):
     """Return exact float64 scores (n, k) of items (n, k) found for queries (n, d)."""
-    (n, k), d = indices.shape, max(1, items.shape[1])
-    queries, scores = queries.astype(np.float64), np.empty((n, k))
+    n, k = indices.shape
+    d = max(1, items.shape[1])
+    queries = queries.astype(np.float64)
+    scores = np.empty((n, k))
     width = max(1, min(k, MAX_GATHERED // d))
     height = max(1, MAX_GATHERED // (width * d))
     for top in range(0, n, height):

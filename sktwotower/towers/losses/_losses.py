@@ -305,7 +305,8 @@ class _TiledSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, users, items, targets, loss):
         total = users.new_zeros(())
-        user_grad, item_grad = torch.empty_like(users), None
+        user_grad = torch.empty_like(users)
+        item_grad = None
         # Scale the vectors, which have fewer entries than the scores.
         scale = 1 / loss.temperature
         users = users * scale
@@ -319,15 +320,18 @@ class _TiledSoftmax(torch.autograd.Function):
             if not any(ctx.needs_input_grad):
                 continue
             per_row = per_row[:, None]
-            part = torch.mm(grad, factors.items).to(total.dtype)
-            torch.mul(part, per_row * scale, out=user_grad[rows])
-            own = (users[rows] * per_row).to(grad.dtype)
-            part = torch.mm(grad.T, own)[: len(items)].to(total.dtype)
-            item_grad = part if item_grad is None else item_grad.add_(part)
+            by_users = torch.mm(grad, factors.items).to(total.dtype)
+            torch.mul(by_users, per_row * scale, out=user_grad[rows])
+            scaled_users = (users[rows] * per_row).to(grad.dtype)
+            by_items = torch.mm(grad.T, scaled_users)[: len(items)].to(total.dtype)
+            if item_grad is None:
+                item_grad = by_items
+            else:
+                item_grad.add_(by_items)
             if shown is not None:
                 (shown_rows, columns), shown_grad = shown
-                own = users[rows][shown_rows] * shown_grad[:, None]
-                item_grad.index_add_(0, columns, own)
+                by_shown = users[rows][shown_rows] * shown_grad[:, None]
+                item_grad.index_add_(0, columns, by_shown)
         ctx.save_for_backward(user_grad, item_grad)
         return total
 
@@ -335,7 +339,8 @@ class _TiledSoftmax(torch.autograd.Function):
     def backward(ctx, grad):
         user_grad, item_grad = ctx.saved_tensors
         if not on_cpu(grad) or grad != 1:
-            user_grad, item_grad = user_grad * grad, item_grad * grad
+            user_grad = user_grad * grad
+            item_grad = item_grad * grad
         return user_grad, item_grad, None, None
 
 
@@ -362,8 +367,9 @@ class _Factors(NamedTuple):
         elif not on_cpu(users):
             largest = math.inf  # to read it is to wait for the device
         elif n_products:
-            norms = (torch.linalg.vector_norm(each, dim=1) for each in (users, items))
-            largest = math.prod(each.max().item() for each in norms)
+            longest_user = torch.linalg.vector_norm(users, dim=1).max().item()
+            longest_item = torch.linalg.vector_norm(items, dim=1).max().item()
+            largest = longest_user * longest_item
         return cls(users.to(dtype), padded(items, dtype), len(items), largest)
 
 
@@ -386,34 +392,49 @@ def _loss_of_tile(factors, targets, tile, loss):
     """
     logits = torch.mm(factors.users[tile], factors.items.T)
     logits[:, factors.n_items :].fill_(-torch.inf)
-    dtype, width = targets.weights.dtype, logits.shape[1]
-    own = slice(*targets.starts[[tile.start, tile.stop]].tolist())
-    columns, weights = targets.columns[own], targets.weights[own]
+    dtype = targets.weights.dtype
+    width = logits.shape[1]
+
+    # The positives of these users, and the places of their logits.
+    first, stop = targets.starts[[tile.start, tile.stop]].tolist()
+    columns = targets.columns[first:stop]
+    weights = targets.weights[first:stop]
     rows = torch.repeat_interleave(
         torch.arange(len(logits), device=logits.device),
         targets.offsets[tile.start : tile.stop + 1].diff(),
-        output_size=own.stop - own.start,
+        output_size=stop - first,
     )
-    flat, places = logits.view(-1), rows * width + columns
-    positive, masked = flat.index_select(0, places).to(dtype), places
+    flat = logits.view(-1)
+    places = rows * width + columns
+    positive = flat.index_select(0, places).to(dtype)
+
+    # Positives and hidden pairs are no negatives.
+    masked = places
     hidden = _within(targets.hidden, targets.hidden_rows, tile)
     if hidden is not None:
         masked = torch.cat([places, hidden[0] * width + hidden[1]])
+
     impressions = _within(targets.impressions, targets.shown_rows, tile)
-    value, shown_grad = 0.0, None
+    value = 0.0
+    shown_grad = None
     if impressions is not None:
         flat.index_fill_(0, masked, -torch.inf)
         positives = rows, columns, positive, weights
         value, *shown_grad = _loss_of_impressions(logits, positives, impressions, loss)
+
     if targets.positive_log_q is not None:
-        positive = positive - targets.positive_log_q[own].to(dtype)
+        positive = positive - targets.positive_log_q[first:stop].to(dtype)
     total, log_total = _exponentials(logits, masked, factors, targets.log_q, dtype)
     excess = log_total.index_select(0, rows) - positive
-    losses, slopes = functional.softplus(excess), weights
+    losses = functional.softplus(excess)
+    slopes = weights
     if loss.robustness:
         power = (-loss.robustness * losses).exp()
-        losses, slopes = (1 - power) / loss.robustness, weights * power
+        losses = (1 - power) / loss.robustness
+        slopes = weights * power
     value = value + (weights * losses).sum()
+
+    # The gradient by the logits of negatives is their share of a factor of the row.
     positive_grad = slopes * excess.sigmoid()
     per_row = total.new_zeros(len(total)).index_add_(0, rows, positive_grad)
     tiny = torch.finfo(dtype).tiny
@@ -433,7 +454,9 @@ def _exponentials(logits, masked, factors, log_q, dtype):
     the lowest number if the sum is zero, so that the loss and the gradient of a user
     without negatives are zero.
     """
-    top, real, flat = 0.0, logits[:, : factors.n_items], logits.view(-1)
+    top = 0.0
+    real = logits[:, : factors.n_items]
+    flat = logits.view(-1)
     if factors.largest <= MAX_UNSHIFTED:
         logits.exp_()
         if log_q is not None:
@@ -484,6 +507,6 @@ def _within(pairs, rows_on_cpu, tile):
     """Return the (row, column, ...) entries of a tile, with rows from its start on."""
     if pairs is None:
         return None
-    own = slice(*np.searchsorted(rows_on_cpu, [tile.start, tile.stop]).tolist())
-    rows, *others = (values[own] for values in pairs)
+    first, stop = np.searchsorted(rows_on_cpu, [tile.start, tile.stop]).tolist()
+    rows, *others = (values[first:stop] for values in pairs)
     return rows - tile.start, *others

@@ -33,8 +33,9 @@ def has_bfloat16_products(kind="cpu"):
     """
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    read = getattr(torch.cpu, "get_capabilities", dict)
-    capabilities = read() if kind == "cpu" else {}
+    if kind != "cpu":
+        return False
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
@@ -49,7 +50,9 @@ def product_dtype(tensor, n_products, wanted=None):
         return wanted
     if tensor.dtype != torch.float32 or n_products < MIN_BFLOAT16_PRODUCTS:
         return tensor.dtype
-    return torch.bfloat16 if has_bfloat16_products(tensor.device.type) else tensor.dtype
+    if has_bfloat16_products(tensor.device.type):
+        return torch.bfloat16
+    return tensor.dtype
 
 
 def weighted_sum(table, rows, dtype=None):
@@ -73,9 +76,14 @@ def weighted_sum(table, rows, dtype=None):
 
 def _bag_sum(table, rows):
     """Return weighted sums of table rows, (n, width)."""
-    how = {"mode": "sum", "per_sample_weights": rows.values.to(table.dtype)}
-    how["include_last_offset"] = True
-    return functional.embedding_bag(rows.indices, table, rows.offsets, **how)
+    return functional.embedding_bag(
+        rows.indices,
+        table,
+        rows.offsets,
+        mode="sum",
+        per_sample_weights=rows.values.to(table.dtype),
+        include_last_offset=True,
+    )
 
 
 def padded(matrix, dtype):
@@ -121,7 +129,10 @@ def embedding_rows(table, rows):
 def unit_rows(vectors):
     """Scale the rows of (n, d) to length one, except rows of zeros."""
     learns = vectors.requires_grad and torch.is_grad_enabled()
-    return _UnitRows.apply(vectors) if learns else _unit_rows(vectors)[0]
+    if learns:
+        return _UnitRows.apply(vectors)
+    unit, _ = _unit_rows(vectors)
+    return unit
 
 
 def _unit_rows(vectors):
@@ -145,8 +156,8 @@ class _BagSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         rows = ctx.rows
-        parts = (part.numpy() for part in (rows.values, rows.indices, rows.offsets))
-        matrix = sparse.csr_matrix(tuple(parts), (len(rows), rows.n_columns)).T.tocsr()
+        arrays = rows.values.numpy(), rows.indices.numpy(), rows.offsets.numpy()
+        matrix = sparse.csr_matrix(arrays, (len(rows), rows.n_columns)).T.tocsr()
         columns = rows.from_csr(matrix)
         columns.values = torch.from_numpy(matrix.data)  # in their own type
         return _bag_sum(grad.contiguous(), columns), None

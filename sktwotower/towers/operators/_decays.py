@@ -36,8 +36,11 @@ class Windows(Movable):
     """
 
     def __init__(self, items, steps, kept, targets, ends):
-        self.items, self.steps, self.kept = items, steps, kept
-        self.targets, self.ends = targets, ends
+        self.items = items
+        self.steps = steps
+        self.kept = kept
+        self.targets = targets
+        self.ends = ends
 
     def __len__(self):
         return len(self.targets)
@@ -83,29 +86,37 @@ class _DecayedMeans(torch.autograd.Function):
             before = torch.addcmul(new[:, None], before, factor[..., None], out=total)
         means = sums.new_empty(len(windows), sums.shape[2], width - 1, dtype=dtype)
         weights = sums.new_empty(*means.shape[:2], 1)
-        own, seen = vectors.flatten(0, 1), sums.flatten(0, 1)
+        of_events = vectors.flatten(0, 1)
+        sums_of_events = sums.flatten(0, 1)
         for rows in slices(len(windows), BLOCK):
-            part = seen[windows.ends[rows]] - own[windows.targets[rows], None]
-            torch.clamp_min(part[..., -1:], MIN_WEIGHT, out=weights[rows])
-            means[rows] = part[..., :-1] * weights[rows] ** -power
+            hidden = of_events[windows.targets[rows], None]
+            seen = sums_of_events[windows.ends[rows]] - hidden
+            torch.clamp_min(seen[..., -1:], MIN_WEIGHT, out=weights[rows])
+            means[rows] = seen[..., :-1] * weights[rows] ** -power
         ctx.save_for_backward(sums, factors, means, weights)
-        ctx.windows, ctx.power = windows, power
+        ctx.windows = windows
+        ctx.power = power
         return means
 
     @staticmethod
     def backward(ctx, grad):
         sums, factors, means, weights = ctx.saved_tensors
-        windows, power = ctx.windows, ctx.power
-        slopes, own = torch.zeros_like(sums), torch.zeros_like(sums[:, :, 0])
+        windows = ctx.windows
+        power = ctx.power
+        slopes = torch.zeros_like(sums)
+        vector_grad = torch.zeros_like(sums[:, :, 0])
         for rows in slices(len(windows), BLOCK):
-            slope, weight = grad[rows].to(sums.dtype), weights[rows]
+            slope = grad[rows].to(sums.dtype)
+            weight = weights[rows]
             along = torch.linalg.vecdot(slope, means[rows].to(sums.dtype))[..., None]
             along *= weight > MIN_WEIGHT
             slope = torch.cat([slope * weight**-power, along * -power / weight], -1)
             slopes.flatten(0, 1).index_add_(0, windows.ends[rows], slope)
-            own.flatten(0, 1).index_add_(0, windows.targets[rows], -slope.sum(1))
+            hidden = windows.targets[rows]
+            vector_grad.flatten(0, 1).index_add_(0, hidden, -slope.sum(1))
         for i in range(len(slopes) - 1, 0, -1):
             slopes[i - 1].addcmul_(slopes[i], factors[i, ..., None])
         factor_grad = torch.zeros_like(factors)
         torch.linalg.vecdot(slopes[1:], sums[:-1], out=factor_grad[1:])
-        return own.add_(slopes.sum(2)), factor_grad, None, None, None
+        vector_grad.add_(slopes.sum(2))
+        return vector_grad, factor_grad, None, None, None

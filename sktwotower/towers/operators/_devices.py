@@ -24,14 +24,15 @@ def is_on(tensor, device):
 def moved(value, device):
     """Return a tensor, or what holds some, on a device; all else as it is."""
     if isinstance(value, tuple):
-        return tuple(moved(each, device) for each in value)
+        return tuple(moved(part, device) for part in value)
     if isinstance(value, Movable):
         return value.to(device)
     if not isinstance(value, torch.Tensor):
         return value
     # From pinned memory a copy does not wait for what the GPU has to do before.
-    pinned = on_cpu(value) and torch.device(device).type == "cuda"
-    return (value.pin_memory() if pinned else value).to(device, non_blocking=pinned)
+    if on_cpu(value) and torch.device(device).type == "cuda":
+        return value.pin_memory().to(device, non_blocking=True)
+    return value.to(device)
 
 
 class Movable:

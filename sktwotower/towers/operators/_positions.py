@@ -21,9 +21,9 @@ def distinct(positions, n):
         return positions.astype(np.int64, copy=False)
     if len(positions) < MIN_SHARE * n:
         return np.unique(positions).astype(np.int64, copy=False)
-    found = np.zeros(n, dtype=bool)
-    found[positions] = True
-    return np.flatnonzero(found)
+    is_there = np.zeros(n, dtype=bool)
+    is_there[positions] = True
+    return np.flatnonzero(is_there)
 
 
 def places_in(selection, positions, n):

@@ -37,14 +37,16 @@ class SparseRows(Movable):
     """
 
     def __init__(self, indices, offsets, values, n_columns):
-        self.indices, self.offsets = indices, offsets
-        self.values, self.n_columns = values, n_columns
+        self.indices = indices
+        self.offsets = offsets
+        self.values = values
+        self.n_columns = n_columns
 
     @classmethod
     def from_csr(cls, matrix):
         """Wrap a SciPy CSR matrix of shape (n, p)."""
-        parts = matrix.indices, matrix.indptr, matrix.data
-        return cls.from_arrays(*parts, matrix.shape[1])
+        n_columns = matrix.shape[1]
+        return cls.from_arrays(matrix.indices, matrix.indptr, matrix.data, n_columns)
 
     @classmethod
     def from_arrays(cls, indices, offsets, values, n_columns):
@@ -129,15 +131,18 @@ class SparseRows(Movable):
     def with_gradient(self):
         """Return the same rows with values by which a gradient can be computed."""
         rows = copy.copy(self)
-        rows.values, rows.is_identity = self.values.clone().requires_grad_(), False
+        rows.values = self.values.clone().requires_grad_()
+        rows.is_identity = False
         return rows
 
     def scaled(self, factors):
         """Return the same rows with values multiplied by factors (p,) of columns."""
         rows = copy.copy(self)  # with what is known of its columns
-        rows.values, rows.is_identity = self.values * factors[self.indices], False
+        rows.values = self.values * factors[self.indices]
+        rows.is_identity = False
         if vars(rows).get("touched"):
-            rows.touched = *self.touched[:2], False
+            columns, places, _ = self.touched
+            rows.touched = columns, places, False
         return rows
 
 
@@ -195,9 +200,9 @@ def touch_alike(*rows):
 
     Autograd adds up dense and sparse ones wrongly.
     """
-    if any(each.touched is None for each in rows):
-        for each in rows:
-            each.touched = None
+    if any(some.touched is None for some in rows):
+        for some in rows:
+            some.touched = None
 
 
 def placed_rows(rows, places, n):

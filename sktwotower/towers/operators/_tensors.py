@@ -13,8 +13,8 @@ from sktwotower._records._values import Writer
 
 # Dtypes of torch that numpy does not have, and those that hold the same bits.
 BITS = {torch.bfloat16: torch.int16}
-DTYPES = "bool uint8 int8 int16 int32 int64 float16 float32 float64 bfloat16"
-DTYPES = {f"torch.{name}": getattr(torch, name) for name in DTYPES.split()}
+NAMES = "bool uint8 int8 int16 int32 int64 float16 float32 float64 bfloat16".split()
+DTYPES = {f"torch.{name}": getattr(torch, name) for name in NAMES}
 
 
 def _is_tensor(value):
@@ -34,7 +34,8 @@ def _read(spec, reader, place):
     """Return the tensor that JSON holds, which shares the memory of its array."""
     array, dtype = values_of(spec, ["array", "dtype"], place, "a tensor")
     dtype = DTYPES[one_of(*DTYPES)(dtype, place)]
-    array, bits = reader.read(array, place), BITS.get(dtype, dtype)
+    array = reader.read(array, place)
+    bits = BITS.get(dtype, dtype)
     name = str(bits).removeprefix("torch.")
     if not isinstance(array, np.ndarray) or array.dtype.name != name:
         refuse(place, f"an array of {name}", array)
@@ -49,7 +50,8 @@ class StateWriter(Writer):
 
     def write(self, value, place):
         """Return what JSON holds for a value; dicts of all types come back as dicts."""
-        value = dict(value) if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            value = dict(value)
         return super().write(value, place)
 
     def _object(self, value, place):
