@@ -141,7 +141,10 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         At most 5% of the events and those of 2,500 users are kept back. Up to 50,000
         events, they are kept back from a further model, which only judges; the model
         itself learns all events from the beginning. Last events and random pairs may
-        then be a fifth of all. With fewer than 20 users to judge by, or with
+        then be a fifth of all, and so may the latest ones if fewer than 20 users ask
+        otherwise; "auto" takes the last ones if these are too few as well. Of items
+        without features, last events and random pairs count as answers only if somebody
+        else had the item before. With fewer than 20 users to judge by, or with
         ``early_stopping``, a set ``second_share``, ``max_epochs=1`` or
         ``normalize=False``, none are. None: none are, and parts have the usual weights.
     fold_in : bool, default=True
