@@ -42,7 +42,9 @@ def explained(fitted, owner, chosen, past, names, estimator):
         (factor,) = fitted.weighted(np.ones((1, 1)), chosen.codes).ravel()
         contributions = contributions.times(factor)
     tables = _rows_of_sides(fitted, owner, chosen, contributions, names)
-    weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
+    weights = np.ones(len(seen))
+    if lags is None:  # a mean of the past
+        weights /= max(1, len(seen))
     added = contributions.history
     score = contributions.score
     if fitted.model.sparse is not None:

@@ -199,16 +199,20 @@ class LastNSplit(InteractionSplit):
         users = self._codes(X, "user_id", 0)
         order = np.lexsort((times_of(X, self.time, users), users))
         sizes = np.bincount(users)
-        from_end = np.empty(len(users), dtype=np.int64)
-        from_end[order] = np.cumsum(sizes)[users[order]] - 1 - np.arange(len(users))
+        # how many later rows each row's user has
+        last_rows = np.cumsum(sizes) - 1
+        n_later = np.empty(len(users), dtype=np.int64)
+        n_later[order] = last_rows[users[order]] - np.arange(len(users))
         n_rows = np.full(len(sizes), self.n)
         if not isinstance(self.n, Integral):
             # 1e-9: .29 * 100 is a little less than 29 in binary
             n_rows = np.floor(self.n * sizes + 1e-9).astype(np.int64)
         for fold in range(self.n_splits):
             end = (fold + 1) * n_rows
-            train = ((n_rows == 0) | (sizes <= end))[users] | (from_end >= end[users])
-            yield train, ~train & (from_end >= (end - n_rows)[users])
+            is_whole = (n_rows == 0) | (sizes <= end)  # users with train rows only
+            train = is_whole[users] | (n_later >= end[users])
+            start = end - n_rows
+            yield train, ~train & (n_later >= start[users])
 
 
 @dataclass(eq=False, repr=False)
