@@ -193,7 +193,8 @@ class ContentRecommender(SimilarItemsMixin, _OfContent):
 
     def _grown_sides(self, before, frame):
         known = before.items
-        column, label = known.id_column, known.label
+        column = known.id_column
+        label = known.label
         described = f"item column {label!r}"
         new = as_type_of(check_ids(frame[column], described), known.ids, described)
         table = self._table_now(before)

@@ -75,7 +75,8 @@ class Contents(ItemScores):
         made = cls(vectors, n_catalog, has_unit_length, n_similar, None)
         if n_similar is None:
             return made
-        parts, n_pairs = [], 0
+        parts = []
+        n_pairs = 0
         for block in blocks_of_rows(n_catalog, len(counts)):
             itself = np.arange(block.start, block.stop)
             parts.append(made.nearest_of(vectors[block], counts, itself))
@@ -170,7 +171,8 @@ class FittedContent(FittedMatrix):
         ``past``: CSR (n, n_items); ``place`` (n_pairs,): the user of each pair;
         ``items``: a ``Query`` of n_pairs items, also of new ones with features.
         """
-        model, codes = self.model, items.codes
+        model = self.model
+        codes = items.codes
         vectors = model.vectors_of(items.rows)
         if model.nearest is None:
             profiles = (past @ model.vectors).tocsr()
@@ -189,7 +191,8 @@ class FittedContent(FittedMatrix):
 
     def explained(self, owner, chosen, past, names, estimator):
         """Return tables of what adds to a score, and the score; see `Fitted`."""
-        vectors, counts = self.model.vectors_of(chosen.rows), column_counts(self.seen)
+        vectors = self.model.vectors_of(chosen.rows)
+        counts = column_counts(self.seen)
         weights = self.model.weights_of(vectors, counts, chosen.codes)
         items = past.input.indices
         added = np.asarray(weights[:, items].todense()).ravel()
@@ -205,7 +208,8 @@ class FittedContent(FittedMatrix):
         features, these replace those of before. None: ids are known, and nothing about
         them changes.
         """
-        items, model = self.items, self.model
+        items = self.items
+        model = self.model
         codes = items.ids.get_indexer(ids)
         others = np.setdiff1d(np.arange(len(items)), codes)
         table = items.table

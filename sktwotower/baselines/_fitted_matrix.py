@@ -26,8 +26,11 @@ class ItemScores:
     ``replayed`` the events in order that count again when others come.
     """
 
-    order, reads_lags = None, False
-    of_unknown, counts, replayed = 0.0, None, None
+    order = None
+    reads_lags = False
+    of_unknown = 0.0
+    counts = None
+    replayed = None
 
     def scores_of_items(self, items):
         """Return the scores (n,) of a ``Query`` of items, if all users have the same.
@@ -136,13 +139,17 @@ class FittedMatrix(Fitted):
 
     def explained(self, owner, chosen, past, names, estimator):
         """Return tables of what adds to a score, and the score; see `Fitted`."""
-        item, score, past = chosen.codes[0], self.model.scores, past.input
+        item = chosen.codes[0]
+        score = self.model.scores
+        past = past.input
         if self.model.order is not None:
             of_all = score(past)[0, item]
             return [rows_of_table("user", ["(bias)"], [1.0], [of_all])], of_all
         last = ~pd.Series(past.indices).duplicated(keep="last").to_numpy()
-        items, lags = past.indices[last], past.data[last]
-        n, added = len(items), np.zeros(len(items))
+        items = past.indices[last]
+        lags = past.data[last]
+        n = len(items)
+        added = np.zeros(len(items))
         # the scores of users who have one of the past items each
         each = sparse.csr_matrix((lags, items, np.arange(n + 1)), (n, past.shape[1]))
         for block in blocks_of_rows(*each.shape):
@@ -177,7 +184,8 @@ class FittedMatrix(Fitted):
         ``score(part)`` returns the scores (b, n_items) of some rows of ``given``, CSR
         (n, m).
         """
-        n, n_items = given.shape[0], self.n_items
+        n = given.shape[0]
+        n_items = self.n_items
         k = min(k, n_items)
         scores = np.empty((n, k), dtype=np.float32)
         indices = np.empty((n, k), dtype=np.int64)

@@ -261,7 +261,9 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         """
         (users, user_codes), (items, item_codes) = sides
         rewards, weights, times = outcomes
-        chosen, in_order, replays = rewards > 0, None, self._replays_times
+        chosen = rewards > 0
+        in_order = None
+        replays = self._replays_times
         when = times if replays else np.zeros(len(chosen))
         past = [each[chosen] for each in (user_codes, item_codes, when)]
         past = past if earlier is None else [*map(np.append, earlier, past)]
@@ -273,7 +275,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
             in_order = table.in_order().sequences()
         amounts = np.column_stack([weights, weights * chosen])
         if counted:
-            item_codes, amounts = item_codes[:0], amounts[:0]
+            item_codes = item_codes[:0]
+            amounts = amounts[:0]
             times = None if times is None else times[:0]
         own = item_codes, times, schema.time_kind, amounts, before, in_order
         return self._state(schema, users, items, seen, CodedEvents(*own))
@@ -372,7 +375,8 @@ def grown_side(known, frame):
 
     Also return the positions of the events, (n_events,), and of those known, (n,).
     """
-    column, label = known.id_column, f"{known.side} column {known.label!r}"
+    column = known.id_column
+    label = f"{known.side} column {known.label!r}"
     new = as_type_of(check_ids(frame[column], label), known.ids, label)
     both = pd.DataFrame({column: known.ids.append(new)})
     grown, codes = _fit_side(known.side, column, known.label, both)

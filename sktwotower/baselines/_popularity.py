@@ -346,7 +346,8 @@ class ClickRateRecommender(MatrixRecommender):
                 amounts = amounts * np.exp2(-(ages_of(times) / half_life))[:, None]
                 now = float(times.max())
             sums = [np.bincount(items, column, n_items) for column in amounts.T]
-            keys, when = np.arange(n_items), np.full(n_items, now)
+            keys = np.arange(n_items)
+            when = np.full(n_items, now)
             counts = counts.count(keys, when, np.column_stack(sums))[1]
         ties = popular_first(seen)
         return _ClickRates(counts, n_items, GrowingIds((unseen,)), self.smoothing, ties)
@@ -428,8 +429,11 @@ class _ClickRates(ItemScores):
     n_items = None
 
     def __init__(self, counts, n_items, unseen, smoothing, ties, of_all=None):
-        self.counts, self.n_items, self.unseen = counts, n_items, unseen
-        self.smoothing, self.ties = smoothing, ties
+        self.counts = counts
+        self.n_items = n_items
+        self.unseen = unseen
+        self.smoothing = smoothing
+        self.ties = ties
         if of_all is not None:
             self.of_all = of_all
 

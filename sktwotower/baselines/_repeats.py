@@ -72,9 +72,13 @@ class FittedRepeats(FittedMatrix):
             times = np.append(times, further_times)
             if added[2] is not None:  # equal events count once
                 order = np.lexsort((times, items, rows))
-                rows, items, times = rows[order], items[order], times[order]
+                rows = rows[order]
+                items = items[order]
+                times = times[order]
                 is_first = starts(rows, items, times)
-                rows, items, times = rows[is_first], items[is_first], times[is_first]
+                rows = rows[is_first]
+                items = items[is_first]
+                times = times[is_first]
         weights = np.ones(len(rows))
         if self.model.half_life is not None and len(rows):
             weights = np.exp2(-ages_of_each(rows, times) / self.model.half_life)
@@ -85,10 +89,12 @@ class FittedRepeats(FittedMatrix):
     def explained(self, owner, chosen, past, names, estimator):
         """Return a table of what adds to a score, and the score; see `Fitted`."""
         item = chosen.codes[0]
-        items, counts = past.input.indices, past.input.data
+        items = past.input.indices
+        counts = past.input.data
         is_chosen = items == item
         added = np.where(is_chosen, counts, 0.0)
-        ids, ones = self.items.ids[items], np.ones(len(items))
+        ids = self.items.ids[items]
+        ones = np.ones(len(items))
         return [rows_of_past(ids, ones, added, names, None)], float(added.sum())
 
 
@@ -186,7 +192,8 @@ class RepeatRecommender(_OfRepeats):
     1  ann  tea  0.547     2
     """
 
-    _need_time, _replayed = ("half_life",), ("time",)
+    _need_time = ("half_life",)
+    _replayed = ("time",)
     _: KW_ONLY
     exclude_seen: bool = parameter(False, "boolean")
     half_life: float | datetime.timedelta | np.timedelta64 | None = None

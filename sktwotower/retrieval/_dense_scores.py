@@ -20,8 +20,11 @@ def hide(scores, excluded, allowed=None):
     if excluded is not None:
         scores[excluded.nonzero()] = -np.inf
     if allowed is not None:
-        hidden, of_each = np.ones(scores.shape, dtype=bool), sparse.issparse(allowed)
-        hidden[allowed.nonzero() if of_each else np.s_[:, allowed]] = False
+        hidden = np.ones(scores.shape, dtype=bool)
+        if sparse.issparse(allowed):
+            hidden[allowed.nonzero()] = False
+        else:
+            hidden[:, allowed] = False
         scores[hidden] = -np.inf
 
 
@@ -31,10 +34,12 @@ def best_of(scores, k):
     The first of equal scores are kept; ``argpartition`` would take any of them.
     """
     kth = np.partition(scores, -k, axis=1)[:, -k, None]
-    above, equal = scores > kth, scores == kth
-    room = k - above.sum(axis=1, keepdims=True)
-    above |= equal & (equal.cumsum(axis=1, dtype=np.int32) <= room)
-    places = above.nonzero()[1].reshape(len(scores), k)
-    best = np.take_along_axis(scores, places, 1)
+    is_best = scores > kth
+    is_equal = scores == kth
+    room = k - is_best.sum(axis=1, keepdims=True)
+    is_best |= is_equal & (is_equal.cumsum(axis=1, dtype=np.int32) <= room)
+    positions = is_best.nonzero()[1].reshape(len(scores), k)
+    best = np.take_along_axis(scores, positions, 1)
     order = np.argsort(-best, axis=1, kind="stable")
-    return np.take_along_axis(best, order, 1), np.take_along_axis(places, order, 1)
+    best = np.take_along_axis(best, order, 1)
+    return best, np.take_along_axis(positions, order, 1)

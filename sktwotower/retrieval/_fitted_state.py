@@ -78,8 +78,9 @@ class Asked(NamedTuple):
 
     def gaps(self, latest):
         """Return the time (n,) since events at ``latest`` (n,); None if not known."""
-        known = latest is not None and self.times is not None
-        return self.times - latest if known else None
+        if latest is None or self.times is None:
+            return None
+        return self.times - latest
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,10 +152,13 @@ class Fitted:
 
     def _check_columns(self, place):
         """Raise unless ids, features and the time are columns of X in fit."""
-        schema, sides = self.schema, (self.users, self.items)
-        names, labels = schema.names, [side.id_column for side in sides]
+        schema = self.schema
+        sides = self.users, self.items
+        names = schema.names
+        labels = [side.id_column for side in sides]
         if names is None:
-            names, labels = [f"x{i}" for i in range(schema.n_columns)], ["user", "item"]
+            names = [f"x{i}" for i in range(schema.n_columns)]
+            labels = ["user", "item"]
         used = {column for side in sides for column in (side.id_column, *side.features)}
         expected = "one with the columns that are used"
         require(used <= {*names}, f"{place}.schema", expected)
@@ -240,10 +244,14 @@ class Fitted:
         are later than all others, one after the other.
         """
         seen = self.seen_by(query.codes)
-        seen = seen if added is None else _with_pairs(seen, added[0], added[1])
+        if added is not None:
+            rows, items, _ = added
+            seen = _with_pairs(seen, rows, items)
         if self.sequences is None:
             return Past(seen, seen)
-        latest = self.sequences.latest(query.codes, added) if self.sees_gaps else None
+        latest = None
+        if self.sees_gaps:
+            latest = self.sequences.latest(query.codes, added)
         return Past(seen, self.sequences.rows(query.codes, added), latest)
 
     def similar_to_known(self, code, k, serving):

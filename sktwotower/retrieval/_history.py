@@ -55,11 +55,15 @@ def items_of_one_user(history, query):
 
 def _history_of_users(history, query, fitted):
     """Return which items fit knows, bool (m,), and what `read_history` returns."""
-    schema, ordered = fitted.schema, fitted.sequences is not None
-    history = _array_as_table(history, schema) if ordered else history
-    order = "oldest first" if ordered else None
+    schema = fitted.schema
+    order = None
+    times = None
+    if fitted.sequences is not None:
+        order = "oldest first"
+        history = _array_as_table(history, schema)
     owners, chosen = pairs_of(history, query, fitted, "history", order)
-    times = _times_of_history(history, schema) if ordered else None
+    if fitted.sequences is not None:
+        times = _times_of_history(history, schema)
     known = owners.unique()
     codes = fitted.items.codes(chosen, "history")
     kept = codes >= 0
@@ -70,7 +74,9 @@ def _history_of_users(history, query, fitted):
     offsets = np.searchsorted(places[by_user], np.arange(len(known) + 2))
     rows, events = places_of(offsets, asked)
     events = np.flatnonzero(kept)[by_user[events]]
-    return kept, (rows, codes[events], None if times is None else times[events])
+    if times is not None:
+        times = times[events]
+    return kept, (rows, codes[events], times)
 
 
 def _array_as_table(history, schema):
@@ -128,8 +134,14 @@ def history_users(history, users):
 
 def pairs_of(given, query, fitted, name, order=None):
     """Return users, an Index, and items, (n_pairs,) each, of pairs that were given."""
-    users, items = fitted.users, fitted.items
-    columns = users.id_column, items.id_column
-    how = {"labels": (users.label, items.label), "owners": query.ids, "order": order}
-    owners, chosen, *_ = read_pairs(given, name, columns=columns, **how)
+    users = fitted.users
+    items = fitted.items
+    owners, chosen, *_ = read_pairs(
+        given,
+        name,
+        columns=(users.id_column, items.id_column),
+        labels=(users.label, items.label),
+        owners=query.ids,
+        order=order,
+    )
     return check_ids(owners, f"the users of {name}"), chosen

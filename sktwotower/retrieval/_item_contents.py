@@ -24,9 +24,10 @@ def rows_without_ids(items):
     Ids are left out that a ``TowerVectorizer`` has encoded. They say only that an item
     is like itself.
     """
-    rows, kept = items.rows[:-1], []
+    rows = items.rows[:-1]
     if not isinstance(items.transformer, TowerVectorizer):
         return rows
+    kept = []
     start = 0
     for _, encoder in items.transformer.encoders_:
         stop = start + len(encoder.names)

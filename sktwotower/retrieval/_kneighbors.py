@@ -92,10 +92,14 @@ class KNeighborsMixin:
         return (distances, indices) if return_distance else indices
 
     def _nearest(self, fitted, X, n_neighbors):
-        k, request = self._k(n_neighbors, fitted), read_request(fitted, X, lazy=True)
+        """Return distances and positions (n, k) of the items nearest to users."""
+        k = self._k(n_neighbors, fitted)
+        request = read_request(fitted, X, lazy=True)
         request.check_size(k)
-        found = lists_of(fitted, request, k, self._serving(), self.exclude_seen)
-        return 1 - found[0], found[1]
+        scores, indices = lists_of(
+            fitted, request, k, self._serving(), self.exclude_seen
+        )
+        return 1 - scores, indices
 
     @hinted
     def kneighbors_graph(
@@ -146,11 +150,13 @@ class KNeighborsMixin:
             raise ValueError(f"mode must be {expected}. Got {mode!r}.")
         fitted = fitted_of(self)
         distances, indices = self._nearest(fitted, X, n_neighbors)
-        found = indices >= 0
-        values = distances[found] if mode == "distance" else np.ones(found.sum())
-        offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
+        is_item = indices >= 0
+        values = np.ones(is_item.sum())
+        if mode == "distance":
+            values = distances[is_item]
+        offsets = np.concatenate([[0], np.cumsum(is_item.sum(axis=1))])
         shape = len(indices), fitted.n_items
-        return sparse.csr_matrix((values, indices[found], offsets), shape)
+        return sparse.csr_matrix((values, indices[is_item], offsets), shape)
 
 
 def lists_of(fitted, request, k, serving, hidden, rules=NO_RULES):
@@ -163,8 +169,10 @@ def lists_of(fitted, request, k, serving, hidden, rules=NO_RULES):
         if request.past is None:
             return fitted.search_known(request, width, serving, hidden)
         part = request[rows]
-        how = serving, part.excluded(hidden), part.allowed
-        return fitted.search(part.users, part.past, width, *how)
+        excluded = part.excluded(hidden)
+        return fitted.search(
+            part.users, part.past, width, serving, excluded, part.allowed
+        )
 
     n = len(request)
     serving = serving._replace(n_users=max(n, serving.n_users))

@@ -282,7 +282,8 @@ def candidate_positions(candidates, query, fitted, unknown, rules):
         raise ValueError(f"unknown_candidates must be {expected}. Got {unknown!r}.")
     if candidates is None:
         return rules.qualifying
-    owners, values = None, candidates
+    owners = None
+    values = candidates
     are_rows = isinstance(candidates, np.ndarray) and candidates.ndim == 2
     if are_rows or isinstance(candidates, Mapping) or _frames.is_frame(candidates):
         owners, values = _history.pairs_of(candidates, query, fitted, "candidates")
@@ -338,17 +339,17 @@ def _read_exclude(exclude, query, fitted):
     if exclude is None:
         return None
     of_one_user = _history.items_of_one_user(exclude, query)
-    what, source = "the items of exclude", "the users asked for"
     n_items = len(fitted.items)
     if of_one_user is not None:
-        codes = fitted.items.codes(_frames.list_as_array(of_one_user), what)
+        ids = _frames.list_as_array(of_one_user)
+        codes = fitted.items.codes(ids, "the items of exclude")
         codes = np.unique(codes[codes >= 0])
         return _sparse.one_row(codes, np.ones(len(codes), np.float32), n_items)
     owners, chosen = _history.pairs_of(exclude, query, fitted, "exclude")
     asked = check_ids(query.ids, "X")
     users = asked.unique()
-    places = known_positions(owners, users, "the users of exclude", source)
-    codes = fitted.items.codes(chosen, what)
-    known = (places >= 0) & (codes >= 0)
-    matrix = _sparse.ones_at(places[known], codes[known], (len(users), n_items))
+    rows = known_positions(owners, users, "the users of exclude", "the users asked for")
+    codes = fitted.items.codes(chosen, "the items of exclude")
+    known = (rows >= 0) & (codes >= 0)
+    matrix = _sparse.ones_at(rows[known], codes[known], (len(users), n_items))
     return _sparse.take_rows(matrix, users.get_indexer(asked))

@@ -279,25 +279,33 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
             return _recommend_lazily(self, X, path, asked | given | options)
         fitted = fitted_of(self)
         check_ending(path)
-        k, serving = self._k(n_neighbors, fitted), self._serving()
-        hidden, rules = self.exclude_seen, NO_RULES
+        k = self._k(n_neighbors, fitted)
+        serving = self._serving()
+        hidden = self.exclude_seen
         if exclude_seen is not None:
             hidden = check_flag(exclude_seen, "exclude_seen")
+        rules = NO_RULES
         if any(rule is not None for rule in given.values()):
             rules = fitted.item_table.rules(k=k, **given)
-        lazy = path is None  # a file is written block by block
-        request = read_request(fitted, X, rules=rules, lazy=lazy, **asked)
+        # a file is written block by block
+        request = read_request(fitted, X, rules=rules, lazy=path is None, **asked)
         if path is not None:
             tables = _tables(fitted, request, k, serving, hidden, rules)
             return write_parquet(tables, path)
         request.check_size(k)
         if request.past is None or rules.reorder:
-            found = lists_of(fitted, request, k, serving, hidden, rules)
+            scores, indices = lists_of(fitted, request, k, serving, hidden, rules)
         else:
-            how = serving, request.excluded(hidden), request.allowed
-            found = fitted.search(request.users, request.past, k, *how)
+            scores, indices = fitted.search(
+                request.users,
+                request.past,
+                k,
+                serving,
+                request.excluded(hidden),
+                request.allowed,
+            )
         library = library_for(self, fitted, X, history, candidates, exclude)
-        return ranked_table(fitted, library, request.users.ids, *found)
+        return ranked_table(fitted, library, request.users.ids, scores, indices)
 
 
 def _tables(fitted, request, k, serving, hidden, rules):
@@ -305,8 +313,8 @@ def _tables(fitted, request, k, serving, hidden, rules):
     serving = serving._replace(n_users=len(request))
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        found = lists_of(fitted, part, k, serving, hidden, rules)
-        yield ranked_table(fitted, PANDAS, part.users.ids, *found)
+        scores, indices = lists_of(fitted, part, k, serving, hidden, rules)
+        yield ranked_table(fitted, PANDAS, part.users.ids, scores, indices)
 
 
 def _recommend_lazily(model, X, path, options):
@@ -340,8 +348,9 @@ def _recommend_lazily(model, X, path, options):
     first = pd.Series(fitted.user_ids[:1])
     meta = model.recommend(first, 1, exclude_seen=False).iloc[:0]
     shared = import_module("dask").delayed((model, options), traverse=False)
-    how = {"meta": meta, "clear_divisions": True}
-    return X.map_partitions(_recommend_to, shared, meta.dtypes, **how)
+    return X.map_partitions(
+        _recommend_to, shared, meta.dtypes, meta=meta, clear_divisions=True
+    )
 
 
 def _recommend_to(users, shared, dtypes):

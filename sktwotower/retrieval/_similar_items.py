@@ -29,9 +29,10 @@ def ranked_table(fitted, library, ids, scores, indices, labels=None):
     ``labels``: what the first two columns are called; None: as in fit.
     """
     labels = labels or (fitted.users.label, fitted.items.label)
-    found = indices >= 0
-    owners, ranks = np.repeat(ids, found.sum(axis=1)), np.nonzero(found)[1] + 1
-    columns = owners, fitted.item_ids[indices[found]], scores[found], ranks
+    is_item = indices >= 0
+    owners = np.repeat(ids, is_item.sum(axis=1))
+    ranks = np.nonzero(is_item)[1] + 1
+    columns = owners, fitted.item_ids[indices[is_item]], scores[is_item], ranks
     return table_of(_names(*labels, "score", "rank"), columns, library)
 
 
@@ -57,7 +58,8 @@ def write_parquet(tables, path):
     The file gets its name when the last one is written (`replaced_file`).
     """
     message = "path= writes Parquet by pyarrow: pip install 'sktwotower[parquet]'."
-    parquet, writer = imported("pyarrow.parquet", message), None
+    parquet = imported("pyarrow.parquet", message)
+    writer = None
     with replaced_file(path) as file, ExitStack() as stack:
         for table in _with_rows(tables):
             table = _arrow_table(table)
@@ -70,7 +72,8 @@ def write_parquet(tables, path):
 
 def _with_rows(tables):
     """Yield the tables with rows; if none has any, the last: it may show no types."""
-    table, has_rows = None, False
+    table = None
+    has_rows = False
     for table in tables:
         if len(table):
             has_rows = True
@@ -149,17 +152,20 @@ class SimilarItemsMixin:
         """
         fitted = fitted_of(self)
         k = self._k(n_neighbors, fitted)
-        library, label = library_for(self, fitted, items), fitted.items.label
-        found = self._similar(fitted, items, k)
-        return ranked_table(fitted, library, *found, (label, f"similar_{label}"))
+        library = library_for(self, fitted, items)
+        label = fitted.items.label
+        labels = label, f"similar_{label}"
+        ids, scores, indices = self._similar(fitted, items, k)
+        return ranked_table(fitted, library, ids, scores, indices, labels)
 
     def _similar(self, fitted, items, k):
         """Return ids (n,) of items, and scores and positions (n, k) of similar ones."""
-        code, serving = one_known(fitted.items, items), self._serving()
+        serving = self._serving()
+        code = one_known(fitted.items, items)
         if code is not None:
-            found = fitted.similar_to_known(code, k, serving)
-            if found is not None:
-                return as_ids(items), *found
+            lists = fitted.similar_to_known(code, k, serving)
+            if lists is not None:
+                return as_ids(items), *lists
         query = read_query(fitted.items, items, "items", fitted.schema)
         unknown = query.ids[query.lacks_information() & (query.described is None)]
         if len(unknown):

@@ -33,7 +33,8 @@ def ranks_among(ordered, values):
     """
     n_others = np.count_nonzero(ordered > -np.inf, axis=1)
     n_above = np.count_nonzero(ordered > values[:, None], axis=1)
-    rows, last = np.arange(len(values)), max(ordered.shape[1] - 1, 0)
+    rows = np.arange(len(values))
+    last = max(ordered.shape[1] - 1, 0)
     above = ordered[rows, np.clip(n_above - 1, 0, last)].astype(float)
     below = ordered[rows, np.clip(n_above, 0, last)].astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -123,7 +124,8 @@ def _table_of_gains(name, values):
 
     The first one is what the others are compared with.
     """
-    first, rows = next(iter(values.values())), []
+    first = next(iter(values.values()))
+    rows = []
     for key, each in values.items():
         gain = each - first
         error = standard_error(gain) if gain.any() else 0.0
@@ -146,12 +148,15 @@ def choose_weight(gains, later=None, earlier=None):
     chosen falls step by step, and not at once, as the evidence becomes weaker.
     """
     bound = lower_bounds(gains)
-    pays, total = bound > 0, bound
+    pays = bound > 0
+    total = bound
     if later is not None:
         bound = lower_bounds(later)
-        pays, total = pays & (bound > 0), total + bound
+        pays = pays & (bound > 0)
+        total = total + bound
     if earlier is not None:
-        pays, total = pays & (earlier["gain"] > 0), total + lower_bounds(earlier)
+        pays = pays & (earlier["gain"] > 0)
+        total = total + lower_bounds(earlier)
     if not pays.any():
         return 0.0
     return float(gains["weight"][total.where(pays, -np.inf).idxmax()])

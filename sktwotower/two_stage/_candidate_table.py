@@ -90,7 +90,8 @@ class Describer:
         return fitted_of(self.retriever)
 
     def _check_stored(self, place):
-        known, given = scaled_names(self.log), {*(self.scales or {})}
+        known = scaled_names(self.log)
+        given = {*(self.scales or {})}
         expected = f"those of features: {sorted(known)}"
         require(given <= known, f"{place}.scales", expected)
         for side, encoders in zip(("users", "items"), self.encoders, strict=True):

@@ -51,7 +51,8 @@ class Context(NamedTuple):
 
         ``users`` (n,): the position of the user of each event of ``frame``, or -1.
         """
-        table, used = _columns_of_request(frame, self.columns, self.dates), []
+        table = _columns_of_request(frame, self.columns, self.dates)
+        used = []
         for encoder in self.encoders:
             places = encoder.places(table[encoder.column])
             known = (places >= 0) & (users >= 0)
@@ -138,7 +139,9 @@ def learn_context(frame, selection, columns, parameter="context"):
             names.append(columns.time)
     else:
         names = select_columns(frame, selection, parameter)
-    kept, dates, encoders = [], [], []
+    kept = []
+    dates = []
+    encoders = []
     for name in names:
         own_dates = [name] if is_date(frame[name]) else []
         table = _columns_of_request(frame, [name], own_dates)

@@ -13,7 +13,8 @@ from sktwotower._tables._sparse import slices
 from ._log import StagedPast, entries, unit_rows
 
 # Shares of all events, the latest ones, in which the popularity of items is counted.
-RECENT, LATEST = 0.1, 0.02
+RECENT = 0.1
+LATEST = 0.02
 # How many baskets back a past item counts 1/e, in the mean of a user's past items.
 DECAYS = {"last": 0.1, "recent": 5.0, "all": np.inf}
 STEPS = {"last": 0.5, "recent": 5.0}
@@ -22,7 +23,8 @@ CHOSEN = {"chosen_before": DECAYS["all"], "chosen_lately": DECAYS["recent"]}
 N_LATEST = 30
 N_NEAREST = 3
 # Pairs, or users, whose vectors are held at once.
-PAIR_BLOCK, USER_BLOCK = 1 << 15, 128
+PAIR_BLOCK = 1 << 15
+USER_BLOCK = 128
 TINY_WEIGHT = 1e-3
 
 # What a feature belongs to: the first group with a beginning of its name.
@@ -96,7 +98,8 @@ def scales_of(log, pairs):
 
     These are the difference of scores, and products of the retriever's vectors.
     """
-    found, scales = {"score_gap": pairs.gaps}, {}
+    found = {"score_gap": pairs.gaps}
+    scales = {}
     vectors = log.vectors.get("vector")
     if vectors is not None:
         found |= _similarities("vector", vectors, pairs, _Weights(pairs.past.lags))
@@ -123,7 +126,8 @@ def group_of(name):
 
 def _popularity(log, pairs, weights):
     """Return how often items were chosen, by all and by the user."""
-    lags, items = pairs.past.lags, pairs.items
+    lags = pairs.past.lags
+    items = pairs.items
     n_events = np.diff(lags.indptr)
     level = np.log(log.counts + 1)
     sums = weights[DECAYS["all"]] @ level
@@ -139,10 +143,14 @@ def _popularity(log, pairs, weights):
 
 def _times(log, pairs):
     """Return how popular items are of late, and how old, at the time of the request."""
-    clock, items, rows = log.clock, pairs.items, pairs.rows
+    clock = log.clock
+    items = pairs.items
+    rows = pairs.rows
     now = clock.now(pairs.past.last)
-    places, n_events = clock.places(now), len(clock.times)
-    starts, ends = clock.offsets[items], clock.offsets[items + 1]
+    places = clock.places(now)
+    n_events = len(clock.times)
+    starts = clock.offsets[items]
+    ends = clock.offsets[items + 1]
     until = clock.ends(items, places[rows])
     found = {}
     for name, share in (("latest", LATEST), ("recent", RECENT)):
@@ -152,7 +160,8 @@ def _times(log, pairs):
     expected = RECENT * (ends - starts)
     found["trend"] = np.log((until - before + 1) / (expected + 1))
     found["popularity_so_far"] = (until - starts) / (places[rows] + 1)
-    some, last = ends > starts, n_events - 1
+    some = ends > starts
+    last = n_events - 1
     first = np.where(some, clock.own_times[np.minimum(starts, last)], np.nan)
     latest = np.where(some, clock.own_times[np.maximum(ends - 1, 0)], np.nan)
     before_now = clock.own_times[np.maximum(until - 1, 0)]
@@ -170,7 +179,8 @@ def _similarities(name, vectors, pairs, weights):
         profiles = unit_rows(weights[decay] @ vectors)
         values = found[f"{name}_{part}"] = np.empty(len(pairs.items), np.float32)
         for block in slices(len(values), PAIR_BLOCK):
-            ours, theirs = profiles[pairs.rows[block]], vectors[pairs.items[block]]
+            ours = profiles[pairs.rows[block]]
+            theirs = vectors[pairs.items[block]]
             values[block] = np.einsum("nd,nd->n", ours, theirs)
     return found
 
@@ -196,7 +206,8 @@ def _nearest(vectors, pairs):
 
     Only the latest 30 items of a user count.
     """
-    lags, n = pairs.past.lags, pairs.past.lags.shape[0]
+    lags = pairs.past.lags
+    n = pairs.past.lags.shape[0]
     places = lags.indptr[1:, None] - 1 - np.arange(N_LATEST)
     known = places >= lags.indptr[:-1, None]
     latest = np.zeros(places.shape, dtype=np.int64)
@@ -204,7 +215,8 @@ def _nearest(vectors, pairs):
     nearest = np.empty(len(pairs.items), np.float32)
     bounds = np.searchsorted(pairs.rows, np.arange(n + 1))
     for block in slices(n, USER_BLOCK):
-        start, end = block.start, block.stop
+        start = block.start
+        end = block.stop
         part = slice(bounds[start], bounds[end])
         rows = pairs.rows[part]
         width = np.diff(bounds[start : end + 1]).max(initial=0)

@@ -229,7 +229,8 @@ def _ranker_of(recipe, fitted, events, as_of):
     Their rows are described by what was known before. ``as_of`` (n_rows, n_counted):
     what was counted before each of them. With too few users it is the ranker so far.
     """
-    columns, lists = fitted.columns, fitted.lists
+    columns = fitted.columns
+    lists = fitted.lists
     events = events.part(columns.rows(events.frame))
     n_users = count_users(events, columns)
     if n_users < MIN_USERS:

@@ -94,8 +94,10 @@ class FittedStages(Fitted):
         return vars(self)
 
     def _check_stored(self, place):
-        fitted, log = self.first_stage, self.describer.log
-        n_users, n_items = len(fitted.users), len(fitted.items)
+        fitted = self.first_stage
+        log = self.describer.log
+        n_users = len(fitted.users)
+        n_items = len(fitted.items)
         require(fitted.n_items == n_items, place, "a retriever with all items of fit")
         at = f"{place}.describer"
         lags = csr((n_users + 1, n_items), canonical=False)
@@ -230,12 +232,16 @@ class FittedStages(Fitted):
 
     def _placed(self, shown, exclude_seen):
         """Return blended scores (n_pairs,) of items of ``ShownRows``, and features."""
-        query, past = shown.query, shown.past
-        rows, items, scores = shown.rows, shown.items, shown.scores
+        query = shown.query
+        past = shown.past
+        rows = shown.rows
+        items = shown.items
+        scores = shown.scores
         first, indices = self.candidates(query, past, exclude_seen)
         by_ranker = self._scores_of_ranker(query, past, first, indices)
         same = indices[rows] == items[:, None]
-        retrieved, place = same.any(axis=1), same.argmax(axis=1)
+        retrieved = same.any(axis=1)
+        place = same.argmax(axis=1)
         ranks = np.where(retrieved, place + 1, ranks_among(first[rows], scores))
         best = np.where(np.isneginf(first[rows, 0]), scores, first[rows, 0])
         gaps = np.where(retrieved, first[rows, place], scores) - best

@@ -24,7 +24,8 @@ from ._shown_rows import describe_rows
 ORDERS = "retriever", "click_rate", "counts", "ranker"
 MIN_ERRORS = 2.0
 # With fewer rows a curve of two parameters is fitted, and kept at so many scores.
-MIN_ROWS, N_KEPT = 1_000, 101
+MIN_ROWS = 1_000
+N_KEPT = 101
 
 
 @record

@@ -123,7 +123,8 @@ class Clock:
     by_user: bool
 
     def _check_stored(self, place):
-        n, offsets = len(self.times), self.offsets
+        n = len(self.times)
+        offsets = self.offsets
         require(n > 0, f"{place}.times", "times of events")
         fits = offsets[0] == 0 and offsets[-1] == n
         require(fits, f"{place}.offsets", f"offsets from 0 to {n}")
@@ -298,7 +299,8 @@ def build_log(retriever, events, by_user, repeats, positions, earlier):
 
     clock = None
     if events.dates:
-        items_chosen, days = choices.items, choices.times / NANOSECONDS_PER_DAY
+        items_chosen = choices.items
+        days = choices.times / NANOSECONDS_PER_DAY
         if earlier is not None:
             earlier_items, earlier_days = earlier.clock_events()
             items_chosen = np.append(earlier_items, items_chosen)

@@ -78,7 +78,8 @@ class Trees(NamedTuple):
         ]
 
     def _check_stored(self, place):
-        sizes, n = self.sizes, len(self.whole)
+        sizes = self.sizes
+        n = len(self.whole)
         require(len(sizes) and (sizes >= 1).all(), f"{place}.sizes", "trees of nodes")
         fits = (sizes <= n).all() and sizes.sum() == n
         require(fits, f"{place}.sizes", f"those of trees of {n} nodes")
@@ -93,7 +94,8 @@ class Trees(NamedTuple):
 def _check_tree(tree, n_features, place):
     """Raise unless each search goes from node to later node, and ends at a leaf."""
     inner = tree["is_leaf"] == 0
-    n_nodes, parents = len(inner), np.flatnonzero(inner)
+    n_nodes = len(inner)
+    parents = np.flatnonzero(inner)
     positions(tree["feature_idx"], f"{place}.feature_idx", n_features)
     for side in ("left", "right"):
         children = tree[side][inner]

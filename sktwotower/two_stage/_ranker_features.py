@@ -98,7 +98,8 @@ class RankerFeaturesMixin(EvaluationMixin):
         fitted = fitted_of(self)
         request = read_request(fitted, X, history)
         distinct = np.sort(np.unique(pd.factorize(request.users.ids)[0], True)[1])
-        query, past = request.users[distinct], request.past[distinct]
+        query = request.users[distinct]
+        past = request.past[distinct]
         scores, indices = fitted.candidates(query, past, self.exclude_seen)
         features, pairs = fitted.describer.candidates(query, past, indices, scores)
         table = fitted.describer.with_ids(query, features, pairs.rows, pairs.items)
@@ -166,7 +167,8 @@ class RankerFeaturesMixin(EvaluationMixin):
         0  chosen together        0.2
         1        retrieval        0.1
         """
-        fitted, k = fitted_of(self), self.n_neighbors
+        fitted = fitted_of(self)
+        k = self.n_neighbors
         check_count(n_repeats, "n_repeats")
         if fitted.ranker is None:
             raise ValueError(

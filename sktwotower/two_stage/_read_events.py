@@ -74,11 +74,14 @@ class ReadEvents(NamedTuple):
         ``judged``: the rows of which a share is later with "auto" and "time", bool
         (n_events,). None: positive ones, and "auto" depends on users.
         """
-        users, times, dates = self.users, self.times, self.dates
+        users = self.users
+        times = self.times
+        dates = self.dates
         if judged is None or cut == "user" or not (dates and judged.any()):
             later, cut = later_events(users, times, self.chosen, dates, cut, share)
         else:
-            later, cut = latest(times, judged, share), "time"
+            later = latest(times, judged, share)
+            cut = "time"
         return self.part(~later), self.part(later), cut
 
 
@@ -140,16 +143,19 @@ def _latest_of_each_user(users, times, chosen, share):
     Events at equal times are on one side. Users whose positive events are all at one
     time keep them.
     """
-    owners, when = users[chosen], times[chosen]
+    owners = users[chosen]
+    when = times[chosen]
     order = np.lexsort((when, owners))
-    owners, when = owners[order], when[order]
+    owners = owners[order]
+    when = when[order]
     owners, starts, sizes = np.unique(owners, return_index=True, return_counts=True)
     n_later = np.maximum(np.floor(share * sizes + 1e-9).astype(np.int64), 1)
     limits = when[starts + sizes - n_later]
     limit = np.zeros(users.max() + 1, dtype=times.dtype)
     has_limit = np.zeros(len(limit), dtype=bool)
     # with all events at one time, nothing would be left before
-    limit[owners], has_limit[owners] = limits, limits > when[starts]
+    limit[owners] = limits
+    has_limit[owners] = limits > when[starts]
     return has_limit[users] & (times >= limit[users])
 
 

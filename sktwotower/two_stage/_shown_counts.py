@@ -24,7 +24,8 @@ from ._log import NANOSECONDS_PER_DAY, PRIOR_SHOWN
 from ._side_columns import Encoder
 
 # So many columns of each side are counted, those with at most so many levels.
-MAX_COLUMNS, MAX_LEVELS = 3, 64
+MAX_COLUMNS = 3
+MAX_LEVELS = 64
 # Keys are positions times this, plus a level; the last one is for unknown levels.
 WIDTH = MAX_LEVELS + 1
 SIDES = "items", "users"
@@ -95,7 +96,8 @@ class Grouping(NamedTuple):
         ``tables`` and ``codes``: the ``SideColumns`` of both sides, and the positions
         of the rows, by side. What they do not know is read from the ``frame``.
         """
-        side, found = self.column.split("__")[0], np.full(len(frame), np.nan)
+        side = self.column.split("__")[0]
+        found = np.full(len(frame), np.nan)
         if side in tables:
             place = tables[side].names.index(self.column)
             found = tables[side].numbers[codes[side], place]
@@ -148,7 +150,8 @@ class ShownCounts:
         sides = [grouping.side for grouping in self.groupings]
         require(sides[:2] == ["all", "item"], f"{place}.groupings", "all, then items")
         for each in self.groupings:
-            keys, n_keys = each.counts.keys, n_ids[each.side] * WIDTH
+            keys = each.counts.keys
+            n_keys = n_ids[each.side] * WIDTH
             fits = len(keys) == 0 or (keys[0] >= 0 and keys[-1] < n_keys)
             require(fits, f"{place}.{each.name}", f"keys below {n_keys}")
 
@@ -224,7 +227,9 @@ class ShownCounts:
 
         The first is a DataFrame (n_rows, n_features).
         """
-        grown, sums, groupings = self.merged()._with_ids(showings).merged(), [], []
+        grown = self.merged()._with_ids(showings).merged()
+        sums = []
+        groupings = []
         for each, keys in grown._keys(showings):
             times = showings.starts if each.side == "user" else showings.times
             found, counts = each.counts.count(keys, times, showings.amounts)
@@ -238,7 +243,8 @@ class ShownCounts:
 
         The time that it takes follows the number of rows, as in `RunningCounts.plus`.
         """
-        grown, groupings = self._with_ids(showings), []
+        grown = self._with_ids(showings)
+        groupings = []
         for each, keys in grown._keys(showings):
             times = showings.starts if each.side == "user" else showings.times
             counts = each.counts.plus(keys, times, showings.amounts)
@@ -247,11 +253,10 @@ class ShownCounts:
 
     def _with_ids(self, showings):
         """Return the same with the ids of rows, their time and that of new items."""
-        ids, first = self.ids, self.first
-        items, users = (
-            ids["item"].plus(showings.items),
-            ids["user"].plus(showings.users),
-        )
+        ids = self.ids
+        first = self.first
+        items = ids["item"].plus(showings.items)
+        users = ids["user"].plus(showings.users)
         if first is not None:
             places = items.positions(showings.items)
             new = places >= len(ids["item"])
@@ -309,7 +314,8 @@ class ShownCounts:
         shown, chosen = sums[0].T
         with np.errstate(invalid="ignore"):  # nothing was shown yet: nan
             known = chosen / shown
-        rates, found = {"all": known}, {}
+        rates = {"all": known}
+        found = {}
         sums = zip(self.groupings, np.swapaxes(sums, 1, 2), strict=True)
         for each, (shown, chosen) in sums:
             prior = rates.get(each.side, known)

@@ -54,7 +54,8 @@ class ShownColumns(NamedTuple):
         rows = columns.rows(frame)
         if rows.any():
             names = "y", "scores", "the column of lists"
-            scores, groups = np.zeros(rows.sum()), frame.loc[rows, columns.lists]
+            scores = np.zeros(rows.sum())
+            groups = frame.loc[rows, columns.lists]
             lists = RankedLists(events.rewards[rows], scores, groups, names)
             check_one_user(lists, events.users[rows])
         columns.positions(frame)
@@ -145,7 +146,8 @@ class ShownRows(NamedTuple):
         for users in slices(len(self.query), USER_BLOCK):
             begin, end = np.searchsorted(self.rows, [users.start, users.stop])
             part = self.part(slice(begin, end))
-            query, past = self.query[users], self.past[users]
+            query = self.query[users]
+            past = self.past[users]
             yield part._replace(query=query, past=past, rows=part.rows - users.start)
 
     def part(self, kept):
@@ -172,10 +174,12 @@ def describe_rows(describer, n_candidates, shown):
     The retriever's rank and score are relative to its best candidates for the user, of
     which there are ``n_candidates``. Features of the caller are not among them.
     """
-    tables, describer = [], replace(describer, own=None)
+    tables = []
+    describer = replace(describer, own=None)
     for query, past, _, rows, items, scores, context in shown.blocks():
         best, _ = find_candidates(describer.retriever, query, past.first, n_candidates)
-        ranks, gaps = ranks_among(best[rows], scores), scores - best[rows, 0]
+        ranks = ranks_among(best[rows], scores)
+        gaps = scores - best[rows, 0]
         new = items < 0
         pairs = CandidatePairs(rows, np.where(new, 0, items), ranks, gaps, past)
         table = describer.features(query, pairs, context)

@@ -345,7 +345,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
 
     def _sk_visual_block_(self):
         """Return both stages, one after the other, as scikit-learn draws them."""
-        retriever, ranker = self.retriever, self.ranker
+        retriever = self.retriever
+        ranker = self.ranker
         if retriever is None:
             from sktwotower.recommender import TwoTowerRecommender
 
@@ -354,7 +355,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         steps = [("retriever", retriever), ("ranker", ranker)]
         fitted = vars(self).get("_fitted")
         if fitted is not None:
-            weight, recall = fitted.weight, fitted.training.recall
+            weight = fitted.weight
+            recall = fitted.training.recall
             text = f"weight of the ranker {weight:g}, "
             text += f"recall of the candidates {recall:.3f}"
             if fitted.training.order_gains is not None:

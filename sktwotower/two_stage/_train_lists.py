@@ -65,7 +65,8 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
     _warn_of_new_items(cut, before, later, describer.fitted.items.id_column)
     late = _late_rows(columns, cut, later)
     parts = before, later.part(~late), later.part(late)
-    later, late = later.part(np.argsort(late, kind="stable")), np.sort(late)
+    later = later.part(np.argsort(late, kind="stable"))
+    late = np.sort(late)
     counts, before_cut, tables = _counted(describer, columns, row_columns, parts)
     before_cut = _latest_counted(before, before_cut, columns, row_columns)
     rng = np.random.default_rng(recipe.random_state)
@@ -83,7 +84,8 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
         learnt,
         recipe.features,
     )
-    kept, places = kept[shown.order], describer.log.places
+    kept = kept[shown.order]
+    places = describer.log.places
     tables = [table.iloc[kept] for table in tables]
     lists = _Lists.of(rows, before_cut, shown, columns, places)
     stage = lists.orders(recipe, tables, late[kept], rng)
@@ -132,7 +134,8 @@ class _Lists(NamedTuple):
     @classmethod
     def of(cls, rows, before, shown, columns, places):
         """Return ``LabelledRows`` with what is known of their ``ShownRows``."""
-        weights, first = np.ones(len(rows.labels)), None
+        weights = np.ones(len(rows.labels))
+        first = None
         if columns.position is not None:
             positions = rows.features["position"].to_numpy()
             weights /= np.maximum(places.at(positions), MIN_FACTOR)
@@ -202,7 +205,8 @@ class _Lists(NamedTuple):
         }
         areas, totals = _areas(rows, pd.DataFrame(scores), self.weights[judged])
         owners = pd.Series(self.users[judged]).groupby(rows.groups).first()[areas.index]
-        best, gains = "retriever", []
+        best = "retriever"
+        gains = []
         for name in of_lists.ORDERS:
             gain, error = _mean(areas[name] - areas[best], totals, owners)
             if gain > of_lists.MIN_ERRORS * error:
@@ -269,7 +273,8 @@ def _counted(describer, columns, row_columns, parts):
         later_times = np.concatenate([part.times for part in parts[1:]])
         span = float(np.ptp(later_times / NANOSECONDS_PER_DAY))
     counts = ShownCounts.empty(encoders, span)
-    by_row, by_part = [], []
+    by_row = []
+    by_part = []
     for turn, part in enumerate(parts):
         showings = of_lists.showings_of(
             counts, describer, columns, part, describer.log.places, turn
@@ -378,7 +383,8 @@ def _areas(rows, scores, weights):
     lists = pd.Series(rows.groups)
     n_others = pd.Series(rows.labels == 0).groupby(lists).transform("sum")
     chosen = (rows.labels > 0) & (n_others > 0)
-    lists_of_chosen, weights = lists[chosen], pd.Series(weights)[chosen]
+    lists_of_chosen = lists[chosen]
+    weights = pd.Series(weights)[chosen]
     among_all = scores.groupby(lists).rank()[chosen]
     among_chosen = scores[chosen].groupby(lists_of_chosen).rank()
     below = (among_all - among_chosen).div(n_others[chosen], axis=0)

@@ -286,11 +286,13 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
 
     def _forget(self, fitted, gone):
         """Replace the fitted state and the retriever by ones without some users."""
-        left, retriever = fitted.without_users(gone), self.retriever
+        left = fitted.without_users(gone)
+        retriever = self.retriever
         if retriever is not None:
             retriever = clone(retriever)  # a fitted one would hold them, too
             forget_rows(retriever, fitted.users, left.users, gone)
-        self.retriever, self._fitted = retriever, left
+        self.retriever = retriever
+        self._fitted = left
 
     def _serving(self):
         return fitted_of(self).retriever._serving()
