@@ -337,7 +337,7 @@ def _train(recipe, events, before, rng, saved):
             apart = _model_apart(plans)
             if apart.interrupted_:  # what it has learnt by then is the model
                 return apart, None
-            judge.see_apart(apart.module_, seed=0)
+            judge.see_apart(apart.model, seed=0)
             weights = judge.weights_of_features()
             plans = [plan.learning_all(weights) for plan in plans]
     parts, shares, nets = _trained_parts(plans, before, rng, saved, judge)

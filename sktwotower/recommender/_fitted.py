@@ -182,11 +182,11 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         return len(self.catalog.vectors)
 
     # The ``Model``: what is learnt of users and items.
-    model = property(attrgetter("net.module_"))
+    model = property(attrgetter("net.model"))
     # How the model sees past items: "pooled", "recent", the name of a class, or None.
     history_kind = property(attrgetter("model.history.kind"))
     # The temperature of training.
-    temperature = property(attrgetter("net.criterion_.temperature"))
+    temperature = property(attrgetter("net.temperature"))
     scores_new_items, explained = True, explained
 
     @property
@@ -280,10 +280,10 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         figures = [
             f"{len(self.users)} users, {len(catalog.vectors)} items",
             f"history {self.history_kind}",
-            f"candidates {net.iterator_train__candidate_sampling}",
+            f"candidates {net.candidate_sampling}",
             f"temperature {self.temperature:.3g}, half-life {self.half_life}",
             f"half-life of popularity {self.popularity_half_life}",
-            f"impression weight {net.criterion__impression_weight}",
+            f"impression weight {net.impression_weight}",
             f"scale of rewards {self.reward_scale}",
             f"cold item weight {self.cold_item_weight}",
             f"{len(epochs)} epochs",
@@ -317,7 +317,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             sparse_parts = recomputed(
                 self.model.sparse, self.seen[kept], in_order, forgets=True
             )
-            net = with_model(net, net.module_.with_sparse(sparse_parts))
+            net = with_model(net, net.model.with_sparse(sparse_parts))
         stream = self.stream.without_users(events[np.flatnonzero(gone)])
         changed = {} if self.context is None else self._without_contexts(net, gone)
         return {"net": net, "stream": stream} | changed
@@ -343,7 +343,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         context, left = self.context.without(unused)
         empty = sparse.csr_matrix((1, len(left)), dtype=np.float32)
         users = users[:, np.flatnonzero(left)]
-        net = with_model(net, net.module_.without("context", left, unused, empty))
+        net = with_model(net, net.model.without("context", left, unused, empty))
         return {"net": net, "context": context, "context_users": users}
 
     @property

@@ -101,7 +101,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         fitted = with_weights_after(recipe, fitted, events, call.inputs)
         net, stream = _train(recipe, fitted, call, stream, random)
     rows, places = without_last_row(events.items.rows), call.inputs["item"][0]
-    moved = moved_items(fitted.model, net.module_, rows, places)
+    moved = moved_items(fitted.model, net.model, rows, places)
     learnt = replace(call.after, net=net, stream=stream)
     first = fitted.stream.gaps.never_hit
     first = np.flatnonzero(first & ~stream.gaps.never_hit[: len(first)])
@@ -198,16 +198,16 @@ def _stream(fitted, frame, outcomes, n_items, known):
 
 def _recipes(recipe, fitted, call):
     """Return the recipe of each part, with the choices of fit."""
-    weight = fitted.net.criterion__impression_weight
+    weight = fitted.net.impression_weight
     batch = RECENT_BATCH if fitted.model.sees_order else PARTIAL_BATCH
     recipe = with_values(recipe, {"batch_size": batch, "impression_weight": weight})
     if recipe.history.sees_past and fitted.model.sees_past:
         recipe = recipe._replace(history=fitted.model.history)
     recipe = _showing(recipe) if call.events.positives.nnz <= MAX_FEW else recipe
     of_fit = {"temperature": fitted.temperature}
-    of_fit["candidate_sampling"] = fitted.net.iterator_train__candidate_sampling
+    of_fit["candidate_sampling"] = fitted.net.candidate_sampling
     if recipe.dropout == "auto":  # it depends on all events of fit
-        of_fit["dropout"] = fitted.net.iterator_train__history_dropout
+        of_fit["dropout"] = fitted.net.history_dropout
     seen = without_last_row(call.after.seen)
     everything = call.events._replace(positives=seen, ordered=None)
     first, *others = _lengths(recipe, fitted.model)

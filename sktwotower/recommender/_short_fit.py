@@ -58,7 +58,7 @@ def vectors_of(recipe, events, table, fit, users, pooled=POOLED):
     trained = fit(resolved(recipe, events), events, np.random.RandomState(0))
     if trained.interrupted_:  # nothing is learnt yet that could be kept
         raise KeyboardInterrupt
-    module = trained.module_
+    module = trained.model
     item_rows, past = events.items.rows[:-1], None
     if module.sees_past:
         in_order = events.ordered

@@ -51,6 +51,10 @@ OWN_KIND = _refused(
     "The model has a context column of a kind of your own, which needs its class: only "
     "kinds of this package can be served with numpy."
 )
+OWN_HISTORY = _refused(
+    "The model has a history of your own, which needs torch: only the histories of "
+    "this package can be served with numpy."
+)
 OWN_TRANSFORMER = _refused(
     "The model has a context_transformer that is not a TowerVectorizer: it needs the "
     "library of its own."
@@ -241,6 +245,7 @@ KINDS = {name: _some(what) for name, what in KINDS.items()} | {
     "table": Codec(_read_table),
     "skops": OWN_TRANSFORMER,
     "towers.GivenTower": OWN_TOWER,
+    "towers.OwnLayer": OWN_HISTORY,
     "towers.GivenTowers": OWN_TOWER,
 }
 

@@ -39,7 +39,7 @@ def _write_net(net, writer, place):
         given["loss"] = _write_loss(net, settings, writer, f"{place}.loss")
     settings.pop("criterion__matmul_dtype", None)
     return given | {
-        "model": writer.write(net.module_, f"{place}.model"),
+        "model": writer.write(net.model, f"{place}.model"),
         "settings": writer.write(settings, f"{place}.settings"),
         "optimizer": _optimizer_name(net.optimizer, f"{place}.optimizer"),
         "history": writer.write(rows, f"{place}.history"),
@@ -55,7 +55,7 @@ def _write_loss(net, settings, writer, place):
     """
     names = [name for name in settings if name.startswith(PREFIX)]
     params = {name: settings.pop(name) for name in names}
-    settings["criterion__temperature"] = float(net.criterion_.temperature)
+    settings["criterion__temperature"] = float(net.temperature)
     return {
         "name": writer.write(NamedLoss.of(net.criterion), f"{place}.name"),
         "params": writer.write(params, f"{place}.params"),
@@ -162,9 +162,9 @@ def _with_given_loss(net, temperature):
             "without naming it in trusted=; then set net_params."
         ) from error
     if isinstance(net.criterion, NamedLoss):
-        net.criterion_.temperature = temperature
+        net.loss.temperature = temperature
     else:
-        check_made(net.criterion_)
+        check_made(net.loss)
     return net
 
 

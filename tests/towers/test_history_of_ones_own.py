@@ -177,7 +177,9 @@ def test_files_need_the_same_history_again(model, tmp_path):
         load(path)
     with pytest.raises(ValueError, match=r"Got one of .*UselessHistory in towers"):
         load(path, towers={"history": UselessHistory()})
-    again = load(path, towers={"history": AttentionHistory()})
+    with pytest.raises(ValueError, match=r"\(max_length=4\)\. Got one with \(max_len"):
+        load(path, towers={"history": AttentionHistory(max_length=2)})
+    again = load(path, towers={"history": AttentionHistory(np.int64(4))})
     users = model.user_ids_[:5]
     np.testing.assert_array_equal(model.embed_users(users), again.embed_users(users))
 
@@ -185,10 +187,37 @@ def test_files_need_the_same_history_again(model, tmp_path):
 def test_the_runtime_and_onnx_refuse_it(model, tmp_path):
     path = tmp_path / "model.sktt"
     dump(model, path)
-    with pytest.raises((ValueError, TypeError), match=r"history|OwnLayer"):
+    with pytest.raises(ValueError, match="a history of your own, which needs torch"):
         load_served(path)
     with pytest.raises(TypeError, match="one of AttentionHistory. Export it with"):
         export_onnx(model, tmp_path / "user.onnx", side="user")
+
+
+def test_other_parameters_change_no_fitted_model(changed):
+    before = changed.embed_users([3])
+    changed.set_params(history__max_length=1)
+    np.testing.assert_array_equal(changed.embed_users([3]), before)
+    changed.partial_fit(pd.DataFrame({"user": [5], "item": [7], "step": [20]}))
+    assert changed.net_.module_.max_history == 4
+
+
+def test_a_fit_goes_on_from_its_weights():
+    X = cycles(n_users=20)
+    model = recommender(warm_start=True).fit(X)
+    first = model.history_[0]["train_loss"]
+    assert model.fit(X).history_[0]["train_loss"] < first / 2
+
+
+def test_its_part_has_its_name(model):
+    assert list(model.weights_.index) == ["towers, AttentionHistory"]
+
+
+@pytest.mark.parametrize("length", [0, 2.5, "all"])
+def test_a_wrong_number_of_past_items_is_refused(length):
+    with pytest.raises(
+        ValueError, match="max_length of AttentionHistory must be an int >"
+    ):
+        recommender(AttentionHistory(length)).fit(cycles(n_users=5))
 
 
 def test_it_is_cloned_and_searched():

@@ -4,6 +4,9 @@ Input: feature rows of past items (m, q), and the past of users.
 Output: what it adds to the first layer of the user tower, (n, width).
 """
 
+import copy
+from numbers import Integral
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -31,12 +34,23 @@ class OwnLayer(nn.Module):
 
     def __init__(self, history, n_features, width, sparse_grad=False):
         super().__init__()
-        self.made_by = history
+        # that of the estimator may get other parameters later
+        self.made_by = copy.deepcopy(history)
         self.width = width
         self.max_history = history.max_length
+        self._check_length()
         self.items = SparseLinear(n_features, width, sparse_grad)
         self.module = history.module(width)
         self._check()
+
+    def _check_length(self):
+        """Raise ``ValueError`` unless the number of past items is one."""
+        length = self.max_history
+        if not isinstance(length, Integral) or length < 1:
+            raise ValueError(
+                f"max_length of {type(self.made_by).__name__} must be an int >= 1. Got "
+                f"{length!r}."
+            )
 
     def _check(self):
         """Raise ``TypeError`` or ``ValueError`` unless the module does what it must."""
@@ -61,6 +75,11 @@ class OwnLayer(nn.Module):
                 f"The module of {name} must return (n, width). For n = 2 and width = "
                 f"{self.width}, got {got}."
             )
+
+    @property
+    def in_words(self):
+        """What it is, in tables of weights."""
+        return type(self.made_by).__name__
 
     @property
     def table(self):

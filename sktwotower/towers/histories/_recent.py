@@ -86,6 +86,7 @@ class RecentLayer(StoredModule, nn.Module):
     _tables = {"items_table": "items.weight"}
     _others = "others"
     sees_order = True
+    in_words = "recent history"
 
     def __init__(self, n_features, width, max_history, n_hidden=0, sparse_grad=False):
         super().__init__()

@@ -4,6 +4,7 @@ Input: a `History` or a layer, or what JSON holds in its place.
 Output: the other one of both.
 """
 
+import numpy as np
 import torch
 
 from sktwotower._records import Check, Kind, add_kind, array, integer
@@ -18,6 +19,19 @@ from ._short_names import SHORT_NAMES
 def class_name(history):
     """Return the name of the class of a history of the user."""
     return f"{type(history).__module__}.{type(history).__qualname__}"
+
+
+def parameters_of(history):
+    """Return the parameters of a history as text, the same in each process."""
+    texts = []
+    for name, value in sorted(history.get_params(deep=False).items()):
+        # searches try numbers of numpy
+        value = value.item() if isinstance(value, np.generic) else value
+        text = repr(value)
+        if " at 0x" in text:
+            text = type(value).__qualname__
+        texts.append(f"{name}={text}")
+    return ", ".join(texts)
 
 
 def given_history(reader, name):
@@ -69,6 +83,13 @@ class OwnLayerKind(Kind):
         """Return the layer around the module of what was given to `load`."""
         parts = super().read(specs, reader, place)
         history = given_history(reader, parts["class"])
+        before, now = parts["parameters"], parameters_of(history)
+        if before != now:
+            raise ValueError(
+                f"The model was fitted with the history {parts['class']}({before}). "
+                f"Got one with ({now}) in towers={{'history': ...}}, which computes "
+                "other vectors. Give it the parameters that it had in fit."
+            )
         layer = OwnLayer(history, parts["n_features"], parts["width"])
         weights = {name: torch.tensor(each) for name, each in parts["weights"].items()}
         try:
@@ -85,6 +106,7 @@ def _parts_of(layer):
     """Return the values that files hold of a layer."""
     return {
         "class": class_name(layer.made_by),
+        "parameters": parameters_of(layer.made_by),
         "n_features": len(layer.items.weight),
         "width": layer.width,
         "weights": array_by_name(layer),
@@ -94,6 +116,7 @@ def _parts_of(layer):
 ARRAY = array("bool int64 int32 float32 float64")
 PARTS = {
     "class": text,
+    "parameters": text,
     "n_features": integer(),
     "width": integer(1),
     "weights": Check(check_of(dict[str, ARRAY])),

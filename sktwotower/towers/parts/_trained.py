@@ -34,7 +34,10 @@ class RecentTowers(TwoTowers):
     The parameters are those of `TwoTowers`.
     """
 
-    in_words = "towers, recent history"
+    @property
+    def in_words(self):
+        """What it is, in tables of weights."""
+        return f"towers, {self.history.in_words}"
 
     @classmethod
     def is_main(cls, recipe):

@@ -80,18 +80,18 @@ class Exchange:
         self.interruption = interruption
         self.device = group.device
         # a loss of the user need not have it
-        wanted = getattr(net.criterion_, "matmul_dtype", None)
+        wanted = getattr(net.loss, "matmul_dtype", None)
         short = has_bfloat16_products() if wanted is None else wanted == torch.bfloat16
         # what the products that follow are computed in
         self.dtype = torch.bfloat16 if short else torch.float32
-        module = net.module_
+        module = net.model
         self.layers = {}
         self.divisions = {}
         for name, side in module.tables.items():
             self.layers[name] = module.get_submodule(name)
             self.divisions[name] = module.divisions[side]
         tables = {layer.weight for layer in self.layers.values()}
-        parameters = [*module.parameters(), *net.criterion_.parameters()]
+        parameters = [*module.parameters(), *net.loss.parameters()]
         self.dense = [weights for weights in parameters if weights not in tables]
         self.stops = False
 
@@ -101,7 +101,7 @@ class Exchange:
 
     def _share_others(self):
         """Take what is no row of a table, parameters and buffers, of process 0."""
-        for value in [*self.dense, *self.net.module_.buffers()]:
+        for value in [*self.dense, *self.net.model.buffers()]:
             moved = value.detach().to(self.device)
             self.group.run(distributed.broadcast, moved, 0)
             value.data.copy_(moved)
@@ -123,7 +123,7 @@ class Exchange:
         weight = 0.0
         n_users = 0
         if share.batch is not None:
-            columns = columns_of(share.batch, self.layers, self.net.module_.is_tied)
+            columns = columns_of(share.batch, self.layers, self.net.model.is_tied)
             weight = float(targets.total_weight)
             n_users = len(share.batch)
         step = {"y_pred": None}
@@ -221,7 +221,7 @@ class Exchange:
         ``users``: whether also those of the ids of users that others have; otherwise
         these are zeros.
         """
-        module = self.net.module_
+        module = self.net.model
         self._share_others()
         for name, layer in self.layers.items():
             layer.weight.data = self._whole(name, layer.weight.detach(), users)

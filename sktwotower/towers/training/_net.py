@@ -59,6 +59,39 @@ class TwoTowerNet(NeuralNet):
     epochs_before_ = 0
     exchange_ = None
 
+    # What other rooms read of a trained net. ``net_params`` may have set it, so that it
+    # is not always what the recipe says.
+
+    @property
+    def model(self):
+        """The module that is trained: a ``Model``, or one of its parts."""
+        return self.module_
+
+    @property
+    def loss(self):
+        """The loss, a module."""
+        return self.criterion_
+
+    @property
+    def temperature(self):
+        """The divisor of the scores in the loss."""
+        return self.criterion_.temperature
+
+    @property
+    def impression_weight(self):
+        """Weight of the loss of impressions."""
+        return self.criterion__impression_weight
+
+    @property
+    def candidate_sampling(self):
+        """The way of sampling candidates."""
+        return self.iterator_train__candidate_sampling
+
+    @property
+    def history_dropout(self):
+        """Share of past items that were hidden."""
+        return self.iterator_train__history_dropout
+
     def initialize_trained(self):
         """Initialize a net whose module is trained, without an optimizer; return it.
 
