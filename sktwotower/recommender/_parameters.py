@@ -97,8 +97,11 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         How the user tower sees past items. "recent": as sums in which older items count
         less. Training predicts each item from those before it, and ``time`` is needed.
         "pooled": as a mean. Training predicts each item from the others. None: not at
-        all. "auto": see the table in the guide. A `sktwotower.towers.History` may see
-        them in a way of your own.
+        all. "auto": see the table in the guide. An object says more:
+        `sktwotower.towers.RecentHistory` and `PooledHistory` have the parameters of
+        their kind, which take the place of those below and are searched as
+        ``history__half_life``. A `sktwotower.towers.History` may see past items in a
+        way of your own.
     max_history : int, default=1000
         Number of a user's latest events that a recent history sees, >= 1. Training
         predicts no earlier ones, either.

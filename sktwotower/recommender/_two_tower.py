@@ -20,7 +20,7 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._stored_net import OPTIMIZER
-from sktwotower.towers.histories import HistoryParameter, history_of
+from sktwotower.towers.histories import HistoryParameter, with_history
 from sktwotower.towers.parts import TowerParameter
 
 from ._catalog import CatalogMixin, IndexRecipe, served, with_new_items
@@ -276,8 +276,7 @@ class TwoTowerRecommender(
     def _recipes(self):
         """Return the estimator's name and what fit needs of its parameters."""
         check_index(self.neighbors, self.normalize)
-        recipe = Recipe.of(self)
-        recipe = recipe._replace(history=history_of(recipe.history))
+        recipe = with_history(Recipe.of(self))
         return type(self).__name__, TableRecipe.of(self), recipe
 
     def _serving(self):

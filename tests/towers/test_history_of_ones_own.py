@@ -272,6 +272,52 @@ def test_short_names_stand_for_objects(name, tmp_path):
     again.partial_fit(cycles(n_users=2))
 
 
+def test_a_history_has_the_parameters_of_its_kind(tmp_path):
+    X = cycles(n_users=20)
+    small = {"max_epochs": 1, "second_share": "auto"}
+    given = {"half_life": 5, "second_share": 0.25}
+    named = recommender("recent", max_history=3, **small | given).fit(X)
+    history = RecentHistory(max_length=3, **given)
+    fitted = recommender(history, **small).fit(X)
+    assert fitted.half_life_ == 5.0
+    users = fitted.user_ids_
+    np.testing.assert_array_equal(named.embed_users(users), fitted.embed_users(users))
+    dump(fitted, tmp_path / "model.sktt")
+    again = load(tmp_path / "model.sktt")
+    assert again.history.get_params() == history.get_params()
+    assert again.set_params(history__half_life=7).fit(X).half_life_ == 7.0
+
+
+def test_a_pooled_history_has_a_second_share_too():
+    small = {"max_epochs": 1, "embedding_dim": 9, "time": None}
+    named = recommender("pooled", **small | {"second_share": 0.25})
+    fitted = recommender(
+        PooledHistory(second_share=0.25), **small | {"second_share": "auto"}
+    )
+    shares = [model.fit(cycles()).second_share_ for model in (named, fitted)]
+    assert shares == pytest.approx([0.25, 0.25])
+
+
+@pytest.mark.parametrize(
+    "history, params, error, message",
+    [
+        (RecentHistory(max_length=0), {}, ValueError, "'max_length' .* RecentHistory"),
+        (RecentHistory(half_life=-1), {}, ValueError, "half_life must be > 0"),
+        (
+            RecentHistory(half_life=3),
+            {"half_life": 4},
+            ValueError,
+            r"RecentHistory\(half_life=3\) and half_life=4 of the recommender differ",
+        ),
+        (RecentHistory, {}, TypeError, r"not an object: RecentHistory\(\)"),
+        (torch.nn.LSTM, {}, ValueError, "'history' parameter"),
+    ],
+)
+def test_what_a_history_cannot_be(history, params, error, message):
+    with pytest.raises(error, match=message):
+        recommender(history, **params).fit(cycles(n_users=5))
+
+
 def test_it_needs_a_time():
     with pytest.raises(ValueError, match=r"AttentionHistory\(\) needs the order"):
         recommender(time=None).fit(cycles())

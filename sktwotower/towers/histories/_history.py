@@ -84,6 +84,13 @@ class History(BaseEstimator):
         """
         return OwnLayer(self, n_features, width, sparse_grad)
 
+    def of_recipe(self):
+        """Return its parameters that the recommender has as well, a dict by its names.
+
+        A value other than the default takes the place of that of the recommender.
+        """
+        return {}
+
     def n_weights(self, width, n_hidden):
         """Return the least number of weights beside the table of items."""
         return 0

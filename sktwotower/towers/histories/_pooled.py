@@ -17,11 +17,32 @@ class PooledHistory(History):
     """The mean of past items; ``history="pooled"``.
 
     Training predicts each item of a user from the others, whatever their order.
+
+    Parameters
+    ----------
+    second_share : float or "auto", default="auto"
+        As that of `TwoTowerRecommender`, which need not be given twice.
+
+    Examples
+    --------
+    >>> from sktwotower import TwoTowerRecommender
+    >>> from sktwotower.towers import PooledHistory
+    >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["cid", "jam"]]
+    >>> model = TwoTowerRecommender(history=PooledHistory(second_share=0)).fit(X)
+    >>> model.history_kind_
+    'pooled'
     """
 
     kind = "pooled"
     sees_order = False
     in_words = "mean of past items"
+
+    def __init__(self, *, second_share="auto"):
+        self.second_share = second_share
+
+    def of_recipe(self):
+        """Return its parameters by the names of the recommender."""
+        return {"second_share": self.second_share}
 
     def layer(self, recipe, n_features, width, n_hidden, sparse_grad):
         """Return a new `PooledLayer`."""

@@ -26,11 +26,59 @@ class RecentHistory(History):
     """Sums of past items in which older ones count less; ``history="recent"``.
 
     Training predicts each event from those before it, so that ``time`` is needed.
+
+    Parameters
+    ----------
+    max_length : int, default=1000
+        Number of a user's latest events that count, >= 1: ``max_history`` of
+        `TwoTowerRecommender`.
+    half_life, popularity_half_life : Timedelta, float, "auto" or None, default="auto"
+        Ages at which events, and popularity, count half. As those of
+        `TwoTowerRecommender`, which need not be given twice, and so is the next one.
+    second_share : float or "auto", default="auto"
+        Share in the score of a second pair of towers, with a pooled history.
+
+    Examples
+    --------
+    >>> from sktwotower import TwoTowerRecommender
+    >>> from sktwotower.towers import RecentHistory
+    >>> X = [["ann", "tea", 1], ["ann", "jam", 2], ["bob", "tea", 1], ["bob", "jam", 3]]
+    >>> history = RecentHistory(max_length=50, half_life=30)
+    >>> model = TwoTowerRecommender(time=2, history=history, random_state=0).fit(X)
+    >>> model.half_life_
+    30.0
+
+    A search names its parameters ``history__half_life`` and so on:
+
+    >>> model.set_params(history__half_life=7).fit(X).half_life_
+    7.0
     """
 
     kind = "recent"
     may_have_hidden_layer = True
     in_words = "sums of past items"
+
+    def __init__(
+        self,
+        *,
+        max_length=1000,
+        half_life="auto",
+        popularity_half_life="auto",
+        second_share="auto",
+    ):
+        self.max_length = max_length
+        self.half_life = half_life
+        self.popularity_half_life = popularity_half_life
+        self.second_share = second_share
+
+    def of_recipe(self):
+        """Return its parameters by the names of the recommender."""
+        return {
+            "max_history": self.max_length,
+            "half_life": self.half_life,
+            "popularity_half_life": self.popularity_half_life,
+            "second_share": self.second_share,
+        }
 
     def layer(self, recipe, n_features, width, n_hidden, sparse_grad):
         """Return a new `RecentLayer`."""

@@ -7,8 +7,8 @@ Output: the other one of both.
 import numpy as np
 import torch
 
-from sktwotower._records import Check, Kind, add_kind, array, integer
-from sktwotower._records._checks import check_of, text, values_of
+from sktwotower._records import Check, Kind, add_kind, array, integer, one_of
+from sktwotower._records._checks import check_of, refusing, text, values_of
 from sktwotower.towers.training._stored_weights import array_by_name
 
 from ._history import History
@@ -58,8 +58,9 @@ class HistoryParameter:
         """Return what JSON holds: a short name, or the name of a class."""
         if not isinstance(value, History):
             return value
-        if value.kind in SHORT_NAMES:
-            return {"kind": value.kind}
+        if SHORT_NAMES.get(value.kind) is type(value):
+            params = writer.write(value.get_params(deep=False), f"{place}.params")
+            return {"kind": value.kind, "params": params}
         return {"class": class_name(value)}
 
     def read(self, spec, reader, place):
@@ -67,8 +68,11 @@ class HistoryParameter:
         if not isinstance(spec, dict):
             return spec
         if "kind" in spec:
-            (kind,) = values_of(spec, ["kind"], place, "a history")
-            return SHORT_NAMES[text(kind, place)]()
+            kind, params = values_of(spec, ["kind", "params"], place, "a history")
+            kind = one_of("pooled", "recent").read(kind, reader, f"{place}.kind")
+            params = reader.read(params, f"{place}.params")
+            with refusing(place, "a history with its parameters", TypeError):
+                return SHORT_NAMES[kind](**params)
         (name,) = values_of(spec, ["class"], place, "a history")
         return given_history(reader, text(name, place))
 
