@@ -66,7 +66,7 @@ class RecommenderParameters:
     time_unit: str | None = of_tables("auto", StrOptions(TIME_UNITS), None)
     context: Any = of_tables("auto")
     context_transformer: Any = of_tables(None)
-    history: Any = of_training("auto", None, HISTORIES, HasMethods(["layer"]))
+    history: Any = of_training("auto", None, HISTORIES, HasMethods(["module"]))
     max_history: int = of_training(1000, SIZE)
     second_share: float | str = of_training("auto", SHARE_BELOW_1, AUTO)
     sparse_parts: str | None = of_training("auto", AUTO, None)

@@ -220,6 +220,14 @@ def test_a_wrong_number_of_past_items_is_refused(length):
         recommender(AttentionHistory(length)).fit(cycles(n_users=5))
 
 
+def test_it_sees_order():
+    class Unordered(AttentionHistory):
+        sees_order = False
+
+    with pytest.raises(ValueError, match="Unordered must have sees_order = True"):
+        recommender(Unordered()).fit(cycles(n_users=5))
+
+
 def test_it_is_cloned_and_searched():
     search = GridSearchCV(
         recommender(max_epochs=2),

@@ -65,18 +65,37 @@ class History(BaseEstimator):
     def module(self, width):
         """Return a new torch module for vectors of past items with ``width`` numbers.
 
-        Its ``forward(vectors, lags, is_item)`` returns a tensor (n, width), one row for
-        each prediction, from
+        Parameters
+        ----------
+        width : int
+            Numbers of a vector, and of the output.
 
-        - ``vectors``, float32 (n, m, width): those of the latest m past items, oldest
-          first; zeros in places without an item, which come first;
-        - ``lags``, float32 (n, m): the number of baskets from each to the prediction;
-          0: of the same basket;
-        - ``is_item``, bool (n, m): where there is an item.
+        Returns
+        -------
+        torch.nn.Module
+            Its ``forward(vectors, lags, is_item)`` returns a tensor (n, width), one row
+            for each prediction. ``vectors``, float32 (n, m, width), are those of the
+            latest m past items, oldest first; places without an item come first, and
+            are zeros. ``lags``, float32 (n, m), is the number of baskets from each to
+            the prediction, 0 in the same basket. ``is_item``, bool (n, m), says where
+            there is an item.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sktwotower.towers import History
+        >>> class Nothing(torch.nn.Module):
+        ...     def forward(self, vectors, lags, is_item):
+        ...         return 0 * vectors.sum(1)
+        >>> class Blind(History):
+        ...     def module(self, width):
+        ...         return Nothing()
+        >>> Blind().module(8)
+        Nothing()
         """
         raise NotImplementedError(f"{type(self).__name__} must define module(width).")
 
-    def layer(self, recipe, n_features, width, n_hidden, sparse_grad):
+    def _layer(self, recipe, n_features, width, n_hidden, sparse_grad):
         """Return the layer of past items with random weights.
 
         ``n_features``: of an item's row. ``width``: of the first layer of the user
@@ -84,14 +103,14 @@ class History(BaseEstimator):
         """
         return OwnLayer(self, n_features, width, sparse_grad)
 
-    def of_recipe(self):
+    def _of_recipe(self):
         """Return its parameters that the recommender has as well, a dict by its names.
 
         A value other than the default takes the place of that of the recommender.
         """
         return {}
 
-    def n_weights(self, width, n_hidden):
+    def _n_weights(self, width, n_hidden):
         """Return the least number of weights beside the table of items."""
         return 0
 
@@ -104,7 +123,7 @@ class NoHistory(History):
     kind = None
     in_words = ""
 
-    def layer(self, recipe, n_features, width, n_hidden, sparse_grad):
+    def _layer(self, recipe, n_features, width, n_hidden, sparse_grad):
         """Return None."""
 
 

@@ -38,13 +38,18 @@ class OwnLayer(nn.Module):
         self.made_by = copy.deepcopy(history)
         self.width = width
         self.max_history = history.max_length
-        self._check_length()
+        self._check_history()
         self.items = SparseLinear(n_features, width, sparse_grad)
         self.module = history.module(width)
         self._check()
 
-    def _check_length(self):
-        """Raise ``ValueError`` unless the number of past items is one."""
+    def _check_history(self):
+        """Raise ``ValueError`` unless it sees order, and a number of past items."""
+        if not self.made_by.sees_order:
+            raise ValueError(
+                f"{type(self.made_by).__name__} must have sees_order = True: a history "
+                "of your own sees past items in their order."
+            )
         length = self.max_history
         if not isinstance(length, Integral) or length < 1:
             raise ValueError(

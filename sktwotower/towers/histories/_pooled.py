@@ -40,11 +40,11 @@ class PooledHistory(History):
     def __init__(self, *, second_share="auto"):
         self.second_share = second_share
 
-    def of_recipe(self):
+    def _of_recipe(self):
         """Return its parameters by the names of the recommender."""
         return {"second_share": self.second_share}
 
-    def layer(self, recipe, n_features, width, n_hidden, sparse_grad):
+    def _layer(self, recipe, n_features, width, n_hidden, sparse_grad):
         """Return a new `PooledLayer`."""
         return PooledLayer(n_features, width, sparse_grad)
 

@@ -71,7 +71,7 @@ class RecentHistory(History):
         self.popularity_half_life = popularity_half_life
         self.second_share = second_share
 
-    def of_recipe(self):
+    def _of_recipe(self):
         """Return its parameters by the names of the recommender."""
         return {
             "max_history": self.max_length,
@@ -80,12 +80,12 @@ class RecentHistory(History):
             "second_share": self.second_share,
         }
 
-    def layer(self, recipe, n_features, width, n_hidden, sparse_grad):
+    def _layer(self, recipe, n_features, width, n_hidden, sparse_grad):
         """Return a new `RecentLayer`."""
         length = recipe.max_history
         return RecentLayer(n_features, width, length, n_hidden, sparse_grad)
 
-    def n_weights(self, width, n_hidden):
+    def _n_weights(self, width, n_hidden):
         """Return the number of weights that mix the sums."""
         return N_SUMS * width * (width + n_hidden) + n_hidden * width
 

@@ -45,7 +45,7 @@ def with_history(recipe):
     history = history_of(recipe.history)
     owner = type(history).__name__
     changed = {}
-    for name, given in history.of_recipe().items():
+    for name, given in history._of_recipe().items():
         value = plain(given)
         default = getattr(RecommenderParameters, name)
         if _same(value, default):

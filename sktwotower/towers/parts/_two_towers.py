@@ -115,7 +115,7 @@ class TwoTowers(Part):
                 f"embedding_dim (= {recipe.embedding_dim!r})."
             )
         width = user_tower.widths[0]
-        history = recipe.history.layer(
+        history = recipe.history._layer(
             recipe, n_item_features, width, n_hidden, sparse_grad
         )
         matmul_dtype = (recipe.net_params or {}).get("criterion__matmul_dtype")
@@ -357,7 +357,7 @@ def count_weights(recipe, n_user_features, n_item_features, n_hidden=0, n_contex
         count += n_user_features * first + layers
         if recipe.history.sees_past:
             count += n_item_features * first
-            count += recipe.history.n_weights(first, n_hidden)
+            count += recipe.history._n_weights(first, n_hidden)
     return count
 
 
