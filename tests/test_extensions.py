@@ -3,6 +3,7 @@
 import ast
 import sys
 import types
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,36 +16,40 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 DEFINITIONS = ast.Import, ast.ImportFrom, ast.ClassDef
 
 
+@contextmanager
 def from_page(page, module):
-    """Return a module with the imports and classes of the first code of a page."""
+    """Let a module exist in the block: imports and classes of a page's first code."""
     text = (GUIDE / page).read_text("utf-8")
     code = text.partition("```python\n")[2].partition("```")[0]
     tree = ast.parse(code)
     tree.body = [node for node in tree.body if isinstance(node, DEFINITIONS)]
     made = types.ModuleType(module)
     exec(compile(tree, page, "exec"), vars(made))
-    return made
+    sys.modules[module] = made  # where pickles and files look for its classes
+    yield made
+    del sys.modules[module]
 
 
 @pytest.fixture(scope="module")
 def loss():
-    made = from_page("extend_loss.md", "my_loss")
-    params = {"net_params": {"criterion": made.Pairwise, "criterion__margin": 0.5}}
-    return made, params, "my_loss.Pairwise"
+    with from_page("extend_loss.md", "my_loss") as made:
+        criterion = {"criterion": made.Pairwise, "criterion__margin": 0.5}
+        yield {"net_params": criterion}, "my_loss.Pairwise"
 
 
 @pytest.fixture(scope="module")
 def kind():
-    made = from_page("extend_columns.md", "my_kind")
     rows = np.arange(15)
-    params = {
-        "users": pd.DataFrame({"user": np.arange(20), "hour": np.arange(20)}),
-        "items": pd.DataFrame({"item": rows, "hour": np.where(rows > 2, rows, np.nan)}),
-    }
-    for side in ("user", "item"):
-        kinds = {"hour": made.Cycle(24)}
-        params[f"{side}_transformer"] = TowerVectorizer(kinds=kinds)
-    return made, params, "my_kind.Cycle"
+    hours = np.where(rows > 2, rows, np.nan)
+    with from_page("extend_columns.md", "my_kind") as made:
+        params = {
+            "users": pd.DataFrame({"user": np.arange(20), "hour": np.arange(20)}),
+            "items": pd.DataFrame({"item": rows, "hour": hours}),
+        }
+        for side in ("user", "item"):
+            kinds = {"hour": made.Cycle(24)}
+            params[f"{side}_transformer"] = TowerVectorizer(kinds=kinds)
+        yield params, "my_kind.Cycle"
 
 
 def random_pairs(n, seed):
@@ -67,10 +72,9 @@ def lives_on(model):
 @pytest.mark.slow
 @pytest.mark.parametrize("extension", ["loss", "kind"])
 def test_a_model_with_an_extension_learns_is_stored_and_lives_on(
-    extension, request, tmp_path, monkeypatch
+    extension, request, tmp_path
 ):
-    module, params, name = request.getfixturevalue(extension)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    params, name = request.getfixturevalue(extension)
     path = tmp_path / "model.sktt"
     sizes = {"embedding_dim": 8, "max_epochs": 4, "hidden_layer_sizes": ()}
     stopping = {"n_iter_no_change": 1, "validation_fraction": 0.2}
@@ -87,7 +91,7 @@ def test_a_model_with_an_extension_learns_is_stored_and_lives_on(
 
 @pytest.mark.slow
 def test_a_new_item_is_encoded_by_a_kind_of_the_user(kind):
-    _, params, _ = kind
+    params, _ = kind
     model = TwoTowerRecommender(embedding_dim=8, max_epochs=1, **params, random_state=0)
     model.fit(random_pairs(300, seed=0))
     new = pd.DataFrame({"item": [99], "hour": [23.0]})
