@@ -12,7 +12,7 @@ from scipy import sparse
 from sktwotower._records import array, csr, record, require
 from sktwotower._records._reading import places_of
 
-from ._sparse import by_chunks, one_row, take_rows
+from ._sparse import by_chunks, one_row, rows_of_entries, take_rows
 
 
 @record
@@ -87,8 +87,7 @@ class Sequences(NamedTuple):
     def events(self, codes=None):
         """Return row, item and time, (m,) each, of the events of users (n,), or all."""
         if codes is None:
-            rows = np.repeat(np.arange(self.lags.shape[0]), np.diff(self.lags.indptr))
-            return rows, self.lags.indices, self.times
+            return rows_of_entries(self.lags), self.lags.indices, self.times
         rows, numbers = places_of(self.lags.indptr, codes)
         return rows, self.lags.indices[numbers], self.times[numbers]
 

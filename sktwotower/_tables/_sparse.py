@@ -54,6 +54,11 @@ def take_rows(matrix, rows):
     return one_row(matrix.indices[part], matrix.data[part], matrix.shape[1])
 
 
+def rows_of_entries(matrix):
+    """Return the row of each entry of a CSR matrix, int64 (nnz,)."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+
+
 def one_row(indices, data, n_columns):
     """Return a CSR matrix (1, n_columns) of values at positions, (m,) each."""
     offsets = np.array([0, len(data)], dtype=indices.dtype)

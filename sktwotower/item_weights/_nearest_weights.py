@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._memory import check_memory
+from sktwotower._tables._sparse import rows_of_entries
 
 from ._largest import blocks_of_items, largest_of_sparse
 
@@ -48,7 +49,7 @@ def nearest_weights(
     for block in blocks_of_items(n_items):
         together = (users_of[block] @ seen).tocsr()
         together.sort_indices()
-        rows = np.repeat(np.arange(block.start, block.stop), np.diff(together.indptr))
+        rows = block.start + rows_of_entries(together)
         columns = together.indices
         similar = similarity(together.data, n_users[rows], n_users[columns])
         similar[rows == columns] = 0

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._sequences import starts
+from sktwotower._tables._sparse import rows_of_entries
 
 from ._largest import largest_of_sparse
 
@@ -33,11 +34,10 @@ def successor_weights(lags, decay, n_kept) -> sparse.csr_matrix:
     """
     items = lags.indices
     n_items = lags.shape[1]
-    sizes = np.diff(lags.indptr)
-    users = np.repeat(np.arange(len(sizes)), sizes)
+    users = rows_of_entries(lags)
     starts_basket = starts(users, lags.data)
     basket_starts = np.flatnonzero(starts_basket)
-    first_of_user = np.repeat(lags.indptr[:-1], sizes)[basket_starts]
+    first_of_user = lags.indptr[users[basket_starts]]
 
     # Weights of the events before each basket, one place back after the other.
     rows = []
@@ -59,7 +59,7 @@ def successor_weights(lags, decay, n_kept) -> sparse.csr_matrix:
     following = (before.T.tocsr() @ chosen).tocsr()
     following.sort_indices()
     n_of_item = np.bincount(items, minlength=n_items)
-    past_items = np.repeat(np.arange(n_items), np.diff(following.indptr))
+    past_items = rows_of_entries(following)
     following.data /= np.sqrt(n_of_item[past_items]).astype(np.float32)
     following.data[past_items == following.indices] = 0
     return largest_of_sparse(following, n_kept)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._sequences import starts
+from sktwotower._tables._sparse import rows_of_entries
 
 from ._inverse import ridge_inverse
 from ._largest import blocks_of_items
@@ -43,8 +44,8 @@ def decayed(lags, decay, n_last=None) -> sparse.csr_matrix:
     as in `Sequences`; an item may occur more than once. ``n_last``: items of higher
     lags do not count; None: all do.
     """
-    n, n_items = lags.shape
-    rows = np.repeat(np.arange(n), np.diff(lags.indptr))
+    n_items = lags.shape[1]
+    rows = rows_of_entries(lags)
     # rows begin with the oldest event: from the end, the first of an item is its latest
     pairs = (rows * n_items + lags.indices)[::-1]
     pairs, latest = np.unique(pairs, return_index=True)
@@ -109,8 +110,8 @@ def _baskets(lags, n_last):
     Both have a row for each basket that has others before it. Lags are counted from
     this basket on, up to ``n_last``.
     """
-    n_users, n_items = lags.shape
-    users = np.repeat(np.arange(n_users), np.diff(lags.indptr))
+    n_items = lags.shape[1]
+    users = rows_of_entries(lags)
     first_events = np.flatnonzero(starts(users, lags.data))
     basket_ends = np.append(first_events[1:], lags.nnz)
     user_of_basket = users[first_events]

@@ -1,5 +1,9 @@
-"""A record says by annotations what its fields are, and writes itself."""
+"""A record says by annotations what its fields are, and writes itself.
 
+Later formats may have other fields, which is rehearsed.
+"""
+
+import json
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -8,15 +12,18 @@ import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+import sktwotower
 import sktwotower._records as records
 import sktwotower._records._container as container
 import sktwotower._records._values as values_of_files
 from sktwotower import io
-from tests.io.builders import file_of, forged, members_of
+from tests.io.builders import META, file_of, forged, members_of
+from tests.io.make_format_file import DATA, answers
 
 array, csr, integer = records.array, records.csr, records.integer
 list_of, number, one_of = records.list_of, records.number, records.one_of
 record, require, vectors = records.record, records.require, records.vectors
+format_version = records._format_version
 
 
 @record
@@ -229,3 +236,217 @@ def test_only_records_are_made(again, tmp_path):
         path.write_bytes(forged(members | {"meta.json": changed}))
         with pytest.raises(ValueError, match="must be an estimator of this package"):
             io.load(path)
+
+
+# A rehearsal of format 2: its records read files of format 1, which refuses its files.
+# The records of both are defined here; files are read as those that were defined last.
+
+
+TABLE = np.array([[1.0, 2.0], [3.0, 4.0]])
+
+
+def version_1():
+    """Define the records of the first version; return its estimator."""
+
+    @record
+    @dataclass(frozen=True)
+    class State:
+        names: list[str]
+        table: array("float64", "n d")
+        days: integer()
+        n: integer(1)
+
+    @record
+    class Shelf(BaseEstimator):
+        _parameter_constraints: dict = {}
+        state_: State
+        width_: integer(1)
+
+        def __init__(self, share=0.5, old=1):
+            self.share = share
+            self.old = old
+
+        def fit(self):
+            self.state_ = State(["a", "b"], TABLE, 2, 2)
+            self.width_ = 3
+            return self
+
+    return Shelf
+
+
+def _in_seconds(specs):
+    """Return the JSON of a state whose days have become seconds."""
+    specs["seconds"] = 86400 * specs.pop("days")
+    return specs
+
+
+def version_2():
+    """Define those of a later one: fields have come, gone, and got other names."""
+
+    @record
+    @dataclass(frozen=True)
+    class State:
+        ids: list[str]
+        seconds: integer()
+        n: integer(1)
+        weights: list[float] | None
+
+        _older_formats = (
+            records.UpTo(
+                1,
+                lacking={"weights": None},
+                renamed={"names": "ids"},
+                gone=("table",),
+                translate=_in_seconds,
+            ),
+        )
+
+    @record
+    class Shelf(BaseEstimator):
+        _parameter_constraints: dict = {}
+        state_: State
+        size_: integer(1)
+        _older_formats = (records.UpTo(1, renamed={"width_": "size_"}),)
+        _older_parameters = (
+            records.UpTo(
+                1,
+                lacking={"new": "as before"},
+                renamed={"share": "part"},
+                gone=("old",),
+            ),
+        )
+
+        def __init__(self, part=0.5, new="as it should be"):
+            self.part = part
+            self.new = new
+
+        def fit(self):
+            self.state_ = State(["a"], 1, 1, [0.5])
+            self.size_ = 4
+            return self
+
+    return Shelf
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.sktt"
+
+
+@pytest.fixture
+def become():
+    """Return a function that makes this process one of another format for a test."""
+
+    def become(number):
+        format_version.FORMAT_VERSION = number
+
+    yield become
+    become(1)
+
+
+def test_a_later_version_reads_files_of_before(path, become):
+    io.dump(version_1()(share=0.25).fit(), path)
+    shelf_of_2 = version_2()
+    become(2)
+    read = io.load(path)
+    assert type(read) is shelf_of_2
+    assert read.get_params() == {"part": 0.25, "new": "as before"}
+    assert read.size_ == 3
+    state = read.state_
+    assert (state.ids, state.seconds, state.n) == (["a", "b"], 2 * 86400, 2)
+    assert state.weights is None
+    assert not hasattr(state, "table")
+
+
+def test_a_later_version_reads_its_own_files(path, become):
+    shelf = version_2()
+    become(2)
+    io.dump(shelf().fit(), path)
+    read = io.load(path)
+    assert read.get_params() == {"part": 0.5, "new": "as it should be"}
+    assert (read.size_, read.state_.weights) == (4, [0.5])
+
+
+def test_a_later_file_that_lacks_a_field_is_refused(path, become):
+    shelf = version_2()
+    become(2)
+    io.dump(shelf().fit(), path)
+
+    def change(meta):
+        meta["model"]["parts"]["state"]["state_"]["parts"].pop("weights")
+
+    path.write_bytes(forged(members_of(path.read_bytes()), change))
+    with pytest.raises(ValueError, match="with ids, seconds, n, weights"):
+        io.load(path)
+
+
+def test_the_version_of_before_refuses_later_files(path, become):
+    shelf = version_2()
+    become(2)
+    io.dump(shelf().fit(), path)
+    become(1)
+    about = json.loads(members_of(path.read_bytes())[META])
+    assert about["format_version"] == 2
+    about = {"versions": about["versions"] | {"sktwotower": "7.8.9"}}
+    path.write_bytes(forged(members_of(path.read_bytes()), lambda m: m.update(about)))
+    version_1()
+    message = (
+        "written by a later version, sktwotower 7.8.9: it has format 2, and this "
+        f"version, {sktwotower.__version__}, reads 1. Upgrade: pip install "
+        "'sktwotower>=7.8.9'"
+    )
+    with pytest.raises(ValueError, match=message):
+        io.load(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["context", "lists"])
+def test_models_of_the_first_format_answer_in_the_second(name, become):
+    become(2)
+    path = DATA / "format_1" / f"{name}.sktt"
+    expected = json.loads((path.parent / "answers.json").read_text())[name]
+    got = answers(io.load(path))
+    for numbers, others in zip(got, expected, strict=True):
+        np.testing.assert_allclose(numbers, others, rtol=1e-4, atol=1e-4)
+    if name == "context":
+        model = sktwotower.runtime.load(path)
+        assert len(model.recommend(model.user_ids_[0], 2)[0]) == 2
+
+
+class Steps(NamedTuple):
+    """A record that each of three formats calls otherwise."""
+
+    third: int
+    fourth: int
+
+    _older_formats = (
+        records.UpTo(2, renamed={"second": "third"}),
+        records.UpTo(1, renamed={"first": "second"}),
+        records.UpTo(3, lacking={"fourth": 4}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "specs"),
+    [
+        (1, {"first": 7}),
+        (2, {"second": 7}),
+        (3, {"third": 7}),
+        (4, {"third": 7, "fourth": 4}),
+    ],
+)
+def test_each_format_becomes_the_next_one(number, specs):
+    changes = format_version.older_formats(Steps)
+    got = format_version.in_todays_format(specs, changes, number)
+    assert got == {"third": 7, "fourth": 4}
+    assert len(specs) == max(1, number - 2)
+
+
+def test_fields_of_bases_are_read_as_well():
+    class Further(Steps):
+        _older_formats = (records.UpTo(2, lacking={"more": 1}),)
+
+    changes = format_version.older_formats(Further)
+    got = format_version.in_todays_format({"second": 7}, changes, 2)
+    assert got == {"third": 7, "fourth": 4, "more": 1}
+    assert format_version.in_todays_format(None, changes, 1) is None
