@@ -36,7 +36,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "guide" / "your_recommender.md"
 def class_of_page():
     """Return the class that the page of the guide defines."""
     text = PAGE.read_text("utf-8")
-    names = {"__name__": "your_recommender"}
+    names = {"__name__": __name__}  # where pickle finds the class
     exec(text.partition("```python\n")[2].partition("```")[0], names)
     return names["Together"]
 

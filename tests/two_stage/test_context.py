@@ -37,9 +37,13 @@ def place_of(items):
     return np.where(items.str[1:].astype(int) >= 10, "work", "home")
 
 
+def own_feature(table):
+    return table[["own__fits"]]
+
+
 def ranker():
     """Return a ranker that only asks whether an item fits to the place."""
-    columns = FunctionTransformer(lambda table: table[["own__fits"]])
+    columns = FunctionTransformer(own_feature)
     return make_pipeline(columns, LogisticRegression())
 
 
