@@ -181,11 +181,11 @@ def in_cell(spec):
     return best_other if spec.get("b") == "others" else figures
 
 
-def filled(text, results=RESULTS, name="text", sentences=None):
+def filled(text, results=RESULTS, name="text", sentences=None, tables=None):
     """Return ``text`` with its figures, and a line for each place that differed.
 
-    ``sentences``: those with figures, as `_sentences` reads them; by default those of
-    the text ``name``.
+    ``sentences`` and ``tables``: those with figures, as `_sentences` reads them; by
+    default those of the text ``name``.
     """
     differences = []
 
@@ -213,7 +213,7 @@ def filled(text, results=RESULTS, name="text", sentences=None):
 
     try:
         text = TABLE.sub(table, ORIGINS.sub(table_of_origins, text))
-        for entry in tables_of(name) if sentences is None else ():
+        for entry in tables_of(name) if tables is None else tables:
             head = entry["table"]
             pattern = rf"({re.escape(head)}\n\|[-| :]+\|\n)((?:\|[^\n]*\n)+)"
             text, n_tables = re.subn(

@@ -7,6 +7,7 @@ has learnt.
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import sparse
@@ -64,7 +65,7 @@ class ColumnKind(ABC):
            [ 0., -1.]], dtype=float32)
     """
 
-    names = ()
+    names: Sequence[str] = ()
     takes_numbers = True
 
     def __repr__(self):

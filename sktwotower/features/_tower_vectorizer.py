@@ -11,6 +11,7 @@ hashed columns.
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Self
@@ -41,7 +42,7 @@ class VectorizerParameters(VersionedMixin, TransformerMixin, BaseEstimator):
     """The parameters of `TowerVectorizer`."""
 
     _parameter_constraints = compat.ParameterConstraints()
-    kinds: dict[str, str | ColumnKind] | None = compat.parameter(None, dict, None)
+    kinds: Mapping[str, str | ColumnKind] | None = compat.parameter(None, dict, None)
     min_frequency: int | float = compat.parameter(2, compat.COUNT, compat.SHARE)
     max_features: int = compat.parameter(20_000, compat.COUNT)
     n_hashed: int | None = compat.parameter(None, compat.COUNT, None)

@@ -5,6 +5,7 @@ Output: an object that says what training and requests need.
 """
 
 from sklearn.base import BaseEstimator
+from torch import nn
 
 from ._own_layer import OwnLayer
 
@@ -62,7 +63,7 @@ class History(BaseEstimator):
         """What ``history_kind_`` says: the name of the class."""
         return type(self).__name__
 
-    def module(self, width):
+    def module(self, width) -> nn.Module:
         """Return a new torch module for vectors of past items with ``width`` numbers.
 
         Parameters

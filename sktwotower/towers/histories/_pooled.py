@@ -37,7 +37,7 @@ class PooledHistory(History):
     sees_order = False
     in_words = "mean of past items"
 
-    def __init__(self, *, second_share="auto"):
+    def __init__(self, *, second_share: float | str = "auto"):
         self.second_share = second_share
 
     def _of_recipe(self):

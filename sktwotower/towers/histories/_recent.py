@@ -4,6 +4,8 @@ Input: feature rows of past items (m, q), and the past of users.
 Output: what it adds to the first layer of the user tower, (n, width).
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -61,10 +63,10 @@ class RecentHistory(History):
     def __init__(
         self,
         *,
-        max_length=1000,
-        half_life="auto",
-        popularity_half_life="auto",
-        second_share="auto",
+        max_length: int = 1000,
+        half_life: Any = "auto",
+        popularity_half_life: Any = "auto",
+        second_share: float | str = "auto",
     ):
         self.max_length = max_length
         self.half_life = half_life

@@ -313,16 +313,13 @@ def test_a_row_says_what_was_measured():
     assert {"numpy", "torch", "scikit-learn"} <= set(row["versions"])
 
 
-def test_a_table_without_a_comment_is_filled_and_its_head_must_be_there(
-    results, monkeypatch
-):
+def test_a_table_without_a_comment_is_filled_and_its_head_must_be_there(results):
     head = "| data | EASE |"
     query = "columns: - | system=EASE; show=ndcg\nrow: file=made"
-    entries = {"page.md": [{"table": head, "from": query}]}
-    monkeypatch.setattr(_sentences, "all_sentences", lambda: entries)
+    tables = [{"table": head, "from": query}]
     page = f"Before.\n\n{head}\n|---|---|\n| made | ? |\n\nAfter.\n"
-    text, (difference,) = fill.filled(page, results, name="page.md")
+    text, (difference,) = fill.filled(page, results, name="page.md", tables=tables)
     assert text == page.replace("?", ".420")
     assert difference.startswith("page.md, line 5: '| made | ? |'")
     with pytest.raises(ValueError, match="0 tables begin with"):
-        fill.filled(page.replace("EASE |", "iALS |"), results, name="page.md")
+        fill.filled(page.replace("EASE |", "iALS |"), results, tables=tables)
