@@ -8,6 +8,7 @@ changes what later tests see: a test that does so fails, and should change a cop
 import functools
 import io
 import pickle
+import types
 import weakref
 
 from scipy import sparse
@@ -82,6 +83,8 @@ class StatePickler(pickle.Pickler):
     """Writes what objects hold, without what they compute once."""
 
     def reducer_override(self, value):
+        if isinstance(value, types.FunctionType):  # pickle knows no lambda
+            return str, (f"{value.__module__}.{value.__qualname__}",)
         cached = cached_properties(type(value))
         if not cached:
             return NotImplemented

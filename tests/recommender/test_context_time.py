@@ -151,7 +151,7 @@ def test_the_gap_decides():
             rows.append((f"u{user:02}", f"i{item}{rng.integers(5)}", time))
     table = pd.DataFrame(rows, columns=["user", "item", "time"])
     model = asking(
-        context="time", time="time", history="recent", max_epochs=120, lr=0.05
+        context="time", time="time", history="recent", max_epochs=80, lr=0.1
     ).fit(table)
     last = table.groupby("user").last()
     right = []
