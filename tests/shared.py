@@ -8,6 +8,7 @@ changes what later tests see: a test that does so fails, and should change a cop
 import functools
 import io
 import pickle
+import sys
 import types
 import weakref
 
@@ -83,7 +84,8 @@ class StatePickler(pickle.Pickler):
     """Writes what objects hold, without what they compute once."""
 
     def reducer_override(self, value):
-        if isinstance(value, types.FunctionType):  # pickle knows no lambda
+        # pickle knows no lambda, and no class that a page of the guide defines
+        if isinstance(value, types.FunctionType) or is_defined_by_a_page(value):
             return str, (f"{value.__module__}.{value.__qualname__}",)
         cached = cached_properties(type(value))
         if not cached:
@@ -92,6 +94,11 @@ class StatePickler(pickle.Pickler):
         state = reduced[2]
         reduced[2] = {name: state[name] for name in state if name not in cached}
         return tuple(reduced)
+
+
+def is_defined_by_a_page(value):
+    """Return whether a value is a class of a module that nobody can import."""
+    return isinstance(value, type) and value.__module__ not in sys.modules
 
 
 @functools.cache

@@ -317,7 +317,7 @@ def test_the_diagram_shows_both_towers_and_their_transformers(X, items):
         assert text.count("TowerVectorizer") >= 2
         assert "user side" in text and "item side" in text
         assert "user vector and the item vector (their cosine)<" in thing._repr_html_()
-        assert "feature row + mean of past items → 16 → 8 → unit length" in text
+        assert "feature row + past items → 16 → 8 → unit length" in text
         assert "feature row → 16 → 8 → unit length" in text
     text = small(items=items, normalize=False).fit(X)._repr_html_()
     n_users = X["user"].nunique()
