@@ -87,6 +87,9 @@ class StatePickler(pickle.Pickler):
         # pickle knows no lambda, and no class that a page of the guide defines
         if isinstance(value, types.FunctionType) or is_defined_by_a_page(value):
             return str, (f"{value.__module__}.{value.__qualname__}",)
+        # each search of a graph draws random numbers
+        if type(value).__module__.startswith("sktwotower.neighbors._locked_graph"):
+            return str, (type(value).__qualname__,)
         cached = cached_properties(type(value))
         if not cached:
             return NotImplemented
