@@ -16,10 +16,10 @@ from sktwotower._tables._sparse import rows_of
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
-from ._fitted_matrix import ItemScores, blocks_of_rows, positive
+from ._fitted_matrix import blocks_of_rows
 from ._graph_filter import (
     MAX_HELD_PAIRS,
-    ROUNDING,
+    GraphScores,
     normalized_matrix,
     right_singular_vectors,
 )
@@ -178,7 +178,7 @@ def chebyshev_coefficients(degree, flatness):
 
 
 @frozen
-class _PolynomialFilter(ItemScores):
+class _PolynomialFilter(GraphScores):
     """Scores of the polynomial filter, computed from the past items of some users.
 
     ``scales``: the power of the number of users of each item by which scores are
@@ -194,20 +194,10 @@ class _PolynomialFilter(ItemScores):
     matrix: array("float32", "n_items n_items", is_finite=True) | None
     users_of: sparse.csr_matrix | None = field(init=False)
 
-    def __post_init__(self):
-        users_of = None if self.normalized is None else self.normalized.T.tocsr()
-        object.__setattr__(self, "users_of", users_of)
-
     def _check_stored(self, place):
         one_of_two = (self.normalized is None) != (self.matrix is None)
         require(one_of_two, place, "one of two forms of a filter")
         require(len(self.coefficients) > 1, place, "a polynomial")
-
-    def without_users(self, kept):
-        """Return the filter without the rows of users who were forgotten."""
-        if self.normalized is None:
-            return self
-        return replace(self, normalized=self.normalized[kept[:-1]])
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
@@ -241,10 +231,3 @@ class _PolynomialFilter(ItemScores):
     def _shifted(self, signals):
         """Return (I - 2 R^T R) times signals (n_items, n)."""
         return signals - 2 * (self.users_of @ (self.normalized @ signals))
-
-    def similarities(self, one_hot):
-        """Return similarities (n, n_items) to the item of each row of ``one_hot``."""
-        scores = self.scores(one_hot)
-        # products of vectors that are orthogonal are not 0, but rounding errors
-        scores[scores < ROUNDING * scores.max(axis=1, keepdims=True)] = 0
-        return positive(scores)

@@ -165,8 +165,37 @@ def right_singular_vectors(matrix, n):
     return vectors[values > smallest].T.astype(np.float32, order="C")
 
 
+class GraphScores(ItemScores):
+    """Scores that are computed along the graph of users and items.
+
+    Attributes
+    ----------
+    normalized : CSR matrix of shape (n_users, n_items) or None
+        The matrix R of `GraphFilterRecommender`; None if no request needs it.
+    users_of : CSR matrix of shape (n_items, n_users) or None
+        Its transpose.
+    """
+
+    def __post_init__(self):
+        users_of = None if self.normalized is None else self.normalized.T.tocsr()
+        object.__setattr__(self, "users_of", users_of)
+
+    def without_users(self, kept):
+        """Return the same scores without the rows of users who were forgotten."""
+        if self.normalized is None:
+            return self
+        return replace(self, normalized=self.normalized[kept[:-1]])
+
+    def similarities(self, one_hot):
+        """Return similarities (n, n_items) to the item of each row of ``one_hot``."""
+        scores = self.scores(one_hot)
+        # products of vectors that are orthogonal are not 0, but rounding errors
+        scores[scores < ROUNDING * scores.max(axis=1, keepdims=True)] = 0
+        return positive(scores)
+
+
 @frozen
-class _Filters(ItemScores):
+class _Filters(GraphScores):
     """Scores of the two filters, computed from the past items of some users at a time.
 
     ``n_choosers``: the number of users of each item. ``alpha``: the parameter of
@@ -181,19 +210,9 @@ class _Filters(ItemScores):
     linear: csr("n_items n_items", is_finite=True) | None
     users_of: sparse.csr_matrix | None = field(init=False)
 
-    def __post_init__(self):
-        users_of = None if self.normalized is None else self.normalized.T.tocsr()
-        object.__setattr__(self, "users_of", users_of)
-
     def _check_stored(self, place):
         one_of_two = (self.normalized is None) != (self.linear is None)
         require(one_of_two, place, "one of two forms of a linear filter")
-
-    def without_users(self, kept):
-        """Return the filters without the rows of users who were forgotten."""
-        if self.normalized is None:
-            return self
-        return replace(self, normalized=self.normalized[kept[:-1]])
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
@@ -206,10 +225,3 @@ class _Filters(ItemScores):
             to_users = rows_of(past, block) @ self.users_of
             scores[block] += (to_users @ self.normalized).toarray()
         return scores
-
-    def similarities(self, one_hot):
-        """Return similarities (n, n_items) to the item of each row of ``one_hot``."""
-        scores = self.scores(one_hot)
-        # products of vectors that are orthogonal are not 0, but rounding errors
-        scores[scores < ROUNDING * scores.max(axis=1, keepdims=True)] = 0
-        return positive(scores)

@@ -9,16 +9,12 @@ import torch
 
 from sktwotower._records import Check, Kind, add_kind, array, integer, one_of
 from sktwotower._records._checks import check_of, refusing, text, values_of
+from sktwotower._records._named_classes import name_of_class
 from sktwotower.towers.training._stored_weights import array_by_name
 
 from ._history import History
 from ._own_layer import OwnLayer
 from ._short_names import SHORT_NAMES
-
-
-def class_name(history):
-    """Return the name of the class of a history of the user."""
-    return f"{type(history).__module__}.{type(history).__qualname__}"
 
 
 def parameters_of(history):
@@ -43,10 +39,10 @@ def given_history(reader, name):
             "not hold. Give it to load: towers={'history': history}, as it was given "
             "to the estimator."
         )
-    if class_name(history) != name:
+    if name_of_class(type(history)) != name:
         raise ValueError(
             f"The model was fitted with a history of the class {name}. Got one of "
-            f"{class_name(history)} in towers={{'history': ...}}."
+            f"{name_of_class(type(history))} in towers={{'history': ...}}."
         )
     return history
 
@@ -61,7 +57,7 @@ class HistoryParameter:
         if SHORT_NAMES.get(value.kind) is type(value):
             params = writer.write(value.get_params(deep=False), f"{place}.params")
             return {"kind": value.kind, "params": params}
-        return {"class": class_name(value)}
+        return {"class": name_of_class(type(value))}
 
     def read(self, spec, reader, place):
         """Return the value of the parameter."""
@@ -109,7 +105,7 @@ class OwnLayerKind(Kind):
 def _parts_of(layer):
     """Return the values that files hold of a layer."""
     return {
-        "class": class_name(layer.made_by),
+        "class": name_of_class(type(layer.made_by)),
         "parameters": parameters_of(layer.made_by),
         "n_features": len(layer.items.weight),
         "width": layer.width,
