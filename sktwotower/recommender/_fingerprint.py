@@ -15,6 +15,7 @@ from scipy import sparse
 
 from sktwotower import __version__
 from sktwotower._tables._sparse import slices
+from sktwotower.towers.histories import History
 
 LIBRARIES = "torch", "numpy", "skorch"
 # What classes of these have is known by the version.
@@ -129,15 +130,23 @@ def _described(value):
     if hasattr(value, "on_train_begin"):  # a callback
         return name + _described(_parameters(value))
     text = repr(value)
-    return name if " at 0x" in text else text
+    if " at 0x" in text:
+        text = name
+    if isinstance(value, History):
+        text += _code_of(type(value))
+    return text
 
 
-def _code_of(value):
-    """Return a digest of the code of a module's class of the user; "" for others.
+def _code_of(value, users=()):
+    """Return a digest of the code of a class of the user; "" for others.
 
-    Its name stays the same when a cell of a notebook defines it anew.
+    Its name stays the same when a cell of a notebook defines it anew. The code of what
+    it makes belongs to it: of modules that its functions name. Only classes of torch
+    modules and of histories have code that is looked at.
+
+    ``users``: the classes that name this one.
     """
-    if not isinstance(value, type) or not issubclass(value, torch.nn.Module):
+    if not isinstance(value, type) or not issubclass(value, torch.nn.Module | History):
         return ""
     parts = []
     for base in value.__mro__:
@@ -150,10 +159,21 @@ def _code_of(value):
                 defaults = member.__defaults__, member.__kwdefaults__
                 instructions = _instructions(code)
                 values = _described(defaults), _described(_values_around(member))
-                parts.append((name, instructions, *values))
+                named = _code_of_named(member, (*users, value))
+                parts.append((name, instructions, *values, named))
             elif not name.startswith("__"):
                 parts.append((name, _described(member)))
     return f"({digest(parts)})" if parts else ""
+
+
+def _code_of_named(function, users):
+    """Return the code of the classes that a function names, a dict."""
+    codes = {}
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, type) and value not in users:
+            codes[name] = _code_of(value, users)
+    return codes
 
 
 def _values_around(function):

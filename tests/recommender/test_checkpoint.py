@@ -14,6 +14,7 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sktwotower import io
+from sktwotower.towers import History
 from tests import builders, losses
 from tests.builders import ordered, random_events
 from tests.io.builders import META, forged, members_of
@@ -289,6 +290,33 @@ def test_a_fit_with_another_loss_of_the_same_function_does_not_go_on(tmp_path):
     with pytest.raises(ValueError, match="differ in: net_params .*Loss"):
         with_scale(3).fit(X, Y)
     with_scale(2).fit(X, Y)
+
+
+HISTORY_CELL = """
+class Mean(torch.nn.Module):
+    def forward(self, vectors, lags, is_item):
+        return vectors.sum(1) * 2
+
+
+class Means(History):
+    def module(self, width):
+        return Mean()
+"""
+
+
+def with_history(code, folder):
+    names = {"torch": torch, "History": History, "__name__": "__main__"}
+    exec(code, names)
+    return batched(checkpoint=folder, time="when", history=names["Means"]())
+
+
+@pytest.mark.slow
+def test_a_fit_with_a_history_whose_module_was_written_anew_does_not_go_on(tmp_path):
+    assert killed_after(1, with_history(HISTORY_CELL, tmp_path), X, Y)
+    now = HISTORY_CELL.replace("* 2", "* 3")
+    with pytest.raises(ValueError, match="differ in: history "):
+        with_history(now, tmp_path).fit(X, Y)
+    with_history("\n# one\n" + HISTORY_CELL, tmp_path).fit(X, Y)
 
 
 @pytest.mark.slow
