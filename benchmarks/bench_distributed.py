@@ -33,13 +33,12 @@ from _quick import assert_claims, parse_options
 from scipy import sparse
 from torch import distributed
 
+from sktwotower.towers import PooledHistory, RowwiseAdam, SampledSoftmaxLoss
 from sktwotower.towers.batches._batches import TrainingSet, UserBatches
-from sktwotower.towers.losses._losses import SampledSoftmaxLoss
 from sktwotower.towers.parts._trained import PooledTowers
 from sktwotower.towers.processes._division import Division
 from sktwotower.towers.processes._exchange import Exchange, Shares
 from sktwotower.towers.processes._group import Group, current_group
-from sktwotower.towers.training._optimizer import RowwiseAdam
 
 N_USERS, N_ITEMS, EVENTS_PER_USER, WIDTH = 100_000, 200_000, 20, 64
 USERS_PER_BATCH, N_NEGATIVES = 256, 2048
@@ -50,7 +49,7 @@ MORE_MEMORY = 1.1
 CALCULATED = 64
 N_EXCHANGES = 5
 RECIPE = SimpleNamespace(
-    history="pooled",
+    history=PooledHistory(),
     user_tower=None,
     item_tower=None,
     embedding_dim=WIDTH,
