@@ -111,7 +111,7 @@ class Trainer:
         )
         module.divisions = divisions
         self.net = SimpleNamespace(
-            module_=module.train(), criterion_=SampledSoftmaxLoss(0.1), device="cpu"
+            model=module.train(), loss=SampledSoftmaxLoss(0.1), device="cpu"
         )
         self.tables = [module.get_submodule(name).weight for name in module.tables]
         known = set(self.tables)
@@ -131,7 +131,7 @@ class Trainer:
             self.batches = Shares(batches, self.exchange)
 
     def compute(self, batch, targets):
-        loss = self.net.criterion_(*self.net.module_(batch), targets)
+        loss = self.net.loss(*self.net.model(batch), targets)
         loss.backward()
         return {"loss": loss}
 
