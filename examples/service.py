@@ -107,12 +107,14 @@ def answer(ask, history=None):
     if served is None:
         raise HTTPException(503, "No model could be loaded yet.", {"Retry-After": "1"})
     try:
-        ids, scores = ask(served.model)
+        ids, scores, *propensities = ask(served.model)
         known = served.model.knows_items(history or [])
     except (TypeError, ValueError, UserWarning) as error:
         raise HTTPException(400, str(error)[:MAX_DETAIL]) from error
     items = ids.tolist() if ids.dtype.kind in "iuf" else [str(each) for each in ids]
     answer = {"version": served.version, "items": items, "scores": scores.tolist()}
+    if propensities:  # to be logged, with what was chosen
+        answer["propensities"] = propensities[0].tolist()
     if history is not None:
         answer["unknown_in_history"] = int((~known).sum())
     return JSONResponse(answer)
@@ -148,6 +150,7 @@ class Wish(BaseModel, extra="forbid"):
     where: Rules | None = None
     max_per: Columns | None = None
     diversity: Annotated[float, Field(strict=True)] | None = None
+    explore: Annotated[float, Field(strict=True)] | None = None
 
 
 class SimilarWish(BaseModel, extra="forbid"):

@@ -445,6 +445,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         ``allowed``: as in `search`.
         """
         catalog = self.catalog
+        if serving.is_exact:
+            return ExactNeighbors()
         is_free = serving.builds_graphs and isinstance(catalog.index, ExactNeighbors)
         if not is_free or allowed is not None:
             return catalog.index

@@ -30,7 +30,8 @@ class Serving(NamedTuple):
     """Parameters of the estimator that are read at the time of a request.
 
     ``builds_graphs``: whether a search may build a graph if that pays. ``n_users``: how
-    many users the whole request has, where it is searched part by part.
+    many users the whole request has, where it is searched part by part. ``is_exact``:
+    whether an index that may miss items is passed over.
     """
 
     n_jobs: int | None = None
@@ -38,6 +39,7 @@ class Serving(NamedTuple):
     fold_in: bool = True
     builds_graphs: bool = False
     n_users: int = 0
+    is_exact: bool = False
 
 
 class Past(NamedTuple):

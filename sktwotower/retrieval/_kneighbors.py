@@ -179,3 +179,21 @@ def lists_of(fitted, request, k, serving, hidden, rules=NO_RULES):
     if not rules.reorder:
         return search(slice(0, n), k)
     return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
+
+
+def drawn_lists_of(fitted, request, k, serving, hidden, rules, exploration):
+    """Return scores, positions and propensities (n, k) of lists that are drawn.
+
+    ``exploration``: an ``Exploration``. The others are those of `lists_of`.
+    """
+    serving = serving._replace(is_exact=True, verbose=0)
+
+    def search(rows, width):
+        part = request[rows]
+        excluded = part.excluded(hidden)
+        return fitted.search(
+            part.users, part.past, width, serving, excluded, part.allowed
+        )
+
+    n = len(request)
+    return exploration.lists(search, n, k, fitted.n_items, rules.limits)

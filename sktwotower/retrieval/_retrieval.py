@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any, TypedDict, Unpack, overload
 
 import pandas as pd
+from sklearn.utils import check_random_state
 
 from sktwotower._sklearn_compat import without_output
 from sktwotower._tables._arguments import hinted
@@ -16,11 +17,12 @@ from sktwotower._tables._frames import DASK_FRAME, DASK_SERIES, PANDAS, is_of
 from sktwotower._tables._messages import check_flag
 from sktwotower._tables._output import library_for
 from sktwotower._tables._sparse import blocks
+from sktwotower.runtime._exploration import Exploration
 from sktwotower.runtime._rules import NO_RULES
 
 from ._explained_score import explain
 from ._fitted_state import Serving, fitted_attribute, fitted_of
-from ._kneighbors import KNeighborsMixin, lists_of
+from ._kneighbors import KNeighborsMixin, drawn_lists_of, lists_of
 from ._known_users import KnownUsersMixin
 from ._requests import read_request
 from ._similar_items import check_ending, ranked_table, write_parquet
@@ -38,6 +40,8 @@ class _Rest(TypedDict, total=False):
     where: Any
     max_per: dict[str, int] | None
     diversity: float | None
+    explore: float | None
+    random_state: Any
 
 
 class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
@@ -89,6 +93,8 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         where=None,
         max_per=None,
         diversity=None,
+        explore=None,
+        random_state=None,
         path=None,
     ) -> pd.DataFrame | None:
         r"""Recommend items to users.
@@ -149,6 +155,15 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         diversity : float, default=None
             How much the items of a list are to differ, from 0 to 1; lists have at most
             1,000 items then. 0 or None is the order by score. See the Notes.
+        explore : float, default=None
+            Draw each list by chance, from the softmax of the scores divided by this
+            temperature, and return how probable its items were: at least 1e-6, for at
+            most 1,000 items per list. Near 0 lists are those of the best items; the
+            larger it is, the more often others are shown. None: nothing is drawn. See
+            the Notes.
+        random_state : int, RandomState instance or None, default=None
+            Draws with ``explore``: the same int, the same lists. Leave it None where
+            requests are answered one by one, as each would draw the same numbers.
         path : str or path, default=None
             Write the table to this Parquet file, one block of users after the other,
             instead of returning it. Its name ends in .parquet or .pq, or has no ending.
@@ -162,7 +177,8 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
             ``predict``) and ``rank`` (from 1). A user for whom fewer items are left has
             fewer rows, and none if no item qualifies. With ``diversity``, ``rank`` is
             the order in which items were chosen, and ``score``, which stays that of the
-            model, need not fall with it. The table is of the library (pandas, polars,
+            model, need not fall with it; so it is with ``explore``, which adds the
+            column ``propensity``. The table is of the library (pandas, polars,
             pyarrow) that ``set_output`` chose or, by default, of X, ``history``,
             ``candidates`` or ``exclude``: the first that is a table or a Series. If
             only ids are passed, it is of X in fit. It is of pandas, with a warning, if
@@ -181,12 +197,13 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
             that holds lists, a value of ``where`` does not fit its column, a function
             as ``where`` returns anything but booleans (n_items,), a limit of
             ``max_per`` is < 1, ``diversity`` is not from 0 to 1, ``n_neighbors`` is >
-            1,000 with one of these two, or ``path`` has another ending or is set and X
-            is of Dask.
+            1,000 with one of these two or with ``explore``, ``explore`` is < 1e-6 or
+            comes with ``diversity``, ``path`` has another ending, or ``path`` or
+            ``explore`` is set and X is of Dask.
         TypeError
             If X, ``history``, ``candidates``, ``exclude``, ``exclude_seen``,
-            ``where``, ``max_per`` or ``diversity`` are of another type, or ids do not
-            fit into Parquet.
+            ``where``, ``max_per``, ``diversity`` or ``explore`` are of another type, or
+            ids do not fit into Parquet.
         ImportError
             If ``path`` is set and pyarrow is not installed.
         OSError
@@ -214,11 +231,28 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         chose an item. If ``max_per`` leaves a list short, there are four times as many
         candidates, until it is full or all items were looked at.
 
+        ``explore`` draws the items of a list one after the other, each from the items
+        that are left:
+
+        .. math:: p(i) = \frac{\exp(s_i / t)}{\sum_{j \in left} \exp(s_j / t)}
+
+        where t is the temperature, and those that are left are all items that the
+        request may show, without those above, and without those of which ``max_per``
+        allows no more. ``propensity`` is this p: the probability of the item at its
+        rank, given the items above it. For the first item it is that of the softmax;
+        the product over a list is the probability of the list. All items are scored,
+        also with an index, and the largest sums of s / t and random numbers are taken
+        [2]_. `metrics.off_policy_value` estimates from a log of such lists what other
+        lists would have earned.
+
         References
         ----------
         .. [1] Carbonell, J. and Goldstein, J. (1998). The use of MMR, diversity-based
            reranking for reordering documents and producing summaries. SIGIR 1998,
            335-336.
+        .. [2] Kool, W., van Hoof, H. and Welling, M. (2019). Stochastic beams and where
+           to find them: the Gumbel-top-k trick for sampling sequences without
+           replacement. ICML 2019.
 
         Examples
         --------
@@ -270,11 +304,24 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         0  ann    jam   0.93     1
         1  ann  nails  -0.30     2
         2  ann  paint  -0.36     3
+
+        Lists by chance, which show what else would be chosen:
+
+        >>> model.recommend(["ann"], 3, explore=0.5, random_state=0).round(2)
+          user   item  score  rank  propensity
+        0  ann    tea   0.84     1        0.32
+        1  ann    jam   0.93     2        0.58
+        2  ann  bread   0.56     3        0.64
         """
         asked = {"candidates": candidates, "unknown_candidates": unknown_candidates}
         asked |= {"history": history, "exclude": exclude, "context": context}
         given = {"where": where, "max_per": max_per, "diversity": diversity}
         if is_of(X, DASK_FRAME, DASK_SERIES):
+            if explore is not None:
+                raise ValueError(
+                    "explore draws lists of users in memory, and X is of Dask. Pass "
+                    "X.compute(), or leave explore out."
+                )
             options = {"n_neighbors": n_neighbors, "exclude_seen": exclude_seen}
             return _recommend_lazily(self, X, path, asked | given | options)
         fitted = fitted_of(self)
@@ -287,12 +334,23 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         rules = NO_RULES
         if any(rule is not None for rule in given.values()):
             rules = fitted.item_table.rules(k=k, **given)
-        # a file is written block by block
-        request = read_request(fitted, X, rules=rules, lazy=path is None, **asked)
+        exploration = None
+        if explore is not None:
+            random = check_random_state(random_state)
+            exploration = Exploration.of(explore, random, diversity, k)
+        # a file is written block by block, and all items are scored for a draw
+        is_lazy = path is None and exploration is None
+        request = read_request(fitted, X, rules=rules, lazy=is_lazy, **asked)
         if path is not None:
-            tables = _tables(fitted, request, k, serving, hidden, rules)
-            return write_parquet(tables, path)
+            options = k, serving, hidden, rules, exploration
+            return write_parquet(_tables(fitted, request, *options), path)
         request.check_size(k)
+        library = library_for(self, fitted, X, history, candidates, exclude)
+        if exploration is not None:
+            drawn = drawn_lists_of(
+                fitted, request, k, serving, hidden, rules, exploration
+            )
+            return ranked_table(fitted, library, request.users.ids, *drawn)
         if request.past is None or rules.reorder:
             scores, indices = lists_of(fitted, request, k, serving, hidden, rules)
         else:
@@ -304,17 +362,20 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
                 request.excluded(hidden),
                 request.allowed,
             )
-        library = library_for(self, fitted, X, history, candidates, exclude)
         return ranked_table(fitted, library, request.users.ids, scores, indices)
 
 
-def _tables(fitted, request, k, serving, hidden, rules):
+def _tables(fitted, request, k, serving, hidden, rules, exploration):
     """Yield a table of recommendations for each block of the users of a request."""
     serving = serving._replace(n_users=len(request))
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        scores, indices = lists_of(fitted, part, k, serving, hidden, rules)
-        yield ranked_table(fitted, PANDAS, part.users.ids, scores, indices)
+        options = k, serving, hidden, rules
+        if exploration is not None:
+            lists = drawn_lists_of(fitted, part, *options, exploration)
+        else:
+            lists = lists_of(fitted, part, *options)
+        yield ranked_table(fitted, PANDAS, part.users.ids, *lists)
 
 
 def _recommend_lazily(model, X, path, options):

@@ -23,17 +23,22 @@ from ._fitted_state import fitted_of
 from ._requests import as_ids, one_known, read_query
 
 
-def ranked_table(fitted, library, ids, scores, indices, labels=None):
+def ranked_table(fitted, library, ids, scores, indices, propensities=None, labels=None):
     """Return ranked positions (n, k) as a table: id, item, score and rank.
 
-    ``labels``: what the first two columns are called; None: as in fit.
+    ``propensities`` (n, k): a further column; None: there is none. ``labels``: what the
+    first two columns are called; None: as in fit.
     """
     labels = labels or (fitted.users.label, fitted.items.label)
     is_item = indices >= 0
     owners = np.repeat(ids, is_item.sum(axis=1))
     ranks = np.nonzero(is_item)[1] + 1
     columns = owners, fitted.item_ids[indices[is_item]], scores[is_item], ranks
-    return table_of(_names(*labels, "score", "rank"), columns, library)
+    names = [*labels, "score", "rank"]
+    if propensities is not None:
+        columns = *columns, propensities[is_item]
+        names.append("propensity")
+    return table_of(_names(*names), columns, library)
 
 
 @functools.lru_cache(maxsize=16)
@@ -156,7 +161,7 @@ class SimilarItemsMixin:
         label = fitted.items.label
         labels = label, f"similar_{label}"
         ids, scores, indices = self._similar(fitted, items, k)
-        return ranked_table(fitted, library, ids, scores, indices, labels)
+        return ranked_table(fitted, library, ids, scores, indices, labels=labels)
 
     def _similar(self, fitted, items, k):
         """Return ids (n,) of items, and scores and positions (n, k) of similar ones."""

@@ -12,6 +12,7 @@ import numpy as np
 from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import check_count, shorten
 
+from ._exploration import Exploration, random_of
 from ._id_table import IdTable
 from ._kept import Kept
 from ._one_query import Added, best_of_one
@@ -93,7 +94,9 @@ class Runtime:
         where=None,
         max_per=None,
         diversity=None,
-    ) -> tuple[Any, Any]:
+        explore=None,
+        random_state=None,
+    ) -> tuple[Any, ...]:
         """Recommend items to a user, or to several.
 
         Parameters
@@ -124,6 +127,11 @@ class Runtime:
             How many items of a list may have the same value, by column.
         diversity : float, default=None
             How much the items of a list are to differ, from 0 to 1.
+        explore : float, default=None
+            Draw the list by chance, at this temperature, as
+            `TwoTowerRecommender.recommend` says. None: nothing is drawn.
+        random_state : int, RandomState, Generator or None, default=None
+            Draws with ``explore``; None: each call draws other numbers.
 
         Returns
         -------
@@ -132,6 +140,9 @@ class Runtime:
             several users, a list of m such arrays.
         scores : ndarray of shape (k,), float32
             Their scores; a list of m arrays likewise.
+        propensities : ndarray of shape (k,), float64
+            Only with ``explore``: the probability of each item at its place, given the
+            items above it; a list of m arrays likewise.
 
         Raises
         ------
@@ -156,6 +167,10 @@ class Runtime:
         >>> ids, scores = model.recommend("zoe", 2, history=["nails"])
         >>> ids
         array(['glue', 'paint'], dtype=object)
+        >>> ids, scores, propensities = model.recommend("zoe", 2, explore=0.5,
+        ...                                             random_state=0)
+        >>> ids, propensities.round(2)
+        (array(['jam', 'tea'], dtype=object), array([0.29, 0.4 ]))
         """
         n = check_count(n, "n")
         rules = NO_RULES
@@ -167,6 +182,10 @@ class Runtime:
         if not isinstance(exclude_seen, bool | np.bool_):
             raise TypeError(f"exclude_seen must be a bool. Got {exclude_seen!r}.")
         n_items = len(self.item_ids_)
+        exploration = None
+        if explore is not None:
+            random = random_of(random_state)
+            exploration = Exploration.of(explore, random, diversity, min(n, n_items))
 
         def answer(user, history, exclude):
             code, past, added = self._past(user, history)
@@ -178,18 +197,20 @@ class Runtime:
                 hidden = np.concatenate([hidden, others])
             if len(hidden) and not 0 <= hidden.min() <= hidden.max() < n_items:
                 hidden = hidden[(hidden >= 0) & (hidden < n_items)]
+            if exploration is not None:
+                return self._drawn(
+                    vector, n, hidden, allowed, rules, of_past, exploration
+                )
             return self._best(vector, n, hidden, allowed, rules, of_past)
 
         if not _are_several(user):
             return answer(user, history, exclude)
-        ids = []
-        scores = []
+        answers = []
         for one in user:
             one_history = _of(history, one, "history")
-            best = answer(one, one_history, _of(exclude, one, "exclude"))
-            ids.append(best[0])
-            scores.append(best[1])
-        return ids, scores
+            answers.append(answer(one, one_history, _of(exclude, one, "exclude")))
+        n_arrays = 2 if exploration is None else 3
+        return tuple([each[part] for each in answers] for part in range(n_arrays))
 
     @hinted
     def similar_items(self, item, n=10) -> tuple[np.ndarray, np.ndarray]:
@@ -536,6 +557,24 @@ class Runtime:
         else:
             scores, positions = best_of_one(vector, vectors, k, hidden, allowed, added)
         return self.item_ids_[positions], scores.astype(np.float32)
+
+    def _drawn(self, vector, k, hidden, allowed, rules, added, exploration):
+        """Return ids, scores and propensities (m,) of k items that are drawn.
+
+        The parameters are those of `_best`, and an ``Exploration``.
+        """
+        vectors = self.item_embeddings_
+
+        def search(_, width):
+            best = best_of_one(vector, vectors, width, hidden, allowed, added)
+            return best[0][None], best[1][None]
+
+        scores, positions, propensities = exploration.lists(
+            search, 1, k, len(vectors), rules.limits
+        )
+        is_filled = positions[0] >= 0
+        ids = self.item_ids_[positions[0][is_filled]]
+        return ids, scores[0][is_filled], propensities[0][is_filled]
 
 
 def _are_several(user):

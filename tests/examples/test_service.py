@@ -138,6 +138,17 @@ def test_many_requests_of_estimator_runtime_and_service(client, models):
         np.testing.assert_allclose(found, scores, atol=1e-5)
 
 
+def test_a_drawn_list_comes_with_propensities_to_be_logged(client):
+    body = {"user": "u1", "candidates": ["i1", "i2"], "exclude_seen": False}
+    _, best = client.ask("/recommend", body)
+    _, drawn = client.ask("/recommend", body | {"explore": 0.5})
+    scores = dict(zip(best["items"], best["scores"], strict=True))
+    first, second = drawn["items"]
+    expected = 1 / (1 + np.exp((scores[second] - scores[first]) / 0.5))
+    np.testing.assert_allclose(drawn["propensities"], [expected, 1], atol=1e-4)
+    assert "propensities" not in best
+
+
 REFUSED = "sktwotower_refused_files_total"
 FORMS = r'where.item: .*pass a value, {"in": \[values\]} or {"from": low, "to": high}'
 
@@ -157,6 +168,7 @@ BAD = [
     ("/recommend", {"user": "u1", "context": {"hour": 1}}, 400, "not learnt from"),
     ("/recommend", {"user": "u1", "max_per": {"item": 0}}, 400, "max_per"),
     ("/recommend", {"user": "u1", "diversity": 2}, 400, "from 0 to 1"),
+    ("/recommend", {"user": "u1", "explore": 0}, 400, "a temperature"),
     ("/recommend", {"user": "u1", "where": [1]}, 422, "where"),
     ("/similar", {"item": "no"}, 400, "The item 'no' is not known from fit"),
     ("/nothing", {}, 404, "Not Found"),
