@@ -5,9 +5,12 @@ Output: ints and bools, parts of messages, warnings that point at the user's lin
 """
 
 import logging
+import multiprocessing
+import os
 import reprlib
 import sys
 import warnings
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from importlib import import_module
 from numbers import Integral
@@ -17,6 +20,11 @@ import numpy as np
 from ._spelling import are_alike, closest
 
 logger = logging.getLogger("sktwotower")
+
+# With verbose="auto", what is done within these seconds shows no bar.
+QUIET_SECONDS = 4.0
+# What is trained, in the words of a progress bar.
+_stage = ContextVar("stage", default="training")
 
 
 def imported(module, message):
@@ -149,9 +157,53 @@ def not_unicode(name, error):
     )
 
 
-def progress_bar(iterable=None, **options):
-    """Return a tqdm bar, which shows nothing unless somebody can see it move."""
+@contextmanager
+def stage(name):
+    """Name what is trained inside of the block, for its progress bars."""
+    token = _stage.set(name)
+    try:
+        yield
+    finally:
+        _stage.reset(token)
+
+
+def stage_now():
+    """Return the name of what is trained now."""
+    return _stage.get()
+
+
+def prints_epochs(verbose):
+    """Return whether a value of ``verbose`` asks for a line of each epoch."""
+    return verbose != "auto" and verbose > 1
+
+
+def verbose_inside(verbose):
+    """Return ``verbose`` of a fit inside of `fit`: bars only if it takes long."""
+    return 0 if prints_epochs(verbose) or not verbose else "auto"
+
+
+def shows_bars(verbose):
+    """Return whether a value of ``verbose`` asks for bars that somebody can see."""
+    if verbose == "auto":
+        is_silenced = os.environ.get("CI") or os.environ.get("TQDM_DISABLE")
+        is_worker = multiprocessing.parent_process() is not None  # as those of joblib
+        return _is_watched() and not is_silenced and not is_worker
+    return bool(verbose) and _is_watched()
+
+
+def _is_watched():
+    """Return whether stderr is a terminal or a notebook."""
+    is_notebook = type(sys.stderr).__module__.startswith("ipykernel")
+    return is_notebook or sys.stderr.isatty()
+
+
+def progress_bar(verbose, iterable=None, **options):
+    """Return a tqdm bar, which shows nothing if ``shows_bars`` is false.
+
+    With "auto" the bar comes after some seconds, and goes when all is done.
+    """
     from tqdm import tqdm  # not where numpy has to be enough
 
-    is_notebook = type(sys.stderr).__module__.startswith("ipykernel")
-    return tqdm(iterable, disable=not (sys.stderr.isatty() or is_notebook), **options)
+    if verbose == "auto":
+        options = {"delay": QUIET_SECONDS, "leave": False} | options
+    return tqdm(iterable, disable=not shows_bars(verbose), **options)

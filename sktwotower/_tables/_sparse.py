@@ -125,14 +125,14 @@ def slices(n, size):
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def blocks(n_queries, bar=False):
+def blocks(n_queries, verbose=0):
     """Return slices of the queries that are answered together.
 
-    ``bar`` : show a progress bar if there is more than one slice.
+    ``verbose``: as of the estimator; only more than one slice gets a progress bar.
     """
     blocks_of_queries = slices(n_queries, QUERY_BLOCK)
-    if bar and len(blocks_of_queries) > 1:
-        return progress_bar(blocks_of_queries, desc="retrieval")
+    if verbose and len(blocks_of_queries) > 1:
+        return progress_bar(verbose, blocks_of_queries, desc="retrieval")
     return blocks_of_queries
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from sktwotower._tables._frames import is_source
-from sktwotower._tables._messages import logger, warn
+from sktwotower._tables._messages import logger, stage, verbose_inside, warn
 from sktwotower._tables._reward_scale import warn_of_heavy_tail
 from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import column_counts, have_entries
@@ -369,13 +369,14 @@ def _model_apart(plans):
     It is there to be judged, so that callbacks do not hear of it.
     """
     logger.info("fit: first a model without these events, to learn weights of parts")
-    silent = {"callbacks": None, "verbose": 0}
     apart = []
     for plan in plans:
-        recipe = plan.recipe._replace(**silent)
+        verbose = verbose_inside(plan.recipe.verbose)
+        recipe = plan.recipe._replace(callbacks=None, verbose=verbose)
         apart.append(plan._replace(recipe=recipe, events=plan.before, before=None))
     rng = np.random.RandomState(0)
-    parts, shares, nets = _trained_parts(apart, None, rng, Checkpoint(), None)
+    with stage("training a model to judge"):
+        parts, shares, nets = _trained_parts(apart, None, rng, Checkpoint(), None)
     return joined(nets, Model(parts, shares))
 
 

@@ -420,7 +420,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         index = self._index_for(n_users, k, serving, allowed)
         items = self.catalog.vectors
         with threads(serving.n_jobs):
-            for block in blocks(len(query), bool(serving.verbose)):
+            for block in blocks(len(query), serving.verbose):
                 vectors = self.embed_users(query[block], past[block], serving)
                 for part in self._parts_of(len(vectors)):
                     rows = slice(block.start + part.start, block.start + part.stop)

@@ -8,6 +8,7 @@ import copy
 
 import numpy as np
 
+from sktwotower._tables._messages import stage, verbose_inside
 from sktwotower.towers.batches._batches import TrainingSet
 from sktwotower.towers.batches._sequence_batches import SequenceSet
 from sktwotower.towers.processes._division import keep_own_rows
@@ -51,7 +52,7 @@ def learn_latest(plan, part, start, rate, seed):
         parameter.requires_grad_(False)
     try:
         # what is drawn around it stays the same, also in a fit that goes on
-        with seeded(seed + rank(), recipe.device):
+        with seeded(seed + rank(), recipe.device), stage("latest events"):
             net = train(recipe, part, TrainingData(training), seed, schedule=False)
     finally:
         for parameter in fixed:
@@ -97,6 +98,7 @@ def _one_pass(recipe, rate):
     params = dict(recipe.net_params or {})
     params["lr"] = rate * params.get("lr", recipe.lr)
     params |= {"max_epochs": 1, "batch_size": BATCH}
-    once = {"callbacks": [], "early_stopping": False, "verbose": 0}
+    once = {"callbacks": [], "early_stopping": False}
     once |= {"impression_weight": 0.0, "impression_start": 0}
+    once["verbose"] = verbose_inside(recipe.verbose)
     return recipe._replace(net_params=params, **once)

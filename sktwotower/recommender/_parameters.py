@@ -291,9 +291,13 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     gather_users : bool, default=True
         What each of several processes has after `fit`, as those of torchrun: a model of
         all users, or one of the users that it has trained on, with all items.
-    verbose : int, default=0
-        1: progress bars in a terminal or a notebook. 2: a line per epoch. The logger
-        ``sktwotower`` gets what fit reads and chooses, at any value.
+    verbose : int or "auto", default="auto"
+        Whether `fit` and long requests show how far they are. "auto": a progress bar in
+        a terminal or a notebook, for what takes longer than four seconds; it goes when
+        all is done. Pipes, log files, processes that joblib starts, and environments
+        with ``CI`` or ``TQDM_DISABLE`` get none. 0: nothing. 1: bars in a terminal or a
+        notebook from the first second on, which stay. 2: a line per epoch on stdout.
+        The logger ``sktwotower`` gets what fit reads and chooses, at any value.
 
     Attributes
     ----------

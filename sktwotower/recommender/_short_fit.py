@@ -8,6 +8,7 @@ Output: events to learn and events held out; vectors (n, d) after a short fit; t
 import numpy as np
 
 from sktwotower._tables._event_table import users_of_events
+from sktwotower._tables._messages import stage, verbose_inside
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import standard_error
 from sktwotower.neighbors._top_k import top_k
@@ -35,7 +36,6 @@ SIZE = {
     "item_tower": None,
     "callbacks": None,
     "early_stopping": False,
-    "verbose": 0,
 }
 # What a short fit without a recent history takes longer to learn.
 POOLED = {"max_epochs": 20, "dropout": 0.5}
@@ -54,8 +54,10 @@ def vectors_of(recipe, events, table, fit, users, pooled=POOLED):
     kept = {name: given[name] for name in KEPT_NET_PARAMS if name in given}
     size = SIZE if recipe.history.sees_order else SIZE | pooled
     recipe = recipe._replace(**size, net_params=kept | parameters_of(given))
+    recipe = recipe._replace(verbose=verbose_inside(recipe.verbose))
     events = Events.of(events.users, events.items, table, recipe.history)
-    trained = fit(resolved(recipe, events), events, np.random.RandomState(0))
+    with stage("short fit"):
+        trained = fit(resolved(recipe, events), events, np.random.RandomState(0))
     if trained.interrupted_:  # nothing is learnt yet that could be kept
         raise KeyboardInterrupt
     module = trained.model

@@ -35,7 +35,7 @@ class Serving(NamedTuple):
     """
 
     n_jobs: int | None = None
-    verbose: int = 0
+    verbose: int | str = 0
     fold_in: bool = True
     builds_graphs: bool = False
     n_users: int = 0

@@ -368,7 +368,7 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
 def _tables(fitted, request, k, serving, hidden, rules, exploration):
     """Yield a table of recommendations for each block of the users of a request."""
     serving = serving._replace(n_users=len(request))
-    for block in blocks(len(request), bool(serving.verbose)):
+    for block in blocks(len(request), serving.verbose):
         part = request[block]
         options = k, serving, hidden, rules
         if exploration is not None:

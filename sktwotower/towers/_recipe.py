@@ -107,7 +107,7 @@ class RecommenderParameters:
     warm_start: bool = of_training(False, "boolean")
     checkpoint: str | PathLike | None = parameter(None, str, PathLike, None)
     gather_users: bool = of_training(True, "boolean")
-    verbose: int = of_training(0, "verbose")
+    verbose: int | str = of_training("auto", "verbose", AUTO)
 
 
 # Errors of Python about its arguments have this name.

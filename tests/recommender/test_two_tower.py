@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import sys
 
 import joblib
 import numpy as np
@@ -577,21 +576,6 @@ def test_warm_start_refuses_other_users_and_items(other):
     model = small(warm_start=True).fit(checkerboard())
     with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):
         model.fit(other)
-
-
-@pytest.mark.slow
-def test_a_progress_bar_goes_to_stderr_only_if_asked_for(capsys, monkeypatch):
-    small(verbose=0).fit(checkerboard())
-    assert capsys.readouterr() == ("", "")
-    small(verbose=1).fit(checkerboard())  # stderr is no terminal
-    assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    small(verbose=1).fit(checkerboard())
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert "training" in output.err and "train_loss" in output.err
-    small(verbose=2).fit(checkerboard())
-    assert "train_loss" in capsys.readouterr().out
 
 
 # Copies

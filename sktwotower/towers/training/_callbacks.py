@@ -13,7 +13,13 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.utils import noop
 
-from sktwotower._tables._messages import logger, progress_bar
+from sktwotower._tables._messages import (
+    logger,
+    prints_epochs,
+    progress_bar,
+    shows_bars,
+    stage_now,
+)
 
 # Share of the epochs in which events that were kept back are learnt, too.
 LAST_EPOCHS = 0.25
@@ -66,8 +72,8 @@ def own_callbacks(recipe, data, net, schedule):
         own.append(("one_cycle", _one_cycle(net, data)))
     if recipe.early_stopping:
         own.append(("stop_on_recall", _StopOnRecall(recipe, waits)))
-    if recipe.verbose == 1:
-        own.append(("training_bar", _ProgressBar()))
+    if shows_bars(recipe.verbose) and not prints_epochs(recipe.verbose):
+        own.append(("training_bar", _ProgressBar(recipe.verbose)))
     return own
 
 
@@ -102,15 +108,30 @@ class _LossCheck(Callback):
 
 
 class _ProgressBar(Callback):
-    """One bar for the whole training, with the figures of the last epoch next to it."""
+    """One bar for the whole training, which moves after each batch."""
 
-    def on_train_begin(self, net, **kwargs):
-        options = {"total": net.max_epochs, "desc": "training", "unit": "epoch"}
-        self.bar_ = progress_bar(initial=net.epochs_before_, **options)
+    # n is the number of epochs so far, with a part of the present one
+    FORMAT = (
+        "{desc}: {bar:20} epoch {n:.1f} of {total} [{elapsed}<{remaining}{postfix}]"
+    )
+
+    def __init__(self, verbose):
+        self.verbose = verbose
+
+    def on_train_begin(self, net, X, **kwargs):
+        self.share_ = 1 / X.n_batches(net.batch_size)
+        sizes = {"total": net.max_epochs, "initial": net.epochs_before_}
+        how = {"desc": stage_now(), "bar_format": self.FORMAT}
+        self.bar_ = progress_bar(self.verbose, **sizes, **how)
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training:
+            left = len(net.history) - self.bar_.n  # the last row is the present epoch
+            self.bar_.update(min(self.share_, max(0.0, left)))
 
     def on_epoch_end(self, net, **kwargs):
-        self.bar_.set_postfix(_figures(net.history[-1]))
-        self.bar_.update()
+        self.bar_.set_postfix(_figures(net.history[-1]), refresh=False)
+        self.bar_.update(len(net.history) - self.bar_.n)
 
     def on_train_end(self, net, **kwargs):
         self.bar_.close()
@@ -210,7 +231,7 @@ class _StopOnRecall(EarlyStopping):
             patience=recipe.n_iter_no_change,
             load_best=True,
             threshold=0,
-            sink=print if recipe.verbose > 1 else noop,
+            sink=print if prints_epochs(recipe.verbose) else noop,
         )
         self.waits = waits
 

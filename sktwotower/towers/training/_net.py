@@ -17,7 +17,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
-from sktwotower._tables._messages import warn
+from sktwotower._tables._messages import prints_epochs, warn
 from sktwotower.towers._recipe import (
     BATCH_PARAMETERS,
     OF_BATCHES,
@@ -307,7 +307,7 @@ def _net_params(recipe, part, data, seed):
         "iterator_train__id_dropout": recipe.id_dropout,
         "iterator_train__seed": seed,
         "train_split": split,
-        "verbose": max(0, recipe.verbose - 1),
+        "verbose": recipe.verbose - 1 if prints_epochs(recipe.verbose) else 0,
     }
     for name in ("lr", "max_epochs", "batch_size", "device"):
         params[name] = getattr(recipe, name)
@@ -315,7 +315,7 @@ def _net_params(recipe, part, data, seed):
         params[name] = batches
         params[f"{name}__candidate_sampling"] = recipe.candidate_sampling
         params[f"{name}__device"] = recipe.device
-    if recipe.verbose < 2:
+    if not prints_epochs(recipe.verbose):
         params["callbacks__print_log"] = None
     if not {"module", "criterion"} & given.keys():
         params["criterion__unit_vectors"] = recipe.normalize
