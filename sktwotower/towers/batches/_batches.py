@@ -109,16 +109,21 @@ class TrainingSet(Dataset):
 
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
-        same = self.history is self.positives
         positives = take_columns(self.positives, items)
+        history = positives
+        if self.history is not self.positives:
+            history = take_columns(self.history, items)
+        contexts = self.contexts
+        if contexts is not None:
+            contexts = contexts.with_items(items)
         return replace(
             self,
             item_rows=self.item_rows[items],
             positives=positives,
-            history=positives if same else take_columns(self.history, items),
+            history=history,
             impressions=take_columns(self.impressions, items),
             known=take_columns(self.known, items),
-            contexts=self.contexts and self.contexts.with_items(items),
+            contexts=contexts,
         )
 
 
@@ -201,29 +206,39 @@ class UserBatches:
     device: str = "cpu"
 
     def __post_init__(self):
-        data, sampling = self.dataset, self.candidate_sampling
-        dropouts = _dropouts(data, self.id_dropout, self.feature_dropout)
-        self.user_dropout, self.item_dropout = dropouts
+        data = self.dataset
+        self.user_dropout, self.item_dropout = _dropouts(
+            data, self.id_dropout, self.feature_dropout
+        )
         self.rng = np.random.default_rng(self.seed)
-        how = sampling, self.n_negatives, self.correction
-        self.sampler = CandidateSampler(data, *how)
+        self.sampler = CandidateSampler(
+            data, self.candidate_sampling, self.n_negatives, self.correction
+        )
         # Divide by a mean over all users: by the sum of a batch, a weight would only
         # count relative to the others in the batch.
-        power = data.user_power if self.user_power is None else self.user_power
-        sizes = np.maximum(np.diff(data.positives.indptr), 1.0)
-        self.user_weights = sizes ** (power - 1)
-        total = np.asarray(data.positives.sum(axis=1)).ravel() @ self.user_weights
-        self.weight_per_user = float(total) / max(1, len(data))
+        power = self.user_power
+        if power is None:
+            power = data.user_power
+        n_pairs = np.maximum(np.diff(data.positives.indptr), 1.0)
+        self.user_weights = n_pairs ** (power - 1)
+        rewards = np.asarray(data.positives.sum(axis=1)).ravel()
+        total = float(rewards @ self.user_weights)
+        self.weight_per_user = total / max(1, len(data))
         catalog = SparseRows.from_csr(data.item_rows).to(self.device)
-        self.catalog = catalog if sampling == "full" else None
-        # Rows that are the identity need no selection if a batch has most of them.
-        self.past_catalog = catalog if catalog.is_identity else self.catalog
+        self.catalog = None
+        if self.candidate_sampling == "full":
+            self.catalog = catalog
+        self.past_catalog = self.catalog
+        if catalog.is_identity:
+            # Its rows need no selection if a batch has most of them.
+            self.past_catalog = catalog
 
     def __len__(self):
         return self.dataset.n_batches(self.batch_size)
 
     def __iter__(self):
-        users, groups = self.dataset.users, self.dataset.groups(self.batch_size)
+        users = self.dataset.users
+        groups = self.dataset.groups(self.batch_size)
         if self.shuffle:
             users, groups = self._shuffled(users, groups)
         else:  # the same candidates in every pass, so that losses can be compared
@@ -238,31 +253,45 @@ class UserBatches:
     def _batch(self, users):
         """Return the ``Batch`` and the ``Targets`` of an array of user positions."""
         data = self.dataset
+        n_users = len(users)
         positives = data.positives[users]
-        shown = None if data.impressions is None else data.impressions[users]
+        shown = None
+        if data.impressions is not None:
+            shown = data.impressions[users]
         candidates, log_q = self.sampler.draw(positives, shown, self.rng)
-        past = history_items = history = None
-        if data.history is not None:
-            past = positives if data.history is data.positives else data.history[users]
-        past_items = getattr(past, "indices", None)
-        rows, item_rows = self._rows_of_items(candidates, past_items)
-        if past is not None:
+
+        # What the towers see
+        history_items = bag = None
+        if data.history is None:
+            _, item_rows = self._rows_of_items(candidates, None)
+        else:
+            past = positives
+            if data.history is not data.positives:
+                past = data.history[users]
+            rows, item_rows = self._rows_of_items(candidates, past.indices)
             # Without dropout the rows of the whole catalog need no selection.
-            ready = None if self.item_dropout.hides else self.past_catalog
-            if candidates is not None and past.nnz < EVENTS_PER_ITEM * rows.shape[0]:
-                ready = None
-            dropout = self.history_dropout, self.rng
-            history_items, history = history_bag(past, rows, ready, *dropout)
-        user_rows = self.user_dropout.draw(users, self.rng)
-        batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
-        n_users, contexts = len(users), data.contexts
-        if contexts is not None:
-            found = contexts.add(users, positives, shown, self.rng)
-            batch.requests, owners, positives, shown = found
+            catalog = self.past_catalog
+            has_most = candidates is None or past.nnz >= EVENTS_PER_ITEM * rows.shape[0]
+            if self.item_dropout.hides or not has_most:
+                catalog = None
+            history_items, bag = history_bag(
+                past, rows, catalog, self.history_dropout, self.rng
+            )
+        user_rows = SparseRows.from_csr(self.user_dropout.draw(users, self.rng))
+        batch = Batch(user_rows, item_rows, history_items, bag)
+
+        # What is predicted
+        if data.contexts is not None:
+            requests, owners, positives, shown = data.contexts.add(
+                users, positives, shown, self.rng
+            )
+            batch.requests = requests
             users = users[owners]
         weights = np.repeat(self.user_weights[users], np.diff(positives.indptr))
         positives.data *= weights.astype(positives.dtype)
-        known = None if data.known is None else data.known[users]
+        known = None
+        if data.known is not None:
+            known = data.known[users]
         targets = self._targets(known, positives, shown, candidates, log_q, n_users)
         return batch, targets
 
@@ -274,19 +303,25 @@ class UserBatches:
         The same features are hidden when an item is a candidate and when it is history.
         Otherwise the towers would learn to match an item's words with its id.
         """
-        rows, hides = self.dataset.item_rows, self.item_dropout.hides
-        if hides:
-            drawn = np.arange(rows.shape[0]) if candidates is None else candidates
-            if candidates is not None and past is not None:
-                drawn = np.union1d(candidates, past)
-            part = self.item_dropout.draw(drawn, self.rng)
-            offsets = np.zeros(rows.shape[0] + 1, dtype=part.indptr.dtype)
-            offsets[drawn + 1] = np.diff(part.indptr)
-            np.cumsum(offsets, out=offsets)
-            rows = sparse.csr_matrix((part.data, part.indices, offsets), rows.shape)
-        if candidates is not None:
+        rows = self.dataset.item_rows
+        if not self.item_dropout.hides:
+            if candidates is None:
+                return rows, self.catalog
             return rows, SparseRows.taken(rows, candidates)
-        return rows, SparseRows.from_csr(rows) if hides else self.catalog
+        drawn = candidates
+        if candidates is None:
+            drawn = np.arange(rows.shape[0])
+        elif past is not None:
+            drawn = np.union1d(candidates, past)
+        part = self.item_dropout.draw(drawn, self.rng)
+        # rows that are not drawn are empty: nobody reads them
+        offsets = np.zeros(rows.shape[0] + 1, dtype=part.indptr.dtype)
+        offsets[drawn + 1] = np.diff(part.indptr)
+        np.cumsum(offsets, out=offsets)
+        rows = sparse.csr_matrix((part.data, part.indices, offsets), rows.shape)
+        if candidates is None:
+            return rows, SparseRows.from_csr(rows)
+        return rows, SparseRows.taken(rows, candidates)
 
     def _targets(self, known, positives, impressions, candidates, log_q, n_users):
         """Return the ``Targets`` of requests (n,) of ``n_users`` users.
@@ -294,20 +329,26 @@ class UserBatches:
         ``known``: further items that are no negatives, CSR (n, n_items), or None.
         """
         columns = positives.indices.astype(np.int64)
+        positive_log_q = None
         if candidates is not None:  # all positives are among them
             columns = places_in(candidates, columns, positives.shape[1])
-        positive_log_q = None
-        if self.correction == "all" and candidates is not None:
-            log_probs = self.sampler.log_prob(n_users)
-            positive_log_q = as_float32(log_probs[candidates[columns]])
-        shown = None if impressions is None else as_pairs(impressions, candidates)
+            if self.correction == "all":
+                log_probs = self.sampler.log_prob(n_users)
+                positive_log_q = as_float32(log_probs[candidates[columns]])
+        hidden = None
+        if known is not None:
+            rows_of_known, columns_of_known, _ = as_pairs(known, candidates)
+            hidden = (rows_of_known, columns_of_known)
+        shown = None
+        if impressions is not None:
+            shown = as_pairs(impressions, candidates)
         return Targets(
             offsets=torch.as_tensor(positives.indptr, dtype=torch.int64),
             columns=torch.from_numpy(columns),
             weights=torch.as_tensor(positives.data, dtype=torch.float32),
             log_q=as_float32(log_q),
             positive_log_q=positive_log_q,
-            hidden=None if known is None else as_pairs(known, candidates)[:2],
+            hidden=hidden,
             impressions=shown,
             total_weight=self.weight_per_user * max(n_users, self.dataset.least_batch),
         )
@@ -315,26 +356,35 @@ class UserBatches:
 
 def as_float32(values):
     """Return an array as a tensor of float32; None stays None."""
-    return None if values is None else torch.as_tensor(values, dtype=torch.float32)
+    if values is None:
+        return None
+    return torch.as_tensor(values, dtype=torch.float32)
 
 
 def _dropouts(dataset, id_dropout, feature_dropout):
     """Return one ``FeatureDropout`` for the users' rows and one for the items' rows."""
-    of_users, of_items = (_id_shares(id_dropout, dataset, axis) for axis in (1, 0))
     # A user without a row still has the history, if there is one. The few rows of a day
     # are all kept: fit has taught the tower to do without.
-    keeps_rows = dataset.history is None or dataset.earlier
-    row_dropout = 0.0 if keeps_rows else ROW_DROPOUT * id_dropout
-    users = FeatureDropout(dataset.user_rows, of_users, feature_dropout, row_dropout)
-    return users, FeatureDropout(dataset.item_rows, of_items, feature_dropout)
+    row_dropout = 0.0
+    if dataset.history is not None and not dataset.earlier:
+        row_dropout = ROW_DROPOUT * id_dropout
+    of_users = _id_shares(id_dropout, dataset, axis=1)
+    of_items = _id_shares(id_dropout, dataset, axis=0)
+    return (
+        FeatureDropout(dataset.user_rows, of_users, feature_dropout, row_dropout),
+        FeatureDropout(dataset.item_rows, of_items, feature_dropout),
+    )
 
 
 def _id_shares(id_dropout, dataset, axis):
     """Return how often the ids of users (axis 1) or items (axis 0) are hidden, (n,)."""
-    rows, worth = dataset.item_rows if axis == 0 else dataset.user_rows, 1.0
+    rows = dataset.item_rows if axis == 0 else dataset.user_rows
+    worth = 1.0
     if 0 < id_dropout < 1 and has_shared_columns(rows):
         pairs = sum(dataset.earlier, dataset.positives)
-        worth = features_worth((pairs if axis == 0 else pairs.T).tocsr(), rows)
+        if axis == 1:
+            pairs = pairs.T
+        worth = features_worth(pairs.tocsr(), rows)
     return id_shares(id_dropout, dataset.n_events(axis), worth)
 
 
@@ -345,12 +395,14 @@ def as_pairs(matrix, candidates):
     """
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     columns = matrix.indices.astype(np.int64)
-    pairs = rows, columns, matrix.data.astype(np.float32)
+    values = matrix.data.astype(np.float32)
     if candidates is not None:
-        places = places_in(candidates, columns, matrix.shape[1])
-        kept = candidates[places] == columns
-        pairs = rows[kept], places[kept], pairs[2][kept]
-    return tuple(map(torch.from_numpy, pairs))
+        columns_of_candidates = places_in(candidates, columns, matrix.shape[1])
+        is_candidate = candidates[columns_of_candidates] == columns
+        rows = rows[is_candidate]
+        columns = columns_of_candidates[is_candidate]
+        values = values[is_candidate]
+    return torch.from_numpy(rows), torch.from_numpy(columns), torch.from_numpy(values)
 
 
 def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
@@ -378,17 +430,23 @@ def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
     bag : SparseRows of shape (b, m)
         Weight 1 / n of each of the user's n kept items.
     """
-    items, offsets = history.indices, history.indptr
+    items = history.indices
+    offsets = history.indptr
     if dropout > 0:
-        more = min(dropout, 1 - dropout) * rng.uniform(-1, 1, history.shape[0])
-        kept = rng.random(len(items)) >= np.repeat(dropout + more, np.diff(offsets))
-        items, offsets = items[kept], np.append(0, np.cumsum(kept))[offsets]
-    rows, places = catalog, items
+        widest = min(dropout, 1 - dropout)
+        shares = dropout + widest * rng.uniform(-1, 1, history.shape[0])
+        kept = rng.random(len(items)) >= np.repeat(shares, np.diff(offsets))
+        items = items[kept]
+        offsets = np.append(0, np.cumsum(kept))[offsets]
     if catalog is None:
         n_items = item_rows.shape[0]
         past = distinct(items, n_items)
         rows = SparseRows.taken(item_rows, past)
         places = places_in(past, items, n_items)
+    else:
+        rows = catalog
+        places = items
     sizes = np.diff(offsets)
-    weights = np.repeat((1.0 / np.maximum(sizes, 1)).astype(np.float32), sizes)
+    weights = (1.0 / np.maximum(sizes, 1)).astype(np.float32)
+    weights = np.repeat(weights, sizes)
     return rows, SparseRows.from_arrays(places, offsets, weights, len(rows))

@@ -29,10 +29,13 @@ class CandidateSampler:
 
     def __init__(self, dataset, sampling, n_negatives, correction):
         self.counts = column_counts(dataset.positives)
-        self.n_users, self.stream = len(dataset), dataset.stream
-        pool = dataset.pool
-        self.pool = np.arange(len(self.counts)) if pool is None else pool
-        self.sampling, self.correction = sampling, correction
+        self.n_users = len(dataset)
+        self.stream = dataset.stream
+        self.pool = dataset.pool
+        if self.pool is None:
+            self.pool = np.arange(len(self.counts))
+        self.sampling = sampling
+        self.correction = correction
         self.n_negatives = min(n_negatives, len(self.pool))
         self._log_probs = {}
 
@@ -58,7 +61,8 @@ class CandidateSampler:
         """
         if self.stream is not None:
             self.stream.add(positives.indices, positives.shape[0])
-        n_items, is_full = len(self.counts), self.sampling == "full"
+        n_items = len(self.counts)
+        is_full = self.sampling == "full"
         if is_full and len(self.pool) == n_items:
             return None, None
         sampled = np.zeros(n_items, dtype=bool)
@@ -69,15 +73,16 @@ class CandidateSampler:
             sampled[self.pool[drawn]] = True
         if is_full:
             sampled[self.pool] = True
-        needed = sampled.copy()
-        needed[positives.indices] = True
+        is_candidate = sampled.copy()
+        is_candidate[positives.indices] = True
         if impressions is not None:
-            needed[impressions.indices] = True
-        candidates = np.flatnonzero(needed)
+            is_candidate[impressions.indices] = True
+        candidates = np.flatnonzero(is_candidate)
         log_q = np.zeros(len(candidates))
         if self.correction is not None and not is_full:
             log_q = self.log_prob(positives.shape[0])[candidates]
-        return candidates, np.where(sampled[candidates], log_q, np.inf)
+        log_q = np.where(sampled[candidates], log_q, np.inf)
+        return candidates, log_q
 
     def log_prob(self, batch_size):
         """Return each item's log-probability of being a candidate, (n_items,).
@@ -86,13 +91,16 @@ class CandidateSampler:
         are not corrected, the probability is that of the *other* users in the batch to
         bring an item along.
         """
-        n_others = batch_size - int(self.correction == "negatives")
+        n_others = batch_size
+        n_other_users = self.n_users
+        if self.correction == "negatives":
+            n_others -= 1
+            n_other_users -= 1
         if self.stream is not None:  # other probabilities after each batch
             return self._log_prob(self.stream.missing(n_others))
         if batch_size not in self._log_probs:
-            population = self.n_users - (batch_size - n_others)
-            counts = np.minimum(self.counts, population)
-            log_included = inclusion_log_prob(counts, population, n_others)
+            counts = np.minimum(self.counts, n_other_users)
+            log_included = inclusion_log_prob(counts, n_other_users, n_others)
             self._log_probs[batch_size] = self._log_prob(-np.expm1(log_included))
         return self._log_probs[batch_size]
 

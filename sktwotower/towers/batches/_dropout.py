@@ -97,35 +97,40 @@ class FeatureDropout:
     """
 
     def __init__(self, matrix, id_shares, feature_dropout=0.0, row_dropout=0.0):
-        self.matrix, self.is_id = matrix, id_columns(matrix)
-        self.id_shares, self.row_dropout = id_shares, row_dropout
+        self.matrix = matrix
+        self.is_id = id_columns(matrix)
+        self.id_shares = id_shares
+        self.row_dropout = row_dropout
         self.feature_dropout = feature_dropout
-        others = matrix.nnz > self.is_id.sum()
-        hides_ids = self.is_id.any() and np.any(id_shares) and others
-        self.hides = bool(hides_ids or (others and feature_dropout) or row_dropout)
+        has_others = matrix.nnz > self.is_id.sum()
+        hides_ids = has_others and self.is_id.any() and np.any(id_shares)
+        hides_others = has_others and feature_dropout > 0
+        self.hides = bool(hides_ids or hides_others or row_dropout > 0)
 
     def draw(self, positions, rng):
         """Return the rows at positions (m,), with some entries hidden, CSR (m, p)."""
         rows = self.matrix[positions]
         if not self.hides:
             return rows
-        n = rows.shape[0]
-        row = np.repeat(np.arange(n), np.diff(rows.indptr))
-        ids = self.is_id[rows.indices]
-        hidden = rng.random(n) < self.id_shares[positions]
-        hidden &= np.bincount(row[~ids], minlength=n) > 0
-        hidden = ids & hidden[row]
+        n_rows = rows.shape[0]
+        row_of_entry = np.repeat(np.arange(n_rows), np.diff(rows.indptr))
+        is_id = self.is_id[rows.indices]
+        hides_id = rng.random(n_rows) < self.id_shares[positions]
+        hides_id &= np.bincount(row_of_entry[~is_id], minlength=n_rows) > 0
+        is_hidden = is_id & hides_id[row_of_entry]
         if self.feature_dropout:
-            hidden |= ~ids & (rng.random(len(ids)) < self.feature_dropout)
+            is_hidden |= ~is_id & (rng.random(len(is_id)) < self.feature_dropout)
         if self.row_dropout:
-            hidden |= (rng.random(n) < self.row_dropout)[row]
-        return entries_of(rows, ~hidden)
+            hides_row = rng.random(n_rows) < self.row_dropout
+            is_hidden |= hides_row[row_of_entry]
+        return entries_of(rows, ~is_hidden)
 
 
 def entries_of(matrix, kept):
     """Return a CSR matrix with those of its entries that are ``kept`` (nnz,)."""
-    offsets = np.append(0, np.cumsum(kept))[matrix.indptr]
-    arrays = matrix.data[kept], matrix.indices[kept], offsets
+    n_kept_before = np.append(0, np.cumsum(kept))
+    offsets = n_kept_before[matrix.indptr]
+    arrays = (matrix.data[kept], matrix.indices[kept], offsets)
     return sparse.csr_matrix(arrays, shape=matrix.shape)
 
 
@@ -138,7 +143,8 @@ N_SAMPLED = 2_000
 # films .62 to .70, attributes of products .72, words of products .77, tags of artists
 # .83, words of articles .87. Chosen on parts of train, of Last.FM, MovieLens 100K and
 # latest, and of Online Retail, with products withheld.
-LOW, HIGH = 0.7, 0.8
+LOW = 0.7
+HIGH = 0.8
 # New users and items have nothing else, so that ids are always hidden now and then.
 MIN_WORTH = 0.02
 
@@ -166,8 +172,10 @@ def features_worth(chosen, rows):
     """
     if chosen.nnz < MIN_EVENTS or not has_shared_columns(rows):
         return 1.0
-    auc = profile_auc(chosen, rows[:, np.flatnonzero(~id_columns(rows))])
-    return float(MIN_WORTH ** (1 - np.clip((auc - LOW) / (HIGH - LOW), 0, 1)))
+    shared = np.flatnonzero(~id_columns(rows))
+    auc = profile_auc(chosen, rows[:, shared])
+    share_of_way = np.clip((auc - LOW) / (HIGH - LOW), 0, 1)
+    return float(MIN_WORTH ** (1 - share_of_way))
 
 
 def has_shared_columns(rows):
@@ -197,22 +205,27 @@ def profile_auc(chosen, features):
         In [0, 1]; 0.5 if features say nothing, or if there is nothing to compare.
     """
     rng = np.random.default_rng(0)
-    counts = np.bincount(features.indices, minlength=features.shape[1])
-    weights = np.log(features.shape[0] / np.maximum(counts, 1))
+    n_items, n_features = features.shape
+    n_items_with = np.bincount(features.indices, minlength=n_features)
+    weights = np.log(n_items / np.maximum(n_items_with, 1))
     weighted = sparse.csr_matrix(features @ sparse.diags(weights))
+
+    # Events, each with the item of an event of anyone
     users = np.repeat(np.arange(chosen.shape[0]), np.diff(chosen.indptr))
     drawn = rng.integers(chosen.nnz, size=N_SAMPLED)
-    users, items = users[drawn], chosen.indices[drawn]
     others = chosen.indices[rng.integers(chosen.nnz, size=N_SAMPLED)]
-    pasts = chosen[users].sign()
-    own = weighted[items]
-    profiles = pasts @ weighted - own
-    known = np.asarray(pasts[np.arange(N_SAMPLED), others]).ravel() > 0
-    scores, others = _dots(profiles, own), _dots(profiles, weighted[others])
-    difference = (scores - others)[~known]
+
+    pasts = chosen[users[drawn]].sign()
+    of_chosen = weighted[chosen.indices[drawn]]
+    profiles = pasts @ weighted - of_chosen
+    difference = _dots(profiles, of_chosen) - _dots(profiles, weighted[others])
+    was_chosen = np.asarray(pasts[np.arange(N_SAMPLED), others]).ravel() > 0
+    difference = difference[~was_chosen]
     if len(difference) == 0:
         return 0.5
-    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+    is_preferred = difference > 0
+    is_tied = difference == 0
+    return float(np.mean(is_preferred + 0.5 * is_tied))
 
 
 def _dots(left, right):

@@ -122,7 +122,8 @@ class StreamingFrequency(FrequencyParameters):
     _example: index("1") | None
 
     def _check_stored(self, place):
-        n_tables, sizes = len(self.gaps_), {len(gaps.gap) for gaps in self.gaps_}
+        n_tables = len(self.gaps_)
+        sizes = {len(gaps.gap) for gaps in self.gaps_}
         fits = len(sizes) == 1 and len(self._keys) == n_tables
         require(fits, f"{place}.gaps_", "tables of one size, and their keys")
         if self.ids_ is not None:
@@ -227,9 +228,11 @@ class StreamingFrequency(FrequencyParameters):
         check_is_fitted(self, "gaps_")
         self._check_tables()
         ids = self._alike(check_ids(X, "X"))
+        unknown = self.initial_gap
+        if unknown is None:
+            unknown = np.inf
         longest = np.zeros(len(ids))
         for gaps, places in zip(self.gaps_, self._places(ids), strict=True):
-            unknown = np.inf if self.initial_gap is None else self.initial_gap
             gap = np.append(gaps.gap, unknown)[places]  # -1: unknown
             longest = np.maximum(longest, gap)
         return 1 / np.maximum(longest, 1)
@@ -239,18 +242,22 @@ class StreamingFrequency(FrequencyParameters):
         self.n_steps_ = 0
         self.ids_ = None
         self._example = None
-        n_tables = 1 if self.n_buckets is None else self.n_hashes
-        self.gaps_ = [self._empty(self.n_buckets or 0) for _ in range(n_tables)]
+        n_tables = 1
+        n_places = 0
+        if self.n_buckets is not None:
+            n_tables = self.n_hashes
+            n_places = self.n_buckets
+        self.gaps_ = [self._empty(n_places) for _ in range(n_tables)]
         rng = check_random_state(self.random_state)
         self._keys = rng.randint(1, 2**62, size=(n_tables, 2), dtype=np.int64)
 
     def _check_tables(self):
         """Raise ``ValueError`` if the tables have other sizes than the parameters."""
+        n_places = len(self.gaps_[0].gap)
         n_buckets = None
         n_hashes = 1
-        is_hashed = self.ids_ is None and len(self.gaps_[0].gap) > 0
-        if is_hashed:
-            n_buckets = len(self.gaps_[0].gap)
+        if self.ids_ is None and n_places > 0:
+            n_buckets = n_places
             n_hashes = len(self.gaps_)
         n_hashes_now = 1 if self.n_buckets is None else self.n_hashes
         if self.n_buckets != n_buckets or n_hashes_now != n_hashes:
@@ -280,7 +287,12 @@ class StreamingFrequency(FrequencyParameters):
         steps = (step_before, self.n_steps_)
         tables = []
         for gaps, places in zip(self.gaps_, self._places(ids), strict=True):
-            tables.append(self._after(gaps, places, steps))
+            hit, counts = np.unique(places, return_counts=True)
+            if self.unit == "batch":
+                counts = np.ones_like(counts)
+            gaps = gaps.copy()
+            gaps.add(hit, counts, steps, self.rate, first=self.n_steps_)
+            tables.append(gaps)
         self.gaps_ = tables
         return self
 
@@ -292,25 +304,17 @@ class StreamingFrequency(FrequencyParameters):
         enough = np.full(n, 1 / self.rate)  # gaps for a rate that is constant
         return Gaps(np.full(n, float(self.initial_gap)), gaps.last, enough)
 
-    def _after(self, gaps, places, steps):
-        """Return the state of a table after hits at places (n_events,)."""
-        hit, counts = np.unique(places, return_counts=True)
-        if self.unit == "batch":
-            counts = np.ones_like(counts)
-        gaps = gaps.copy()
-        gaps.add(hit, counts, steps, self.rate, first=steps[1])
-        return gaps
-
     def _places(self, ids):
         """Return the place (n,) of each id in each table; -1 for unknown ids."""
         if self.n_buckets is None:
             return [positions_of(ids, self.ids_)]
         hashes = pd.util.hash_array(ids.to_numpy()).astype(np.uint64)
-        return [
-            ((hashes * np.uint64(2 * factor + 1) + np.uint64(term)) >> np.uint64(33))
-            % np.uint64(self.n_buckets)
-            for factor, term in self._keys.tolist()
-        ]
+        n_buckets = np.uint64(self.n_buckets)
+        places = []
+        for factor, term in self._keys.tolist():
+            keyed = hashes * np.uint64(2 * factor + 1) + np.uint64(term)
+            places.append((keyed >> np.uint64(33)) % n_buckets)
+        return places
 
     def _add_places(self, ids):
         """Add a place for each new id; of hashed ones, keep the first."""

@@ -43,9 +43,11 @@ class Gaps(NamedTuple):
     @classmethod
     def of_shares(cls, shares, counts):
         """Return places of known shares (n,) of all events, with counts (n,) so far."""
+        shares = np.asarray(shares, dtype=float)
         with np.errstate(divide="ignore"):
-            gap = 1 / np.asarray(shares, dtype=float)
-        last = np.full(len(gap), float(np.sum(counts)))
+            gap = 1 / shares
+        n_events = float(np.sum(counts))
+        last = np.full(len(gap), n_events)
         return cls(gap, last, np.asarray(counts, dtype=float))
 
     @property
@@ -75,12 +77,14 @@ class Gaps(NamedTuple):
 
         ``share``: how much of the stream is left then, in (0, 1].
         """
-        left = np.maximum(self.n_gaps - counts, 0)
+        n_left = np.maximum(self.n_gaps - counts, 0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            gap = np.where(counts > 0, self.gap * self.n_gaps / left, self.gap)
+            longer = self.gap * self.n_gaps / n_left
+        gap = np.where(counts > 0, longer, self.gap)
         gap = np.where(np.isnan(gap), np.inf, gap)
-        last = np.where((counts > 0) & (left == 0), 0, self.last)
-        return Gaps(gap, last, left).shorter(share)
+        is_never_hit = (counts > 0) & (n_left == 0)
+        last = np.where(is_never_hit, 0, self.last)
+        return Gaps(gap, last, n_left).shorter(share)
 
     def shorter(self, share):
         """Return the places as if only a share in (0, 1] of all steps had been."""

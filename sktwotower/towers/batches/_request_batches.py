@@ -23,7 +23,9 @@ PARTLY_HIDDEN = 0.1
 # How often a user of a batch also asks in one of the contexts of the past, with a
 # weight that makes up for the other times; and how many of them at most, in the mean.
 # Each costs as much as a user does.
-DRAWN, MAX_REQUESTS, MAX_WEIGHT = 1 / 3, 1.0, 10.0
+DRAWN = 1 / 3
+MAX_REQUESTS = 1.0
+MAX_WEIGHT = 10.0
 
 
 class Requests(Movable):
@@ -40,7 +42,9 @@ class Requests(Movable):
     """
 
     def __init__(self, owners, asking, rows):
-        self.owners, self.asking, self.rows = owners, asking, rows
+        self.owners = owners
+        self.asking = asking
+        self.rows = rows
 
     @classmethod
     def of(cls, rows, owners=None):
@@ -52,7 +56,8 @@ class Requests(Movable):
 
     def apply(self, in_context, users):
         """Return the vectors (n, d) of the requests, given those of users (b, d)."""
-        users = users if self.owners is None else users.index_select(0, self.owners)
+        if self.owners is not None:
+            users = users.index_select(0, self.owners)
         if len(self.asking) == 0:
             return users
         asked = in_context(users.index_select(0, self.asking), self.rows)
@@ -73,8 +78,10 @@ class PairContexts:
     """
 
     def __init__(self, offsets, rows, positives, impressions):
-        self.offsets, self.rows = offsets, rows
-        self.positives, self.impressions = positives, impressions
+        self.offsets = offsets
+        self.rows = rows
+        self.positives = positives
+        self.impressions = impressions
 
     @property
     def owners(self):
@@ -83,17 +90,19 @@ class PairContexts:
 
     def with_items(self, items):
         """Return the same with only the items at sorted positions (m,)."""
-        both = self.positives, self.impressions
-        columns = (_sparse.take_columns(each, items) for each in both)
-        return PairContexts(self.offsets, self.rows, *columns)
+        positives = _sparse.take_columns(self.positives, items)
+        impressions = _sparse.take_columns(self.impressions, items)
+        return PairContexts(self.offsets, self.rows, positives, impressions)
 
     def without(self, held_out):
         """Return the same without pairs that are stored in CSR (n_users, n_items)."""
-        on_disk, owners = _sparse.is_mapped(self.positives.indices), self.owners
+        on_disk = _sparse.is_mapped(self.positives.indices)
+        owners = self.owners
         kept = _sparse.Rows(on_disk, self.positives.shape[1])
         for block in _sparse.row_blocks(self.positives.indptr, on_disk):
             positives = _sparse.rows_of(self.positives, block)
-            left = positives - positives.multiply(held_out[owners[block]].astype(bool))
+            is_held_out = held_out[owners[block]].astype(bool)
+            left = positives - positives.multiply(is_held_out)
             left = sparse.csr_matrix(left, dtype=np.float32)
             left.eliminate_zeros()
             kept.append(left)
@@ -104,12 +113,13 @@ class PairContexts:
 
         The owners are positions in ``users``, ascending.
         """
-        sizes = np.diff(self.offsets)[users]
-        shares = np.minimum(DRAWN, MAX_REQUESTS / np.maximum(sizes, 1))
-        kept = rng.random(sizes.sum()) < np.repeat(shares, sizes)
+        n_contexts = np.diff(self.offsets)[users]
+        shares = np.minimum(DRAWN, MAX_REQUESTS / np.maximum(n_contexts, 1))
+        owners, contexts = places_of(self.offsets, users)
+        is_drawn = rng.random(len(contexts)) < np.repeat(shares, n_contexts)
+        owners = owners[is_drawn]
         weights = np.minimum(1 / shares, MAX_WEIGHT).astype(np.float32)
-        owners, places = (each[kept] for each in places_of(self.offsets, users))
-        return places, owners, weights[owners]
+        return contexts[is_drawn], owners, weights[owners]
 
     def add(self, users, positives, impressions, rng):
         """Return the requests of a batch, and what was chosen and shown in each.
@@ -129,7 +139,7 @@ class PairContexts:
             Position of the user of each request.
         positives, impressions : CSR matrices of shape (n, n_items)
         """
-        drawn, owners, weights = self.draw(users, rng)
+        drawn, owners_of_drawn, weights = self.draw(users, rng)
         chosen = sparse.diags(weights) @ self.positives[drawn]
         positives = sparse.vstack([positives, chosen], format="csr")
         if impressions is not None:
@@ -138,7 +148,7 @@ class PairContexts:
         unknown = sparse.csr_matrix((len(users), self.rows.shape[1]), dtype=np.float32)
         known = partly_hidden(self.rows[drawn], rng)
         rows = sparse.vstack([unknown, known], format="csr")
-        owners = np.concatenate([np.arange(len(users)), owners])
+        owners = np.concatenate([np.arange(len(users)), owners_of_drawn])
         return Requests.of(rows, owners), owners, positives, impressions
 
 

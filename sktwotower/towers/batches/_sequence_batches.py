@@ -46,34 +46,70 @@ class SequenceSet(TrainingSet):
     def __init__(self, user_rows, item_rows, table, max_history, contexts=None):
         self.table = table
         self.contexts_of_events = contexts
-        self.gaps = table.gaps() if contexts and contexts.sees_gaps else None
+        self.gaps = None
+        if contexts is not None and contexts.sees_gaps:
+            self.gaps = table.gaps()
         self.max_history = max_history
-        windows, start = [], 0
-        chosen, weights = Rows(table.on_disk, table.n_items), []
-        for part in table.blocks():
-            own = _windows(part, max_history)
-            matrix, used = _targets_from(part, own[0])
-            chosen.append(matrix)
-            weights.append((used.sum(dtype=float), np.count_nonzero(used)))
-            windows.append(start + own)
-            start += part.n_events
+        chosen = Rows(table.on_disk, table.n_items)
+        windows = []
+        total_weight = 0.0
+        self.n_targets = 0
+        n_events_before = 0
+        for block in table.blocks():
+            starts, stops = _windows(block, max_history)
+            windows.append([n_events_before + starts, n_events_before + stops])
+            n_events_before += block.n_events
+            # all targets are before the stops
+            is_in_window = np.arange(block.n_events) >= starts[block.users]
+            is_target = is_in_window & (block.weights > 0)
+            weights = block.weights[is_target]
+            total_weight += weights.sum(dtype=float)
+            self.n_targets += np.count_nonzero(weights)
+            pairs = (block.users[is_target], block.items[is_target])
+            shape = (block.n_users, block.n_items)
+            chosen.append(sparse.csr_matrix((weights, pairs), shape=shape))
         self.starts, self.stops = np.concatenate(windows, axis=1)
-        total, self.n_targets = np.sum(weights, axis=0)
-        self.mean_weight = total / max(1, self.n_targets)
-        chosen, rows = chosen.finish(), (user_rows, item_rows)
-        super().__init__(*rows, chosen, history=chosen, impressions=table.impressions)
+        self.mean_weight = total_weight / max(1, self.n_targets)
+        positives = chosen.finish()
+        super().__init__(
+            user_rows,
+            item_rows,
+            positives,
+            history=positives,
+            impressions=table.impressions,
+        )
         self.lengths = self.stops - self.starts
-        self.users = self.users[np.argsort(-self.lengths[self.users], kind="stable")]
+        longest_first = np.argsort(-self.lengths[self.users], kind="stable")
+        self.users = self.users[longest_first]
 
     def groups(self, batch_size):
-        """Return a slice of ``users``, the longest sequences first, for each batch."""
-        return _groups(self.lengths[self.users], EVENTS_PER_USER * batch_size)
+        """Return a slice of ``users``, the longest sequences first, for each batch.
+
+        A slice has at most 8 times ``batch_size`` events with padding. It holds at
+        least one user, even with more events, and only users by descending length.
+        """
+        lengths = self.lengths[self.users]
+        n_events = EVENTS_PER_USER * batch_size
+        groups = []
+        start = 0
+        ends_of_descents = np.flatnonzero(np.diff(lengths) > 0) + 1
+        for end in [*ends_of_descents, len(lengths)]:
+            while start < end:
+                n_users = max(1, n_events // max(1, int(lengths[start])))
+                stop = min(start + n_users, end)
+                groups.append(slice(start, stop))
+                start = stop
+        return groups
 
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
-        rows, table = self.item_rows[items], self.table.with_items(items)
-        contexts = self.contexts_of_events
-        return SequenceSet(self.user_rows, rows, table, self.max_history, contexts)
+        return SequenceSet(
+            self.user_rows,
+            self.item_rows[items],
+            self.table.with_items(items),
+            self.max_history,
+            self.contexts_of_events,
+        )
 
     def requests(self, events, rng):
         """Return the ``Requests`` of events to predict (n,), or None without contexts.
@@ -82,32 +118,24 @@ class SequenceSet(TrainingSet):
         """
         if self.contexts_of_events is None:
             return None
-        gaps = None if self.gaps is None else self.gaps[events]
+        gaps = None
+        if self.gaps is not None:
+            gaps = self.gaps[events]
         rows = self.contexts_of_events.rows(self.table, events, gaps)
         return Requests.of(some_hidden(rows, rng))
 
 
 def _windows(table, max_history):
-    """Return start and end of the events of each user that are used, (2, n_users).
+    """Return start and end of the events of each user that are used, (n_users,) each.
 
     They end with the last event to predict; users without one have none.
     """
-    stops = table.offsets[:-1].copy()
+    first_events = table.offsets[:-1]
+    stops = first_events.copy()
     targets = np.flatnonzero(table.weights > 0)
     stops[table.users[targets]] = targets + 1  # the last assignment wins
-    return np.stack([np.maximum(table.offsets[:-1], stops - max_history), stops])
-
-
-def _targets_from(table, starts):
-    """Return the targets within windows as CSR (n_users, n_items), and their weights.
-
-    ``starts``: as of `_windows`.
-    """
-    # all targets are before the stops
-    used = (np.arange(table.n_events) >= starts[table.users]) & (table.weights > 0)
-    weights, users, items = (c[used] for c in (table.weights, table.users, table.items))
-    shape = table.n_users, table.n_items
-    return sparse.csr_matrix((weights, (users, items)), shape=shape), weights
+    starts = np.maximum(first_events, stops - max_history)
+    return starts, stops
 
 
 class SequenceBatches(UserBatches):
@@ -123,103 +151,113 @@ class SequenceBatches(UserBatches):
     def _shuffled(self, users, groups):
         # the lengths stay as they are, and so does the number of batches
         lengths = self.dataset.lengths[users]
-        users = users[np.lexsort((self.rng.random(len(users)), -lengths))]
-        return users, [groups[i] for i in self.rng.permutation(len(groups))]
+        order = np.lexsort((self.rng.random(len(users)), -lengths))
+        order_of_groups = self.rng.permutation(len(groups))
+        return users[order], [groups[number] for number in order_of_groups]
 
     def _batch(self, users):
         """Return the ``Batch`` and the ``Targets`` of an array of user positions."""
-        data, table = self.dataset, self.dataset.table
-        n_items, seen = table.n_items, None
-        events, real = self._events(users)
-        places = np.flatnonzero(real & (table.weights[events] > 0))
+        data = self.dataset
+        table = data.table
+        n_items = table.n_items
+
+        # What is predicted, among which candidates
+        events, is_event = self._events(users)
+        places = np.flatnonzero(is_event & (table.weights[events] > 0))
         predicted = events.ravel()[places]
         chosen = table.items[predicted]
-        shown = None if data.impressions is None else data.impressions[predicted]
+        shown = None
+        if data.impressions is not None:
+            shown = data.impressions[predicted]
         candidates, log_q = self.sampler.draw(data.positives[users], shown, self.rng)
-        kept = real & (self.rng.random(real.shape) >= self.history_dropout)
-        past = distinct(table.items[events[kept]], n_items)
+
+        # What the towers see
+        is_kept = is_event & (self.rng.random(is_event.shape) >= self.history_dropout)
+        past = distinct(table.items[events[is_kept]], n_items)
         rows, item_rows = self._rows_of_items(candidates, past)
-        history_items, items = self._past_items(rows, past, events, kept)
+        history_items, items = self._past_items(rows, past, events, is_kept)
         user_rows = SparseRows.from_csr(self.user_dropout.draw(users, self.rng))
         times = table.times[events]
-        ends = _ends(times, real).ravel()[places]
-        arrays = items, _steps(times, real), kept.astype(np.float32), places, ends
-        windows = Windows(*map(torch.from_numpy, arrays))
+        ends = _ends(times, is_event).ravel()[places]
+        windows = Windows(
+            items=torch.from_numpy(items),
+            steps=torch.from_numpy(_steps(times, is_event)),
+            kept=torch.from_numpy(is_kept.astype(np.float32)),
+            targets=torch.from_numpy(places),
+            ends=torch.from_numpy(ends),
+        )
         requests = data.requests(predicted, self.rng)
-        parts = table.weights[predicted], chosen, np.arange(len(chosen) + 1)
-        each = sparse.csr_matrix(parts, shape=(len(chosen), n_items))
+        batch = Batch(user_rows, item_rows, history_items, windows, requests)
+
+        one_per_row = np.arange(len(chosen) + 1)
+        positives = sparse.csr_matrix(
+            (table.weights[predicted], chosen, one_per_row),
+            shape=(len(chosen), n_items),
+        )
+        seen = None
         if data.hides_past:
-            seen = _seen(table.items[events], kept, ends, n_items)
-        targets = self._targets(seen, each, shown, candidates, log_q, len(users))
+            seen = _seen(table.items[events], is_kept, ends, n_items)
+        targets = self._targets(seen, positives, shown, candidates, log_q, len(users))
         targets.total_weight = data.mean_weight * max(len(chosen), data.least_batch)
-        return Batch(user_rows, item_rows, history_items, windows, requests), targets
+        return batch, targets
 
     def _events(self, users):
         """Return events (t, b) of users, oldest first, and which are not padding."""
-        starts, lengths = self.dataset.starts[users], self.dataset.lengths[users]
+        starts = self.dataset.starts[users]
+        lengths = self.dataset.lengths[users]
         steps = np.arange(lengths.max())[:, None]
-        real = steps < lengths
-        return np.where(real, starts + steps, starts), real
+        is_event = steps < lengths
+        return np.where(is_event, starts + steps, starts), is_event
 
-    def _past_items(self, rows, past, events, kept):
+    def _past_items(self, rows, past, events, is_kept):
         """Return the rows of past items, and the row (t, b) among them of each event.
 
-        ``past``: sorted positions (m,) of the items of the events that are ``kept``.
+        ``past``: sorted positions (m,) of the items of the events that are kept.
         """
         items = self.dataset.table.items[events]
         if self.catalog is not None and not self.item_dropout.hides:
             return self.catalog, items.astype(np.int64)
         if len(past) == 0:  # a table needs a row
             past = items[:1, 0]
-        places = places_in(past, items, rows.shape[0])
-        return SparseRows.taken(rows, past), np.where(kept, places, 0)
+        rows_of_past = places_in(past, items, rows.shape[0])
+        return SparseRows.taken(rows, past), np.where(is_kept, rows_of_past, 0)
 
 
-def _groups(lengths, n_events):
-    """Return slices of users of at most n_events with padding.
-
-    A slice holds at least one user, even with more events, and only users by descending
-    length.
-    """
-    groups, start = [], 0
-    for end in [*np.flatnonzero(np.diff(lengths) > 0) + 1, len(lengths)]:
-        while start < end:
-            stop = start + max(1, n_events // max(1, int(lengths[start])))
-            groups.append(slice(start, min(stop, end)))
-            start = groups[-1].stop
-    return groups
-
-
-def _steps(times, real):
+def _steps(times, is_event):
     """Return the steps (t, b) from the event before: 0 within a basket."""
+    begins_basket = (times[1:] != times[:-1]) & is_event[1:]
     steps = np.zeros(times.shape, dtype=np.float32)
-    steps[1:] = (times[1:] != times[:-1]) & real[1:]
+    steps[1:] = begins_basket
     return steps
 
 
-def _ends(times, real):
+def _ends(times, is_event):
     """Return the place of the last event in the basket of each event, (t, b)."""
-    length, n = times.shape
-    last = np.ones(times.shape, dtype=bool)
-    last[:-1] = (times[1:] != times[:-1]) | ~real[1:]
-    rows = np.where(last, np.arange(length)[:, None], length)
-    rows = np.minimum.accumulate(rows[::-1], axis=0)[::-1]
-    return rows * n + np.arange(n)
+    n_steps, n_users = times.shape
+    begins_basket = times[1:] != times[:-1]
+    is_last = np.ones(times.shape, dtype=bool)
+    is_last[:-1] = begins_basket | ~is_event[1:]
+    # the next step, from each one on, that is the last of its basket
+    steps = np.where(is_last, np.arange(n_steps)[:, None], n_steps)
+    steps = np.minimum.accumulate(steps[::-1], axis=0)[::-1]
+    return steps * n_users + np.arange(n_users)
 
 
-def _seen(items, kept, ends, n_items):
+def _seen(items, is_kept, ends, n_items):
     """Return ones, CSR (n, n_items), for the past items that each prediction sees.
 
-    ``items`` (t, b): of the events of users, oldest first, of which some are ``kept``;
+    ``items`` (t, b): of the events of users, oldest first, of which some are kept;
     ``ends`` (n,): place of the last one until each prediction.
     """
-    steps, owners = np.divmod(ends, items.shape[1])
-    offsets = np.append(0, np.cumsum(steps + 1))
-    rows = np.repeat(np.arange(len(ends)), steps + 1)
-    places = np.arange(len(rows)) - offsets[rows], owners[rows]
-    parts = np.ones(len(rows), dtype=np.float32), items[places], offsets
-    past = sparse.csr_matrix(parts, shape=(len(ends), n_items))
-    return entries_of(past, kept[places])
+    last_steps, users = np.divmod(ends, items.shape[1])
+    n_seen = last_steps + 1
+    offsets = np.append(0, np.cumsum(n_seen))
+    predictions = np.repeat(np.arange(len(ends)), n_seen)
+    steps = np.arange(len(predictions)) - offsets[predictions]
+    events = (steps, users[predictions])
+    ones = np.ones(len(predictions), dtype=np.float32)
+    past = sparse.csr_matrix((ones, items[events], offsets), shape=(len(ends), n_items))
+    return entries_of(past, is_kept[events])
 
 
 def latest_events(past, max_history):
@@ -227,5 +265,5 @@ def latest_events(past, max_history):
     sizes = np.diff(past.indptr)
     if sizes.max(initial=0) <= max_history:
         return past
-    starts = past.indptr[1:] - max_history
-    return entries_of(past, np.arange(past.nnz) >= np.repeat(starts, sizes))
+    first_kept = np.repeat(past.indptr[1:] - max_history, sizes)
+    return entries_of(past, np.arange(past.nnz) >= first_kept)
