@@ -64,13 +64,17 @@ class ContextLayer(StoredModule, torch.nn.Module):
         self.add = SparseLinear(n_features, width, sparse_grad)
         for layer in (self.multiply, self.add):
             torch.nn.init.zeros_(layer.weight)
-        self.normalize, self.sparse_grad = normalize, sparse_grad
-        self.scale, self.shares = 1.0, np.ones(n_features, np.float32)
+        self.normalize = normalize
+        self.sparse_grad = sparse_grad
+        self.scale = 1.0
+        self.shares = np.ones(n_features, np.float32)
 
     @classmethod
     def _without_features(cls, width, scale, shares, **settings):
+        """Return a layer of this width whose tables have no rows."""
         layer = cls(0, width, **settings)
-        layer.scale, layer.shares = scale, shares
+        layer.scale = scale
+        layer.shares = shares
         return layer
 
     def forward(self, users, rows):
@@ -80,10 +84,12 @@ class ContextLayer(StoredModule, torch.nn.Module):
 
     def unscaled(self, users, rows):
         """Return vectors (n, d) of requests before they are scaled to unit length."""
-        rows = rows.scaled(moved(torch.from_numpy(self.shares), rows.values.device))
+        shares = moved(torch.from_numpy(self.shares), rows.values.device)
+        rows = rows.scaled(shares)
         dtype = users.dtype if self.training else users.double().dtype
         users = users.to(dtype)
-        factors, terms = self.multiply(rows).to(dtype), self.add(rows).to(dtype)
+        factors = self.multiply(rows).to(dtype)
+        terms = self.add(rows).to(dtype)
         return users + self.scale * (users * factors + terms)
 
     def weigh(self, factors):

@@ -55,57 +55,71 @@ def context_shares(rows, users, items, blocks):
     events of a user in one context were of one item.
     """
     shares = np.ones(rows.shape[1], dtype=np.float32)
-    half = np.random.default_rng(0).random(users.max(initial=0) + 1) < 0.5
+    rng = np.random.default_rng(0)
+    in_first_half = rng.random(users.max(initial=0) + 1) < 0.5
     ones = np.ones(len(users), dtype=np.float32)
     of_users = sparse.csr_matrix((ones, (users, np.arange(len(users)))))
     n_users = (of_users @ abs(rows)).getnnz(axis=0)
     for block in blocks:
-        own = rows[:, block].tocsr()
-        known = np.flatnonzero(np.diff(own.indptr))
-        repeats = _repeats(of_users[:, known] @ (own[known] != 0), half)
-        if not _agree(own[known], half[users[known]], items[known], repeats):
+        column = rows[:, block].tocsr()
+        known = np.flatnonzero(np.diff(column.indptr))
+        column = column[known]
+        repeats = _repeats(of_users[:, known] @ (column != 0), in_first_half)
+        if not _agree(column, in_first_half[users[known]], items[known], repeats):
             shares[block] = n_users[block] / (n_users[block] + USERS)
     return shares
 
 
-def _repeats(counts, half):
+def _repeats(counts, in_first_half):
     """Return the sum of products of two halves, of how often users repeat a context.
 
     ``counts``: the number of events of users with features, CSR (n_users, n).
     """
-    both = []
-    for side in (half, ~half):
-        own = sparse.csr_matrix(counts[np.flatnonzero(side)], dtype=float)
-        totals = np.asarray(own.sum(axis=0)).ravel()
-        squares = np.asarray(own.multiply(own).sum(axis=0)).ravel()
-        both.append(squares / np.maximum(totals, 1))
-    return both[0] @ both[1]
+    of_halves = []
+    for is_in_half in (in_first_half, ~in_first_half):
+        of_half = sparse.csr_matrix(counts[np.flatnonzero(is_in_half)], dtype=float)
+        totals = np.asarray(of_half.sum(axis=0)).ravel()
+        squares = np.asarray(of_half.multiply(of_half).sum(axis=0)).ravel()
+        of_halves.append(squares / np.maximum(totals, 1))
+    return of_halves[0] @ of_halves[1]
 
 
-def _agree(rows, half, items, repeats):
+def _agree(rows, in_first_half, items, repeats):
     """Return whether both halves of users agree on a column; see `context_shares`."""
-    of_half = [_counts(rows, items, side) for side in (half, ~half)]
-    totals = [np.asarray(counts.sum(axis=1)).ravel() for counts in of_half]
-    weights = np.sqrt(totals[0] * totals[1])
+    first = _counts(rows, items, in_first_half)
+    second = _counts(rows, items, ~in_first_half)
+    n_first = np.asarray(first.sum(axis=1)).ravel()
+    n_second = np.asarray(second.sum(axis=1)).ravel()
+    weights = np.sqrt(n_first * n_second)
     if not weights.any():
         return False
-    pairs = zip(of_half, totals, strict=True)
-    shares = [sparse.diags(1 / np.maximum(total, 1)) @ each for each, total in pairs]
-    of_all = [np.asarray(c.sum(axis=0)).ravel() / max(c.sum(), 1) for c in of_half]
-    first, second = (weights @ each for each in shares)
-    both = weights @ shares[0].multiply(shares[1])
-    both = both - of_all[0] * second - of_all[1] * first
-    both = both + weights.sum() * of_all[0] * of_all[1]
-    terms = both / np.maximum(of_all[0] + of_all[1], 1e-12)
-    n_items = np.count_nonzero(of_all[0] + of_all[1])
+
+    # Shares of items, given a feature and of all events
+    given_first = sparse.diags(1 / np.maximum(n_first, 1)) @ first
+    given_second = sparse.diags(1 / np.maximum(n_second, 1)) @ second
+    of_first = np.asarray(first.sum(axis=0)).ravel() / max(first.sum(), 1)
+    of_second = np.asarray(second.sum(axis=0)).ravel() / max(second.sum(), 1)
+
+    # Sums over features of products of what differs in both halves, multiplied out
+    products = weights @ given_first.multiply(given_second)
+    products = products - of_first * (weights @ given_second)
+    products = products - of_second * (weights @ given_first)
+    products = products + weights.sum() * of_first * of_second
+    sum_of_shares = of_first + of_second
+    terms = products / np.maximum(sum_of_shares, 1e-12)
+    n_items = np.count_nonzero(sum_of_shares)
+
     # each term is divided by the sum of two shares of an item: twice their mean
     of_noise = np.sqrt((n_items - 1) * repeats) / 2
-    return terms.sum() > SIGNIFICANT * min(np.sqrt((terms**2).sum()), of_noise)
+    standard_error = min(np.sqrt((terms**2).sum()), of_noise)
+    return terms.sum() > SIGNIFICANT * standard_error
 
 
-def _counts(rows, items, chosen):
-    """Return how many of the ``chosen`` events (n,) have a feature and an item, CSR."""
-    n_events, n_items = int(chosen.sum()), items.max(initial=0) + 1
-    entries = np.ones(n_events), items[chosen], np.arange(n_events + 1)
+def _counts(rows, items, is_chosen):
+    """Return how many of the chosen events (n,) have a feature and an item, CSR."""
+    n_events = int(is_chosen.sum())
+    n_items = items.max(initial=0) + 1
+    entries = (np.ones(n_events), items[is_chosen], np.arange(n_events + 1))
     of_items = sparse.csr_matrix(entries, shape=(n_events, n_items))
-    return sparse.csr_matrix((rows[chosen] != 0).astype(float).T @ of_items)
+    has_feature = (rows[is_chosen] != 0).astype(float)
+    return sparse.csr_matrix(has_feature.T @ of_items)

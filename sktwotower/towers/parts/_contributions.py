@@ -74,7 +74,7 @@ class Contributions(NamedTuple):
 
     def times(self, factor):
         """Return all of them multiplied by a factor."""
-        return Contributions(*(factor * each for each in self))
+        return Contributions(*(factor * added for added in self))
 
     def plus(self, others):
         """Return the sums with those of another part."""
@@ -103,30 +103,42 @@ def contributions_of_towers(part, pair):
     linear tower would add up to zero.
     """
     part.eval()
-    user, item, context = _inputs(pair, next(part.parameters()).device)
+    device = next(part.parameters()).device
+    context = pair.context
+    if context is None:
+        context = sparse.csr_matrix((1, 0), dtype=np.float32)
+    user = _with_gradient(pair.user_rows, device)
+    item = _with_gradient(pair.item_rows, device)
+    context = _with_gradient(context, device)
+
     with torch.enable_grad():
         pooled, past, places = _past(part.history, pair.past, user)
-        towers = part.user_tower(user, pooled).double(), part.item_tower(item).double()
-        vectors = [each.detach() for each in towers]
-        lengths = [_length(part, each) for each in vectors]
-        user_vector, length = vectors[0] / lengths[0], 1.0
+        of_user_tower = part.user_tower(user, pooled).double()
+        of_item_tower = part.item_tower(item).double()
+        user_output = of_user_tower.detach()
+        item_output = of_item_tower.detach()
+        user_length = _length(part, user_output)
+        item_length = _length(part, item_output)
+        user_vector = user_output / user_length
         if pair.user_vector is not None:
             user_vector = torch.as_tensor(pair.user_vector[None]).to(user_vector)
         asked = user_vector
+        length = 1.0
         if pair.context is not None and part.context is not None:
             asked = part.context.unscaled(user_vector, context)
             length = _length(part, asked)
-        user_slope = vectors[1] / np.prod([*lengths, length])
-        item_slope = asked.detach() / (length * lengths[1])
-        of_context = (asked - user_vector) * user_slope * lengths[0]
-        whole = towers[0] * user_slope + towers[1] * item_slope + of_context
-    inputs = user, item, past, context
+        user_slope = item_output / np.prod([user_length, item_length, length])
+        item_slope = asked.detach() / (length * item_length)
+        of_context = (asked - user_vector) * user_slope * user_length
+        whole = of_user_tower * user_slope + of_item_tower * item_slope + of_context
+    inputs = (user, item, past, context)
     of_user, of_item, of_past, of_context = _gradient_times_input(whole.sum(), inputs)
     history = np.zeros(len(pair.past.last))
     np.add.at(history, places[past.row_numbers().cpu().numpy()], of_past)
-    of_tower = float((vectors[0] * user_slope).sum())
-    of_user_vector = float((user_vector * user_slope).sum()) * lengths[0]
-    score = float((item_slope * vectors[1]).sum())
+
+    of_tower = float((user_output * user_slope).sum())
+    of_user_vector = float((user_vector * user_slope).sum()) * user_length
+    score = float((item_slope * item_output).sum())
     return Contributions(
         score=score,
         user=of_user,
@@ -139,13 +151,9 @@ def contributions_of_towers(part, pair):
     )
 
 
-def _inputs(pair, device):
-    """Return the feature rows of user, item and context, with gradients, a list."""
-    context = pair.context
-    if context is None:
-        context = sparse.csr_matrix((1, 0), dtype=np.float32)
-    rows = pair.user_rows, pair.item_rows, context
-    return [SparseRows.from_csr(each).to(device).with_gradient() for each in rows]
+def _with_gradient(rows, device):
+    """Return feature rows, CSR, as ``SparseRows`` whose values have gradients."""
+    return SparseRows.from_csr(rows).to(device).with_gradient()
 
 
 def _past(history, past, user):
@@ -154,29 +162,39 @@ def _past(history, past, user):
     The first is (1, width), or None without a history; then the feature rows of k
     items, ``SparseRows``, and their places (k,) in the past. ``user``: rows (1, p).
     """
-    places, n = np.flatnonzero(past.last), len(past.last)  # each item once
+    n_events = len(past.last)
+    places = np.flatnonzero(past.last)  # each item once
     if history is None:
         return None, SparseRows.from_csr(past.rows[:0]).with_gradient(), places
     if history.sees_order:
-        places = np.arange(n)
-    lags = np.ones(n, dtype=np.float32) if past.lags is None else past.lags
-    events = sparse.csr_matrix((lags[places], places, [0, len(places)]), (1, n))
+        places = np.arange(n_events)
+    lags = past.lags
+    if lags is None:
+        lags = np.ones(n_events, dtype=np.float32)
+    events = sparse.csr_matrix((lags[places], places, [0, len(places)]), (1, n_events))
     item_rows, bag = history.seen(Users(user, events, past.rows, in_order=False))
     item_rows = item_rows.with_gradient()
     pooled = history.pool(item_rows, bag)
-    return pooled, item_rows, places[len(places) - len(item_rows) :]
+    n_unseen = len(places) - len(item_rows)
+    return pooled, item_rows, places[n_unseen:]
 
 
 def _length(part, vector):
+    """Return the length of a vector (1, d) by which it is divided."""
+    if not part.normalize:
+        return 1.0
     # the same lower bound as in unit_rows
-    return max(float(vector.detach().norm()), 1e-12) if part.normalize else 1.0
+    return max(float(vector.detach().norm()), 1e-12)
 
 
 def _gradient_times_input(total, inputs):
     """Return half of the gradient by the values of each ``SparseRows``, times these."""
     values = [rows.values for rows in inputs]
-    gradients = [torch.zeros_like(each) for each in values]
+    gradients = [torch.zeros_like(tensor) for tensor in values]
     if total.requires_grad:
         gradients = torch.autograd.grad(total, values, materialize_grads=True)
-    pairs = zip(values, gradients, strict=True)
-    return [(x * g).detach().cpu().double().numpy() / 2 for x, g in pairs]
+    terms = []
+    for value, gradient in zip(values, gradients, strict=True):
+        product = (value * gradient).detach().cpu().double().numpy()
+        terms.append(product / 2)
+    return terms

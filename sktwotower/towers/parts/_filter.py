@@ -31,7 +31,8 @@ FADE = 100.0
 # In shorter vectors, all entries are better left to the towers.
 MIN_LENGTH = 384
 # Factor and power of the noise of events in the weight of the filter.
-WEIGHT, POWER = 0.06, 1.5
+WEIGHT = 0.06
+POWER = 1.5
 
 
 @record
@@ -87,7 +88,8 @@ class LinearFilter(TwoTowers):
     item_tower: instance(Tower)
     history: instance(PooledLayer)
 
-    in_words, is_trained = "linear filter", False
+    in_words = "linear filter"
+    is_trained = False
     # Its tables are computed, so that their size does not follow from a recipe.
     grown = Part.grown
 
@@ -99,13 +101,13 @@ class LinearFilter(TwoTowers):
             return 0.0
         n_users = summed(np.count_nonzero(np.diff(events.positives.indptr)))
         n_items = np.count_nonzero(summed(column_counts(events.positives)))
-        width, own_width = cls.widths(recipe.embedding_dim)
+        n_rows = min(n_users, n_items)
+        width, filter_width = cls.widths(recipe.embedding_dim)
         if share != "auto":
-            return share if own_width < min(n_users, n_items) else 0.0
-        n_events = summed(events.positives.nnz)
-        small = min(n_users, n_items) <= 2 * width
-        if small or width + own_width < MIN_LENGTH:
+            return share if filter_width < n_rows else 0.0
+        if n_rows <= 2 * width or width + filter_width < MIN_LENGTH:
             return 0.0
+        n_events = summed(events.positives.nnz)
         return auto_share(n_events / n_users, n_events / n_items)
 
     @classmethod
@@ -113,7 +115,8 @@ class LinearFilter(TwoTowers):
         """Return a third of the vectors for it, and what is left."""
         if embedding_dim == "auto":
             return WIDTH, FILTER_WIDTH
-        return embedding_dim - embedding_dim // 3, embedding_dim // 3
+        filter_width = embedding_dim // 3
+        return embedding_dim - filter_width, filter_width
 
     @classmethod
     def n_components(cls, recipe):
@@ -129,8 +132,9 @@ class LinearFilter(TwoTowers):
     def start(cls, plan, training, spectrum):
         """Return the filter of the events that the towers are trained on."""
         k = cls.n_components(plan.recipe)
-        found = spectrum(k)
-        part = linear_filter(found.vectors[:, :k], found.counts, training.item_rows)
+        of_events = spectrum(k)
+        vectors = of_events.vectors[:, :k]
+        part = linear_filter(vectors, of_events.counts, training.item_rows)
         return part.to(plan.recipe.device)
 
     def _check_stored(self, place):
@@ -159,25 +163,33 @@ def linear_filter(vectors, counts, item_rows):
     item_rows : CSR matrix of shape (n_items, p)
         Feature rows of these items.
     """
-    width, n_features = vectors.shape[1] + N_PADS, item_rows.shape[1]
-    user, item = PastOnly(torch.zeros(width)), Tower(n_features, width)
+    width = vectors.shape[1] + N_PADS
+    n_features = item_rows.shape[1]
+    user_tower = PastOnly(torch.zeros(width))
+    item_tower = Tower(n_features, width)
     history = PooledLayer(n_features, width)
+
+    is_chosen = counts > 0
+    root = np.sqrt(np.where(is_chosen, counts, 1))[:, None]
+    past_vectors = _padded(_scaled(vectors / root, np.mean))
+    item_vectors = _padded(_scaled(vectors * root, np.max))
+    squares = (item_vectors**2).sum(axis=1)
+    item_vectors[:, -2] = np.sqrt(np.maximum(1 - squares, 0))
+
     with torch.no_grad():
-        for parameter in (*item.parameters(), *history.parameters()):
+        for parameter in (*item_tower.parameters(), *history.parameters()):
             parameter.zero_()
-        user.bias[-1] = item.bias[-2] = PAD
-        chosen = counts > 0
-        root = np.sqrt(np.where(chosen, counts, 1))[:, None]
-        add_to_ids(history, item_rows, _padded(_scaled(vectors / root, np.mean)))
-        items = _padded(_scaled(vectors * root, np.max))
-        items[:, -2] = np.sqrt(np.maximum(1 - (items**2).sum(axis=1), 0))
-        _set_features(item.sparse, item_rows, items, chosen)
-    return LinearFilter(user, item, history).eval()
+        user_tower.bias[-1] = PAD
+        item_tower.bias[-2] = PAD
+        add_to_ids(history, item_rows, past_vectors)
+        _set_features(item_tower.sparse, item_rows, item_vectors, is_chosen)
+    return LinearFilter(user_tower, item_tower, history).eval()
 
 
 def _scaled(vectors, of_lengths):
     """Return vectors (n, k), divided by a figure of their lengths."""
-    return vectors / max(of_lengths(np.linalg.norm(vectors, axis=1)), 1e-12)
+    length = of_lengths(np.linalg.norm(vectors, axis=1))
+    return vectors / max(length, 1e-12)
 
 
 def _padded(vectors):
@@ -185,20 +197,23 @@ def _padded(vectors):
     return np.pad(vectors, [(0, 0), (0, N_PADS)]).astype(np.float32)
 
 
-def _set_features(layer, rows, vectors, chosen):
+def _set_features(layer, rows, vectors, is_chosen):
     """Let a layer map rows (n, p) to vectors (n, width), in place.
 
-    Of rows with shared columns, each of these adds the mean of the ``chosen`` (n,) rows
-    that have it, and the ids of chosen rows add the rest.
+    Of rows with shared columns, each of these adds the mean of the chosen rows that
+    have it (``is_chosen``, (n,)), and the ids of chosen rows add the rest.
     """
-    shared = np.flatnonzero(~id_columns(rows))
+    is_shared = ~id_columns(rows)
+    shared = np.flatnonzero(is_shared)
     if len(shared):
         described = sparse.csr_matrix(rows[:, shared])
-        some = described[np.flatnonzero(chosen)]
-        weights = np.asarray(abs(some).sum(axis=0)).ravel()
-        means = some.T @ vectors[chosen] / np.maximum(weights, 1e-12)[:, None]
+        of_chosen = described[np.flatnonzero(is_chosen)]
+        weights = np.asarray(abs(of_chosen).sum(axis=0)).ravel()
+        sums = of_chosen.T @ vectors[is_chosen]
+        means = sums / np.maximum(weights, 1e-12)[:, None]
         layer.weight[torch.from_numpy(shared)] = torch.from_numpy(means).float()
-        vectors = np.where(chosen[:, None], vectors - described @ means, 0)
+        rest = vectors - described @ means
+        vectors = np.where(is_chosen[:, None], rest, 0)
     add_to_ids(layer, rows, vectors)
 
 
@@ -210,12 +225,13 @@ def _can_be(recipe, events):
         return False
     if recipe.takes_impressions and summed(events.impressions.nnz):
         return False
-    width, own_width = LinearFilter.widths(recipe.embedding_dim)
-    numbers = sum(events.positives.shape) * max(width, own_width)
-    if own_width <= N_PADS or numbers > MAX_SVD_NUMBERS:
+    width, filter_width = LinearFilter.widths(recipe.embedding_dim)
+    n_numbers = sum(events.positives.shape) * max(width, filter_width)
+    if filter_width <= N_PADS or n_numbers > MAX_SVD_NUMBERS:
         return False
-    ids = id_columns(events.items.rows)
-    return ids.any() and (events.items.rows.nnz == ids.sum() or recipe.id_dropout < 1)
+    is_id = id_columns(events.items.rows)
+    has_ids_only = events.items.rows.nnz == is_id.sum()
+    return is_id.any() and (has_ids_only or recipe.id_dropout < 1)
 
 
 def auto_share(per_user, per_item):

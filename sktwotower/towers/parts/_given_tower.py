@@ -16,7 +16,7 @@ from sktwotower._records._checks import check_of, text, values_of
 from sktwotower.towers.operators._sparse_rows import SparseRows
 from sktwotower.towers.training._stored_weights import array_by_name
 
-SIDES = "user_tower", "item_tower"
+SIDES = ("user_tower", "item_tower")
 # Number of rows for which it must return the same vectors without some columns.
 N_PROBED = 20
 
@@ -44,7 +44,9 @@ class GivenTower(nn.Module):
 
     def __init__(self, module, name, n_features):
         super().__init__()
-        self.module, self.name, self.n_features = module, name, n_features
+        self.module = module
+        self.name = name
+        self.n_features = n_features
         # a pooled history joins the output
         self.widths = [_output_width(module, name, n_features)]
 
@@ -68,8 +70,11 @@ class GivenTower(nn.Module):
         ``owners``: the row (n,) of each pooled history, if several have the same.
         """
         vectors = self._output(rows)
-        vectors = vectors if owners is None else vectors[owners]
-        return vectors if pooled is None else vectors + pooled
+        if owners is not None:
+            vectors = vectors[owners]
+        if pooled is not None:
+            vectors = vectors + pooled
+        return vectors
 
     def _output(self, rows):
         """Return the output (n, d) of the module, with a gradient if ``rows`` have."""
@@ -98,16 +103,19 @@ class GivenTower(nn.Module):
         ``rows``: CSR (n, p), feature rows that have neither. Raise ``ValueError`` if
         the vectors of these are then others.
         """
-        rows, layer = rows[:N_PROBED], self._first_layer(len(left))
+        rows = rows[:N_PROBED]
         before = self._vectors(rows)
+        after = None
+        layer = self._first_layer(len(left))
         if layer is not None:
             weight = layer.weight.data
             weight[:, unused] = 0
             layer.weight.data = weight[:, left]
-            layer.in_features = self.n_features = int(left.sum())
-        after = None if layer is None else self._vectors(rows[:, np.flatnonzero(left)])
-        same = before is not None and after is not None
-        if not same or not torch.allclose(before, after, rtol=1e-4, atol=1e-5):
+            self.n_features = int(left.sum())
+            layer.in_features = self.n_features
+            after = self._vectors(rows[:, np.flatnonzero(left)])
+        fails = before is None or after is None
+        if fails or not torch.allclose(before, after, rtol=1e-4, atol=1e-5):
             side = self.name.removesuffix("_tower")
             raise ValueError(
                 f"The module given as {self.name} has no torch.nn.Linear that its "
@@ -117,8 +125,10 @@ class GivenTower(nn.Module):
 
     def _first_layer(self, n_features):
         """Return the first linear layer with ``n_features`` inputs, or None."""
-        layers = (each for each in self.module.modules() if isinstance(each, nn.Linear))
-        return next((each for each in layers if each.in_features == n_features), None)
+        for module in self.module.modules():
+            if isinstance(module, nn.Linear) and module.in_features == n_features:
+                return module
+        return None
 
     def _vectors(self, rows):
         """Return the vectors (n, d) of rows, CSR (n, p); None if it fails on them."""
@@ -146,30 +156,40 @@ class GivenTowerKind(Kind):
     def read(self, specs, reader, place):
         """Return the tower that is made of what was given to `load`."""
         parts = super().read(specs, reader, place)
-        name, of = parts["name"], parts["class"]
-        given = given_to_load(reader, name, of)
+        name = parts["name"]
+        class_name = parts["class"]
+        given = given_to_load(reader, name, class_name)
         tower = GivenTower.made(given, name, parts["n_features"])
+        weights = parts["weights"]
         try:
-            tensors = {n: torch.tensor(each) for n, each in parts["weights"].items()}
+            tensors = {key: torch.tensor(weights[key]) for key in weights}
             tower.module.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(
                 f"The tower given by towers={{{name!r}: ...}} is not the one that was "
-                f"written, a {of}: {error}"
+                f"written, a {class_name}: {error}"
             ) from None
         return tower.eval()
 
 
 def _parts_of(tower):
-    named = {"name": tower.name, "class": name_of(tower.module)}
-    held = {"n_features": tower.n_features, "weights": array_by_name(tower.module)}
-    return named | held
+    """Return what files hold of a given tower."""
+    return {
+        "name": tower.name,
+        "class": name_of(tower.module),
+        "n_features": tower.n_features,
+        "weights": array_by_name(tower.module),
+    }
 
 
 ARRAY = array("bool int64 int32 float32 float64")
-PARTS = {"name": one_of(*SIDES), "class": text, "n_features": integer()}
-# a dict as any other one in files
-PARTS["weights"] = Check(check_of(dict[str, ARRAY]))
+PARTS = {
+    "name": one_of(*SIDES),
+    "class": text,
+    "n_features": integer(),
+    # a dict as any other one in files
+    "weights": Check(check_of(dict[str, ARRAY])),
+}
 add_kind(GivenTowerKind(GivenTower, PARTS, take=_parts_of, build=dict))
 
 
@@ -179,13 +199,13 @@ def name_of(given):
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def given_to_load(reader, name, of):
-    """Return what was given to `load` as a tower; ``of``: the class in the file."""
+def given_to_load(reader, name, class_name):
+    """Return what was given to `load` as a tower, next to the class in the file."""
     if name not in reader.towers:
         raise ValueError(
-            f"The model was fitted with a {name} of the class {of}, which files do not "
-            f"hold. Give it to load: towers={{{name!r}: tower}}, as it was given to "
-            "the estimator."
+            f"The model was fitted with a {name} of the class {class_name}, which "
+            f"files do not hold. Give it to load: towers={{{name!r}: tower}}, as it "
+            "was given to the estimator."
         )
     return reader.towers[name]
 
@@ -198,7 +218,9 @@ class TowerParameter:
 
     def write(self, value, writer, place):
         """Return what JSON holds: the name of the class."""
-        return None if value is None else {"class": name_of(value)}
+        if value is None:
+            return None
+        return {"class": name_of(value)}
 
     def read(self, spec, reader, place):
         """Return what was given to `load`."""

@@ -20,7 +20,8 @@ from ._two_towers import TwoTowers
 from ._vectors import distinct_ones
 
 # Numbers of a vector that hold what features say, and those that give it length one.
-RANK, N_PADS = 16, 2
+RANK = 16
+N_PADS = 2
 WIDTH = RANK + N_PADS
 # So many users without an opinion are added to those of each feature.
 RIDGE = 50.0
@@ -28,7 +29,8 @@ RIDGE = 50.0
 PRIOR = 1.0
 # Of more features of users, or numbers of features and items, there is no such part:
 # it is made of dense matrices of these sizes.
-MAX_FEATURES, MAX_NUMBERS = 2_000, 20_000_000
+MAX_FEATURES = 2_000
+MAX_NUMBERS = 20_000_000
 
 
 @record
@@ -54,7 +56,8 @@ class GroupPopularity(TwoTowers):
     item_tower: instance(Tower)
 
     in_words = "popularity by features of users"
-    is_trained, is_popularity = False, True
+    is_trained = False
+    is_popularity = True
     arrays_class = PopularityArrays
     # Its tables are computed, so that their size does not follow from a recipe.
     grown = Part.grown
@@ -62,10 +65,12 @@ class GroupPopularity(TwoTowers):
     @classmethod
     def can_be(cls, recipe, events):
         """Return whether users have features in common, and not too many."""
-        columns = shared_columns(events.users.rows)
-        n_items = events.positives.shape[1]
-        few = 0 < len(columns) <= MAX_FEATURES and len(columns) * n_items <= MAX_NUMBERS
-        return few and recipe.normalize and id_columns(events.items.rows).any()
+        n_features = len(shared_columns(events.users.rows))
+        if not 0 < n_features <= MAX_FEATURES:
+            return False
+        if n_features * events.positives.shape[1] > MAX_NUMBERS:
+            return False
+        return recipe.normalize and id_columns(events.items.rows).any()
 
     @classmethod
     def widths(cls, embedding_dim):
@@ -93,35 +98,40 @@ class GroupPopularity(TwoTowers):
 
     def _compute(self, events, chosen):
         """Set all weights, for who has ``chosen`` what, CSR (n_users, n_items)."""
-        user_rows, item_rows = events.users.rows[:-1], events.items.rows[:-1]
+        user_rows = events.users.rows[:-1]
+        item_rows = events.items.rows[:-1]
         columns = shared_columns(events.users.rows)
         # of several processes, each has the events of users of its own
         users = np.flatnonzero(np.diff(chosen.indptr))
         features = sparse.csr_matrix(user_rows[users][:, columns])
         of_features, of_items = group_factors(features, distinct_ones(chosen[users]))
-        bias_of_item = np.zeros(WIDTH)
-        bias_of_item[-1] = 1.0  # an item without an id has no v
-        bias_of_user = np.zeros(WIDTH)
-        bias_of_user[RANK] = 1.0
-        vectors = np.zeros((len(of_items), WIDTH))
-        vectors[:, :RANK] = of_items
-        vectors[:, -1] = np.sqrt(np.maximum(1 - (of_items**2).sum(axis=1), 0))
+
+        # The last two numbers pad item vectors to length one: users have none of the
+        # last one, which is all that an item without an id has.
+        user_bias = np.zeros(WIDTH)
+        user_bias[RANK] = 1.0
+        item_bias = np.zeros(WIDTH)
+        item_bias[-1] = 1.0
+        squares = (of_items**2).sum(axis=1)
+        item_vectors = np.zeros((len(of_items), WIDTH))
+        item_vectors[:, :RANK] = of_items
+        item_vectors[:, -1] = np.sqrt(np.maximum(1 - squares, 0))
+
+        user_layer = self.user_tower.sparse
+        item_layer = self.item_tower.sparse
         with torch.no_grad():
-            for tower, bias in (
-                (self.user_tower, bias_of_user),
-                (self.item_tower, bias_of_item),
-            ):
-                tower.sparse.weight.zero_()
-                tower.bias.copy_(torch.from_numpy(bias))
+            user_layer.weight.zero_()
+            item_layer.weight.zero_()
+            self.user_tower.bias.copy_(torch.from_numpy(user_bias))
+            self.item_tower.bias.copy_(torch.from_numpy(item_bias))
             weights = torch.from_numpy(of_features).float()
-            places = torch.from_numpy(columns)
-            self.user_tower.sparse.weight[places, :RANK] = weights
-        add_to_ids(self.item_tower.sparse, item_rows, vectors - bias_of_item)
+            user_layer.weight[torch.from_numpy(columns), :RANK] = weights
+        add_to_ids(item_layer, item_rows, item_vectors - item_bias)
 
     def _check_stored(self, place):
         super()._check_stored(place)
-        towers = self.user_tower, self.item_tower
-        fits = all(tower.is_linear for tower in towers) and self.normalize
+        is_linear = self.user_tower.is_linear and self.item_tower.is_linear
+        fits = is_linear and self.normalize
         fits = fits and self.width == WIDTH and self.history is None
         require(fits, place, f"linear towers with {WIDTH} numbers")
 
@@ -156,18 +166,24 @@ def group_factors(features, chosen):
     excess = summed((features.T @ chosen).toarray().astype(float))
     excess -= totals[:, None] * share
     scale = np.maximum(share + PRIOR * share.mean(), 1e-12)
-    root = linalg.cholesky(together + RIDGE * np.eye(len(together)), lower=True)
+
+    # The ridge regression of the excess on features, in the basis of its root
+    penalized = together + RIDGE * np.eye(len(together))
+    root = linalg.cholesky(penalized, lower=True)
     targets = linalg.solve_triangular(root, excess / scale, lower=True)
     # what popular items need is kept
     importance = np.sqrt(scale)
     left, sizes, right = linalg.svd(targets * importance, full_matrices=False)
     rank = min(RANK, len(sizes))
     of_features = np.zeros((features.shape[1], RANK))
-    of_items = np.zeros((chosen.shape[1], RANK))
     of_features[:, :rank] = linalg.solve_triangular(root.T, left[:, :rank])
+    of_items = np.zeros((chosen.shape[1], RANK))
     of_items[:, :rank] = (sizes[:rank, None] * right[:rank] / importance).T
+
+    # Users have length one in the mean, items at most
     of_users = features @ of_features
-    length = np.sqrt(summed((of_users**2).sum()) / n_users)
-    of_features /= max(length, 1e-12)
-    of_items /= max(np.linalg.norm(of_items, axis=1).max(initial=0), 1e-12)
+    mean_square = summed((of_users**2).sum()) / n_users
+    of_features /= max(np.sqrt(mean_square), 1e-12)
+    longest = np.linalg.norm(of_items, axis=1).max(initial=0)
+    of_items /= max(longest, 1e-12)
     return of_features, of_items

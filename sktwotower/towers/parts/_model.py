@@ -97,9 +97,14 @@ class Model(JoinedParts, torch.nn.Module):
         self.normalize = self.parts[0].normalize
 
     def _stored_parts(self):
-        stored = {"parts": list(self.parts), "shares": self.shares}
-        stored |= {"fades": self.fades, "by_past": self.by_past}
-        return stored | {"sparse": self.sparse}
+        """Return what files hold of it, by name."""
+        return {
+            "parts": list(self.parts),
+            "shares": self.shares,
+            "fades": self.fades,
+            "by_past": self.by_past,
+            "sparse": self.sparse,
+        }
 
     @classmethod
     def _of_stored(cls, parts, shares, fades, by_past, sparse):
@@ -107,11 +112,11 @@ class Model(JoinedParts, torch.nn.Module):
         return cls(parts, shares, fades, by_past, sparse).eval()
 
     def _check_stored(self, place):
-        trained = len(self.parts) and self.first.is_trained
-        require(trained, place, "a trained part first")
+        is_trained = len(self.parts) > 0 and self.first.is_trained
+        require(is_trained, place, "a trained part first")
         self._check_weights(place)
-        alike = len({part.normalize for part in self.parts}) == 1
-        require(alike, place, "vectors of one kind")
+        kinds = {part.normalize for part in self.parts}
+        require(len(kinds) == 1, place, "vectors of one kind")
 
     def forward(self, batch):
         """Return user vectors (b, d) and candidate item vectors (c, d) of a batch.
@@ -124,11 +129,11 @@ class Model(JoinedParts, torch.nn.Module):
     @property
     def tables(self):
         """The side of each table, "user" or "item", by the name of the layer."""
-        return {
-            f"parts.{number}.{name}": side
-            for number, part in enumerate(self.parts)
-            for name, side in part.tables.items()
-        }
+        tables = {}
+        for k, part in enumerate(self.parts):
+            for name, side in part.tables.items():
+                tables[f"parts.{k}.{name}"] = side
+        return tables
 
     def embed_items(self, rows):
         """Map feature rows (n, q) of items to vectors (n, d)."""
@@ -141,8 +146,8 @@ class Model(JoinedParts, torch.nn.Module):
         n_past = np.zeros(len(users.rows), dtype=np.int64)
         if users.past is not None:
             n_past = np.diff(users.past.indptr)
-        scales = torch.from_numpy(self.scales_of(n_past))
-        return _joined(vectors, scales.to(vectors[0].device).T[..., None])
+        scales = torch.from_numpy(self.scales_of(n_past)).to(vectors[0].device)
+        return _joined(vectors, scales.T[..., None])
 
     def in_context(self, users, rows):
         """Map vectors (n, d) of users to those of requests.
@@ -150,45 +155,44 @@ class Model(JoinedParts, torch.nn.Module):
         ``rows``: feature rows (n, p) of their contexts, ``SparseRows``.
         """
         widths = [part.width for part in self.parts]
-        asked = []
-        for k, piece in enumerate(users.split(widths, 1)):
+        vectors = []
+        for k, vector in enumerate(users.split(widths, 1)):
             part = self.parts[k]
             if part.context is not None:
                 if self.by_past is None:
                     scale = self.scales_of_users[0, k]
                 else:  # weights are learnt only of parts that give vectors of length 1
-                    scale = piece.norm(dim=1, keepdim=True)
-                unscaled = piece / (scale + (scale == 0))
-                piece = part.in_context(unscaled, rows) * scale
-            asked.append(piece)
-        return torch.cat(asked, 1)
+                    scale = vector.norm(dim=1, keepdim=True)
+                unscaled = vector / (scale + (scale == 0))  # zeros stay zeros
+                vector = part.in_context(unscaled, rows) * scale
+            vectors.append(vector)
+        return torch.cat(vectors, 1)
 
     @property
     def is_plain(self):
         """Whether its `arrays` answer for one user, in a fifth of the time of torch."""
-        given = GivenTower, OwnLayer
-        is_given = any(isinstance(each, given) for each in self.modules())
-        kinds = {(each.device.type, each.dtype) for each in self.parameters()}
-        return not is_given and kinds <= {("cpu", torch.float32)}
+        if any(isinstance(module, GivenTower | OwnLayer) for module in self.modules()):
+            return False
+        types = {(weight.device.type, weight.dtype) for weight in self.parameters()}
+        return types <= {("cpu", torch.float32)}
 
     def arrays(self):
         """Return the ``ModelArrays`` of the same weights."""
         parts = [part.arrays() for part in self.parts]
-        weights = self.shares, self.fades, self.by_past
-        return ModelArrays(parts, *weights, self.sparse)
+        return ModelArrays(parts, self.shares, self.fades, self.by_past, self.sparse)
 
     def contributions(self, pair):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
-        of_user = self.scales_of(np.array([len(pair.past.last)]))[0]
+        scales_of_user = self.scales_of(np.array([len(pair.past.last)]))[0]
         total = None
         for k, part in enumerate(self.parts):
             vector = None
-            if k == 0 and pair.user_vector is not None and of_user[0]:
+            if k == 0 and pair.user_vector is not None and scales_of_user[0]:
                 # others than the first are not folded in
-                vector = pair.user_vector[: self.first.width] / of_user[0]
-            factor = of_user[k] * self.scales_of_items[k]
-            added = part.contributions(pair._replace(user_vector=vector)).times(factor)
-            total = added if total is None else total.plus(added)
+                vector = pair.user_vector[: self.first.width] / scales_of_user[0]
+            of_part = part.contributions(pair._replace(user_vector=vector))
+            of_part = of_part.times(scales_of_user[k] * self.scales_of_items[k])
+            total = of_part if total is None else total.plus(of_part)
         return total
 
     def has_kinds_of(self, parts):
@@ -198,9 +202,8 @@ class Model(JoinedParts, torch.nn.Module):
     def with_parts(self, parts):
         """Return a model of those ``parts`` of its kinds, with the same weights."""
         by_kind = {_kind(part): part for part in parts}
-        same = [by_kind[_kind(part)] for part in self.parts]
-        weights = self.shares, self.fades, self.by_past
-        return Model(same, *weights, self.sparse).eval()
+        parts = [by_kind[_kind(part)] for part in self.parts]
+        return Model(parts, self.shares, self.fades, self.by_past, self.sparse).eval()
 
     @property
     def weights(self):
@@ -227,8 +230,9 @@ class Model(JoinedParts, torch.nn.Module):
 
         ``share_of_new``: number of the events, relative to that of those before.
         """
-        pairs = zip(self.fades, self.parts, strict=True)
-        fades = [max(fade / p.fading(share_of_new), MIN_FADE) for fade, p in pairs]
+        fades = []
+        for fade, part in zip(self.fades, self.parts, strict=True):
+            fades.append(max(fade / part.fading(share_of_new), MIN_FADE))
         return Model(parts, self.shares, fades, self.by_past, self.sparse).eval()
 
     def with_sparse(self, sparse):
@@ -245,8 +249,7 @@ class Model(JoinedParts, torch.nn.Module):
         if self.sparse is None:
             return None
         lengths = self.lengths_of(np.diff(past.indptr))
-        in_order = self.sees_order
-        return self.sparse.added(past, in_order, lengths, n_items)
+        return self.sparse.added(past, self.sees_order, lengths, n_items)
 
     def sparse_user_vectors(self, past):
         """Return sparse vectors of n users, CSR; see `SparseParts.user_vectors`.
@@ -273,8 +276,7 @@ class Model(JoinedParts, torch.nn.Module):
         if self.sparse is None:
             return np.zeros(len(rows))
         lengths = self.lengths_of(np.diff(past.indptr))
-        in_order = self.sees_order
-        return self.sparse.of_pairs(past, in_order, lengths, rows, items)
+        return self.sparse.of_pairs(past, self.sees_order, lengths, rows, items)
 
     def without(self, side, left, unused, rows):
         """Return a model without some columns of a side; see `Part.drop`."""
@@ -296,7 +298,7 @@ def _joined(vectors, scales):
     """Return vectors (n, d), given those of all parts and the factors of each."""
     if len(vectors) == 1:
         return vectors[0]
-    scaled = [vector * s for vector, s in zip(vectors, scales, strict=True)]
+    scaled = [vector * scale for vector, scale in zip(vectors, scales, strict=True)]
     return torch.cat(scaled, 1)
 
 
@@ -311,12 +313,13 @@ def moved_items(before, now, rows, places):
     places : int array of shape (p_before,)
         Positions of the columns before among those now. Others are new.
     """
-    changed = np.ones(rows.shape[1], dtype=bool)
-    changed[places] = False
+    n_columns = rows.shape[1]
+    is_changed = np.ones(n_columns, dtype=bool)
+    is_changed[places] = False
     for old, new in zip(before.parts, now.parts, strict=True):
-        columns = new.changed_columns(old, places, rows.shape[1])
+        columns = new.changed_columns(old, places, n_columns)
         if columns is None:
             return np.arange(rows.shape[0])
-        changed |= columns
-    hits = np.flatnonzero(changed[rows.indices])
-    return np.unique(np.searchsorted(rows.indptr, hits, side="right") - 1)
+        is_changed |= columns
+    entries = np.flatnonzero(is_changed[rows.indices])
+    return np.unique(np.searchsorted(rows.indptr, entries, side="right") - 1)

@@ -157,17 +157,23 @@ class Part(nn.Module):
         A table is a ``SparseLinear`` layer. Its side is "user" or "context" if the name
         begins with that, otherwise "item".
         """
-        return {
-            name: next((s for s in ("user", "context") if name.startswith(s)), "item")
-            for name, layer in self.named_modules()
-            if isinstance(layer, SparseLinear)
-        }
+        tables = {}
+        for name, layer in self.named_modules():
+            if not isinstance(layer, SparseLinear):
+                continue
+            tables[name] = "item"
+            for side in ("user", "context"):
+                if name.startswith(side):
+                    tables[name] = side
+        return tables
 
     @property
     def table_sizes(self):
         """The side of each table, and how many rows it has, a list of pairs."""
-        names = self.tables.items()
-        return [(side, len(self.get_submodule(name).weight)) for name, side in names]
+        sizes = []
+        for name, side in self.tables.items():
+            sizes.append((side, len(self.get_submodule(name).weight)))
+        return sizes
 
     def grown(self, recipe, inputs):
         """Return a part for more columns; new ones start at zero.
@@ -213,8 +219,8 @@ class Part(nn.Module):
         Those of columns where ``unused`` (p,) become zero. ``rows``: feature rows of
         the side, CSR (n, p), that have neither.
         """
-        for name, of in self.tables.items():
-            if of == side:
+        for name, side_of_table in self.tables.items():
+            if side_of_table == side:
                 self.get_submodule(name).drop_columns(left, unused)
 
     # What others read of it

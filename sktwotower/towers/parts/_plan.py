@@ -62,13 +62,13 @@ class Plan(NamedTuple):
 
 def with_kept_back(plans, before, known):
     """Return plans of which some ``Events`` are learnt last; see `Plan`."""
-    first, *others = plans
-    found = [first._replace(before=before, known=known)]
+    main, *others = plans
+    kept_back = [main._replace(before=before, known=known)]
     for plan in others:
-        _, seen = plan.kind.prepared(plan.recipe, before)
-        _, seen_then = plan.kind.prepared(plan.recipe, known)
-        found.append(plan._replace(before=seen, known=seen_then))
-    return found
+        _, events_before = plan.kind.prepared(plan.recipe, before)
+        _, events_known = plan.kind.prepared(plan.recipe, known)
+        kept_back.append(plan._replace(before=events_before, known=events_known))
+    return kept_back
 
 
 def main_kind(recipe):
@@ -78,18 +78,24 @@ def main_kind(recipe):
 
 def plans_of(recipe, events):
     """Return the ``Plan`` of each part of a model; the first one is trained."""
-    kinds, shares = [main_kind(recipe)], []
+    main = main_kind(recipe)
+    kinds = [main]
+    shares = []
     for kind in KINDS:
-        share = 0.0 if kind is kinds[0] else kind.share(recipe, events, kinds)
+        share = 0.0
+        if kind is not main:
+            share = kind.share(recipe, events, kinds)
         if share:
             kinds.append(kind)
-            shares = [(1 - share) * each for each in shares] + [share]
-    first, *others = lengths(recipe.embedding_dim, kinds)
-    first = resolved(recipe._replace(embedding_dim=first), events)
-    plans = [Plan(kinds[0], 1 - sum(shares), first, events)]
-    for kind, share, length in zip(kinds[1:], shares, others, strict=True):
-        prepared, seen = kind.prepared(recipe._replace(embedding_dim=length), events)
-        plans.append(Plan(kind, share, prepared, seen))
+            shares = [(1 - share) * earlier for earlier in shares]
+            shares.append(share)
+    main_length, *other_lengths = lengths(recipe.embedding_dim, kinds)
+    of_main = resolved(recipe._replace(embedding_dim=main_length), events)
+    plans = [Plan(main, 1 - sum(shares), of_main, events)]
+    for kind, share, length in zip(kinds[1:], shares, other_lengths, strict=True):
+        of_length = recipe._replace(embedding_dim=length)
+        prepared, events_of_part = kind.prepared(of_length, events)
+        plans.append(Plan(kind, share, prepared, events_of_part))
     plans += _popularity_plans(recipe, events)
     _check_size(plans)
     return plans
@@ -117,28 +123,39 @@ def _popularity_plans(recipe, events):
 
 def _check_size(plans):
     """Raise ``ValueError`` if a model cannot fit into memory, before it is begun."""
-    recipe, events = plans[0].recipe, plans[0].events
+    recipe = plans[0].recipe
+    events = plans[0].events
     width = sum(plan.recipe.embedding_dim for plan in plans)
-    # The weights of all parts; and in training gradients, moments, the best weights so
-    # far and products of padded matrices, or later the vectors of items in two types.
-    copies = COPIES - 1 + n_moments(recipe.optimizer) + recipe.early_stopping
-    copies *= current_group() is None  # several processes divide them
-    training = [copies * plan.n_weights for plan in plans if plan.kind.is_trained]
-    known = None in (recipe.user_tower, recipe.item_tower)  # else of any length
-    steps, vectors = SHAPE_STEP * width, 2 * events.positives.shape[1] * width
-    needed = sum(plan.n_weights for plan in plans)
-    needed += max(max(training) + known * steps, known * vectors)
+    n_weights = sum(plan.n_weights for plan in plans)
+
+    # In training: gradients, moments, the best weights so far and products of padded
+    # matrices. Several processes divide all but the last.
+    copies = 0
+    if current_group() is None:
+        copies = COPIES - 1 + n_moments(recipe.optimizer) + recipe.early_stopping
+    n_of_training = max(copies * p.n_weights for p in plans if p.kind.is_trained)
+    # Later: the vectors of items in two types.
+    n_of_vectors = 2 * events.positives.shape[1] * width
+    if recipe.user_tower is not None and recipe.item_tower is not None:
+        n_of_vectors = 0  # they may have any length
+    else:
+        n_of_training += SHAPE_STEP * width
+    needed = n_weights + max(n_of_training, n_of_vectors)
     recipe = recipe._replace(embedding_dim=width)
-    check_size(recipe, *sizes_of(recipe, events)[:2], needed)
+    n_user_features, n_item_features, *_ = sizes_of(recipe, events)
+    check_size(recipe, n_user_features, n_item_features, needed)
 
 
 def lengths(embedding_dim, kinds):
     """Return how long the vectors of each of some kinds of parts are together."""
-    left, found = embedding_dim, []
+    left = embedding_dim
+    of_others = []
     for kind in kinds[1:]:
         left, length = kind.widths(left)
-        found.append(length)
-    return [WIDTH if left == "auto" else left, *found]
+        of_others.append(length)
+    if left == "auto":
+        left = WIDTH
+    return [left, *of_others]
 
 
 class SharedSpectrum:
@@ -155,11 +172,14 @@ class SharedSpectrum:
     """
 
     def __init__(self, chosen, n_components, seed):
-        self.chosen, self.n_components, self.seed = chosen, n_components, seed
-        self.found = None
+        self.chosen = chosen
+        self.n_components = n_components
+        self.seed = seed
+        self.spectrum = None
 
     def __call__(self, k):
         """Return a ``Spectrum`` of at least k singular vectors."""
-        if self.found is None:
-            self.found = spectrum_of(self.chosen, max(k, self.n_components), self.seed)
-        return self.found
+        if self.spectrum is None:
+            k = max(k, self.n_components)
+            self.spectrum = spectrum_of(self.chosen, k, self.seed)
+        return self.spectrum

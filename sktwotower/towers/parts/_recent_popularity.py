@@ -57,14 +57,17 @@ class RecentPopularity(TwoTowers):
     training_half_life: number(above=0) | None
 
     in_words = "recent popularity"
-    is_trained, is_signed, is_popularity = False, True, True
+    is_trained = False
+    is_signed = True
+    is_popularity = True
     arrays_class = PopularityArrays
     # Its tables are computed, so that their size does not follow from a recipe.
     grown = Part.grown
 
     def __init__(self, half_life, training_half_life, **towers):
         super().__init__(**towers)
-        self.half_life, self.training_half_life = half_life, training_half_life
+        self.half_life = half_life
+        self.training_half_life = training_half_life
 
     @classmethod
     def share(cls, recipe, events, kinds):
@@ -90,16 +93,18 @@ class RecentPopularity(TwoTowers):
     @classmethod
     def start(cls, plan, training, spectrum):
         """Return the part for the events that the towers are trained on."""
-        recipe, events = plan.recipe, plan.events
-        sides = {"user_tower": events.users, "item_tower": events.items}
-        towers = {name: Tower(side.rows.shape[1], 2) for name, side in sides.items()}
-        part = cls._of_recipe(recipe, towers).eval()
+        events = plan.events
+        towers = {
+            "user_tower": Tower(events.users.rows.shape[1], 2),
+            "item_tower": Tower(events.items.rows.shape[1], 2),
+        }
+        part = cls._of_recipe(plan.recipe, towers).eval()
         with torch.no_grad():
             for parameter in part.parameters():
                 parameter.zero_()
             part.user_tower.bias[0] = 1.0
         part._start_items(events)
-        return part.to(recipe.device)
+        return part.to(plan.recipe.device)
 
     @classmethod
     def _of_recipe(cls, recipe, towers):
@@ -112,8 +117,10 @@ class RecentPopularity(TwoTowers):
     def learn_more(self, events, past, seen):
         """Compute popularity anew, as of the latest of all events ``past``."""
         rows = events.items.rows[:-1]
-        ages = self.half_life, self.training_half_life or np.inf
-        ratios = log_ratios(past.items, past.times, rows.shape[0], *ages)
+        training_half_life = self.training_half_life or np.inf
+        ratios = log_ratios(
+            past.items, past.times, rows.shape[0], self.half_life, training_half_life
+        )
         self._set_items(rows, ratios / MAX_LOG_RATIO)
 
     def _set_items(self, rows, scores, of_new=0.0):
@@ -130,8 +137,8 @@ class RecentPopularity(TwoTowers):
 
     def _check_stored(self, place):
         super()._check_stored(place)
-        fits = self.item_tower.is_linear and self.normalize and self.width == 2
-        fits = fits and self.history is None
+        fits = self.item_tower.is_linear and self.normalize
+        fits = fits and self.width == 2 and self.history is None
         require(fits, place, "linear towers with two numbers")
 
 
@@ -165,19 +172,21 @@ class OverallPopularity(RecentPopularity):
 
     def _count(self, events, past, seen):
         """Count the events of each item, or its users if their order is not known."""
+        n_items = seen.shape[1]
         if past is None:
             counts = column_counts(seen)
         else:
-            counts = np.zeros(seen.shape[1], dtype=np.int64)
-            for part in slices(
-                len(past.items), BLOCK
-            ):  # they may be larger than memory
-                counts += np.bincount(past.items[part], minlength=len(counts))
+            counts = np.zeros(n_items, dtype=np.int64)
+            # they may be larger than memory
+            for block in slices(len(past.items), BLOCK):
+                counts += np.bincount(past.items[block], minlength=n_items)
         counts = summed(counts)
-        shares = counts / counts.sum() + PRIOR / len(counts)
-        logs = np.log(np.append(shares, PRIOR / len(counts)) / shares.mean())
-        scores = np.clip(logs / MAX_LOG_COUNT, -1, 1)
-        self._set_items(events.items.rows[:-1], scores[:-1], of_new=scores[-1])
+        of_new = PRIOR / n_items
+        shares = counts / counts.sum() + of_new
+        mean = shares.mean()
+        scores = np.clip(np.log(shares / mean) / MAX_LOG_COUNT, -1, 1)
+        score_of_new = np.clip(np.log(of_new / mean) / MAX_LOG_COUNT, -1, 1)
+        self._set_items(events.items.rows[:-1], scores, of_new=score_of_new)
 
 
 def raises_items(recipe, events):
@@ -191,12 +200,16 @@ def log_ratios(items, times, n_items, half_life, training_half_life):
     See `RecentPopularity`. ``items`` and ``times`` (n_events,): the item and the time
     of each event, in each of several processes.
     """
-    latest = most(float(times.max()) if len(times) else -np.inf)
-    sums = np.zeros((2, n_items))
-    for part in slices(len(items), BLOCK):  # they may be larger than memory
-        ages = latest - times[part].astype(float)
-        for row, each in zip(sums, (half_life, training_half_life), strict=True):
-            row += np.bincount(items[part], np.exp2(-ages / each), n_items)
-    sums = summed(sums)
+    latest = float(times.max()) if len(times) else -np.inf
+    latest = most(latest)
+    recent = np.zeros(n_items)
+    of_training = np.zeros(n_items)
+    for block in slices(len(items), BLOCK):  # they may be larger than memory
+        ages = latest - times[block].astype(float)
+        recent += np.bincount(items[block], np.exp2(-ages / half_life), n_items)
+        weights = np.exp2(-ages / training_half_life)
+        of_training += np.bincount(items[block], weights, n_items)
+    sums = summed(np.stack([recent, of_training]))
     shares = sums / sums.sum(axis=1, keepdims=True) + PRIOR / n_items
-    return np.clip(np.log(shares[0] / shares[1]), -MAX_LOG_RATIO, MAX_LOG_RATIO)
+    log_ratio = np.log(shares[0] / shares[1])
+    return np.clip(log_ratio, -MAX_LOG_RATIO, MAX_LOG_RATIO)

@@ -50,32 +50,35 @@ def spectrum_of(chosen, size, seed):
     ``seed``: of the randomized algorithm, an int. The events are those of all processes
     together.
     """
-    users, items = (np.asarray(chosen.sum(axis=a)).ravel() for a in (1, 0))
-    items = summed(items)
-    left, right = (sparse.diags(np.maximum(n, 1e-12) ** -0.5) for n in (users, items))
+    of_users = np.asarray(chosen.sum(axis=1)).ravel()
+    of_items = summed(np.asarray(chosen.sum(axis=0)).ravel())
+    left = sparse.diags(np.maximum(of_users, 1e-12) ** -0.5)
+    right = sparse.diags(np.maximum(of_items, 1e-12) ** -0.5)
     normalized = sparse.csr_matrix(left @ chosen @ right, dtype=np.float32)
     if current_group() is None:
-        how = {"n_iter": 2, "random_state": seed, "flip_sign": False}
-        _, values, vectors = randomized_svd(normalized, size, **how)
+        _, values, vectors = randomized_svd(
+            normalized, size, n_iter=2, random_state=seed, flip_sign=False
+        )
     else:
         values, vectors = _of_all(normalized, size, seed)
     vectors[values < SMALLEST * values[0]] = 0
-    return Spectrum(vectors.T, values, items)
+    return Spectrum(vectors.T, values, of_items)
 
 
-def _of_all(own, size, seed):
+def _of_all(rows, size, seed):
     """Return singular values (k,) and vectors (k, n_items) of what all processes have.
 
-    ``own``: the rows of this one, CSR (n_users, n_items). Subspace iteration, with as
+    ``rows``: those of this one, CSR (n_users, n_items). Subspace iteration, with as
     many products as `randomized_svd` takes.
     """
     rng = np.random.RandomState(seed)
-    found = rng.normal(size=(own.shape[1], size + N_MORE)).astype(np.float32)
+    basis = rng.normal(size=(rows.shape[1], size + N_MORE)).astype(np.float32)
     for _ in range(2):
-        found = summed(own.T @ (own @ found))
-    found = current_group().from_first(lambda: np.linalg.qr(found)[0])
-    gram = found.T @ summed(own.T @ (own @ found))
+        basis = summed(rows.T @ (rows @ basis))
+    basis = current_group().from_first(lambda: np.linalg.qr(basis)[0])
+    gram = basis.T @ summed(rows.T @ (rows @ basis))
     squares, turn = np.linalg.eigh((gram + gram.T) / 2)
     largest = np.argsort(-squares)[:size]
     values = np.sqrt(np.maximum(squares[largest], 0))
-    return values, np.ascontiguousarray((found @ turn[:, largest]).T)
+    vectors = basis @ turn[:, largest]
+    return values, np.ascontiguousarray(vectors.T)

@@ -26,7 +26,9 @@ SHARED_COLUMN_SCALE = 0.1
 # 32: lists contain more of the withheld ones. Tags of artists have 169: lists contained
 # fewer rare artists. With 64 numbers, not 256, training is better without this start.
 # The rate .03 is better than .1 for withheld articles, and for known ones as well.
-FEW_EVENTS, MIN_WIDTH, SHARED_COLUMN_RATE = 60, 256, 0.03
+FEW_EVENTS = 60
+MIN_WIDTH = 256
+SHARED_COLUMN_RATE = 0.03
 # Multiplies all random initial weights if the catalog is large: the vectors of its many
 # rare items hardly move, so long random ones would be recommended at random.
 LARGE_CATALOG_SCALE = 0.1
@@ -34,7 +36,9 @@ LARGE_CATALOG_SCALE = 0.1
 # is believed half if its squares add up to RIDGE, as those of a tag of ten items. After
 # three steps the result is that of many. RIDGE_BLOCK numbers of all vectors are
 # regressed at once, to save memory.
-RIDGE, RIDGE_STEPS, RIDGE_BLOCK = 10.0, 3, 64
+RIDGE = 10.0
+RIDGE_STEPS = 3
+RIDGE_BLOCK = 64
 TINY = 1e-30
 # Most numbers in the vectors of users and items: the decomposition keeps a few copies.
 MAX_SVD_NUMBERS = 100_000_000
@@ -45,8 +49,11 @@ def start_weights(kind, plan, training, spectrum):
 
     The parameters are those of `Part.start`, and ``kind``, the class.
     """
-    recipe, events = plan.recipe, plan.events
-    owned = _columns_of_process(plan.divisions)
+    recipe = plan.recipe
+    events = plan.events
+    owned = dict.fromkeys(("user", "item", "context"), slice(None))
+    if plan.divisions is not None:  # the columns whose weights this process holds
+        owned = {side: each.of(rank()) for side, each in plan.divisions.items()}
     part = _random_part(kind, recipe, events, owned)
     if plan.divisions is not None:
         part.divisions = plan.divisions
@@ -59,13 +66,6 @@ def start_weights(kind, plan, training, spectrum):
     return part
 
 
-def _columns_of_process(divisions):
-    """Return the columns of each side whose weights this process holds, a dict."""
-    if divisions is None:
-        return dict.fromkeys(("user", "item", "context"), slice(None))
-    return {side: division.of(rank()) for side, division in divisions.items()}
-
-
 def sizes_of(recipe, events, owned=None):
     """Return the sizes that `TwoTowers.build` takes, of the columns that are ``owned``.
 
@@ -74,40 +74,51 @@ def sizes_of(recipe, events, owned=None):
     widths = {"user": events.users.rows.shape[1], "item": events.items.rows.shape[1]}
     if events.contexts is not None:
         widths["context"] = events.contexts.width
-    for side, n in widths.items():
-        # a tower given by the user takes whole rows
-        if owned and getattr(recipe, f"{side}_tower", None) is None:
-            widths[side] = len(np.arange(n)[owned[side]])
-    n_hidden = recipe.embedding_dim if auto.has_hidden_layer(recipe, events) else 0
+    for side, n_columns in widths.items():
+        is_given = getattr(recipe, f"{side}_tower", None) is not None
+        if owned is not None and not is_given:  # a given tower takes whole rows
+            widths[side] = len(np.arange(n_columns)[owned[side]])
+    n_hidden = 0
+    if auto.has_hidden_layer(recipe, events):
+        n_hidden = recipe.embedding_dim
     return widths["user"], widths["item"], n_hidden, widths.get("context")
 
 
 def _random_part(kind, recipe, events, owned):
     """Return new towers for the columns of each side that are ``owned``, a dict."""
-    users, items, positives, impressions, *_ = events
     part = kind.build(recipe, *sizes_of(recipe, events, owned))
     n_user, n_item, _, n_context = sizes_of(recipe, events)
     widths = {"user": n_user, "item": n_item, "context": n_context}
+
     # Users without positives are in no batch, items without positives in no history.
-    chosen, shown = (summed(have_entries(m, 0)) > 0 for m in (positives, impressions))
-    active = {"user_tower": (users, summed(have_entries(positives, 1)) > 0)}
-    active |= {"item_tower": (items, chosen | shown), "history": (items, chosen)}
-    start = LARGE_CATALOG_SCALE if auto.has_large_catalog(recipe, events) else 1.0
+    has_chosen = summed(have_entries(events.positives, 1)) > 0
+    is_chosen = summed(have_entries(events.positives, 0)) > 0
+    is_shown = summed(have_entries(events.impressions, 0)) > 0
+    active = {
+        "user_tower": (events.users, has_chosen),
+        "item_tower": (events.items, is_chosen | is_shown),
+        "history": (events.items, is_chosen),
+    }
+    scale = 1.0
+    if auto.has_large_catalog(recipe, events):
+        scale = LARGE_CATALOG_SCALE
     with torch.no_grad():
         for name, side in part.tables.items():
-            owner, weight = name.partition(".")[0], part.get_submodule(name).weight
+            owner = name.partition(".")[0]
+            weight = part.get_submodule(name).weight
             if len(weight) == widths[side]:
                 weight.data = weight.data[owned[side]]
             if side == "context":
                 continue  # its weights are zero
             # Towers given by the user are not changed: they may be trained already.
-            if getattr(recipe, owner, None) is None or owner == "history":
-                factors = start * _scales(recipe, *active[owner])[owned[side]]
-                weight *= torch.from_numpy(factors)[:, None].to(weight)
+            if owner == "history" or getattr(recipe, owner, None) is None:
+                factors = scale * _scales(recipe, *active[owner])
+                factors = torch.from_numpy(factors[owned[side]])
+                weight *= factors[:, None].to(weight)
     return part
 
 
-def _scales(recipe, entities, active):
+def _scales(recipe, entities, is_active):
     """Return the factors (p,) of the initial first-layer weights of each input.
 
     0 for inputs that none of the ``active`` (n,) rows has, and for ids that are always
@@ -116,19 +127,21 @@ def _scales(recipe, entities, active):
     training starts from a model of ids only.
     """
     rows = entities.rows[:-1]
+    is_id = id_columns(rows)
     scales = np.ones(rows.shape[1])
-    ids = id_columns(rows)
-    if ids.any():
-        scales[~ids] = SHARED_COLUMN_SCALE
-    scales[~have_entries(rows[active], axis=0)] = 0
+    if is_id.any():
+        scales[~is_id] = SHARED_COLUMN_SCALE
+    scales[~have_entries(rows[is_active], axis=0)] = 0
     if recipe.id_dropout == 1:
-        scales[ids & have_entries(rows[_has_shared_columns(rows)], axis=0)] = 0
+        described = rows[_has_shared_columns(rows)]
+        scales[is_id & have_entries(described, axis=0)] = 0
     return scales
 
 
 def _has_shared_columns(rows):
     """Return which rows, CSR (n, p), have more than ids, bool (n,)."""
-    return np.diff(rows[:, np.flatnonzero(~id_columns(rows))].indptr) > 0
+    shared = np.flatnonzero(~id_columns(rows))
+    return np.diff(rows[:, shared].indptr) > 0
 
 
 def _can_start_from_svd(part, training):
@@ -136,17 +149,21 @@ def _can_start_from_svd(part, training):
 
     Towers given by the user are not changed: they may be trained already.
     """
-    towers = part.user_tower, part.item_tower
-    linear = all(isinstance(each, Tower) and each.is_linear for each in towers)
-    if not linear or part.history is None:
+    if part.history is None:
         return False
-    width, chosen = part.history.table.weight.shape[1], training.positives
-    return (
-        sparse.issparse(chosen)
-        and min(chosen.shape) > 2 * width
-        and sum(chosen.shape) * width <= MAX_SVD_NUMBERS
-        and id_columns(training.item_rows).any()
-    )
+    for tower in (part.user_tower, part.item_tower):
+        if not isinstance(tower, Tower) or not tower.is_linear:
+            return False
+    chosen = training.positives
+    if not sparse.issparse(chosen):
+        return False
+    width = part.history.table.weight.shape[1]
+    n_users, n_items = chosen.shape
+    if min(n_users, n_items) <= 2 * width:
+        return False
+    if (n_users + n_items) * width > MAX_SVD_NUMBERS:
+        return False
+    return id_columns(training.item_rows).any()
 
 
 def _start_from_svd(part, recipe, events, training, spectrum, owned):
@@ -155,14 +172,17 @@ def _start_from_svd(part, recipe, events, training, spectrum, owned):
     ``spectrum`` returns a ``Spectrum`` for a width; ``owned``: the columns of the item
     side that this process holds.
     """
-    rows, table = training.item_rows, part.history.table
+    rows = training.item_rows
+    table = part.history.table
     width = table.weight.shape[1]
     vectors = spectrum(width).start(width)
     shortness = _shortness(recipe, events)
     # A step turns longer vectors by less: in fewer steps more of them is kept.
     vectors *= shortness**0.5
     # Those of the past are taken away while both tables are tied.
-    item_vectors = vectors * (2 if training.ties_items else 1)
+    item_vectors = vectors.copy()
+    if training.ties_items:
+        item_vectors = 2 * vectors
 
     # The longer the vectors of ids, the less do shared columns learn next to them, and
     # new items have nothing else. What the missing epochs would have taught them is
@@ -211,9 +231,11 @@ def _predicting(features, vectors):
     """
     has_vector = vectors.any(axis=1)
     features = features[np.flatnonzero(has_vector)]
-    targets, transposed = vectors[has_vector], features.T.tocsr()
-    weights = np.zeros((features.shape[1], vectors.shape[1]), dtype=np.float32)
-    for start in range(0, vectors.shape[1], RIDGE_BLOCK):
+    targets = vectors[has_vector]
+    transposed = features.T.tocsr()
+    width = vectors.shape[1]
+    weights = np.zeros((features.shape[1], width), dtype=np.float32)
+    for start in range(0, width, RIDGE_BLOCK):
         block = slice(start, start + RIDGE_BLOCK)
         weights[:, block] = _ridge(features, transposed, targets[:, block])
     return weights
@@ -237,7 +259,8 @@ def _ridge(features, transposed, targets):
         weights += step * direction
         residual = residual - step * image
         scaled = residual / diagonal
-        energy, energy_before = (residual * scaled).sum(axis=0), energy
+        energy_before = energy
+        energy = (residual * scaled).sum(axis=0)
         direction = scaled + energy / np.maximum(energy_before, TINY) * direction
     return weights
 
@@ -248,7 +271,8 @@ def _start_shared(part, training, vectors, owned):
     They are turned to the ``vectors`` (n_items, width) of ids. Later steps change them
     slowly. Nothing is done unless the features say much, and few events teach each.
     """
-    rows, width = training.item_rows, vectors.shape[1]
+    rows = training.item_rows
+    width = vectors.shape[1]
     is_shared = have_entries(rows, axis=0) & ~id_columns(rows)
     if not MIN_WIDTH <= width < is_shared.sum():
         return
@@ -257,11 +281,14 @@ def _start_shared(part, training, vectors, owned):
     says_little = summed(features_worth(training.positives, rows) < 1)
     if says_little or np.median(n_events) >= FEW_EVENTS:
         return
-    found = randomized_svd(shared, width, random_state=0)[2].T
-    projected = shared @ found
+    _, _, directions = randomized_svd(shared, width, random_state=0)
+    weights = directions.T
+    projected = shared @ weights
     turn, _ = orthogonal_procrustes(projected, vectors)
-    weights = found @ turn / np.linalg.norm(projected, axis=1).mean()
-    rates = torch.tensor(np.where(is_shared, SHARED_COLUMN_RATE, 1.0)[owned])
+    mean_length = np.linalg.norm(projected, axis=1).mean()
+    weights = weights @ turn / mean_length
+    rates = np.where(is_shared, SHARED_COLUMN_RATE, 1.0)
+    rates = torch.tensor(rates[owned])
     for layer in (part.item_tower.sparse, part.history.table):
         _add_to_columns(layer, is_shared, weights, owned)
         layer.weight.rates = rates
@@ -279,10 +306,11 @@ def add_to_ids(layer, rows, vectors, owned=slice(None)):
     _add_to_columns(layer, is_id, weights, owned)
 
 
-def _add_to_columns(layer, chosen, weights, owned):
-    """Add weights (m, width) to those of the m ``chosen`` columns (p,) of a layer."""
-    columns = torch.from_numpy(np.flatnonzero(chosen[owned]))
-    places = (np.cumsum(chosen) - 1)[owned][columns]
+def _add_to_columns(layer, is_chosen, weights, owned):
+    """Add weights (m, width) to those of the m chosen columns (p,) of a layer."""
+    columns = torch.from_numpy(np.flatnonzero(is_chosen[owned]))
+    numbers = np.cumsum(is_chosen) - 1  # of chosen columns, among these
+    numbers = numbers[owned][columns]
+    added = np.asarray(weights[numbers], dtype=np.float32)
     with torch.no_grad():
-        given = torch.from_numpy(np.asarray(weights[places], dtype=np.float32))
-        layer.weight[columns] += given.to(layer.weight)
+        layer.weight[columns] += torch.from_numpy(added).to(layer.weight)

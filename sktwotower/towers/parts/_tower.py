@@ -4,7 +4,7 @@ Input: ``SparseRows`` (n, p), and a pooled history (n, width) if any.
 Output: vectors (n, d).
 """
 
-import functools
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -46,24 +46,33 @@ class Tower(StoredModule, nn.Module):
     """
 
     _stored_as = TowerArrays
-    _tables, _others = {"table": "sparse.weight"}, "weights"
+    _tables = {"table": "sparse.weight"}
+    _others = "weights"
 
     def __init__(
         self, n_features, width, hidden_layer_sizes=(), dropout=0.0, sparse_grad=False
     ):
         super().__init__()
         # of a pooled history that joins the first layer, first, and of vectors, last
-        self.widths = widths = [*hidden_layer_sizes, width]
+        widths = [*hidden_layer_sizes, width]
+        self.widths = widths
         self.sparse = SparseLinear(n_features, widths[0], sparse_grad)
         self.bias = nn.Parameter(torch.empty(widths[0], dtype=torch.float32))
         nn.init.normal_(self.bias, std=0.01)
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
-        layer = functools.partial(nn.Linear, dtype=torch.float32)
-        self.layers = nn.ModuleList(layer(a, b) for a, b in pairs)
-        self.shortcuts = nn.ModuleList(
-            nn.Identity() if a == b else layer(a, b, bias=False) for a, b in pairs
-        )
-        self.dropout, self.sparse_grad = dropout, sparse_grad
+        # All layers are made before all shortcuts: their random weights follow.
+        self.layers = nn.ModuleList()
+        for n_inputs, n_outputs in pairwise(widths):
+            self.layers.append(nn.Linear(n_inputs, n_outputs, dtype=torch.float32))
+        self.shortcuts = nn.ModuleList()
+        for n_inputs, n_outputs in pairwise(widths):
+            shortcut = nn.Identity()
+            if n_inputs != n_outputs:
+                shortcut = nn.Linear(
+                    n_inputs, n_outputs, bias=False, dtype=torch.float32
+                )
+            self.shortcuts.append(shortcut)
+        self.dropout = dropout
+        self.sparse_grad = sparse_grad
         self.is_linear = not hidden_layer_sizes
 
     def forward(self, rows, pooled=None, owners=None):
@@ -72,27 +81,33 @@ class Tower(StoredModule, nn.Module):
         ``owners``: the row (n,) of each pooled history, if several have the same.
         """
         hidden = self.sparse(rows) + self.bias
-        hidden = hidden if owners is None else functional.embedding(owners, hidden)
-        hidden = hidden if pooled is None else hidden + pooled
+        if owners is not None:
+            hidden = functional.embedding(owners, hidden)
+        if pooled is not None:
+            hidden = hidden + pooled
         dtype = hidden.dtype if self.training else torch.float64
         hidden = hidden.to(dtype)
         for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):
             active = functional.dropout(hidden.relu(), self.dropout, self.training)
             if isinstance(shortcut, nn.Linear):
                 hidden = functional.linear(hidden, shortcut.weight.to(dtype))
-            weight, bias = layer.weight.to(dtype), layer.bias.to(dtype)
+            weight = layer.weight.to(dtype)
+            bias = layer.bias.to(dtype)
             hidden = hidden + functional.linear(active, weight, bias)
         return hidden
 
     @classmethod
     def _without_features(cls, width, widths, **settings):
+        """Return a tower of these widths whose table has no rows."""
         *hidden, width = widths
         return cls(0, width, tuple(hidden), **settings)
 
 
 def same_weights(old, new, *others):
     """Return whether all weights of two modules are the same, except some by name."""
-    old, new = old.state_dict(), new.state_dict()
-    return old.keys() == new.keys() and all(
-        name in others or torch.equal(value, new[name]) for name, value in old.items()
-    )
+    old = old.state_dict()
+    new = new.state_dict()
+    if old.keys() != new.keys():
+        return False
+    compared = [name for name in old if name not in others]
+    return all(torch.equal(old[name], new[name]) for name in compared)

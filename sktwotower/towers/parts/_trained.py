@@ -73,8 +73,8 @@ class PooledTowers(TwoTowers):
     def widths(cls, embedding_dim):
         """Return three quarters of the vectors, and one for it."""
         length = auto.WIDTH if embedding_dim == "auto" else embedding_dim
-        own = max(1, length // 4)
-        return length - own, own
+        quarter = max(1, length // 4)
+        return length - quarter, quarter
 
     @classmethod
     def prepared(cls, recipe, events):
@@ -83,9 +83,12 @@ class PooledTowers(TwoTowers):
         Callbacks belong to the first one.
         """
         if events.ordered is not None:
-            in_order, contexts = events.ordered, events.contexts
-            of_pairs = contexts and contexts.of_pairs(in_order)
-            events = events._replace(positives=in_order.pairs(), of_pairs=of_pairs)
+            of_pairs = None
+            if events.contexts is not None:
+                of_pairs = events.contexts.of_pairs(events.ordered)
+            events = events._replace(
+                positives=events.ordered.pairs(), of_pairs=of_pairs
+            )
         stops = recipe.early_stopping or monitors_validation(recipe.callbacks)
         recipe = recipe._replace(
             history=PooledHistory(), callbacks=None, early_stopping=stops

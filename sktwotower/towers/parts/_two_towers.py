@@ -77,9 +77,12 @@ class TwoTowers(Part):
         context=None,
     ):
         super().__init__()
-        self.user_tower, self.item_tower = user_tower, item_tower
-        self.history, self.context = history, context
-        self.normalize, self.matmul_dtype = normalize, matmul_dtype
+        self.user_tower = user_tower
+        self.item_tower = item_tower
+        self.history = history
+        self.context = context
+        self.normalize = normalize
+        self.matmul_dtype = matmul_dtype
         self.width = item_tower.widths[-1]
         if history is not None:
             self.sees_past = True
@@ -102,32 +105,37 @@ class TwoTowers(Part):
         a sparse tensor (n, p) to (n, d), with the same d on both sides, or if the
         weights do not fit into memory.
         """
-        sizes = n_user_features, n_item_features, n_hidden, n_context
-        check_size(recipe, *sizes[:2], COPIES * count_weights(recipe, *sizes))
+        n_weights = count_weights(
+            recipe, n_user_features, n_item_features, n_hidden, n_context
+        )
+        check_size(recipe, n_user_features, n_item_features, COPIES * n_weights)
         sparse_grad = takes_sparse_gradients(recipe)
         item_tower = _tower(recipe, "item_tower", n_item_features, sparse_grad)
         user_tower = _tower(recipe, "user_tower", n_user_features, sparse_grad)
-        widths = user_tower.widths[-1], item_tower.widths[-1]
-        if widths[0] != widths[1]:
+        width = user_tower.widths[-1]
+        item_width = item_tower.widths[-1]
+        if width != item_width:
             raise ValueError(
                 "user_tower and item_tower must return vectors of the same length. Got "
-                f"{widths[0]} and {widths[1]} numbers; a default tower returns "
+                f"{width} and {item_width} numbers; a default tower returns "
                 f"embedding_dim (= {recipe.embedding_dim!r})."
             )
-        width = user_tower.widths[0]
+        first_width = user_tower.widths[0]
         history = recipe.history._layer(
-            recipe, n_item_features, width, n_hidden, sparse_grad
+            recipe, n_item_features, first_width, n_hidden, sparse_grad
         )
         matmul_dtype = (recipe.net_params or {}).get("criterion__matmul_dtype")
         context = None
         if n_context is not None:
-            context = ContextLayer(n_context, widths[0], recipe.normalize, sparse_grad)
-        how = recipe.normalize, matmul_dtype, context
-        return cls(user_tower, item_tower, history, *how)
+            context = ContextLayer(n_context, width, recipe.normalize, sparse_grad)
+        return cls(
+            user_tower, item_tower, history, recipe.normalize, matmul_dtype, context
+        )
 
     @classmethod
-    def _of_stored(cls, moments, **parts):
-        part = cls(**parts).eval()
+    def _of_stored(cls, moments, **modules):
+        """Return towers with the moments of their optimizer."""
+        part = cls(**modules).eval()
         part.moments = moments
         return part
 
@@ -149,12 +157,14 @@ class TwoTowers(Part):
         With ``Windows`` there is a user vector for each of their predictions, with
         ``Requests`` for each of these.
         """
-        pooled, items, past = None, batch.history_items, batch.history
         if self.is_tied:
-            touch_alike(items, batch.item_rows)
+            touch_alike(batch.history_items, batch.item_rows)
+        pooled = None
         if self.history is not None:
-            pooled = self.history.pool_batch(items, past, self.matmul_dtype)
-        owners = getattr(past, "owners", None)
+            pooled = self.history.pool_batch(
+                batch.history_items, batch.history, self.matmul_dtype
+            )
+        owners = getattr(batch.history, "owners", None)
         users = self._finish(self.user_tower(batch.user_rows, pooled, owners))
         if batch.requests is not None:
             users = batch.requests.apply(self.in_context, users)
@@ -172,26 +182,35 @@ class TwoTowers(Part):
         So an item learns as a candidate from what it says of users who have chosen it.
         The vectors of items are the same before and after the block as in it.
         """
-        table = self.history.table if self.sees_order else None
-        own = getattr(self.item_tower, "sparse", None)
-        if table is None or own is None or own.weight.shape != table.weight.shape:
+        if not self._can_be_tied():
             yield
             return
-        own.weight.data -= table.weight.data
+        self.item_tower.sparse.weight.data -= self.history.table.weight.data
         self.is_tied = True
         yield
         self.untie()
 
+    def _can_be_tied(self):
+        """Return whether past items have vectors as long as those of candidates."""
+        if not self.sees_order or self.history.table is None:
+            return False
+        layer = getattr(self.item_tower, "sparse", None)
+        if layer is None:
+            return False
+        return layer.weight.shape == self.history.table.weight.shape
+
     def untie(self):
         """Let items have vectors of their own again, the same ones, in place."""
         if self.is_tied:
-            del self.is_tied  # that of the class is False
+            self.is_tied = False
             self.item_tower.sparse.weight.data += self.history.table.weight.data
 
     def embed_users(self, users):
         """Map ``Users`` to vectors (n, d)."""
-        history = self.history
-        pooled = None if history is None else history.pool(*history.seen(users))
+        pooled = None
+        if self.history is not None:
+            item_rows, bag = self.history.seen(users)
+            pooled = self.history.pool(item_rows, bag)
         return self._finish(self.user_tower(users.rows, pooled))
 
     # what `arrays` returns
@@ -199,9 +218,13 @@ class TwoTowers(Part):
 
     def arrays(self):
         """Return the ``PairArrays`` of the same weights."""
-        modules = self.user_tower, self.item_tower, self.history, self.context
-        users, items, history, context = map(arrays_of, modules)
-        return self.arrays_class(users, items, history, self.normalize, context)
+        return self.arrays_class(
+            arrays_of(self.user_tower),
+            arrays_of(self.item_tower),
+            arrays_of(self.history),
+            self.normalize,
+            arrays_of(self.context),
+        )
 
     def _finish(self, vectors):
         """Return vectors (n, d), of unit length if ``normalize``."""
@@ -214,11 +237,16 @@ class TwoTowers(Part):
         longer than a step of training.
         """
         n_hidden = getattr(self.history, "n_hidden", 0)
-        n_users, n_items = inputs["user"][1], inputs["item"][1]
+        _, n_users = inputs["user"]
+        _, n_items = inputs["item"]
         n_weights = count_weights(recipe, n_users, n_items, n_hidden)
         check_size(recipe, n_users, n_items, COPIES * n_weights)
-        n_users *= recipe.user_tower is not None
-        n_items *= recipe.item_tower is not None
+
+        # Default towers are built without columns: their tables are put in below.
+        if recipe.user_tower is None:
+            n_users = 0
+        if recipe.item_tower is None:
+            n_items = 0
         n_context = None if self.context is None else 0
         part = type(self).build(recipe, n_users, n_items, n_hidden, n_context)
         weights = part.weights_of(recipe, self, inputs)
@@ -237,34 +265,41 @@ class TwoTowers(Part):
         ``inputs`` are those of `grown`.
         """
         weights = self.weights_of(recipe, before, inputs)
-        for name, side in self.tables.items():
-            if self.divisions is not None:
-                own = torch.from_numpy(self.divisions[side].of(rank()))
-                weights[f"{name}.weight"] = weights[f"{name}.weight"][own]
+        if self.divisions is not None:
+            for name, side in self.tables.items():
+                columns = torch.from_numpy(self.divisions[side].of(rank()))
+                weights[f"{name}.weight"] = weights[f"{name}.weight"][columns]
         self.load_state_dict(weights)
 
     def weights_of(self, recipe, before, inputs):
         """Return the weights of ``before`` for these towers by name; see `grown`."""
-        inputs = {f"{name}.weight": inputs[side] for name, side in self.tables.items()}
-        state, old = self.state_dict(), before.state_dict()
-        differ = sorted(state.keys() ^ old)
+        shapes = {name: weight.shape for name, weight in self.state_dict().items()}
+        old = before.state_dict()
+        differ = sorted(shapes.keys() ^ old)
         if differ or self.normalize != before.normalize:
             raise ValueError(
                 f"The towers have other parts than in fit: {differ or 'normalize'}. "
                 "Restore the parameters of fit, or fit anew."
             )
+        side_of = {f"{name}.weight": side for name, side in self.tables.items()}
         weights = {}
         for name, value in old.items():
-            places, n_inputs = inputs.get(name, (None, len(value) if value.ndim else 0))
-            shape = state[name].shape
-            to_make = shape[:1] == (0,) or self.divisions is not None
-            if places is not None and to_make:
-                shape = n_inputs, *shape[1:]
-            if shape and shape != (n_inputs, *value.shape[1:]):
-                raise ValueError(_of_another_size(recipe, name, value, shape))
-            weights[name] = value.clone()
-            if places is not None:
-                weights[name] = placed_rows(value, places, n_inputs)
+            if name not in side_of:
+                if shapes[name] != value.shape:
+                    raise ValueError(
+                        _of_another_size(recipe, name, value, shapes[name])
+                    )
+                weights[name] = value.clone()
+                continue
+            places, n_columns = inputs[side_of[name]]
+            n_rows, *width = shapes[name]
+            if n_rows == 0 or self.divisions is not None:  # they are made here
+                n_rows = n_columns
+            if (n_rows, *width) != (n_columns, *value.shape[1:]):
+                raise ValueError(
+                    _of_another_size(recipe, name, value, (n_rows, *width))
+                )
+            weights[name] = placed_rows(value, places, n_columns)
         return weights
 
     def shared_by_items(self):
@@ -282,20 +317,23 @@ class TwoTowers(Part):
 
         None: other weights of the item tower have changed, and so the output of all.
         """
-        old, new = before.item_tower, self.item_tower
+        old = before.item_tower
+        new = self.item_tower
         if not same_weights(old, new, "sparse.weight"):
             return None
         # it saves comparing large tables
-        both = before.moments, self.moments
-        touched = optimizer.touched_rows(*both, places, TRAINED_TABLE)
+        touched = optimizer.touched_rows(
+            before.moments, self.moments, places, TRAINED_TABLE
+        )
         if touched is not None:
             return touched
-        changed = np.zeros(n_columns, dtype=bool)
+        is_changed = np.zeros(n_columns, dtype=bool)
         if isinstance(new, Tower):
-            now = new.sparse.weight.detach()[places]
-            differs = (now != old.sparse.weight.detach().to(now.device)).any(1)
-            changed[places] = differs.cpu().numpy()
-        return changed
+            weights = new.sparse.weight.detach()[places]
+            weights_before = old.sparse.weight.detach().to(weights.device)
+            differs = (weights != weights_before).any(1)
+            is_changed[places] = differs.cpu().numpy()
+        return is_changed
 
     def drop(self, side, left, unused, rows):
         """Keep the weights of some columns of a side, and their moments, in place."""
@@ -348,13 +386,19 @@ def count_weights(recipe, n_user_features, n_item_features, n_hidden=0, n_contex
     Those of towers given by the user, and of a history that joins one, are not counted.
     """
     widths = [*recipe.hidden_layer_sizes, recipe.embedding_dim]
-    first, layers = widths[0], sum(widths)
-    count = 2 * (n_context or 0) * recipe.embedding_dim
-    layers += sum(a * b * (1 if a == b else 2) for a, b in pairwise(widths))
+    first = widths[0]
+    n_of_layers = sum(widths)
+    for n_inputs, n_outputs in pairwise(widths):
+        n_of_layers += n_inputs * n_outputs
+        if n_inputs != n_outputs:  # of the shortcut
+            n_of_layers += n_inputs * n_outputs
+    count = 0
+    if n_context is not None:
+        count += 2 * n_context * recipe.embedding_dim
     if recipe.item_tower is None:
-        count += n_item_features * first + layers
+        count += n_item_features * first + n_of_layers
     if recipe.user_tower is None:
-        count += n_user_features * first + layers
+        count += n_user_features * first + n_of_layers
         if recipe.history.sees_past:
             count += n_item_features * first
             count += recipe.history._n_weights(first, n_hidden)
@@ -366,8 +410,13 @@ def _tower(recipe, name, n_features, sparse_grad):
     given = getattr(recipe, name)
     if given is not None:
         return GivenTower.made(given, name, n_features)
-    widths = recipe.embedding_dim, recipe.hidden_layer_sizes
-    return Tower(n_features, *widths, recipe.dropout, sparse_grad)
+    return Tower(
+        n_features,
+        recipe.embedding_dim,
+        recipe.hidden_layer_sizes,
+        recipe.dropout,
+        sparse_grad,
+    )
 
 
 def takes_sparse_gradients(recipe):
@@ -375,22 +424,22 @@ def takes_sparse_gradients(recipe):
 
     `RowwiseAdam` accepts them; a callback that reads gradients does not.
     """
-    ours = optimizer.optimizer_class(recipe.optimizer) is optimizer.RowwiseAdam
-    return ours and not looks_at_gradients(recipe.callbacks)
+    is_ours = optimizer.optimizer_class(recipe.optimizer) is optimizer.RowwiseAdam
+    return is_ours and not looks_at_gradients(recipe.callbacks)
 
 
 def _of_another_size(recipe, name, before, shape):
     """Return the message for weights with another shape than in fit."""
-    part, _, weights = name.partition(".")
+    tower, _, weights = name.partition(".")
     weights = weights.removeprefix("module.")
     shapes = f"{weights} had shape {tuple(before.shape)}, now {tuple(shape)}"
-    if getattr(recipe, part, None) is None:
+    if getattr(recipe, tower, None) is None:
         return (
-            f"The default {part} has another size than in fit: its {shapes}. Restore "
+            f"The default {tower} has another size than in fit: its {shapes}. Restore "
             "embedding_dim and hidden_layer_sizes, or fit anew."
         )
     return (
-        f"The module given as {part} cannot take new ids, or differs from that of "
+        f"The module given as {tower} cannot take new ids, or differs from that of "
         f"fit: its {shapes}. Fit anew, or use a transformer whose width does not "
         "depend on the ids."
     )

@@ -32,7 +32,9 @@ class Users:
     """
 
     def __init__(self, rows, past, item_rows, in_order):
-        self.rows, self.past, self.item_rows = rows, past, item_rows
+        self.rows = rows
+        self.past = past
+        self.item_rows = item_rows
         self.in_order = in_order
 
     @functools.cached_property
@@ -100,26 +102,37 @@ def distinct_ones(past):
     if past.shape[0] == 1:
         items = np.unique(past.indices)
         return one_row(items, np.ones(len(items), np.float32), past.shape[1])
-    parts = np.ones(past.nnz, dtype=np.float32), past.indices.copy(), past.indptr.copy()
-    distinct = sparse.csr_matrix(parts, shape=past.shape)
+    ones = np.ones(past.nnz, dtype=np.float32)
+    arrays = (ones, past.indices.copy(), past.indptr.copy())
+    distinct = sparse.csr_matrix(arrays, shape=past.shape)
     distinct.sum_duplicates()
     distinct.data[:] = 1
     return distinct
 
 
 def _device(part):
+    """Return the device of the weights."""
     return next(part.parameters()).device
 
 
 def _blocks(embed, part, matrices, block):
+    """Return what ``embed`` returns for blocks of rows, as one array of float32."""
     if part.training:
         part.eval()
-    n_rows, vectors = matrices[0].shape[0], []
+    n_rows = matrices[0].shape[0]
+    vectors = []
     with torch.inference_mode():
         # at least one block, so that the result for no rows has shape (0, d)
         for start in range(0, max(1, n_rows), block):
             rows = matrices
             if n_rows > block:
-                rows = [m if m is None else m[start : start + block] for m in matrices]
+                rows = []
+                for matrix in matrices:
+                    part_of_it = None
+                    if matrix is not None:
+                        part_of_it = matrix[start : start + block]
+                    rows.append(part_of_it)
             vectors.append(embed(rows).to("cpu", torch.float32).numpy())
-    return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
+    if len(vectors) == 1:
+        return vectors[0]
+    return np.concatenate(vectors)

@@ -319,7 +319,7 @@ def _net_params(recipe, part, data, seed):
         params["callbacks__print_log"] = None
     if not {"module", "criterion"} & given.keys():
         params["criterion__unit_vectors"] = recipe.normalize
-        params["criterion__robustness"] = ROBUSTNESS * part.is_tied
+        params["criterion__robustness"] = ROBUSTNESS if part.is_tied else 0.0
     params |= _optimizer_params(recipe, part, given) | _batch_params(given) | given
     if current_group() is not None:
         _share_batches(params, recipe, data, current_group())
