@@ -20,6 +20,7 @@ from skorch.callbacks import Callback
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.recommender import _fit
+from sktwotower.towers import RecentHistory
 
 EVENTS_PER_USER, EVENTS_PER_ITEM = 100, 1000
 EVENTS_PER_FILE = 5_000_000
@@ -144,7 +145,9 @@ def measure(folder, n_events, history, in_memory, n_batches, width):
     TwoTowerRecommender(embedding_dim=4, max_epochs=1).fit(
         np.arange(200).reshape(100, 2) % 7
     )
-    own = {"time": "time", "second_share": 0} if history == "recent" else {}
+    own = {}
+    if history == "recent":
+        own = {"time": "time", "history": RecentHistory(second_share=0)}
     clock = Clock(n_batches)
     model = TwoTowerRecommender(
         user_id="user",

@@ -9,7 +9,7 @@ import math
 
 NAME = "limits"
 EPOCHS, WIDTH = "max_epochs", "embedding_dim"
-CANDIDATES, PAST = "candidates", "max_history"
+CANDIDATES, PAST = "candidates", "max_length"
 # What we set out to reach on test.
 AIMS = {
     "ml-100k": {"ndcg@10": 0.455},

@@ -38,6 +38,7 @@ from bench_quality import TUNED_BY
 from skorch.callbacks import Callback
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.towers import PooledHistory, RecentHistory
 
 DEFAULTS = "defaults"
 CHANGES = {
@@ -51,8 +52,11 @@ CHANGES = {
     "dropout 0.3": {"dropout": 0.3},
     "dropout 0.7": {"dropout": 0.7},
     "a hidden layer of 256": {"hidden_layer_sizes": (256,)},
-    "no linear filter": {"second_share": 0},
-    "no linear filter, embedding_dim 384": {"second_share": 0, "embedding_dim": 384},
+    "no linear filter": {"history": PooledHistory(second_share=0)},
+    "no linear filter, embedding_dim 384": {
+        "history": PooledHistory(second_share=0),
+        "embedding_dim": 384,
+    },
     "a linear filter as EASE": {"code": "filter_as_ease"},
     "embedding_dim 64": {"embedding_dim": 64},
     "embedding_dim 128": {"embedding_dim": 128},
@@ -115,7 +119,7 @@ IN_ORDER = {
     "max_epochs 16": {"max_epochs": 16},
     "weights averaged over the last 40 %": {"average_from": 0.6},
     "a hidden layer of 256": {"hidden_layer_sizes": (256,)},
-    "no second pair": {"second_share": 0},
+    "no second pair": {"history": RecentHistory(second_share=0)},
     "embedding_dim 128": {"embedding_dim": 128},
     "embedding_dim 512": {"embedding_dim": 512},
     "dropout 0": {"dropout": 0.0},
@@ -125,7 +129,9 @@ IN_ORDER = {
     "temperature 0.08": {"temperature": 0.08},
     "temperature 0.2": {"temperature": 0.2},
     "no ids of users": {"id_dropout": 1.0},
-    "scores that do not follow recent popularity": {"popularity_half_life": None},
+    "scores that do not follow recent popularity": {
+        "history": RecentHistory(popularity_half_life=None)
+    },
 }
 # By default, without and with ``--order``.
 DATA = ["ml-100k", "lastfm", "online-retail"], ["ml-100k-last", "beauty-last"]

@@ -32,9 +32,9 @@ from _quick import assert_claims, parse_options
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
 from sktwotower.towers._auto import values_of_kind
-from sktwotower.towers._recipe import BATCH_PARAMETERS, Recipe
+from sktwotower.towers._recipe import BATCH_PARAMETERS
 from sktwotower.towers.batches._batches import TrainingSet, UserBatches
-from sktwotower.towers.histories import history_of
+from sktwotower.towers.histories import history_of, recipe_with_history
 from sktwotower.towers.losses._losses import SampledSoftmaxLoss
 from sktwotower.towers.operators._autograd import padded, product_dtype
 from sktwotower.towers.training._optimizer import RowwiseAdam
@@ -60,7 +60,7 @@ class PlainLoop:
         fitted = estimator._fitted
         users, items = fitted.users.rows[:-1], fitted.items.rows[:-1]
         chosen = fitted.seen[:-1]
-        recipe = Recipe.of(estimator)._replace(
+        recipe = recipe_with_history(estimator)._replace(
             history=history_of(estimator.history_kind_)
         )
         part = fitted.model.first  # without the filter, if any

@@ -12,7 +12,7 @@ show what is lost of one for the other. "Impressions alone" learns user and item
 from the contrast of positives with impressions, without candidates.
 
 By default no impression counts here, since validation finds no gain for the catalog:
-that is "candidates alone". With ``impression_goal="shown"`` the AUC decides.
+that is "candidates alone". With ``impression_weight="shown"`` the AUC decides.
 
 Failure: popularity's recall is not that of the protocol; candidates, then impressions
 do not beat the AUC of candidates only, or not the recall of impressions only and 1.5
@@ -57,7 +57,7 @@ POPULARITY_RECALL = 0.080
 CANDIDATES, ALONE = "candidates alone", "impressions alone"
 FROM_START, LATER = "both from the start", "candidates, then impressions"
 WITH_SHOWN = "the same, shown items as a user feature"
-AUTO = "impression_goal='shown'"
+AUTO = "impression_weight='shown'"
 
 
 def load(folder):
@@ -172,7 +172,7 @@ def systems(data):
         FROM_START: start,
         LATER: {},
         "impression_weight=20": {"impression_weight": 20.0},
-        AUTO: {"impression_weight": "auto", "impression_goal": "shown"},
+        AUTO: {"impression_weight": "shown"},
         WITH_SHOWN: {"users": with_shown(data)},
         CANDIDATES + ", side tables": tables | without,
         "impression_weight=20, side tables": tables | {"impression_weight": 20.0},

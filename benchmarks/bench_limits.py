@@ -54,6 +54,7 @@ from _quick import assert_claims, is_quick, parse_options
 from _systems import OURS, judge
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.towers import RecentHistory
 
 FIGURES = ["recall@10", "ndcg@10", "recall@20", "ndcg@20"]
 CLEARLY = 1.02
@@ -64,6 +65,8 @@ N_FITTED, N_REQUESTS, N_HISTORY, K = 3000, 300, 10, 10
 
 def params_of(curve, value):
     """Return the parameters of the estimator that a value stands for."""
+    if curve == PAST:
+        return {"history": RecentHistory(max_length=value)}
     if curve != CANDIDATES:
         return {curve: value}
     if value == "all":
@@ -146,7 +149,7 @@ def request_times(data, folder):
     train = events_of(data, folder)["test"][0]
     drawn = np.random.default_rng(0).permutation(train["user"].unique())[:N_FITTED]
     train = train[train["user"].isin(drawn)]
-    fixed = {"time": "time", PAST: 50} if is_in_time(data) else {}
+    fixed = {"time": "time"} | params_of(PAST, 50) if is_in_time(data) else {}
     fixed |= {"max_epochs": 1, "random_state": 0, "neighbors": "exact"}
     models = {
         width: TwoTowerRecommender(embedding_dim=width, **fixed).fit(train)

@@ -34,9 +34,14 @@ from _quick import assert_claims, parse_options
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import prequential_validate
+from sktwotower.towers import PooledHistory
 
 OURS, IN_TIME, UNFILTERED = "ours", "ours(time)", "ours(second_share=0)"
-MODELS = {OURS: {}, IN_TIME: {"time": "time"}, UNFILTERED: {"second_share": 0}}
+MODELS = {
+    OURS: {},
+    IN_TIME: {"time": "time"},
+    UNFILTERED: {"history": PooledHistory(second_share=0)},
+}
 STRATEGIES = ["frozen", "history", "partial_fit", "refit", "popularity"]
 BY_AGE = "refit by age"
 SCORING = {

@@ -92,10 +92,10 @@ def rows_of_others():
             "time_unit_",
         ],
         ["history", '"recent" with `time`, else "pooled"', "history_kind_"],
-        ["second_share", share_of_filter(), "second_share_"],
-        ["half_life", "none: all events count alike", "half_life_"],
+        ["history__second_share", share_of_filter(), "second_share_"],
+        ["history__half_life", "none: all events count alike", "half_life_"],
         [
-            "popularity_half_life",
+            "history__popularity_half_life",
             f"half-lives of {half_lives} of the time that the events cover. Their "
             "weights, and that of overall popularity, are learnt on "
             "`validation_events`, if these are the latest ones. Otherwise only overall "
@@ -135,12 +135,11 @@ def rows_of_others():
         ],
         [
             "impression_weight",
-            f"the best of {weights} in short fits. They are judged by "
-            '`impression_goal`. With "catalog" it is 0 unless the NDCG of held-out '
+            f"the best of {weights} in short fits. It is 0 unless the NDCG of held-out "
             f"choices rises by {_impression_choice.MIN_GAIN:.0%} and beyond its "
-            'standard error. With "shown" and fewer than '
-            f"{_impression_choice.MIN_USERS} users to judge by it is "
-            f"{_impression_choice.USUAL_WEIGHT:g}",
+            'standard error. With "shown" they are judged by the order of shown items. '
+            f"With fewer than {_impression_choice.MIN_USERS} users to judge by it is "
+            f"then {_impression_choice.USUAL_WEIGHT:g}",
             "impression_weight_",
         ],
         [

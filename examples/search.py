@@ -21,6 +21,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import TimeSplit
+from sktwotower.towers import RecentHistory
 
 K = 10
 QUERIES = "heart", "cake"
@@ -71,7 +72,7 @@ def fit(train, products, context=None, **params):
         "exclude_seen": False,  # what was bought before is searched for again
         "temperature": 0.05,  # words leave few products to choose from: sharp scores
         "time": "time",  # training then sees each search, not only some of each user
-        "second_share": 0,
+        "history": RecentHistory(second_share=0),
         "random_state": 0,
     }
     if context is not None:  # text, even if the same few searches come again and again

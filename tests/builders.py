@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import HeldOutRanking, held_out_truth
+from sktwotower.towers import PooledHistory, RecentHistory
 
 
 def first_fast(cases, n=1):
@@ -195,6 +196,12 @@ def many(n_items=400, seed=0, **params):
 def ordered(**params):
     """Build a recommender that uses the times in ``when``."""
     return small(**{"time": "when", "max_epochs": 2} | params)
+
+
+def with_share(history, share):
+    """Return a history by its short name, whose second part has a set share."""
+    kinds = {"pooled": PooledHistory, "recent": RecentHistory}
+    return None if history is None else kinds[history](second_share=share)
 
 
 def past_of(model, user, history=None):

@@ -39,8 +39,6 @@ SYNONYMS = (
     + ("negative_sampling", "neg_ratio"),
     ("n_iter_no_change", "patience"),
     ("validation_fraction", "validation_split", "val_split", "val_size"),
-    ("max_history", "max_len", "max_length", "seq_len", "session_max_len")
-    + ("sequence_length",),
     ("checkpoint", "checkpoint_dir", "checkpoint_path", "save_dir"),
     ("user_id", "user", "user_col", "user_column", "uid"),
     ("item_id", "item", "item_col", "item_column", "iid"),
@@ -50,7 +48,8 @@ SYNONYMS = (
     ("exclude", "blacklist", "exclude_items", "banned", "without"),
     ("candidates", "whitelist", "items_to_recommend", "allowed", "among", "items"),
     ("where", "filter", "filters", "condition", "query"),
-    ("history", "basket", "session", "past", "interactions", "user_items"),
+    ("history", "basket", "session", "past", "interactions", "user_items")
+    + ("max_len", "max_length", "seq_len", "session_max_len", "sequence_length"),
     ("X", "user", "users", "user_ids", "user_id"),
 )
 
@@ -59,7 +58,8 @@ def hinted(function: Function) -> Function:
     """Make errors about unknown keyword arguments say which one was probably meant.
 
     Decorates a function, a method or a class, the arguments of whose constructor are
-    meant. The signature stays that of the function.
+    meant. The signature stays that of the function. A class may say by ``_moved`` where
+    arguments went that its constructor once had.
     """
     if isinstance(function, type):
         function.__init__ = hinted(function.__init__)
@@ -74,6 +74,8 @@ def hinted(function: Function) -> Function:
             if unknown is None:
                 raise  # of the function itself
             message = _message(function, arguments, unknown)
+            if function.__name__ == "__init__" and hasattr(arguments[0], "_moved"):
+                message = arguments[0]._moved(named) or message
         raise TypeError(message)
 
     return call

@@ -86,7 +86,7 @@ def export_onnx(model, path, *, side="item") -> None:
     all in UTC. The last columns are those of the time since the last event, of a model
     with a recent history. Without a value there, it is unknown.
 
-    Pass all past events of a user, also if they are more than ``max_history``: the file
+    Pass all past events of a user, also if they are more than ``max_length``: the file
     takes the last ones of the order that you pass, and a second part of the model may
     see all. So that these are the events that the model takes, those at equal times
     must be in the order of ``item_ids_`` (as it was after fit), and an item must not

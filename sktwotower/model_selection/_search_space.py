@@ -71,7 +71,7 @@ def search_space(n_parameters=3, *, prefix="", drop: Any = ()) -> dict[str, Any]
     ================== =========================== ====================================
 
     The ranges include the defaults and the values that docs/reproduce.md compares
-    (bench_ablations.py). Of the other parameters, ``impression_goal`` matters with
+    (bench_ablations.py). Of the other parameters, ``impression_weight`` matters with
     impressions, and ``reward_scale`` with amounts. With side tables, the share of
     hidden features matters, as in ``net_params={"iterator_train__feature_dropout":
     0.2}``. For a recent history (``time``) try fewer passes, ``max_epochs`` from 4 to

@@ -16,10 +16,7 @@ from sktwotower.towers.processes._group import most
 
 from ._events import aged
 
-# Each half-life, and what it says is aging.
-NAMES = {"half_life": "events age", "popularity_half_life": "popularity ages"}
-
-
+NAMES = "half_life", "popularity_half_life"
 # Half-lives of popularity to weigh, in shares of the time from first to last event.
 TO_WEIGH = 1 / 4, 1 / 16, 1 / 64
 
@@ -31,7 +28,6 @@ def with_ages(recipe, events, dates):
     ``dates``: whether times are dates.
     """
     if events.ordered is None:
-        _warn_of_no_ages(recipe)
         half_life, popularity = None, "auto"
     else:
         _warn_of_no_popularity(recipe, events)
@@ -90,18 +86,6 @@ def in_units(name, half_life, dates=None):
 def as_duration(half_life, dates):
     """Return a half-life in units of the times as a Timedelta if they are dates."""
     return half_life and (pd.Timedelta(half_life, "ns") if dates else half_life)
-
-
-def _warn_of_no_ages(recipe):
-    """Warn of half-lives that are set, if the history of the recipe has no ages."""
-    for name, aging in NAMES.items():
-        if _is_chosen(value := getattr(recipe, name)):
-            warn(
-                f"{name}={value!r} was not used: {aging} with a recent history only, "
-                f"and here it is {recipe.history.kind!r}. Name the column that says "
-                f"when (time) and use history='recent', or set {name}=None and pass "
-                "weights by age to fit (sample_weight)."
-            )
 
 
 def _warn_of_no_popularity(recipe, events):

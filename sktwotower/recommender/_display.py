@@ -17,10 +17,13 @@ from sktwotower.towers._auto import WIDTH
 from sktwotower.towers.histories import history_of
 
 from ._events import noted_repeats
+from ._moved_parameters import where_moved
 
 
 class ShownEstimator(SideTablesMixin, RecommenderStateMixin, BaseEstimator):
     """An estimator with side tables, which is drawn as a diagram in notebooks."""
+
+    _moved = staticmethod(where_moved)
 
     def set_params(self, **params) -> Self:
         """Set parameters, also those of an estimator among them: ``neighbors__n_jobs``.
@@ -37,7 +40,8 @@ class ShownEstimator(SideTablesMixin, RecommenderStateMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there is no such parameter, or what it belongs to is no estimator.
+            If there is no such parameter, it has left, or what it belongs to is no
+            estimator.
 
         Examples
         --------
@@ -48,6 +52,9 @@ class ShownEstimator(SideTablesMixin, RecommenderStateMixin, BaseEstimator):
         TwoTowerRecommender(neighbors=NNDescentNeighbors(target_recall=0.98))
         """
         known = self.get_params(deep=False) | params
+        moved = self._moved(known)
+        if moved is not None:
+            raise ValueError(moved)
         for name in params:
             owner, is_nested, _ = name.partition("__")
             if is_nested and owner in known and not hasattr(known[owner], "set_params"):

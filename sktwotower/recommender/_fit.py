@@ -47,7 +47,7 @@ from ._impression_choice import impression_weight, reward_scale
 from ._judge import Judge, computed_of
 from ._kept_back import keep_back
 from ._last_pass import learn_latest
-from ._processes import divisions_of, own_events, own_generator, with_users
+from ._processes import divisions_of, own_events, own_generator, with_all_users
 from ._stream import first_stream
 from ._training_data import data_without, training_data, validates
 
@@ -130,7 +130,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     net, known["judged"] = _train(recipe, events, before, rng, saved)
     seen, known["stream"] = seen_matrix(events.positives), first_stream(events)
     learnt = FittedTowers(schema, users, items, seen, in_order, net=net, **known)
-    return with_users(learnt, recipe.gather_users)
+    return with_all_users(learnt)
 
 
 def _log_events(events, table):
@@ -199,12 +199,13 @@ def _with_choices(recipe, events, table, rng, saved):
     ``saved``: a ``Checkpoint``.
     """
     choice = saved.choice
-    if recipe.impression_weight == "auto" and not summed(events.impressions.nnz):
-        recipe = recipe._replace(impression_weight=0.0)
-    if recipe.impression_weight == "auto":
-        seed = _next_seed(rng)
-        make = partial(impression_weight, recipe, events, table, _train_one, seed)
-        recipe = recipe._replace(impression_weight=choice("impression_weight", make))
+    if isinstance(recipe.impression_weight, str):
+        weight = 0.0
+        if summed(events.impressions.nnz):
+            seed = _next_seed(rng)
+            make = partial(impression_weight, recipe, events, table, _train_one, seed)
+            weight = choice("impression_weight", make)
+        recipe = recipe._replace(impression_weight=weight)
     if recipe.cold_item_weight == "auto":
         counts = summed(column_counts(events.positives))
         recipe = recipe._replace(cold_item_weight=1.0)

@@ -310,7 +310,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """Return the net and the stream without some users, a dict."""
         # sequences have all events of a pair
         events = self.seen if self.sequences is None else self.sequences.lags
-        net = self.net_without(gone, left)
+        unused, rows = unused_columns(self.users.rows, gone)
+        model = self.model.without("user", left, unused, rows[:-1])
+        net = with_model(self.net, model)
         if self.model.sparse is not None:
             kept = np.flatnonzero(~gone)
             in_order = None if self.sequences is None else self.sequences.lags[kept]
@@ -321,17 +323,6 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         stream = self.stream.without_users(events[np.flatnonzero(gone)])
         changed = {} if self.context is None else self._without_contexts(net, gone)
         return {"net": net, "stream": stream} | changed
-
-    def fields_of_others(self, gone, left):
-        """Return what `fields_without` does where all users count as learnt from."""
-        kept, who = np.append(np.flatnonzero(~gone), len(gone)), self.context_users
-        who = None if who is None else who[kept]
-        return {"net": self.net_without(gone, left), "context_users": who}
-
-    def net_without(self, gone, left):
-        """Return the net without what only some users have; see `fields_without`."""
-        unused, rows = unused_columns(self.users.rows, gone)
-        return with_model(self.net, self.model.without("user", left, unused, rows[:-1]))
 
     def _without_contexts(self, net, gone):
         """Return a net without the features of contexts that only some users had.

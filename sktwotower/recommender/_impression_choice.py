@@ -36,8 +36,8 @@ def impression_weight(recipe, events, table, fit, seed):
     Parameters
     ----------
     recipe : Recipe
-        Its ``impression_goal`` says what a weight is judged by in a short fit. For
-        "catalog" it is the NDCG of held-out choices in the whole catalog, and 0 is kept
+        Its ``impression_weight`` says what a weight is judged by in a short fit. For
+        "auto" it is the NDCG of held-out choices in the whole catalog, and 0 is kept
         unless the NDCG rises by 2 % and beyond the standard error. For "shown" it is
         the area under the ROC curve among what each user was shown.
     events : Events
@@ -53,11 +53,11 @@ def impression_weight(recipe, events, table, fit, seed):
     Returns
     -------
     float
-        If too few users can be judged it is 0 for "catalog", and 5 for "shown".
+        If too few users can be judged it is 0 for "auto", and 5 for "shown".
     """
     if table.chosen is None:
         return 0.0
-    if recipe.impression_goal == "shown":
+    if recipe.impression_weight == "shown":
         return _for_shown_lists(recipe, events, table, fit, seed)
     return _for_catalog(recipe, events, table, fit, seed)
 

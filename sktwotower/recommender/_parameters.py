@@ -97,19 +97,11 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         How the user tower sees past items. "recent": as sums in which older items count
         less. Training predicts each item from those before it, and ``time`` is needed.
         "pooled": as a mean. Training predicts each item from the others. None: not at
-        all. "auto": see the table in the guide. An object says more:
-        `sktwotower.towers.RecentHistory` and `PooledHistory` have the parameters of
-        their kind, which take the place of those below and are searched as
-        ``history__half_life``. A `sktwotower.towers.History` may see past items in a
-        way of your own.
-    max_history : int, default=1000
-        Number of a user's latest events that a recent history sees, >= 1. Training
-        predicts no earlier ones, either.
-    second_share : float or "auto", default="auto"
-        Share of a second part of the model in the score, in [0, 1). With a recent
-        history it is a pair of towers with a pooled history. With a pooled history it
-        is a linear filter, which is computed and not trained. 0: no second part.
-        "auto": it is learnt on ``validation_events``; see the table in the guide.
+        all. "auto": see the table in the guide. An object says more: how many past
+        items count, half-lives of events and of popularity, the share of a second part
+        of the model, fold-in. It is a `sktwotower.towers.RecentHistory` or a
+        `PooledHistory`, whose parameters are searched as ``history__half_life``, or a
+        `sktwotower.towers.History` of your own.
     sparse_parts : "auto" or None, default="auto"
         Parts of the score that are not products of vectors: *what a user has had, times
         an item-item matrix*, of which some hundred entries are kept for each past item.
@@ -120,17 +112,6 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         and there are none where nothing is kept back. None: there are none, so that a
         score is the product of the vectors of `embed_users` and `embed_items`, as other
         stores of vectors compute it.
-    half_life : Timedelta, float, "auto" or None, default="auto"
-        Age at which an event has half of its weight in training, > 0. A number is in
-        the unit of times that are numbers. It needs a recent history. "auto" and None:
-        all ages count alike. The latest events are learnt last in any case.
-    popularity_half_life : Timedelta, float, "auto" or None, default="auto"
-        Half-life of what is popular now, > 0, given as ``half_life`` is. What is chosen
-        more often now than in training gets a higher score, and `partial_fit`
-        keeps this up to date. It needs a recent history, ``normalize`` and ids of
-        items. None: scores follow the popularity in training. "auto": weights of
-        several half-lives are learnt on ``validation_events``; see the table in the
-        guide.
     validation_events : {"auto", "latest", "last"} or None, default="auto"
         Which events `fit` keeps back until its last epochs. They judge the model, and
         the weights of its parts are learnt on them. "latest": the latest events of all
@@ -145,11 +126,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         otherwise; "auto" takes the last ones if these are too few as well. Of items
         without features, last events and random pairs count as answers only if somebody
         else had the item before. With fewer than 20 users to judge by, or with
-        ``early_stopping``, a set ``second_share``, ``max_epochs=1`` or
+        ``early_stopping``, a set ``second_share`` of the history, ``max_epochs=1`` or
         ``normalize=False``, none are. None: none are, and parts have the usual weights.
-    fold_in : bool, default=True
-        Improve the vector of a new user by the ``history`` of the request
-        (`sktwotower.recommender.FoldIn`). It needs a pooled history and ``normalize``.
     Towers
         The two networks, and what is hidden from them in training.
     user_tower, item_tower : torch.nn.Module or callable, default=None
@@ -188,18 +166,15 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         outweighing all others. "auto": the one that ranks held-out events best in short
         fits, see the table in the guide. `partial_fit` uses that of fit. None: ``y``
         counts as it is, so that a reward of 2 has the same effect as two rows.
-    impression_weight : float or "auto", default="auto"
+    impression_weight : float, "auto" or "shown", default="auto"
         Weight of the loss of impressions, >= 0. A higher value orders shown items
         better, and mostly finds fewer in the whole catalog. 0: impressions only put
-        their item into the catalog. "auto": the value that is best on held-out events
-        for the ``impression_goal``, see the table in the guide. `partial_fit` keeps it.
-    impression_goal : {"catalog", "shown"}, default="catalog"
-        What ``impression_weight="auto"`` is to improve. "catalog": lists of the best
-        items of the whole catalog, judged by the NDCG of held-out choices; the weight
-        is 0 unless impressions raise it beyond noise, or if fewer than 500 users can be
-        judged. "shown": the order of the items
-        that were shown to a user, judged by the area under the ROC curve; the weight is
-        5 if fewer than 500 users can be judged.
+        their item into the catalog. "auto": the value with the best lists of the whole
+        catalog, by the NDCG of held-out choices. It is 0 unless impressions raise that
+        beyond noise, or if fewer than 500 users can be judged. "shown": the value with
+        the best order of the items that were shown to a user, by the area under the ROC
+        curve. It is 5 if fewer than 500 users can be judged. See the table in the
+        guide. `partial_fit` keeps what was chosen.
     impression_start : float, default=0.5
         Share of training before impressions join, in [0, 1]. 1: they never join.
     Cold items
@@ -288,9 +263,6 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         Folder that keeps the state of `fit` after each epoch. After a kill, the same
         call goes on from there. Other data, parameters or versions are refused, and so
         is a second fit while the first one uses the folder. None: nothing is kept.
-    gather_users : bool, default=True
-        What each of several processes has after `fit`, as those of torchrun: a model of
-        all users, or one of the users that it has trained on, with all items.
     verbose : int or "auto", default="auto"
         Whether `fit` and long requests show how far they are. "auto": a progress bar in
         a terminal or a notebook, for what takes longer than four seconds; it goes when
@@ -327,8 +299,8 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     second_share_ : float
         Share of the second part in the score, now. 0: there is none.
     temperature_, impression_weight_, cold_item_weight_ : float
-        The values that were used. With ``impression_weight="auto"`` and no row with
-        ``y == 0`` the second one is 0.
+        The values that were used. If no row has ``y == 0``, a chosen
+        ``impression_weight`` is 0.
     reward_scale_ : {"log1p", "sqrt"} or None
         The scale of rewards that was used.
     history_kind_ : str or None

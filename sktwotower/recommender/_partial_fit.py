@@ -198,9 +198,10 @@ def _stream(fitted, frame, outcomes, n_items, known):
 
 def _recipes(recipe, fitted, call):
     """Return the recipe of each part, with the choices of fit."""
-    weight = fitted.net.impression_weight
     batch = RECENT_BATCH if fitted.model.sees_order else PARTIAL_BATCH
-    recipe = with_values(recipe, {"batch_size": batch, "impression_weight": weight})
+    recipe = with_values(recipe, {"batch_size": batch})
+    if isinstance(recipe.impression_weight, str):
+        recipe = recipe._replace(impression_weight=fitted.net.impression_weight)
     if recipe.history.sees_past and fitted.model.sees_past:
         recipe = recipe._replace(history=fitted.model.history)
     recipe = _showing(recipe) if call.events.positives.nnz <= MAX_FEW else recipe

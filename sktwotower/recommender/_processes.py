@@ -1,7 +1,7 @@
 """Processes that fit one model together: what each of them has, and what all have.
 
 Input: the same events, or files of events, in each process.
-Output: in training the events of its own users; then a model of all users, or of these.
+Output: in training the events of its own users; then a model of all users.
 """
 
 import contextlib
@@ -165,17 +165,11 @@ def check_division(n_events, n_users):
         )
 
 
-def with_users(fitted, gather):
-    """Return ``FittedTowers`` with what all processes have seen of all users.
-
-    ``gather``: False: with the users of this process only.
-    """
+def with_all_users(fitted):
+    """Return ``FittedTowers`` with what all processes have seen of all users."""
     group = current_group()
     if group is None:
         return fitted
-    if not gather:
-        of_others = ~own_users(fitted.users.ids)
-        return fitted.without_users(of_others, fitted.fields_of_others)
     # of the last row, for unknown users, nobody is the owner
     owners = np.append(owners_of_users(fitted.users.ids, group.size), -1)
     changed = {}

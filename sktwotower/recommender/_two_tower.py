@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from sktwotower._records import record
+from sktwotower._records import UpTo, record
 from sktwotower._tables._arguments import hinted
 from sktwotower.inspection import feature_importance
 from sktwotower.metrics._held_out import EvaluationMixin
@@ -18,9 +18,8 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Serving, fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
-from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._stored_net import OPTIMIZER
-from sktwotower.towers.histories import HistoryParameter, with_history
+from sktwotower.towers.histories import HistoryParameter, recipe_with_history
 from sktwotower.towers.parts import TowerParameter
 
 from ._catalog import CatalogMixin, IndexRecipe, served, with_new_items
@@ -30,6 +29,7 @@ from ._events import TableRecipe
 from ._fit import learn
 from ._fitted import FittedTowers
 from ._folder_lock import used_alone
+from ._moved_parameters import with_history_object
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
 from ._stored_parameters import CHECKPOINT, MEMORY, NET_PARAMS
@@ -58,6 +58,7 @@ class TwoTowerRecommender(
         "checkpoint": CHECKPOINT,
         "net_params": NET_PARAMS,
     }
+    _older_parameters = (UpTo(1, translate=with_history_object),)
 
     user_transformer_ = fitted_attribute("users.transformer")
     context_transformer_ = fitted_attribute("context.transformer", may_be_none=True)
@@ -276,12 +277,12 @@ class TwoTowerRecommender(
     def _recipes(self):
         """Return the estimator's name and what fit needs of its parameters."""
         check_index(self.neighbors, self.normalize)
-        recipe = with_history(Recipe.of(self))
-        return type(self).__name__, TableRecipe.of(self), recipe
+        return type(self).__name__, TableRecipe.of(self), recipe_with_history(self)
 
     def _serving(self):
+        folds_in = getattr(self.history, "fold_in", True)
         is_auto = isinstance(self.neighbors, str) and self.neighbors == "auto"
-        return Serving(self.n_jobs, self.verbose, self.fold_in, is_auto)
+        return Serving(self.n_jobs, self.verbose, folds_in, is_auto)
 
     def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.

@@ -263,18 +263,14 @@ class Fitted:
         """
         return None
 
-    def without_users(self, gone, fields_without=None):
-        """Return the same without the users where ``gone`` (n_users,).
-
-        ``fields_without``: in place of the method of this name.
-        """
-        fields_without = fields_without or self.fields_without
+    def without_users(self, gone):
+        """Return the same without the users where ``gone`` (n_users,)."""
         users, left = without_entities(self.users, gone)
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
         changed = {"users": users, "seen": self.seen[kept]}
         if self.sequences is not None:
             changed["sequences"] = self.sequences.take(kept)
-        return replace(self, **changed, **fields_without(gone, left))
+        return replace(self, **changed, **self.fields_without(gone, left))
 
     def fields_without(self, gone, left):
         """Return further fields without what they hold of single users, a dict.

@@ -190,10 +190,21 @@ def _read_model(specs, reader, place):
         raise ValueError("The file holds a model that is not fitted: fit it first.")
     fitted = reader.read(state["_fitted"], f"{place}._fitted")
     instance(ServedState)(fitted, place)
-    fold_in = reader.read(params.get("fold_in", True), "parameter 'fold_in'")
     exclude_seen = params.get("exclude_seen", True)
     exclude_seen = reader.read(exclude_seen, "parameter 'exclude_seen'")
-    return fitted, bool(fold_in), bool(exclude_seen)
+    return fitted, _folds_in(params, reader), bool(exclude_seen)
+
+
+def _folds_in(params, reader):
+    """Return whether new users are folded in, as parameters in a file say."""
+    # files had it next to the history at first
+    fold_in = reader.read(params.get("fold_in", True), "parameter 'fold_in'")
+    history = params.get("history")
+    if type(history) is dict and history.get("kind") == "pooled":
+        of_history = reader.read(history.get("params"), "parameter 'history'")
+        require(type(of_history) is dict, "parameter 'history'", "parameters")
+        fold_in = of_history.get("fold_in", fold_in)
+    return bool(fold_in)
 
 
 MODEL = "recommender.TwoTowerRecommender"

@@ -37,7 +37,7 @@ SHARE = Interval(Real, 0, 1, closed="both")
 SHARE_BELOW_1 = Interval(Real, 0, 1, closed="left")
 CORRECTIONS = StrOptions({"negatives", "all"})
 AUTO = StrOptions({"auto"})
-GOALS = StrOptions({"catalog", "shown"})
+WAYS_OF_WEIGHING = StrOptions({"auto", "shown"})
 REWARD_SCALES = StrOptions({"auto", *SCALES})
 HISTORIES = StrOptions({"auto", "pooled", "recent"})
 WAYS_OF_KEEPING_BACK = StrOptions({"auto", "latest", "last"})
@@ -67,13 +67,8 @@ class RecommenderParameters:
     context: Any = of_tables("auto")
     context_transformer: Any = of_tables(None)
     history: Any = of_training("auto", None, HISTORIES, HasMethods(["module"]))
-    max_history: int = of_training(1000, SIZE)
-    second_share: float | str = of_training("auto", SHARE_BELOW_1, AUTO)
     sparse_parts: str | None = of_training("auto", AUTO, None)
-    half_life: Any = of_training("auto")
-    popularity_half_life: Any = of_training("auto")
     validation_events: str | None = of_training("auto", None, WAYS_OF_KEEPING_BACK)
-    fold_in: bool = parameter(True, "boolean")
     user_tower: Any = of_training(None)
     item_tower: Any = of_training(None)
     embedding_dim: int | str = of_training("auto", SIZE, AUTO)
@@ -84,8 +79,7 @@ class RecommenderParameters:
     temperature: float | str = of_training("auto", POSITIVE, AUTO)
     candidate_sampling: str = of_training("auto", WAYS_OF_SAMPLING)
     reward_scale: str | None = of_training(None, REWARD_SCALES, None)
-    impression_weight: float | str = of_training("auto", NOT_NEGATIVE, AUTO)
-    impression_goal: str = of_training("catalog", GOALS)
+    impression_weight: float | str = of_training("auto", NOT_NEGATIVE, WAYS_OF_WEIGHING)
     impression_start: float = of_training(0.5, SHARE)
     cold_item_weight: float | str = of_training("auto", compat.UP_TO_1, AUTO)
     max_epochs: int | str = of_training("auto", COUNT, AUTO)
@@ -106,7 +100,6 @@ class RecommenderParameters:
     random_state: Any = of_training(None, "random_state")
     warm_start: bool = of_training(False, "boolean")
     checkpoint: str | PathLike | None = parameter(None, str, PathLike, None)
-    gather_users: bool = of_training(True, "boolean")
     verbose: int | str = of_training("auto", "verbose", AUTO)
 
 
@@ -160,19 +153,21 @@ def check_net_arguments(net_params):
     compat.validate_parameter_constraints(values, given, "net_params")
 
 
-def recipe_of(recipe):
+def recipe_of(recipe, further=()):
     """Return the base class of a recipe: a named tuple of its parameters.
 
     Its class method ``of`` reads them from an estimator, without numbers of numpy.
+    ``further``: names of fields that are no parameters of the estimator.
     """
     known = fields(RecommenderParameters)
     names = [each.name for each in known if recipe in each.metadata.get("recipes", ())]
 
-    class Base(namedtuple("Base", names)):
+    class Base(namedtuple("Base", [*names, *further])):
         @classmethod
-        def of(cls, estimator):
-            """Return the recipe of an estimator."""
-            return cls._make(plain(getattr(estimator, name)) for name in cls._fields)
+        def of(cls, estimator, **given):
+            """Return the recipe of an estimator; ``given``: fields that it lacks."""
+            values = {name: plain(getattr(estimator, name)) for name in names}
+            return cls(**(values | given))
 
     return Base
 
@@ -191,8 +186,16 @@ def plain(value):
     return value.item() if is_number and value.dtype.kind != "m" else value
 
 
-class Recipe(recipe_of("training")):
-    """Parameters of `TwoTowerRecommender` that training uses, by the same names."""
+# What a recipe knows of a history, which is an object there.
+OF_HISTORY = ("max_history", "second_share", "half_life", "popularity_half_life")
+
+
+class Recipe(recipe_of("training", OF_HISTORY)):
+    """Parameters of `TwoTowerRecommender` that training uses, by the same names.
+
+    Those of its ``history`` are fields of their own, as `fit` replaces "auto" in them.
+    ``max_history`` is the number of a user's latest events that are learnt.
+    """
 
     @property
     def takes_impressions(self):

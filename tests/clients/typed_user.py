@@ -31,7 +31,7 @@ from sktwotower.datasets import fetch_movielens, load_online_retail, make_intera
 from sktwotower.metrics import make_retrieval_scorer, recall_at_k, retrieval_report
 from sktwotower.model_selection import ColdItemSplit, LastNSplit, TimeSplit
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
-from sktwotower.towers import StreamingFrequency
+from sktwotower.towers import PooledHistory, RecentHistory, StreamingFrequency
 
 
 class Boosted(TwoTowerRecommender):
@@ -59,9 +59,18 @@ def constructors() -> list[Any]:
     return [
         TwoTowerRecommender(),
         TwoTowerRecommender(embedding_dim=64, max_epochs=12, batch_size=100),
-        TwoTowerRecommender(embedding_dim="auto", max_epochs="auto", half_life=None),
-        TwoTowerRecommender(temperature=0.1, dropout=0, second_share=0.5, lr=0),
-        TwoTowerRecommender(half_life=pd.Timedelta("7D"), impression_weight="auto"),
+        TwoTowerRecommender(
+            embedding_dim="auto",
+            max_epochs="auto",
+            history=RecentHistory(half_life=None),
+        ),
+        TwoTowerRecommender(
+            temperature=0.1, dropout=0, history=PooledHistory(second_share=0.5), lr=0
+        ),
+        TwoTowerRecommender(
+            history=RecentHistory(half_life=pd.Timedelta("7D")),
+            impression_weight="auto",
+        ),
         TwoTowerRecommender(hidden_layer_sizes=(32, 16), neighbors=ExactNeighbors()),
         TwoTowerRecommender(user_id=0, item_id="item", checkpoint=Path("folder")),
         TwoTowerRecommender(optimizer="sgd", **best),

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from sktwotower import PopularityRecommender, io
+from sktwotower.towers import RecentHistory
 from tests.builders import chain, ordered, random_events, small
 from tests.examples import nights
 from tests.examples.nights import SCRIPT, later_days
@@ -212,7 +213,7 @@ def test_times_are_read_and_ordered(run, tmp_path):
     events = chain()
     events["when"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(events["when"], "h")
     path, day = tmp_path / "model.sktt", tmp_path / "day.csv"
-    io.dump(ordered(second_share=0).fit(events), path)
+    io.dump(ordered(history=RecentHistory(second_share=0)).fit(events), path)
     events["when"] += pd.Timedelta(90, "D")
     events["item"] = np.roll(events["item"], 5)
     events.iloc[::-1].to_csv(day, index=False)

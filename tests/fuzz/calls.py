@@ -24,6 +24,7 @@ from sktwotower import (
     TwoStageRecommender,
 )
 from sktwotower.metrics import retrieval_report
+from sktwotower.towers import PooledHistory, RecentHistory
 from tests.builders import chain, ordered, small
 
 from .ids import COLUMNS, IDS, NO_IDS, TABLES, as_objects
@@ -94,9 +95,13 @@ def estimators(X):
     stages = {"n_candidates": 4, "random_state": 0}
     return {
         "pooled": small(n_neighbors=3),
-        "recent": ordered(second_share=0, max_epochs=1),
-        "two pairs": ordered(second_share=0.4, max_epochs=1),
-        "filter": small(second_share=0.4, embedding_dim=12, item_features=["color"]),
+        "recent": ordered(history=RecentHistory(second_share=0), max_epochs=1),
+        "two pairs": ordered(history=RecentHistory(second_share=0.4), max_epochs=1),
+        "filter": small(
+            history=PooledHistory(second_share=0.4),
+            embedding_dim=12,
+            item_features=["color"],
+        ),
         "features": small(user_features=["age"], item_features=["color"]),
         "side tables": small(users=users, items=items, n_neighbors=2),
         "no history": small(history=None, exclude_seen=False),

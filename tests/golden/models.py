@@ -36,6 +36,7 @@ from sktwotower import (
     io,
 )
 from sktwotower.neighbors import ExactNeighbors
+from sktwotower.towers import PooledHistory, RecentHistory
 
 from .answers import Asked
 from .tables import followers, items_table, later, lists, shop, users_table
@@ -86,7 +87,9 @@ def towers(**params):
 
 @golden("pooled history", written=("int8", "float16"))
 def pooled():
-    return towers(sparse_parts=None, second_share=0).fit(shop()[PAIRS])
+    return towers(sparse_parts=None, history=PooledHistory(second_share=0)).fit(
+        shop()[PAIRS]
+    )
 
 
 @golden("no history, no unit length", tolerance=0.03)
@@ -96,21 +99,25 @@ def without_history():
 
 @golden("recent history")
 def recent():
-    params = {"time": "number", "time_unit": None, "second_share": 0, "context": None}
-    model = towers(history="recent", sparse_parts=None, max_history=6, **params)
+    params = {"time": "number", "time_unit": None, "context": None}
+    history = RecentHistory(max_length=6, second_share=0)
+    model = towers(history=history, sparse_parts=None, **params)
     return model.fit(shop()[["user", "item", "number"]])
 
 
 @golden("recent and pooled history, half-lives")
 def half_lives():
-    params = {"half_life": 500.0, "popularity_half_life": 200.0, "second_share": 0.3}
-    model = towers(time="number", time_unit=None, history="recent", **params)
+    ages = {"half_life": 500.0, "popularity_half_life": 200.0}
+    history = RecentHistory(**ages, second_share=0.3)
+    model = towers(time="number", time_unit=None, history=history)
     return model.fit(shop()[["user", "item", "number"]])
 
 
 @golden("linear filter")
 def linear_filter():
-    return towers(second_share=0.4, max_epochs=1).fit(shop()[PAIRS])
+    return towers(history=PooledHistory(second_share=0.4), max_epochs=1).fit(
+        shop()[PAIRS]
+    )
 
 
 # Learnt weights of parts
@@ -132,8 +139,7 @@ def weights_in_time():
 @golden("weights by each user's last events, no sparse parts", tolerance=LEARNT)
 def weights_by_last():
     params = {"validation_events": "last", "sparse_parts": None, "max_epochs": 4}
-    params |= {"popularity_half_life": "auto", "lr": 0.003}
-    model = towers(time="number", time_unit="s", history="recent", **params)
+    model = towers(time="number", time_unit="s", history="recent", lr=0.003, **params)
     return model.fit(shop()[["user", "item", "number"]])
 
 
@@ -203,7 +209,7 @@ def context_and_time():
 
 @golden("time of the request")
 def time_of_request():
-    model = towers(time="when", history="recent", second_share=0)
+    model = towers(time="when", history=RecentHistory(second_share=0))
     return model.fit(shop()[[*PAIRS, "when"]])
 
 
@@ -219,7 +225,7 @@ def impressions():
 @golden("impressions that are judged", tolerance=LEARNT, contexts=({"device": "tv"},))
 def judged_impressions():
     events = shop()
-    params = {"time": "when", "context": ["device"], "impression_goal": "shown"}
+    params = {"time": "when", "context": ["device"], "impression_weight": "shown"}
     model = towers(**params, validation_events="last")
     return model.fit(events[[*PAIRS, "when", "device"]], events["y"] % 2)
 
@@ -525,7 +531,7 @@ def from_disk():
     columns = [*PAIRS, "when", "device", "y", "weight"]
     params = {"time": "when", "context": ["device", "when"], "max_epochs": 1}
     with tempfile.TemporaryDirectory() as folder:
-        model = towers(**params, second_share=0)
+        model = towers(**params, history=RecentHistory(second_share=0))
         return model.fit(written(folder, shop()[columns]), "y", "weight")
 
 

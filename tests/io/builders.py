@@ -26,6 +26,7 @@ from sktwotower import (
     TwoStageRecommender,
 )
 from sktwotower.io import dump, load
+from sktwotower.towers import PooledHistory, RecentHistory
 from tests.builders import chain, dated, ordered, random_events, small
 from tests.shared import once
 
@@ -109,8 +110,12 @@ FITS = {
     "repeats": lambda: RepeatRecommender(time="when", half_life=3.0).fit(IN_ORDER),
     "pooled": lambda: small().fit(EVENTS),
     # two pairs of towers, and recent popularity
-    "recent": lambda: ordered(popularity_half_life=4.0).fit(IN_ORDER),
-    "filtered": lambda: small(second_share=0.4, embedding_dim=12).fit(EVENTS),
+    "recent": lambda: ordered(history=RecentHistory(popularity_half_life=4.0)).fit(
+        IN_ORDER
+    ),
+    "filtered": lambda: small(
+        history=PooledHistory(second_share=0.4), embedding_dim=12
+    ).fit(EVENTS),
     # with matrices, and parts that score past items
     "sparse parts": lambda: ordered(max_epochs=4, exclude_seen=False).fit(
         chain(n_users=30, n_events=7, noise=0.6)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from sktwotower import ClickRateRecommender, PopularityRecommender
 from sktwotower.io import dump, load
+from sktwotower.towers import PooledHistory
 from tests.builders import chain, dated, ordered, small
 from tests.two_stage.builders import shown
 
@@ -42,7 +43,7 @@ def filtered():
     """Return towers with a pooled history and a linear filter, and dates as users."""
     days = pd.to_timedelta(EVENTS["user"].str[1:].astype(int), "D")
     events = EVENTS.assign(user=pd.Timestamp("2020-01-01") + days)
-    return small(second_share=0.4, embedding_dim=12).fit(events)
+    return small(history=PooledHistory(second_share=0.4), embedding_dim=12).fit(events)
 
 
 def two_stages():

@@ -14,6 +14,7 @@ from torch import nn
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender, __version__, runtime
 from sktwotower.io import dump, export_onnx
+from sktwotower.towers import PooledHistory, RecentHistory
 from tests.builders import chain, dated, first_fast, ordered, random_events, small
 
 EVENTS = random_events()
@@ -35,22 +36,28 @@ def hidden_history():
 
 MODELS = {
     "pooled": lambda: small().fit(EVENTS),
-    "two pairs": lambda: ordered(second_share=0.4, max_history=3).fit(chain()),
-    "popularity": lambda: ordered(popularity_half_life=2.0).fit(chain()),
-    "filter": lambda: small(second_share=0.4, embedding_dim=12).fit(EVENTS),
+    "two pairs": lambda: ordered(
+        history=RecentHistory(second_share=0.4, max_length=3)
+    ).fit(chain()),
+    "popularity": lambda: ordered(history=RecentHistory(popularity_half_life=2.0)).fit(
+        chain()
+    ),
+    "filter": lambda: small(
+        history=PooledHistory(second_share=0.4), embedding_dim=12
+    ).fit(EVENTS),
     "faded filter": lambda: (
-        small(second_share=0.4, embedding_dim=12)
+        small(history=PooledHistory(second_share=0.4), embedding_dim=12)
         .fit(EVENTS)
         .partial_fit(pd.DataFrame({"user": ["v1", "v2"], "item": ["j1", "i2"]}))
     ),
     "no history": lambda: small(history=None).fit(EVENTS),
     "any length": lambda: small(normalize=False).fit(EVENTS),
     "hidden layers": lambda: small(hidden_layer_sizes=(8, 8, 5)).fit(EVENTS),
-    "recent": lambda: ordered(second_share=0).fit(chain()),
+    "recent": lambda: ordered(history=RecentHistory(second_share=0)).fit(chain()),
     "hidden history": hidden_history,
-    "features": lambda: ordered(
-        user_features=["age"], item_features=["color"], fold_in=False
-    ).fit(WITH_FEATURES),
+    "features": lambda: ordered(user_features=["age"], item_features=["color"]).fit(
+        WITH_FEATURES
+    ),
     "other catalog": lambda: small().fit(EVENTS).set_catalog(["i3", "i1"]),
     "grown": lambda: (
         small()
@@ -141,7 +148,7 @@ HISTORIES = [[[1, 3, 1, 0], [], [3]], [[0]], [[]]]
 @pytest.mark.parametrize("name", MODELS)
 def test_users_have_the_vectors_of_the_model(name, exported, tmp_path):
     """Those of torch (several users), of numpy (one, or served) and of ONNX."""
-    model = MODELS[name]().set_params(fold_in=False)
+    model = MODELS[name]().set_params(history=PooledHistory(fold_in=False))
     embed = exported(model, "user")
     dump(model, tmp_path / "model.sktt")
     served, catalog = runtime.load(tmp_path / "model.sktt"), model.item_ids_
@@ -163,12 +170,23 @@ def test_users_have_the_vectors_of_the_model(name, exported, tmp_path):
 PLACES = {"place": ["home", "work"] * 30, "words": ["a b", "b c", "d a"] * 20}
 IN_CONTEXT = {
     "pooled": {},
-    "two pairs": {"time": "when", "second_share": 0.4, "max_history": 3},
-    "filter": {"second_share": 0.4, "embedding_dim": 12},
+    "two pairs": {
+        "time": "when",
+        "history": RecentHistory(second_share=0.4, max_length=3),
+    },
+    "filter": {"history": PooledHistory(second_share=0.4), "embedding_dim": 12},
     "any length": {"normalize": False},
-    "any length, two pairs": {"normalize": False, "time": "when", "second_share": 0.4},
+    "any length, two pairs": {
+        "normalize": False,
+        "time": "when",
+        "history": RecentHistory(second_share=0.4),
+    },
     "hidden layers": {"hidden_layer_sizes": (8, 5)},
-    "recent": {"time": "when", "second_share": 0, "hidden_layer_sizes": (6,)},
+    "recent": {
+        "time": "when",
+        "history": RecentHistory(second_share=0),
+        "hidden_layer_sizes": (6,),
+    },
     "no history": {"history": None},
 }
 
@@ -181,7 +199,8 @@ IN_CONTEXT = {
 def test_users_have_the_vectors_of_their_context(name, n_threads, exported):
     events = chain(n_users=15, n_events=4).assign(**PLACES)
     params = {"context": ["place", "words"], "max_epochs": 3, "lr": 0.05}
-    model = small(**params, fold_in=False, **IN_CONTEXT[name]).fit(events)
+    model = small(**params, **IN_CONTEXT[name]).fit(events)
+    model.set_params(history=PooledHistory(fold_in=False))
     embed, catalog = exported(model, "user", n_threads), model.item_ids_
     items = [[catalog[i] for i in own] for own in ([1, 3, 0], [], [3], [2, 1], [0])]
     users = [f"new{i}" for i in range(5)]
@@ -214,8 +233,8 @@ def test_the_time_of_a_request_is_three_columns(exported):
     events = dated(chain(n_users=15, n_events=4)).assign(**PLACES)
     hours = pd.to_timedelta(np.arange(60) * 31, "h")
     events = events.assign(when=pd.Timestamp("2020-01-01") + hours)
-    params = {"context": ["place", "when"], "time": "when", "history": "pooled"}
-    model = small(**params, fold_in=False, max_epochs=3, lr=0.05).fit(events)
+    params = {"context": ["place", "when"], "time": "when", "max_epochs": 3, "lr": 0.05}
+    model = small(**params, history=PooledHistory(fold_in=False)).fit(events)
     embed = exported(model, "user")
     users = ["new0", "new1"]
     when = pd.to_datetime(["2020-02-02 17:59", "2020-12-31 00:00"])  # Sunday, Thursday
@@ -257,7 +276,7 @@ def test_known_users_and_none_at_all(name, exported):
 @pytest.mark.parametrize("name", ["filter", "two pairs", "features"])
 def test_rows_of_all_lengths_in_several_blocks(name, exported):
     # a block has at most 8,192 past items
-    model = MODELS[name]().set_params(fold_in=False)
+    model = MODELS[name]().set_params(history=PooledHistory(fold_in=False))
     catalog, sizes = model.item_ids_, [0, 8000, 1, 0, 200, 3, 9000, 0]
     items = [[catalog[i % 5] for i in range(n)] for n in sizes]
     users = [f"new{i}" for i in range(len(sizes))]
@@ -304,7 +323,9 @@ def operators(graph):
 def test_of_many_events_the_latest_count(exported):
     days = [("i07", 1), ("i02", 5), ("i09", 5), ("i04", 5), ("i01", 5), ("i03", 8)]
     events = pd.DataFrame(days, columns=["item", "when"]).assign(user="long")
-    model = ordered(second_share=0.4, max_history=3).fit(pd.concat([chain(), events]))
+    model = ordered(history=RecentHistory(second_share=0.4, max_length=3)).fit(
+        pd.concat([chain(), events])
+    )
     embed = exported(model, "user")
     rows = rows_of(model, "user", ["long"], {})
     lags = {"lags": np.array([3, 2, 2, 2, 2, 1], dtype=np.float32)}

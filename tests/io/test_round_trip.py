@@ -32,7 +32,7 @@ from sktwotower import (
 )
 from sktwotower.io import dump, load
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
-from sktwotower.towers import StreamingFrequency
+from sktwotower.towers import RecentHistory, StreamingFrequency
 from tests.builders import chain, dated, first_fast, ordered, random_events, small
 
 from .builders import (
@@ -304,7 +304,10 @@ def test_what_is_mapped_is_not_read_into_memory(path):
     [
         TwoTowerRecommender(hidden_layer_sizes=(4,), random_state=3),
         TwoTowerRecommender(net_params={"optimizer__betas": (0.9, 0.98)}),
-        TwoTowerRecommender(user_features=slice(2, 4), half_life=pd.Timedelta("30D")),
+        TwoTowerRecommender(
+            user_features=slice(2, 4),
+            history=RecentHistory(half_life=pd.Timedelta("30D")),
+        ),
         TwoTowerRecommender(item_transformer=TowerVectorizer(n_hashed=4)),
         TwoTowerRecommender(neighbors=NNDescentNeighbors(target_recall=0.9)),
         PopularityRecommender(window=datetime.timedelta(days=7), time=2),
@@ -357,7 +360,7 @@ def test_a_random_state_goes_on_where_it_was(path):
     "model",
     [
         small(embedding_dim=np.int64(8), hidden_layer_sizes=[np.int64(4)]),
-        ordered(max_history=np.int64(5), lr=np.float32(0.01)),
+        ordered(history=RecentHistory(max_length=np.int64(5)), lr=np.float32(0.01)),
         small(item_transformer=TowerVectorizer(max_features=np.int64(5))),
         TwoStageRecommender(PopularityRecommender(), n_candidates=np.int64(9)),
     ],
@@ -572,7 +575,7 @@ def test_an_encoder_keeps_what_it_learnt(path):
 @pytest.mark.slow
 def test_dated_events_keep_their_half_life(path):
     events = dated(chain(n_users=12, n_events=6))
-    model = ordered(half_life=pd.Timedelta("20D"), history="recent").fit(events)
+    model = ordered(history=RecentHistory(half_life=pd.Timedelta("20D"))).fit(events)
     read = again(model, path)
     assert read.half_life_ == pd.Timedelta("20D")
     assert_same_answers(model, read)

@@ -183,9 +183,7 @@ def test_a_slice_without_a_positive_event_is_not_judged_and_waits(calls):
     "estimator",
     [
         EASERecommender(),
-        TwoTowerRecommender(
-            embedding_dim=8, max_epochs=1, time="time", random_state=0, half_life=None
-        ),
+        TwoTowerRecommender(embedding_dim=8, max_epochs=1, time="time", random_state=0),
     ],
 )
 def test_later_events_do_not_reach_earlier_rows(estimator):

@@ -25,6 +25,7 @@ import sktwotower.towers.processes._group as group
 from sktwotower import TwoTowerRecommender, io
 from sktwotower.__main__ import main as command_line
 from sktwotower.datasets import make_interactions
+from sktwotower.towers import PooledHistory, RecentHistory
 from tests import losses
 from tests.builders import small
 from tests.recommender.weighed import coming_back, many_pairs, tastes, weighed
@@ -38,7 +39,8 @@ EXACT = EXACT_BATCHES | {"criterion__matmul_dtype": torch.float32}
 # One batch of all users, who see all items, and nothing is hidden or drawn.
 SAME = {
     **{"batch_size": 400, "max_epochs": 3, "candidate_sampling": "full"},
-    **{"dropout": 0, "id_dropout": 0, "second_share": 0, "net_params": EXACT},
+    **{"dropout": 0, "id_dropout": 0, "net_params": EXACT},
+    "history": PooledHistory(second_share=0),
     **{"impression_start": 0, "impression_weight": 5.0},
 }
 
@@ -54,13 +56,13 @@ class Own(nn.Module):
         return torch.tanh(self.layer(rows.to_dense()))
 
 
-RECENT = {"time": "when", "history": "recent", "half_life": 30, "context": None}
-RECENT["popularity_half_life"] = 9
+RECENT = {"time": "when", "context": None}
+RECENT["history"] = RecentHistory(half_life=30, popularity_half_life=9, second_share=0)
 SETTINGS = {
     "pooled": {},
     "recent": RECENT,
     "features": {"user_features": ["country"], "item_features": ["color"]},
-    "no history": {"history": None},
+    "no history": {"history": None, "validation_events": None},
     "hidden layers": {"hidden_layer_sizes": (8,)},
     "own tower": {"user_tower": Own},
     "own history": RECENT | {"history": AttentionHistory()},
@@ -147,8 +149,8 @@ def curves(folder, names):
     """Fit where several processes must learn what one does."""
     found = {}
     for name in names:
-        towers = {"user_tower": Own} if name == "own tower" else None
-        fitted = io.load(f"{folder}/{name}.sktt", towers=towers)
+        given = {"user_tower": Own, "history": AttentionHistory()}
+        fitted = io.load(f"{folder}/{name}.sktt", towers=given)
         fitted.set_params(**SAME | SETTINGS[name])
         fitted.set_params(warm_start=True, callbacks=[Curve()]).fit(*events())
         found |= {f"{name}/{key}": value for key, value in learnt(fitted).items()}
@@ -214,34 +216,13 @@ EVERYTHING = {
 
 
 def shared(folder):
-    """Fit a model of all users, and one of the own users of each process."""
+    """Fit a model together, of which each process writes a file."""
     rank, size = distributed.get_rank(), distributed.get_world_size()
-    for name, gather in {"gathered": True, "own": False}.items():
-        for kind in ("pooled", "auto"):
-            params = EVERYTHING | {"history": kind, "gather_users": gather}
-            fitted = model(callbacks=None, **params).fit(*events())
-            io.dump(fitted, f"{folder}/{name}-{kind}-{size}-{rank}.sktt")
-    return {}
-
-
-def served_alone(folder, size):
-    """Serve what was written by processes that trained together, and learn more."""
-    found, (X, y) = {}, events()
     for kind in ("pooled", "auto"):
-        for rank in range(size):
-            place = f"{kind}-{size}-{rank}.sktt"
-            whole = io.load(f"{folder}/gathered-{place}")
-            own = io.load(f"{folder}/own-{place}")
-            for name, fitted in {"gathered": whole, "own": own}.items():
-                answers = served(fitted, own.user_ids_)
-                found |= {f"{name}/{kind}/{rank}/{k}": v for k, v in answers.items()}
-            other = np.setdiff1d(whole.user_ids_, own.user_ids_)[:1]
-            unknown = own.embed_users(["nobody", *other])
-            found[f"unknown/{kind}/{rank}"] = unknown
-            further = X[:20].assign(user="new", country="at")
-            own.partial_fit(further, y[:20])
-            found[f"more/{kind}/{rank}"] = own.recommend(["new"])["item"].to_numpy(int)
-    return found
+        params = EVERYTHING | {"history": kind}
+        fitted = model(callbacks=None, **params).fit(*events())
+        io.dump(fitted, f"{folder}/{kind}-{size}-{rank}.sktt")
+    return {}
 
 
 def more_together(folder):
@@ -371,8 +352,6 @@ def main(folder, sizes, settings, weighed_names, failing):
         scenes = learning(folder, size, settings, weighed_names)
         groups.append(((scenes, folder, size), [0] * size))
     run_all([*groups, *failing.companies(folder)])
-    alone = [scene(served_alone, folder, n, name=f"served_alone_{n}") for n in sizes]
-    run(alone, folder, size=1)
     failing.go_on(folder)
 
 

@@ -14,9 +14,9 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sktwotower import io
-from sktwotower.towers import History
+from sktwotower.towers import History, RecentHistory
 from tests import builders, losses
-from tests.builders import ordered, random_events
+from tests.builders import ordered, random_events, with_share
 from tests.io.builders import META, forged, members_of
 from tests.two_stage.builders import follows, stages
 
@@ -116,7 +116,7 @@ def test_what_auto_stands_for_is_chosen_once(tmp_path):
             trained.append(net.max_epochs)
 
     trained = []
-    goal = {"impression_weight": "auto", "impression_goal": "shown"}
+    goal = {"impression_weight": "shown"}
     batched([Counts()], **goal).fit(X, Y)
     n_trainings, trained = len(trained), []
     model = batched([Counts()], checkpoint=tmp_path, **goal)
@@ -139,7 +139,7 @@ def test_fit_from_disk_goes_on(tmp_path):
 @pytest.mark.slow
 def test_two_stages_go_on_with_either_fit_of_the_retriever(tmp_path):
     folder, table = tmp_path / "folder", follows()
-    retriever = ordered(second_share=0, callbacks=[Dies()])
+    retriever = ordered(history=RecentHistory(second_share=0), callbacks=[Dies()])
     expected = stages(retriever).fit(table)
     model = stages(retriever.set_params(checkpoint=folder))
     for n_epochs in (1, 2):  # in the first fit, and as far in the second
@@ -201,8 +201,9 @@ def test_another_fit_is_refused(params, changed, message, unfinished):
 @pytest.mark.filterwarnings("ignore:The context column")
 @pytest.mark.parametrize("history", few(["recent", "pooled"], 2))
 def test_other_contexts_are_refused(history, tmp_path):
-    params = {"context": "place", "history": history, "time": "when"}
-    model = batched(checkpoint=tmp_path, second_share=0, **params)
+    params = {"context": "place", "time": "when"}
+    params["history"] = with_share(history, 0)
+    model = batched(checkpoint=tmp_path, **params)
     table = X.assign(place=np.resize(["home", "work", "bus"], len(X)))
     assert killed_after(1, model, table, Y)
     swapped = np.arange(len(X))

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
+from sktwotower.towers import PooledHistory
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def model(world, tables):
     return TwoTowerRecommender(
         users=users,
         items=items,
-        fold_in=False,  # the answers of the towers are looked at
+        history=PooledHistory(fold_in=False),  # the answers of the towers are looked at
         embedding_dim=8,
         max_epochs=4,
         lr=0.05,

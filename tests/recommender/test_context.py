@@ -13,6 +13,7 @@ from sklearn.preprocessing import OneHotEncoder
 from skorch.callbacks import Callback
 
 from sktwotower.metrics import retrieval_report
+from sktwotower.towers import PooledHistory, RecentHistory
 
 from .builders import asking, few, names_of, planted, requests_of, share_found
 
@@ -23,8 +24,8 @@ CASES = [
     {"history": "pooled"},
     TIMED,
     {"history": None},
-    {"history": "pooled", "second_share": 0.3},
-    TIMED | {"second_share": 0.3},
+    {"history": PooledHistory(second_share=0.3)},
+    TIMED | {"history": RecentHistory(second_share=0.3)},
     {"normalize": False, "lr": 0.05, "max_epochs": 20},
     TIMED | {"candidate_sampling": "mixed"},
     {"history": "pooled", "candidate_sampling": "in_batch"},
@@ -185,8 +186,8 @@ def test_contributions_add_up_to_the_score_in_a_context(fitted):
 
 
 EXPLAINED = [
-    {"second_share": 0.3, "history": "pooled"},
-    TIMED | {"second_share": 0.4},
+    {"history": PooledHistory(second_share=0.3)},
+    TIMED | {"history": RecentHistory(second_share=0.4)},
     {"normalize": False},
     {"hidden_layer_sizes": (8,)},
     {"history": None},

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.builders import with_share
+
 from .builders import asking, few, planted, requests_of, share_found
 
 
@@ -43,7 +45,7 @@ def test_what_was_shown_in_a_slot_is_pushed_down_in_that_slot_only(history, seco
     table, y = pd.concat([X, shown]), np.repeat([1, 0], [len(X), len(shown)])
     asked = X[["user"]].drop_duplicates().assign(item="i59")
     lost = []
-    params = {"history": history, "time": "time", "second_share": second}
+    params = {"history": with_share(history, second), "time": "time"}
     models = [
         asking(
             context="slot", max_epochs=6, **params, **SHOWN | {"impression_weight": w}
@@ -66,9 +68,8 @@ def test_models_with_actions_and_impressions(history, second):
     X, y = with_shown(X)
     model = asking(
         context="action",
-        history=history,
+        history=with_share(history, second),
         time="time",
-        second_share=second,
         max_epochs=2,
         impression_weight=1.0,
         impression_start=0.0,

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sktwotower.towers import RecentHistory
 from tests.shared import once
 
 from .builders import asking, few, names_of, planted
@@ -17,7 +18,7 @@ TIMED = {"time": "time", "history": "recent"}
 CLOCKED = TIMED | {"context": ["time", "slot", "device"]}
 CASES = {
     "pooled": {"history": "pooled"},
-    "clock": CLOCKED | {"second_share": 0.3},
+    "clock": CLOCKED | {"history": RecentHistory(second_share=0.3)},
     "recent": TIMED,
     "clock, pooled": CLOCKED | {"history": "pooled"},
     "none": {"history": None},
@@ -111,7 +112,7 @@ def test_tables_without_the_columns_of_the_context(fitted, case):
     assert names_of(model) == before
     assert "new" in model.user_ids_
     model.partial_fit(more.iloc[1:].drop(columns="device"))
-    if CASES[case].get("history") != "recent" and "time" in CASES[case]:
+    if model.history_kind_ != "recent" and "time" in CASES[case]:
         model.partial_fit(more.drop(columns=["time", "slot"]))
         model.partial_fit(more.assign(time=pd.NaT))
     assert np.isfinite(model.embed_users(more)).all()

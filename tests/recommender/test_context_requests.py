@@ -11,7 +11,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 
-from tests.builders import Rows
+from sktwotower.towers import RecentHistory
+from tests.builders import Rows, with_share
 from tests.choices import pairwise
 from tests.shared import once
 
@@ -24,7 +25,7 @@ HELD = planted(12, 3, seed=4)
 HELD["time"] = X["time"].max() + pd.to_timedelta(HELD["time"] * 3, "h")
 HELD["city"] = "y"
 CASES = {
-    "time": {"history": "recent", "second_share": 0.3},
+    "time": {"history": RecentHistory(second_share=0.3)},
     "pooled": {"history": "pooled", "user_features": ["city"]},
     "features": {"history": "recent", "user_features": ["city"]},
     "none": {"history": None},
@@ -136,7 +137,6 @@ ITEMS = pd.DataFrame(
 FITS = {
     "items without events": {"items": ITEMS},
     "early stopping": {"early_stopping": True, "max_epochs": 2},
-    "half-life": {"half_life": "auto"},
     "another optimizer": {"optimizer": "SGD"},
     "sampled": {"candidate_sampling": "mixed", "items": ITEMS},
     "only the time": {"context": "time"},
@@ -151,7 +151,7 @@ FITS = {
     pairwise(["pooled", "recent", None], [0.0, 0.3], list(FITS)),
 )
 def test_context_goes_with_all_other_parameters(history, second, name):
-    params = {"history": history, "second_share": second, "max_epochs": 1}
+    params = {"history": with_share(history, second), "max_epochs": 1}
     params |= FITS[name]
     model = fit(**params)
     table = HELD.drop(columns="item").iloc[:5]

@@ -10,6 +10,7 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from torch import nn
 
 from sktwotower import TowerVectorizer
+from sktwotower.towers import PooledHistory, RecentHistory
 
 from .builders import asked_by_hand, asking, few, names_of, planted, requests_of
 
@@ -23,9 +24,9 @@ X["level"] = X["slot"]
 TIMED = {"history": "recent", "time": "time"}
 HISTORIES = {
     "pooled": {"history": "pooled"},
-    "recent": TIMED | {"second_share": 0.3},
+    "recent": TIMED | {"history": RecentHistory(second_share=0.3)},
     "none": {"history": None},
-    "filtered": {"history": "pooled", "second_share": 0.3},
+    "filtered": {"history": PooledHistory(second_share=0.3)},
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sktwotower import io
+from sktwotower.towers import PooledHistory, RecentHistory
 from tests.builders import small
 from tests.recommender.builders import few
 
@@ -69,11 +70,18 @@ def assert_same_contexts(model, other):
             (("stars",), {"time": "time"}),
             (("stars",), {"time": "time", "impression_weight": 0.5}),
             ((), {"time": "time", "context": [*CONTEXT, "time"]}),
-            (REWARDS, {"time": "time", "context": ["time"], "half_life": 20.0}),
+            (
+                REWARDS,
+                {
+                    "time": "time",
+                    "context": ["time"],
+                    "history": RecentHistory(half_life=20.0),
+                },
+            ),
             (REWARDS, {"time": "time", "context": [*CONTEXT, "time"], "history": None}),
             (REWARDS, {"time": "time", "context": ["time"], "history": "pooled"}),
             ((), {"context": ["device"], "user_features": ["hour"]}),
-            ((), {"second_share": 0.5}),
+            ((), {"history": PooledHistory(second_share=0.5)}),
         ],
         2,
     ),

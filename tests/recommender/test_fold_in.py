@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.recommender import FoldIn
+from sktwotower.towers import PooledHistory
 from tests.reference import unit_vectors
 
 # The maximum, found by a slow reference
@@ -61,9 +62,10 @@ HISTORY = {"new": ["i00", "i01"], "u00": ["i13"]}
 def without(model, *args, **params):
     """What the user tower alone answers."""
     try:
-        return model.set_params(fold_in=False).embed_users(*args, **params)
+        model.set_params(history=PooledHistory(fold_in=False))
+        return model.embed_users(*args, **params)
     finally:
-        model.set_params(fold_in=True)
+        model.set_params(history="auto")
 
 
 def test_the_vector_of_a_new_user_is_folded_in(model):
@@ -131,4 +133,4 @@ def test_what_was_folded_in_is_a_row_of_its_own(model):
 
 def test_fold_in_is_yes_or_no(events):
     with pytest.raises(ValueError, match="'fold_in' parameter .* Got 3"):
-        TwoTowerRecommender(fold_in=3).fit(events)
+        TwoTowerRecommender(history=PooledHistory(fold_in=3)).fit(events)

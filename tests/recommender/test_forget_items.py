@@ -10,6 +10,7 @@ from torch import nn
 
 from sktwotower import TowerVectorizer
 from sktwotower.io import dump, load
+from sktwotower.towers import RecentHistory
 from tests.builders import chain, ordered, past_of, random_events, small
 
 GONE = ["i2", "i5"]
@@ -61,7 +62,7 @@ def test_they_are_unknown_and_may_come_back(tmp_path):
 
 def test_the_order_of_the_other_events_stays():
     events = chain(n_users=15, noise=0.3)
-    model = ordered(second_share=0.3).fit(events)
+    model = ordered(history=RecentHistory(second_share=0.3)).fit(events)
     before = past_of(model, "u03")
     gone = before[-1][0]
     model.forget_items([gone])

@@ -18,6 +18,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sktwotower import EASERecommender, io
+from sktwotower.towers import RecentHistory
 from tests.builders import small
 from tests.recommender.builders import few
 
@@ -93,8 +94,14 @@ REWARDS = ("stars", "weight")
             (REWARDS, {"time": "time"}),
             ((), {"early_stopping": True, "max_epochs": 2}),
             (REWARDS, {"time": "time", "early_stopping": True, "max_epochs": 2}),
-            ((), {"time": "time", "half_life": 20.0, "popularity_half_life": 9.0}),
-            (REWARDS, {"time": "time", "second_share": 0, "history": "recent"}),
+            (
+                (),
+                {
+                    "time": "time",
+                    "history": RecentHistory(half_life=20.0, popularity_half_life=9.0),
+                },
+            ),
+            (REWARDS, {"time": "time", "history": RecentHistory(second_share=0)}),
             ((), {"history": None}),
             (REWARDS, {"user_features": ["age"]}),
             (REWARDS, {"reward_scale": "log1p"}),
@@ -223,8 +230,11 @@ def test_names_that_differ_only_in_case_or_are_empty(tmp_path):
 def test_types_of_times(events, times, tmp_path):
     X = events.assign(time=times(events["time"].to_numpy()))
     write(X, tmp_path)
-    model = small(time="time", half_life=None)
-    assert_same(model.fit(tmp_path), small(time="time", half_life=None).fit(X))
+    model = small(time="time", history=RecentHistory(half_life=None))
+    assert_same(
+        model.fit(tmp_path),
+        small(time="time", history=RecentHistory(half_life=None)).fit(X),
+    )
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def few_users(monkeypatch):
     monkeypatch.setattr(impression_choice, "MIN_USERS", 40)
 
 
-AUTO = {"impression_weight": "auto", "impression_goal": "shown"}
+AUTO = {"impression_weight": "shown"}
 
 
 @pytest.mark.slow
@@ -134,8 +134,8 @@ def test_a_table_without_impressions_has_the_model_of_any_weight():
 
 @pytest.mark.parametrize("value", ["shelf", None])
 def test_bad_goals(value):
-    with pytest.raises(ValueError, match="'impression_goal' parameter"):
-        small(impression_goal=value).fit(EVENTS)
+    with pytest.raises(ValueError, match="'impression_weight' parameter"):
+        small(impression_weight=value).fit(EVENTS)
 
 
 def hidden_gems(n_users=120, n_items=20, seed=0):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from skorch.callbacks import EarlyStopping
 
+from sktwotower.towers import PooledHistory
 from tests.builders import ordered, random_events, small
 from tests.recommender.weighed import many_pairs, tastes, weighed
 
@@ -220,7 +221,7 @@ def test_too_few_events(name, caplog, recwarn):
 NOT_WEIGHED = {
     "none": {"validation_events": None},
     "early stopping": {"early_stopping": True},
-    "share": {"second_share": 0.2},
+    "share": {"history": PooledHistory(second_share=0.2)},
     "any length": {"normalize": False},
     "one epoch": {"max_epochs": 1},
 }

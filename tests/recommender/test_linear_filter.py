@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from sktwotower import TwoTowerRecommender, io
+from sktwotower.towers import PooledHistory, RecentHistory
 from tests.builders import batched, chain, first_fast, random_events
 
 D, OF_FILTER = 12, 4
@@ -20,7 +21,9 @@ ITEMS = pd.DataFrame(
 
 
 def filtered(**params):
-    return batched(**{"embedding_dim": D, "second_share": 0.4} | params)
+    return batched(
+        **{"embedding_dim": D, "history": PooledHistory(second_share=0.4)} | params
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +38,14 @@ def model(fitted):
 
 def plain(**params):
     """Build the same towers without a filter."""
-    return batched(embedding_dim=D - OF_FILTER, second_share=0, **params)
+    return batched(
+        embedding_dim=D - OF_FILTER, history=PooledHistory(second_share=0), **params
+    )
 
 
 @pytest.mark.parametrize("share", first_fast([0.1, 0.9]))
 def test_the_score_is_that_of_the_towers_plus_that_of_the_filter(share):
-    model = filtered(second_share=share).fit(X)
+    model = filtered(history=PooledHistory(second_share=share)).fit(X)
     assert model.second_share_ == share
     towers, width = plain().fit(X), D - OF_FILTER
     assert towers.second_share_ == 0
@@ -82,8 +87,8 @@ def test_the_order_of_rows_does_not_matter_to_the_filter():
     "params",
     first_fast(
         [
-            {"second_share": 0},
-            {"second_share": "auto"},  # too few events
+            {"history": PooledHistory(second_share=0)},
+            {"history": "pooled"},  # too few events
             {"history": None},
             {"normalize": False, "temperature": 1.0},
             {"user_tower": nn.LazyLinear(8), "item_tower": nn.LazyLinear(8)},
@@ -102,7 +107,7 @@ def test_no_filter_where_there_can_be_none(params):
 
 @pytest.mark.slow
 def test_no_filter_with_order_or_with_what_was_not_chosen():
-    ordered = filtered(time="when", history="recent", second_share=0).fit(chain())
+    ordered = filtered(time="when", history=RecentHistory(second_share=0)).fit(chain())
     assert ordered.second_share_ == 0
     y = np.r_[0, np.ones(len(X) - 1)]
     assert filtered(impression_weight=5).fit(X, y).second_share_ == 0
@@ -114,7 +119,7 @@ def test_no_filter_with_order_or_with_what_was_not_chosen():
 @pytest.mark.slow
 def test_auto_needs_long_vectors_and_gives_a_share_by_the_number_of_events():
     many = random_events(n_users=530, n_items=530, density=0.04)
-    params = {"second_share": "auto", "max_epochs": 1, "batch_size": 530}
+    params = {"history": "pooled", "max_epochs": 1, "batch_size": 530}
     model = filtered(**params, embedding_dim=384).fit(many)
     n_events = len(many)
     assert n_events > 10_000
@@ -129,14 +134,14 @@ def test_auto_needs_long_vectors_and_gives_a_share_by_the_number_of_events():
 @pytest.mark.parametrize("share", [-0.1, 1, "some"])
 def test_a_wrong_share_is_refused(share):
     with pytest.raises(ValueError, match="second_share"):
-        filtered(second_share=share).fit(X)
+        filtered(history=PooledHistory(second_share=share)).fit(X)
 
 
 def test_new_users_with_a_history_have_the_vector_of_the_filter(model):
     past = X.loc[X["user"] == "u3", "item"].tolist()
     known = model.embed_users(["u3"])[0]
     for fold_in in (True, False):
-        model.set_params(fold_in=fold_in)
+        model.set_params(history=PooledHistory(fold_in=fold_in))
         new = model.embed_users(["new"], history=past)[0]
         assert_allclose(np.linalg.norm(new), 1, atol=1e-6)
         assert_allclose(new[-OF_FILTER:], known[-OF_FILTER:], atol=1e-6)
@@ -306,7 +311,7 @@ def test_warm_start_goes_on_with_the_towers():
     assert_allclose(*same, atol=1e-5)
     assert np.abs(first - model.item_embeddings_)[:, :-OF_FILTER].max() > 1e-4
     with pytest.raises(ValueError, match="parts of the model .second_share"):
-        model.set_params(second_share=0).fit(X)
+        model.set_params(history=PooledHistory(second_share=0)).fit(X)
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ from sklearn.pipeline import make_pipeline
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.model_selection import LastNSplit, TimeSplit
-from tests.builders import chain, dated, follower, ordered, past_of
+from sktwotower.towers import RecentHistory
+from tests.builders import chain, dated, follower, ordered, past_of, with_share
 
 X = chain(n_users=15, noise=0.3)
 DATED = dated(X)
@@ -64,7 +65,7 @@ def test_a_planted_order_is_found_only_by_a_recent_history(back):
     shares = {}
     for history in ("recent", "pooled"):
         model = ordered(
-            history=history, second_share=0, embedding_dim=32, exclude_seen=False
+            history=with_share(history, 0), embedding_dim=32, exclude_seen=False
         ).set_params(batch_size=16, max_epochs=10 * back, lr=[0.03, 0.05][back - 1])
         model.fit(events)
         shares[history] = [
@@ -305,11 +306,11 @@ def test_what_was_only_shown_is_no_history():
 
 @pytest.mark.slow
 def test_parameters_are_those_of_the_constructor(model):
-    given = {"time": "when", "history": "recent", "max_history": 7, "half_life": 3.0}
+    given = {"time": "when", "history": "recent", "max_epochs": 7}
     other = TwoTowerRecommender(**given)
     assert {name: other.get_params()[name] for name in given} == given
     assert clone(other).get_params() == other.get_params()
-    assert other.set_params(max_history=9).max_history == 9
+    assert other.set_params(max_epochs=9).max_epochs == 9
     assert not hasattr(clone(model), "half_life_")
     assert_same(clone(model).fit(X), model)
 
@@ -319,7 +320,9 @@ def test_parameters_are_those_of_the_constructor(model):
     "tool", [pytest.param("pickle", marks=pytest.mark.grid), "joblib"]
 )
 def test_a_saved_model_is_the_same(model, tool, tmp_path):
-    dated = ordered(half_life=pd.Timedelta("3D"), max_history=3).fit(DATED)
+    dated = ordered(
+        history=RecentHistory(half_life=pd.Timedelta("3D"), max_length=3)
+    ).fit(DATED)
     for before in (model, dated):
         if tool == "pickle":
             after = pickle.loads(pickle.dumps(before))
@@ -347,7 +350,8 @@ def test_a_saved_model_is_the_same(model, tool, tmp_path):
     ],
 )
 def test_a_search_over_a_splitter_in_time(cv):
-    grid = [{"max_history": [1, 20]}, {"history": ["pooled"]}]
+    histories = [RecentHistory(max_length=1), RecentHistory(max_length=20), "pooled"]
+    grid = {"history": histories}
     search = GridSearchCV(ordered(), grid, cv=cv, error_score="raise").fit(DATED)
     scores = search.cv_results_["mean_test_score"]
     assert np.isfinite(scores).all()

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sktwotower.towers import RecentHistory
 from tests.builders import chain, dated, first_fast, follower, ordered, past_of
 
 X = chain(n_users=15, noise=0.3)
@@ -157,8 +158,8 @@ def test_a_model_without_order_needs_no_times():
 
 @pytest.mark.slow
 def test_the_half_life_and_the_kind_of_history_stay():
-    model = ordered(half_life=pd.Timedelta("3D")).fit(dated(X))
-    model.set_params(history="pooled", half_life=None).partial_fit(dated(MORE))
+    model = ordered(history=RecentHistory(half_life=pd.Timedelta("3D"))).fit(dated(X))
+    model.set_params(history="pooled").partial_fit(dated(MORE))
     assert model.half_life_ == pd.Timedelta("3D")
     assert model.history_kind_ == "recent"
     assert past_of(model, "u03")[-1] == ("i03", 1)

@@ -1,11 +1,14 @@
 """Requests, explanations and further events of models that use the order of time."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sktwotower.towers import PooledHistory, RecentHistory
 from tests.builders import (
     chain,
     dated,
@@ -135,7 +138,7 @@ def test_a_date_in_another_zone_is_the_same_instant():
 
 @pytest.mark.slow
 def test_only_the_latest_max_history_items_count():
-    model = ordered(max_history=2, second_share=0).fit(X)
+    model = ordered(history=RecentHistory(max_length=2, second_share=0)).fit(X)
     new = {"a": ["i05", "i04", "i01", "i02"], "b": ["i01", "i02"], "c": ["i02", "i01"]}
     a, b, c = model.embed_users(list(new), history=new)
     assert_near(a, b)
@@ -172,7 +175,7 @@ def test_users_of_a_batch_are_independent(model):
 
 @pytest.mark.slow
 def test_fold_in_steps_aside(model):
-    without = ordered(fold_in=False).fit(X)
+    without = copy.deepcopy(model).set_params(history=PooledHistory(fold_in=False))
     history = {"new": NEW}
     vectors = model.embed_users(["new"], history=history)
     assert_array_equal(without.embed_users(["new"], history=history), vectors)

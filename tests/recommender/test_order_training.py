@@ -1,7 +1,6 @@
 """How fit trains on events in order: candidates, towers, age, and bad input."""
 
 import datetime
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
+from sktwotower.towers import RecentHistory
 from tests.builders import chain, dated, first_fast, ordered, small
 
 X = chain(n_users=15, noise=0.3)
@@ -65,11 +65,10 @@ def test_auto_means_other_values_for_a_recent_history():
     pooled = small(time="when", history="pooled", max_epochs="auto").fit(X)
     assert pooled.candidate_sampling_ == "full" and len(pooled.history_) == 20
     assert model.temperature_ == pooled.temperature_ == 0.2
-    one_pair = small(time="when", max_epochs="auto", second_share=0).fit(X)
-    given = {"dropout": 0.1, "max_epochs": 8, "second_share": 0}
-    assert_array_equal(
-        small(time="when", **given).fit(X).item_embeddings_, one_pair.item_embeddings_
-    )
+    params = {"time": "when", "history": RecentHistory(second_share=0)}
+    one_pair = small(**params, max_epochs="auto").fit(X)
+    same = small(**params, dropout=0.1, max_epochs=8).fit(X)
+    assert_array_equal(same.item_embeddings_, one_pair.item_embeddings_)
     # with many events per item, fewer epochs are enough
     params = {"max_epochs": "auto", "validation_events": None, "batch_size": 512}
     many = chain(n_users=160)  # a hundred of each item
@@ -88,19 +87,22 @@ def test_other_histories_do_not_use_the_order(history):
 @pytest.mark.slow
 def test_events_before_the_latest_of_max_history_have_no_effect():
     # all users have 8 events
-    one_pair = {"second_share": 0, "exclude_seen": False}
-    whole = ordered(max_history=8, **one_pair).fit(X)
-    same = ordered(**one_pair).fit(X)
+    def with_latest(n):
+        history = RecentHistory(max_length=n, second_share=0)
+        return ordered(history=history, exclude_seen=False)
+
+    whole = with_latest(8).fit(X)
+    same = with_latest(1000).fit(X)
     assert_array_equal(same.item_embeddings_, whole.item_embeddings_)
-    short = ordered(max_history=3, **one_pair).fit(X)
+    short = with_latest(3).fit(X)
     assert differ(short, whole)
     early = X["when"] < 5
     other = X.copy()
     other.loc[early, "item"] = X.loc[early, "item"].to_numpy()[::-1]
-    changed = ordered(max_history=3, **one_pair).fit(other)
+    changed = with_latest(3).fit(other)
     assert_array_equal(changed.item_embeddings_, short.item_embeddings_)
     assert_array_equal(user_vectors(changed), user_vectors(short))
-    assert differ(ordered(**one_pair).fit(other), whole)
+    assert differ(with_latest(1000).fit(other), whole)
 
 
 LAST = X["when"] == 7
@@ -198,16 +200,21 @@ def weights_by_age(half_life):
     "half_life", [2.5, pytest.param(np.float32(40), marks=pytest.mark.grid)]
 )
 def test_an_event_counts_half_after_a_half_life(half_life):
-    model = ordered(half_life=half_life).fit(X)
+    model = ordered(history=RecentHistory(half_life=half_life)).fit(X)
     assert model.half_life_ == half_life
-    weighted = ordered(half_life=None).fit(X, sample_weight=weights_by_age(half_life))
+    weighted = ordered(history=RecentHistory(half_life=None)).fit(
+        X, sample_weight=weights_by_age(half_life)
+    )
     assert_same(model, weighted)
-    assert differ(model, ordered(half_life=None).fit(X))
+    assert differ(model, ordered(history=RecentHistory(half_life=None)).fit(X))
     # together with weights of events
     rewards = 1 + X["when"] % 3
-    both = ordered(half_life=half_life).fit(X, rewards)
+    both = ordered(history=RecentHistory(half_life=half_life)).fit(X, rewards)
     product = rewards * weights_by_age(half_life)
-    assert_same(both, ordered(half_life=None).fit(X, sample_weight=product))
+    assert_same(
+        both,
+        ordered(history=RecentHistory(half_life=None)).fit(X, sample_weight=product),
+    )
 
 
 @pytest.mark.slow
@@ -220,14 +227,14 @@ def test_an_event_counts_half_after_a_half_life(half_life):
     ],
 )
 def test_a_half_life_of_dates_is_a_duration(half_life):
-    model = ordered(half_life=half_life, context=None).fit(DATED)
+    model = ordered(history=RecentHistory(half_life=half_life), context=None).fit(DATED)
     assert model.half_life_ == pd.Timedelta("60h")
     assert isinstance(model.half_life_, pd.Timedelta)
-    assert_same(model, ordered(half_life=2.5).fit(X))
+    assert_same(model, ordered(history=RecentHistory(half_life=2.5)).fit(X))
 
 
 def test_a_half_life_far_below_the_ages_keeps_all_events():
-    model = ordered(half_life=1e-3).fit(X)
+    model = ordered(history=RecentHistory(half_life=1e-3)).fit(X)
     assert np.isfinite(model.item_embeddings_).all()
     assert len(model.item_ids_) == X["item"].nunique()
 
@@ -236,7 +243,7 @@ def test_a_half_life_far_below_the_ages_keeps_all_events():
 def test_numbers_do_not_age_by_default():
     model = ordered().fit(X)
     assert model.half_life_ is None
-    none = ordered(half_life=None).fit(X)
+    none = ordered(history=RecentHistory(half_life=None)).fit(X)
     assert_array_equal(model.item_embeddings_, none.item_embeddings_)
 
 
@@ -252,10 +259,19 @@ def test_numbers_do_not_age_by_default():
         ({"time": "item", "item_id": "item"}, "both the item and the time column"),
         ({"time": None, "history": "recent"}, "needs the order of events: name the"),
         ({"history": "latest"}, "'history' parameter .* must be .*'recent'"),
-        ({"max_history": 0}, "'max_history' parameter .* Got 0"),
-        ({"half_life": 0}, "half_life must be > 0 and finite. Got 0"),
-        ({"half_life": np.inf}, "half_life must be > 0 and finite. Got inf"),
-        ({"half_life": np.nan}, "half_life must be > 0 and finite. Got nan"),
+        ({"history": RecentHistory(max_length=0)}, "'max_length' parameter .* Got 0"),
+        (
+            {"history": RecentHistory(half_life=0)},
+            "half_life must be > 0 and finite. Got 0",
+        ),
+        (
+            {"history": RecentHistory(half_life=np.inf)},
+            "half_life must be > 0 and finite. Got inf",
+        ),
+        (
+            {"history": RecentHistory(half_life=np.nan)},
+            "half_life must be > 0 and finite. Got nan",
+        ),
     ],
 )
 def test_parameters_out_of_range(params, message):
@@ -272,23 +288,23 @@ def test_x_needs_three_columns():
 
 @pytest.mark.parametrize("half_life", ["7D", True])
 def test_half_lives_of_no_known_type(half_life):
-    for model in (ordered(half_life=half_life), small(half_life=half_life)):
-        with pytest.raises(TypeError, match="half_life must be a Timedelta, a number,"):
-            model.fit(X)
+    model = ordered(history=RecentHistory(half_life=half_life))
+    with pytest.raises(TypeError, match="half_life must be a Timedelta, a number,"):
+        model.fit(X)
 
 
 def test_a_half_life_is_in_the_units_of_the_times():
     with pytest.raises(TypeError, match="half_life must be a number, 'auto' or None"):
-        ordered(half_life=pd.Timedelta("7D")).fit(X)
+        ordered(history=RecentHistory(half_life=pd.Timedelta("7D"))).fit(X)
     with pytest.raises(TypeError, match="half_life must be a Timedelta, as times are"):
-        ordered(half_life=7).fit(DATED)
+        ordered(history=RecentHistory(half_life=7)).fit(DATED)
     for half_life in (pd.Timedelta(0), pd.Timedelta("-1D"), np.timedelta64("NaT")):
         with pytest.raises(ValueError, match="half_life must be > 0 and finite. Got"):
-            ordered(half_life=half_life).fit(DATED)
+            ordered(history=RecentHistory(half_life=half_life)).fit(DATED)
     too_long = datetime.timedelta(days=200_000)
     for half_life in (too_long, np.timedelta64(1, "Y")):
         with pytest.raises(ValueError, match="half_life must be .* at most 292 years"):
-            ordered(half_life=half_life).fit(DATED)
+            ordered(history=RecentHistory(half_life=half_life)).fit(DATED)
 
 
 def replaced(value):
@@ -364,29 +380,6 @@ def test_without_any_order_the_history_is_pooled(events, message, history):
     assert "lag" not in model.explain("u00", "i01")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "params, kind",
-    [
-        ({"time": None}, "'pooled'"),
-        ({"history": "pooled"}, "'pooled'"),
-        ({"history": None}, "None"),
-    ],
-)
-def test_a_half_life_that_is_not_used_is_warned_about(params, kind):
-    with pytest.warns(UserWarning, match="half_life") as record:
-        model = ordered(half_life=3.0, **params).fit(X)
-    (warned,) = record
-    assert str(warned.message).startswith("half_life=3.0 was not used: events age")
-    assert f"here it is {kind}. Name the column" in str(warned.message)
-    assert warned.filename == __file__ and model.half_life_ is None
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert_same(model, ordered(half_life=None, **params).fit(X))
-        ordered(half_life="auto", **params).fit(X)
-        ordered(half_life=3.0).fit(X)
-
-
 def test_what_is_only_shown_is_no_order():
     events = pd.concat([X.assign(when=7), X])
     y = np.repeat([1.0, 0.0], len(X))
@@ -395,7 +388,7 @@ def test_what_is_only_shown_is_no_order():
 
 
 ONCE = X.drop_duplicates(["user", "item"])
-ONE_PAIR = {"second_share": 0, "popularity_half_life": None}
+ONE_PAIR = {"history": RecentHistory(second_share=0, popularity_half_life=None)}
 
 
 def choosing_again(when):

@@ -12,6 +12,7 @@ from skorch.callbacks import EarlyStopping, LRScheduler
 from torch import nn
 
 from sktwotower.datasets import make_interactions
+from sktwotower.towers import PooledHistory
 from tests.builders import chain, ordered, random_events, small
 from tests.recommender.builders import few
 
@@ -280,7 +281,9 @@ def test_one_pass_whatever_fit_was_told():
 @pytest.mark.slow
 def test_without_a_rate_events_are_only_past():
     side = pd.concat([SIDE, pd.DataFrame({"item": ["a0", "j1"], "kind": ["a", "b"]})])
-    model = small(items=side[:9], second_share=0.4, embedding_dim=12)
+    model = small(
+        items=side[:9], history=PooledHistory(second_share=0.4), embedding_dim=12
+    )
     model.fit(random_events())
     vectors, model = model.item_embeddings_, model.set_params(items=side, lr=0)
     cold = model.embed_items(side[9:])

@@ -9,6 +9,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sktwotower import io
+from sktwotower.towers import RecentHistory
 from tests.builders import chain, first_fast, ordered
 
 X = chain(n_users=30)
@@ -42,7 +43,7 @@ def test_two_pairs_share_the_entries_of_a_vector(d, first):
     "params",
     first_fast(
         [
-            {"second_share": 0},
+            {"history": RecentHistory(second_share=0)},
             {"embedding_dim": 1},
             {"item_tower": nn.LazyLinear(8)},
             {"history": "pooled"},
@@ -64,7 +65,9 @@ def test_one_pair_where_everything_was_chosen():
 
 @pytest.mark.slow
 def test_the_share_moves_the_score_from_one_pair_to_the_other():
-    few, many = (ordered(second_share=s).fit(X) for s in (0.2, 0.8))
+    few, many = (
+        ordered(history=RecentHistory(second_share=s)).fit(X) for s in (0.2, 0.8)
+    )
     for left, right in zip(pieces_of(few), pieces_of(many), strict=True):
         assert_allclose(left, right, atol=1e-6)
     assert many.second_share_ == 0.8
@@ -74,7 +77,9 @@ def test_the_share_moves_the_score_from_one_pair_to_the_other():
 def test_partial_fit_trains_both_pairs():
     model = ordered(exclude_seen=False, validation_events=None).fit(X)
     before = pieces_of(model)
-    model.set_params(second_share=0.9).partial_fit(X.iloc[:40].assign(when=1000))
+    model.set_params(history=RecentHistory(second_share=0.9)).partial_fit(
+        X.iloc[:40].assign(when=1000)
+    )
     assert names_of(model) == TWO and model.second_share_ == 0.1
     for after, earlier in zip(pieces_of(model), before, strict=True):
         assert np.abs(after - earlier).max() > 1e-4
@@ -88,7 +93,7 @@ def test_warm_start_goes_on_with_both_pairs():
     model.set_params(random_state=1, lr=1e-9).fit(X)
     assert_allclose(model.item_embeddings_, first, atol=1e-3)
     assert np.abs(cold - first).max() > 0.1
-    model.set_params(second_share=0)
+    model.set_params(history=RecentHistory(second_share=0))
     with pytest.raises(
         ValueError, match="parts of the model .second_share. as the fit before"
     ):
@@ -143,16 +148,17 @@ def test_a_pickle_answers_alike():
 
 @pytest.mark.slow
 def test_items_before_the_latest_count_in_the_second_pair_only():
-    model = ordered(max_history=2).fit(X)
+    model = ordered(history=RecentHistory(max_length=2)).fit(X)
     why = model.explain("u00", "i01")
     past = why[why["side"] == "history"]
     assert len(past) == 8 and past["lag"].max() == 8
     assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
-    alone = ordered(max_history=2, second_share=0).fit(X).explain("u00", "i01")
+    one_pair = RecentHistory(max_length=2, second_share=0)
+    alone = ordered(history=one_pair).fit(X).explain("u00", "i01")
     assert (alone["side"] == "history").sum() == 2
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, "half", None])
 def test_shares_out_of_range(share):
     with pytest.raises(ValueError, match="second_share"):
-        ordered(second_share=share).fit(X)
+        ordered(history=RecentHistory(second_share=share)).fit(X)

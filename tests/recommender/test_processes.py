@@ -11,13 +11,7 @@ import numpy as np
 import pytest
 
 from tests.recommender.failing_processes import MOMENTS, SIGNALS
-from tests.recommender.processes import (
-    FEW_SETTINGS,
-    FEW_WEIGHED,
-    SETTINGS,
-    WEIGHED,
-    events,
-)
+from tests.recommender.processes import FEW_SETTINGS, FEW_WEIGHED, SETTINGS, WEIGHED
 
 ROOT = Path(__file__).parents[2]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="cannot fork here")
@@ -123,8 +117,8 @@ def test_all_have_the_same_model(name, size, scenes):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", ["pooled", "auto"])
-def test_the_files_of_gathered_models_are_equal(kind, size, scenes):
-    paths = [scenes["folder"] / f"gathered-{kind}-{size}-{r}.sktt" for r in range(size)]
+def test_each_process_writes_the_same_file(kind, size, scenes):
+    paths = [scenes["folder"] / f"{kind}-{size}-{r}.sktt" for r in range(size)]
     first, *others = map(arrays_of, paths)
     assert len(first) > 20
     for other in others:
@@ -136,24 +130,6 @@ def arrays_of(path):
     with zipfile.ZipFile(path) as file:
         names = [name for name in file.namelist() if name.endswith(".npy")]
         return {name: np.load(BytesIO(file.read(name))) for name in names}
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kind", ["pooled", "auto"])
-def test_models_of_own_users_serve_them_as_the_whole_one(kind, size, scenes):
-    (found,) = all_of(scenes, f"served_alone_{size}", 1)
-    users = []
-    for rank in range(size):
-        for key in ("items", "users", "scores", "past", "top"):
-            both = (found[f"{who}/{kind}/{rank}/{key}"] for who in ("own", "gathered"))
-            np.testing.assert_array_equal(*both, err_msg=key)
-        users += found[f"own/{kind}/{rank}/user_ids"].tolist()
-        # a user of another process is as one whom nobody knows
-        nobody, other = found[f"unknown/{kind}/{rank}"]
-        np.testing.assert_array_equal(nobody, other)
-        assert len(found[f"more/{kind}/{rank}"]) == 10
-    whole = found[f"gathered/{kind}/0/user_ids"].tolist()
-    assert sorted(users) == sorted(whole) == sorted(set(events()[0]["user"]))
 
 
 @pytest.mark.parametrize("size", SIZES)

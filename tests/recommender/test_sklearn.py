@@ -27,6 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit, TimeSplit
+from sktwotower.towers import PooledHistory
 from tests.builders import assert_passes_checks, small
 
 OTHERS = [
@@ -43,7 +44,12 @@ OTHERS = [
         "candidate_sampling": "mixed",
         "net_params": {"iterator_train__correction": "all"},
     },
-    {"max_epochs": 2, "hidden_layer_sizes": (6,), "optimizer": "sgd", "fold_in": False},
+    {
+        "max_epochs": 2,
+        "hidden_layer_sizes": (6,),
+        "optimizer": "sgd",
+        "history": PooledHistory(fold_in=False),
+    },
 ]
 QUICK = {"max_epochs": 1, "embedding_dim": 8}
 

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import io, runtime
+from sktwotower.towers import RecentHistory
 from tests.builders import small
 
 from .habits import (
@@ -181,7 +182,7 @@ def test_explanations_name_the_past_item():
 
 
 def test_sparse_parts_see_all_events():
-    model = fitted("sequences", max_history=2)
+    model = fitted("sequences", history=RecentHistory(max_length=2))
     assert has_sparse_parts(model)
     check_one_score(model, "sequences", model.user_ids_[:10].tolist())
     why = model.explain("u00", model.item_ids_[0])

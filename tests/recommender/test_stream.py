@@ -9,7 +9,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import io
-from tests.builders import chain, many, ordered, random_events, small
+from sktwotower.towers import RecentHistory
+from tests.builders import chain, many, ordered, random_events, small, with_share
 from tests.recommender.builders import few
 
 X = random_events()
@@ -114,7 +115,9 @@ def test_columns_that_are_others_than_in_fit(changed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("params", [{}, {"time": "when", "second_share": 0.3}])
+@pytest.mark.parametrize(
+    "params", [{}, {"time": "when", "history": RecentHistory(second_share=0.3)}]
+)
 def test_a_file_goes_on_as_the_model_does(params, tmp_path):
     events = chain(n_users=12, noise=0.3)
     model = small(max_epochs=2, candidate_sampling="mixed", **params).fit(events)
@@ -178,7 +181,7 @@ def test_batches_of_a_recent_history_are_larger():
 def test_as_much_of_the_past_is_hidden_as_in_fit():
     baskets = [(u, f"i{(u + i) % 9}", i // 6) for u in range(6) for i in range(12)]
     events = pd.DataFrame(baskets, columns=["user", "item", "when"])
-    model = small(time="when", second_share=0.0).fit(events)
+    model = small(time="when", history=RecentHistory(second_share=0.0)).fit(events)
     assert model.net_.iterator_train__history_dropout == 0.7
     model.partial_fit(events[:2].assign(when=9))
     assert model.net_.iterator_train__history_dropout == 0.7
@@ -226,8 +229,8 @@ def test_two_events_are_learnt(time, seeds, are_alike):
         if time is not None:  # so that there is a next item
             later = events.assign(item=["i02", "i00"], when=2)
             events = pd.concat([events, later])
-    history = "pooled" if time is None else "recent"
-    params = {"user_features": ["land"], "second_share": 0.0, "history": history}
+    history = with_share("pooled" if time is None else "recent", 0.0)
+    params = {"user_features": ["land"], "history": history}
     params["embedding_dim"] = 8 if time is None or are_alike else 16
     params["exclude_seen"] = False
     model = ordered(items=KINDS, time=time, **params).fit(events)

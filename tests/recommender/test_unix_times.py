@@ -15,6 +15,7 @@ from sktwotower import PopularityRecommender, TwoStageRecommender, TwoTowerRecom
 from sktwotower.baselines import ClickRateRecommender
 from sktwotower.io import dump, load
 from sktwotower.model_selection import TimeSplit
+from sktwotower.towers import RecentHistory
 
 from .builders import planted
 
@@ -39,7 +40,9 @@ def events(times):
 
 
 def fitted(times, **params):
-    params = PARAMS | {"half_life": MONTH, "context": "time"} | params
+    params = (
+        PARAMS | {"history": RecentHistory(half_life=MONTH), "context": "time"} | params
+    )
     return TwoTowerRecommender(**params).fit(events(times))
 
 
@@ -115,7 +118,7 @@ def test_partial_fit_goes_on_in_the_unit_of_fit(dated):
 def test_events_on_disk(form, dated, tmp_path):
     path = tmp_path / "events.parquet"
     events(FORMS[form]).to_parquet(path)
-    params = PARAMS | {"half_life": MONTH, "context": "time"}
+    params = PARAMS | {"history": RecentHistory(half_life=MONTH), "context": "time"}
     model = TwoTowerRecommender(**params).fit(str(path))
     assert_array_equal(model.item_embeddings_, dated.item_embeddings_)
     found = model.recommend(requests(FORMS[form]), 3)
@@ -138,18 +141,20 @@ def test_bad_times_on_disk(tmp_path):
 
 @pytest.mark.slow
 def test_half_lives_are_in_the_unit_of_the_column(dated):
-    model = fitted(FORMS["ms"], half_life=MONTH.total_seconds() * 1000)
+    model = fitted(
+        FORMS["ms"], history=RecentHistory(half_life=MONTH.total_seconds() * 1000)
+    )
     assert model.half_life_ == MONTH
     assert_array_equal(model.item_embeddings_, dated.item_embeddings_)
     with pytest.raises(ValueError, match="half_life must be .* Unix seconds. Got"):
-        fitted(FORMS["s"], half_life=1e12)
+        fitted(FORMS["s"], history=RecentHistory(half_life=1e12))
 
 
 @pytest.mark.slow
 def test_an_order_only():
-    model = fitted(FORMS["s"], time_unit=None, half_life=None)
+    model = fitted(FORMS["s"], time_unit=None, history=RecentHistory(half_life=None))
     assert model.time_unit_ == "order"
-    order = fitted(X["time"], half_life=None)
+    order = fitted(X["time"], history=RecentHistory(half_life=None))
     assert order.time_unit_ == "order"
     with pytest.raises(TypeError, match="in fit it held numbers"):
         model.partial_fit(events(DATES)[:1])
@@ -162,7 +167,7 @@ def test_day_numbers_are_instants_if_that_is_said():
     model = fitted(days, time_unit="D")
     expected = fitted(midnights)
     assert_array_equal(model.item_embeddings_, expected.item_embeddings_)
-    assert fitted(days, half_life=None).time_unit_ == "order"
+    assert fitted(days, history=RecentHistory(half_life=None)).time_unit_ == "order"
 
 
 def test_the_unit_is_a_parameter_like_others():

@@ -177,7 +177,7 @@ def test_ctrl_c_in_a_pass_over_the_latest_events_ends_fit(n_epochs):
             return super().forward(users, items, targets)
 
     params = {"net_params": {"criterion": Presses}, "callbacks": [Acts()]}
-    model = weighed(**LATEST, batch_size=512, second_share="auto", **params)
+    model = weighed(**LATEST, batch_size=512, **params)
     with pytest.warns(UserWarning, match="interrupted in epoch"):
         model.fit(coming_back(51_000, 3000))
     assert len(in_pass) >= 3 and model.interrupted_

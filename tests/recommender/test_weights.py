@@ -6,6 +6,7 @@ import pytest
 
 from sktwotower import runtime
 from sktwotower.io import dump
+from sktwotower.towers import PooledHistory, RecentHistory
 from tests.builders import chain, small
 from tests.io.test_onnx_file import exported, of_contexts, past, rows_of  # noqa: F401
 from tests.losses import MarginLoss
@@ -19,7 +20,7 @@ FITS = {
     "no history": {"history": None},
     "context": {"context": ["place"]},
     "context in order": {"context": ["place"], "time": "when"},
-    "short history": {"time": "when", "max_history": 3},
+    "short history": {"time": "when", "history": RecentHistory(max_length=3)},
     "one number": {"embedding_dim": 1},
     "two numbers": {"embedding_dim": 2, "time": "when"},
 }
@@ -123,7 +124,9 @@ def test_contributions_add_up_to_the_score(name, fitted):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names_of("pooled", "context in order"))
 def test_onnx_has_the_vectors_of_the_model(name, fitted, exported):  # noqa: F811
-    model = fitted(name).set_params(fold_in=False)
+    model = fitted(name)
+    history = model.history
+    model.set_params(history=PooledHistory(fold_in=False))
     embed, given = exported(model, "user"), histories(model)
     items, users = list(given.values()), list(given)
     inputs = rows_of(model, "user", users, {}) | past(model, items)
@@ -137,7 +140,7 @@ def test_onnx_has_the_vectors_of_the_model(name, fitted, exported):  # noqa: F81
     else:
         wanted = model.embed_users(users, own)
     vectors = embed(**inputs)
-    model.set_params(fold_in=True)
+    model.set_params(history=history)
     np.testing.assert_allclose(vectors, wanted, atol=1e-6)
 
 

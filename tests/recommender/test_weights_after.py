@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 import sktwotower.recommender._weights_after as weights_after
 from sktwotower import runtime
 from sktwotower.io import dump, load
+from sktwotower.towers import PooledHistory
 from tests.builders import small
 from tests.recommender.weighed import coming_back, fitted_once, weighed
 
@@ -185,7 +186,12 @@ def test_later_calls_start_from_the_weights_of_now(fitted):
 
 
 @pytest.mark.parametrize(
-    "params", [{"lr": 0}, {"second_share": 0.3}, {"validation_events": None}]
+    "params",
+    [
+        {"lr": 0},
+        {"history": PooledHistory(second_share=0.3)},
+        {"validation_events": None},
+    ],
 )
 def test_weights_that_are_set_stay(params, fitted):
     model = fitted("in order")

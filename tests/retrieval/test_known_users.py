@@ -29,6 +29,7 @@ from sktwotower import (
     RP3betaRecommender,
     TowerVectorizer,
 )
+from sktwotower.towers import RecentHistory
 from tests.builders import dated, ordered, random_events, small
 
 GONE = ["zelda-31", "quentin-7"]
@@ -211,7 +212,7 @@ def test_weights_of_their_ids_are_gone():
 
 @pytest.mark.slow
 def test_both_pairs_of_towers_forget():
-    model = ordered(history="recent", second_share=0.3)
+    model = ordered(history=RecentHistory(second_share=0.3))
     X = events_for(model)
     model.fit(X)
     kept = [user for user in model.user_ids_ if user not in GONE]
@@ -389,7 +390,7 @@ def test_weights_of_shared_columns_that_nobody_else_has_are_gone(share):
     encoder = TowerVectorizer(kinds=kinds, max_features=1, n_hashed=1)
     params = {"users": table, "user_transformer": encoder}
     params["net_params"] = {"iterator_train__feature_dropout": 0}
-    model = ordered(history="recent", second_share=share, **params)
+    model = ordered(history=RecentHistory(second_share=share), **params)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of two levels one is hashed
         model.fit(events_for(model))

@@ -16,6 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
+from sktwotower.towers import PooledHistory
 from tests.builders import random_events, small
 from tests.choices import pairwise
 
@@ -496,7 +497,9 @@ def test_history_is_added_to_what_fit_has_seen(plain):
 def test_a_new_user_with_the_same_history_is_the_same_user():
     # a tower that sees the history alone
     nothing = FunctionTransformer(lambda table: np.zeros((len(table), 1)))
-    model = small(user_transformer=nothing, fold_in=False).fit(random_events())
+    model = small(user_transformer=nothing, history=PooledHistory(fold_in=False)).fit(
+        random_events()
+    )
     items = list(random_events().query("user == 'u3'")["item"])
     assert_allclose(
         model.embed_users(["new"], history={"new": items}),

@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import TwoTowerRecommender, runtime
 from sktwotower.io import dump
+from sktwotower.towers import PooledHistory
 from tests.builders import ordered, random_events, small
 from tests.io.builders import (
     MODELS,
@@ -319,20 +320,26 @@ def test_items_that_have_left_the_catalog(tmp_path):
 
 @pytest.mark.parametrize("fold_in", [True, False])
 def test_fold_in_is_as_the_parameter_says(fold_in, tmp_path):
-    model = small().fit(random_events()).set_params(fold_in=fold_in)
+    model = (
+        small().fit(random_events()).set_params(history=PooledHistory(fold_in=fold_in))
+    )
     other = runtime.load(written(model, tmp_path))
     history = model.item_ids_[:4].tolist()
     vector = other.embed("somebody", history=history)
     expected = model.embed_users(["somebody"], history={"somebody": history})[0]
     assert_allclose(vector, expected, atol=1e-6)
-    folded = runtime.load(written(model.set_params(fold_in=True), tmp_path))
+    folded = runtime.load(
+        written(model.set_params(history=PooledHistory(fold_in=True)), tmp_path)
+    )
     differs = np.abs(folded.embed("somebody", history=history) - vector).max() > 1e-4
     assert differs == (not fold_in)
 
 
 @pytest.mark.parametrize("flag", [True, np.False_])
 def test_flags_are_those_of_the_model(flag, tmp_path):
-    model = small(exclude_seen=flag, fold_in=flag).fit(random_events())
+    model = small(exclude_seen=flag, history=PooledHistory(fold_in=flag)).fit(
+        random_events()
+    )
     other = runtime.load(written(model, tmp_path))
     assert len(other.recommend("u0")[0]) == (0 if flag else 9)  # who has seen all nine
     history = model.item_ids_[:4].tolist()

@@ -9,7 +9,7 @@ from ._history import AutoHistory, History, NoHistory
 from ._own_layer import OwnLayer
 from ._pooled import PooledHistory, PooledLayer
 from ._recent import RecentHistory, RecentLayer
-from ._short_names import history_of, with_history
+from ._short_names import history_of, recipe_with_history
 from ._stored_history import HistoryParameter
 
 __all__ = [
@@ -23,5 +23,5 @@ __all__ = [
     "RecentHistory",
     "RecentLayer",
     "history_of",
-    "with_history",
+    "recipe_with_history",
 ]

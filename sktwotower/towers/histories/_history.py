@@ -7,7 +7,19 @@ Output: an object that says what training and requests need.
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from sktwotower._sklearn_compat import validate_parameter_constraints
+from sktwotower.towers._recipe import AUTO, SHARE_BELOW_1, SIZE, plain
+
 from ._own_layer import OwnLayer
+
+# What parameters of a history may be; half-lives are checked with the times.
+VALUES = {
+    "max_length": [SIZE],
+    "second_share": [SHARE_BELOW_1, AUTO],
+    "fold_in": ["boolean"],
+}
+# Number of a user's latest events that training predicts.
+MAX_LEARNT = 1000
 
 
 class History(BaseEstimator):
@@ -25,6 +37,8 @@ class History(BaseEstimator):
     max_length : int
         Number of latest past items that `module` gets, >= 1. A parameter or an
         attribute of the class; 50 by default.
+    second_share, half_life, popularity_half_life
+        As of `RecentHistory`; "auto" by default.
 
     Notes
     -----
@@ -56,6 +70,8 @@ class History(BaseEstimator):
     sees_order = True
     may_have_hidden_layer = False
     max_length = 50
+    second_share = half_life = popularity_half_life = "auto"
+    fold_in = True
     in_words = "past items"
 
     @property
@@ -104,12 +120,20 @@ class History(BaseEstimator):
         """
         return OwnLayer(self, n_features, width, sparse_grad)
 
-    def _of_recipe(self):
-        """Return its parameters that the recommender has as well, a dict by its names.
+    def _check(self):
+        """Raise ``ValueError`` for a parameter that is out of range."""
+        given = {name: plain(getattr(self, name)) for name in VALUES}
+        validate_parameter_constraints(VALUES, given, type(self).__name__)
 
-        A value other than the default takes the place of that of the recommender.
-        """
-        return {}
+    def _of_recipe(self):
+        """Return what a ``Recipe`` knows of it, a dict."""
+        return {
+            "history": self,
+            "max_history": MAX_LEARNT,
+            "second_share": plain(self.second_share),
+            "half_life": plain(self.half_life),
+            "popularity_half_life": plain(self.popularity_half_life),
+        }
 
     def _n_weights(self, width, n_hidden):
         """Return the least number of weights beside the table of items."""

@@ -5,7 +5,6 @@ Output: what it adds to the first layer of the user tower, (n, width).
 """
 
 import copy
-from numbers import Integral
 
 import torch
 from torch import nn
@@ -44,17 +43,11 @@ class OwnLayer(nn.Module):
         self._check()
 
     def _check_history(self):
-        """Raise ``ValueError`` unless it sees order, and a number of past items."""
+        """Raise ``ValueError`` unless it sees order."""
         if not self.made_by.sees_order:
             raise ValueError(
                 f"{type(self.made_by).__name__} must have sees_order = True: a history "
                 "of your own sees past items in their order."
-            )
-        length = self.max_history
-        if not isinstance(length, Integral) or length < 1:
-            raise ValueError(
-                f"max_length of {type(self.made_by).__name__} must be an int >= 1. Got "
-                f"{length!r}."
             )
 
     def _check(self):

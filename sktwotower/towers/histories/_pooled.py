@@ -21,7 +21,13 @@ class PooledHistory(History):
     Parameters
     ----------
     second_share : float or "auto", default="auto"
-        As that of `TwoTowerRecommender`, which need not be given twice.
+        Share of a linear filter in the score, in [0, 1). It is computed and not
+        trained. 0: there is none. "auto": it is learnt on ``validation_events``; see
+        the table in the guide.
+    fold_in : bool, default=True
+        Improve the vector of a new user by the ``history`` of the request
+        (`sktwotower.recommender.FoldIn`). It needs ``normalize``, and may be set after
+        fit.
 
     Examples
     --------
@@ -37,12 +43,9 @@ class PooledHistory(History):
     sees_order = False
     in_words = "mean of past items"
 
-    def __init__(self, *, second_share: float | str = "auto"):
+    def __init__(self, *, second_share: float | str = "auto", fold_in: bool = True):
         self.second_share = second_share
-
-    def _of_recipe(self):
-        """Return its parameters by the names of the recommender."""
-        return {"second_share": self.second_share}
+        self.fold_in = fold_in
 
     def _layer(self, recipe, n_features, width, n_hidden, sparse_grad):
         """Return a new `PooledLayer`."""

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sktwotower._records import record
 from sktwotower.runtime._tower_arrays import MIN_WEIGHT, N_SUMS, RecentArrays
+from sktwotower.towers._recipe import plain
 from sktwotower.towers.operators._autograd import product_dtype
 from sktwotower.towers.operators._decays import decayed_means
 from sktwotower.towers.operators._sparse_rows import SparseLinear
@@ -32,13 +33,22 @@ class RecentHistory(History):
     Parameters
     ----------
     max_length : int, default=1000
-        Number of a user's latest events that count, >= 1: ``max_history`` of
-        `TwoTowerRecommender`.
-    half_life, popularity_half_life : Timedelta, float, "auto" or None, default="auto"
-        Ages at which events, and popularity, count half. As those of
-        `TwoTowerRecommender`, which need not be given twice, and so is the next one.
+        Number of a user's latest events that count, >= 1. Training predicts no earlier
+        ones, either.
+    half_life : Timedelta, float, "auto" or None, default="auto"
+        Age at which an event has half of its weight in training, > 0. A number is in
+        the unit of times that are numbers. "auto" and None: all ages count alike. The
+        latest events are learnt last in any case.
+    popularity_half_life : Timedelta, float, "auto" or None, default="auto"
+        Half-life of what is popular now, > 0, given as ``half_life`` is. What is chosen
+        more often now than in training gets a higher score, and `partial_fit` keeps
+        this up to date. It needs ``normalize`` and ids of items. None: scores follow
+        the popularity in training. "auto": weights of several half-lives are learnt on
+        ``validation_events``; see the table in the guide.
     second_share : float or "auto", default="auto"
-        Share in the score of a second pair of towers, with a pooled history.
+        Share in the score of a second pair of towers, with a pooled history, in [0, 1).
+        0: there is none. "auto": it is learnt on ``validation_events``; see the table
+        in the guide.
 
     Examples
     --------
@@ -74,13 +84,8 @@ class RecentHistory(History):
         self.second_share = second_share
 
     def _of_recipe(self):
-        """Return its parameters by the names of the recommender."""
-        return {
-            "max_history": self.max_length,
-            "half_life": self.half_life,
-            "popularity_half_life": self.popularity_half_life,
-            "second_share": self.second_share,
-        }
+        """Return what a ``Recipe`` knows of it, a dict."""
+        return super()._of_recipe() | {"max_history": plain(self.max_length)}
 
     def _layer(self, recipe, n_features, width, n_hidden, sparse_grad):
         """Return a new `RecentLayer`."""

@@ -1,11 +1,10 @@
-"""Short names of histories, and the recipe of a history with parameters.
+"""Short names of histories, and the recipe of an estimator with its history.
 
-Input: a value of the parameter ``history``, a ``Recipe``.
-Output: a `History`; the ``Recipe`` with its parameters.
+Input: a value of the parameter ``history``; an estimator.
+Output: a `History`; a ``Recipe``.
 """
 
-from sktwotower import _sklearn_compat as compat
-from sktwotower.towers._recipe import RecommenderParameters, plain
+from sktwotower.towers._recipe import Recipe
 
 from ._history import AutoHistory, History, NoHistory
 from ._pooled import PooledHistory
@@ -17,8 +16,6 @@ SHORT_NAMES = {
     "pooled": PooledHistory,
     "recent": RecentHistory,
 }
-# Names that histories have for parameters of the recommender.
-OTHER_NAMES = {"max_history": "max_length"}
 
 
 def history_of(value):
@@ -36,36 +33,11 @@ def history_of(value):
     )
 
 
-def with_history(recipe):
-    """Return a ``Recipe`` with its `History`, an object, and the parameters of that.
+def recipe_with_history(estimator):
+    """Return the ``Recipe`` of an estimator, in which the history is an object.
 
-    Raise ``ValueError`` for one that is out of range, or that the recommender has with
-    another value.
+    Raise ``ValueError`` for a parameter of the history that is out of range.
     """
-    history = history_of(recipe.history)
-    owner = type(history).__name__
-    changed = {}
-    for name, given in history._of_recipe().items():
-        value = plain(given)
-        default = getattr(RecommenderParameters, name)
-        if _same(value, default):
-            continue
-        shown = OTHER_NAMES.get(name, name)
-        allowed = RecommenderParameters._parameter_constraints.get(name)
-        if allowed is not None:
-            compat.validate_parameter_constraints(
-                {shown: allowed}, {shown: value}, owner
-            )
-        before = getattr(recipe, name)
-        if not _same(before, default) and not _same(before, value):
-            raise ValueError(
-                f"history={owner}({shown}={value!r}) and {name}={before!r} of the "
-                f"recommender differ. Give it to {owner} alone."
-            )
-        changed[name] = value
-    return recipe._replace(history=history, **changed)
-
-
-def _same(value, other):
-    """Return whether two values of a parameter are the same."""
-    return type(value) is type(other) and value == other
+    history = history_of(estimator.history)
+    history._check()
+    return Recipe.of(estimator, **history._of_recipe())

@@ -22,18 +22,15 @@ class Division:
     """Which of some processes holds each of the columns of a side.
 
     A column is a row of a table. Column i is of process i modulo ``size``, unless
-    ``owners`` (p,) are given. ``is_common`` (p,): which ones all processes need.
+    ``owners`` (p,) are given.
     """
 
-    def __init__(self, n_columns, size, owners=None, is_common=None):
+    def __init__(self, n_columns, size, owners=None):
         if owners is None:
             owners = np.arange(n_columns) % size
-        if is_common is None:
-            is_common = np.ones(n_columns, dtype=bool)
         self.n_columns = n_columns
         self.size = size
         self.owners = owners
-        self.is_common = is_common
         self.places = pd.Series(owners).groupby(owners).cumcount().to_numpy()
 
     def of(self, rank):
@@ -65,7 +62,7 @@ def divisions(users, items, n_context):
     is_id_entry = are_ids[rows.indices]
     owners[rows.indices[is_id_entry]] = owners_of_entries[is_id_entry]
     return {
-        "user": Division(n_columns, group.size, owners, ~are_ids),
+        "user": Division(n_columns, group.size, owners),
         "item": Division(items.rows.shape[1], group.size),
         "context": Division(n_context, group.size),
     }

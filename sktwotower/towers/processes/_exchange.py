@@ -215,30 +215,24 @@ class Exchange:
             weights.grad = grad.view(weights.shape).to(weights)
         return total.item()
 
-    def gather(self, users):
-        """Let the module, and its moments, have the rows of all processes.
-
-        ``users``: whether also those of the ids of users that others have; otherwise
-        these are zeros.
-        """
+    def gather(self):
+        """Let the module, and its moments, have the rows of all processes."""
         module = self.net.model
         self._share_others()
         for name, layer in self.layers.items():
-            layer.weight.data = self._whole(name, layer.weight.detach(), users)
+            layer.weight.data = self._whole(name, layer.weight.detach())
             moments = module.moments.get(f"{name}.weight", {})
             for key, rows in moments.items():
-                moments[key] = self._whole(name, torch.from_numpy(rows), users).numpy()
+                moments[key] = self._whole(name, torch.from_numpy(rows)).numpy()
         del module.divisions  # it has all rows
 
-    def _whole(self, name, rows, users):
+    def _whole(self, name, rows):
         """Return the rows (p, ...) of a table, given those of this process (m, ...)."""
         division = self.divisions[name]
         whole = rows.new_zeros(division.n_columns, *rows.shape[1:])
         whole[division.of(self.group.rank)] = rows
         for rank in range(self.group.size):
             columns = division.of(rank)
-            if not users:
-                columns = columns[division.is_common[columns]]
             part = whole[columns].to(self.device)
             self.group.run(distributed.broadcast, part, rank)
             whole[columns] = part.to(rows)

@@ -235,7 +235,7 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
             saver.train(net, data.training)
         net.module_.moments = moments_of(net)
     if net.exchange_ is not None:
-        net.exchange_.gather(recipe.gather_users)
+        net.exchange_.gather()
     if net.interrupted_:
         _warn_of_interruption(net, saver)
         interruption.end_process()

@@ -11,7 +11,7 @@ import fill  # noqa: E402
 from _claims import verdict  # noqa: E402
 from _queries import read  # noqa: E402
 
-from sktwotower import TwoTowerRecommender  # noqa: E402
+from sktwotower.towers import RecentHistory  # noqa: E402
 
 
 def test_no_change_of_a_default_is_better_on_all_three_sets():
@@ -131,4 +131,4 @@ def test_the_results_say_how_many_events_transformers_read():
     lengths = {row["params"]["session_max_len"] for row in rows}
     said = f"reads the last {min(lengths)} to {max(lengths)} events of a user"
     assert said in text and "sktwotower reads up to 1,000" in text
-    assert TwoTowerRecommender().max_history == 1000
+    assert RecentHistory().max_length == 1000

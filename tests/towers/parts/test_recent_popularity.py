@@ -7,15 +7,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from sktwotower import io, runtime
+from sktwotower.towers import RecentHistory
 from sktwotower.towers.parts import log_ratios
-from tests.builders import chain, dated, ordered, small
+from tests.builders import chain, dated, ordered
 
 X = chain(n_users=15, noise=0.5)
 PAIR = ["user", "item"]
 
 
 def popular(**params):
-    return ordered(**{"popularity_half_life": 2.0} | params)
+    """Build a recommender whose popularity halves; ``params`` also of its history."""
+    names = RecentHistory().get_params()
+    of_history = {n: params.pop(n) for n in list(params) if n in names}
+    history = RecentHistory(**{"popularity_half_life": 2.0} | of_history)
+    return ordered(history=history, **params)
 
 
 def part_of(model):
@@ -58,7 +63,7 @@ def test_they_end_at_four():
 @pytest.mark.parametrize("half_life", [None, 3.0])
 def test_scores_grow_by_the_logarithms(half_life):
     params = {"half_life": half_life, "second_share": 0.2}
-    without = ordered(popularity_half_life=None, **params).fit(X)
+    without = popular(popularity_half_life=None, **params).fit(X)
     model = popular(**params).fit(X)
     assert model.popularity_half_life_ == 2.0 and model.half_life_ == half_life
     assert without.popularity_half_life_ is None
@@ -72,7 +77,7 @@ def test_scores_grow_by_the_logarithms(half_life):
 
 
 def test_vectors_stay_of_length_one_and_are_two_numbers_longer():
-    without, model = ordered(popularity_half_life=None).fit(X), popular().fit(X)
+    without, model = popular(popularity_half_life=None).fit(X), popular().fit(X)
     for vectors in (model.item_embeddings_, model.embed_users(model.user_ids_)):
         assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
     assert model.item_embeddings_.shape[1] == without.item_embeddings_.shape[1] + 2
@@ -142,7 +147,7 @@ def test_without_ids_or_unit_vectors_there_is_none(params):
     assert model.popularity_half_life_ is None and record[0].filename == __file__
     assert_array_equal(
         model.item_embeddings_,
-        ordered(popularity_half_life=None, **params).fit(X).item_embeddings_,
+        popular(popularity_half_life=None, **params).fit(X).item_embeddings_,
     )
 
 
@@ -174,9 +179,3 @@ def test_few_events_have_none_by_default():
 def test_bad_values(value, message):
     with pytest.raises((ValueError, TypeError), match=message):
         popular(popularity_half_life=value).fit(X)
-
-
-def test_a_value_that_is_not_used_is_warned_about():
-    with pytest.warns(UserWarning, match="popularity_half_life=3 was not used: popul"):
-        model = small(popularity_half_life=3).fit(X[PAIR])
-    assert model.popularity_half_life_ is None
