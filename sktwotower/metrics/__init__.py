@@ -25,6 +25,7 @@ from ._per_user import (
     recall_at_k,
     reciprocal_rank_at_k,
 )
+from ._policy_value import off_policy_value
 from ._ranking import HeldOutRanking
 from ._report import retrieval_report
 from ._scorers import make_retrieval_scorer
@@ -45,6 +46,7 @@ __all__ = [
     "ndcg_at_k",
     "ndcg_by_list",
     "novelty_at_k",
+    "off_policy_value",
     "precision_at_k",
     "recall_at_k",
     "reciprocal_rank_at_k",
