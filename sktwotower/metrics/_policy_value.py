@@ -123,12 +123,12 @@ def off_policy_value(
     reward : str, default="reward"
         Name of the column of rewards: what the item earned, 0 if it was not chosen.
     regressor : estimator, default=None
-        Any regressor of scikit-learn: adds the doubly robust estimate. It predicts the
-        reward from the score of the item by the policy, its rank, and the mean reward
-        of the item in the other requests, and is trained on the users of four fifths of
-        the log to predict those of the last. Its cost grows with the number of
-        requests, of items and of ranks. Not with propensities as ``policy``. None:
-        there is no such row.
+        Any regressor of scikit-learn: adds the doubly robust estimate. It predicts what
+        an item and those below it earn from the score of the item by the policy, its
+        rank, and its mean reward in the other requests. It is trained on the users of
+        four fifths of the log to predict those of the last. Its cost grows with the
+        number of requests, of items and of ranks. Not with propensities as ``policy``.
+        None: there is no such row.
     max_weight : float, default=None
         Weights are cut to this number, > 0. That lowers variance, and draws values to
         what is too low. None: they are not cut.
@@ -187,8 +187,9 @@ def off_policy_value(
     - Self-normalized: :math:`\sum_t \sum_i w_{it} r_{it} / \sum_i w_{it}`. It is a
       little biased and varies less: the one to read first [2]_.
     - Doubly robust: :math:`\frac{1}{n} \sum_i \sum_t w_{it} (r_{it} - q_{it}) +
-      w_{i,t-1} \bar{q}_{it}`, where q is the predicted reward of the item, and
-      :math:`\bar{q}` its mean under the policy at that rank [3]_, [4]_. It is unbiased
+      w_{i,t-1} \bar{q}_{it}`, where q is what the item and those below it are
+      predicted to earn, and :math:`\bar{q}` its mean under the policy at that rank,
+      given the items above [3]_, [4]_. It is unbiased
       whatever the regressor predicts, and varies less the better that is.
 
     The number of effective requests is :math:`(\sum_i w_i)^2 / \sum_i w_i^2`. After the

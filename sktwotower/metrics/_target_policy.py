@@ -222,7 +222,7 @@ class TablePolicy(TargetPolicy):
 
 
 class Reward:
-    """Predicts the reward of an item at a place, by a regressor, for other requests.
+    """Predicts what an item at a place, and those below it, earn in other requests.
 
     Requests are divided by users: those of one part are predicted by what was learnt
     from all others. It reads the score of the policy, the place, and the mean reward of
@@ -254,7 +254,7 @@ class Reward:
         self.folds = fold_of_cluster[clusters]
 
     def predicted(self):
-        """Return the predicted reward of the items of the log, and of the policy.
+        """Return what is predicted for the items of the log, and for the policy.
 
         Both are (n_requests, n_places). The second is the mean over all items, weighted
         by their probabilities at that place given the items above; both are 0 where a
@@ -263,6 +263,8 @@ class Reward:
         policy, log = self.policy, self.policy.log
         of_items = np.zeros(log.rows.shape)
         of_policy = np.zeros(log.rows.shape)
+        # what is earned from a place on: what stands above is taken as it was
+        gains = np.cumsum(log.rewards[:, ::-1], axis=1)[:, ::-1]
         for fold in np.unique(self.folds):
             others = np.flatnonzero(self.folds != fold)
             means = self._means_of_items(others)
@@ -275,7 +277,7 @@ class Reward:
                     means[policy.items[request, place]],
                 ]
             )
-            regressor = clone(self.regressor).fit(seen, log.rewards[request, place])
+            regressor = clone(self.regressor).fit(seen, gains[request, place])
             for requests in policy.blocks(np.flatnonzero(self.folds == fold)):
                 scores, logits = policy.scores_and_logits(requests)
                 for place, shares in policy.steps(requests, logits):
@@ -303,7 +305,7 @@ class Reward:
 
 
 def _values_of_all(regressor, scores, place, means):
-    """Return predicted rewards (m, n_items) of all items at a place, from 0."""
+    """Return what is predicted for all items (m, n_items) at a place, from 0."""
     m, n_items = scores.shape
     places = np.full(scores.size, place + 1)
     read = np.column_stack([scores.ravel(), places, np.tile(means, m)])
