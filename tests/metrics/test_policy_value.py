@@ -199,7 +199,7 @@ ONE = ONE.assign(propensity=0.5, reward=1.0, policy=0.5)
             "model",
             "1 items that are not in the catalog.*'gold'",
         ),
-        ({}, "polcy", "no column 'polcy'.*Did you mean 'policy'"),
+        ({}, "policy2", "no column 'policy2'.*Did you mean 'policy'"),
     ],
 )
 def test_logs_that_say_nothing_true_are_refused(changes, policy, message):
