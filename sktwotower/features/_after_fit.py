@@ -63,8 +63,12 @@ def grown(entities, frame, table):
     transformer, places, fresh = _with_ids(entities, ids.unique())
     width = entities.width + len(fresh)
     updated = replace(updated, ids=known, transformer=transformer, width=width)
-    read = codes if entities.features else known.get_indexer(fresh)
-    changed = np.union1d(read, np.arange(len(entities.ids), len(known)))
+    if entities.features:
+        described = codes
+    else:
+        described = known.get_indexer(fresh)
+    joined = np.arange(len(entities.ids), len(known))
+    changed = np.union1d(described, joined)
     if len(changed):
         updated, places = _with_changed(updated, changed, places, frame, codes)
     return updated, codes, (places, updated.width), changed
@@ -76,20 +80,21 @@ def _with_changed(updated, changed, places, frame, codes):
     Their new levels and words get columns. ``places`` (p,): the positions of the
     feature columns so far; they are returned as well, as they are then.
     """
-    kept = np.isin(codes, changed)
-    codes = np.searchsorted(changed, codes[kept])
-    features = frame[updated.features][kept]
+    is_read = np.isin(codes, changed)
+    features = frame[updated.features][is_read]
+    numbers = np.searchsorted(changed, codes[is_read])
     name = f"column {updated.label!r}"
-    features = latest_rows(features, codes, len(changed), name)
+    features = latest_rows(features, numbers, len(changed), name)
     old = updated.rows
-    updated, moved, rows = updated.describe_anew(changed, features)
+    updated, moved, rows_of_changed = updated.describe_anew(changed, features)
     places = moved[places]
-    arrays = old.data, places[old.indices], old.indptr
-    before = sparse.csr_matrix(arrays, shape=(old.shape[0], updated.width))
+    arrays = (old.data, places[old.indices], old.indptr)
+    moved_rows = sparse.csr_matrix(arrays, shape=(old.shape[0], updated.width))
+    rows = sparse.vstack([moved_rows, rows_of_changed], format="csr")
+    # the empty row stays the last one
     source = np.append(np.arange(len(updated.ids)), old.shape[0] - 1)
     source[changed] = old.shape[0] + np.arange(len(changed))
-    rows = sparse.vstack([before, rows], format="csr")[source]
-    return replace(updated, rows=rows), places
+    return replace(updated, rows=rows[source]), places
 
 
 def _with_ids(entities, ids):
@@ -190,9 +195,10 @@ def unused_columns(matrix, gone):
 
     ``matrix``: CSR (n + 1, p), whose last row is empty, and stays.
     """
-    rows = matrix[np.append(np.flatnonzero(~gone), len(gone))]
-    theirs = have_entries(matrix[np.flatnonzero(gone)], axis=0)
-    return theirs & ~have_entries(rows, axis=0), rows
+    left = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
+    rows = matrix[left]
+    is_theirs = have_entries(matrix[np.flatnonzero(gone)], axis=0)
+    return is_theirs & ~have_entries(rows, axis=0), rows
 
 
 def without_keys(described, unused, what):

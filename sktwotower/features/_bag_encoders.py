@@ -25,13 +25,16 @@ DELIMITERS = {"|": 1 / 3, ";": 1 / 3, ",": 1 / 2}
 
 def find_delimiter(distinct):
     """Return the delimiter that makes the distinct strings lists, or None."""
-    for delimiter, share in DELIMITERS.items():
-        if sum(delimiter in cell for cell in distinct) < share * len(distinct):
+    for delimiter, least_share in DELIMITERS.items():
+        n_cells_with = sum(delimiter in cell for cell in distinct)
+        if n_cells_with < least_share * len(distinct):
             continue
         parts = [part.strip() for cell in distinct for part in cell.split(delimiter)]
+        n_words = np.mean([len(part.split()) for part in parts])
+        if n_words > 2.5:
+            continue
         _, distinct_parts = factorize(parts)
-        short = np.mean([len(part.split()) for part in parts]) <= 2.5
-        if short and (delimiter != "," or len(distinct_parts) <= len(distinct)):
+        if delimiter != "," or len(distinct_parts) <= len(distinct):
             return delimiter
     return None
 
@@ -87,9 +90,10 @@ class BagEncoder(VocabularyEncoder):
         """Return an encoder with only some of its keys, as `VocabularyEncoder` does."""
         encoder = super().restricted(kept)
         n_weighed = len(self.columns) + self.n_hashed
-        for name in ("frequencies", "idf"):
-            if hasattr(self, name):
-                setattr(encoder, name, getattr(self, name)[kept[:n_weighed]])
+        is_kept = kept[:n_weighed]
+        encoder.frequencies = self.frequencies[is_kept]
+        if hasattr(self, "idf"):
+            encoder.idf = self.idf[is_kept]
         return encoder
 
     def _count_distinct(self, cells):
@@ -100,7 +104,8 @@ class BagEncoder(VocabularyEncoder):
         places = np.arange(len(cells))
         if pd.api.types.infer_dtype(cells, skipna=False) == "string":
             places, cells = factorize(cells)
-        return *self.count(cells), places
+        counts, keys = self.count(cells)
+        return counts, keys, places
 
     def _selector(self, keys):
         """Return a CSR matrix (n_keys, n_names), 1 where a key has its column."""
@@ -110,7 +115,8 @@ class BagEncoder(VocabularyEncoder):
 def _frequencies(counts, keys, places):
     """Return in how many rows each key is, (n_keys,); 0 for missing values."""
     frequencies = _count_rows(counts, places)
-    frequencies[np.array([*map(is_null, keys)], dtype=bool)] = 0
+    is_missing_key = np.array([is_null(key) for key in keys], dtype=bool)
+    frequencies[is_missing_key] = 0
     return frequencies
 
 
@@ -140,8 +146,12 @@ class TagEncoder(TagCell, BagEncoder):
         _, texts = factorize(cell for cell in cells if isinstance(cell, str))
         self.delimiter = None
         if texts:
-            counts = {d: sum(d in text for text in texts) for d in DELIMITERS}
-            self.delimiter = find_delimiter(texts) or max(counts, key=counts.get)
+            self.delimiter = find_delimiter(texts)
+        if texts and self.delimiter is None:  # then the most frequent one
+            n_texts_with = {}
+            for delimiter in DELIMITERS:
+                n_texts_with[delimiter] = sum(delimiter in text for text in texts)
+            self.delimiter = max(n_texts_with, key=n_texts_with.get)
         super().learn(cells)
 
     def count(self, cells):
@@ -151,8 +161,10 @@ class TagEncoder(TagCell, BagEncoder):
         try:
             codes, tags = factorize(chain.from_iterable(bags))
         except TypeError:
-            odd = next(bag for bag in bags if any(is_refused(tag, hash) for tag in bag))
-            raise self.unsuitable_error(odd) from None
+            for bag in bags:
+                if any(is_refused(tag, hash) for tag in bag):
+                    raise self.unsuitable_error(bag) from None
+            raise
         codes_of_texts, tags = factorize(with_strings(tags, self.name))
         weights = self._read_weights(bags, len(codes))
         matrix = from_rows(weights, codes_of_texts[codes], lengths, len(tags))
@@ -168,10 +180,13 @@ class TagEncoder(TagCell, BagEncoder):
     def _split(self, cell):
         """Return the tags of a cell: a list, tuple, set or dict of them."""
         if isinstance(cell, str) and self.delimiter is not None:
-            return [tag for part in cell.split(self.delimiter) if (tag := part.strip())]
+            parts = [part.strip() for part in cell.split(self.delimiter)]
+            return [part for part in parts if part]
         if not isinstance(cell, LISTS) or getattr(cell, "ndim", 1) != 1:
             raise self.unsuitable_error(cell)
-        return cell.tolist() if isinstance(cell, np.ndarray) else cell
+        if isinstance(cell, np.ndarray):
+            return cell.tolist()
+        return cell
 
     def _read_weights(self, bags, n_tags):
         """Return the weight of each tag (n_tags,): 1, or the value in a dict."""
@@ -179,7 +194,10 @@ class TagEncoder(TagCell, BagEncoder):
             return np.ones(n_tags)
         weights = []
         for tags in bags:
-            weights += tags.values() if isinstance(tags, dict) else [1.0] * len(tags)
+            if isinstance(tags, dict):
+                weights += tags.values()
+            else:
+                weights += [1.0] * len(tags)
         weights = object_array(weights)
         missing = is_missing(weights, f"Column {self.name!r}")
         numbers = np.zeros(n_tags)
@@ -206,9 +224,10 @@ class WordEncoder(WordCell, BagEncoder):
     def grown(self, cells):
         """Return an encoder with further words, which no row of fit counts for."""
         encoder = super().grown(cells)
-        n = len(self.columns)
-        new = encoder.frequencies[n : len(encoder.columns)]
-        encoder.idf = np.insert(self.idf, n, _rarity(new, self.n_cells + len(cells)))
+        n_before = len(self.columns)
+        frequencies = encoder.frequencies[n_before : len(encoder.columns)]
+        idf = _rarity(frequencies, self.n_cells + len(cells))
+        encoder.idf = np.insert(self.idf, n_before, idf)
         return encoder
 
     def count(self, cells):
@@ -221,13 +240,16 @@ class WordEncoder(WordCell, BagEncoder):
 
     def weigh(self, matrix):
         """Return the logarithm of each count times the rarity of the word."""
-        matrix.data = (1 + np.log(matrix.data)) * self.idf[matrix.indices]
+        logarithms = 1 + np.log(matrix.data)
+        matrix.data = logarithms * self.idf[matrix.indices]
         return matrix
 
     def in_words(self, place, value):
         """Return the word in quotes, or that it is one of those that share a column."""
         text = super().in_words(place, value)
-        return f'"{text}"' if place < len(self.columns) else text
+        if place < len(self.columns):
+            return f'"{text}"'
+        return text
 
     def _split(self, cells, lengths):
         """Yield the list of words of each cell, and write its length to ``lengths``."""

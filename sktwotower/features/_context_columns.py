@@ -119,23 +119,27 @@ def without_marks(vectorizer, columns, shares):
     kinds = dict(vectorizer.kinds_)
     encoders = []
     for position, encoder in vectorizer.encoders_:
-        finding = None if encoder.name in forced else _finding(encoder)
+        finding = None
+        if encoder.name not in forced:
+            finding = _finding(encoder)
         if finding is None:
             encoders.append((position, _without_mark(encoder)))
             continue
         kinds[encoder.name] = "drop"
         column = columns[position]
-        keys = encoder.columns
-        numeric = keys and all(isinstance(key, int | float) for key in keys)
-        other = "number" if numeric else "text"
+        levels = encoder.columns
+        are_numbers = all(isinstance(level, int | float) for level in levels)
+        other = "number" if len(levels) and are_numbers else "text"
         warn(
             f"The context column {column!r} has {finding}, so that no value says "
             "anything of a later request; it is left out. Bin it, or set its kind: "
             f"TowerVectorizer(kinds={{{encoder.name!r}: {other!r}}})."
         )
     vectorizer._shares_missing = shares
-    chosen = zip(columns, shares, vectorizer.kinds_.items(), strict=True)
-    for column, share, (name, kind) in chosen:
+    names_and_kinds = vectorizer.kinds_.items()
+    for column, share, (name, kind) in zip(
+        columns, shares, names_and_kinds, strict=True
+    ):
         if kind == "drop" and name not in forced:
             state = "missing in all events" if share == 1 else "constant"
             warn(f"The context column {column!r} is {state}: it says nothing.")
@@ -148,8 +152,13 @@ def _finding(encoder):
     """Return why nothing can be learnt from the column of an encoder, or None."""
     if encoder.kind == "id":
         return "as many values as rows"
-    if encoder.kind == "category" and not encoder.n_names - (encoder.other >= 0):
-        return f"no value that {ceil(encoder.settings.min_count)} rows share"
+    if encoder.kind == "category":
+        n_levels = encoder.n_names
+        if encoder.other >= 0:  # one is that of all rare levels
+            n_levels -= 1
+        if n_levels == 0:
+            n_rows = ceil(encoder.settings.min_count)
+            return f"no value that {n_rows} rows share"
     return None
 
 
@@ -176,7 +185,9 @@ class ContextColumns(Described, StoredContext):
     @property
     def reach(self):
         """Return that of the clock; 0 without one."""
-        return 0.0 if self.clock is None else self.clock.reach
+        if self.clock is None:
+            return 0.0
+        return self.clock.reach
 
     def of_mapping(self, mapping, columns=(), name="X"):
         """Return the context of one request as a table (1, n_given).
@@ -209,7 +220,9 @@ class ContextColumns(Described, StoredContext):
 
     def feature_names(self):
         """Return the name of each feature column, a list, or None if there are none."""
-        names = super().feature_names() if self.own_width else []
+        names = []
+        if self.own_width:
+            names = super().feature_names()
         if names is None or self.clock is None:
             return names
         return names + self.clock.names(self.time)
@@ -220,14 +233,20 @@ class ContextColumns(Described, StoredContext):
         A list of pairs: names, a list, and positions of features, an int array. Each
         column is in a pair of its own unless the transformer mixes them.
         """
-        blocks = [] if self.transformer is None else blocks_of(self.transformer)
-        every = np.arange(self.own_width)
-        if blocks is None or any(len(i) > 1 and len(every[o]) for i, o in blocks):
-            return [(self.columns, every)]
-        places = {column: [np.zeros(0, dtype=int)] for column in self.columns}
+        features = np.arange(self.own_width)
+        blocks = []
+        if self.transformer is not None:
+            blocks = blocks_of(self.transformer)
+        if blocks is None:
+            return [(self.columns, features)]
+        features_of = {column: [np.zeros(0, dtype=int)] for column in self.columns}
         for inputs, outputs in blocks:
-            places[self.columns[inputs[0]]].append(every[outputs])
-        return [([column], np.concatenate(own)) for column, own in places.items()]
+            if len(inputs) > 1 and len(features[outputs]):
+                return [(self.columns, features)]
+            features_of[self.columns[inputs[0]]].append(features[outputs])
+        return [
+            ([column], np.concatenate(features_of[column])) for column in features_of
+        ]
 
     def removable(self):
         """Return columns that can be removed without the others, a dict of lists.
@@ -235,9 +254,13 @@ class ContextColumns(Described, StoredContext):
         Each is alone, under its own name, unless the transformer mixes columns. Then
         they are together, as "context".
         """
-        together = [names for names, _ in self.columns_out()]
-        together += [] if self.time is None else [[self.time]]
-        return {names[0] if len(names) == 1 else self.side: names for names in together}
+        removable = {}
+        for names, _ in self.columns_out():
+            name = names[0] if len(names) == 1 else self.side
+            removable[name] = names
+        if self.time is not None:
+            removable[self.time] = [self.time]
+        return removable
 
     def blocks(self):
         """Return the positions of features that belong together, int arrays.
@@ -255,16 +278,16 @@ class ContextColumns(Described, StoredContext):
 
         If there are none, the rows themselves are returned.
         """
-        dropped = np.zeros(self.width, dtype=bool)
-        dropped[self.own_width :] = self.time in columns
-        for names, places in self.columns_out():
-            found = [column for column in columns if column in names]
-            if {*found} == {*names}:
-                dropped[places] = True
-            elif found:
+        is_dropped = np.zeros(self.width, dtype=bool)
+        is_dropped[self.own_width :] = self.time in columns
+        for names, features in self.columns_out():
+            of_block = [column for column in columns if column in names]
+            if set(of_block) == set(names):
+                is_dropped[features] = True
+            elif of_block:
                 raise ValueError(
-                    f"Cannot remove {found[0]!r} from the context: context_transformer "
-                    "does not encode each column on its own. Use TowerVectorizer or "
+                    f"Cannot remove {of_block[0]!r} from the context: "
+                    "context_transformer does not encode each column on its own. Use TowerVectorizer or "
                     "ColumnTransformer."
                 )
-        return without_entries(rows, dropped[rows.indices])
+        return without_entries(rows, is_dropped[rows.indices])

@@ -23,7 +23,8 @@ from ._tower_vectorizer import TowerVectorizer
 from ._transformers import Described, prepared
 
 # So many ids are looked up one by one in less time than their checks take.
-MAX_PLAIN, MAX_PLAIN_TEXT = 64, 1000
+MAX_PLAIN = 64
+MAX_PLAIN_TEXT = 1000
 
 
 def fit_entities(side, id_column, label, features, table, transformer, frame, memory):
@@ -353,17 +354,17 @@ class Entities(Described):
             )
         values = frame[self.id_column]
         codes = self.codes(values, f"column {self.label!r} of {name}")
+        all_known = bool((codes >= 0).all())
         wanted = self.columns[1:]
-        given = [c for c in (self.features if events else wanted) if c in frame.columns]
-        if not given:
+        expected = self.features if events else wanted
+        if not any(column in frame.columns for column in expected):
             if not events:
                 names = {self.id_column, *known}
-                others = [c for c in frame.columns if c not in names]
-                all_known = bool((codes >= 0).all())
+                others = [column for column in frame.columns if column not in names]
                 refuse_misspelled(others, wanted, "feature", name, all_known)
             return values.to_numpy(), codes, take_rows(self.rows, codes), None
         table = frame.reset_index(drop=True)
-        in_side_table = events or (self.table is not None and (codes >= 0).all())
+        in_side_table = events or (self.table is not None and all_known)
         table = self._complete(table, wanted, in_side_table, name)
         return values.to_numpy(), codes, self.transform(table), table
 
@@ -383,13 +384,16 @@ class Entities(Described):
         return table[[self.id_column, *wanted]]
 
 
-def rows_of_tables(source, *tables):
+def rows_of_tables(source, first, *others):
     """Return rows (m,) of tables that follow one another, a frame.
 
     ``source``: positions (m,) among the rows of all. The columns are those of the first
     one; None stays None.
     """
-    if tables[0] is None:
+    if first is None:
         return None
-    parts = [table[tables[0].columns] for table in tables]
-    return pd.concat(parts, ignore_index=True).take(source).reset_index(drop=True)
+    parts = [first]
+    for table in others:
+        parts.append(table[first.columns])
+    rows = pd.concat(parts, ignore_index=True).take(source)
+    return rows.reset_index(drop=True)

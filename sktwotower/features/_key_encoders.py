@@ -51,7 +51,9 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
 
     def in_words(self, place, value):
         """Return the key, or that it is one of those that share a column."""
-        return self.names[place] if place < len(self.columns) else RARE
+        if place < len(self.columns):
+            return self.names[place]
+        return RARE
 
     def further_keys(self, keys, counts):
         """Return those of a list of keys that get a column, too: the frequent ones.
@@ -66,9 +68,13 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
     def with_keys(self, new):
         """Return an encoder with columns for further keys, next to those of others."""
         encoder = copy.copy(self)
-        n = len(self.columns)
-        encoder.columns = self.columns | {key: n + i for i, key in enumerate(new)}
-        encoder.names = [*self.names[:n], *map(name_of, new), *self.names[n:]]
+        n_before = len(self.columns)
+        encoder.columns = dict(self.columns)
+        for column, key in enumerate(new, start=n_before):
+            encoder.columns[key] = column
+        names = list(self.names)
+        names[n_before:n_before] = [name_of(key) for key in new]
+        encoder.names = names
         if self.other >= 0:
             encoder.other = len(encoder.columns)
         return encoder
@@ -89,7 +95,9 @@ class VocabularyEncoder(KeyCell, ColumnEncoder):
 
 def is_null(key):
     """Return whether a key is a missing value."""
-    return not isinstance(key, (str, *LISTS)) and bool(pd.isna(key))
+    if isinstance(key, (str, *LISTS)):
+        return False
+    return bool(pd.isna(key))
 
 
 def frequent_keys(keys, counts, min_count, max_keys):
@@ -97,12 +105,15 @@ def frequent_keys(keys, counts, min_count, max_keys):
 
     If there are more than `max_keys`, the most frequent of them.
     """
-    pairs = zip(keys, counts.tolist(), strict=True)
-    frequent = {key: count for key, count in pairs if count >= min_count}
+    frequent = {}
+    for key, count in zip(keys, counts.tolist(), strict=True):
+        if count >= min_count:
+            frequent[key] = count
     kept = _sort(frequent)
     if len(kept) > max_keys:
-        top = set(sorted(kept, key=frequent.get, reverse=True)[:max_keys])
-        kept = [key for key in kept if key in top]
+        most_frequent = sorted(kept, key=frequent.get, reverse=True)
+        most_frequent = set(most_frequent[:max_keys])
+        kept = [key for key in kept if key in most_frequent]
     return kept
 
 

@@ -38,7 +38,7 @@ ENCODERS = {
     "text": WordEncoder,
     "vector": of_values.VectorEncoder,
 }
-CLASSES = *dict.fromkeys(ENCODERS.values()), of_values.BinEncoder, GivenEncoder
+CLASSES = (*dict.fromkeys(ENCODERS.values()), of_values.BinEncoder, GivenEncoder)
 
 
 def make_encoder(name, kind, settings):
@@ -85,10 +85,11 @@ def choose_kind(name, column, cells):
         return _kind_of_objects(cells, distinct)
     if isinstance(column.dtype, pd.SparseDtype) and cells.dtype.kind in "iuf":
         return "number"
-    whole = cells.dtype.kind in "iu"
+    is_whole = cells.dtype.kind in "iu"
     if cells.dtype.kind == "f" and len(cells) < len(column):
-        whole = np.array_equal(cells, np.floor(cells)) and len(distinct) < len(cells)
-    if whole:
+        repeats = len(distinct) < len(cells)
+        is_whole = repeats and np.array_equal(cells, np.floor(cells))
+    if is_whole:
         return _kind_of_integers(name, len(cells), distinct)
     return {"b": "boolean", "M": "datetime"}.get(cells.dtype.kind, "number")
 
@@ -149,8 +150,10 @@ def _kind_of_integers(name, n_cells, distinct):
         return "category"
     if len(distinct) == n_cells:
         return "id"
-    few = len(distinct) <= MAX_LEVELS and n_cells >= 5 * len(distinct)
-    return "category" if few or ID_NAME.search(name) else "number"
+    is_few = len(distinct) <= MAX_LEVELS and n_cells >= 5 * len(distinct)
+    if is_few or ID_NAME.search(name):
+        return "category"
+    return "number"
 
 
 def _kind_of_objects(cells, distinct):
@@ -164,10 +167,12 @@ def _kind_of_objects(cells, distinct):
         if _are_dates(distinct):
             return "datetime"
         n_words = np.mean([len(cell.split()) for cell in distinct])
-        varied = len(distinct) > min(len(cells) / 2, 200)
-        if n_words >= 1.5 and varied and any(map(WORD.search, distinct)):
+        is_varied = len(distinct) > min(len(cells) / 2, 200)
+        if n_words >= 1.5 and is_varied and any(map(WORD.search, distinct)):
             return "text"
-    return "id" if len(distinct) == len(cells) else "category"
+    if len(distinct) == len(cells):
+        return "id"
+    return "category"
 
 
 def _are_dates(distinct):

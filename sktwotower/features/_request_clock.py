@@ -132,51 +132,60 @@ class RequestClock(runtime.StoredClock):
         rows : CSR matrix of shape (n, width), float32
         """
         times = np.asarray(times, dtype=float)
+        n_requests = len(times)
         if self.dates:
-            known = np.abs(times) < runtime.LATEST
+            is_known = np.abs(times) < runtime.LATEST
         else:
-            known = np.isfinite(times)
-        unasked = np.isnan(times)
-        shape = len(times), 0
-        blocks = [(np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32))]
+            is_known = np.isfinite(times)
+        columns = [np.zeros((n_requests, 0), dtype=np.int32)]
+        values = [np.zeros((n_requests, 0), dtype=np.float32)]
         if self.dates:
-            blocks.append(_date_entries(times, known))
+            date_columns, date_values = _date_entries(times, is_known)
+            columns.append(date_columns)
+            values.append(date_values)
         if gaps is not None and len(self.knots):
             gaps = np.asarray(gaps, dtype=float)
-            blocks.append(self._gap_entries(gaps, (known | unasked) & (gaps >= 0)))
-        columns, values = map(np.hstack, zip(*blocks, strict=True))
-        stored = values != 0  # one of the two knots may have none
-        return from_rows(values[stored], columns[stored], stored.sum(1), self.width)
+            has_gap = (is_known | np.isnan(times)) & (gaps >= 0)
+            gap_columns, gap_values = self._gap_entries(gaps, has_gap)
+            columns.append(gap_columns)
+            values.append(gap_values)
+        columns = np.hstack(columns)
+        values = np.hstack(values)
+        is_stored = values != 0  # one of the two knots may have none
+        n_stored = is_stored.sum(axis=1)
+        return from_rows(values[is_stored], columns[is_stored], n_stored, self.width)
 
-    def _gap_entries(self, gaps, known):
+    def _gap_entries(self, gaps, is_known):
         """Return the columns (n, 2) of gaps (n,) and their values (n, 2).
 
         They are those of the knots below and above a gap; values are 0 unless
-        ``known`` (n,).
+        ``is_known`` (n,).
         """
         knots = self.knots
-        places = self.places(np.where(known, gaps, 0))
+        places = self.places(np.where(is_known, gaps, 0))
         places = np.minimum(np.maximum(places, knots[0]), knots[-1])
         lower = knots[1:-1].searchsorted(places, side="right")
-        low = knots[lower]
-        above = ((places - low) / (knots[lower + 1] - low)).astype(np.float32)
-        weights = np.stack([1 - above, above], axis=1) * known[:, None]
-        return (self.n_parts + lower)[:, None] + BELOW_AND_ABOVE, weights
+        below = knots[lower]
+        above = knots[lower + 1]
+        share = ((places - below) / (above - below)).astype(np.float32)
+        values = np.stack([1 - share, share], axis=1) * is_known[:, None]
+        first_columns = self.n_parts + lower
+        return first_columns[:, None] + BELOW_AND_ABOVE, values
 
 
-def _date_entries(times, known):
+def _date_entries(times, is_known):
     """Return the columns (n, 3) of hour, weekday and month, UTC, and values (n, 3).
 
-    Values are 0 unless ``known`` (n,).
+    Values are 0 unless ``is_known`` (n,).
     """
-    moments = np.where(known, times, 0).astype(np.int64)
+    moments = np.where(is_known, times, 0).astype(np.int64)
     days = moments // runtime.DAY
     hours = moments // runtime.HOUR - 24 * days
-    weekdays = 24 + (days + 3) % 7  # 1970 began on a Thursday
-    months = days.view("datetime64[D]").astype("datetime64[M]").view(np.int64)
-    columns = np.stack([hours, weekdays, 31 + months % 12], axis=1).astype(np.int32)
+    weekdays = (days + 3) % 7  # 1970 began on a Thursday
+    months = days.view("datetime64[D]").astype("datetime64[M]").view(np.int64) % 12
+    columns = np.stack([hours, 24 + weekdays, 31 + months], axis=1).astype(np.int32)
     values = np.zeros((len(times), 3), dtype=np.float32)
-    values[known] = runtime.SHARE
+    values[is_known] = runtime.SHARE
     return columns, values
 
 
@@ -186,7 +195,10 @@ def _written(gap, n_digits, dates):
     suffix = ""
     if dates:
         seconds = gap / SECOND
-        _, size, suffix = next(unit for unit in UNITS if seconds >= unit[0])
-        value = seconds / size
+        for least, size, letters in UNITS:
+            if seconds >= least:
+                value = seconds / size
+                suffix = letters
+                break
     rounded = float(f"{value:.{n_digits}g}")
     return f"{rounded:.{max(n_digits, 6)}g}{suffix}"

@@ -167,39 +167,40 @@ class RequestContext(ContextColumns):
         return sparse.vstack([self._empty(1), rows], format="csr")
 
     def _transform(self, table):
-        """Return rows (n, own_width) of a table of some of the columns, in order."""
-        if not isinstance(self.transformer, TowerVectorizer):
-            return self._of_others(self._completed(table))
-        with self.explained(table):
-            return self._vectorized(table)
+        """Return rows (n, own_width) of a table of some of the columns, in order.
+
+        A ``TowerVectorizer`` encodes the columns that there are. With other
+        transformers the row of a request of which nothing is known is empty.
+        """
+        if isinstance(self.transformer, TowerVectorizer):
+            with self.explained(table):
+                return self._vectorized(table)
+        table = self._completed(table)
+        is_missing = _are_missing(table)
+        is_known = ~is_missing.all(axis=1)
+        if not is_known.any():
+            return self._empty(len(table))
+        incomplete = is_missing[is_known].any(axis=1)
+        return spread(self.transform(table[is_known], incomplete), is_known)
 
     def _vectorized(self, table):
         """Return the rows (n, own_width) of a ``TowerVectorizer``.
 
         Its checks, which take most of the time of a single row, are left out.
         """
+        n_rows = len(table)
         blocks = []
-        n = len(table)
         for position, encoder in self.transformer.encoders_:
             column = self.columns[position]
             if column in table.columns:
-                block = encoder.encode(*read_cells(table[column], encoder.name))
+                cells, missing = read_cells(table[column], encoder.name)
+                block = encoder.encode(cells, missing)
             else:
-                block = sparse.csr_matrix((n, len(encoder.names)), dtype=np.float32)
+                block = sparse.csr_matrix(
+                    (n_rows, len(encoder.names)), dtype=np.float32
+                )
             blocks.append(block)
-        return side_by_side(blocks, n)
-
-    def _of_others(self, table):
-        """Return the rows (n, own_width) of another transformer.
-
-        Those without a known cell are empty, and in those with a missing one NaN is 0.
-        """
-        missing = _are_missing(table)
-        known = ~missing.all(axis=1)
-        if not known.any():
-            return self._empty(len(table))
-        table = table[known]
-        return spread(self.transform(table, missing[known].any(axis=1)), known)
+        return side_by_side(blocks, n_rows)
 
     def _completed(self, table):
         """Return a table of exactly the columns: those that it lacks are missing.
@@ -207,11 +208,14 @@ class RequestContext(ContextColumns):
         Those without a known cell get the type of fit: a transformer may not take
         another one, such as the floats that missing text becomes.
         """
-        known = {*table.columns[~_are_missing(table).all(axis=0)]}
+        is_known = ~_are_missing(table).all(axis=0)
+        known = set(table.columns[is_known])
         cells = {}
         for column, dtype in zip(self.columns, self.dtypes, strict=True):
-            missing = _missing_cells(table.index, dtype)
-            cells[column] = table[column] if column in known else missing
+            if column in known:
+                cells[column] = table[column]
+            else:
+                cells[column] = _missing_cells(table.index, dtype)
         return pd.DataFrame(cells, columns=self.columns)
 
     def empty(self, n):
@@ -221,12 +225,12 @@ class RequestContext(ContextColumns):
     def _empty(self, n):
         return sparse.csr_matrix((n, self.own_width), dtype=np.float32)
 
-    def rows(self, own, times=None, gaps=None):
+    def rows(self, encoded, times=None, gaps=None):
         """Return feature rows with those of the time.
 
         Parameters
         ----------
-        own : CSR matrix of shape (n, own_width)
+        encoded : CSR matrix of shape (n, own_width)
             What `encode` returns.
         times, gaps : float arrays of shape (n,), default=None
             As in `RequestClock.rows`. None: unknown.
@@ -236,25 +240,27 @@ class RequestContext(ContextColumns):
         rows : CSR matrix of shape (n, width), float32
         """
         if self.clock is None:
-            return own
+            return encoded
         if times is None and gaps is None:
-            arrays = own.data, own.indices, own.indptr
-            return sparse.csr_matrix(arrays, shape=(own.shape[0], self.width))
+            arrays = (encoded.data, encoded.indices, encoded.indptr)
+            return sparse.csr_matrix(arrays, shape=(encoded.shape[0], self.width))
         if times is None:
-            times = np.full(own.shape[0], np.nan)
-        timed = self.clock.rows(times, gaps)
-        return sparse.hstack([own, timed], format="csr", dtype=np.float32)
+            times = np.full(encoded.shape[0], np.nan)
+        of_time = self.clock.rows(times, gaps)
+        return sparse.hstack([encoded, of_time], format="csr", dtype=np.float32)
 
-    def row_of_one(self, own, times, gaps):
+    def row_of_one(self, encoded, times, gaps):
         """Return columns and values, (m,) each, of what `rows` returns for one row."""
         if self.clock is None or (times is None and gaps is None):
-            return own.indices, own.data
+            return encoded.indices, encoded.data
         time = math.nan if times is None else float(times[0])
         gap = None if gaps is None else float(gaps[0])
         columns, values = self.clock.of_one(time, gap)
         columns = [self.own_width + column for column in columns]
-        indices = np.concatenate([own.indices, np.array(columns, own.indices.dtype)])
-        return indices, np.concatenate([own.data, np.array(values, np.float32)])
+        columns = np.array(columns, encoded.indices.dtype)
+        values = np.array(values, np.float32)
+        indices = np.concatenate([encoded.indices, columns])
+        return indices, np.concatenate([encoded.data, values])
 
     def grown(self, distinct, counts):
         """Return a context with columns for levels, tags and words of later events.
@@ -295,8 +301,8 @@ class RequestContext(ContextColumns):
         ``unused`` (width,): feature columns without an entry. Also return which feature
         columns are left, bool (width,). Columns of numbers and of the time always are.
         """
-        own = unused[: self.own_width]
-        transformer, left = without_keys(self, own, "values of the events")
+        is_unused = unused[: self.own_width]
+        transformer, left = without_keys(self, is_unused, "values of the events")
         context = replace(self, transformer=transformer, own_width=int(left.sum()))
         return context, np.append(left, np.ones(self.clock_width, dtype=bool))
 
@@ -314,8 +320,10 @@ def _repeated(distinct, counts, start, most):
 
 def _are_missing(table):
     """Return which cells of a table are missing, bool (n, n_columns)."""
-    columns = [(cells.to_numpy(), f"Column {name!r}") for name, cells in table.items()]
-    return np.stack([is_missing(*column) for column in columns], axis=1)
+    columns = []
+    for name, cells in table.items():
+        columns.append(is_missing(cells.to_numpy(), f"Column {name!r}"))
+    return np.stack(columns, axis=1)
 
 
 def _missing_cells(index, dtype):

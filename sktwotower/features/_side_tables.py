@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, clone
 
 from sktwotower._sklearn_compat import copy_configuration, drawn_as
 
-TABLES = "users", "items"
+TABLES = ("users", "items")
 
 
 class SideTablesMixin:
@@ -19,20 +19,25 @@ class SideTablesMixin:
 
     def __sklearn_clone__(self):
         """Return a clone that shares the side tables, so that a search copies none."""
-        params = self.get_params(deep=False)
-        tables = {name: params.pop(name) for name in TABLES if name in params}
-        params = {name: clone(value, safe=False) for name, value in params.items()}
-        copied = type(self)(**params | tables)
+        params = {}
+        shared = {}
+        for name, value in self.get_params(deep=False).items():
+            if name in TABLES:
+                params[name] = value
+                shared[id(value)] = value
+            else:
+                params[name] = clone(value, safe=False)
+        copied = type(self)(**params)
         # metadata requests refer to their estimator, and so to its tables
-        shared = {id(table): table for table in tables.values()}
-        copy_configuration(self, copied, {id(self): copied} | shared)
+        shared[id(self)] = copied
+        copy_configuration(self, copied, shared)
         return copied
 
     def __repr__(self, N_CHAR_MAX=700):
         """Show the parameters that are not defaults; of side tables only the shape."""
         params = self.get_params(deep=False)
-        copied = type(self)(**params | _shapes(params))
-        return BaseEstimator.__repr__(copied, N_CHAR_MAX)
+        params.update(_shapes(params))
+        return BaseEstimator.__repr__(type(self)(**params))
 
     def _get_params_html(self, *args, **kwargs):
         """Show the parameters in a notebook; of side tables only the shape."""
@@ -42,10 +47,12 @@ class SideTablesMixin:
 
 
 def _shapes(params):
-    given = {name: params.get(name) for name in TABLES}
-    return {n: drawn_as("Table", _shape(t)) for n, t in given.items() if t is not None}
-
-
-def _shape(table):
-    n_rows, n_columns = getattr(table, "shape", ("?", "?"))
-    return f"<{type(table).__name__} of {n_rows} rows, {n_columns} columns>"
+    """Return what is shown of each side table that parameters have, by name."""
+    shapes = {}
+    for name in TABLES:
+        table = params.get(name)
+        if table is not None:
+            n_rows, n_columns = getattr(table, "shape", ("?", "?"))
+            text = f"<{type(table).__name__} of {n_rows} rows, {n_columns} columns>"
+            shapes[name] = drawn_as("Table", text)
+    return shapes

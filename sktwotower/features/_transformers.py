@@ -25,24 +25,31 @@ from ._tower_vectorizer import TowerVectorizer
 
 # A column that is larger than this in more than this share of the rows outweighs ids of
 # size 1: with numbers around 10 in all rows, half as much is found as without them.
-LARGE, SHARE = 10, 0.1
+LARGE = 10
+SHARE = 0.1
 # Number of rows that are encoded twice in fit, and the relative difference allowed:
 # a decomposition returns nearly the same from fit_transform and from transform.
-N_REPEATED, TOLERANCE = 5, 1e-3
+N_REPEATED = 5
+TOLERANCE = 1e-3
 
 
 def prepared(transformer, side, id_column):
     """Return a clone of the transformer that reads the id column, if any, as ids."""
-    transformer = TowerVectorizer() if transformer is None else transformer
-    needed = "fit", "transform", "get_params"
-    fits = all(hasattr(transformer, method) for method in needed)
+    if transformer is None:
+        transformer = TowerVectorizer()
+    methods = ("fit", "transform", "get_params")
+    fits = all(hasattr(transformer, method) for method in methods)
     if isinstance(transformer, type) or not fits:
-        expected = "a scikit-learn transformer, which has fit and transform"
-        raise TypeError(f"{side}_transformer must be {expected}. Got {transformer!r}.")
+        raise TypeError(
+            f"{side}_transformer must be a scikit-learn transformer, which has fit and "
+            f"transform. Got {transformer!r}."
+        )
     transformer = clone(transformer)
     if isinstance(transformer, TowerVectorizer):
         if id_column is not None:
-            transformer.set_params(kinds={id_column: "id"} | (transformer.kinds or {}))
+            kinds = {id_column: "id"}
+            kinds.update(transformer.kinds or {})
+            transformer.set_params(kinds=kinds)
         transformer.set_output(transform="default")  # its rows are sparse
     return transformer
 
@@ -70,13 +77,14 @@ class Described:
 
     def check_transformer(self, place):
         """Raise unless what was read from a file is a transformer to these columns."""
-        transformer, width = self.transformer, self.own_width
+        transformer = self.transformer
         fits = hasattr(transformer, "transform") and not isinstance(transformer, type)
         require(fits, f"{place}.transformer", "a transformer")
         if isinstance(transformer, TowerVectorizer):
             encoders = vars(transformer).get("encoders_", [])
-            n = sum(len(encoder.names) for _, encoder in encoders)
-            require(n == width, place, f"{width} columns, not {n}")
+            n_columns = sum(len(encoder.names) for _, encoder in encoders)
+            width = self.own_width
+            require(n_columns == width, place, f"{width} columns, not {n_columns}")
 
     def feature_names(self):
         """Return the name of each feature column, a list, or None if there are none."""
@@ -84,7 +92,9 @@ class Described:
             names = list(self.transformer.get_feature_names_out())
         except (AttributeError, NotImplementedError, TypeError, ValueError):
             return None  # many transformers have no names, some fail to return them
-        return names if len(names) == self.own_width else None
+        if len(names) != self.own_width:
+            return None
+        return names
 
     def fit_transform(self, table, memory=None):
         """Fit the transformer on a table; return the fitted one and its output.
@@ -95,10 +105,14 @@ class Described:
         that cannot be pickled, or one with code of ``__main__``, which may change under
         the same name.
         """
-        key = None if memory is None else _key(self.transformer, table)
-        call = _fit_transform if key is None else in_cache(memory)
+        key = None
+        if memory is not None:
+            key = _key(self.transformer, table)
+        fit_transform = _fit_transform
+        if key is not None:
+            fit_transform = in_cache(memory)
         with self.explained(table):
-            return call(self.transformer, table, key)
+            return fit_transform(self.transformer, table, key)
 
     def transform(self, table, incomplete=None):
         """Return the rows of a table, CSR (n, own_width), by the fitted transformer.
@@ -131,14 +145,16 @@ class Described:
             with sklearn.config_context(transform_output="default"):
                 yield
         except Exception as error:
-            dtypes = dict(zip(self.columns, self.dtypes, strict=True))
-            now = list(table.dtypes.items())
-            given = ", ".join(f"{name!r} ({dtype})" for name, dtype in now)
-            note = f"{self.side}_transformer was given {given}."
-            for name, dtype in now:
-                if dtypes[name] != str(dtype):
-                    note += f" {name!r} was {dtypes[name]} in fit and is {dtype} now."
-            error.add_note(note)
+            dtypes_of_fit = dict(zip(self.columns, self.dtypes, strict=True))
+            given = []
+            changes = ""
+            for name, dtype in table.dtypes.items():
+                before = dtypes_of_fit[name]
+                given.append(f"{name!r} ({dtype})")
+                if before != str(dtype):
+                    changes += f" {name!r} was {before} in fit and is {dtype} now."
+            columns = ", ".join(given)
+            error.add_note(f"{self.side}_transformer was given {columns}.{changes}")
             raise
 
     def checked_rows(self, output, n_rows, incomplete=None):
@@ -155,11 +171,13 @@ class Described:
                 f"{type(output).__name__}: {error}"
             ) from error
         if rows.shape[0] != n_rows:
-            found = f"expected {n_rows} rows, got {rows.shape[0]}"
-            raise ValueError(f"{name} must return one row per {self.side}: {found}.")
+            raise ValueError(
+                f"{name} must return one row per {self.side}: expected {n_rows} rows, "
+                f"got {rows.shape[0]}."
+            )
         if incomplete is not None:
-            allowed = np.repeat(incomplete, np.diff(rows.indptr)) & np.isnan(rows.data)
-            rows = without_entries(rows, allowed)
+            is_allowed = np.repeat(incomplete, np.diff(rows.indptr))
+            rows = without_entries(rows, is_allowed & np.isnan(rows.data))
         if not np.isfinite(rows.data).all():
             raise ValueError(
                 f"{name} returned NaN or infinity. Impute or clip the values, for "
@@ -169,21 +187,26 @@ class Described:
 
     def warn_of_changes(self, table, rows):
         """Warn if a few rows of fit differ when they are encoded again."""
+        if self.own_width == 0:
+            return
         # not all rows, if possible: the output of a row may depend on the other rows
-        n = min(N_REPEATED, max(len(table) - 1, 1))
-        before, again = rows[:n], self.transform(table.iloc[:n])
-        scale = max(abs(before).max(), abs(again).max()) if self.own_width else 0
-        if scale and abs(before - again).max() > TOLERANCE * scale:
-            warn(
-                f"{self.side}_transformer is not reproducible: transform returned "
-                "other values than fit_transform for the same rows, so vectors "
-                f"computed from features of {self.side}s later will differ from those "
-                "of fit. Set its random_state, and let each output row depend only on "
-                "its own input row; fit_transform must equal fit, then transform."
-            )
+        n_repeated = min(N_REPEATED, max(len(table) - 1, 1))
+        before = rows[:n_repeated]
+        again = self.transform(table.iloc[:n_repeated])
+        scale = max(abs(before).max(), abs(again).max())
+        if scale == 0 or abs(before - again).max() <= TOLERANCE * scale:
+            return
+        warn(
+            f"{self.side}_transformer is not reproducible: transform returned "
+            "other values than fit_transform for the same rows, so vectors "
+            f"computed from features of {self.side}s later will differ from those "
+            "of fit. Set its random_state, and let each output row depend only on "
+            "its own input row; fit_transform must equal fit, then transform."
+        )
 
 
 def _fit_transform(transformer, table, key):
+    """Fit a transformer on a table; return it and its output. A cache takes the key."""
     if hasattr(transformer, "fit_transform"):
         output = transformer.fit_transform(table)
     else:
@@ -194,14 +217,14 @@ def _fit_transform(transformer, table, key):
 def _key(transformer, table):
     """Return a key that determines the output; None if there is no such key."""
     for name, value in transformer.get_params().items():
-        seeded = isinstance(value, Integral)
-        if name.rpartition("__")[2] == "random_state" and not seeded:
+        is_seed = name.rpartition("__")[2] == "random_state"
+        if is_seed and not isinstance(value, Integral):
             return None
     try:
         if b"__main__" in pickle.dumps(transformer):
             return None
         cells = pickle.dumps(table, protocol=5)
-        versions = __version__, sklearn.__version__
+        versions = (__version__, sklearn.__version__)
         return joblib.hash((versions, transformer, cells), hash_name="sha1")
     except (pickle.PicklingError, AttributeError, TypeError):
         return None
@@ -214,14 +237,20 @@ def blocks_of(transformer):
     """
     from sklearn.compose import ColumnTransformer  # it loads all linear models
 
+    blocks = []
     if isinstance(transformer, TowerVectorizer):
-        inputs = [[position] for position, _ in transformer.encoders_]
-        ends = np.cumsum([0, *(len(e.names) for _, e in transformer.encoders_)])
-        return list(zip(inputs, map(slice, ends[:-1], ends[1:]), strict=True))
+        start = 0
+        for position, encoder in transformer.encoders_:
+            stop = start + len(encoder.names)
+            blocks.append(([position], slice(start, stop)))
+            start = stop
+        return blocks
     if isinstance(transformer, ColumnTransformer):
-        inputs = inputs_of_transformers(transformer)
         outputs = transformer.output_indices_
-        return [(inputs[name], outputs[name]) for name in inputs if len(inputs[name])]
+        for name, inputs in inputs_of_transformers(transformer).items():
+            if len(inputs):
+                blocks.append((inputs, outputs[name]))
+        return blocks
     return None
 
 
@@ -254,20 +283,21 @@ def warn_of_large_columns(entities):
     if isinstance(entities.transformer, TowerVectorizer):
         return
     rows = entities.rows
-    large = rows.indices[np.abs(rows.data) > LARGE]
-    counts = np.bincount(large, minlength=entities.width)
-    columns = np.flatnonzero(counts > SHARE * len(entities))
-    if not len(columns):
+    columns_of_large = rows.indices[np.abs(rows.data) > LARGE]
+    n_large = np.bincount(columns_of_large, minlength=entities.width)
+    columns = np.flatnonzero(n_large > SHARE * len(entities))
+    if len(columns) == 0:
         return
-    names = entities.feature_names() or [*range(entities.width)]
-    shown = ", ".join(
-        f"{str(names[column])!r} (up to {np.abs(rows[:, column].data).max():.3g})"
-        for column in columns[:5].tolist()
-    )
-    more = ", ..." if len(columns) > 5 else ""
+    names = entities.feature_names() or list(range(entities.width))
+    shown = []
+    for column in columns[:5].tolist():
+        largest = np.abs(rows[:, column].data).max()
+        shown.append(f"{str(names[column])!r} (up to {largest:.3g})")
+    if len(columns) > 5:
+        shown.append("...")
     warn(
         f"{entities.side}_transformer returns numbers far larger than 1 in "
-        f"{len(columns)} of {entities.width} columns: {shown}{more}. They outweigh "
-        "ids and all other features. Scale them, as by StandardScaler or RobustScaler, "
-        "or use TowerVectorizer."
+        f"{len(columns)} of {entities.width} columns: {', '.join(shown)}. They "
+        "outweigh ids and all other features. Scale them, as by StandardScaler or "
+        "RobustScaler, or use TowerVectorizer."
     )

@@ -126,6 +126,7 @@ class ColumnEncoder(runtime.CellEncoder):
 
 
 def _short(number):
+    """Return a number as text with six digits."""
     return f"{number:.6g}"
 
 
@@ -194,7 +195,8 @@ class NumberEncoder(runtime.NumberCell, ColumnEncoder):
 
     def block(self, cells):
         """Return the clipped robust scores."""
-        return from_dense(_clipped_scores(self.to_floats(cells), *self.scale)[:, None])
+        scores = _clipped_scores(self.to_floats(cells), *self.scale)
+        return from_dense(scores[:, None])
 
     def in_words(self, place, value):
         """Return the number."""
@@ -349,8 +351,10 @@ class DatePartEncoder(runtime.DatePartCell, ColumnEncoder):
 
 
 def _day(days):
+    """Return days since 1970, a float, as a date in ISO 8601."""
+    hours = round(days * 24)
     try:
-        return str(np.datetime64(round(days * 24), "h").astype("M8[D]"))
+        return str(np.datetime64(hours, "h").astype("M8[D]"))
     except OverflowError:
         return "a date"
 
