@@ -287,7 +287,7 @@ class ContextColumns(Described, StoredContext):
             elif of_block:
                 raise ValueError(
                     f"Cannot remove {of_block[0]!r} from the context: "
-                    "context_transformer does not encode each column on its own. Use TowerVectorizer or "
-                    "ColumnTransformer."
+                    "context_transformer does not encode each column on its own. "
+                    "Use TowerVectorizer or ColumnTransformer."
                 )
         return without_entries(rows, is_dropped[rows.indices])
