@@ -13,7 +13,7 @@ from scipy import sparse
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 
-WEIGHTS = 0.1, 0.25, 0.5, 0.75, 1.0
+WEIGHTS = (0.1, 0.25, 0.5, 0.75, 1.0)
 # A weight is judged once more by users of one part, chosen by those of the others.
 N_PARTS = 5
 
@@ -35,14 +35,16 @@ def ranks_among(ordered, values):
     n_above = np.count_nonzero(ordered > values[:, None], axis=1)
     rows = np.arange(len(values))
     last = max(ordered.shape[1] - 1, 0)
-    above = ordered[rows, np.clip(n_above - 1, 0, last)].astype(float)
-    below = ordered[rows, np.clip(n_above, 0, last)].astype(float)
+    next_above = ordered[rows, np.clip(n_above - 1, 0, last)].astype(float)
+    next_below = ordered[rows, np.clip(n_above, 0, last)].astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        between = n_above + (above - values) / (above - below)
-        before = 1 / (1 + values - below)
-        after = n_above + 1 - 1 / (1 + above - values)
-    ranks = np.where(n_above == 0, before, between)
-    ranks = np.where((n_above > 0) & (n_above == n_others), after, ranks)
+        share_of_gap = (next_above - values) / (next_above - next_below)
+        between = n_above + share_of_gap
+        before_all = 1 / (1 + values - next_below)
+        after_all = n_above + 1 - 1 / (1 + next_above - values)
+    ranks = np.where(n_above == 0, before_all, between)
+    is_last = (n_above > 0) & (n_above == n_others)
+    ranks = np.where(is_last, after_all, ranks)
     return np.where(n_others == 0, 1.0, ranks)
 
 
@@ -60,9 +62,10 @@ def reordered(scores, weight):
 
     ``scores`` (n, c): those of the ranker, in retrieval's order; -inf: no candidate.
     """
-    second = ranks_by(scores)
-    first = np.arange(1.0, scores.shape[1] + 1)
-    mixed = np.where(np.isneginf(scores), -np.inf, blended(first, second, weight))
+    by_ranker = ranks_by(scores)
+    by_retriever = np.arange(1.0, scores.shape[1] + 1)
+    mixed = blended(by_retriever, by_ranker, weight)
+    mixed = np.where(np.isneginf(scores), -np.inf, mixed)
     order = np.argsort(-mixed, axis=1, kind="stable")
     return np.take_along_axis(mixed, order, axis=1), order
 
@@ -101,7 +104,7 @@ class JudgedOrders(NamedTuple):
 
     def ndcg(self, weight):
         """Return the NDCG (n_users,) of the blended order."""
-        return ndcg_of_blended(*self[:3], weight, self.k)
+        return ndcg_of_blended(self.indices, self.scores, self.truth, weight, self.k)
 
     def of_users(self, kept):
         """Return the same of the users that are ``kept``, bool (n_users,)."""
@@ -126,10 +129,12 @@ def _table_of_gains(name, values):
     """
     first = next(iter(values.values()))
     rows = []
-    for key, each in values.items():
-        gain = each - first
-        error = standard_error(gain) if gain.any() else 0.0
-        rows.append((key, each.mean(), gain.mean(), error))
+    for key, ndcg in values.items():
+        gain = ndcg - first
+        error = 0.0
+        if gain.any():
+            error = standard_error(gain)
+        rows.append((key, ndcg.mean(), gain.mean(), error))
     return pd.DataFrame(rows, columns=[name, "ndcg", "gain", "standard_error"])
 
 
@@ -182,13 +187,19 @@ def gains_of_orders(gains, later, earlier=None):
     earlier : JudgedOrders, default=None
         Of which the choice depends, too.
     """
-    blended = np.empty(len(later.indices))
-    parts = np.arange(len(blended)) % N_PARTS
-    before = None if earlier is None else earlier.gains()
+    gains_before = None
+    if earlier is not None:
+        gains_before = earlier.gains()
+    ndcg_of_blend = np.empty(len(later.indices))
+    parts = np.arange(len(ndcg_of_blend)) % N_PARTS
     for part in range(N_PARTS):
-        others = later.of_users(parts != part).gains()
-        weight = choose_weight(gains, others, before)
-        theirs = parts == part
-        blended[theirs] = later.of_users(theirs).ndcg(weight)
-    values = {"retriever": later.ndcg(0), "ranker": later.ndcg(1.0), "blend": blended}
+        is_judged = parts == part
+        gains_of_others = later.of_users(~is_judged).gains()
+        weight = choose_weight(gains, gains_of_others, gains_before)
+        ndcg_of_blend[is_judged] = later.of_users(is_judged).ndcg(weight)
+    values = {
+        "retriever": later.ndcg(0),
+        "ranker": later.ndcg(1.0),
+        "blend": ndcg_of_blend,
+    }
     return _table_of_gains("order", values)

@@ -139,8 +139,11 @@ class Describer:
         """
         if self.own is None:
             return table
-        own = self.own(named) if callable(self.own) else self.own.transform(named)
-        return pd.concat([table, _as_table(own, table)], axis=1)
+        if callable(self.own):
+            features = self.own(named)
+        else:
+            features = self.own.transform(named)
+        return pd.concat([table, _as_table(features, table)], axis=1)
 
     def learn_own(self, own, table, named):
         """Return what ``with_own`` does, and the describer that computes it.
@@ -199,19 +202,28 @@ class Describer:
 
     def groups(self, features):
         """Return the group of each feature column of a table, a dict by name."""
-        named = [name for name in self.users.names if name.startswith("user__")]
-        given = dict.fromkeys(named, "columns of users")
-        given |= dict.fromkeys(self.items.names, "columns of items")
-        given |= dict.fromkeys(self.context.names("context"), "columns of the request")
-        own = dict.fromkeys(features.filter(regex="^own__"), "own features")
-        return {c: given.get(c) or own.get(c) or group_of(c) for c in features}
+        groups = {}
+        for name in self.users.names:
+            if name.startswith("user__"):
+                groups[name] = "columns of users"
+        for name in self.items.names:
+            groups[name] = "columns of items"
+        for name in self.context.names("context"):
+            groups[name] = "columns of the request"
+        for name in features.columns:
+            if name not in groups:
+                is_own = name.startswith("own__")
+                groups[name] = "own features" if is_own else group_of(name)
+        return {name: groups[name] for name in features.columns}
 
 
 def check_own_features(features):
     """Raise ``TypeError`` unless features are None, callable or a transformer."""
+    if features is None:
+        return
     is_transformer = hasattr(features, "fit") and hasattr(features, "transform")
-    unfit = isinstance(features, type) or not (callable(features) or is_transformer)
-    if features is not None and unfit:
+    is_usable = callable(features) or is_transformer
+    if isinstance(features, type) or not is_usable:
         raise TypeError(
             "features must be a function of a table of candidates, or a transformer "
             f"with fit and transform. Got {features!r}."
@@ -221,7 +233,8 @@ def check_own_features(features):
 def _as_table(own, features):
     """Return the caller's features as a DataFrame of numbers, names after ``own__``."""
     numbers = own.toarray() if hasattr(own, "toarray") else np.asarray(own)
-    numbers = numbers.reshape(-1, 1) if numbers.ndim == 1 else numbers
+    if numbers.ndim == 1:
+        numbers = numbers.reshape(-1, 1)
     if numbers.ndim != 2 or len(numbers) != len(features):
         raise ValueError(
             "features must return one row of numbers per candidate: expected "
@@ -233,8 +246,9 @@ def _as_table(own, features):
         raise ValueError(f"features must return numbers. Got {error}.") from None
     names = getattr(own, "columns", None)
     if names is None:
-        name = getattr(own, "name", None)
-        names = [name] if name is not None else range(numbers.shape[1])
+        names = range(numbers.shape[1])
+        if getattr(own, "name", None) is not None:
+            names = [own.name]
     return pd.DataFrame(numbers, columns=[f"own__{name}" for name in names])
 
 

@@ -54,10 +54,10 @@ class Context(NamedTuple):
         table = _columns_of_request(frame, self.columns, self.dates)
         used = []
         for encoder in self.encoders:
-            places = encoder.places(table[encoder.column])
-            known = (places >= 0) & (users >= 0)
-            shape = n_users + 1, encoder.n_levels
-            used.append(ones_at(users[known], places[known], shape))
+            levels = encoder.places(table[encoder.column])
+            is_known = (levels >= 0) & (users >= 0)
+            shape = (n_users + 1, encoder.n_levels)
+            used.append(ones_at(users[is_known], levels[is_known], shape))
         return side_by_side(used, n_users + 1)
 
     def without(self, unused):
@@ -65,9 +65,15 @@ class Context(NamedTuple):
 
         The others keep their numbers.
         """
-        ends = np.cumsum([encoder.n_levels for encoder in self.encoders])
-        both = zip(self.encoders, np.split(unused, ends[:-1]), strict=False)
-        encoders = [e.restricted(~gone) if gone.any() else e for e, gone in both]
+        encoders = []
+        start = 0
+        for encoder in self.encoders:
+            stop = start + encoder.n_levels
+            gone = unused[start:stop]
+            start = stop
+            if gone.any():
+                encoder = encoder.restricted(~gone)
+            encoders.append(encoder)
         return self._replace(encoders=encoders)
 
     def encode(self, frame):
@@ -94,7 +100,9 @@ class StagedAsked(NamedTuple):
 
 def of_retriever(query):
     """Return the ``Query`` that the retriever reads."""
-    return query if query.asked is None else replace(query, asked=query.asked.first)
+    if query.asked is None:
+        return query
+    return replace(query, asked=query.asked.first)
 
 
 def asked_of(fitted, context, frame, n, given, name):
@@ -103,18 +111,21 @@ def asked_of(fitted, context, frame, n, given, name):
     ``fitted``: what the retriever knows; ``context``: a `Context`. The other parameters
     are those of `Fitted.asked`.
     """
-    columns = [*dict.fromkeys([*fitted.context_columns, *context.columns])]
+    columns = list(dict.fromkeys([*fitted.context_columns, *context.columns]))
     both = RequestContext(columns, None, None)
     if frame is not None:
         both.columns_among(frame.columns, fitted.known_columns, name)
-    if given is None or not columns:
-        first = fitted.asked(frame, n, given, name)
-    else:
+    given_to_first = given
+    if given is not None and columns:
         known = [] if frame is None else frame.columns
         given = both.of_mapping(given, known, name)
-        own = [column for column in given.columns if column in fitted.context_columns]
-        own = {column: given[column].iloc[0] for column in own}
-        first = fitted.asked(frame, n, own or None, name)
+        given_to_first = {}
+        for column in given.columns:
+            if column in fitted.context_columns:
+                given_to_first[column] = given[column].iloc[0]
+        if not given_to_first:
+            given_to_first = None
+    first = fitted.asked(frame, n, given_to_first, name)
     numbers = np.full((n, len(context.encoders)), np.nan, np.float32)
     for table in (frame, given):  # the one row of given is that of all requests
         if table is not None:
@@ -143,13 +154,13 @@ def learn_context(frame, selection, columns, parameter="context"):
     dates = []
     encoders = []
     for name in names:
-        own_dates = [name] if is_date(frame[name]) else []
-        table = _columns_of_request(frame, [name], own_dates)
-        found = [encoder_of(column, table[column]) for column in table]
-        if None not in found:
+        dates_of_it = [name] if is_date(frame[name]) else []
+        table = _columns_of_request(frame, [name], dates_of_it)
+        encoders_of_it = [encoder_of(column, table[column]) for column in table]
+        if None not in encoders_of_it:
             kept.append(name)
-            dates += own_dates
-            encoders += found
+            dates += dates_of_it
+            encoders += encoders_of_it
         elif not inherits:
             raise ValueError(
                 f"The {parameter} column {name!r} of X must hold numbers, dates or at "
@@ -161,7 +172,9 @@ def learn_context(frame, selection, columns, parameter="context"):
 def _columns_of_request(frame, columns, dates):
     """Return the columns of a request, a DataFrame; dates as hour and weekday, UTC."""
     table = {}
-    for column in (column for column in columns if column in frame.columns):
+    for column in columns:
+        if column not in frame.columns:
+            continue
         values = frame[column]
         if column not in dates:
             table[column] = values

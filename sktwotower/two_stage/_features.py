@@ -69,28 +69,29 @@ class CandidatePairs(NamedTuple):
 
 def pairs_of(past, indices, scores):
     """Return the ``CandidatePairs`` of candidates (n, c) in retrieval's order."""
-    found = indices >= 0
-    rows, places = np.nonzero(found)
-    gaps = scores[found] - scores[rows, 0]
-    return CandidatePairs(rows, indices[found], places + 1.0, gaps, past)
+    is_candidate = indices >= 0
+    rows, places = np.nonzero(is_candidate)
+    gaps = scores[is_candidate] - scores[rows, 0]
+    return CandidatePairs(rows, indices[is_candidate], places + 1.0, gaps, past)
 
 
 def features_of(log, pairs):
     """Return the features of candidates by name, float32 arrays (n_pairs,)."""
-    found = {"rank": pairs.ranks, "score_gap": pairs.gaps}
     weights = _Weights(pairs.past.lags)
-    found |= _popularity(log, pairs, weights)
+    features = {"rank": pairs.ranks, "score_gap": pairs.gaps}
+    features.update(_popularity(log, pairs, weights))
     if log.clock is not None:
-        found |= _times(log, pairs)
+        features.update(_times(log, pairs))
     if log.click_rates is not None:
-        found["click_rate"] = log.click_rates[pairs.items]
+        features["click_rate"] = log.click_rates[pairs.items]
     for name, vectors in log.vectors.items():
-        found |= _similarities(name, vectors, pairs, weights)
-    found["nearest"] = _nearest(next(iter(log.vectors.values())), pairs)
+        features.update(_similarities(name, vectors, pairs, weights))
+    first_vectors = next(iter(log.vectors.values()))
+    features["nearest"] = _nearest(first_vectors, pairs)
     for part, decay in STEPS.items():
         follows = entries(weights[decay], pairs.rows, pairs.items, log.after)
-        found[f"after_{part}"] = follows
-    return {name: np.asarray(values, np.float32) for name, values in found.items()}
+        features[f"after_{part}"] = follows
+    return {name: np.asarray(features[name], np.float32) for name in features}
 
 
 def scales_of(log, pairs):
@@ -98,17 +99,18 @@ def scales_of(log, pairs):
 
     These are the difference of scores, and products of the retriever's vectors.
     """
-    found = {"score_gap": pairs.gaps}
-    scales = {}
+    features = {"score_gap": pairs.gaps}
     vectors = log.vectors.get("vector")
     if vectors is not None:
-        found |= _similarities("vector", vectors, pairs, _Weights(pairs.past.lags))
-        found["nearest"] = _nearest(vectors, pairs)
-    for name, values in found.items():
+        weights = _Weights(pairs.past.lags)
+        features.update(_similarities("vector", vectors, pairs, weights))
+        features["nearest"] = _nearest(vectors, pairs)
+    scales = {}
+    for name, values in features.items():
         values = np.asarray(values, np.float32)
         values = values[np.isfinite(values)]
         if len(values):
-            scales[name] = values.mean(), values.std() or 1.0
+            scales[name] = (values.mean(), values.std() or 1.0)
     return scales
 
 
@@ -121,24 +123,28 @@ def scaled_names(log):
 
 def group_of(name):
     """Return the group of a feature that ``features_of`` returns."""
-    return next(group for group, begin in GROUPS.items() if name.startswith(begin))
+    for group, beginnings in GROUPS.items():
+        if name.startswith(beginnings):
+            return group
+    raise KeyError(name)
 
 
 def _popularity(log, pairs, weights):
     """Return how often items were chosen, by all and by the user."""
-    lags = pairs.past.lags
     items = pairs.items
-    n_events = np.diff(lags.indptr)
+    n_events = np.diff(pairs.past.lags.indptr)
     level = np.log(log.counts + 1)
     sums = weights[DECAYS["all"]] @ level
-    usual = np.where(n_events > 0, sums / np.maximum(n_events, 1), np.nan)
-    found = {"popularity": log.counts[items] / log.n_users}
-    found["popularity_gap"] = level[items] - usual[pairs.rows]
-    found["history_length"] = n_events[pairs.rows]
+    mean_level = np.where(n_events > 0, sums / np.maximum(n_events, 1), np.nan)
+    features = {
+        "popularity": log.counts[items] / log.n_users,
+        "popularity_gap": level[items] - mean_level[pairs.rows],
+        "history_length": n_events[pairs.rows],
+    }
     if log.repeats:
         for name, decay in CHOSEN.items():
-            found[name] = entries(weights[decay], pairs.rows, items)
-    return found
+            features[name] = entries(weights[decay], pairs.rows, items)
+    return features
 
 
 def _times(log, pairs):
@@ -146,43 +152,51 @@ def _times(log, pairs):
     clock = log.clock
     items = pairs.items
     rows = pairs.rows
-    now = clock.now(pairs.past.last)
-    places = clock.places(now)
     n_events = len(clock.times)
+    now = clock.now(pairs.past.last)
+    places = clock.places(now)  # number of all events until now
+    features = {}
+
+    # Events of the item: its first, those until now, and its last one
     starts = clock.offsets[items]
     ends = clock.offsets[items + 1]
     until = clock.ends(items, places[rows])
-    found = {}
     for name, share in (("latest", LATEST), ("recent", RECENT)):
         width = max(1, int(share * n_events))
-        before = clock.ends(items, np.maximum(places - width, 0)[rows])
-        found[f"{name}_popularity"] = (until - before) / width
-    expected = RECENT * (ends - starts)
-    found["trend"] = np.log((until - before + 1) / (expected + 1))
-    found["popularity_so_far"] = (until - starts) / (places[rows] + 1)
-    some = ends > starts
-    last = n_events - 1
-    first = np.where(some, clock.own_times[np.minimum(starts, last)], np.nan)
-    latest = np.where(some, clock.own_times[np.maximum(ends - 1, 0)], np.nan)
+        window_starts = np.maximum(places - width, 0)
+        before = clock.ends(items, window_starts[rows])
+        features[f"{name}_popularity"] = (until - before) / width
+    n_recent = until - before
+    n_expected = RECENT * (ends - starts)
+    features["trend"] = np.log((n_recent + 1) / (n_expected + 1))
+    features["popularity_so_far"] = (until - starts) / (places[rows] + 1)
+
+    has_events = ends > starts
+    first = clock.own_times[np.minimum(starts, n_events - 1)]
+    first = np.where(has_events, first, np.nan)
+    latest = clock.own_times[np.maximum(ends - 1, 0)]
+    latest = np.where(has_events, latest, np.nan)
     before_now = clock.own_times[np.maximum(until - 1, 0)]
-    found["item_age"] = now[rows] - first
-    found["item_idle"] = np.where(until > starts, now[rows] - before_now, np.nan)
-    found["item_end"] = latest - now[rows]
-    found["history_idle"] = (clock.times[-1] - pairs.past.last)[rows]
-    return found
+    idle = now[rows] - before_now
+    features["item_age"] = now[rows] - first
+    features["item_idle"] = np.where(until > starts, idle, np.nan)
+    features["item_end"] = latest - now[rows]
+    features["history_idle"] = (clock.times[-1] - pairs.past.last)[rows]
+    return features
 
 
 def _similarities(name, vectors, pairs, weights):
     """Return products of unit vectors (n_items, d) of candidates and of past items."""
-    found = {}
+    similarities = {}
     for part, decay in DECAYS.items():
         profiles = unit_rows(weights[decay] @ vectors)
-        values = found[f"{name}_{part}"] = np.empty(len(pairs.items), np.float32)
+        values = np.empty(len(pairs.items), np.float32)
         for block in slices(len(values), PAIR_BLOCK):
-            ours = profiles[pairs.rows[block]]
-            theirs = vectors[pairs.items[block]]
-            values[block] = np.einsum("nd,nd->n", ours, theirs)
-    return found
+            of_users = profiles[pairs.rows[block]]
+            of_items = vectors[pairs.items[block]]
+            values[block] = np.einsum("nd,nd->n", of_users, of_items)
+        similarities[f"{name}_{part}"] = values
+    return similarities
 
 
 class _Weights(dict):
@@ -207,27 +221,32 @@ def _nearest(vectors, pairs):
     Only the latest 30 items of a user count.
     """
     lags = pairs.past.lags
-    n = pairs.past.lags.shape[0]
+    n_users = lags.shape[0]
     places = lags.indptr[1:, None] - 1 - np.arange(N_LATEST)
-    known = places >= lags.indptr[:-1, None]
+    is_item = places >= lags.indptr[:-1, None]
     latest = np.zeros(places.shape, dtype=np.int64)
-    latest[known] = lags.indices[places[known]]
+    latest[is_item] = lags.indices[places[is_item]]
+    n_nearest = np.minimum(is_item.sum(axis=1), N_NEAREST)[:, None]
+
     nearest = np.empty(len(pairs.items), np.float32)
-    bounds = np.searchsorted(pairs.rows, np.arange(n + 1))
-    for block in slices(n, USER_BLOCK):
-        start = block.start
-        end = block.stop
-        part = slice(bounds[start], bounds[end])
-        rows = pairs.rows[part]
-        width = np.diff(bounds[start : end + 1]).max(initial=0)
-        columns = np.arange(part.start, part.stop) - bounds[rows]
-        candidates = np.zeros((end - start, width), dtype=np.int64)
-        candidates[rows - start, columns] = pairs.items[part]
+    bounds = np.searchsorted(pairs.rows, np.arange(n_users + 1))
+    for block in slices(n_users, USER_BLOCK):
+        # The candidates of some users, padded to as many each
+        part = slice(bounds[block.start], bounds[block.stop])
+        users = pairs.rows[part]
+        rows = users - block.start
+        columns = np.arange(part.start, part.stop) - bounds[users]
+        n_candidates = np.diff(bounds[block.start : block.stop + 1])
+        shape = (len(n_candidates), n_candidates.max(initial=0))
+        candidates = np.zeros(shape, dtype=np.int64)
+        candidates[rows, columns] = pairs.items[part]
+
         products = vectors[candidates] @ vectors[latest[block]].transpose(0, 2, 1)
-        products[np.broadcast_to(~known[block, None, :], products.shape)] = -np.inf
+        is_padding = np.broadcast_to(~is_item[block, None, :], products.shape)
+        products[is_padding] = -np.inf
         best = np.partition(products, N_LATEST - N_NEAREST, axis=2)[:, :, -N_NEAREST:]
-        n_best = np.minimum(known[block].sum(axis=1), N_NEAREST)[:, None]
         sums = np.where(np.isneginf(best), 0, best).sum(axis=2)
+        n_best = n_nearest[block]
         means = np.where(n_best > 0, sums / np.maximum(n_best, 1), np.nan)
-        nearest[part] = means[rows - start, columns]
+        nearest[part] = means[rows, columns]
     return nearest

@@ -168,7 +168,9 @@ class FittedStages(Fitted):
         The parameters are those of ``FittedTowers.search``.
         """
         k = min(k, self.n_items)
-        n_ranked = 0 if self.weight == 0 else min(self.n_candidates, self.n_items)
+        n_ranked = 0
+        if self.weight > 0:
+            n_ranked = min(self.n_candidates, self.n_items)
         scores, indices = self.first_stage.search(
             of_retriever(query),
             past.first,
@@ -197,15 +199,18 @@ class FittedStages(Fitted):
 
     def _ranked(self, query, past, scores, indices):
         """Return blended scores and positions (n, c) of candidates, best first."""
-        n = self.n_candidates
-        by_ranker = self._scores_of_ranker(query, past, scores[:, :n], indices[:, :n])
+        n_candidates = self.n_candidates
+        candidates = indices[:, :n_candidates]
+        by_ranker = self._scores_of_ranker(
+            query, past, scores[:, :n_candidates], candidates
+        )
         best, order = reordered(by_ranker, self.weight)
-        first = np.take_along_axis(indices[:, :n], order, axis=1)
+        ranked = np.take_along_axis(candidates, order, axis=1)
         # what follows keeps retrieval's order: both ranks are its own
-        rest = indices[:, n:]
-        places = np.arange(n + 1, n + 1 + rest.shape[1])
-        following = np.where(rest >= 0, 1 / places, -np.inf)
-        return np.hstack([best, following]), np.hstack([first, rest])
+        rest = indices[:, n_candidates:]
+        ranks = n_candidates + 1 + np.arange(rest.shape[1])
+        following = np.where(rest >= 0, 1 / ranks, -np.inf)
+        return np.hstack([best, following]), np.hstack([ranked, rest])
 
     def _scores_of_ranker(self, query, past, scores, indices):
         """Return the ranker's scores (n, c) of candidates, -inf for padding."""
@@ -232,25 +237,33 @@ class FittedStages(Fitted):
 
     def _placed(self, shown, exclude_seen):
         """Return blended scores (n_pairs,) of items of ``ShownRows``, and features."""
-        query = shown.query
-        past = shown.past
         rows = shown.rows
-        items = shown.items
-        scores = shown.scores
-        first, indices = self.candidates(query, past, exclude_seen)
-        by_ranker = self._scores_of_ranker(query, past, first, indices)
-        same = indices[rows] == items[:, None]
-        retrieved = same.any(axis=1)
-        place = same.argmax(axis=1)
-        ranks = np.where(retrieved, place + 1, ranks_among(first[rows], scores))
-        best = np.where(np.isneginf(first[rows, 0]), scores, first[rows, 0])
-        gaps = np.where(retrieved, first[rows, place], scores) - best
-        pairs = CandidatePairs(rows, items, ranks, gaps, past)
-        features = self.describer.features(query, pairs)
+        candidate_scores, indices = self.candidates(
+            shown.query, shown.past, exclude_seen
+        )
+        by_ranker = self._scores_of_ranker(
+            shown.query, shown.past, candidate_scores, indices
+        )
+        is_same = indices[rows] == shown.items[:, None]
+        is_candidate = is_same.any(axis=1)
+        places = is_same.argmax(axis=1)
+
+        # Retrieval's rank of each item, and the gap of its score to the best one
+        scores_of_user = candidate_scores[rows]
+        ranks = ranks_among(scores_of_user, shown.scores)
+        ranks = np.where(is_candidate, places + 1, ranks)
+        best = scores_of_user[:, 0]
+        best = np.where(np.isneginf(best), shown.scores, best)
+        scores = np.where(is_candidate, candidate_scores[rows, places], shown.scores)
+        pairs = CandidatePairs(rows, shown.items, ranks, scores - best, shown.past)
+        features = self.describer.features(shown.query, pairs)
+
+        # The ranker's rank of each item
         in_order = -np.sort(-by_ranker, axis=1)
-        second = ranks_among(in_order[rows], self.ranker.scores(features))
-        second = np.where(retrieved, ranks_by(by_ranker)[rows, place], second)
-        return blended(ranks, second, self.weight), features
+        ranks_of_ranker = ranks_among(in_order[rows], self.ranker.scores(features))
+        ranks_of_candidates = ranks_by(by_ranker)[rows, places]
+        ranks_of_ranker = np.where(is_candidate, ranks_of_candidates, ranks_of_ranker)
+        return blended(ranks, ranks_of_ranker, self.weight), features
 
     def explained(self, owner, chosen, past, names, estimator):
         """Return tables of what adds to both scores, and the score; see `Fitted`."""

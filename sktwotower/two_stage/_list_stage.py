@@ -21,7 +21,7 @@ from ._shown_rows import describe_rows
 
 # From the simplest on: the next one must pay by more than so many standard errors. One
 # error is exceeded by noise in one of six cases, two in one of 44.
-ORDERS = "retriever", "click_rate", "counts", "ranker"
+ORDERS = ("retriever", "click_rate", "counts", "ranker")
 MIN_ERRORS = 2.0
 # With fewer rows a curve of two parameters is fitted, and kept at so many scores.
 MIN_ROWS = 1_000
@@ -50,16 +50,18 @@ class Calibration(NamedTuple):
     def of(cls, scores, chosen):
         """Return that of scores (n_rows,) of rows that were ``chosen``, bool."""
         if len(scores) >= MIN_ROWS:
-            found = IsotonicRegression().fit(scores, chosen)
-            return cls(found.X_thresholds_, found.y_thresholds_)
-        kept = np.linspace(scores.min(), scores.max(), N_KEPT)
+            curve = IsotonicRegression().fit(scores, chosen)
+            return cls(curve.X_thresholds_, curve.y_thresholds_)
         scale = scores.std() or 1.0
         curve = LogisticRegression().fit(scores[:, None] / scale, chosen)
-        return cls(kept, curve.predict_proba(kept[:, None] / scale)[:, 1])
+        kept = np.linspace(scores.min(), scores.max(), N_KEPT)
+        probabilities = curve.predict_proba(kept[:, None] / scale)
+        return cls(kept, probabilities[:, 1])
 
     def rescaled(self, old, new):
         """Return that of scores with the mean and deviation of new ones, not old."""
-        scores = (self.scores - old.mean()) * (new.std() / (old.std() or 1.0))
+        factor = new.std() / (old.std() or 1.0)
+        scores = (self.scores - old.mean()) * factor
         return self._replace(scores=scores + new.mean())
 
     def at(self, scores):
@@ -178,13 +180,17 @@ class ListStage(NamedTuple):
 
     def check_columns(self, describer, place):
         """Raise unless a describer has the columns that are counted."""
-        of_sides = *describer.users.names, *describer.items.names
-        known = {*of_sides, *self.rows.names("row")}
-        counted = {each.column for each in self.counts.groupings if each.column}
+        known = {
+            *describer.users.names,
+            *describer.items.names,
+            *self.rows.names("row"),
+        }
+        counted = {grouping.column for grouping in self.counts.groupings}
+        counted.discard(None)
         require(counted <= known, f"{place}.counts", f"columns among {sorted(known)}")
-        names = self.order.name, self.updated.name
-        ranked = self.counts_ranker is not None or "counts" not in names
-        require(ranked, f"{place}.counts_ranker", "a ranker")
+        orders = (self.order.name, self.updated.name)
+        is_ranked = self.counts_ranker is not None or "counts" not in orders
+        require(is_ranked, f"{place}.counts_ranker", "a ranker")
 
 
 def showings_of(counts, describer, columns, events, places, now):
@@ -208,9 +214,11 @@ def list_features(describer, n_candidates, shown, frame, row_columns, own=None):
     """
     table = describe_rows(describer, n_candidates, shown)
     frame = frame.iloc[shown.order].reset_index(drop=True)
-    sides = describer.fitted.users, describer.fitted.items
-    ids = pd.DataFrame({side.label: frame[side.id_column] for side in sides})
-    table, describer = describer.learn_own(own, table, pd.concat([ids, table], axis=1))
+    ids = {}
+    for side in (describer.fitted.users, describer.fitted.items):
+        ids[side.label] = frame[side.id_column]
+    named = pd.concat([pd.DataFrame(ids), table], axis=1)
+    table, describer = describer.learn_own(own, table, named)
     numbers = pd.DataFrame(row_columns.encode(frame), columns=row_columns.names("row"))
     return table.join(numbers), describer
 
@@ -221,7 +229,9 @@ def with_counts(features, counted, first):
     ``first``: the position that all items are given. None: that of the features.
     """
     features = features.assign(**counted.set_axis(features.index))
-    return features if first is None else features.assign(position=first)
+    if first is not None:
+        features = features.assign(position=first)
+    return features
 
 
 def counted_features(counted, frame, row_columns, positions):
@@ -233,7 +243,9 @@ def counted_features(counted, frame, row_columns, positions):
     names = row_columns.names("row")
     numbers = pd.DataFrame(row_columns.encode(frame), columns=names)
     features = counted.reset_index(drop=True).join(numbers)
-    return features if positions is None else features.assign(position=positions)
+    if positions is not None:
+        features = features.assign(position=positions)
+    return features
 
 
 def click_rates_of(counted):

@@ -68,16 +68,17 @@ def click_rates(items, chosen, n_items, positions=None):
     rates = rates_of(sums_of(items, chosen, n_items))
     if positions is None or np.isnan(positions).all():
         return rates, Places(np.zeros(0), np.zeros(0))
-    known = ~np.isnan(positions)
-    places, codes = np.unique(positions[known], return_inverse=True)
-    clicked_at = np.bincount(codes[chosen[known]], minlength=len(places))
+    has_position = ~np.isnan(positions)
+    places, codes = np.unique(positions[has_position], return_inverse=True)
+    n_places = len(places)
+    clicked = np.bincount(codes[chosen[has_position]], minlength=n_places)
     prior = PRIOR_SHOWN * chosen.mean()
     looks = np.ones(len(items))
     for _ in range(N_ROUNDS):
-        expected = np.bincount(codes, rates[items[known]], len(places))
-        factors = (clicked_at + prior) / (expected + prior)
+        expected = np.bincount(codes, rates[items[has_position]], n_places)
+        factors = (clicked + prior) / (expected + prior)
         factors /= factors[codes].mean()
-        looks[known] = factors[codes]
+        looks[has_position] = factors[codes]
         rates = rates_of(sums_of(items, chosen, n_items, looks))
     return rates, Places(places, factors)
 
@@ -231,7 +232,9 @@ class Log:
     @functools.cached_property
     def click_rates(self):
         """Smoothed share of showings that were chosen, float32 (n_items,), or None."""
-        return None if self.shown is None else rates_of(self.shown)
+        if self.shown is None:
+            return None
+        return rates_of(self.shown)
 
     def past(self, query, past, added=None):
         """Return the ``StagedPast`` of the users of a query.
@@ -366,15 +369,17 @@ def followed_by(sequences, counts):
     one of i, over the number of users of i plus 2. ``sequences``: `Sequences`;
     ``counts`` (n_items,): number of users of each item.
     """
-    rows, items, _ = sequences.events()
+    users, items, _ = sequences.events()
     n_items = len(counts)
     after = sparse.csr_matrix((n_items, n_items))
-    for step in range(1, MAX_STEPS + 1):
-        same = rows[step:] == rows[:-step]
-        pairs = items[:-step][same], items[step:][same]
-        weights = np.full(same.sum(), 1 / step)
-        after = after + sparse.csr_matrix((weights, pairs), shape=after.shape)
-    return (sparse.diags(1 / (counts + PRIOR)) @ after).tocsr().astype(np.float32)
+    for n_steps in range(1, MAX_STEPS + 1):
+        same_user = users[n_steps:] == users[:-n_steps]
+        earlier = items[:-n_steps][same_user]
+        later = items[n_steps:][same_user]
+        weights = np.full(len(later), 1 / n_steps)
+        after = after + sparse.csr_matrix((weights, (earlier, later)), after.shape)
+    scale = sparse.diags(1 / (counts + PRIOR))
+    return (scale @ after).tocsr().astype(np.float32)
 
 
 def entries(matrix, rows, columns, factor=None):

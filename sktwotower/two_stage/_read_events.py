@@ -16,7 +16,7 @@ from sktwotower._tables._schema import read_in_memory
 # "auto" cuts at one time if this share of the users with later events is known by then.
 MIN_KNOWN = 0.5
 # Fields with an entry for each event.
-ARRAYS = "rewards", "weights", "times", "users"
+ARRAYS = ("rewards", "weights", "times", "users")
 
 
 class ReadEvents(NamedTuple):
@@ -53,8 +53,10 @@ class ReadEvents(NamedTuple):
 
     def codes(self, fitted):
         """Return the positions (n_events,) of users and items, -1 for unknown ones."""
-        sides = fitted.users, fitted.items
-        return [side.codes(self.frame[side.id_column], "X") for side in sides]
+        codes = []
+        for side in (fitted.users, fitted.items):
+            codes.append(side.codes(self.frame[side.id_column], "X"))
+        return codes
 
     def part(self, kept):
         """Return the events that are ``kept``, bool (n_events,) or positions (m,)."""
@@ -65,7 +67,9 @@ class ReadEvents(NamedTuple):
     def followed_by(self, later):
         """Return these events and then later ones, ``ReadEvents`` of the same table."""
         frame = pd.concat([self.frame, later.frame], ignore_index=True)
-        arrays = {n: np.append(getattr(self, n), getattr(later, n)) for n in ARRAYS}
+        arrays = {}
+        for name in ARRAYS:
+            arrays[name] = np.append(getattr(self, name), getattr(later, name))
         return self._replace(frame=frame, **arrays)
 
     def cut(self, cut, share, judged=None):
@@ -74,14 +78,14 @@ class ReadEvents(NamedTuple):
         ``judged``: the rows of which a share is later with "auto" and "time", bool
         (n_events,). None: positive ones, and "auto" depends on users.
         """
-        users = self.users
-        times = self.times
-        dates = self.dates
-        if judged is None or cut == "user" or not (dates and judged.any()):
-            later, cut = later_events(users, times, self.chosen, dates, cut, share)
-        else:
-            later = latest(times, judged, share)
+        can_judge = judged is not None and self.dates and judged.any()
+        if can_judge and cut != "user":
+            later = latest(self.times, judged, share)
             cut = "time"
+        else:
+            later, cut = later_events(
+                self.users, self.times, self.chosen, self.dates, cut, share
+            )
         return self.part(~later), self.part(later), cut
 
 
@@ -90,13 +94,15 @@ def read(owner, retriever, X, y, sample_weight):
 
     ``owner``: name of the estimator in messages. ``retriever``: names the columns.
     """
-    found = read_in_memory(owner, retriever, X, y, sample_weight)
-    frame, columns, (rewards, weights, times), schema = found
-    times = np.arange(len(frame)) if times is None else times
-    users = pd.factorize(check_ids(frame[columns.user], "the users of X"))[0]
+    frame, columns, outcomes, schema = read_in_memory(
+        owner, retriever, X, y, sample_weight
+    )
+    rewards, weights, times = outcomes
+    if times is None:
+        times = np.arange(len(frame))
+    users, _ = pd.factorize(check_ids(frame[columns.user], "the users of X"))
     frame = frame.reset_index(drop=True)
-    outcomes = rewards, weights, times, schema.dates
-    return ReadEvents(frame, *outcomes, users, columns)
+    return ReadEvents(frame, rewards, weights, times, schema.dates, users, columns)
 
 
 def later_events(users, times, chosen, dates, cut, share):
@@ -143,22 +149,22 @@ def _latest_of_each_user(users, times, chosen, share):
     Events at equal times are on one side. Users whose positive events are all at one
     time keep them.
     """
-    owners = users[chosen]
-    when = times[chosen]
-    order = np.lexsort((when, owners))
-    owners = owners[order]
-    when = when[order]
+    order = np.lexsort((times[chosen], users[chosen]))
+    owners = users[chosen][order]
+    times_of_owners = times[chosen][order]
     owners, starts, sizes = np.unique(owners, return_index=True, return_counts=True)
     n_later = np.maximum(np.floor(share * sizes + 1e-9).astype(np.int64), 1)
-    limits = when[starts + sizes - n_later]
+    limits = times_of_owners[starts + sizes - n_later]
     limit = np.zeros(users.max() + 1, dtype=times.dtype)
-    has_limit = np.zeros(len(limit), dtype=bool)
-    # with all events at one time, nothing would be left before
     limit[owners] = limits
-    has_limit[owners] = limits > when[starts]
+    # with all events at one time, nothing would be left before
+    has_limit = np.zeros(len(limit), dtype=bool)
+    has_limit[owners] = limits > times_of_owners[starts]
     return has_limit[users] & (times >= limit[users])
 
 
 def _share_known(users, chosen, later):
     """Return the share of the users with later events who have earlier ones, too."""
-    return np.isin(np.unique(users[chosen & later]), users[chosen & ~later]).mean()
+    with_later = np.unique(users[chosen & later])
+    with_earlier = users[chosen & ~later]
+    return np.isin(with_later, with_earlier).mean()

@@ -6,7 +6,6 @@ which later rows can be added: many of them with features of each (`count`), or 
 them in a time that does not depend on what was counted before (`plus`).
 """
 
-import itertools
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -28,7 +27,7 @@ MAX_COLUMNS = 3
 MAX_LEVELS = 64
 # Keys are positions times this, plus a level; the last one is for unknown levels.
 WIDTH = MAX_LEVELS + 1
-SIDES = "items", "users"
+SIDES = ("items", "users")
 # Which counts are divided by levels of users, of items and of rows of lists.
 APART = {"user": ["item"], "item": ["all", "user"], "row": ["all", "item", "user"]}
 # Half-lives of what was shown recently and lately, as shares of the later lists' time.
@@ -96,15 +95,16 @@ class Grouping(NamedTuple):
         ``tables`` and ``codes``: the ``SideColumns`` of both sides, and the positions
         of the rows, by side. What they do not know is read from the ``frame``.
         """
+        levels = np.full(len(frame), np.nan)
         side = self.column.split("__")[0]
-        found = np.full(len(frame), np.nan)
         if side in tables:
             place = tables[side].names.index(self.column)
-            found = tables[side].numbers[codes[side], place]
+            levels = tables[side].numbers[codes[side], place]
         if self.encoder.column in frame:
-            own = self.encoder.places(frame[self.encoder.column])
-            found = np.where(np.isnan(found) & (own >= 0), own, found)
-        return np.nan_to_num(found, nan=MAX_LEVELS).astype(np.int64)
+            of_frame = self.encoder.places(frame[self.encoder.column])
+            is_read = np.isnan(levels) & (of_frame >= 0)
+            levels = np.where(is_read, of_frame, levels)
+        return np.nan_to_num(levels, nan=MAX_LEVELS).astype(np.int64)
 
 
 @frozen
@@ -134,12 +134,18 @@ class ShownCounts:
     newer_items: tuple = ()
     newer_users: tuple = ()
     _older_formats = (UpTo(1, lacking={"first": None}),)
-    _not_stored = "newer_items", "newer_users"
+    _not_stored = ("newer_items", "newer_users")
 
     def _stored_parts(self):
-        whole = self.merged()
-        names = "items", "users", "groupings", "now", "first"
-        return {name: getattr(whole, name) for name in names}
+        """Return what files hold of it, by name."""
+        merged = self.merged()
+        return {
+            "items": merged.items,
+            "users": merged.users,
+            "groupings": merged.groupings,
+            "now": merged.now,
+            "first": merged.first,
+        }
 
     def _check_stored(self, place):
         if self.first is not None:
@@ -149,11 +155,11 @@ class ShownCounts:
         n_ids = {"all": 1, "item": len(self.items), "user": len(self.users)}
         sides = [grouping.side for grouping in self.groupings]
         require(sides[:2] == ["all", "item"], f"{place}.groupings", "all, then items")
-        for each in self.groupings:
-            keys = each.counts.keys
-            n_keys = n_ids[each.side] * WIDTH
+        for grouping in self.groupings:
+            keys = grouping.counts.keys
+            n_keys = n_ids[grouping.side] * WIDTH
             fits = len(keys) == 0 or (keys[0] >= 0 and keys[-1] < n_keys)
-            require(fits, f"{place}.{each.name}", f"keys below {n_keys}")
+            require(fits, f"{place}.{grouping.name}", f"keys below {n_keys}")
 
     @classmethod
     def empty(cls, encoders, span):
@@ -164,16 +170,21 @@ class ShownCounts:
         """
         none = RunningCounts.empty()
         groupings = [Grouping("", "all", none), Grouping("click_rate", "item", none)]
-        for name, part in HALF_LIVES.items() if span > 0 else ():
-            counts = RunningCounts.empty(span * part)
-            groupings.append(Grouping(f"click_rate_{name}", "item", counts))
+        if span > 0:
+            for name, share in HALF_LIVES.items():
+                counts = RunningCounts.empty(span * share)
+                groupings.append(Grouping(f"click_rate_{name}", "item", counts))
         groupings.append(Grouping("", "user", none))
         for kind, sides in APART.items():
-            few = [each for each in encoders[kind] if 2 <= each.n_levels <= MAX_LEVELS]
-            for encoder, side in itertools.product(few[:MAX_COLUMNS], sides):
+            counted = []
+            for encoder in encoders[kind]:
+                if 2 <= encoder.n_levels <= MAX_LEVELS:
+                    counted.append(encoder)
+            for encoder in counted[:MAX_COLUMNS]:
                 column = f"{kind}__{encoder.column}"
-                name = f"click_rate_{side}_{column}"
-                groupings.append(Grouping(name, side, none, column, encoder))
+                for side in sides:
+                    name = f"click_rate_{side}_{column}"
+                    groupings.append(Grouping(name, side, none, column, encoder))
         return cls(pd.Index([]), pd.Index([]), groupings, 0.0, none)
 
     @property
@@ -186,13 +197,18 @@ class ShownCounts:
 
     def merged(self):
         """Return the same counts without parts of ids and layers of sums."""
-        if not (self.newer_items or self.newer_users or self.groupings[0].counts.newer):
+        has_layers = len(self.groupings[0].counts.newer) > 0
+        if not self.newer_items and not self.newer_users and not has_layers:
             return self
+        groupings = []
+        for grouping in self.groupings:
+            groupings.append(grouping._replace(counts=grouping.counts.merged()))
+        first = self.first
+        if first is not None:
+            first = first.merged()
         ids = self.ids
-        merged = [g._replace(counts=g.counts.merged()) for g in self.groupings]
-        first = None if self.first is None else self.first.merged()
         return ShownCounts(
-            ids["item"].joined(), ids["user"].joined(), merged, self.now, first
+            ids["item"].joined(), ids["user"].joined(), groupings, self.now, first
         )
 
     def showings(self, describer, columns, frame, times, amounts=None):
@@ -201,16 +217,22 @@ class ShownCounts:
         ``describer``: knows the levels of users and items. ``columns``:
         ``ShownColumns``. ``times`` and ``amounts``: as in ``Showings``.
         """
-        sides = {"user": describer.fitted.users, "item": describer.fitted.items}
         tables = {"user": describer.users, "item": describer.items}
-        ids = {s: check_ids(frame[e.id_column], "X") for s, e in sides.items()}
-        codes = {side: positions_of(ids[side], sides[side].ids) for side in sides}
-        apart = {each.column: each for each in self.groupings if each.column}
-        levels = {c: each.levels(tables, codes, frame) for c, each in apart.items()}
+        ids = {}
+        codes = {}
+        for side in ("user", "item"):
+            entities = getattr(describer.fitted, f"{side}s")
+            ids[side] = check_ids(frame[entities.id_column], "X")
+            codes[side] = positions_of(ids[side], entities.ids)
+        levels = {}
+        for grouping in self.groupings:
+            column = grouping.column
+            if column and column not in levels:
+                levels[column] = grouping.levels(tables, codes, frame)
         starts = times
         if columns.rows(frame).all():
-            starts = pd.Series(times).groupby(frame[columns.lists].to_numpy())
-            starts = starts.transform("min").to_numpy()
+            lists = frame[columns.lists].to_numpy()
+            starts = pd.Series(times).groupby(lists).transform("min").to_numpy()
         return Showings(ids["item"], ids["user"], levels, times, starts, amounts)
 
     def times_of(self, frame, schema):
@@ -230,11 +252,11 @@ class ShownCounts:
         grown = self.merged()._with_ids(showings).merged()
         sums = []
         groupings = []
-        for each, keys in grown._keys(showings):
-            times = showings.starts if each.side == "user" else showings.times
-            found, counts = each.counts.count(keys, times, showings.amounts)
-            sums.append(found)
-            groupings.append(each._replace(counts=counts))
+        for grouping, keys in grown._keys(showings):
+            times = showings.starts if grouping.side == "user" else showings.times
+            sums_before, counts = grouping.counts.count(keys, times, showings.amounts)
+            sums.append(sums_before)
+            groupings.append(grouping._replace(counts=counts))
         features = grown._features(sums, showings)
         return features, replace(grown, groupings=groupings)
 
@@ -245,10 +267,10 @@ class ShownCounts:
         """
         grown = self._with_ids(showings)
         groupings = []
-        for each, keys in grown._keys(showings):
-            times = showings.starts if each.side == "user" else showings.times
-            counts = each.counts.plus(keys, times, showings.amounts)
-            groupings.append(each._replace(counts=counts))
+        for grouping, keys in grown._keys(showings):
+            times = showings.starts if grouping.side == "user" else showings.times
+            counts = grouping.counts.plus(keys, times, showings.amounts)
+            groupings.append(grouping._replace(counts=counts))
         return replace(grown, groupings=groupings)
 
     def _with_ids(self, showings):
@@ -275,34 +297,41 @@ class ShownCounts:
 
     def features(self, showings):
         """Return the features (n_rows, n_features) of rows by all that is counted."""
-        times = showings.times
-        sums = [g.counts.at(keys, times) for g, keys in self._keys(showings)]
+        sums = []
+        for grouping, keys in self._keys(showings):
+            sums.append(grouping.counts.at(keys, showings.times))
         return self._features(sums, showings)
 
     def without_users(self, ids):
         """Return the same without what is counted of users with some ids."""
         if self.newer_users:
             return self.merged().without_users(ids)
-        kept = ~self.users.isin(ids)
-        places = np.cumsum(kept) - 1
-        groupings = list(self.groupings)
-        for at, each in enumerate(groupings):
-            if each.side == "user":
-                counts = each.counts.merged().part(kept[each.counts.keys // WIDTH])
-                codes, levels = np.divmod(counts.keys, WIDTH)
-                keys = places[codes] * WIDTH + levels
-                groupings[at] = each._replace(counts=replace(counts, keys=keys))
-        return replace(self, users=self.users[kept], groupings=groupings)
+        is_kept = ~self.users.isin(ids)
+        new_positions = np.cumsum(is_kept) - 1
+        groupings = []
+        for grouping in self.groupings:
+            if grouping.side == "user":
+                counts = grouping.counts.merged()
+                counts = counts.part(is_kept[counts.keys // WIDTH])
+                users, levels = np.divmod(counts.keys, WIDTH)
+                keys = new_positions[users] * WIDTH + levels
+                grouping = grouping._replace(counts=replace(counts, keys=keys))
+            groupings.append(grouping)
+        return replace(self, users=self.users[is_kept], groupings=groupings)
 
     def _keys(self, showings):
         """Yield each ``Grouping`` with the keys (n_rows,) of rows, < 0 for new ids."""
-        codes = {"all": np.zeros(len(showings.times), np.int64)}
         ids = self.ids
-        codes["item"] = ids["item"].positions(showings.items)
-        codes["user"] = ids["user"].positions(showings.users)
-        for each in self.groupings:
-            level = 0 if each.column is None else showings.levels[each.column]
-            yield each, codes[each.side] * WIDTH + level
+        codes = {
+            "all": np.zeros(len(showings.times), np.int64),
+            "item": ids["item"].positions(showings.items),
+            "user": ids["user"].positions(showings.users),
+        }
+        for grouping in self.groupings:
+            levels = 0
+            if grouping.column is not None:
+                levels = showings.levels[grouping.column]
+            yield grouping, codes[grouping.side] * WIDTH + levels
 
     def _features(self, sums, showings):
         """Return the features (n_rows, n_features) of rows, a DataFrame.
@@ -313,25 +342,26 @@ class ShownCounts:
         """
         shown, chosen = sums[0].T
         with np.errstate(invalid="ignore"):  # nothing was shown yet: nan
-            known = chosen / shown
-        rates = {"all": known}
-        found = {}
-        sums = zip(self.groupings, np.swapaxes(sums, 1, 2), strict=True)
-        for each, (shown, chosen) in sums:
-            prior = rates.get(each.side, known)
+            rate_of_all = chosen / shown
+        rates = {"all": rate_of_all}
+        features = {}
+        for grouping, of_grouping in zip(self.groupings, sums, strict=True):
+            shown, chosen = of_grouping.T
+            prior = rates.get(grouping.side, rate_of_all)
             rate = (chosen + PRIOR_SHOWN * prior) / (shown + PRIOR_SHOWN)
-            rates.setdefault(each.side, rate)
-            if each.side == "user" and each.column:  # lists are of one user
-                found[each.name] = rate - prior
-            elif each.name:
-                found[each.name] = rate
-                found[f"{each.name}_shown"] = np.log1p(shown)
+            rates.setdefault(grouping.side, rate)
+            if grouping.side == "user" and grouping.column:  # lists are of one user
+                features[grouping.name] = rate - prior
+            elif grouping.name:
+                features[grouping.name] = rate
+                features[f"{grouping.name}_shown"] = np.log1p(shown)
         if self.first is not None:
-            of_item = found["click_rate"]
-            found["click_rate_odds"] = _log_odds(of_item) - _log_odds(known)
-            first = self.first.latest_of(self.ids["item"].positions(showings.items))
-            found["shown_since"] = np.fmax(showings.times - first, 0)
-        return pd.DataFrame(found, dtype=np.float32)
+            odds_of_item = _log_odds(features["click_rate"])
+            features["click_rate_odds"] = odds_of_item - _log_odds(rate_of_all)
+            items = self.ids["item"].positions(showings.items)
+            first = self.first.latest_of(items)
+            features["shown_since"] = np.fmax(showings.times - first, 0)
+        return pd.DataFrame(features, dtype=np.float32)
 
 
 def _log_odds(rates):

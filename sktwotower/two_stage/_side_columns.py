@@ -35,7 +35,9 @@ class Encoder(NamedTuple):
     @property
     def n_levels(self):
         """The number of levels."""
-        return 0 if self.levels is None else len(self.levels)
+        if self.levels is None:
+            return 0
+        return len(self.levels)
 
     @property
     def numbers(self):
@@ -51,7 +53,8 @@ class Encoder(NamedTuple):
         """
         if self.levels is None:
             return _as_numbers(values)
-        return np.append(self.numbers, np.float32(np.nan))[self.places(values)]
+        numbers = np.append(self.numbers, np.float32(np.nan))
+        return numbers[self.places(values)]
 
     def places(self, values):
         """Return the positions (n,) of the cells of a Series among levels, or -1."""
@@ -96,8 +99,12 @@ def learn_encoders(entities, frame):
     ``entities``: `Entities` that were fitted on the events of ``frame``.
     """
     table = _table(entities, frame)
-    found = [encoder_of(column, table[column]) for column in table]
-    return [encoder for encoder in found if encoder is not None]
+    encoders = []
+    for column in table:
+        encoder = encoder_of(column, table[column])
+        if encoder is not None:
+            encoders.append(encoder)
+    return encoders
 
 
 def side_columns(entities, encoders, frame):
@@ -111,9 +118,9 @@ def side_columns(entities, encoders, frame):
 def _table(entities, frame):
     """Return the features of all entities, (n, n_columns), in the order of ids."""
     codes = entities.codes(frame[entities.id_column], "X")
-    kept = codes >= 0
-    own = frame.loc[kept, entities.features]
-    of_events = latest_rows(own, codes[kept], len(entities))
+    is_known = codes >= 0
+    features = frame.loc[is_known, entities.features]
+    of_events = latest_rows(features, codes[is_known], len(entities))
     side = entities.side_table()
     if side is None:
         return of_events
@@ -130,7 +137,9 @@ def encoder_of(column, values):
         levels = pd.Index(sorted(levels), dtype=object)
     except TypeError:  # lists have no hash, mixed types no order
         return None
-    return Encoder(column, levels) if 0 < len(levels) <= MAX_LEVELS else None
+    if not 0 < len(levels) <= MAX_LEVELS:
+        return None
+    return Encoder(column, levels)
 
 
 def is_date(values):
@@ -141,6 +150,7 @@ def is_date(values):
 def _as_numbers(values):
     """Return numbers as float32, and dates as years since 1970."""
     if is_date(values):
-        values = values if values.dt.tz is None else values.dt.tz_convert(None)
+        if values.dt.tz is not None:
+            values = values.dt.tz_convert(None)
         values = (values - pd.Timestamp(0)) / pd.Timedelta(days=365.25)
     return values.astype("Float64").to_numpy(np.float32, na_value=np.nan)

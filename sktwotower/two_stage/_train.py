@@ -29,7 +29,7 @@ from ._read_events import ReadEvents
 from ._train_lists import train_on_lists
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
-CHOSEN = "impression_weight", "reward_scale"
+CHOSEN = ("impression_weight", "reward_scale")
 AUTO = {name: f"{name}_" for name in CHOSEN}
 # Largest share of the events before the cut that an earlier cut cuts off.
 MAX_EARLIER = 0.5
@@ -85,7 +85,9 @@ def cut_events(recipe, retriever, events, columns):
 
     ``columns``: ``ShownColumns``. If there are any, the share is one of their rows.
     """
-    judged = None if columns.lists is None else columns.mixed(events)
+    judged = None
+    if columns.lists is not None:
+        judged = columns.mixed(events)
     before, later, kind = events.cut(recipe.cut, recipe.later_size, judged)
     first = None
     reason = "to cut off the later ones of users who have earlier ones."
@@ -106,8 +108,11 @@ def with_choices(retriever, final):
     A ranker can only order the candidates of a retriever like the one it learnt from,
     and fewer events are less evidence. ``final``: the retriever, fitted on all events.
     """
-    auto = [name for name in AUTO if getattr(retriever, name, None) == "auto"]
-    chosen = {n: getattr(final, AUTO[n]) for n in auto if hasattr(final, AUTO[n])}
+    chosen = {}
+    for name, attribute in AUTO.items():
+        is_auto = getattr(retriever, name, None) == "auto"
+        if is_auto and hasattr(final, attribute):
+            chosen[name] = getattr(final, attribute)
     if getattr(retriever, "checkpoint", None) is not None:
         # the fit on all events has removed its own
         chosen["checkpoint"] = os.path.join(retriever.checkpoint, "before_the_cut")
@@ -155,7 +160,9 @@ def _without_ranker(cut, later):
 
     ``later``: ``LaterCandidates``.
     """
-    fell = f" The cut fell{cut.where}: change later_size." if cut.where else ""
+    fell = ""
+    if cut.where:
+        fell = f" The cut fell{cut.where}: change later_size."
     warn(
         f"No ranker was trained: {later.reason}{fell} "
         "The order of items is the retriever's."
@@ -263,7 +270,9 @@ def earlier_candidates(recipe, cut, describer, columns):
         That of the events before the cut.
     columns : ShownColumns
     """
-    judged = None if columns.lists is None else columns.mixed(cut.before)
+    judged = None
+    if columns.lists is not None:
+        judged = columns.mixed(cut.before)
     share = min(recipe.later_size / (1 - recipe.later_size), MAX_EARLIER)
     before, later, kind = cut.before.cut(cut.kind, share, judged)
     if not (before.chosen.any() and later.chosen.any()):
@@ -277,11 +286,11 @@ def earlier_candidates(recipe, cut, describer, columns):
         earlier = build_describer(
             recipe, retriever, before, columns, by_user=kind == "user", before=describer
         )
-        found = candidates_of(recipe, earlier, later)
+        labelled = candidates_of(recipe, earlier, later)
     except ValueError as error:
-        found = LaterCandidates(None, str(error))
-    if found.candidates is None:
-        logger.info("fit: no earlier cut judges the ranker: %s", found.reason)
+        labelled = LaterCandidates(None, str(error))
+    if labelled.candidates is None:
+        logger.info("fit: no earlier cut judges the ranker: %s", labelled.reason)
         return None
-    table, _ = described(earlier, found.candidates)
+    table, _ = described(earlier, labelled.candidates)
     return table
