@@ -2,10 +2,10 @@
 
 import inspect
 
-import pytest
 from sklearn.base import BaseEstimator
 
 import sktwotower
+from tests.cases import for_each
 from tests.public import ROOMS, public, with_methods
 
 
@@ -13,13 +13,13 @@ def is_silent(function):
     return "return" not in inspect.unwrap(function).__annotations__
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@for_each("room", ROOMS)
 def test_public_names_say_what_they_return(room):
     functions = {n: f for n, f in with_methods(room).items() if not inspect.isclass(f)}
     assert [name for name, function in functions.items() if is_silent(function)] == []
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@for_each("room", ROOMS)
 def test_parameters_of_estimators_have_types(room):
     """A checker would take the type of the default, and refuse a 64 for "auto"."""
     classes = [cls for cls in public(room).values() if inspect.isclass(cls)]

@@ -14,12 +14,13 @@ from sktwotower import EASERecommender, TwoStageRecommender, TwoTowerRecommender
 from sktwotower._tables import _memory
 from sktwotower.neighbors import NNDescentNeighbors
 from tests.builders import Rows, readers, small
+from tests.cases import for_each
 from tests.recommender.builders import few
 
 # Columns
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "message"),
     [
         ({"user_id": "usr"}, "user_id names 'usr', .* Did you mean 'user'"),
@@ -46,7 +47,7 @@ def test_a_column_name_that_occurs_twice():
         small().fit(X)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("X", "message"),
     [
         (readers()[["user"]], "1 feature"),
@@ -83,7 +84,7 @@ def test_users_and_items_as_two_columns(model, as_column):
 # Ids
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("side", "missing"),
     [("user", None), ("item", np.nan), ("user", pd.NA), ("item", pd.NaT)],
 )
@@ -95,7 +96,7 @@ def test_missing_ids(side, missing):
         small().fit(X)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("ids", "message"),
     [
         ([1, "a", 2, "b", 3, 4], r"mixes ids of different types \(int, str\)"),
@@ -139,7 +140,7 @@ def test_items_without_events_are_nothing_to_choose_between():
 SIDE = pd.DataFrame({"item": ["x", "y", "z"], "tag": ["a", "b", "a"]})
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("items", "params", "message"),
     [
         (SIDE.iloc[[0, 1, 2, 0]], {}, "one row per id, but 1 ids are duplicated: 'x'"),
@@ -162,7 +163,7 @@ def test_side_tables(items, params, message):
 # Outcomes and weights
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("y", "message"),
     [
         (np.ones(5), "expected 6, got 5"),
@@ -185,7 +186,7 @@ def test_outcomes(y, message):
         small().fit(readers(), y)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("weight", "message"),
     [
         (np.zeros(6), "sample_weight are zero|at least one non-zero"),
@@ -204,14 +205,14 @@ def test_weights(weight, message):
         small().fit(readers(), sample_weight=weight)
 
 
-@pytest.mark.parametrize("kind", [TwoTowerRecommender, TwoStageRecommender])
+@for_each("kind", [TwoTowerRecommender, TwoStageRecommender])
 def test_a_misspelt_parameter_names_the_class(kind):
     message = rf"^{kind.__name__}.__init__\(\) got an unexpected .*'embeding_dim'\."
     with pytest.raises(TypeError, match=message):
         kind(embeding_dim=1)
 
 
-@pytest.mark.parametrize("odd", [np.nan, np.inf])
+@for_each("odd", [np.nan, np.inf])
 def test_weights_are_finite_also_if_scikit_learn_assumes_that(odd):
     with sklearn.config_context(assume_finite=True):
         with pytest.raises(ValueError, match="sample_weight contains NaN or infinity"):
@@ -226,7 +227,7 @@ def test_no_positive_event_is_left_by_weights():
 # Features and transformers
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("transformer", "message"),
     [
         (Rows(lambda t: np.ones((len(t) + 1, 2))), "expected 3 rows, got 4"),
@@ -252,7 +253,7 @@ def test_infinite_features():
         small(user_features="age").fit(X)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "message"),
     [
         ({"user_tower": nn.Linear(99, 8)}, "user_tower failed on a sparse tensor"),
@@ -302,7 +303,7 @@ def test_every_parameter_has_a_constraint():
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "message"),
     [
         ({"optimizer": "adamm"}, "optimizer must be a class of torch.optim"),

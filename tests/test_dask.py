@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from sktwotower.baselines import PopularityRecommender
 from sktwotower.model_selection import LastNSplit, TimeSplit
 from tests.builders import random_events, small
+from tests.cases import for_each
 
 # Imported by the tests: each worker of a run collects all files.
 for library in ("dask", "distributed", "duckdb"):
@@ -143,7 +144,7 @@ def test_partial_fit(model):
     assert_array_equal(one.item_embeddings_, two.item_embeddings_)
 
 
-@pytest.mark.parametrize("column", [None, "user"])
+@for_each("column", [None, "user"])
 def test_recommend_is_lazy_and_the_same(model, column):
     users = in_parts(USERS)
     lazy = model.recommend(users if column is None else users[column], n_neighbors=4)
@@ -173,7 +174,7 @@ def in_context(asked):
     return small(context=["hour", "device"]).fit(asked)
 
 
-@pytest.mark.parametrize("columns", [["hour", "device"], ["device"], []], ids=str)
+@for_each("columns", [["hour", "device"], ["device"], []], ids=str)
 def test_recommend_in_the_context_of_each_row(in_context, asked, columns):
     users = asked[["user", *columns]]
     options = {} if "hour" in columns else {"context": {"hour": 3}}

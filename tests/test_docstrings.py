@@ -4,9 +4,9 @@ import ast
 import inspect
 
 import pandas as pd
-import pytest
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
+from tests.cases import for_each
 from tests.docstrings import entries, sections
 from tests.public import ROOMS, with_methods
 
@@ -34,7 +34,7 @@ def default_of(kind):
         return text
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@for_each("room", ROOMS)
 def test_parameters_and_defaults_are_those_of_the_signature(room):
     things = with_methods(room)
     for name in things.keys() - MADE_BY_FUNCTIONS:
@@ -65,7 +65,7 @@ z : {"a", "b"} or None, default="a"
     assert default_of(kinds["args"]) is inspect.Parameter.empty
 
 
-@pytest.mark.parametrize("estimator", [TwoTowerRecommender, TowerVectorizer])
+@for_each("estimator", [TwoTowerRecommender, TowerVectorizer])
 def test_fitted_attributes_are_those_documented(estimator, events):
     if estimator is TwoTowerRecommender:
         fitted = TwoTowerRecommender(embedding_dim=4, max_epochs=1).fit(events)

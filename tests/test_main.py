@@ -20,6 +20,7 @@ from sktwotower._command_line._files import (
 )
 from sktwotower._command_line._options import make_parser, parse
 from sktwotower._command_line._tasks import disk_task, own_task, shipped_task
+from tests.cases import for_each
 
 OWN = ["--data", "x.csv", "--user", "u", "--item", "i"]
 
@@ -407,7 +408,7 @@ def test_module_runs_as_a_program(capsys, monkeypatch):
     assert "Stopped." not in printed
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("written", "form", "days"),
     [
         (["05/01/2024 20:46", "01/13/2024 10:00"], None, ["2024-05-01", "2024-01-13"]),
@@ -436,7 +437,7 @@ def test_numbers_and_dates_of_a_file_stay_what_they_are():
     assert dates[0] == pd.Timestamp("2024-01-05", tz="UTC")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("written", "form", "message"),
     [
         (["01/13/2024", "13/01/2024"], None, "'when' must be .* in one format.*13/01"),
@@ -450,7 +451,7 @@ def test_dates_in_no_one_format_are_refused(written, form, message):
         read_times(pd.Series(written), "when", form)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("written", "form"),
     [
         (["01/13/2024", "13/01/2024"], None),
@@ -520,7 +521,7 @@ def test_features_names_and_recommendations_for_everyone(plays, tmp_path, capsys
     assert 'src="data:image/png;base64,' in page
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("written", "kind"),
     [
         (["1.5", None, "-2"], "f"),

@@ -18,6 +18,7 @@ import sktwotower
 from sktwotower import TwoTowerRecommender, interactions_from_matrix
 from sktwotower.model_selection import ColdUserSplit, LastNSplit
 from sktwotower.preprocessing import k_core, ratings_to_events, session_ids
+from tests.cases import for_each
 
 EVENTS = st.lists(
     st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 30)),
@@ -92,7 +93,7 @@ def test_sessions_are_the_naive_ones(rows, gap):
     assert session_ids(dates, pause, time="time").tolist() == expected
 
 
-@pytest.mark.parametrize(
+@for_each(
     "convert", [pl.from_pandas, lambda X: pl.from_pandas(X).to_arrow(), pd.DataFrame]
 )
 def test_all_tables_give_the_same(convert):
@@ -104,7 +105,7 @@ def test_all_tables_give_the_same(convert):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@for_each(
     ("times", "gap"),
     [
         ([0, 10, 12, 90], 30),
@@ -147,7 +148,7 @@ def test_sessions_as_a_step_before_the_recommender():
     assert pipe[-1].user_ids_.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("gap", [30, 31, 10**30, 10**400, 1e300, 2**63 - 1])
+@for_each("gap", [30, 31, 10**30, 10**400, 1e300, 2**63 - 1])
 def test_a_gap_longer_than_all_times_makes_one_session(gap):
     X = table([(1, 1, 2**62), (1, 2, 2**62 + 30), (2, 1, 2**62 + 5)])
     assert session_ids(X, gap, time="time").tolist() == [0, 0, 1]
@@ -155,7 +156,7 @@ def test_a_gap_longer_than_all_times_makes_one_session(gap):
     assert session_ids(shares, gap, time="time").tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize("unit", ["s", "ms"])
+@for_each("unit", ["s", "ms"])
 def test_a_gap_finer_than_the_times(unit):
     X = table([(1, 1, 0), (1, 2, 0), (1, 3, 0)])
     X["time"] = pd.to_datetime([0, 1, 10], unit="s").as_unit(unit)
@@ -169,9 +170,7 @@ def test_a_gap_longer_than_all_dates_makes_one_session():
     assert session_ids(X, pd.Timedelta.max, time="time").tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(
-    "cells", [[[1], [2]], [np.array([1]), np.array([2])], [{}, {}]]
-)
+@for_each("cells", [[[1], [2]], [np.array([1]), np.array([2])], [{}, {}]])
 def test_ids_without_a_hash_are_named(cells):
     X = table([(1, 1, 0), (2, 1, 9)])
     for name, ask in {
@@ -241,7 +240,7 @@ def assert_events(given, users=USERS, items=ITEMS, y=REWARDS):
     assert rewards.dtype == np.float64
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@for_each("name", FORMATS)
 def test_every_sparse_format(name):
     for kind in ("matrix", "array"):
         matrix = getattr(sparse, f"{name}_{kind}")(DENSE)
@@ -250,13 +249,13 @@ def test_every_sparse_format(name):
         assert_events(interactions_from_matrix(matrix))
 
 
-@pytest.mark.parametrize("dtype", [float, np.uint8, bool, object])
+@for_each("dtype", [float, np.uint8, bool, object])
 def test_arrays_of_any_type_of_number(dtype):
     cells = DENSE.astype(dtype)
     assert_events(interactions_from_matrix(cells), y=cells[USERS, ITEMS].astype(float))
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.uint8, bool])
+@for_each("kind", [np.int8, np.uint8, bool])
 def test_repeated_entries_of_small_types_are_summed(kind):
     pairs = np.zeros(3000, dtype=int), np.arange(3000) % 2
     matrix = sparse.coo_array((np.ones(3000, dtype=kind), pairs))
@@ -297,7 +296,7 @@ def test_a_frame_names_its_users_and_items():
     assert_events(interactions_from_matrix(pl.DataFrame(frame)), USERS, named[1])
 
 
-@pytest.mark.parametrize(
+@for_each(
     "ids",
     [
         ["x", "y", "z"],
@@ -343,7 +342,7 @@ def test_fit_of_the_events_is_fit_of_the_matrix():
     assert set(model.item_ids_) == set(matrix.tocoo().col)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("matrix", "params", "message"),
     [
         (-DENSE, {}, r"rewards >= 0. Got -4.0. .* stored 0 means shown"),
@@ -406,7 +405,7 @@ def test_low_ratings_hardly_count_and_the_table_stays_as_it_is():
     assert ratings_to_events(X, stars, at_least=-1)[1].tolist() == [1] * 4
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "error", "message"),
     [
         (

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import for_each
+
 ROOT = Path(__file__).parent
 # Private modules that files of tests import, each once for a file, and functions that
 # they replace.
@@ -88,7 +90,7 @@ def test_tests_know_little_of_the_inside(find, limit, remedy):
     assert total <= limit, f"{total} instead of {limit}. {remedy}. Files: {files}"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("code", "find", "n"),
     [
         ("from sktwotower.towers.losses._losses import a, b", private_imports, 1),

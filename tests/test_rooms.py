@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import sktwotower
+from tests.cases import for_each
 from tests.public import ROOMS
 
 ROOT = Path(sktwotower.__file__).parent
@@ -159,7 +160,7 @@ def test_type_checkers_see_the_lazy_names():
     assert (ROOT / "py.typed").exists()
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@for_each("room", ROOMS)
 def test_public_names_are_sorted_and_exist(room):
     module = importlib.import_module(f"sktwotower.{room}")
     names = getattr(module, "__all__", [])

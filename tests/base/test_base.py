@@ -28,6 +28,7 @@ from sktwotower import (
 from sktwotower.base import RecommenderMixin, check_recommender
 from sktwotower.metrics import make_retrieval_scorer, retrieval_report
 from sktwotower.model_selection import LastNSplit, prequential_validate
+from tests.cases import for_each
 from tests.two_stage.builders import follows, stages
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "your_recommender.md"
@@ -146,7 +147,7 @@ class Broken(Together):
         return table
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fault", "message"),
     [
         ("no catalog", "fit must keep the ids of the catalog as item_ids_"),
@@ -177,7 +178,7 @@ def test_a_check_without_a_fault_passes():
     check_recommender(Broken())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("estimator", "message"),
     [
         (without("recommend"), "Norecommend is no recommender: it has no recommend"),
@@ -342,7 +343,7 @@ def test_it_learns_more_if_it_can(staged):
         staged.partial_fit(new)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("call", "message"),
     [
         (
@@ -384,7 +385,7 @@ def test_weights_that_it_cannot_read_are_refused():
     stages(Together(), n_candidates=2).fit(TRAIN[:60], sample_weight=ones[:60])
 
 
-@pytest.mark.parametrize("retriever", [LinearRegression(), EASERecommender, "EASE"])
+@for_each("retriever", [LinearRegression(), EASERecommender, "EASE"])
 def test_no_other_object_is_a_first_stage(retriever):
     with pytest.raises(TypeError, match="retriever must be a recommender with one st"):
         TwoStageRecommender(retriever).fit(TRAIN)

@@ -27,6 +27,7 @@ from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
 from sktwotower.retrieval._dense_scores import best_of
 from tests.builders import assert_passes_checks
+from tests.cases import for_each
 from tests.docstrings import entries, sections
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender, RP3betaRecommender]
@@ -251,7 +252,7 @@ def test_one_contract(kind, X):
     assert set(entries(sections(kind)["Attributes"])) == attributes
 
 
-@pytest.mark.parametrize("kind", ALL[1:-1])
+@for_each("kind", ALL[1:-1])
 def test_similar_items_by_hand(kind):
     X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"]]
     X += [["bob", "egg"], ["cid", "tea"], ["cid", "rye"], ["dan", "ham"]]
@@ -338,7 +339,7 @@ def test_l2_too_small_for_ease_is_refused():
         EASERecommender(l2=1e-30).fit(X)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "message"),
     [
         (EASERecommender(l2=0), "'l2' parameter of EASERecommender must be a float"),

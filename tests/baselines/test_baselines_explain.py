@@ -12,6 +12,7 @@ from sktwotower import (
     PopularityRecommender,
 )
 from sktwotower.inspection import explain
+from tests.cases import for_each
 
 X = pd.DataFrame(
     [("ann", 1), ("ann", 2), ("bob", 1), ("bob", 2), ("cid", 3), ("cid", 1)]
@@ -48,7 +49,7 @@ def test_past_items_add_their_weights_of_ease():
     assert len(model.explain("new", 2)) == 0
 
 
-@pytest.mark.parametrize("decay", [None, 2])
+@for_each("decay", [None, 2])
 def test_past_items_add_their_similarities_of_item_knn(decay):
     model = ItemKNNRecommender(decay=decay, time="when").fit(X)
     history = pd.DataFrame({"user": "dan", "item": [1, 2], "when": [3, 4]})
@@ -69,7 +70,7 @@ def test_past_items_add_their_similarities_of_item_knn(decay):
         assert found["lag"].to_dict() == lags
 
 
-@pytest.mark.parametrize("kind", [PopularityRecommender, ClickRateRecommender])
+@for_each("kind", [PopularityRecommender, ClickRateRecommender])
 def test_nothing_of_the_user_counts_where_all_get_the_same(kind):
     model = kind().fit(X)
     why = model.explain("dan", 2)
@@ -91,7 +92,7 @@ def test_an_item_is_found_by_its_name():
 
 
 @pytest.mark.filterwarnings("ignore:None of the ids in item")
-@pytest.mark.parametrize("item", ["Dune", pd.DataFrame({"item": [7]})])
+@for_each("item", ["Dune", pd.DataFrame({"item": [7]})])
 def test_an_unknown_item_is_refused(item):
     model = EASERecommender().fit(X)
     with pytest.raises(ValueError, match=r"is not known.* the id and its type\.$"):

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from tests.builders import first_fast
+from tests.cases import for_each
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
@@ -77,7 +78,7 @@ def test_decayed_scores_are_the_naive_ones(X, block):
     assert not np.allclose(scores_of(plain), scores, rtol=0.1)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("past", "jam", "ham"),
     [
         (["tea", "egg"], np.exp(-1 / 2), 1),
@@ -251,7 +252,7 @@ def test_columns_by_position(model, X):
     assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "message"),
     [
         (PopularityRecommender(window=3), "window=3 needs .* time='timestamp'"),
@@ -270,7 +271,7 @@ def test_parameters_of_order(model, message, X):
         model.fit(X)
 
 
-@pytest.mark.parametrize("window", [3, "3 days", True])
+@for_each("window", [3, "3 days", True])
 def test_windows_of_dates_are_durations(X, window):
     dates = X.assign(time=pd.Timestamp("2024-05-01") + X["time"] * DAY)
     message = "window must be a duration, such as pandas.Timedelta"
@@ -283,7 +284,7 @@ def test_windows_of_dates_are_durations(X, window):
 
 
 @each
-@pytest.mark.parametrize(
+@for_each(
     ("time", "values", "message"),
     [
         ("tme", 1.0, "time names 'tme', .* Did you mean 'time'"),

@@ -22,6 +22,7 @@ from sktwotower import (
     RP3betaRecommender,
 )
 from sktwotower.io import dump, load
+from tests.cases import for_each
 
 DAY = pd.Timedelta(days=1)
 MODELS = {
@@ -162,7 +163,7 @@ def test_a_call_that_fails_changes_nothing(name, events):
     assert_array_equal(model.predict(X), before)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "params"),
     [
         ("popularity", {"window": DAY}),

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sktwotower import ChebyshevFilterRecommender, GraphFilterRecommender
 from sktwotower.baselines import _chebyshev_filter
 from sktwotower.io import dump, load
+from tests.cases import for_each
 
 X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"]]
 X += [["cid", "tea"], ["cid", "egg"], ["dan", "tea"]]
@@ -157,7 +158,7 @@ def test_a_history_counts_as_events_of_fit_do(events):
     assert_allclose(new["score"], known["score"], rtol=1e-5)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "message"),
     [
         ({"n_components": 0}, "'n_components' parameter .* must be an int"),

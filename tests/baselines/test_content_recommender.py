@@ -22,6 +22,7 @@ from sktwotower import (
 )
 from sktwotower.model_selection import ColdItemSplit, LastNSplit
 from tests.builders import assert_passes_checks
+from tests.cases import for_each
 from tests.docstrings import entries, sections
 
 NUMBERS = "abcd"
@@ -155,8 +156,8 @@ def films():
     return films, pd.DataFrame(pairs, columns=["user", "item"]).drop_duplicates()
 
 
-@pytest.mark.parametrize("n_similar", [None, 20])
-@pytest.mark.parametrize("transformer", [None, WORDS], ids=["default", "tf-idf"])
+@for_each("n_similar", [None, 20])
+@for_each("transformer", [None, WORDS], ids=["default", "tf-idf"])
 def test_new_items_are_found_by_their_words(films, n_similar, transformer):
     table, X = films
     train, test = next(ColdItemSplit(0.3, random_state=0).split(X))
@@ -191,7 +192,7 @@ def test_a_new_user_is_served_by_history_or_by_popularity(X, items):
     assert (asked["score"] > 0).any() and cold[0] not in set(asked["item"])
 
 
-@pytest.mark.parametrize("n_similar", [None, 4])
+@for_each("n_similar", [None, 4])
 def test_explanations_add_up(X, items, n_similar):
     model = ContentRecommender(items, n_similar, item_transformer=AS_THEY_ARE).fit(X)
     user, item = model.user_ids_[3], items["item"].iloc[0]
@@ -222,7 +223,7 @@ def test_similar_items_by_hand():
         model.similar_items(["oil"])
 
 
-@pytest.mark.parametrize("n_similar", [None, 2])
+@for_each("n_similar", [None, 2])
 def test_a_catalog_that_changes(n_similar):
     model = ContentRecommender(HALVES, n_similar, item_transformer=TAGS).fit(CHOSEN)
     before = model.recommend(["ann", "bob"], n_neighbors=9)
@@ -248,7 +249,7 @@ def test_a_catalog_that_changes(n_similar):
     assert_array_equal(*(frame.to_numpy() for frame in order))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "message"),
     [
         ([], "a catalog needs at least one item"),
@@ -277,7 +278,7 @@ def assert_same(model, other, users):
     )
 
 
-@pytest.mark.parametrize("n_similar", [None, 3])
+@for_each("n_similar", [None, 3])
 def test_further_events_are_those_of_one_fit(X, items, n_similar):
     params = {"items": items, "n_similar": n_similar, "item_transformer": AS_THEY_ARE}
     whole = ContentRecommender(**params).fit(X)
@@ -404,7 +405,7 @@ def test_without_a_table_it_warns():
     assert (found["score"] == 0).all()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "error", "message"),
     [
         ({"items": HALVES[:1]}, ValueError, "2 ids in column 'item' of X are missing"),

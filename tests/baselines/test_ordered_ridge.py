@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sktwotower import EASERecommender, OrderedRidgeRecommender
 from sktwotower.io import dump, load
 from sktwotower.item_weights._transition_weights import seconds_of_transitions
+from tests.cases import for_each
 
 PLAIN = ["user", "item"]
 
@@ -158,7 +159,7 @@ def test_l2_too_small_is_refused(X):
         EASERecommender(1e-20).fit(twins)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "message"),
     [
         ({"l2": 0}, "'l2' parameter of OrderedRidgeRecommender must be a float"),

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import ClickRateRecommender, PopularityRecommender
 from tests.builders import assert_passes_checks
+from tests.cases import for_each
 from tests.docstrings import entries, sections
 
 # tea is chosen once when shown three times, jam once of twice, egg never, ham always
@@ -52,7 +53,7 @@ def test_the_size_of_rewards_does_not_count_but_weights_and_repeats_do():
     assert rates(0, *twice)["tea"] == 2 / 4
 
 
-@pytest.mark.parametrize("unit", [1, pd.Timedelta(hours=3)])
+@for_each("unit", [1, pd.Timedelta(hours=3)])
 def test_half_life_by_hand(unit):
     start = 5 if unit == 1 else pd.Timestamp("2024-05-01", tz="Europe/Paris")
     dated = X.assign(time=[start + n * unit for n in [0, 2, 4, 1, 3, 2, 3]])
@@ -93,7 +94,7 @@ def test_an_item_that_was_never_shown_has_the_mean_rate():
         assert PopularityRecommender().fit(X).predict(new)[:2].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("half_life", "time", "message"),
     [
         (3, None, "half_life=3 needs the times of events. Name the column"),
@@ -132,7 +133,7 @@ def test_attributes_are_those_documented():
     assert set(entries(sections(ClickRateRecommender)["Attributes"])) == attributes
 
 
-@pytest.mark.parametrize("smoothing", [-1, np.nan, np.inf, "10"])
+@for_each("smoothing", [-1, np.nan, np.inf, "10"])
 def test_smoothing_out_of_range(smoothing):
     with pytest.raises(ValueError, match="'smoothing' parameter"):
         ClickRateRecommender(smoothing).fit(X, Y)

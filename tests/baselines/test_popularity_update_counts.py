@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import ClickRateRecommender
 from sktwotower.io import dump, load
+from tests.cases import for_each
 
 START = pd.Timestamp("2024-05-01")
 HOUR = pd.Timedelta(hours=1)
@@ -137,7 +138,7 @@ def test_parameters_count_as_they_are_now():
     assert_allclose(model.item_rates_, whole.item_rates_, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "params", "message"),
     [
         (lambda X: X.assign(item=7), {}, "ids of item column 'item' have another type"),

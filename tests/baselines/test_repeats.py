@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sktwotower import RepeatRecommender
 from sktwotower.io import dump, load
 from sktwotower.metrics import retrieval_report
+from tests.cases import for_each
 
 COLUMNS = ["user", "item", "day"]
 # ann had tea twice on day 2, and jam last; egg has the most users
@@ -38,7 +39,7 @@ def test_counts_by_hand():
     assert others == (["egg"], [0])
 
 
-@pytest.mark.parametrize("kind", ["numbers", "dates", "far apart"])
+@for_each("kind", ["numbers", "dates", "far apart"])
 def test_half_lives_by_hand(kind):
     events, half_life = X, 2
     if kind == "dates":

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sktwotower._command_line import _files as files
+from tests.cases import for_each
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_row_names_of_parquet_files_are_columns(tmp_path, names):
     assert table["who"].tolist() == ([7, 8] if names else [8])
 
 
-@pytest.mark.parametrize(
+@for_each(
     "times, expected",
     [
         ([3, 5, np.nan], "from 3.0 to 5.0, numbers that give only the order"),

@@ -16,6 +16,7 @@ from sktwotower.datasets import (
     load_online_retail,
     make_interactions,
 )
+from tests.cases import for_each
 
 
 def test_all_is_sorted():
@@ -477,7 +478,7 @@ def test_made_sizes_that_cannot_be():
             make_interactions(10, **{"n_items": 100, **params})
 
 
-@pytest.mark.parametrize(("test_size", "n_test"), [(0.01, 1), (0.5, 2), (0.99, 3)])
+@for_each(("test_size", "n_test"), [(0.01, 1), (0.5, 2), (0.99, 3)])
 def test_one_event_at_least_is_on_each_side(test_size, n_test):
     made = make_interactions(
         6, 20, interactions_per_user=4, test_size=test_size, random_state=0

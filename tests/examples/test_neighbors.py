@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from sktwotower.neighbors import ExactNeighbors
 from tests.builders import random_events, small
+from tests.cases import for_each
 from tests.io.builders import again
 from tests.reference import brute_force, unit_vectors
 
@@ -38,7 +39,7 @@ def hnsw(index):
     return index
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@for_each("name", CLASSES)
 def test_an_adapter_is_short(name):
     text = (EXAMPLES / f"{name}_neighbors.py").read_text("utf-8")
     lines = re.sub('""".*?"""', "", text, flags=re.DOTALL).splitlines()

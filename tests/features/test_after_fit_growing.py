@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower.features import TowerVectorizer
 from tests.builders import small
+from tests.cases import for_each
 
 
 def grow(column, new, kind=None, **params):
@@ -62,7 +63,7 @@ def test_tags_that_are_frequent_get_a_column():
     assert_allclose(rows, [[0.5**0.5, 0, 0.5**0.5]], rtol=1e-6)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "expected"),
     [
         ({"min_frequency": 1}, ["c_ES", "c_PL"]),

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender, io, runtime
 from sktwotower.features import ColumnKind
+from tests.cases import for_each
 
 NAME = f"{__name__}.Cycle"
 HOURS = pd.DataFrame({"hour": [0, 6, None, 12]})
@@ -84,7 +85,7 @@ UNFIT = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "message"), UNFIT)
+@for_each(("kind", "message"), UNFIT)
 def test_what_a_kind_lacks_is_said(kind, message):
     with pytest.raises(ValueError, match=message):
         TowerVectorizer(kinds={"hour": kind}).fit_transform(HOURS)

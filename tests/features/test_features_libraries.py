@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sktwotower import TowerVectorizer
+from tests.cases import for_each
 
 N = 24
 
@@ -93,13 +94,13 @@ def assert_encoded_alike(table, plain):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", TABLES)
+@for_each("library", TABLES)
 def test_columns_of_any_type_become_the_same_features(library):
     assert_encoded_alike(TABLES[library], PLAIN)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", WITH_LEVELS)
+@for_each("library", WITH_LEVELS)
 def test_levels_stay_levels(library):
     assert_encoded_alike(
         WITH_LEVELS[library], PLAIN.astype(dict.fromkeys(LEVELS, "category"))

@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from sklearn.preprocessing import OneHotEncoder
 
 from sktwotower import TowerVectorizer
+from tests.cases import for_each
 from tests.features.builders import vectorize
 
 
@@ -55,7 +56,7 @@ def test_min_frequency_as_a_share_of_the_rows():
     assert vectorize(column, min_frequency=0.2)[1] == ["c_DE", "c_FR", "c_UK"]
 
 
-@pytest.mark.parametrize("kind", ["id", "category"])
+@for_each("kind", ["id", "category"])
 def test_an_integer_id_is_the_same_in_any_dtype(kind):
     of_fit = ["int64", "Int64", "float64", "uint8"]
     later = ["int64", "int8", "Int64", "float64", "Float32", object]

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import sktwotower.features._request_clock as request_clock
+from tests.cases import for_each
 
 SECOND, RequestClock = request_clock.SECOND, request_clock.RequestClock
 NO_GAP = np.zeros(0)
@@ -162,7 +163,7 @@ def test_extreme_gaps_are_finite():
         assert len(set(clock.names("t"))) == clock.width
 
 
-@pytest.mark.parametrize("dates", [True, False])
+@for_each("dates", [True, False])
 def test_one_request_has_the_row_of_many(dates):
     rng = np.random.default_rng(0)
     clock = RequestClock.learn(dates, rng.integers(0, 10**15, 200).astype(float))

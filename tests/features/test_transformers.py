@@ -25,6 +25,7 @@ from torch import nn
 from sktwotower import TowerVectorizer
 from sktwotower.datasets import make_interactions
 from tests.builders import first_fast, small
+from tests.cases import for_each
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X, ITEMS = WORLD.data[["user", "item"]], WORLD.item_table
@@ -107,7 +108,7 @@ class Given(TransformerMixin, BaseEstimator):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", LIBRARIES)
+@for_each("library", LIBRARIES)
 def test_a_transformer_is_given_a_pandas_frame_with_the_ids_first(library):
     convert = LIBRARIES[library]
     table = ITEMS[["price", "tags", "item"]]
@@ -176,7 +177,7 @@ def test_any_form_of_numbers_will_do():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", ["default", "pandas", "polars"])
+@for_each("library", ["default", "pandas", "polars"])
 def test_set_output_changes_nothing(library):
     steps = make_column_transformer(
         (one_hot(sparse_output=False), ["item", "category"]),
@@ -293,7 +294,7 @@ def centred(table):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@for_each(
     "transformer",
     [Noisy(), CrossFitted(), FunctionTransformer(centred)],
     ids=["noisy", "cross-fitted", "centred"],

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from sktwotower import TowerVectorizer
+from tests.cases import for_each
 from tests.features.builders import vectorize
 
 VECTORS = [[3.0, 4.0], [0.0, 0.0], None, [-0.5, 0.0]]
@@ -31,7 +32,7 @@ def test_vectors_have_norm_one():
         assert_allclose(rows, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "table",
     [
         pa.table({"c": pa.array(VECTORS, pa.list_(pa.float32(), 2))}),

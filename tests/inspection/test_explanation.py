@@ -9,6 +9,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from torch import nn
 
 from tests.builders import small
+from tests.cases import for_each
 from tests.recommender.builders import few
 
 
@@ -220,7 +221,7 @@ def test_names_that_are_none_are_refused(events):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@for_each(
     "user, item, error, message",
     [
         (["u00", "u01"], "i00", ValueError, "user must be one user.* Got 2"),

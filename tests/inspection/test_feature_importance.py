@@ -12,6 +12,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sktwotower import EASERecommender, TowerVectorizer, TwoTowerRecommender
 from sktwotower.inspection import feature_importance
 from tests.builders import small
+from tests.cases import for_each
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +201,7 @@ def test_arrays_name_columns_by_position(events):
     assert set(grouped["column"]) == {"ids", "history"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "groups, error, message",
     [
         ([["genre"]], TypeError, "groups must be a dict .* Got list"),

@@ -14,6 +14,7 @@ import sktwotower
 from sktwotower import PopularityRecommender, TowerVectorizer
 from sktwotower.io import load
 from sktwotower.neighbors import ExactNeighbors
+from tests.cases import for_each
 from tests.two_stage.builders import shown
 
 from .builders import META, MODELS, dumped, forged, members_of
@@ -55,7 +56,7 @@ def test_there_are_files_of_every_format(tmp_path):
     assert formats == {f"format_{n + 1}" for n in range(format_of_now(tmp_path))}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name + path.stem)
+@for_each("path", FILES, ids=lambda path: path.parent.name + path.stem)
 def test_files_of_every_format_are_read(path):
     """What to do if this fails is in CONTRIBUTING, "The format of files"."""
     assert path.parent.name == f"format_{format_of(path)}"

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sktwotower.item_weights import _ease_weights, ease_weights, largest_ease_weights
+from tests.cases import for_each
 
 # Users and items, of which the second has fewer users.
 SHAPES = [(40, 17), (17, 40)]
@@ -49,7 +50,7 @@ def test_weights_are_the_naive_ones(shape, block):
     assert_array_equal(np.diag(weights), 0)
 
 
-@pytest.mark.parametrize("l2", [1e-3, 1.0, 1e4])
+@for_each("l2", [1e-3, 1.0, 1e4])
 def test_both_ways_have_the_same_weights(l2):
     seen = random_seen(25, 25, seed=1).astype(np.float64)
     by_way = []
@@ -79,7 +80,7 @@ def test_weights_by_hand():
     assert_allclose(largest_ease_weights(seen, 1.0, 1).toarray(), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 4), (0, 3)])
+@for_each("shape", [(1, 1), (3, 1), (1, 4), (0, 3)])
 def test_few_users_and_items(shape):
     seen = sparse.csr_matrix(np.ones(shape, dtype=np.float32))
     weights = ease_weights(seen, 2.0)
@@ -88,7 +89,7 @@ def test_few_users_and_items(shape):
     assert_allclose(largest.toarray(), naive_largest(weights, 2), rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@for_each("shape", SHAPES)
 def test_l2_too_small_is_refused(shape):
     seen = sparse.csr_matrix(np.ones(shape, dtype=np.float32))
     with pytest.raises(ValueError, match=r"l2=1e-20 is too small .* Raise l2"):

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sktwotower.item_weights import _largest, nearest_weights, walk_weights
+from tests.cases import for_each
 
 from .test_ease_weights import naive_largest, random_seen
 
@@ -75,7 +76,7 @@ def test_rows_of_many_lengths_keep_their_largest(n_kept, block):
     assert of_dense.has_canonical_format and of_dense.nnz == found.nnz
 
 
-@pytest.mark.parametrize("n_kept", [2, 100])
+@for_each("n_kept", [2, 100])
 def test_walks_are_the_naive_ones(n_kept):
     seen = random_seen(30, 20)
     X = seen.toarray()
@@ -99,7 +100,7 @@ def test_a_walk_by_hand():
     assert_allclose(weights, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 3), (0, 3)])
+@for_each("shape", [(1, 1), (3, 1), (1, 3), (0, 3)])
 def test_few_users_and_items(shape):
     n_items = shape[1]
     seen = sparse.csr_matrix(np.ones(shape, dtype=np.float32))

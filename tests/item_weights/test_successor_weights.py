@@ -1,12 +1,12 @@
 """Weights of successors: equal to a naive double loop, and answers by hand."""
 
 import numpy as np
-import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower.item_weights import successor_weights
+from tests.cases import for_each
 
 N_USERS, N_ITEMS, DECAY = 15, 8, 2.0
 WINDOW = 20  # events before a basket
@@ -45,7 +45,7 @@ def naive(lags, decay):
     return weights
 
 
-@pytest.mark.parametrize(
+@for_each(
     "n_events, n_times",
     [(160, 12), (160, 10_000), (900, 25), (900, 10_000)],
     ids=["baskets", "one by one", "long, baskets", "long, one by one"],
@@ -99,7 +99,7 @@ def test_lags_stay_as_they_are():
         assert_array_equal(getattr(lags, name), getattr(before, name))
 
 
-@pytest.mark.parametrize("n_users", [1, 3])
+@for_each("n_users", [1, 3])
 def test_nothing_follows(n_users):
     empty = sparse.csr_matrix((n_users, 4), dtype=np.float32)
     assert successor_weights(empty, DECAY, 2).nnz == 0

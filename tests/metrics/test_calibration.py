@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sktwotower.metrics import expected_calibration_error
+from tests.cases import for_each
 
 
 def test_by_hand_with_and_without_weights():
@@ -19,7 +20,7 @@ def test_by_hand_with_and_without_weights():
     assert expected_calibration_error(*repeated) == pytest.approx(found)
 
 
-@pytest.mark.parametrize("n_bins", [1, 7, 20])
+@for_each("n_bins", [1, 7, 20])
 def test_a_slow_reference(n_bins):
     rng = np.random.default_rng(0)
     # twentieths, so that some lie on the edges, and the ends

@@ -26,6 +26,7 @@ from sktwotower.metrics import (
 )
 from sktwotower.model_selection import LastNSplit
 from tests.builders import TEST, TRAIN, FixedRanking, Wrapper, spelt
+from tests.cases import for_each
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +207,8 @@ KINDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("rewards", [False, True])
+@for_each("kind", KINDS)
+@for_each("rewards", [False, True])
 def test_score_scorer_and_report_agree(split, kind, rewards):
     train, test = split
     estimator, params = KINDS[kind]
@@ -252,7 +253,7 @@ def test_weighted_recall_by_hand():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("k", [99, 10**12])
+@for_each("k", [99, 10**12])
 def test_k_above_the_catalog_costs_nothing(split, k):
     train, test = split
     model = ItemKNNRecommender(n_neighbors=k).fit(train)
@@ -403,8 +404,8 @@ def same(one, other):
             assert np.all(a == b), name
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("exclude_seen", [False, True])
+@for_each("weighted", [False, True])
+@for_each("exclude_seen", [False, True])
 def test_the_truth_of_a_wrapper_is_that_of_a_recommender(split, weighted, exclude_seen):
     train, test = split
     test = pd.concat([test, test.head(1), test.tail(3).assign(user=77, item=88)])
@@ -518,7 +519,7 @@ def test_held_out_pairs_of_fit_are_warned_of():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
+@for_each(
     "held_out",
     ["a-r a-s b-q a-q", "a-p a-q b-p b-r b-s"],
     ids=["a quarter", "the train side"],

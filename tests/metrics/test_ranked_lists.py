@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from sktwotower.metrics import ndcg_by_list, reciprocal_rank_by_list, roc_auc_by_list
+from tests.cases import for_each
 
 METRICS = [roc_auc_by_list, ndcg_by_list, reciprocal_rank_by_list]
 each = pytest.mark.parametrize("metric", METRICS)
@@ -202,7 +203,7 @@ def test_bad_input(metric):
             metric(**good | change)
 
 
-@pytest.mark.parametrize("metric", [ndcg_by_list, reciprocal_rank_by_list])
+@for_each("metric", [ndcg_by_list, reciprocal_rank_by_list])
 def test_bad_k(metric):
     with pytest.raises(ValueError, match="k must be an integer >= 1"):
         metric([0, 1], [0, 1], [1, 1], k=0)

@@ -24,6 +24,7 @@ from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommende
 from sktwotower.metrics import make_retrieval_scorer, precision_at_k, retrieval_report
 from sktwotower.model_selection import LastNSplit
 from tests.builders import TEST, TRAIN, FixedRanking, spelt
+from tests.cases import for_each
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ def test_a_list_of_estimators_is_named_by_class(X):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, "dict"])
+@for_each("convert", [pd.DataFrame, pl.from_pandas, "dict"])
 def test_rankings_made_elsewhere(X, convert):
     train, test = next(LastNSplit(2).split(X))
     X_train, X_test = X.iloc[train], X.iloc[test]

@@ -18,6 +18,7 @@ from sktwotower import (
 from sktwotower.metrics import make_retrieval_scorer, retrieval_report
 from sktwotower.model_selection import TimeSplit
 from tests.builders import TEST, TRAIN, FixedRanking, first_fast, spelt
+from tests.cases import for_each
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +245,7 @@ def test_own_counts_stand_next_to_models_whose_lists_may_hold_what_users_had():
     assert "own counts" not in hidden.index.unique("model")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("exclude_seen", "test"),
     [
         (True, "a:ps b:s c:pq"),  # lists leave out what else users had

@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sktwotower import EASERecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
+from tests.cases import for_each
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def by_hand(scorer, X, weights, weighted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asked", [True, False])
+@for_each("asked", [True, False])
 def test_weights_are_routed_by_a_search_where_they_are_asked_for(X, weights, asked):
     scorer = make_retrieval_scorer("recall@3").set_score_request(sample_weight=asked)
     search = GridSearchCV(

@@ -21,6 +21,7 @@ from sktwotower import (
 from sktwotower.datasets import make_interactions
 from sktwotower.metrics import make_list_scorer, make_retrieval_scorer
 from sktwotower.model_selection import prequential_validate
+from tests.cases import for_each
 
 # Three days. On the last one, ann and bob come back, eve is new; nut was never seen.
 STREAM = pd.DataFrame(
@@ -302,7 +303,7 @@ def test_slices_by_number_keep_equal_times_together():
     assert found["end"].tolist() == [3, 7]
 
 
-@pytest.mark.parametrize("freq", ["D", pd.Timedelta(days=1), pd.offsets.Day(1)])
+@for_each("freq", ["D", pd.Timedelta(days=1), pd.offsets.Day(1)])
 def test_days_begin_at_midnight_and_empty_ones_have_no_row(freq):
     times = pd.to_datetime(
         [
@@ -346,7 +347,7 @@ def test_the_window_of_popularity_is_the_slice_before():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [pl.from_pandas, np.asarray, pd.DataFrame.to_numpy])
+@for_each("kind", [pl.from_pandas, np.asarray, pd.DataFrame.to_numpy])
 def test_tables_of_all_kinds(kind):
     expected = validate(ItemKNNRecommender())
     time = "day" if kind is pl.from_pandas else 2

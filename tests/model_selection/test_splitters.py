@@ -19,6 +19,7 @@ from sktwotower.model_selection import (
     LastNSplit,
     TimeSplit,
 )
+from tests.cases import for_each
 
 
 def as_lists(splitter, X):
@@ -277,7 +278,7 @@ def test_small_unsigned_times_do_not_wrap_around():
         list(TimeSplit(1, time="day", gap=100).split(X))
 
 
-@pytest.mark.parametrize("splitter", [LastNSplit(time="day"), TimeSplit(2, time="day")])
+@for_each("splitter", [LastNSplit(time="day"), TimeSplit(2, time="day")])
 def test_all_dataframes_split_alike(splitter):
     polars = pl.from_pandas(X_HAND)
     assert as_lists(splitter, polars) == as_lists(splitter, X_HAND)
@@ -433,9 +434,7 @@ def test_a_list_of_scalars_is_no_table():
         list(LastNSplit().split([1, 2, 3]))
 
 
-@pytest.mark.parametrize(
-    ("splitter", "column"), [(ColdItemSplit, "item"), (ColdUserSplit, "user")]
-)
+@for_each(("splitter", "column"), [(ColdItemSplit, "item"), (ColdUserSplit, "user")])
 def test_cold_splits_hold_out_whole_items_or_users(splitter, column):
     rng = np.random.default_rng(0)
     X = pd.DataFrame(

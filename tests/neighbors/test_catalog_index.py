@@ -16,6 +16,7 @@ from sktwotower import TwoTowerRecommender
 from sktwotower.model_selection import LastNSplit
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
 from tests.builders import random_events, small
+from tests.cases import for_each
 from tests.reference import unit_vectors
 
 
@@ -68,7 +69,7 @@ def test_vectors_that_no_graph_takes():
         NNDescentNeighbors().fit(items)
 
 
-@pytest.mark.parametrize("cls", [ExactNeighbors, NNDescentNeighbors])
+@for_each("cls", [ExactNeighbors, NNDescentNeighbors])
 def test_what_is_no_array_of_vectors_is_refused(cls):
     items = unit_vectors(9)
     with pytest.raises(NotFittedError, match=f"This {cls.__name__} .* not fitted"):
@@ -107,7 +108,7 @@ def test_a_poor_index_is_warned_about():
     assert model.index_recall_ == 1.0
 
 
-@pytest.mark.parametrize(
+@for_each(
     "params",
     [
         {"target_recall": 1.5},
@@ -152,7 +153,7 @@ def test_parameters_of_an_index_are_set_through_the_estimator():
     assert small().set_params(**both).neighbors.epsilon == 0.5
 
 
-@pytest.mark.parametrize("given", ["auto", "nndescent", None])
+@for_each("given", ["auto", "nndescent", None])
 def test_parameters_of_no_index_are_refused_with_what_to_do(given):
     message = "neighbors is none. Got (str|NoneType). Pass one first: neighbors=..."
     with pytest.raises(ValueError, match=message):
@@ -177,7 +178,7 @@ def test_a_search_over_parameters_of_an_index():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@for_each("n_jobs", [None, 2])
 def test_recommend_in_many_threads_as_in_one(events, n_jobs):
     model = TwoTowerRecommender(
         embedding_dim=16, max_epochs=3, random_state=0, n_jobs=n_jobs

@@ -21,6 +21,7 @@ from sktwotower.io import dump, load
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
 from sktwotower.neighbors import _search as search
 from tests.builders import many, random_events, small
+from tests.cases import for_each
 from tests.io.builders import again, array_bytes, array_of, forged, members_of
 from tests.reference import additions, brute_force, exclusions, unit_vectors
 
@@ -79,7 +80,7 @@ def test_the_search_widens_until_its_target_is_met():
     assert (index.epsilon_, index.search_tree_leaf_budget_) == wide
 
 
-@pytest.mark.parametrize("share", [None, 0.9, 0.02])
+@for_each("share", [None, 0.9, 0.02])
 def test_filters_over_a_graph(graph, share):
     queries, items = clustered(20, seed=2), graph.vectors_
     excluded = exclusions(20, 2000, share=0.02)
@@ -136,7 +137,7 @@ def test_hidden_items_cost_no_recall_of_a_graph(graph):
     assert recall() > 0.95
 
 
-@pytest.mark.parametrize("n_hidden", [20, 400])
+@for_each("n_hidden", [20, 400])
 def test_users_who_know_all_that_is_near_get_full_lists(graph, n_hidden):
     queries, items = clustered(10, seed=4), graph.vectors_
     known = brute_force(queries, items, n_hidden)[1]

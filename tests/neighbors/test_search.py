@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower.neighbors import ExactNeighbors
 from sktwotower.neighbors import _search as search
+from tests.cases import for_each
 from tests.choices import pairwise
 from tests.reference import additions, brute_force, exclusions, unit_vectors
 
@@ -48,7 +49,7 @@ def test_padding_takes_no_place_in_a_list():
     assert sorted(indices[0]) == [2, 3]
 
 
-@pytest.mark.parametrize("name", ["exact", "ball_tree"])
+@for_each("name", ["exact", "ball_tree"])
 def test_retrieve_among_candidates_only(name):
     queries, items = unit_vectors(8, seed=1), unit_vectors(50)
     allowed, excluded = np.array([3, 7, 20, 49]), exclusions(8, 50)
@@ -375,7 +376,7 @@ def test_one_query_is_answered_as_it_is_among_others():
         np.testing.assert_array_equal(indices, together[1][row])
 
 
-@pytest.mark.parametrize("share, hidden", [(0.1, 0.3), (0.6, 0.0), (1.0, 0.3)])
+@for_each("share, hidden", [(0.1, 0.3), (0.6, 0.0), (1.0, 0.3)])
 def test_one_query_among_allowed_items_is_answered_as_among_others(share, hidden):
     queries, items = unit_vectors(20, seed=1), unit_vectors(300)
     allowed = np.flatnonzero(np.random.default_rng(2).random(300) < share)
@@ -400,7 +401,7 @@ def test_one_query_among_allowed_items_is_answered_as_among_others(share, hidden
             assert min(widths) == math.ceil(7 / (len(allowed) / 300)) or hidden
 
 
-@pytest.mark.parametrize("padding", [-1, 20_000])
+@for_each("padding", [-1, 20_000])
 def test_an_index_is_asked_again_for_more_and_then_done_without(padding):
     query, items = unit_vectors(1, seed=1)[0], unit_vectors(20_000)
     order = np.argsort(-(items @ query), kind="stable")

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from sktwotower.neighbors import ExactNeighbors
 from sktwotower.neighbors import _top_k as search
+from tests.cases import for_each
 from tests.reference import additions, brute_force, exclusions, unit_vectors
 
 
@@ -95,7 +96,7 @@ def test_many_tiles_give_what_sorting_gives(added):
         np.testing.assert_array_equal(found[0], best[:, :k])
 
 
-@pytest.mark.parametrize("k", [1, 200])
+@for_each("k", [1, 200])
 def test_equal_scores_come_by_position_for_one_query_as_for_many(k):
     rng = np.random.default_rng(0)
     kinds = unit_vectors(7, 250)
@@ -145,7 +146,7 @@ def test_numbers_are_added_to_some_products_by_hand():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("k, largest", [(7, 1e-9), (600, 1.0), (1, 1e6)])
+@for_each("k, largest", [(7, 1e-9), (600, 1.0), (1, 1e6)])
 def test_many_items_with_added_numbers_give_what_sorting_gives(k, largest):
     rng = np.random.default_rng(0)
     queries, items = rng.normal(size=(3, 8)), rng.normal(size=(20_000, 8))
@@ -169,7 +170,7 @@ def test_many_items_with_added_numbers_give_what_sorting_gives(k, largest):
     np.testing.assert_array_equal(np.concatenate([one[0] for one in each]), found[0])
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@for_each("k", [1, 3])
 def test_sums_that_float32_cannot_tell_apart_are_ranked_exactly(k):
     # The next number of float32 after 10,000 is .001 away.
     items, values = np.zeros((40, 2), dtype=np.float32), np.zeros((2, 40))

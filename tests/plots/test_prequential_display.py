@@ -16,6 +16,7 @@ from sktwotower import ClickRateRecommender, EASERecommender  # noqa: E402
 from sktwotower.datasets import make_interactions  # noqa: E402
 from sktwotower.model_selection import prequential_validate  # noqa: E402
 from sktwotower.plots import PrequentialDisplay  # noqa: E402
+from tests.cases import for_each  # noqa: E402
 
 RESULTS = pd.DataFrame(
     {
@@ -98,7 +99,7 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch):
         PrequentialDisplay.from_frame(RESULTS)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "results",
     [
         RESULTS.head(0),

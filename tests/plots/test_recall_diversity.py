@@ -16,6 +16,7 @@ plt.switch_backend("Agg")
 from sktwotower import TwoTowerRecommender  # noqa: E402
 from sktwotower.metrics import HeldOutRanking, make_retrieval_scorer  # noqa: E402
 from sktwotower.plots import RecallDiversityDisplay  # noqa: E402
+from tests.cases import for_each  # noqa: E402
 
 # a and b point in one direction, c and d in others at right angles
 VECTORS = np.array([[1.0, 0, 0], [2, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -130,7 +131,7 @@ def test_users_without_recommendations_are_misses():
     assert display.results["coverage@2"].tolist() == [2 / 4]
 
 
-@pytest.mark.parametrize("exclude_seen", [True, False])
+@for_each("exclude_seen", [True, False])
 def test_users_are_asked_for_in_their_last_context_and_may_choose_again(exclude_seen):
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.integers(0, 12, (240, 3)), columns=["user", "item", "hour"])
@@ -162,7 +163,7 @@ def test_models_of_a_report_are_points():
     display.figure_.draw_without_rendering()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("results", "message"),
     [
         (pd.DataFrame({"recall@5": [0.1]}), r"Got 1 rows with the columns \['recall@5"),

@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender, io, runtime
 from tests.builders import small
+from tests.cases import for_each
 
 X = pd.DataFrame(
     [(u, i) for u in range(6) for i in range(8) if (u + i) % 4 < 2],
@@ -106,7 +107,7 @@ def test_other_indexes_than_the_exact_one_need_vectors_of_one_length(model):
     assert_allclose(np.linalg.norm(other.item_embeddings_, axis=1), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("weight", [0, 1.5, "best"])
+@for_each("weight", [0, 1.5, "best"])
 def test_bad_weights_are_refused(weight):
     with pytest.raises(ValueError, match="cold_item_weight"):
         fitted(cold_item_weight=weight)

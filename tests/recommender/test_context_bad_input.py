@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sktwotower import EASERecommender, TowerVectorizer
+from tests.cases import for_each
 
 from .builders import asking, few, names_of, planted
 
@@ -31,7 +32,7 @@ def fitted():
 # In fit
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("context", "message"),
     [
         ("user", "context names 'user', which is the user column"),
@@ -51,13 +52,13 @@ def test_columns_that_are_not_there(context, message):
 WAYS = ["slot", [2], slice("slot", "slot"), [c == "slot" for c in X], ("slot", "slot")]
 
 
-@pytest.mark.parametrize("context", [*WAYS, lambda table: ["slot"]])
+@for_each("context", [*WAYS, lambda table: ["slot"]])
 def test_all_ways_to_name_a_column(context):
     model = small(context=context).fit(X)
     assert names_of(model) == ["slot_morning", "slot_night", "slot_noon"]
 
 
-@pytest.mark.parametrize("context", [[], lambda table: []])
+@for_each("context", [[], lambda table: []])
 def test_no_columns_are_no_context(context):
     model = small(context=context).fit(X)
     with pytest.raises(ValueError, match="has not learnt from any"):
@@ -71,7 +72,7 @@ def test_a_feature_that_is_context_as_well():
     assert "age_3" in names_of(model)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("cells", "message"),
     [
         ("same", "'place' is constant"),
@@ -95,7 +96,7 @@ def test_columns_that_say_nothing(cells, message, others):
     model.explain("u00", "i00", context={"place": "new"})
 
 
-@pytest.mark.parametrize(
+@for_each(
     "cells",
     [
         [1, "a"] * (len(X) // 2),
@@ -122,7 +123,7 @@ def test_odd_cells_are_encoded_or_refused_by_name(cells):
         model.recommend(["u00"], context={"place": table["place"].iloc[0]})
 
 
-@pytest.mark.parametrize("transformer", ["onehot", StandardScaler])
+@for_each("transformer", ["onehot", StandardScaler])
 def test_what_is_no_transformer(transformer):
     with pytest.raises((TypeError, ValueError), match="context_transformer"):
         small(context_transformer=transformer).fit(X)
@@ -148,7 +149,7 @@ def test_infinite_numbers():
 # In requests
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("context", "error", "message"),
     [
         ({"hou": 3}, ValueError, "context names 'hou', .* Did you mean 'hour'"),
@@ -177,9 +178,7 @@ def test_a_column_and_a_value_for_all(fitted):
     fitted.recommend(table, context={"hour": 3})
 
 
-@pytest.mark.parametrize(
-    ("column", "cells"), [("hour", "noon"), ("tags", 3), ("slot", [["noon"]])]
-)
+@for_each(("column", "cells"), [("hour", "noon"), ("tags", 3), ("slot", [["noon"]])])
 def test_other_types_than_in_fit(fitted, column, cells):
     before = fitted.embed_users(["u00"])
     cells = cells * 3 if isinstance(cells, list) else cells
@@ -203,7 +202,7 @@ NUMERIC = [
 ]
 
 
-@pytest.mark.parametrize("params", NUMERIC[:2])
+@for_each("params", NUMERIC[:2])
 def test_text_for_numbers_is_refused_by_name(params):
     model = small(**params).fit(X)
     before = model.embed_users(["u00"], context={"hour": 5})
@@ -226,7 +225,7 @@ def test_other_transformers_may_lack_columns():
     model.partial_fit(X.drop(columns=["hour"]))
 
 
-@pytest.mark.parametrize("model", [small(context=None), EASERecommender()])
+@for_each("model", [small(context=None), EASERecommender()])
 def test_models_without_context(model):
     model = copy.copy(model).fit(X)
     for given in ({"slot": "noon"}, {}):

@@ -13,6 +13,7 @@ from pandas.testing import assert_frame_equal
 
 from sktwotower.towers import RecentHistory
 from tests.builders import Rows, with_share
+from tests.cases import for_each
 from tests.choices import pairwise
 from tests.shared import once
 
@@ -220,7 +221,7 @@ def by_type(table):
     return np.eye(len(known))[rows] + np.linspace(0, 1, len(known))
 
 
-@pytest.mark.parametrize("cells", EQUAL, ids=["numbers", "missing", "long"])
+@for_each("cells", EQUAL, ids=["numbers", "missing", "long"])
 def test_a_context_is_never_taken_for_one_that_was_asked_before(cells):
     """Rows of contexts are kept; 1 equals True, which is another one."""
     model = asking(context="slot", context_transformer=Rows(by_type)).fit(X)

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from tests.cases import for_each
+
 from .builders import asking, planted
 
 X = planted(12, 6)
@@ -35,7 +37,7 @@ def last_of(table, user):
     return table.loc[table["user"] == user, "time"].max()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("hours", "other", "is_alike"),
     [
         (24 * 7 * 40, 24 * 7 * 40 + 0.5, True),  # the same hour, of a long gap
@@ -118,7 +120,7 @@ def test_times_may_be_numbers(numbered):
         assert_array_equal(moved(numbered, "u03", time=unknown), np.zeros((1, 16)))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "message"),
     [
         ({"time": 3}, "holds numbers, but in fit it held dates"),

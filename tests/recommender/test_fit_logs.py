@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.builders import chain, ordered, random_events, small
+from tests.cases import for_each
 
 EVENTS = random_events()
 
@@ -66,7 +67,7 @@ def test_an_application_that_asks_for_nothing_sees_nothing(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("side", ["user", "item"])
+@for_each("side", ["user", "item"])
 def test_a_side_with_one_event_each_is_warned_of(side):
     other = {"user": "item", "item": "user"}[side]
     X = pd.DataFrame({side: range(21), other: [0, 1, 2] * 7})[["user", "item"]]
@@ -76,9 +77,7 @@ def test_a_side_with_one_event_each_is_warned_of(side):
 
 
 @pytest.mark.filterwarnings("error:Each")
-@pytest.mark.parametrize(
-    ("columns", "n"), [([], 20), (["age"], 21), (["hour"], 21)], ids=str
-)
+@for_each(("columns", "n"), [([], 20), (["age"], 21), (["hour"], 21)], ids=str)
 def test_few_events_features_and_contexts_are_not(columns, n):
     X = pd.DataFrame({"user": range(n), "item": [0] * 5 + [1] * (n - 5)})
     X[columns] = 1.0

@@ -19,6 +19,7 @@ from skorch.callbacks import Callback
 from sktwotower import EASERecommender, TowerVectorizer
 from sktwotower.datasets import make_interactions
 from tests.builders import small
+from tests.cases import for_each
 from tests.recommender.builders import few
 
 
@@ -41,7 +42,7 @@ def model(fitted):
     return copy.deepcopy(fitted)
 
 
-@pytest.mark.parametrize("model", [short(), EASERecommender()])
+@for_each("model", [short(), EASERecommender()])
 def test_fitted_attributes_cannot_be_set(model):
     model = clone(model)
     model.fit(made().data)
@@ -50,7 +51,7 @@ def test_fitted_attributes_cannot_be_set(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [short(), EASERecommender()])
+@for_each("model", [short(), EASERecommender()])
 def test_there_are_no_fitted_attributes_before_fit(model):
     model = clone(model)
     for name in ("item_ids_", "user_ids_", "n_features_in_", "feature_names_in_"):
@@ -60,7 +61,7 @@ def test_there_are_no_fitted_attributes_before_fit(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("call", ["fit", "partial_fit", "set_catalog"])
+@for_each("call", ["fit", "partial_fit", "set_catalog"])
 def test_a_call_that_fails_changes_nothing(call):
     X = made().data
     model = short().fit(X)

@@ -10,12 +10,13 @@ from scipy.special import logsumexp
 from sktwotower import TwoTowerRecommender
 from sktwotower.recommender import FoldIn
 from sktwotower.towers import PooledHistory
+from tests.cases import for_each
 from tests.reference import unit_vectors
 
 # The maximum, found by a slow reference
 
 
-@pytest.mark.parametrize("n_users", [1, 3])
+@for_each("n_users", [1, 3])
 def test_new_vectors_are_near_the_best_ones(n_users):
     rng, temperature = np.random.default_rng(0), 0.3
     items, tower = unit_vectors(30, 5), unit_vectors(n_users, 5, seed=1)

@@ -12,6 +12,7 @@ from sktwotower import TowerVectorizer
 from sktwotower.io import dump, load
 from sktwotower.towers import RecentHistory
 from tests.builders import chain, ordered, past_of, random_events, small
+from tests.cases import for_each
 
 GONE = ["i2", "i5"]
 X = random_events()
@@ -24,7 +25,7 @@ SIDE = pd.DataFrame(
 SIDE["words"] = SIDE["words"].where(~SIDE["item"].isin(GONE), "xylophone")
 
 
-@pytest.mark.parametrize("history", [None, "pooled"])
+@for_each("history", [None, "pooled"])
 def test_nothing_is_left_of_them(history):
     model = small(history=history).fit(X)
     kept = [item for item in model.item_ids_ if item not in GONE]
@@ -102,7 +103,7 @@ def test_side_tables_and_features_are_forgotten_too():
     model.partial_fit(X[X["item"] == "i0"])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("items", "error", "message"),
     [
         (None, TypeError, "items must be ids or a table of items. Got None"),

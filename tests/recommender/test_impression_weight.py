@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 
 import sktwotower.recommender._impression_choice as impression_choice
 from tests.builders import random_events, small
+from tests.cases import for_each
 
 N_USERS, N_ITEMS = 80, 20
 
@@ -99,7 +100,7 @@ def test_auto_next_to_auto_history(few_users):
     assert model.fit(dates, y).impression_weight_ > 0
 
 
-@pytest.mark.parametrize("value", ["Auto", -1, None])
+@for_each("value", ["Auto", -1, None])
 def test_bad_values(events, value):
     with pytest.raises(ValueError, match="'impression_weight' parameter"):
         small(impression_weight=value).fit(events)
@@ -132,7 +133,7 @@ def test_a_table_without_impressions_has_the_model_of_any_weight():
     same_vectors(model, small(impression_weight=5.0).fit(EVENTS))
 
 
-@pytest.mark.parametrize("value", ["shelf", None])
+@for_each("value", ["shelf", None])
 def test_bad_goals(value):
     with pytest.raises(ValueError, match="'impression_weight' parameter"):
         small(impression_weight=value).fit(EVENTS)

@@ -8,6 +8,7 @@ import pytest
 from skorch.callbacks import Callback
 
 from tests.builders import batched
+from tests.cases import for_each
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,7 @@ def joined(events, **params):
     return witness.epochs, model
 
 
-@pytest.mark.parametrize(("start", "first"), [(0, 0), (0.25, 1), (0.99, 3), (1.0, 4)])
+@for_each(("start", "first"), [(0, 0), (0.25, 1), (0.99, 3), (1.0, 4)])
 def test_impressions_join_after_a_share_of_training(events, start, first):
     took_part, model = joined(events, max_epochs=4, impression_start=start)
     assert took_part == [epoch >= first for epoch in range(4)]

@@ -9,6 +9,7 @@ from skorch.callbacks import EarlyStopping
 
 from sktwotower.towers import PooledHistory
 from tests.builders import ordered, random_events, small
+from tests.cases import for_each
 from tests.recommender.weighed import many_pairs, tastes, weighed
 
 LATEST = {"validation_events": "latest"}
@@ -227,7 +228,7 @@ NOT_WEIGHED = {
 }
 
 
-@pytest.mark.parametrize("name", NOT_WEIGHED)
+@for_each("name", NOT_WEIGHED)
 def test_nothing_is_kept_back_where_weights_are_set(name):
     model = small(**{"max_epochs": 2} | NOT_WEIGHED[name]).fit(pairs_of(turns(60)))
     assert model.validation_score_ is None

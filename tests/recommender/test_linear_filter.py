@@ -12,6 +12,7 @@ from torch import nn
 from sktwotower import TwoTowerRecommender, io
 from sktwotower.towers import PooledHistory, RecentHistory
 from tests.builders import batched, chain, first_fast, random_events
+from tests.cases import for_each
 
 D, OF_FILTER = 12, 4
 X = random_events(n_users=20, n_items=15)
@@ -131,7 +132,7 @@ def test_auto_needs_long_vectors_and_gives_a_share_by_the_number_of_events():
     assert short.second_share_ == 0
 
 
-@pytest.mark.parametrize("share", [-0.1, 1, "some"])
+@for_each("share", [-0.1, 1, "some"])
 def test_a_wrong_share_is_refused(share):
     with pytest.raises(ValueError, match="second_share"):
         filtered(history=PooledHistory(second_share=share)).fit(X)
@@ -332,7 +333,7 @@ def test_files_and_pickles_keep_the_filter(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("history", [None, ["i1", "i4", "i7"]])
+@for_each("history", [None, ["i1", "i4", "i7"]])
 def test_an_explanation_adds_up_to_the_score(history):
     model = filtered(items=ITEMS).fit(X)
     user = "u3" if history is None else "new"

@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sktwotower import EASERecommender, PopularityRecommender, io, runtime
 from sktwotower.metrics import make_retrieval_scorer, retrieval_report
 from tests.builders import small
+from tests.cases import for_each
 from tests.two_stage.builders import stages
 
 from .builders import asking, few, planted, stirred
@@ -60,7 +61,7 @@ def assert_both_are_named(call, given, known):
     assert repr(given) in message and known in message, message
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("spelling", "method"),
     few(
         [(spelling, "recommend") for spelling in SPELLINGS]
@@ -128,7 +129,7 @@ SCORES = {n: METHODS[n] for n in ("score", "rank_held_out", "scorer", "report")}
 SCORES["importance"] = METHODS["importance"]
 
 
-@pytest.mark.parametrize("method", SCORES)
+@for_each("method", SCORES)
 def test_held_out_events_without_a_context_column(fitted, method):
     for lacking in (["page_type"], ["device"], ["page_type", "device"]):
         with pytest.raises(ValueError, match=rf"(?s){lacking[0]}|{lacking[-1]}"):
@@ -174,15 +175,15 @@ def described():
     return small(user_features=["age"], items=items).fit(X[["user", "item", "age"]])
 
 
-@pytest.mark.parametrize("given", ["AGE", "\u0430ge"])
-@pytest.mark.parametrize("user", ["u00", "new"])
+@for_each("given", ["AGE", "\u0430ge"])
+@for_each("user", ["u00", "new"])
 def test_a_feature_of_users(described, given, user):
     table = pd.DataFrame({"user": [user], given: [3]})
     for method in (described.recommend, described.kneighbors, described.embed_users):
         assert_both_are_named(lambda method=method: method(table), given, "age")
 
 
-@pytest.mark.parametrize("given", ["pri-ce", "\uff50rice"])
+@for_each("given", ["pri-ce", "\uff50rice"])
 def test_a_feature_of_items(described, given):
     table = pd.DataFrame({"item": ["i00", "i01"], given: [3.0, 4.0]})
     for call in (
@@ -193,7 +194,7 @@ def test_a_feature_of_items(described, given):
         assert_both_are_named(call, given, "price")
 
 
-@pytest.mark.parametrize("given", ["USER", "us\u0435r"])
+@for_each("given", ["USER", "us\u0435r"])
 def test_the_column_of_ids(fitted, given):
     table = X[["user", "page_type"]].rename(columns={"user": given})
     for method in ("recommend", "kneighbors", "embed_users"):
@@ -202,8 +203,8 @@ def test_the_column_of_ids(fitted, given):
 
 
 @pytest.mark.filterwarnings("ignore:No ranker was trained")
-@pytest.mark.parametrize("spelling", ["page-type"])
-@pytest.mark.parametrize(
+@for_each("spelling", ["page-type"])
+@for_each(
     "retriever", [None, PopularityRecommender(), asking(max_epochs=1, context="device")]
 )
 def test_a_context_column_of_the_second_stage(two_stages, retriever, spelling):
@@ -235,7 +236,7 @@ def two_stages():
     return fit
 
 
-@pytest.mark.parametrize("model", [EASERecommender(), PopularityRecommender()])
+@for_each("model", [EASERecommender(), PopularityRecommender()])
 def test_models_without_context_ignore_further_columns(model):
     model.fit(X[["user", "item"]])
     users = X[["user"]].iloc[:4]

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower.towers import RecentHistory
 from tests.builders import chain, dated, first_fast, follower, ordered, past_of
+from tests.cases import for_each
 
 X = chain(n_users=15, noise=0.3)
 
@@ -40,7 +41,7 @@ def partly_fitted(events, more, **params):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dates", [False, True])
+@for_each("dates", [False, True])
 def test_further_events_are_seen_as_in_a_request(dates):
     events, more = (dated(X), dated(MORE)) if dates else (X, MORE)
     before, after = partly_fitted(events, more)
@@ -207,7 +208,7 @@ def test_another_catalog_keeps_the_order():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("catalog", [["i07", "i02"], ["i11", "i01", "i00"]])
+@for_each("catalog", [["i07", "i02"], ["i11", "i01", "i00"]])
 def test_further_events_after_another_catalog(catalog):
     _, expected = partly_fitted(X, pd.concat([MORE, OF_NEW]))
     model = frozen().fit(X).set_params(lr=0).set_catalog(catalog)

@@ -18,6 +18,7 @@ from tests.builders import (
     random_events,
     small,
 )
+from tests.cases import for_each
 from tests.choices import pairwise
 
 X = chain(n_users=15, noise=0.3)
@@ -100,7 +101,7 @@ def test_lists_come_after_the_events_of_fit(model):
     assert past_of(model, "u03", NEW) == past_of(model, "new", as_new)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "times, dates", [([-3, -2, -1], False), ([2.5, 2.5, 7], True), ([7, 7, 7], False)]
 )
 def test_events_of_a_table_take_their_place_in_time(model, times, dates):
@@ -212,7 +213,7 @@ def test_a_new_item_in_a_history_is_described_by_its_features():
     assert past_of(model, "new", {"new": ["i01", "i12"]}) == [("i01", 2), ("i12", 1)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("history", "error", "message"),
     [
         (

@@ -11,6 +11,7 @@ from torch import nn
 
 from sktwotower.towers import RecentHistory
 from tests.builders import chain, dated, first_fast, ordered, small
+from tests.cases import for_each
 
 X = chain(n_users=15, noise=0.3)
 START = pd.Timestamp("2020-03-28")
@@ -218,7 +219,7 @@ def test_an_event_counts_half_after_a_half_life(half_life):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@for_each(
     "half_life",
     [
         pd.Timedelta("60h"),
@@ -250,7 +251,7 @@ def test_numbers_do_not_age_by_default():
 # Bad input.
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "message"),
     [
         ({"time": "when_"}, "time names 'when_', .* not a column of X.*'when'"),
@@ -286,7 +287,7 @@ def test_x_needs_three_columns():
         ordered().fit(X[["user", "item"]])
 
 
-@pytest.mark.parametrize("half_life", ["7D", True])
+@for_each("half_life", ["7D", True])
 def test_half_lives_of_no_known_type(half_life):
     model = ordered(history=RecentHistory(half_life=half_life))
     with pytest.raises(TypeError, match="half_life must be a Timedelta, a number,"):
@@ -313,7 +314,7 @@ def replaced(value):
     return X.assign(when=values)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("events", "error", "message"),
     [
         (

@@ -14,6 +14,7 @@ from torch import nn
 from sktwotower.datasets import make_interactions
 from sktwotower.towers import PooledHistory
 from tests.builders import chain, ordered, random_events, small
+from tests.cases import for_each
 from tests.recommender.builders import few
 
 MORE = pd.DataFrame(
@@ -139,7 +140,7 @@ SIDE = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "kind": list("abc") * 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@for_each(
     ("params", "X", "error", "message"),
     [
         ({}, MORE[["user"]], ValueError, "feature names should match"),
@@ -168,9 +169,7 @@ def numbered(dtype=int):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("side", "ids"), [("user", ["3"]), ("item", [3.5]), ("user", [-1])]
-)
+@for_each(("side", "ids"), [("user", ["3"]), ("item", [3.5]), ("user", [-1])])
 def test_ids_of_another_type_are_refused(side, ids):
     model = small().fit(numbered("uint32"))
     more = pd.DataFrame({"user": [1], "item": [2]}).assign(**{side: ids})
@@ -221,7 +220,7 @@ def test_ids_of_another_kind_are_refused(side, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@for_each(
     ("old", "new"),
     [("Int64", "UInt8"), ("int64[pyarrow]", "int64"), ("UInt8", "int64[pyarrow]")],
 )
@@ -300,7 +299,7 @@ def test_without_a_rate_events_are_only_past():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("build", [small, ordered])
+@for_each("build", [small, ordered])
 def test_what_was_past_is_learnt_later_as_at_once(build):
     X = chain(n_users=15)
     more = MORE.assign(when=99)
@@ -311,9 +310,7 @@ def test_what_was_past_is_learnt_later_as_at_once(build):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "changed", [{"history": None}, {"embedding_dim": 4}, {"normalize": False}]
-)
+@for_each("changed", [{"history": None}, {"embedding_dim": 4}, {"normalize": False}])
 def test_other_towers_than_those_of_fit(changed):
     model = small().fit(random_events()).set_params(**changed)
     with pytest.raises(
@@ -323,7 +320,7 @@ def test_other_towers_than_those_of_fit(changed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@for_each(
     ("tower", "message"),
     [
         (nn.Linear(9, 8), r"item_tower failed on a sparse tensor of shape \(2, 11\)"),
@@ -352,7 +349,7 @@ def test_a_side_table_that_lost_a_column():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampling", ["full", "mixed"])
+@for_each("sampling", ["full", "mixed"])
 def test_items_without_events_are_no_negatives(sampling):
     known = random_events()
     names = [*known["item"].unique(), *(f"cold{i}" for i in range(5))]

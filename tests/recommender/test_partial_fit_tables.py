@@ -6,6 +6,7 @@ import pytest
 
 from sktwotower import io
 from tests.builders import chain, dated, ordered, random_events, small
+from tests.cases import for_each
 from tests.recommender.builders import few
 
 MORE = pd.DataFrame({"user": ["u2", "u3"], "item": ["i3", "i0"]})
@@ -90,7 +91,7 @@ def test_new_rows_join_where_there_are_times(params, dates):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
+@for_each(
     ("table", "error", "message"),
     [
         (pd.concat([LONGER, NEW]), ValueError, "2 ids are duplicated: 'n1'"),

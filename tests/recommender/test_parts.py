@@ -11,6 +11,7 @@ from torch import nn
 from sktwotower import io
 from sktwotower.towers import RecentHistory
 from tests.builders import chain, first_fast, ordered
+from tests.cases import for_each
 
 X = chain(n_users=30)
 
@@ -158,7 +159,7 @@ def test_items_before_the_latest_count_in_the_second_pair_only():
     assert (alone["side"] == "history").sum() == 2
 
 
-@pytest.mark.parametrize("share", [-0.1, 1, "half", None])
+@for_each("share", [-0.1, 1, "half", None])
 def test_shares_out_of_range(share):
     with pytest.raises(ValueError, match="second_share"):
         ordered(history=RecentHistory(second_share=share)).fit(X)

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import sktwotower.recommender._impression_choice as impression_choice
 from sktwotower.io import dump, load
 from tests.builders import random_events, small
+from tests.cases import for_each
 
 EVENTS = random_events(n_users=30, n_items=12)
 RNG = np.random.default_rng(0)
@@ -23,7 +24,7 @@ def fitted(y, weights=None, X=EVENTS, **params):
     return small(impression_weight=5.0, **params).fit(X, y, weights)
 
 
-@pytest.mark.parametrize(("scale", "scaled"), [("log1p", np.log1p), ("sqrt", np.sqrt)])
+@for_each(("scale", "scaled"), [("log1p", np.log1p), ("sqrt", np.sqrt)])
 def test_a_scale_is_that_of_transformed_rewards(scale, scaled):
     model = fitted(AMOUNTS, reward_scale=scale)
     assert model.reward_scale_ == scale
@@ -33,7 +34,7 @@ def test_a_scale_is_that_of_transformed_rewards(scale, scaled):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("time", [None, "time"])
+@for_each("time", [None, "time"])
 def test_weights_are_not_transformed(time):
     X = EVENTS if time is None else TIMES
     model = fitted(AMOUNTS, WEIGHTS, X, reward_scale="log1p", time=time)
@@ -64,7 +65,7 @@ def test_further_events_have_the_scale_of_fit(tmp_path):
         assert_array_equal(each.item_embeddings_, other.item_embeddings_)
 
 
-@pytest.mark.parametrize("value", ["log", 1.0])
+@for_each("value", ["log", 1.0])
 def test_bad_scales(value):
     with pytest.raises(ValueError, match="'reward_scale' parameter"):
         small(reward_scale=value).fit(EVENTS)
@@ -121,7 +122,7 @@ def test_a_tail_is_warned_of():
         small().fit(X, y)
 
 
-@pytest.mark.parametrize("scale", ["log1p", "sqrt", None])
+@for_each("scale", ["log1p", "sqrt", None])
 def test_a_tail_is_not_warned_of_on_a_scale_or_in_weights(scale):
     X, y = heavy()
     with warnings.catch_warnings():

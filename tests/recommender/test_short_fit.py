@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from scipy import sparse
 
 import sktwotower.recommender._short_fit as short_fit
+from tests.cases import for_each
 
 
 def test_known_pairs_and_unknown_items_are_not_to_be_found():
@@ -16,7 +16,7 @@ def test_known_pairs_and_unknown_items_are_not_to_be_found():
     assert found.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("values", "expected"),
     [
         # differences of .1 and .2 for every user

@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from sktwotower import io, runtime
 from sktwotower.towers import RecentHistory
 from tests.builders import small
+from tests.cases import for_each
 
 from .habits import (
     EVENTS,
@@ -109,14 +110,14 @@ def test_where_only_popularity_counts_sparse_parts_count_little():
     assert shares[~vectors].sum() < 0.1
 
 
-@pytest.mark.parametrize("value", ["ease", True])
+@for_each("value", ["ease", True])
 def test_bad_values(value):
     error = TypeError, ValueError
     with pytest.raises(error, match="'sparse_parts' parameter .*'auto'"):
         fitted("pairs", sparse_parts=value)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "params",
     [{"sparse_parts": None}, {"history": None}, {"validation_events": None}],
     ids=str,
@@ -133,7 +134,7 @@ def test_where_none_are_wanted_or_nothing_is_kept_back_there_are_none(params):
 # One score
 
 
-@pytest.mark.parametrize("name", HABITS)
+@for_each("name", HABITS)
 def test_all_ways_to_ask_have_one_score_more_than_that_of_vectors(name):
     model = model_of(name)
     users = model.user_ids_.tolist()
@@ -154,7 +155,7 @@ def test_all_ways_to_ask_have_one_score_more_than_that_of_vectors(name):
     assert_array_equal(many["item"], np.tile(known["item"], 6))
 
 
-@pytest.mark.parametrize("name", HABITS)
+@for_each("name", HABITS)
 def test_explanations_add_up(name):
     model = model_of(name)
     items, users = model.item_ids_[:6].tolist(), model.user_ids_[:2].tolist()
@@ -216,7 +217,7 @@ def test_files_and_copies_have_the_same_model(name, files):
     assert_same_lists(again.fit(events_of(name)).recommend(n_neighbors=7), expected)
 
 
-@pytest.mark.parametrize("name", HABITS)
+@for_each("name", HABITS)
 def test_the_runtime_gives_the_same_lists(name, files):
     model, served = model_of(name), runtime.load(files[name])
     items = model.item_ids_.tolist()
@@ -250,7 +251,7 @@ def test_the_runtime_gives_the_same_lists(name, files):
 # Lists with rules
 
 
-@pytest.mark.parametrize("name", ["pairs", "repeats"])
+@for_each("name", ["pairs", "repeats"])
 def test_rules_choose_among_the_same_scores(name):
     model = model_of(name)
     items = model.item_ids_.tolist()
@@ -296,7 +297,7 @@ def test_rules_of_an_item_table_choose_among_the_same_scores():
         assert_allclose(found, best_of_kind, rtol=RTOL, atol=ATOL)
 
 
-@pytest.mark.parametrize("name", ["pairs", "repeats"])
+@for_each("name", ["pairs", "repeats"])
 def test_another_index_gives_the_same_lists(name):
     model = copy.deepcopy(model_of(name)).set_params(neighbors=NearestNeighbors())
     model.set_catalog(model.item_ids_.tolist())
@@ -323,7 +324,7 @@ def test_users_who_had_everything_and_items_without_neighbors():
     assert_allclose(lists["score"], expected, rtol=RTOL, atol=ATOL)
 
 
-@pytest.mark.parametrize("params", [{}, {"exclude_seen": False}], ids=str)
+@for_each("params", [{}, {"exclude_seen": False}], ids=str)
 def test_two_items(params):
     users = [f"u{user:02}" for user in range(N_USERS)]
     events = pd.DataFrame({"user": users * 2, "item": ["tea", "jam"] * N_USERS})
@@ -332,7 +333,7 @@ def test_two_items(params):
     check_one_score(model, "pairs", users[:2])
 
 
-@pytest.mark.parametrize("name", HABITS)
+@for_each("name", HABITS)
 def test_events_of_unknown_items_leave_scores_of_known_ones(name):
     model = model_of(name)
     table = requests_of(name, model.user_ids_[:3], ["nothing", "i03"])
@@ -345,7 +346,7 @@ def test_events_of_unknown_items_leave_scores_of_known_ones(name):
 # Changes of a fitted model
 
 
-@pytest.mark.parametrize("name", HABITS)
+@for_each("name", HABITS)
 def test_items_leave_the_catalog_and_come_back(name):
     model = copy.deepcopy(model_of(name))
     users, everything = model.user_ids_.tolist(), model.item_ids_.tolist()
@@ -358,8 +359,8 @@ def test_items_leave_the_catalog_and_come_back(name):
     assert_same_lists(model.recommend(users, 7), model_of(name).recommend(users, 7))
 
 
-@pytest.mark.parametrize("name", HABITS)
-@pytest.mark.parametrize("left_before", [False, True])
+@for_each("name", HABITS)
+@for_each("left_before", [False, True])
 def test_of_forgotten_items_only_what_others_owe_to_them_is_gone(name, left_before):
     model = copy.deepcopy(model_of(name))
     everything = model.item_ids_.tolist()
@@ -432,8 +433,8 @@ def further(name, share, with_new):
     return events
 
 
-@pytest.mark.parametrize("name", HABITS)
-@pytest.mark.parametrize("share", [0.2, 0.012])
+@for_each("name", HABITS)
+@for_each("share", [0.2, 0.012])
 def test_further_events_of_new_users_and_items_have_one_score(name, share):
     model = copy.deepcopy(model_of(name))
     model.partial_fit(further(name, share, with_new=True))
@@ -457,7 +458,7 @@ def test_what_further_events_put_together_goes_together():
     assert set(top) == {"i07", "i10"}
 
 
-@pytest.mark.parametrize("name", HABITS)
+@for_each("name", HABITS)
 def test_warm_start_keeps_weights_and_takes_the_new_events(name):
     model = copy.deepcopy(model_of(name)).set_params(warm_start=True)
     is_sparse = model.weights_.index.str.contains(SPARSE)

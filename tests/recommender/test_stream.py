@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sktwotower import io
 from sktwotower.towers import RecentHistory
 from tests.builders import chain, many, ordered, random_events, small, with_share
+from tests.cases import for_each
 from tests.recommender.builders import few
 
 X = random_events()
@@ -99,9 +100,7 @@ def test_events_of_fit_are_reported_if_they_come_again():
         model.partial_fit(pd.concat([more.assign(when=80), day]))
 
 
-@pytest.mark.parametrize(
-    "changed", [{"user_id": "who"}, {"time": "nope"}, {"item_id": "color"}]
-)
+@for_each("changed", [{"user_id": "who"}, {"time": "nope"}, {"item_id": "color"}])
 def test_columns_that_are_others_than_in_fit(changed):
     model = ordered().fit(chain(n_users=5)).set_params(**changed)
     (name,) = changed
@@ -187,7 +186,7 @@ def test_as_much_of_the_past_is_hidden_as_in_fit():
     assert model.net_.iterator_train__history_dropout == 0.7
 
 
-@pytest.mark.parametrize(("id_dropout", "features"), [(0.5, 0.5), (1.0, 0.0)])
+@for_each(("id_dropout", "features"), [(0.5, 0.5), (1.0, 0.0)])
 def test_ids_of_few_events_are_not_hidden(id_dropout, features):
     model = small(id_dropout=id_dropout).fit(X).partial_fit(X[:10])
     batches = model.net_.get_params()
@@ -261,7 +260,7 @@ def test_only_touched_items_are_computed(layers):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("params", [{"batch_size": 2}, {"optimizer": "adamw"}])
+@for_each("params", [{"batch_size": 2}, {"optimizer": "adamw"}])
 def test_vectors_are_those_of_the_tower(params):
     side = pd.DataFrame({"item": np.arange(400), "kind": np.arange(400) % 7})
     model, events = many(items=side, **params)

@@ -14,6 +14,7 @@ import sktwotower.runtime
 from sktwotower import TwoTowerRecommender
 from sktwotower.io import dump, load
 from sktwotower.metrics import retrieval_report
+from tests.cases import for_each
 
 from .builders import planted, stirred
 
@@ -78,7 +79,7 @@ def test_without_a_time_only_a_usual_gap_until_now_is_known(model, plain):
     assert not np.allclose(asked, explicit.embed_users([late]))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "params, times",
     [
         ({"context": None}, DATES),

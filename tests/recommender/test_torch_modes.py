@@ -10,6 +10,7 @@ from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
+from tests.cases import for_each
 from tests.recommender.builders import few
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,7 @@ def test_a_mode_of_torch_changes_no_answer(events, setting):
                 np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@for_each("mode", MODES)
 @pytest.mark.parametrize("tower", few([nn.LazyLinear(8), lambda p: nn.Linear(p, 8)]))
 def test_own_towers_are_trained_in_float32_in_any_mode(events, mode, tower):
     with MODES[mode]():

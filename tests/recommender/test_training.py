@@ -13,6 +13,7 @@ from skorch.callbacks import (
 
 from sktwotower.towers._auto import auto_temperature
 from tests.builders import batched
+from tests.cases import for_each
 from tests.recommender.builders import few
 
 
@@ -52,7 +53,7 @@ def test_loss_that_is_no_number_names_lr(events):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("monitor", ["valid_loss", "valid_recall"])
+@for_each("monitor", ["valid_loss", "valid_recall"])
 def test_callback_that_monitors_validation_gets_it(events, monitor):
     stop = EarlyStopping(
         monitor, patience=2, lower_is_better=monitor == "valid_loss", sink=lambda _: 0
@@ -143,16 +144,12 @@ def test_matmul_dtype_of_net_params_reaches_loss_and_towers(events):
     assert model.net_.module_.first.matmul_dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    "n_items, expected", [(16, 0.2), (1000, 0.1867), (10**6, 0.05)]
-)
+@for_each("n_items, expected", [(16, 0.2), (1000, 0.1867), (10**6, 0.05)])
 def test_temperature_follows_the_number_of_items(n_items, expected):
     assert auto_temperature(n_items) == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    "n_items, expected", [(12_101, 0.1512), (40_981, 0.0929), (10**6, 0.09)]
-)
+@for_each("n_items, expected", [(12_101, 0.1512), (40_981, 0.0929), (10**6, 0.09)])
 def test_temperature_of_large_catalogs(n_items, expected):
     # 6.5 * 12_101 ** -0.4 = 0.1512
     found = auto_temperature(n_items, large_catalog=True)

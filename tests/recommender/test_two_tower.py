@@ -20,6 +20,7 @@ from torch import nn
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from tests.builders import small
+from tests.cases import for_each
 from tests.recommender.builders import few
 
 
@@ -151,7 +152,7 @@ def test_the_same_seed_gives_the_same_model_and_another_does_not():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_jobs", [None, 1, 2])
+@for_each("n_jobs", [None, 1, 2])
 def test_random_numbers_and_threads_are_left_alone(n_jobs):
     torch.manual_seed(5)
     np.random.seed(5)
@@ -383,7 +384,7 @@ class TwoLayers(nn.Module):
         return self.layers(rows)
 
 
-@pytest.mark.parametrize("history", ["pooled", None])
+@for_each("history", ["pooled", None])
 def test_towers_may_be_classes_or_callables(history):
     model = small(
         user_tower=TwoLayers,
@@ -445,7 +446,7 @@ def test_a_forced_kind_reaches_the_default_transformer(described):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@for_each("metric", ["euclidean", "cosine"])
 def test_any_neighbor_index_gives_what_exact_search_gives(metric):
     X = checkerboard()
     index = NearestNeighbors(metric=metric)
@@ -505,7 +506,7 @@ def test_net_params_reach_skorch_and_win():
     assert model.net_.criterion_.temperature == 0.7
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("optimizer", "expected"),
     [
         ("sgd", torch.optim.SGD),
@@ -571,7 +572,7 @@ def test_warm_start_goes_on_from_the_last_weights():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("other", [checkerboard(4), checkerboard().replace("A0", "Z")])
+@for_each("other", [checkerboard(4), checkerboard().replace("A0", "Z")])
 def test_warm_start_refuses_other_users_and_items(other):
     model = small(warm_start=True).fit(checkerboard())
     with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):

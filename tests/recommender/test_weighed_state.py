@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 
 from sktwotower import io
 from tests.builders import small
+from tests.cases import for_each
 from tests.losses import MarginLoss
 from tests.recommender.weighed import coming_back, fitted_once, many_pairs, weighed
 
@@ -197,7 +198,7 @@ def test_from_disk_it_is_the_same_model(name, tmp_path):
     assert_equal(weighed(**RESUMED[name]).fit(path, y="y"), expected)
 
 
-@pytest.mark.parametrize("name", FITS)
+@for_each("name", FITS)
 def test_further_events_go_on_with_the_weights(name, fitted):
     model = copied(fitted(name))
     before, score = model.weights_, model.validation_score_

@@ -9,6 +9,7 @@ import sktwotower.recommender._weighing as weighing
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.recommender._kept_requests import KeptRequests
+from tests.cases import for_each
 from tests.reference import unit_vectors
 
 KNOTS = 0, 1, 3, 10, 30
@@ -136,7 +137,7 @@ def test_weights_are_interpolated_in_logarithms_of_past_items():
     np.testing.assert_allclose(found, [0, 0.5, 0.5, 0, 0], atol=1e-6)
 
 
-@pytest.mark.parametrize("rewarded", [False, True])
+@for_each("rewarded", [False, True])
 def test_the_value_is_that_of_loops(rewarded):
     parts, requests = scene()
     requests = with_rewards(requests) if rewarded else requests
@@ -151,7 +152,7 @@ def test_the_value_is_that_of_loops(rewarded):
         assert value == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("is_alike, rewarded", [(True, False), (False, True)])
+@for_each("is_alike, rewarded", [(True, False), (False, True)])
 def test_the_gradient_is_that_of_finite_differences(is_alike, rewarded):
     parts, requests = scene()
     requests = with_rewards(requests) if rewarded else requests
@@ -206,7 +207,7 @@ def test_only_signed_parts_have_weights_below_zero():
     assert (learnt[:, :2] >= 0).all() and (learnt[:, 2] < 0).all()
 
 
-@pytest.mark.parametrize("factor", [0.1, 10.0])
+@for_each("factor", [0.1, 10.0])
 def test_the_scale_of_the_shares_changes_nothing(factor):
     parts, requests = scene()
     expected = problem_of(parts, requests).solution()

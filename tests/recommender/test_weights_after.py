@@ -14,6 +14,7 @@ from sktwotower import runtime
 from sktwotower.io import dump, load
 from sktwotower.towers import PooledHistory
 from tests.builders import small
+from tests.cases import for_each
 from tests.recommender.weighed import coming_back, fitted_once, weighed
 
 N_ITEMS, N_USERS = 60, 300
@@ -185,7 +186,7 @@ def test_later_calls_start_from_the_weights_of_now(fitted):
     assert np.isfinite(model.recommend(["u001"], 5)["score"]).all()
 
 
-@pytest.mark.parametrize(
+@for_each(
     "params",
     [
         {"lr": 0},

@@ -17,6 +17,7 @@ import sktwotower._records as records
 import sktwotower._records._container as container
 import sktwotower._records._values as values_of_files
 from sktwotower import io
+from tests.cases import for_each
 from tests.io.builders import META, file_of, forged, members_of
 from tests.io.make_format_file import DATA, answers
 
@@ -426,7 +427,7 @@ class Steps(NamedTuple):
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("number", "specs"),
     [
         (1, {"first": 7}),

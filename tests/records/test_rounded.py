@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import sktwotower._records._rounded as rounding
+from tests.cases import for_each
 
 MAX = np.finfo(np.float32).max
 
@@ -50,7 +51,7 @@ def test_rows_at_the_limits_stay_finite():
         np.testing.assert_allclose(read[1], [1, 2], atol=2 / 254)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@for_each("dtype", ["float32", "float16", "int8"])
 def test_arrays_without_numbers_keep_their_shape(dtype):
     for shape in ((0, 3), (3, 0), (0, 0)):
         read = rounding.restored(
@@ -60,7 +61,7 @@ def test_arrays_without_numbers_keep_their_shape(dtype):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("dtype, limit", [("float16", "65,504"), ("int8", "3.37e38")])
+@for_each("dtype, limit", [("float16", "65,504"), ("int8", "3.37e38")])
 def test_numbers_that_do_not_fit_are_refused(dtype, limit):
     message = f"^the rows has numbers that are nan or beyond {limit}, which {dtype} "
     for number in (np.nan, np.inf, -np.inf, MAX):

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sktwotower import ItemKNNRecommender
+from tests.cases import for_each
 
 # b: 1 at time 10, 2 and 3 at 20. c: 1 at 10, 1 again at 30
 EVENTS = pd.DataFrame(
@@ -81,13 +82,13 @@ HISTORY = pd.DataFrame(
 JOINED = [(2, 4.0), (3, 4.0), (1, 3.0), (2, 2.0), (1, 1.0)]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@for_each("seed", range(2))
 def test_times_put_a_table_in_order(model, seed):
     history = HISTORY.sample(frac=1, random_state=seed)
     check(model, {"new": [(1, 2.0), (3, 1.0)], "c": JOINED, "b": B}, history)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "convert",
     [
         lambda history: pl.DataFrame(history.to_dict("list")),
@@ -99,7 +100,7 @@ def test_tables_of_every_kind(model, convert):
     check(model, {"c": JOINED}, convert(HISTORY))
 
 
-@pytest.mark.parametrize("zone", [None, "Asia/Tokyo"])
+@for_each("zone", [None, "Asia/Tokyo"])
 def test_dates_are_compared_in_every_zone(dated, zone):
     when = pd.to_datetime(HISTORY["when"], unit="s")
     if zone is not None:

@@ -31,6 +31,7 @@ from sktwotower import (
 )
 from sktwotower.towers import RecentHistory
 from tests.builders import dated, ordered, random_events, small
+from tests.cases import for_each
 
 GONE = ["zelda-31", "quentin-7"]
 
@@ -177,7 +178,7 @@ def test_scores_and_fits_go_on(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("params", [{}, {"time": "when", "history": "recent"}])
+@for_each("params", [{}, {"time": "when", "history": "recent"}])
 def test_they_may_come_back(params):
     model = small(**params)
     X = events_for(model)
@@ -373,7 +374,7 @@ def test_own_towers():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0, 0.3])
+@for_each("share", [0, 0.3])
 def test_weights_of_shared_columns_that_nobody_else_has_are_gone(share):
     # only zelda-31 has a rare level, no age and a value of the other number
     users = sorted(named_events()["user"].unique())

@@ -23,6 +23,7 @@ from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import prequential_validate
 from tests.builders import random_events, small
+from tests.cases import for_each
 from tests.processes import run_in_process
 
 X = random_events()
@@ -85,7 +86,7 @@ REQUESTS = {
 }
 
 
-@pytest.mark.parametrize("library", TABLES)
+@for_each("library", TABLES)
 def test_to_ids_the_answer_is_of_the_library_of_fit(fitted, library):
     for ask in REQUESTS.values():
         expected, found = ask(fitted["pandas"]), ask(fitted[library])
@@ -93,7 +94,7 @@ def test_to_ids_the_answer_is_of_the_library_of_fit(fitted, library):
         check_same(found, expected)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "of_fit, library",
     [("pandas", "polars"), ("polars", "pandas"), ("polars", "pyarrow")],
 )
@@ -127,7 +128,7 @@ def test_the_types_of_ids_stay():
     assert top.join(numbers, on=["user", "item"], how="anti").height == top.height
 
 
-@pytest.mark.parametrize("convert", [pl.from_pandas, to_pyarrow])
+@for_each("convert", [pl.from_pandas, to_pyarrow])
 def test_ids_that_are_zoned_times_keep_their_zone(convert):
     start = pd.Timestamp("2026-01-01", tz="Asia/Tokyo")
     hours = start + pd.to_timedelta(np.arange(8) % 3, "h")
@@ -264,7 +265,7 @@ def test_a_file_of_recommendations_is_the_same(fitted, tmp_path):
 TABLES_OF_TWO = "pandas", "polars"
 
 
-@pytest.mark.parametrize("library", TABLES)
+@for_each("library", TABLES)
 def test_a_matrix_becomes_events_of_its_library(library):
     matrix = pd.DataFrame({"tea": [2.0, 0], "jam": [0, 1.0]})
     events, y = interactions_from_matrix(CONVERT[library](matrix))

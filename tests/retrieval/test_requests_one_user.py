@@ -10,6 +10,7 @@ import pytest
 
 from sktwotower import io
 from tests.builders import chain, ordered, random_events, small
+from tests.cases import for_each
 from tests.shared import once
 
 EVENTS = random_events(n_users=30, n_items=25)
@@ -50,7 +51,7 @@ def by_table(model, user):
 COUNTS = [(1, True), (4, False), (10**11, True)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@for_each("kind", KINDS)
 def test_answers_are_those_of_the_usual_way(kind):
     model = fitted(kind)
     for k, exclude in COUNTS:
@@ -72,8 +73,8 @@ def check_usual(model, k, exclude):
             np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("k", [4])
+@for_each("kind", KINDS)
+@for_each("k", [4])
 def test_similar_items_are_those_of_the_usual_way(kind, k):
     model = fitted(kind)
     removed = ["i1"] if kind == "catalog" and "i1" not in model.item_ids_ else []
@@ -84,8 +85,8 @@ def test_similar_items_are_those_of_the_usual_way(kind, k):
         )
 
 
-@pytest.mark.parametrize("kind", ["ordered", "numbers"])
-@pytest.mark.parametrize("n", [3])
+@for_each("kind", ["ordered", "numbers"])
+@for_each("n", [3])
 def test_a_history_of_one_user_in_any_form_is_the_same(kind, n):
     model = fitted(kind)
     items = model.item_ids_[[2, 0, 1][:n]].tolist()
@@ -235,7 +236,7 @@ def test_one_number_of_any_type_is_the_same():
         pd.testing.assert_frame_equal(model.recommend(X), expected, check_dtype=False)
 
 
-@pytest.mark.parametrize("X", [["new"], ["\u00fc"], {"u3": 1}])
+@for_each("X", [["new"], ["\u00fc"], {"u3": 1}])
 def test_who_is_not_known_is_new(X):
     model = fitted("plain")
     if isinstance(X, dict):

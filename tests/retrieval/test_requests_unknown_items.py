@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from tests.builders import small
+from tests.cases import for_each
 
 BASELINES = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
 
@@ -23,7 +24,7 @@ def silent(predict, *args):
         return predict(*args)
 
 
-@pytest.mark.parametrize("kind", BASELINES)
+@for_each("kind", BASELINES)
 def test_baselines_score_0(events, kind):
     model = kind().fit(events)
     with pytest.warns(
@@ -62,7 +63,7 @@ def test_removed_items_are_not_unknown(events):
     assert_allclose(silent(model.predict, pairs_of("i00", "i01")), before, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", BASELINES)
+@for_each("kind", BASELINES)
 def test_baselines_predict_with_a_history(events, kind):
     model = kind().fit(events)
     X = pairs_of(*model.item_ids_, user="zoe")

@@ -18,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from sktwotower.towers import PooledHistory
 from tests.builders import random_events, small
+from tests.cases import for_each
 from tests.choices import pairwise
 
 
@@ -641,7 +642,7 @@ IDS = {
 }
 
 
-@pytest.mark.parametrize("name, side", pairwise([*IDS], ["user", "item"]))
+@for_each("name, side", pairwise([*IDS], ["user", "item"]))
 def test_ids_keep_their_type_and_are_found_again(name, side):
     ids = pd.Series(IDS[name])
     other = "item" if side == "user" else "user"

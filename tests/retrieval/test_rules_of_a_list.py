@@ -18,6 +18,7 @@ from sktwotower import (
     runtime,
 )
 from tests.builders import random_events, small
+from tests.cases import for_each
 from tests.choices import pairwise
 from tests.shared import once
 
@@ -210,7 +211,7 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("kind, rules", pairwise(["similar", "counts"], RULES))
+@for_each("kind, rules", pairwise(["similar", "counts"], RULES))
 def test_baselines_know_ids_and_who_chose_what(kind, rules):
     model, users = fitted(kind), ["u1", "u2"]
     found = model.recommend(users, 5, **rules)
@@ -222,7 +223,7 @@ def test_baselines_know_ids_and_who_chose_what(kind, rules):
         assert found.loc[found["user"] == user, "item"].tolist() == expected
 
 
-@pytest.mark.parametrize("kind", ["exact", "index", "counts"])
+@for_each("kind", ["exact", "index", "counts"])
 def test_lists_are_full_if_enough_items_qualify(kind):
     model = fitted(kind)
     few = {"where": {"item": ITEMS[10:17].tolist()}}
@@ -246,7 +247,7 @@ def test_an_index_is_searched_wider_for_those_that_qualify():
         assert not asked  # few are searched exactly
 
 
-@pytest.mark.parametrize("kind", ["exact", "similar"])
+@for_each("kind", ["exact", "similar"])
 def test_nothing_that_qualifies_is_an_empty_table(kind):
     for users in (["u1"], ["u1", "u2"]):
         for rules in ({}, {"diversity": 1}, {"max_per": {"item": 1}}):
@@ -256,7 +257,7 @@ def test_nothing_that_qualifies_is_an_empty_table(kind):
             assert found.columns.tolist() == ["user", "item", "score", "rank"]
 
 
-@pytest.mark.parametrize("kind", ["exact", "similar"])
+@for_each("kind", ["exact", "similar"])
 def test_no_diversity_is_the_plain_order(kind):
     model = fitted(kind)
     for users in (["u1"], ["u1", "u2"]):

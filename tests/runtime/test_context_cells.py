@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sktwotower import TowerVectorizer, runtime
 from sktwotower.io import dump
 from tests.builders import small
+from tests.cases import for_each
 from tests.shared import once
 
 DATE = datetime.datetime(2024, 3, 5, 17, 30)
@@ -111,7 +112,7 @@ OF_COLUMNS += [("hashed", column) for column in WORDS]
 OF_COLUMNS += [("quantiles", column) for column in NUMBERS]
 
 
-@pytest.mark.parametrize("params, column", OF_COLUMNS)
+@for_each("params, column", OF_COLUMNS)
 def test_each_kind_of_cell(params, column, both):
     model, served = both(params)
     plain, n_seen = served.embed(3), 0
@@ -123,7 +124,7 @@ def test_each_kind_of_cell(params, column, both):
     assert n_seen >= 2
 
 
-@pytest.mark.parametrize("params", PARAMS)
+@for_each("params", PARAMS)
 def test_all_columns_at_once(params, both):
     model, served = both(params)
     cells = {column: cells[0] for column, cells in CELLS.items()}

@@ -13,6 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sktwotower import PopularityRecommender, runtime
 from sktwotower.io import dump
 from tests.builders import small
+from tests.cases import for_each
 
 UTC = datetime.UTC
 BERLIN = datetime.timezone(datetime.timedelta(hours=1))
@@ -198,7 +199,7 @@ def test_bad_rules_are_refused(model):
         assert len(model.recommend(["new"]))
 
 
-@pytest.mark.parametrize("cell", [{"a": 1}, [[1]], np.ones((2, 2))])
+@for_each("cell", [{"a": 1}, [[1]], np.ones((2, 2))])
 def test_cells_that_cannot_be_compared_are_named(cell):
     model = fitted(odd=objects(cell, "a", "b", "c"))
     with pytest.raises(ValueError, match="column 'odd' .* holds objects"):

@@ -18,6 +18,7 @@ from sktwotower import TwoTowerRecommender, runtime
 from sktwotower.io import dump
 from sktwotower.towers import PooledHistory
 from tests.builders import ordered, random_events, small
+from tests.cases import for_each
 from tests.io.builders import (
     MODELS,
     contexts_of,
@@ -97,7 +98,7 @@ def test_answers_are_those_of_the_estimator(name, served):
     assert_array_equal(other.user_ids_, model.user_ids_)
 
 
-@pytest.mark.parametrize("name", TOWERS)
+@for_each("name", TOWERS)
 def test_filters(name, served):
     model, other = MODELS[name], served(name)
     items = model.item_ids_.tolist()
@@ -167,7 +168,7 @@ def test_vectors_and_scores(name, served):
         assert other.seen(user).tolist() == model.seen_items([user])["item"].tolist()
 
 
-@pytest.mark.parametrize("name", ["pooled", "recent"])
+@for_each("name", ["pooled", "recent"])
 def test_several_users(name, served):
     other = served(name)
     users = [*other.user_ids_[:3].tolist(), "somebody"]
@@ -238,7 +239,7 @@ NO_IDS += ["\ud800"] * (pd.__version__ > "3")  # pandas 2 stores any str as it i
 NO_IDS += [int, None, np.nan, pd.NaT, pd.NA, Decimal("nan"), Decimal("sNaN")]
 
 
-@pytest.mark.parametrize("name", ["user", "history", "exclude", "candidates"])
+@for_each("name", ["user", "history", "exclude", "candidates"])
 def test_what_is_no_id_is_refused_as_by_the_estimator(name, served):
     model, other = MODELS["pooled"], served("pooled")
     for value in NO_IDS:

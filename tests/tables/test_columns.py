@@ -10,6 +10,7 @@ from sktwotower import PopularityRecommender
 from sktwotower.model_selection import ColdItemSplit, LastNSplit, TimeSplit
 from sktwotower.preprocessing import k_core, session_ids
 from tests.builders import small
+from tests.cases import for_each
 
 
 class Names(TransformerMixin, BaseEstimator):
@@ -107,7 +108,7 @@ def test_a_name_of_two_columns_is_ambiguous():
     assert k_core(X, (1, 1), item_id=2).all()
 
 
-@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, np.asarray])
+@for_each("convert", [pd.DataFrame, pl.from_pandas, np.asarray])
 def test_tables_with_names_are_read_by_position_as_well(convert):
     X = convert(pd.DataFrame({"t": [1, 2, 9], "i": [1, 1, 2], "u": [7, 7, 7]}))
     assert session_ids(X, 1, time=0, user_id=2).tolist() == [0, 0, 1]
@@ -129,7 +130,7 @@ SHOP = pd.DataFrame(
 TAKEN = "'at' holds dates, but is taken as a column of ids, by its place in X"
 
 
-@pytest.mark.parametrize("order", [["at", "user", "item"], ["user", "at", "item"]])
+@for_each("order", [["at", "user", "item"], ["user", "at", "item"]])
 def test_dates_that_are_taken_as_ids_are_warned_of(order):
     with pytest.warns(UserWarning, match=TAKEN):
         PopularityRecommender().fit(SHOP[order])
@@ -150,7 +151,7 @@ def test_columns_that_are_named_may_be_any():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas])
+@for_each("convert", [pd.DataFrame, pl.from_pandas])
 def test_the_time_stands_for_no_ids(convert):
     for order in (["at", "user", "item"], ["user", "at", "item"]):
         X = convert(SHOP[order])

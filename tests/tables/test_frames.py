@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 
 from sktwotower import ItemKNNRecommender, PopularityRecommender
 from sktwotower.model_selection import TimeSplit
+from tests.cases import for_each
 
 
 def test_numbers_of_another_byte_order_can_be_searched():
@@ -57,7 +58,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+@for_each("library", ["polars", "pyarrow"])
 def test_an_answer_that_a_library_cannot_hold_is_one_of_pandas(library):
     convert = {"polars": pl.from_pandas, "pyarrow": pa.Table.from_pandas}[library]
     asked = convert(pd.DataFrame({"user": [5, 6]}))

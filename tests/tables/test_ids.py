@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from sktwotower import ClickRateRecommender, PopularityRecommender
+from tests.cases import for_each
 
 
 def fitted(values, recommender=PopularityRecommender):
@@ -90,13 +91,13 @@ def test_what_cannot_be_an_id_is_named():
 
 
 @pytest.mark.skipif(pd.__version__ < "3", reason="pandas 2 stores any str as it is")
-@pytest.mark.parametrize("cells", [["a\ud800", "b"], ["b", "\udfff"]])
+@for_each("cells", [["a\ud800", "b"], ["b", "\udfff"]])
 def test_text_that_is_no_unicode_is_no_id(cells):
     with pytest.raises(ValueError, match="'item' holds .*, which is not Unicode"):
         fitted(of_type(cells))
 
 
-@pytest.mark.parametrize("asked", [[1.5], pl.Series([1.5]), pd.array([1.5], "Float64")])
+@for_each("asked", [[1.5], pl.Series([1.5]), pd.array([1.5], "Float64")])
 def test_large_integers_of_arrow_can_be_looked_up_by_floats(asked):
     model = fitted(pd.array([2**53 + 1, 7], dtype="int64[pyarrow]"))
     with pytest.raises(ValueError, match=r"1\.5"):

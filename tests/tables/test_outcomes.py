@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import ClickRateRecommender, TwoTowerRecommender
 from tests.builders import small
+from tests.cases import for_each
 
 SHOWN = pd.DataFrame({"user": [0, 1, 2], "item": [0, 1, 2]})
 
@@ -34,7 +35,7 @@ def test_rewards_and_weights_may_come_in_any_form():
         assert rates(y, weight) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("cell", [10**400, "a", Decimal("sNaN")])
+@for_each("cell", [10**400, "a", Decimal("sNaN")])
 def test_outcomes_that_are_no_floats(cell):
     cells = np.array([1, cell, 1], dtype=object)
     with pytest.raises(ValueError, match="y must be numeric rewards.* Got object"):
@@ -57,7 +58,7 @@ def fitted(y=None, weights=None, **params):
     return model.fit(PAIRS, y, weights)
 
 
-@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e50, 1e300])
+@for_each("scale", [1e-300, 1e-50, 1e50, 1e300])
 def test_only_proportions_of_rewards_and_weights_count(scale):
     amounts = np.array([1, 3, 1, 2, 1, 4.0])
     plain = fitted(amounts).item_embeddings_
@@ -66,7 +67,7 @@ def test_only_proportions_of_rewards_and_weights_count(scale):
     assert (fitted().item_embeddings_ != plain).any()
 
 
-@pytest.mark.parametrize("scale", [1, 1e-50, 1e50])
+@for_each("scale", [1, 1e-50, 1e50])
 def test_items_of_a_tiny_weight_count_as_seen(scale):
     weights = scale * np.array([1, 1, 1, 1, 1, 1e-60])
     model = fitted(None, weights)
@@ -101,7 +102,7 @@ def warnings_of_tails(rewards):
     return [str(w.message) for w in caught if " of the reward" in str(w.message)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "rewards",
     [
         tail(99, 1, 1e6),  # too few rows

@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 from sktwotower.metrics import retrieval_report
 from tests.builders import random_events, small
+from tests.cases import for_each
 
 TABLE = pd.DataFrame({"user": ["a", "a", "b"], "item": ["i1", "i2", "i1"], "more": 0})
 
@@ -59,7 +60,7 @@ def test_what_holds_no_pairs_is_named(model):
 
 
 @pytest.mark.filterwarnings("ignore:No user of X is known")
-@pytest.mark.parametrize("items", ["ab", {"i1", "i2"}, {"i1": 0.5}])
+@for_each("items", ["ab", {"i1", "i2"}, {"i1": 0.5}])
 def test_rankings_have_an_order(model, items):
     held_out = TABLE[["user", "item"]]
     with pytest.raises(TypeError, match="list of items for each user, best first"):

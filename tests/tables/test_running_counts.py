@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import sktwotower._tables._running_counts as running_counts
+from tests.cases import for_each
 
 RunningCounts = running_counts.RunningCounts
 
@@ -48,7 +49,7 @@ def test_equals_a_slow_loop(half_life, seed=0):
     assert_allclose(found, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(("half_life", "n_slices"), [(None, 7), (3.0, 50)])
+@for_each(("half_life", "n_slices"), [(None, 7), (3.0, 50)])
 def test_slices_count_as_much_as_one_pass(half_life, n_slices):
     keys, times, amounts = made_events(0)
     start = RunningCounts.empty(half_life)
@@ -64,7 +65,7 @@ def test_slices_count_as_much_as_one_pass(half_life, n_slices):
     assert_array_equal(state.latest, expected.latest)
 
 
-@pytest.mark.parametrize("half_life", [None, 3.0])
+@for_each("half_life", [None, 3.0])
 def test_events_that_are_added_in_pieces_count_as_in_one(half_life):
     keys, times, amounts = made_events(4)
     _, whole = RunningCounts.empty(half_life).count(keys, times, amounts)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.builders import past_of, small
+from tests.cases import for_each
 
 
 def lags_by_a_loop(events):
@@ -52,7 +53,7 @@ def test_the_history_of_a_request_takes_its_place_in_time():
         assert found == past_by_a_loop(rows + more, user)
 
 
-@pytest.mark.parametrize("start", [0, 2**53, -(2**63), 2**63 - 4])
+@for_each("start", [0, 2**53, -(2**63), 2**63 - 4])
 def test_integer_times_next_to_each_other_are_two_baskets(start):
     rows = [("u", 0, start + 1), ("u", 1, start), ("u", 2, start + 2), ("v", 0, start)]
     assert past_of(fitted(rows), "u") == [(1, 3), (0, 2), (2, 1)]
@@ -69,7 +70,7 @@ def test_float_times_and_lists_that_come_after_any_time():
     assert later == [(2, 5), (1, 4), (0, 3), (3, 3), (3, 2), (1, 1)]
 
 
-@pytest.mark.parametrize("start", [0, 2**63 - 6])
+@for_each("start", [0, 2**63 - 6])
 def test_lists_of_several_users_follow_their_events_as_that_of_one(start):
     rows = [(user, item, start + time) for user, item, time in drawn(2, 4)]
     model = fitted(rows)

@@ -12,6 +12,7 @@ import pytest
 from sktwotower import PopularityRecommender
 from sktwotower.model_selection import TimeSplit
 from tests.builders import random_events, small
+from tests.cases import for_each
 
 pytest.importorskip("duckdb")
 dataset = pytest.importorskip("pyarrow.dataset")
@@ -128,7 +129,7 @@ def test_fit_score_and_split_take_a_url(folder, in_memory):
         assert [train.count_rows(), test.count_rows()] == list(map(len, expected))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "message"),
     [
         ("foo://shop/events", "cannot be read: .*file ?system.*Check the address"),

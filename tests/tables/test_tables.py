@@ -19,6 +19,7 @@ from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
 from tests.builders import small
+from tests.cases import for_each
 from tests.shared import once
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
@@ -160,7 +161,7 @@ def test_catalogs_of_any_library(library, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", ["polars", "pyarrow", "arrow", "batch"])
+@for_each("library", ["polars", "pyarrow", "arrow", "batch"])
 def test_outcomes_features_of_events_and_splits(library):
     convert = LIBRARIES[library]
     table = X.merge(ITEMS[["item", "price", "category"]])
@@ -196,7 +197,7 @@ def twice(table, name, library):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
+@for_each("library", ["pandas", "pyarrow"])
 def test_columns_that_occur_twice_are_named(model, library):
     items, events = twice(NEW, "price", library), twice(X, "item", library)
     questions = {
@@ -217,7 +218,7 @@ def test_columns_that_occur_twice_are_named(model, library):
                 ask()
 
 
-@pytest.mark.parametrize("name", [0, ("a", 1)])
+@for_each("name", [0, ("a", 1)])
 def test_columns_of_one_name_that_is_no_text(name):
     table = pd.DataFrame([[1, 2, 3], [4, 5, 6]], columns=["u", "i", "j"])
     table.columns = pd.Index([name, "i", name], dtype=object, tupleize_cols=False)
@@ -292,7 +293,7 @@ def test_what_can_be_made_a_table_says_how(model):
                 ask(table)
 
 
-@pytest.mark.parametrize("library", ["polars", "categorical", "pyarrow"])
+@for_each("library", ["polars", "categorical", "pyarrow"])
 def test_columns_that_are_new_or_missing_are_named(model, library):
     convert = LIBRARIES[library]
     with pytest.raises(ValueError, match="unseen at fit time:\n- extra"):

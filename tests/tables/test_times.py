@@ -15,6 +15,7 @@ from sktwotower import PopularityRecommender
 from sktwotower.model_selection import TimeSplit
 from sktwotower.preprocessing import session_ids
 from tests.builders import ordered, small
+from tests.cases import for_each
 
 NAME = "The time column 't' of X"
 TOKYO = "Asia/Tokyo"  # nine hours before UTC, all year
@@ -83,7 +84,7 @@ def test_dates_of_every_type_are_the_same_instants():
             assert_apart(pl.from_pandas(X), HALF_DAY)
 
 
-@pytest.mark.parametrize("kind", [pa.date32(), pa.date64()])
+@for_each("kind", [pa.date32(), pa.date64()])
 def test_days_are_midnights(kind):
     days = [date(2020, 1, 2), date(2020, 1, 3)]
     for times in (days, arrow(days, kind), np.array(days, "M8[D]")):

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import torch
 from scipy import sparse
 
@@ -9,6 +8,7 @@ from sktwotower.towers.operators._autograd import (
     weighted_sum,
 )
 from sktwotower.towers.operators._sparse_rows import SparseRows
+from tests.cases import for_each
 
 
 def rows_of(dense):
@@ -20,7 +20,7 @@ def integers(shape, seed=0):
     return torch.as_tensor(np.random.default_rng(seed).integers(-4, 5, shape)).float()
 
 
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@for_each("dtype", [None, torch.bfloat16])
 def test_weighted_sum_and_its_gradient_are_those_of_the_dense_product(dtype):
     matrix, table, upstream = integers((5, 7)), integers((7, 3), 1), integers((5, 3), 2)
     matrix[2] = 0  # an empty row

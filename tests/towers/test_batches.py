@@ -10,6 +10,7 @@ from torch import nn
 from sktwotower.towers import SampledSoftmaxLoss
 from sktwotower.towers.batches._batches import TrainingSet, UserBatches, history_bag
 from sktwotower.towers.batches._candidates import inclusion_log_prob
+from tests.cases import for_each
 
 # Users 0 to 5; user 3 chose nothing. Item 4 was never chosen.
 POSITIVES = [
@@ -56,9 +57,9 @@ def order_of(batches):
     return [user for batch, _ in batches for user in users_of(batch)]
 
 
-@pytest.mark.parametrize("sampling", ["full", "in_batch"])
-@pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
-@pytest.mark.parametrize("shuffle", [True, False])
+@for_each("sampling", ["full", "in_batch"])
+@for_each("batch_size", [1, 2, 5, 100])
+@for_each("shuffle", [True, False])
 def test_an_epoch_visits_each_user_with_all_positives_once(
     sampling, batch_size, shuffle
 ):
@@ -202,7 +203,7 @@ def test_impressions_keep_their_weight_with_every_candidate():
     assert (rows, columns, weights) == ([0, 1, 2, 3], [0, 1, 2, 4], [2.0] * 4)
 
 
-@pytest.mark.parametrize(("sampling", "n_columns"), [("full", 5), ("in_batch", 3)])
+@for_each(("sampling", "n_columns"), [("full", 5), ("in_batch", 3)])
 def test_known_positives_are_hidden(sampling, n_columns):
     held = np.zeros((6, 5))
     held[0, 1] = held[2, [0, 3]] = 1
@@ -224,7 +225,7 @@ def test_history_bag_holds_the_mean_of_all_items():
     np.testing.assert_allclose(bag.to_torch().to_dense(), means, rtol=1e-6)
 
 
-@pytest.mark.parametrize("sampling", ["full", "in_batch"])
+@for_each("sampling", ["full", "in_batch"])
 def test_batches_give_the_history_of_their_own_users(sampling):
     batches = UserBatches(training_set(history=POSITIVES), 2, sampling, shuffle=True)
     for batch, _ in batches:
@@ -236,7 +237,7 @@ def test_batches_give_the_history_of_their_own_users(sampling):
         )
 
 
-@pytest.mark.parametrize("dropout", [0.2, 0.5, 0.8])
+@for_each("dropout", [0.2, 0.5, 0.8])
 def test_history_dropout_leaves_out_the_share_asked_for(dropout):
     history = csr(np.ones((400, 50)))
     rng = np.random.default_rng(0)

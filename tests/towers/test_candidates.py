@@ -5,6 +5,7 @@ import pytest
 
 from sktwotower.towers.batches._candidates import inclusion_log_prob
 from sktwotower.towers.operators._positions import distinct, places_in
+from tests.cases import for_each
 
 # Users who each chose some of four items.
 CHOSEN = np.array(
@@ -12,7 +13,7 @@ CHOSEN = np.array(
 )
 
 
-@pytest.mark.parametrize("size", [1, 2, 4, 5])
+@for_each("size", [1, 2, 4, 5])
 def test_inclusion_probability_equals_all_batches_enumerated(size):
     chosen = [CHOSEN[list(batch)].any(axis=0) for batch in combinations(range(5), size)]
     expected = np.mean(chosen, axis=0)
@@ -46,7 +47,7 @@ def test_distinct_positions_and_places_are_those_of_unique(n, rng):
     assert places_in(found, positions, n).tolist() == places.tolist()
 
 
-@pytest.mark.parametrize("n", [9, 100_000])
+@for_each("n", [9, 100_000])
 def test_places_of_others_can_be_looked_up(n):
     places = places_in(np.array([2, 5]), np.array([[0, 5], [7, 2]]), n)
     assert places[0, 1] == 1 and places[1, 1] == 0

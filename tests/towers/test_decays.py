@@ -1,9 +1,9 @@
 """Means of events that decay."""
 
-import pytest
 import torch
 
 from sktwotower.towers.operators._decays import MIN_WEIGHT, Windows, decayed_means
+from tests.cases import for_each
 
 
 def windows_of(kept, targets, ends):
@@ -26,7 +26,7 @@ def two_loops(vectors, factors, windows, power):
     return torch.stack(means)
 
 
-@pytest.mark.parametrize("power", [1.0, 0.5])
+@for_each("power", [1.0, 0.5])
 def test_decayed_means_by_hand(power):
     # vectors of one number, 10, 20 and 40, each with weight 1
     vectors = torch.tensor([[10.0, 1], [20, 1], [40, 1]])[:, None]
@@ -40,8 +40,8 @@ def test_decayed_means_by_hand(power):
     torch.testing.assert_close(means[..., 0], expected)
 
 
-@pytest.mark.parametrize("power", [1.0, 0.5])
-@pytest.mark.parametrize("shape", [(4, 2, 2, 2), (1, 2, 3, 2), (150, 1, 1, 1)])
+@for_each("power", [1.0, 0.5])
+@for_each("shape", [(4, 2, 2, 2), (1, 2, 3, 2), (150, 1, 1, 1)])
 def test_decayed_means_and_their_gradients_are_those_of_loops(shape, power):
     length, n, n_sums, width = shape
     torch.manual_seed(0)

@@ -18,6 +18,7 @@ from sktwotower.towers.batches._dropout import (
     profile_auc,
 )
 from tests.builders import small
+from tests.cases import for_each
 
 
 def csr(array):
@@ -136,7 +137,7 @@ def test_the_share_that_is_hidden_is_the_one_asked_for(ids, features):
     assert set(np.unique(left)) <= {0, 1, 2}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("rows", "params"),
     [
         (ROWS, {}),
@@ -171,10 +172,8 @@ def tables(rows):
     return {int(row.max()): row for row in dense if row.any()}
 
 
-@pytest.mark.parametrize("sampling", ["full", "in_batch", "uniform", "mixed"])
-@pytest.mark.parametrize(
-    "dropout", [{"id_dropout": 0.5}, {"feature_dropout": 0.5}], ids=str
-)
+@for_each("sampling", ["full", "in_batch", "uniform", "mixed"])
+@for_each("dropout", [{"id_dropout": 0.5}, {"feature_dropout": 0.5}], ids=str)
 def test_what_is_hidden_of_a_candidate_is_hidden_of_the_past_item(sampling, dropout):
     positives = csr(rng(1).random((20, N)) < 0.4)
     data = TrainingSet(csr(np.ones((20, 1))), described(), positives, positives)
@@ -210,7 +209,7 @@ def test_what_is_hidden_changes_from_batch_to_batch_and_comes_again_with_the_see
     assert shown(1) != [first, second]
 
 
-@pytest.mark.parametrize("history", [True, False])
+@for_each("history", [True, False])
 def test_users_are_known_by_their_history_alone_now_and_then(history):
     n = 1000
     positives = csr(np.ones((n, 2)))
@@ -256,8 +255,8 @@ def weights(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampling", ["full", "mixed"])
-@pytest.mark.parametrize("place", ["behind", "before"])
+@for_each("sampling", ["full", "mixed"])
+@for_each("place", ["behind", "before"])
 def test_items_without_events_change_no_weight(sampling, place):
     cold, warm = TABLE.iloc[6:], TABLE.iloc[:6]
     table = pd.concat([warm, cold] if place == "behind" else [cold, warm])
@@ -276,7 +275,7 @@ def test_items_without_events_change_no_weight(sampling, place):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("params", [{}, {"hidden_layer_sizes": (4,)}])
+@for_each("params", [{}, {"hidden_layer_sizes": (4,)}])
 def test_columns_of_nobody_with_events_weigh_nothing(params):
     users = pd.DataFrame({"user": [f"u{u}" for u in range(8)]})
     model = small(users=users, items=TABLE, embedding_dim=4, **params).fit(EVENTS)
@@ -368,7 +367,7 @@ def test_ids_are_not_part_of_what_is_judged():
     assert features_worth(many(CHOSEN), with_ids(SILENT)) == 0.02
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("chosen", "rows"),
     [
         (CHOSEN, with_ids(SILENT)),  # too few events
@@ -385,7 +384,7 @@ def test_worth_multiplies_the_odds():
     np.testing.assert_allclose(id_shares(0.5, [1, 2, 18], 0.2), [2 / 3, 1 / 2, 1 / 10])
 
 
-@pytest.mark.parametrize(("features", "worth"), [(TELLING, 1.0), (SILENT, 0.02)])
+@for_each(("features", "worth"), [(TELLING, 1.0), (SILENT, 0.02)])
 def test_batches_hide_the_ids_of_items_by_their_worth(features, worth):
     chosen = many(CHOSEN)
     data = TrainingSet(csr(np.ones((320, 1))), with_ids(features), chosen, chosen)

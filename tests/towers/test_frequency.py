@@ -13,6 +13,7 @@ from sktwotower.towers import StreamingFrequency
 from sktwotower.towers.batches._batches import TrainingSet
 from sktwotower.towers.batches._candidates import CandidateSampler
 from sktwotower.towers.batches._gaps import Gaps, ItemStream
+from tests.cases import for_each
 
 
 def batches(chances, n_batches, size, seed=0):
@@ -65,7 +66,7 @@ def test_the_error_of_the_start_decays_as_the_recursion_says():
         assert_allclose(1 / chance - 5, 0.9**n * 95)
 
 
-@pytest.mark.parametrize("unit", ["batch", "event"])
+@for_each("unit", ["batch", "event"])
 def test_a_slow_reference(unit):
     stream = batches(squares(6), 40, 5)
     gap, last, n_gaps, step = {}, {}, {}, 0
@@ -178,7 +179,7 @@ def test_the_tables_stay_as_they_were_begun():
         assert_array_equal(frequency.predict(["a"]), before)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "X", "error", "message"),
     [
         ({"rate": 0}, [1], ValueError, "rate"),
@@ -196,7 +197,7 @@ def test_bad_input(params, X, error, message):
         StreamingFrequency(**params).partial_fit(X)
 
 
-@pytest.mark.parametrize("n_buckets", [None, 1000])
+@for_each("n_buckets", [None, 1000])
 def test_ids_of_another_type_are_refused(n_buckets):
     frequency = StreamingFrequency(n_buckets=n_buckets).partial_fit([])
     frequency.partial_fit(["a"])
@@ -244,7 +245,7 @@ def test_hits_that_are_taken_back():
     assert_allclose(stream.gaps.gap, [6 / 4, np.inf, 2])
 
 
-@pytest.mark.parametrize("sampling", ["in_batch", "mixed"])
+@for_each("sampling", ["in_batch", "mixed"])
 def test_candidates_are_corrected_by_the_stream(sampling):
     rng, n_users, n_items, size = np.random.default_rng(0), 4000, 30, 50
     chances = squares(n_items)
@@ -267,7 +268,7 @@ def test_candidates_are_corrected_by_the_stream(sampling):
     assert abs(np.exp(log_q) / np.exp(expected) - 1)[often].mean() < 0.1
 
 
-@pytest.mark.parametrize("sampling", ["full", "uniform", "mixed"])
+@for_each("sampling", ["full", "uniform", "mixed"])
 def test_only_items_of_the_pool_are_sampled(sampling):
     data = TrainingSet(None, None, sparse.csr_matrix(np.ones((2, 6))))
     data.pool = np.array([1, 3, 4])

@@ -11,6 +11,7 @@ from torch import nn
 from sktwotower.towers import SampledSoftmaxLoss
 from tests import losses
 from tests.builders import batched, dated, ordered, random_events, small
+from tests.cases import for_each
 from tests.losses import MarginLoss
 
 EVENTS = random_events()
@@ -47,16 +48,14 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize("name", UNFIT)
+@for_each("name", UNFIT)
 def test_what_a_loss_lacks_is_said_before_x_is_read(name):
     model = small(**given(getattr(losses, name)))
     with pytest.raises(ValueError, match=UNFIT[name]):
         model.fit("no such file.parquet")
 
 
-@pytest.mark.parametrize(
-    "loss", [MarginLoss(0.1, 1.0), "softmax", None, nn.functional.mse_loss, dict]
-)
+@for_each("loss", [MarginLoss(0.1, 1.0), "softmax", None, nn.functional.mse_loss, dict])
 def test_a_loss_must_be_a_class_of_torch(loss):
     message = r"must be a class that derives from torch.nn.Module.*criterion__margin=0"
     with pytest.raises(ValueError, match=message):
@@ -84,7 +83,7 @@ FAILING = {
 }
 
 
-@pytest.mark.parametrize("name", FAILING)
+@for_each("name", FAILING)
 def test_a_loss_that_fails_is_refused_before_the_first_epoch(name):
     seen = Seen().initialize()
     model = small(**given(getattr(losses, name)), callbacks=[seen])
@@ -135,7 +134,7 @@ KINDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@for_each("kind", KINDS)
 def test_to_try_a_loss_changes_nothing(kind):
     events = dated(EVENTS.assign(when=np.arange(len(EVENTS)) % 20))
     vectors = []
@@ -167,7 +166,7 @@ def learns_on(model, way):
 WAYS = ["partial_fit", "warm_start"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@for_each("way", WAYS)
 def test_learning_on_without_the_loss_is_refused(fitted, way):
     model = copy.copy(fitted).set_params(net_params=None)
     before = model.recommend(["u1"])
@@ -179,7 +178,7 @@ def test_learning_on_without_the_loss_is_refused(fitted, way):
     assert learns_on(model, way).net_.criterion is MarginLoss
 
 
-@pytest.mark.parametrize("way", WAYS)
+@for_each("way", WAYS)
 def test_learning_on_with_another_loss_is_reported(fitted, way):
     model = copy.copy(fitted).set_params(**given(losses.RenamedLoss))
     with pytest.warns(UserWarning, match="MarginLoss, and learns on with .*Renamed"):

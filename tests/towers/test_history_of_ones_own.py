@@ -19,6 +19,7 @@ from sktwotower.io import dump, export_onnx, load
 from sktwotower.model_selection import LastNSplit
 from sktwotower.runtime import load as load_served
 from sktwotower.towers import History, PooledHistory, RecentHistory
+from tests.cases import for_each
 
 
 class Attention(torch.nn.Module):
@@ -214,7 +215,7 @@ def test_its_part_has_its_name(model):
     assert list(model.weights_.index) == ["towers, AttentionHistory"]
 
 
-@pytest.mark.parametrize("length", [0, 2.5, "all"])
+@for_each("length", [0, 2.5, "all"])
 def test_a_wrong_number_of_past_items_is_refused(length):
     with pytest.raises(
         ValueError, match="'max_length' parameter of AttentionHistory must be an int"
@@ -241,7 +242,7 @@ def test_it_is_cloned_and_searched():
     assert clone(search.best_estimator_).history.max_length in (1, 3)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "module, error, message",
     [
         (lambda width: "attention", TypeError, "must return a torch.nn.Module"),
@@ -300,7 +301,7 @@ def test_a_pooled_history_has_a_second_share_too():
     assert fitted.fit(cycles()).second_share_ == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "history, error, message",
     [
         (RecentHistory(max_length=0), ValueError, "'max_length' .* RecentHistory"),

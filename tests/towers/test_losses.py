@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sktwotower.towers import SampledSoftmaxLoss
 from sktwotower.towers.losses._losses import Targets
 from sktwotower.towers.operators import _autograd
+from tests.cases import for_each
 
 
 @pytest.fixture(autouse=True)
@@ -208,9 +209,9 @@ PARTS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
-@pytest.mark.parametrize("tile_size", [1, 20, 10_000])
-@pytest.mark.parametrize("seed", range(3))
+@for_each("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
+@for_each("tile_size", [1, 20, 10_000])
+@for_each("seed", range(3))
 def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
     users, items, targets = random_problem(seed, **parts)
     expected = naive(users, items, targets, 0.4)
@@ -223,7 +224,7 @@ def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
         torch.testing.assert_close(grad, expected_grad)
 
 
-@pytest.mark.parametrize("robustness", [0.2, 1.0])
+@for_each("robustness", [0.2, 1.0])
 def test_value_and_gradient_of_a_robust_loss_equal_the_naive_loop(robustness):
     users, items, targets = random_problem(0, log_q=True, hidden=True, impressions=True)
     expected = naive(users, items, targets, 0.4, robustness)
@@ -249,7 +250,7 @@ def test_a_robust_loss_by_hand():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
+@for_each("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
 def test_gradcheck(parts):
     users, items, targets = random_problem(5, **parts)
     loss = SampledSoftmaxLoss(0.5, tile_size=20)
@@ -307,7 +308,7 @@ def test_impression_that_was_chosen_too_is_a_positive_only():
     )
 
 
-@pytest.mark.parametrize("log_q", [None, torch.tensor([-1.0, -2.0, -3.0])])
+@for_each("log_q", [None, torch.tensor([-1.0, -2.0, -3.0])])
 def test_user_whose_candidates_are_all_positive_adds_nothing(log_q):
     users = torch.tensor([[1.0, 2.0, 3.0], [0.5, 0.1, 0.2]], requires_grad=True)
     items = torch.eye(3, requires_grad=True)
@@ -327,7 +328,7 @@ def test_batch_without_positives_is_zero():
     assert loss.item() == 0 and users.grad.abs().sum() == 0
 
 
-@pytest.mark.parametrize("n_items", [0, 3])
+@for_each("n_items", [0, 3])
 def test_a_batch_without_users_has_gradients_of_zero(n_items):
     users = torch.empty(0, 3, requires_grad=True)
     items = torch.ones(n_items, 3, requires_grad=True)
@@ -375,7 +376,7 @@ class LargestTensor(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@for_each("dtype", [None, torch.bfloat16])
 def test_tiles_have_the_value_and_gradient_of_one(dtype):
     def result(tile_size):
         users, items, targets = random_problem(0)

@@ -4,6 +4,7 @@ import torch
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.towers.training._optimizer import RowwiseAdam
+from tests.cases import for_each
 
 
 def table_after(gradients, sparse=False, **params):
@@ -20,7 +21,7 @@ def table_after(gradients, sparse=False, **params):
 TWO_STEPS = [[[3.0, 4.0], [0.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0], [0.0, 2.0]]]
 
 
-@pytest.mark.parametrize("sparse", [False, True])
+@for_each("sparse", [False, True])
 def test_two_steps_of_a_table_by_hand(sparse):
     table, _ = table_after(
         TWO_STEPS, sparse, lr=0.1, row_beta=0.5, weight_decay=0.5, eps=0.0
@@ -35,7 +36,7 @@ def test_two_steps_of_a_table_by_hand(sparse):
     torch.testing.assert_close(table, expected)
 
 
-@pytest.mark.parametrize("sparse", [False, True])
+@for_each("sparse", [False, True])
 def test_rows_may_have_slower_steps(sparse):
     table = torch.nn.Parameter(torch.ones(3, 2))
     table.rates = torch.tensor([1.0, 0.1, 0.0], dtype=torch.float64)
@@ -91,7 +92,7 @@ def test_groups_closure_and_parameters_without_gradient():
     assert torch.equal(idle, torch.ones(2, 2))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "given",
     [
         {"lr": -0.1},

@@ -21,6 +21,7 @@ from sktwotower.towers.parts._tower import Tower
 from sktwotower.towers.parts._two_towers import TwoTowers
 from sktwotower.towers.parts._vectors import Users
 from tests.builders import first_fast
+from tests.cases import for_each
 
 N_ITEMS = 12
 
@@ -95,9 +96,9 @@ SAMPLING = [
 ]
 
 
-@pytest.mark.parametrize("params", SAMPLING)
-@pytest.mark.parametrize("batch_size", [1, 3, 100])
-@pytest.mark.parametrize("shuffle", [True, False])
+@for_each("params", SAMPLING)
+@for_each("batch_size", [1, 3, 100])
+@for_each("shuffle", [True, False])
 def test_each_target_occurs_once_in_an_epoch(params, batch_size, shuffle):
     users = random_users()
     data = sequence_set(users, random_weights(users))
@@ -114,8 +115,8 @@ def test_each_target_occurs_once_in_an_epoch(params, batch_size, shuffle):
         assert found == Counter(np.flatnonzero(table.weights).tolist())
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
-@pytest.mark.parametrize("shuffle", [True, False])
+@for_each("batch_size", [1, 2, 5, 100])
+@for_each("shuffle", [True, False])
 def test_the_number_and_the_size_of_batches(batch_size, shuffle):
     data = sequence_set(random_users(n_users=30))
     batches = SequenceBatches(data, batch_size, shuffle=shuffle)
@@ -153,7 +154,7 @@ def test_windows_end_with_the_last_target_and_are_bounded():
     assert targets_of(batch, targets).tolist() == [1, 9, 5, 10, 3, 11]
 
 
-@pytest.mark.parametrize("max_history", [1, 2, 5])
+@for_each("max_history", [1, 2, 5])
 def test_no_batch_has_more_events_of_a_user_than_max_history(max_history):
     users = random_users()
     data = sequence_set(users, max_history=max_history)
@@ -206,8 +207,8 @@ def one_hot_ids(rows):
     return rows.indices.numpy()
 
 
-@pytest.mark.parametrize("params", SAMPLING)
-@pytest.mark.parametrize("dropout", [0.0, 0.5, 0.99])
+@for_each("params", SAMPLING)
+@for_each("dropout", [0.0, 0.5, 0.99])
 def test_past_items_are_the_events_that_are_not_hidden(params, dropout):
     data = sequence_set(random_users())
     batches = SequenceBatches(data, 3, history_dropout=dropout, shuffle=True, **params)
@@ -249,8 +250,8 @@ def test_order_is_new_in_each_epoch_and_the_same_with_the_same_seed():
     assert in_order == list(range(40))
 
 
-@pytest.mark.parametrize("correction", ["negatives", "all", None])
-@pytest.mark.parametrize("sampling", ["in_batch", "uniform", "mixed"])
+@for_each("correction", ["negatives", "all", None])
+@for_each("sampling", ["in_batch", "uniform", "mixed"])
 def test_candidates_and_their_correction_are_those_of_batches_of_users(
     sampling, correction
 ):
@@ -300,7 +301,7 @@ def test_every_item_is_a_candidate_without_sampling():
         assert targets.log_q is targets.positive_log_q is None
 
 
-@pytest.mark.parametrize("params", SAMPLING)
+@for_each("params", SAMPLING)
 def test_what_a_prediction_sees_is_no_negative(params):
     users = random_users()
     data = sequence_set(users, random_weights(users), max_history=5)
@@ -330,7 +331,7 @@ def test_what_a_prediction_sees_is_no_negative(params):
     assert n_past > 20 and n_others > 5
 
 
-@pytest.mark.parametrize("params", SAMPLING)
+@for_each("params", SAMPLING)
 def test_impressions_are_those_of_the_predicted_event(params):
     users = random_users()
     weights = random_weights(users)
@@ -415,7 +416,7 @@ def rows_by_item(rows):
     return found
 
 
-@pytest.mark.parametrize("params", SAMPLING)
+@for_each("params", SAMPLING)
 def test_the_same_features_are_hidden_in_candidates_and_past(params):
     # an id, and 20 columns shared by all items
     n_shared = 20

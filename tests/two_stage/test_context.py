@@ -15,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sktwotower import EASERecommender, PopularityRecommender, io
 from sktwotower.metrics import make_retrieval_scorer, recall_at_k, retrieval_report
 from tests.builders import small
+from tests.cases import for_each
 
 from .builders import stages, tastes
 
@@ -277,7 +278,7 @@ def test_pairs_and_held_out_events_are_ranked_in_their_context(both):
     assert both.score(later) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "context, columns",
     [(["when"], ["when"]), ([], []), (["when", "place"], ["when", "place"])],
 )

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from sktwotower import EASERecommender
+from tests.cases import for_each
 from tests.two_stage.builders import follows, stages
 
 
@@ -79,7 +80,7 @@ def groups_of(ranker, events):
     return model.ranker_, users.value_counts(sort=False).to_numpy()
 
 
-@pytest.mark.parametrize("kind", [BySizes, ByUser, ByQuery])
+@for_each("kind", [BySizes, ByUser, ByQuery])
 def test_groups_are_passed_in_the_form_that_fit_takes(kind, events):
     ranker, sizes = groups_of(kind(), events)
     given = np.asarray(ranker.given_)

@@ -1,9 +1,9 @@
 """Where the later events are cut off: answers by hand."""
 
 import numpy as np
-import pytest
 
 from sktwotower.two_stage import _read_events as read_events
+from tests.cases import for_each
 
 
 def cut(users, times, cut="user", share=0.2, dates=False, chosen=None):
@@ -34,7 +34,7 @@ def test_one_time_for_all_users():
     assert cut(users, times, "time", share=0.01)[0] == [2, 3]
 
 
-@pytest.mark.parametrize("how", ["time", "user"])
+@for_each("how", ["time", "user"])
 def test_what_was_only_shown_goes_with_what_was_chosen(how):
     users, times = [0, 0, 0, 0, 0], [1, 2, 3, 2, 3]
     chosen = [True, True, True, False, False]

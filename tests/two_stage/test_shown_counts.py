@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower.two_stage import _shown_counts as shown_counts
 from sktwotower.two_stage._side_columns import Encoder
+from tests.cases import for_each
 
 LEVELS = pd.Index(["a", "b"], dtype=object)
 ENCODERS = {"user": [Encoder("sex", LEVELS)], "item": [], "row": []}
@@ -94,7 +94,7 @@ def test_features_are_those_of_strictly_earlier_rows():
     assert_allclose(counts.features(new)[first], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("change", ["outcomes", "order", "leave"])
+@for_each("change", ["outcomes", "order", "leave"])
 def test_the_future_changes_no_feature(change):
     rows, rng = drawn(), np.random.default_rng(0)
     before = rows.times < 12

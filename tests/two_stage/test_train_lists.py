@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower.metrics import roc_auc_by_list
+from tests.cases import for_each
 
 from .builders import shown, stages
 
@@ -150,8 +151,8 @@ class Lengths(BaseEstimator):
         return X["item"].str.len().to_numpy(float)[:, None]
 
 
-@pytest.mark.parametrize("of_candidates", [True, False])
-@pytest.mark.parametrize("own", [Lengths(), lambda X: X["item"].str.len()])
+@for_each("of_candidates", [True, False])
+@for_each("own", [Lengths(), lambda X: X["item"].str.len()])
 def test_own_features_are_those_of_the_rows(own, of_candidates, events):
     if not of_candidates:  # no user has events on both sides of the cut
         later = events["when"] >= "2024-01-04"

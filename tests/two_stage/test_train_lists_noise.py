@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
+from tests.cases import for_each
+
 from .builders import shown, stages
 
 COLUMNS = ["user", "item", "when", "list"]
@@ -36,7 +38,7 @@ def of_prices(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@for_each("seed", range(4))
 def test_noise_is_ordered_by_the_retriever(seed):
     model = ranked(coins(seed))
     assert model.list_order_ == "retriever"
@@ -45,7 +47,7 @@ def test_noise_is_ordered_by_the_retriever(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@for_each("seed", range(2))
 def test_what_prices_foretell_is_ordered_by_a_ranker_of_rows(seed):
     model = ranked(of_prices(seed), ["price"], row_features=["price"])
     assert model.list_order_ == "counts"

@@ -1,12 +1,12 @@
 """What a context does to vectors of users, and the gradient of it."""
 
 import numpy as np
-import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower.towers.operators._sparse_rows import SparseRows
 from sktwotower.towers.parts._context_layer import ContextLayer
+from tests.cases import for_each
 
 from .builders import random_csr
 
@@ -40,8 +40,8 @@ def by_hand(layer, users, rows):
     return asked / np.linalg.norm(asked, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("training", [True, False])
+@for_each("normalize", [True, False])
+@for_each("training", [True, False])
 def test_vectors_by_hand(normalize, training):
     layer = layer_of(normalize).train(training)
     users, rows = inputs()
@@ -57,8 +57,8 @@ def test_new_layers_change_nothing():
     assert_allclose(found.detach(), users, atol=1e-7)
 
 
-@pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("zero", [True, False])
+@for_each("normalize", [True, False])
+@for_each("zero", [True, False])
 def test_gradients_against_finite_differences(normalize, zero):
     layer = layer_of(normalize, zero).train()
     users, rows = inputs()

@@ -1,7 +1,6 @@
 """Sums of past items with decays, in training and for a complete past."""
 
 import numpy as np
-import pytest
 import torch
 from scipy import sparse
 
@@ -9,6 +8,7 @@ from sktwotower.runtime._tower_arrays import MIN_WEIGHT
 from sktwotower.towers.histories._recent import DECAYS, RecentLayer
 from sktwotower.towers.operators._decays import Windows
 from sktwotower.towers.operators._sparse_rows import SparseRows
+from tests.cases import for_each
 
 N_SUMS = len(DECAYS) + 1
 # Sizes of the module's input and output.
@@ -141,7 +141,7 @@ def test_initial_decays_and_matrices():
     np.testing.assert_allclose(history.mix.detach(), np.tile(np.eye(3), (5, 1)) / 5)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@for_each("seed", range(10))
 def test_training_form_is_that_of_two_loops(seed):
     history, events = module(seed), Events(seed)
     output = trained(history, events.windows())
@@ -149,7 +149,7 @@ def test_training_form_is_that_of_two_loops(seed):
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@for_each("seed", range(5))
 def test_gradients_of_the_training_form_are_those_of_two_loops(seed):
     # in float64, where no rounding hides a wrong term
     history, events = module(seed).double(), Events(seed)
@@ -169,7 +169,7 @@ def test_gradients_of_the_training_form_are_those_of_two_loops(seed):
         assert one.abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("seed", range(10))
+@for_each("seed", range(10))
 def test_pool_is_that_of_two_loops(seed):
     history, pasts = module(seed), Events(seed).pasts()
     pasts.insert(2, [])  # a user without past items
@@ -202,7 +202,7 @@ def test_a_very_old_past_counts_little_and_is_finite():
     torch.testing.assert_close(output[0], expected.double(), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@for_each("seed", range(10))
 def test_both_forms_agree_after_the_last_basket(seed):
     # what is predicted after the whole past: a basket of one event that nobody sees
     history, events = module(seed), Events(seed)
@@ -219,7 +219,7 @@ def test_both_forms_agree_after_the_last_basket(seed):
     torch.testing.assert_close(found.double(), pooled, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@for_each("seed", range(10))
 def test_later_baskets_change_nothing(seed):
     history, events = module(seed), Events(seed, longest=9)
     events.baskets[0] = [0, 0, 1, 1, 1, 2, 2, 3, 3]

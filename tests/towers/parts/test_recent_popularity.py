@@ -10,6 +10,7 @@ from sktwotower import io, runtime
 from sktwotower.towers import RecentHistory
 from sktwotower.towers.parts import log_ratios
 from tests.builders import chain, dated, ordered
+from tests.cases import for_each
 
 X = chain(n_users=15, noise=0.5)
 PAIR = ["user", "item"]
@@ -60,7 +61,7 @@ def test_they_end_at_four():
     assert found[:3].tolist() == [-4, 4, 0]
 
 
-@pytest.mark.parametrize("half_life", [None, 3.0])
+@for_each("half_life", [None, 3.0])
 def test_scores_grow_by_the_logarithms(half_life):
     params = {"half_life": half_life, "second_share": 0.2}
     without = popular(popularity_half_life=None, **params).fit(X)
@@ -83,7 +84,7 @@ def test_vectors_stay_of_length_one_and_are_two_numbers_longer():
     assert model.item_embeddings_.shape[1] == without.item_embeddings_.shape[1] + 2
 
 
-@pytest.mark.parametrize("by_day", [False, True])
+@for_each("by_day", [False, True])
 def test_further_events_change_what_is_popular(by_day):
     more = pd.DataFrame({"user": "u03", "item": ["i01", "new"], "when": [20, 21]})
     events, both = X, pd.concat([X, more])
@@ -132,7 +133,7 @@ def test_files_and_serving_have_it(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     "params",
     [{"normalize": False}, {"item_transformer": "features"}],
     ids=["lengths", "no ids"],
@@ -165,7 +166,7 @@ def test_few_events_have_none_by_default():
     assert ordered().fit(X).popularity_half_life_ is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "message"),
     [
         (0, "popularity_half_life must be > 0 and finite. Got 0"),
