@@ -75,6 +75,11 @@ def rank_models(
     if not isinstance(seed, Integral):
         # one seed for all models: they must be compared on the same users
         params["random_state"] = check_random_state(seed).randint(2**31 - 1)
+    if is_frame(estimator) or isinstance(estimator, Mapping):
+        raise TypeError(
+            "estimator must be a fitted recommender, whose catalog is ranked. Got a "
+            f"{type(estimator).__name__}. {REMEDY}"
+        )
     recommender, inner = unwrap(estimator, X)
     if name is None:
         name = type(recommender).__name__

@@ -68,6 +68,17 @@ def test_all_python_of_a_page_is_seen(page):
     assert sum(b.output is not None for b in found) == text.count("```text")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_first_code_of_a_page_runs_as_it_stands_or_is_called_an_excerpt(page):
+    text = page.read_text("utf-8")
+    match = outputs.BLOCK.search(text)
+    if match is None:
+        return
+    first = outputs.block_of(match)
+    if first.last or first.not_run:
+        assert "excerpt" in text[: match.start()]
+
+
 PAGE = """# Title
 
 <!-- in tests: 20 -> 2 -->

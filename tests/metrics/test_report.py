@@ -272,6 +272,12 @@ def test_bad_baselines(model):
             retrieval_report(model, TEST, k=2, baselines=baselines)
 
 
+def test_a_ranking_as_the_first_model_is_told_where_it_belongs():
+    for given in [pd.DataFrame({"user": ["a"], "item": ["p"]}), {"a": ["p"]}]:
+        with pytest.raises(TypeError, match="whose catalog .* ranking in baselines"):
+            retrieval_report(given, TEST, k=2)
+
+
 def test_an_error_names_the_baseline(model):
     with pytest.raises(NotFittedError) as raised:
         retrieval_report(model, TEST, k=2, baselines={"odd": PopularityRecommender()})
