@@ -11,7 +11,7 @@ import numpy as np
 from _per_user import gain, named, read
 from _queries import NOT_KEYS, RESULTS, STATS, rounded, rows_of, shown_in
 
-WORDS = "ahead of / level with / behind"
+WORDS = "ahead of / tied with / behind"
 # Of a figure: half an interval that is wider tells little, as in the package's verdict.
 CLEAR = 0.1
 # How systems are called in texts.

@@ -59,7 +59,7 @@ def test_a_difference_is_judged_user_by_user(results):
     assert verdict(spec(a="B", b="A"), results) == 1
     assert verdict(spec(a="A", b="B"), results) == -1
     assert verdict(spec(a="A", b="C"), results) == 0
-    assert claimed(spec(a="C", b="A"), results) == ["level with"]
+    assert claimed(spec(a="C", b="A"), results) == ["tied with"]
 
 
 def test_figures_of_several_are_found_by_data_and_name(results):
@@ -144,7 +144,7 @@ def test_level_by_too_few_users_has_a_word_of_its_own(results):
     }
     for b, word in claims.items():
         assert claimed(spec(a="A", b=b, words=FOUR), results) == [word]
-    assert claimed(spec(a="A", b="C"), results) == ["level with"]
+    assert claimed(spec(a="A", b="C"), results) == ["tied with"]
     others = {**spec(a="A", b="others", words=FOUR), "except": "B"}
     assert claimed(others, results) == ["too few users"]
     assert claimed(spec(a="A", b="C", show="fit_s", within="200", words=FOUR), results)
