@@ -60,6 +60,15 @@ def test_what_a_page_shows_was_written_with_what_its_code_printed(page):
     assert outputs.checksum(page.read_text("utf-8")) == written, again(page)
 
 
+@pytest.mark.parametrize("page", [LANDING, *PAGES], ids=lambda page: page.stem)
+def test_the_first_code_of_a_page_runs_or_is_called_an_excerpt(page):
+    text = page.read_text("utf-8")
+    first, *_ = outputs.blocks(text) or [None]
+    if first is not None and (first.last or first.not_run):
+        before = text.partition("```python")[0]
+        assert "excerpt" in before, f"{page.name}: say so, or show the whole program"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_all_python_of_a_page_is_seen(page):
     text = page.read_text("utf-8")
