@@ -279,12 +279,12 @@ def _sparse_parts(sparse_parts, call, learns):
     """Return sparse parts of more items, computed anew if there are more events."""
     seen, in_order = without_last_row(call.after.seen), call.after.sequences
     lags = None if in_order is None else without_last_row(in_order.lags)
+    n_items = seen.shape[1]
+    if sparse_parts.n_items not in (None, n_items):  # new items come last
+        sparse_parts = sparse_parts.with_items(np.arange(n_items), n_items)
     if learns and size_of(seen, lags) > ENOUGH_MORE * sparse_parts.n_events:
         return recomputed(sparse_parts, seen, lags)
-    n_items = seen.shape[1]
-    if sparse_parts.n_items in (None, n_items):
-        return sparse_parts
-    return sparse_parts.with_items(np.arange(n_items), n_items)  # new ones come last
+    return sparse_parts
 
 
 def _trained(part, recipe, data, seed):

@@ -458,6 +458,15 @@ def test_what_further_events_put_together_goes_together():
     assert set(top) == {"i07", "i10"}
 
 
+def test_a_catalog_that_grows_too_large_for_a_linear_model_keeps_that_of_before():
+    model = copy.deepcopy(model_of("pairs"))
+    assert "linear model of past items" in model.weights_.index
+    numbers = [str(n) for n in range(4000)]
+    users = pd.Series(numbers).radd("new user ")
+    model.partial_fit(pd.DataFrame({"user": users, "item": users.str[4:]}))
+    check_one_score(model, "pairs", ["u00", "u01", "new user 7"])
+
+
 @for_each("name", HABITS)
 def test_warm_start_keeps_weights_and_takes_the_new_events(name):
     model = copy.deepcopy(model_of(name)).set_params(warm_start=True)
