@@ -175,7 +175,8 @@ class ContentRecommender(SimilarItemsMixin, _OfContent):
         if transformer is None:
             transformer = TowerVectorizer()
         if isinstance(transformer, TowerVectorizer):
-            kinds = {column: "drop"} | (transformer.kinds or {})
+            kinds = {column: "drop"}
+            kinds.update(transformer.kinds or {})
             transformer = clone(transformer).set_params(kinds=kinds)
         if table is None:
             warn(
@@ -183,29 +184,37 @@ class ContentRecommender(SimilarItemsMixin, _OfContent):
                 "lists are those of popularity. Pass a table of the items with their "
                 "words, tags or other features: items=table."
             )
-        how = {"transformer": transformer, "frame": frame, "memory": None}
-        return fit_entities("item", column, label, [], table, **how)
+        return fit_entities(
+            "item",
+            column,
+            label,
+            [],
+            table,
+            transformer=transformer,
+            frame=frame,
+            memory=None,
+        )
 
     def _fit_sides(self, frame, columns):
-        users = super()._fit_sides(frame, columns)[0]
-        label = columns.labels[1]
-        return users, self._fit_items(columns.item, label, frame, self.items)
+        users, _ = super()._fit_sides(frame, columns)
+        _, item_label = columns.labels
+        return users, self._fit_items(columns.item, item_label, frame, self.items)
 
     def _grown_sides(self, before, frame):
         known = before.items
         column = known.id_column
-        label = known.label
-        described = f"item column {label!r}"
-        new = as_type_of(check_ids(frame[column], described), known.ids, described)
+        label = f"item column {known.label!r}"
+        further = as_type_of(check_ids(frame[column], label), known.ids, label)
         table = self._table_now(before)
         # items that are no longer listed stay if somebody has chosen them
-        listed = known.ids
+        left = known.ids
         if table is not None:
-            listed = listed[column_counts(before.seen) > 0]
-        both = pd.DataFrame({column: listed.append(new)})
-        grown, codes = self._fit_items(column, label, both, table)
+            left = left[column_counts(before.seen) > 0]
+        ids = pd.DataFrame({column: left.append(further)})
+        grown, codes = self._fit_items(column, known.label, ids, table)
         places = grown.ids.get_indexer(known.ids)  # -1: nobody's item
-        return grown_side(before.users, frame), (grown, codes[len(listed) :], places)
+        of_items = (grown, codes[len(left) :], places)
+        return grown_side(before.users, frame), of_items
 
     def _table_now(self, before):
         """Return the side table of all items for further events, or None.
@@ -229,11 +238,22 @@ class ContentRecommender(SimilarItemsMixin, _OfContent):
         vectors = items.rows[:-1]
         if self.normalize:
             vectors = unit_rows(vectors)
-        n_similar = None if self.n_similar is None else int(self.n_similar)
-        how = bool(self.normalize), n_similar, column_counts(seen)
-        model = Contents.of(vectors, len(items), *how)
-        more = {"popular_first": popular_first(seen), "listed": self.items}
-        return FittedContent(schema, users, items, seen, None, model, **more)
+        n_similar = self.n_similar
+        if n_similar is not None:
+            n_similar = int(n_similar)
+        contents = Contents.of(
+            vectors, len(items), bool(self.normalize), n_similar, column_counts(seen)
+        )
+        return FittedContent(
+            schema,
+            users,
+            items,
+            seen,
+            None,
+            contents,
+            popular_first=popular_first(seen),
+            listed=self.items,
+        )
 
     def _in_catalog(self, state, before):
         hidden = before.items.ids[before.n_items :]

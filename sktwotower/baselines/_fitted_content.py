@@ -5,6 +5,7 @@ Output: scores and positions (n, k) of the best items; scores of pairs (n_pairs,
 """
 
 from dataclasses import field, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,9 @@ class Contents(ItemScores):
     added: sparse.csr_matrix | None = field(init=False)
 
     def __post_init__(self):
-        added = None if self.nearest is None else self.nearest.T.tocsr()
+        added = None
+        if self.nearest is not None:
+            added = self.nearest.T.tocsr()
         object.__setattr__(self, "added", added)
 
     def _check_stored(self, place):
@@ -72,22 +75,25 @@ class Contents(ItemScores):
     @classmethod
     def of(cls, vectors, n_catalog, has_unit_length, n_similar, counts):
         """Return the contents of items; ``counts`` (n_items,): how many chose each."""
-        made = cls(vectors, n_catalog, has_unit_length, n_similar, None)
+        contents = cls(vectors, n_catalog, has_unit_length, n_similar, None)
         if n_similar is None:
-            return made
-        parts = []
+            return contents
+        blocks = []
         n_pairs = 0
         for block in blocks_of_rows(n_catalog, len(counts)):
             itself = np.arange(block.start, block.stop)
-            parts.append(made.nearest_of(vectors[block], counts, itself))
-            n_pairs += parts[-1].nnz
+            nearest = contents.nearest_of(vectors[block], counts, itself)
+            blocks.append(nearest)
+            n_pairs += nearest.nnz
             needed = BYTES_OF_PAIR * n_pairs
             check_memory(needed, f"{n_pairs:,} similarities", "Lower n_similar.")
-        return replace(made, nearest=sparse.vstack(parts, format="csr"))
+        return replace(contents, nearest=sparse.vstack(blocks, format="csr"))
 
     def vectors_of(self, rows):
         """Return the vectors of feature rows, CSR (m, n_features)."""
-        return unit_rows(rows) if self.has_unit_length else rows
+        if self.has_unit_length:
+            return unit_rows(rows)
+        return rows
 
     def nearest_of(self, vectors, counts, itself):
         """Return similarities to the items that count, CSR (m, n_items).
@@ -97,13 +103,15 @@ class Contents(ItemScores):
         similar = (vectors @ self.vectors.T).tocsr()
         similar.sort_indices()
         owners = np.repeat(itself, np.diff(similar.indptr))
-        hidden = (owners == similar.indices) | (counts[similar.indices] == 0)
-        similar.data[hidden | (similar.data < 0)] = 0
-        for start, end in zip(similar.indptr, similar.indptr[1:], strict=False):
+        is_itself = owners == similar.indices
+        has_no_users = counts[similar.indices] == 0
+        similar.data[is_itself | has_no_users | (similar.data < 0)] = 0
+        for start, end in pairwise(similar.indptr):
             if end - start > self.n_similar:
                 values = similar.data[start:end]
                 # stable: keeps the first of equally similar items on any machine
-                values[np.argsort(-values, kind="stable")[self.n_similar :]] = 0
+                order = np.argsort(-values, kind="stable")
+                values[order[self.n_similar :]] = 0
         similar.eliminate_zeros()
         return similar
 
@@ -117,15 +125,6 @@ class Contents(ItemScores):
     def catalog(self):
         """The vectors of the items that can be recommended, CSR (n_catalog, p)."""
         return rows_of(self.vectors, slice(0, self.n_catalog))
-
-    def weights_of(self, vectors, counts, itself):
-        """Return what each past item adds to the score of some items.
-
-        CSR (m, n_items). The parameters are those of ``nearest_of``.
-        """
-        if self.n_similar is None:
-            return (vectors @ self.vectors.T).tocsr()
-        return self.nearest_of(vectors, counts, itself)
 
 
 @frozen
@@ -142,7 +141,8 @@ class FittedContent(FittedMatrix):
 
     listed: pd.DataFrame | None
 
-    scores_new_items = is_content = True
+    scores_new_items = True
+    is_content = True
 
     def _check_stored(self, place):
         require(isinstance(self.model, Contents), f"{place}.model", "contents of items")
@@ -172,28 +172,31 @@ class FittedContent(FittedMatrix):
         ``items``: a ``Query`` of n_pairs items, also of new ones with features.
         """
         model = self.model
-        codes = items.codes
         vectors = model.vectors_of(items.rows)
         if model.nearest is None:
             profiles = (past @ model.vectors).tocsr()
             return _products(profiles, vectors, place)
         scores = np.zeros(len(items), dtype=np.float32)
-        listed = (codes >= 0) & (codes < self.n_items)
-        weights = model.nearest[codes[listed]]
-        scores[listed] = _products(past, weights, place[listed])
+        is_listed = (items.codes >= 0) & (items.codes < self.n_items)
+        weights = model.nearest[items.codes[is_listed]]
+        scores[is_listed] = _products(past, weights, place[is_listed])
         counts = column_counts(self.seen)
-        others = np.flatnonzero(~listed)
-        for part in blocks_of_rows(len(others), len(self.items)):
-            rows = others[part]
-            weights = model.nearest_of(vectors[rows], counts, codes[rows])
-            scores[rows] = _products(past, weights, place[rows])
+        others = np.flatnonzero(~is_listed)
+        for block in blocks_of_rows(len(others), len(self.items)):
+            pairs = others[block]
+            weights = model.nearest_of(vectors[pairs], counts, items.codes[pairs])
+            scores[pairs] = _products(past, weights, place[pairs])
         return scores
 
     def explained(self, owner, chosen, past, names, estimator):
         """Return tables of what adds to a score, and the score; see `Fitted`."""
-        vectors = self.model.vectors_of(chosen.rows)
-        counts = column_counts(self.seen)
-        weights = self.model.weights_of(vectors, counts, chosen.codes)
+        model = self.model
+        vectors = model.vectors_of(chosen.rows)
+        # what each past item adds
+        if model.n_similar is None:
+            weights = (vectors @ model.vectors.T).tocsr()
+        else:
+            weights = model.nearest_of(vectors, column_counts(self.seen), chosen.codes)
         items = past.input.indices
         added = np.asarray(weights[:, items].todense()).ravel()
         ids = self.items.ids[items]
@@ -211,17 +214,21 @@ class FittedContent(FittedMatrix):
         items = self.items
         model = self.model
         codes = items.ids.get_indexer(ids)
+        is_known = codes >= 0
         others = np.setdiff1d(np.arange(len(items)), codes)
+        rows_of_catalog = items.rows[codes] if query is None else query.rows
+        rows = sparse.vstack([rows_of_catalog, items.rows[others]], format="csr")
         table = items.table
-        first = items.rows[codes] if query is None else query.rows
-        described = None if query is None else query.described
         if table is not None:
             known = items.side_table()
-            new = known.loc[ids] if described is None else described.set_index(ids)
-            new = new[known.columns]
-            table = pd.concat([new, known.iloc[others]]) if len(others) else new
-            table = table.rename_axis(items.label).reset_index()
-        rows = sparse.vstack([first, items.rows[others]], format="csr")
+            if query is None or query.described is None:
+                features = known.loc[ids]
+            else:
+                features = query.described.set_index(ids)
+            features = features[known.columns]
+            if len(others):
+                features = pd.concat([features, known.iloc[others]])
+            table = features.rename_axis(items.label).reset_index()
         together = replace(
             items,
             ids=ids.append(items.ids[others]),
@@ -230,17 +237,23 @@ class FittedContent(FittedMatrix):
         )
         # where each known item is now
         places = np.full(len(items), -1)
-        places[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+        places[codes[is_known]] = np.flatnonzero(is_known)
         places[others] = len(codes) + np.arange(len(others))
         moves = ones_at(np.arange(len(items)), places, (len(items), len(together)))
         seen = (self.seen @ moves).tocsr()
         seen.sort_indices()
-        how = len(ids), model.has_unit_length, model.n_similar, column_counts(seen)
+        contents = Contents.of(
+            model.vectors_of(rows),
+            len(ids),
+            model.has_unit_length,
+            model.n_similar,
+            column_counts(seen),
+        )
         return replace(
             self,
             items=together,
             seen=seen,
-            model=Contents.of(model.vectors_of(rows), *how),
+            model=contents,
             popular_first=popular_first(seen),
         )
 
@@ -250,8 +263,8 @@ def _products(rows, others, place):
 
     ``rows``: CSR (m, p); ``others``: CSR (n, p).
     """
-    found = np.zeros(others.shape[0], dtype=np.float32)
-    for block in slices(len(found), QUERY_BLOCK):
-        both = rows[place[block]].multiply(others[block])
-        found[block] = np.asarray(both.sum(axis=1)).ravel()
-    return found
+    products = np.zeros(others.shape[0], dtype=np.float32)
+    for block in slices(len(products), QUERY_BLOCK):
+        terms = rows[place[block]].multiply(others[block])
+        products[block] = np.asarray(terms.sum(axis=1)).ravel()
+    return products

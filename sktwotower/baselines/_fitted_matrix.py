@@ -63,7 +63,8 @@ class ItemScores:
     @property
     def n_items(self):
         """The number of items."""
-        return getattr(self, fields(self)[0].name).shape[0]
+        first_field = fields(self)[0].name
+        return getattr(self, first_field).shape[0]
 
 
 def ordering(dims):
@@ -119,9 +120,14 @@ class FittedMatrix(Fitted):
         are not kept.
         """
         if not with_times:
-            return *self.seen.nonzero(), np.zeros(self.seen.nnz)
-        in_order = self.sequences or self.model.replayed
-        return None if in_order is None else in_order.events()
+            users, items = self.seen.nonzero()
+            return users, items, np.zeros(self.seen.nnz)
+        in_order = self.sequences
+        if in_order is None:
+            in_order = self.model.replayed
+        if in_order is None:
+            return None
+        return in_order.events()
 
     def fields_without(self, gone, left):
         """Return the model without the events of users, if it holds any."""
@@ -140,22 +146,25 @@ class FittedMatrix(Fitted):
     def explained(self, owner, chosen, past, names, estimator):
         """Return tables of what adds to a score, and the score; see `Fitted`."""
         item = chosen.codes[0]
-        score = self.model.scores
+        model = self.model
         past = past.input
-        if self.model.order is not None:
-            of_all = score(past)[0, item]
+        if model.order is not None:
+            of_all = model.scores(past)[0, item]
             return [rows_of_table("user", ["(bias)"], [1.0], [of_all])], of_all
-        last = ~pd.Series(past.indices).duplicated(keep="last").to_numpy()
-        items = past.indices[last]
-        lags = past.data[last]
-        n = len(items)
-        added = np.zeros(len(items))
+        is_last = ~pd.Series(past.indices).duplicated(keep="last").to_numpy()
+        items = past.indices[is_last]
+        lags = past.data[is_last]
+        n_past = len(items)
         # the scores of users who have one of the past items each
-        each = sparse.csr_matrix((lags, items, np.arange(n + 1)), (n, past.shape[1]))
-        for block in blocks_of_rows(*each.shape):
-            added[block] = score(each[block])[:, item]
-        lags = lags if self.model.reads_lags else None
-        table = rows_of_past(self.items.ids[items], np.ones(n), added, names, lags)
+        arrays = (lags, items, np.arange(n_past + 1))
+        single_pasts = sparse.csr_matrix(arrays, (n_past, past.shape[1]))
+        added = np.zeros(n_past)
+        for block in blocks_of_rows(*single_pasts.shape):
+            added[block] = model.scores(single_pasts[block])[:, item]
+        ids = self.items.ids[items]
+        if not model.reads_lags:
+            lags = None
+        table = rows_of_past(ids, np.ones(n_past), added, names, lags)
         return [table], added.sum()
 
     def search_similar(self, query, k, itself, serving):
@@ -172,10 +181,12 @@ class FittedMatrix(Fitted):
         if of_all is not None:
             return of_all
         scores = np.full(len(items), self.model.of_unknown, dtype=np.float32)
+        is_known = items.codes >= 0
         for block in blocks_of_rows(*past.shape):
-            asked = (place >= block.start) & (place < block.stop) & (items.codes >= 0)
-            found = self.model.scores(rows_of(past, block))
-            scores[asked] = found[place[asked] - block.start, items.codes[asked]]
+            is_in_block = (place >= block.start) & (place < block.stop)
+            pairs = is_known & is_in_block
+            of_block = self.model.scores(rows_of(past, block))
+            scores[pairs] = of_block[place[pairs] - block.start, items.codes[pairs]]
         return scores
 
     def _rank(self, score, given, k, excluded, allowed=None):
@@ -184,38 +195,41 @@ class FittedMatrix(Fitted):
         ``score(part)`` returns the scores (b, n_items) of some rows of ``given``, CSR
         (n, m).
         """
-        n = given.shape[0]
+        n_queries = given.shape[0]
         n_items = self.n_items
         k = min(k, n_items)
-        scores = np.empty((n, k), dtype=np.float32)
-        indices = np.empty((n, k), dtype=np.int64)
+        scores = np.empty((n_queries, k), dtype=np.float32)
+        indices = np.empty((n_queries, k), dtype=np.int64)
         # items that have left the catalog are last in order of position
         in_order = self.popular_first[self.popular_first < n_items]
         if excluded is not None and excluded.shape[1] > n_items:
             excluded = excluded[:, :n_items]
-        for block in blocks_of_rows(n, max(n_items, given.shape[1])):
-            found = score(rows_of(given, block))
-            hide(found, rows_of(excluded, block), rows_of(allowed, block))
-            best, places = best_of(found[:, in_order], k)
+        for block in blocks_of_rows(n_queries, max(n_items, given.shape[1])):
+            of_block = score(rows_of(given, block))
+            hide(of_block, rows_of(excluded, block), rows_of(allowed, block))
+            best, places = best_of(of_block[:, in_order], k)
             scores[block] = best
-            places = in_order[places]
-            indices[block] = np.where(np.isneginf(best), -1, places)
+            indices[block] = np.where(np.isneginf(best), -1, in_order[places])
         return scores, indices
 
     def _first_in_order(self, past, k, excluded):
         """Return the same as ``_rank``, if all users have the same scores."""
-        excluded = sparse.csr_matrix(past.shape) if excluded is None else excluded
+        if excluded is None:
+            excluded = sparse.csr_matrix(past.shape)
         k = min(k, past.shape[1])
         indices = first_unseen(self.model.order, excluded, k)
-        scores = self.model.scores(past[:1]).ravel()
-        scores = scores[indices] if len(indices) else np.empty((0, k))
+        if len(indices):
+            scores = self.model.scores(past[:1]).ravel()[indices]
+        else:
+            scores = np.empty((0, k))
         return np.where(indices < 0, -np.inf, scores).astype(np.float32), indices
 
 
 def popular_first(seen, scores=0.0):
     """Return the positions (n_items,) of the items by scores, then by most users."""
     n_users = np.asarray(seen.sum(axis=0)).ravel()
-    return np.lexsort((-n_users, -np.broadcast_to(scores, n_users.shape)))
+    scores = np.broadcast_to(scores, n_users.shape)
+    return np.lexsort((-n_users, -scores))
 
 
 def blocks_of_rows(n, n_items):

@@ -124,14 +124,15 @@ class GraphFilterRecommender(SimilarItemsMixin, MatrixRecommender):
     alpha: float = parameter(0.3, NOT_NEGATIVE)
 
     def _learn(self, seen, events):
+        n_items = seen.shape[1]
         normalized = normalized_matrix(seen)
         vectors = right_singular_vectors(normalized, self.n_components)
-        n_items_of_user = np.diff(seen.indptr)
-        n_users_of_item = np.bincount(seen.indices, minlength=seen.shape[1])
+        n_users_of_item = np.bincount(seen.indices, minlength=n_items)
         counts = n_users_of_item.astype(np.float32)
         model = _Filters(vectors, counts, float(self.alpha), normalized, None)
-        n_pairs_of_users = (n_items_of_user.astype(np.int64) ** 2).sum()
-        if min(n_pairs_of_users, seen.shape[1] ** 2) > MAX_HELD_PAIRS:
+        n_items_of_user = np.diff(seen.indptr).astype(np.int64)
+        n_pairs_of_users = (n_items_of_user**2).sum()
+        if min(n_pairs_of_users, n_items**2) > MAX_HELD_PAIRS:
             return model
         linear = (normalized.T @ normalized).tocsr()
         linear.sort_indices()
@@ -177,7 +178,9 @@ class GraphScores(ItemScores):
     """
 
     def __post_init__(self):
-        users_of = None if self.normalized is None else self.normalized.T.tocsr()
+        users_of = None
+        if self.normalized is not None:
+            users_of = self.normalized.T.tocsr()
         object.__setattr__(self, "users_of", users_of)
 
     def without_users(self, kept):
@@ -190,7 +193,8 @@ class GraphScores(ItemScores):
         """Return similarities (n, n_items) to the item of each row of ``one_hot``."""
         scores = self.scores(one_hot)
         # products of vectors that are orthogonal are not 0, but rounding errors
-        scores[scores < ROUNDING * scores.max(axis=1, keepdims=True)] = 0
+        largest = scores.max(axis=1, keepdims=True)
+        scores[scores < ROUNDING * largest] = 0
         return positive(scores)
 
 
@@ -216,8 +220,9 @@ class _Filters(GraphScores):
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
-        by_item = sparse.diags(_inverse_root(self.n_choosers).astype(np.float32))
-        scores = (past @ by_item) @ self.vectors @ self.vectors.T
+        by_item = _inverse_root(self.n_choosers).astype(np.float32)
+        scaled = past @ sparse.diags(by_item)
+        scores = scaled @ self.vectors @ self.vectors.T
         scores *= np.float32(self.alpha) * np.sqrt(self.n_choosers)
         if self.linear is not None:
             return scores + (past @ self.linear).toarray()

@@ -73,9 +73,11 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
 
     _fitted: FittedMatrix
 
-    _need_time = _replayed = ()
+    _need_time = ()
+    _replayed = ()
     # read by Columns; these recommenders have no features
-    user_features = item_features = None
+    user_features = None
+    item_features = None
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from events; repeated pairs of user and item count once.
@@ -122,16 +124,20 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         0  ann  bread    0.4     1
         """
         self._check_parameters()
-        read = read_in_memory(type(self).__name__, self, X, y, sample_weight)
-        frame, columns, outcomes, schema = read
+        frame, columns, outcomes, schema = read_in_memory(
+            type(self).__name__, self, X, y, sample_weight
+        )
         sides = self._fit_sides(frame, columns)
         self._fitted = self._fit_events(schema, sides, outcomes)
         return self
 
     def _fit_sides(self, frame, columns):
         """Return the ``Entities`` of users and items, and each row's position."""
-        named = ("user", "item"), (columns.user, columns.item), columns.labels
-        return [_fit_side(*side, frame) for side in zip(*named, strict=True)]
+        user_label, item_label = columns.labels
+        return [
+            _fit_side("user", columns.user, user_label, frame),
+            _fit_side("item", columns.item, item_label, frame),
+        ]
 
     def _grown_sides(self, before, frame):
         """Return what `grown_side` does, of users and of items.
@@ -199,24 +205,29 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
         with one_writer(self):
-            return self._learn_further(X, y, sample_weight, counted)
-
-    def _learn_further(self, X, y, sample_weight, counted):
-        self._check_parameters()
-        before = fitted_of(self)
-        events = before.schema, X, y, sample_weight
-        frame, outcomes = read_further(type(self).__name__, *events)
-        if len(frame) == 0:
-            return self
-        earlier = before.events(self._replays_times)
-        if earlier is None:
-            self._refuse_unkept()
-        users, items = self._grown_sides(before, frame)
-        earlier = users[2][earlier[0]], items[2][earlier[1]], earlier[2]
-        known = earlier, before.model.moved(items[0], items[2]), counted
-        sides = users[:2], items[:2]
-        state = self._fit_events(before.schema, sides, outcomes, *known)
-        self._fitted = self._in_catalog(state, before)
+            self._check_parameters()
+            before = fitted_of(self)
+            frame, outcomes = read_further(
+                type(self).__name__, before.schema, X, y, sample_weight
+            )
+            if len(frame) == 0:
+                return self
+            earlier = before.events(self._replays_times)
+            if earlier is None:
+                self._refuse_unkept()
+            of_users, of_items = self._grown_sides(before, frame)
+            users, user_codes, user_places = of_users
+            items, item_codes, item_places = of_items
+            earlier_users, earlier_items, earlier_times = earlier
+            state = self._fit_events(
+                before.schema,
+                [(users, user_codes), (items, item_codes)],
+                outcomes,
+                (user_places[earlier_users], item_places[earlier_items], earlier_times),
+                before.model.moved(items, item_places),
+                counted,
+            )
+            self._fitted = self._in_catalog(state, before)
         return self
 
     def _in_catalog(self, state, before):
@@ -242,8 +253,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
     def _refuse_unkept(self):
         """Raise because fit has not kept what a parameter needs that was set later."""
         names = self._replayed or self._need_time
-        set_now = [each for each in names if getattr(self, each) is not None]
-        name = (set_now or names)[0]
+        names_set = [name for name in names if getattr(self, name) is not None]
+        name = names_set[0] if names_set else names[0]
         raise ValueError(
             f"{name}={getattr(self, name)!r} was set after fit, which has not kept "
             f"what it needs. Call fit with all events, or set {name} as in fit."
@@ -261,25 +272,35 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         """
         (users, user_codes), (items, item_codes) = sides
         rewards, weights, times = outcomes
-        chosen = rewards > 0
-        in_order = None
+        is_chosen = rewards > 0
         replays = self._replays_times
-        when = times if replays else np.zeros(len(chosen))
-        past = [each[chosen] for each in (user_codes, item_codes, when)]
-        past = past if earlier is None else [*map(np.append, earlier, past)]
-        *pairs, when = past
-        # the last, empty row is for unknown users
-        seen = ones_at(*pairs, (len(users) + 1, len(items)))
+        chosen_users = user_codes[is_chosen]
+        chosen_items = item_codes[is_chosen]
+        chosen_times = np.zeros(len(chosen_users))
         if replays:
-            table = EventTable.of(*pairs, (len(users), len(items)), when)
+            chosen_times = times[is_chosen]
+        if earlier is not None:
+            earlier_users, earlier_items, earlier_times = earlier
+            chosen_users = np.append(earlier_users, chosen_users)
+            chosen_items = np.append(earlier_items, chosen_items)
+            chosen_times = np.append(earlier_times, chosen_times)
+        # the last, empty row is for unknown users
+        seen = ones_at(chosen_users, chosen_items, (len(users) + 1, len(items)))
+        in_order = None
+        if replays:
+            shape = (len(users), len(items))
+            table = EventTable.of(chosen_users, chosen_items, shape, chosen_times)
             in_order = table.in_order().sequences()
-        amounts = np.column_stack([weights, weights * chosen])
-        if counted:
+        amounts = np.column_stack([weights, weights * is_chosen])
+        if counted:  # nothing is left to count
             item_codes = item_codes[:0]
             amounts = amounts[:0]
-            times = None if times is None else times[:0]
-        own = item_codes, times, schema.time_kind, amounts, before, in_order
-        return self._state(schema, users, items, seen, CodedEvents(*own))
+            if times is not None:
+                times = times[:0]
+        events = CodedEvents(
+            item_codes, times, schema.time_kind, amounts, before, in_order
+        )
+        return self._state(schema, users, items, seen, events)
 
     def _state(self, schema, users, items, seen, events):
         """Return the fitted state of all events.
@@ -287,9 +308,18 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         ``seen``: CSR (n_users + 1, n_items); ``events``: ``CodedEvents``.
         """
         model = self._learn(seen[:-1], events)
-        in_order = events.in_order if model.reads_lags else None
-        how = {"model": model, "popular_first": popular_first(seen)}
-        return FittedMatrix(schema, users, items, seen, in_order, **how)
+        in_order = None
+        if model.reads_lags:
+            in_order = events.in_order
+        return FittedMatrix(
+            schema,
+            users,
+            items,
+            seen,
+            in_order,
+            model=model,
+            popular_first=popular_first(seen),
+        )
 
     def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.
@@ -337,14 +367,13 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
         fitted = fitted_of(self)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
         items = Query(*fitted.items.describe(frame, "X", events=True))
-        of_unknown = fitted.model.of_unknown
-        meaning = "the mean rate" if of_unknown else "0"
-        counted = fitted.model.counts_unknown(items)
-        meaning = f"{type(self).__name__} scores them with {meaning}."
-        items.warn_of_unknown(meaning, counted)
+        score = "the mean rate" if fitted.model.of_unknown else "0"
+        meaning = f"{type(self).__name__} scores them with {score}."
+        items.warn_of_unknown(meaning, fitted.model.counts_unknown(items))
         users = Query(*fitted.users.describe(frame, "X", events=True))
-        # a history tells users unknown to fit apart
-        keys = users.codes if history is None else pd.factorize(users.ids)[0]
+        keys = users.codes
+        if history is not None:  # it tells users unknown to fit apart
+            keys, _ = pd.factorize(users.ids)
         _, first, place = np.unique(keys, return_index=True, return_inverse=True)
         distinct = Query(users.ids[first], users.codes[first], users.rows[first])
         past = past_of(fitted, distinct, history).input
@@ -366,8 +395,9 @@ class _NoFeatures(BaseEstimator):
 
 def _fit_side(side, key, label, frame):
     """Return the ``Entities`` of a column of a table, and each row's position."""
-    how = {"transformer": _NoFeatures(), "frame": frame, "memory": None}
-    return fit_entities(side, key, label, [], None, **how)
+    return fit_entities(
+        side, key, label, [], None, transformer=_NoFeatures(), frame=frame, memory=None
+    )
 
 
 def grown_side(known, frame):
@@ -377,7 +407,8 @@ def grown_side(known, frame):
     """
     column = known.id_column
     label = f"{known.side} column {known.label!r}"
-    new = as_type_of(check_ids(frame[column], label), known.ids, label)
-    both = pd.DataFrame({column: known.ids.append(new)})
-    grown, codes = _fit_side(known.side, column, known.label, both)
-    return grown, codes[len(known) :], codes[: len(known)]
+    further = as_type_of(check_ids(frame[column], label), known.ids, label)
+    ids = pd.DataFrame({column: known.ids.append(further)})
+    grown, codes = _fit_side(known.side, column, known.label, ids)
+    n_known = len(known)
+    return grown, codes[n_known:], codes[:n_known]

@@ -113,8 +113,9 @@ class PopularityRecommender(MatrixRecommender):
         chosen = seen
         if self.window is not None:
             users, items, times = events.in_order.events()
-            recent = ages_of(times) < length_of("window", self.window, events.kind)
-            chosen = ones_at(users[recent], items[recent], seen.shape)
+            window = length_of("window", self.window, events.kind)
+            is_recent = ages_of(times) < window
+            chosen = ones_at(users[is_recent], items[is_recent], seen.shape)
         n_users = max(np.count_nonzero(np.diff(chosen.indptr)), 1)
         shares = np.asarray(chosen.sum(axis=0)).ravel() / np.float32(n_users)
         return _Popularity(shares, popular_first(seen, shares), events.in_order)
@@ -313,8 +314,9 @@ class ClickRateRecommender(MatrixRecommender):
         with one_writer(self):
             self._check_parameters()
             before = fitted_of(self)
-            events = before.schema, X, y, sample_weight
-            frame, outcomes = read_further(type(self).__name__, *events)
+            frame, outcomes = read_further(
+                type(self).__name__, before.schema, X, y, sample_weight
+            )
             if len(frame) == 0:
                 return self
             items = before.items
@@ -326,29 +328,36 @@ class ClickRateRecommender(MatrixRecommender):
             rewards, weights, times = outcomes
             self._half_life_of(times, before.schema.time_kind, before.model.counts)
             amounts = np.column_stack([weights, weights * (rewards > 0)])
-            changes = {"smoothing": self.smoothing, "ties": before.popular_first}
-            model = before.model.updated(ids, items, times, amounts, **changes)
+            model = before.model.updated(
+                ids, items, times, amounts, self.smoothing, before.popular_first
+            )
             counting = copy.copy(before)  # what it has computed and kept stays there
             object.__setattr__(counting, "model", model)
             self._fitted = counting
         return self
 
     def _learn(self, seen, events):
-        items, times, kind, amounts, before, _ = events
+        amounts = events.amounts
         n_items = seen.shape[1]
-        earlier = None if before is None else before.counts
-        half_life = self._half_life_of(times, kind, earlier)
-        counts = RunningCounts.empty(half_life) if earlier is None else earlier
-        unseen = pd.Index([]) if before is None else before.unseen.joined()
-        if len(items):
+        counts_before = None
+        unseen = pd.Index([])
+        if events.before is not None:
+            counts_before = events.before.counts
+            unseen = events.before.unseen.joined()
+        half_life = self._half_life_of(events.times, events.kind, counts_before)
+        counts = counts_before
+        if counts is None:
+            counts = RunningCounts.empty(half_life)
+        if len(events.items):
             now = 0.0
             if half_life is not None:
-                amounts = amounts * np.exp2(-(ages_of(times) / half_life))[:, None]
-                now = float(times.max())
-            sums = [np.bincount(items, column, n_items) for column in amounts.T]
+                ages = ages_of(events.times)
+                amounts = amounts * np.exp2(-(ages / half_life))[:, None]
+                now = float(events.times.max())
+            sums = [np.bincount(events.items, column, n_items) for column in amounts.T]
             keys = np.arange(n_items)
-            when = np.full(n_items, now)
-            counts = counts.count(keys, when, np.column_stack(sums))[1]
+            times = np.full(n_items, now)
+            _, counts = counts.count(keys, times, np.column_stack(sums))
         ties = popular_first(seen)
         return _ClickRates(counts, n_items, GrowingIds((unseen,)), self.smoothing, ties)
 
@@ -440,10 +449,11 @@ class _ClickRates(ItemScores):
     @functools.cached_property
     def of_all(self):
         """The sums of all items."""
-        whole = self.counts.merged()
-        keys = np.zeros(len(whole.keys), np.int64)
-        none = RunningCounts.empty(whole.half_life)
-        return none.count(keys, whole.latest, whole.sums)[1]
+        merged = self.counts.merged()
+        one_key = np.zeros(len(merged.keys), np.int64)
+        none = RunningCounts.empty(merged.half_life)
+        _, counts = none.count(one_key, merged.latest, merged.sums)
+        return counts
 
     @functools.cached_property
     def shares(self):
@@ -464,12 +474,13 @@ class _ClickRates(ItemScores):
     def _rates(self, keys):
         """Return the smoothed rates, float32 (n,), of keys (n,); of < 0 that of all."""
         if self.smoothing is None:
-            return np.append(self.shares, np.float32(self.of_unknown))[keys]
-        now = self.of_all.merged()
-        sums = self.counts.at(keys, now.latest[0])
+            rates = np.append(self.shares, np.float32(self.of_unknown))
+            return rates[keys]
+        of_all = self.of_all.merged()
+        sums = self.counts.at(keys, of_all.latest[0])
         # also if nothing is left of the showings of some
         smoothing = max(self.smoothing, MIN_SMOOTHING)
-        return smoothed_rates(sums, now.sums[0], smoothing).astype(np.float32)
+        return smoothed_rates(sums, of_all.sums[0], smoothing).astype(np.float32)
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
@@ -491,31 +502,37 @@ class _ClickRates(ItemScores):
         places = np.where(places >= 0, places + self.n_items, -1)
         return np.where(codes >= 0, codes, places)
 
-    def updated(self, ids, items, times, amounts, **changes):
+    def updated(self, ids, items, times, amounts, smoothing, ties):
         """Return the rates after further events.
 
         ``ids``: the items (n_events,), an Index; ``items``: the ``Entities`` of fit;
-        ``times``, ``amounts``: as in ``CodedEvents``; ``changes``: other parameters.
+        ``times``, ``amounts``: as in ``CodedEvents``; ``smoothing``, ``ties``: those of
+        now.
         """
         codes = positions_of(ids, items.ids)
-        unseen = self.unseen.plus(ids[codes < 0])
-        keys = np.where(codes >= 0, codes, unseen.positions(ids) + self.n_items)
-        aged = self.counts.half_life is not None
-        times = times.astype(float) if aged else np.zeros(len(keys))
-        of_all = self.of_all.plus(np.zeros(len(keys), np.int64), times, amounts)
+        is_known = codes >= 0
+        unseen = self.unseen.plus(ids[~is_known])
+        keys = np.where(is_known, codes, unseen.positions(ids) + self.n_items)
+        if self.counts.half_life is None:
+            times = np.zeros(len(keys))
+        else:
+            times = times.astype(float)
         counts = self.counts.plus(keys, times, amounts)
-        known = {"of_all": of_all.merged(), "unseen": unseen}
-        return _ClickRates(counts, self.n_items, **known, **changes)
+        one_key = np.zeros(len(keys), np.int64)
+        of_all = self.of_all.plus(one_key, times, amounts).merged()
+        return _ClickRates(counts, self.n_items, unseen, smoothing, ties, of_all)
 
     def moved(self, items, places):
         """Return the same of a catalog that has grown, as `ItemScores.moved` does."""
         ids = self.unseen.joined()
-        found = positions_of(ids, items.ids) if len(ids) else np.zeros(0, np.int64)
-        left = found < 0
-        places_of_unseen = np.where(left, len(items) + np.cumsum(left) - 1, found)
-        counts = self.counts.renumbered(np.append(places, places_of_unseen))
-        left = GrowingIds((ids[left],))
-        return _ClickRates(counts, len(items), left, self.smoothing, self.ties)
+        codes = np.zeros(0, np.int64)
+        if len(ids):
+            codes = positions_of(ids, items.ids)
+        is_unseen = codes < 0
+        keys = np.where(is_unseen, len(items) + np.cumsum(is_unseen) - 1, codes)
+        counts = self.counts.renumbered(np.append(places, keys))
+        unseen = GrowingIds((ids[is_unseen],))
+        return _ClickRates(counts, len(items), unseen, self.smoothing, self.ties)
 
     def _stored_parts(self):
         """Return the fields of ``_StoredClickRates``, a dict."""
@@ -532,18 +549,22 @@ class _ClickRates(ItemScores):
     @classmethod
     def _of_stored(cls, shares, order, replayed, counts, of_unknown, unseen, smoothing):
         """Return the rates of a file."""
-        unseen = GrowingIds((pd.Index([]) if unseen is None else unseen,))
-        made = cls(counts, len(shares), unseen, smoothing, order)
-        vars(made).update(shares=shares, order=order, of_unknown=of_unknown)
-        return made
+        if unseen is None:
+            unseen = pd.Index([])
+        rates = cls(counts, len(shares), GrowingIds((unseen,)), smoothing, order)
+        vars(rates).update(shares=shares, order=order, of_unknown=of_unknown)
+        return rates
 
 
 def ages_of(times):
     """Return the time (n_events,) from each event to the latest one, >= 0."""
+    latest = times.max() if len(times) else 0
     with np.errstate(over="ignore"):  # inf is as old as can be
-        ages = (times.max() if len(times) else 0) - times
+        ages = latest - times
+    if times.dtype == np.float64:
+        return ages
     # as int64, the span of the earliest and the latest dates would be negative
-    return ages if times.dtype == np.float64 else ages.view(np.uint64)
+    return ages.view(np.uint64)
 
 
 def length_of(name, duration, kind):
@@ -552,23 +573,26 @@ def length_of(name, duration, kind):
     ``kind``: what times are, a ``TimeKind``.
     """
     is_duration = isinstance(duration, datetime.timedelta | np.timedelta64)
-    dates = kind.dates
-    if kind.unit is not None and isinstance(duration, Real) and not is_duration:
-        if not duration > 0:
-            raise ValueError(f"{name} must be > 0. Got {duration!r}.")
-        return duration * SIZES[kind.unit]
-    if is_duration != dates or not (is_duration or isinstance(duration, Real)):
-        expected = "a number, as the times are numbers"
-        if dates:
-            example = "such as pandas.Timedelta(days=7)"
-            expected = f"a duration, {example}, as the times are dates"
-        raise TypeError(f"{name} must be {expected}. Got {duration!r} instead.")
-    length = duration
-    if isinstance(duration, np.timedelta64):
+    is_number = isinstance(duration, Real) and not is_duration
+    if kind.unit is not None and is_number:
+        length = duration * SIZES[kind.unit]
+    elif kind.dates and not is_duration:
+        raise TypeError(
+            f"{name} must be a duration, such as pandas.Timedelta(days=7), as the "
+            f"times are dates. Got {duration!r} instead."
+        )
+    elif not kind.dates and not is_number:
+        raise TypeError(
+            f"{name} must be a number, as the times are numbers. Got {duration!r} "
+            "instead."
+        )
+    elif isinstance(duration, np.timedelta64):
         length = np.round(duration / np.timedelta64(1, "s") * 1e9)
-    elif dates:
+    elif is_duration:
         # pandas 2 leaves the nanoseconds out of total_seconds()
         length = np.round(duration / datetime.timedelta(microseconds=1) * 1000)
+    else:
+        length = duration
     if not length > 0:
         raise ValueError(f"{name} must be > 0. Got {duration!r}.")
     return length
