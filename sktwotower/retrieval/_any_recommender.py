@@ -65,11 +65,13 @@ def lists_of_any(
     indices : int64 array of shape (n, k)
         Positions of the items, -1 where a list is shorter.
     """
-    n, k = len(ids), min(k, len(items))
-    scores = np.full((n, k), -np.inf, np.float32)
-    indices = np.full((n, k), -1, np.int64)
-    candidates, width = None, k
-    if excluded is not None and n:
+    n_users = len(ids)
+    k = min(k, len(items))
+    scores = np.full((n_users, k), -np.inf, np.float32)
+    indices = np.full((n_users, k), -1, np.int64)
+    candidates = None
+    width = k
+    if excluded is not None and n_users:
         width += int(np.diff(excluded.indptr).max())
     by_user = allowed is not None and allowed.ndim == 2
     if by_user:
@@ -88,10 +90,12 @@ def lists_of_any(
     place, owners = pd.factorize(pd.Index(ids))
     for block in slices(len(owners), max(1, LISTED // width)):
         rows = np.flatnonzero((place >= block.start) & (place < block.stop))
-        listed = _lists(estimator, owners[block], items, width, options)
-        listed_scores, listed_items = (
-            part[place[rows] - block.start] for part in listed
+        scores_of_lists, items_of_lists = _lists(
+            estimator, owners[block], items, width, options
         )
+        rows_of_lists = place[rows] - block.start
+        listed_scores = scores_of_lists[rows_of_lists]
+        listed_items = items_of_lists[rows_of_lists]
         kept = listed_items >= 0
         if excluded is not None:
             kept &= ~_are_nonzero(excluded[rows], listed_items)
@@ -136,8 +140,10 @@ def read_lists(estimator, table, owners, items):
     """
     name = f"recommend of {type(estimator).__name__}"
     if not is_frame(table):
-        expected = "a table with a user, an item, 'score' and 'rank' in each row"
-        raise TypeError(f"{name} must return {expected}. Got {type(table).__name__}.")
+        raise TypeError(
+            f"{name} must return a table with a user, an item, 'score' and 'rank' in "
+            f"each row. Got {type(table).__name__}."
+        )
     frame = as_frame(table, f"What {name} returned")
     missing = [column for column in ("score", "rank") if column not in frame.columns]
     if missing or frame.shape[1] < 4:
@@ -151,9 +157,10 @@ def read_lists(estimator, table, owners, items):
         ids = check_ids(frame.iloc[:, place], f"what {name} returned")
         positions = positions_of(ids, known)
         if (positions < 0).any():
-            strange = format_ids(ids[positions < 0].unique(), 2)
-            expected = f"ids of {source}, of the same type"
-            raise ValueError(f"{name} must return {expected}. Got {strange}.")
+            unknown = format_ids(ids[positions < 0].unique(), 2)
+            raise ValueError(
+                f"{name} must return ids of {source}, of the same type. Got {unknown}."
+            )
         listed.append(positions)
     scores = frame["score"].to_numpy(np.float32)
     if not np.isfinite(scores).all():
@@ -163,8 +170,10 @@ def read_lists(estimator, table, owners, items):
 
 def _are_nonzero(matrix, positions):
     """Return where the entries of a CSR matrix at positions (n, m) are not zero."""
+    n_columns = np.int64(matrix.shape[1])
     rows, columns = matrix.nonzero()
-    known = rows * np.int64(matrix.shape[1]) + columns
-    asked = np.arange(len(positions))[:, None] * np.int64(matrix.shape[1]) + positions
+    entries = rows * n_columns + columns
+    rows_of_positions = np.arange(len(positions))[:, None]
+    wanted = rows_of_positions * n_columns + positions
     # -1 of a row would be the last entry of the one before
-    return np.isin(asked, known) & (positions >= 0)
+    return np.isin(wanted, entries) & (positions >= 0)

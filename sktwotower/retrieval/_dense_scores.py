@@ -36,9 +36,11 @@ def best_of(scores, k):
     kth = np.partition(scores, -k, axis=1)[:, -k, None]
     is_best = scores > kth
     is_equal = scores == kth
-    room = k - is_best.sum(axis=1, keepdims=True)
-    is_best |= is_equal & (is_equal.cumsum(axis=1, dtype=np.int32) <= room)
-    positions = is_best.nonzero()[1].reshape(len(scores), k)
+    n_missing = k - is_best.sum(axis=1, keepdims=True)
+    n_equal_so_far = is_equal.cumsum(axis=1, dtype=np.int32)
+    is_best |= is_equal & (n_equal_so_far <= n_missing)
+    _, positions = is_best.nonzero()
+    positions = positions.reshape(len(scores), k)
     best = np.take_along_axis(scores, positions, 1)
     order = np.argsort(-best, axis=1, kind="stable")
     best = np.take_along_axis(best, order, 1)

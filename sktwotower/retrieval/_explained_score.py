@@ -173,11 +173,13 @@ def explain(
     owner = _one(fitted, "user", user, context)
     chosen = _one(fitted, "item", _id_of_name(item, names, fitted.items.ids))
     by_features = fitted.scores_new_items and fitted.items.has_features
-    if chosen.codes[0] < 0 and not (by_features and chosen.described is not None):
-        table = ", or pass a table of one row with its features"
+    has_features = by_features and chosen.described is not None
+    if chosen.codes[0] < 0 and not has_features:
+        remedy = "Check the id and its type"
+        if by_features:
+            remedy += ", or pass a table of one row with its features"
         raise ValueError(
-            f"The item {format_ids(chosen.ids)} is not known from fit. Check the id "
-            f"and its type{table if by_features else ''}."
+            f"The item {format_ids(chosen.ids)} is not known from fit. {remedy}."
         )
     past = past_of(fitted, owner, history)
     rows, score = fitted.explained(owner, chosen, past, names, estimator)
@@ -190,13 +192,15 @@ def _id_of_name(item, names, ids):
     """Return the id of the only item with a name; ``item`` itself if none has it."""
     if not isinstance(item, str) or item in ids:
         return item
-    found = [each for each in names if name_of(each, names) == item]
-    if len(found) > 1:
+    with_name = [known for known in names if name_of(known, names) == item]
+    if len(with_name) == 0:
+        return item
+    if len(with_name) > 1:
         raise ValueError(
-            f"{len(found)} items have the name {item!r}: {format_ids(found)}. Pass the "
-            "id of one of them."
+            f"{len(with_name)} items have the name {item!r}: {format_ids(with_name)}. "
+            "Pass the id of one of them."
         )
-    return found[0] if found else item
+    return with_name[0]
 
 
 def _one(fitted, side, given, context=None):
@@ -205,22 +209,25 @@ def _one(fitted, side, given, context=None):
         raise TypeError(
             f"{side} must be an id, or a table of one row. Got {shorten(given)}."
         )
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
-    given = given if several else [given]
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        given = [given]
     if side == "user":
         query = read_users(fitted, given, side, context)
     else:
         query = read_query(fitted.items, given, side, fitted.schema)
     if len(query) != 1:
-        expected = f"one {side}: an id, or a table of one row such as table.iloc[[0]]"
-        raise ValueError(f"{side} must be {expected}. Got {len(query)}.")
+        raise ValueError(
+            f"{side} must be one {side}: an id, or a table of one row such as "
+            f"table.iloc[[0]]. Got {len(query)}."
+        )
     return query
 
 
 def _in_order(table):
     """Return the rows of a table, those of a ranker first, then by contribution."""
-    size, later = table["contribution"].abs(), table["side"] != RANKER
-    order = np.lexsort((-size.to_numpy(), later.to_numpy()))
+    size = table["contribution"].abs().to_numpy()
+    is_later = (table["side"] != RANKER).to_numpy()
+    order = np.lexsort((-size, is_later))
     columns = [name for name in COLUMNS if name in table]
     return table[columns].iloc[order].reset_index(drop=True)
 
@@ -232,10 +239,15 @@ def rows_of_table(side, features, values, added, reasons=None):
     """
     if reasons is None:
         reasons = [WORDS.get((side, feature), feature) for feature in features]
-    table = {"side": side, "feature": pd.Series(list(features), dtype=object)}
-    table["value"] = np.asarray(values, dtype=float)
-    table["contribution"] = np.asarray(added, dtype=float)
-    return pd.DataFrame(table | {"reason": pd.Series(reasons, dtype=object)})
+    return pd.DataFrame(
+        {
+            "side": side,
+            "feature": pd.Series(list(features), dtype=object),
+            "value": np.asarray(values, dtype=float),
+            "contribution": np.asarray(added, dtype=float),
+            "reason": pd.Series(reasons, dtype=object),
+        }
+    )
 
 
 def rows_of_past(ids, values, added, names, lags):
@@ -245,7 +257,9 @@ def rows_of_past(ids, values, added, names, lags):
     """
     reasons = [f"chose {name_of(item, names)}" for item in ids]
     rows = rows_of_table("history", ids, values, added, reasons)
-    return rows if lags is None else rows.assign(lag=np.asarray(lags, dtype=float))
+    if lags is not None:
+        rows = rows.assign(lag=np.asarray(lags, dtype=float))
+    return rows
 
 
 def names_of_items(items, names):
@@ -267,4 +281,7 @@ def names_of_items(items, names):
 def name_of(item, names):
     """Return the name of an item, or its id if it has none."""
     name = names.get(item)
-    return str(item if name is None or name is pd.NA or name != name else name)
+    is_missing = name is None or name is pd.NA or name != name
+    if is_missing:
+        return str(item)
+    return str(name)

@@ -6,7 +6,6 @@ Output: its ``Fitted`` value (ids, feature rows, seen matrix), and read-only att
 
 import functools
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -137,9 +136,16 @@ class Fitted:
 
     def __getstate__(self):
         """Return what is pickled: not the ids that were asked for, which are kept."""
-        kept = {"user_ids", "item_ids", "item_table", "_arrays", "_choosers"}
-        kept.add("known_columns")
-        return {n: value for n, value in vars(self).items() if n not in kept}
+        recomputed = {
+            "user_ids",
+            "item_ids",
+            "item_table",
+            "known_columns",
+            "_arrays",
+            "_choosers",
+        }
+        state = vars(self)
+        return {name: state[name] for name in state if name not in recomputed}
 
     def _check_stored(self, place):
         sides = self.users.side, self.items.side
@@ -155,17 +161,19 @@ class Fitted:
     def _check_columns(self, place):
         """Raise unless ids, features and the time are columns of X in fit."""
         schema = self.schema
-        sides = self.users, self.items
         names = schema.names
-        labels = [side.id_column for side in sides]
+        labels = [self.users.id_column, self.items.id_column]
         if names is None:
             names = [f"x{i}" for i in range(schema.n_columns)]
             labels = ["user", "item"]
-        used = {column for side in sides for column in (side.id_column, *side.features)}
+        used = set()
+        for side in (self.users, self.items):
+            used.update([side.id_column, *side.features])
         expected = "one with the columns that are used"
-        require(used <= {*names}, f"{place}.schema", expected)
-        given = [side.label for side in sides]
-        require(given == labels, place, f"users and items of the columns {labels}")
+        require(used <= set(names), f"{place}.schema", expected)
+        labels_of_sides = [self.users.label, self.items.label]
+        expected = f"users and items of the columns {labels}"
+        require(labels_of_sides == labels, place, expected)
         if schema.time is not None:
             time = names[schema.time_place]
             fits = schema.time == time
@@ -195,7 +203,8 @@ class Fitted:
     def _choosers(self):
         """Unit columns of ``seen``: who chose each item, CSC (n_users + 1, n_items)."""
         columns = self.seen.tocsc()
-        return columns @ sparse.diags(np.maximum(np.diff(columns.indptr), 1) ** -0.5)
+        n_users_of_item = np.maximum(np.diff(columns.indptr), 1)
+        return columns @ sparse.diags(n_users_of_item**-0.5)
 
     def cosines(self, positions):
         """Return what ``Rules.lists`` asks for, of items at positions (m,).
@@ -214,9 +223,11 @@ class Fitted:
     @functools.cached_property
     def known_columns(self):
         """Names that a table of requests may have without being misspelt, a set."""
-        of_users = self.users.features, self.users.side_features, [self.users.id_column]
-        of_fit = [] if self.schema.names is None else self.schema.names
-        return {*chain(*of_users, of_fit)}
+        users = self.users
+        known = {users.id_column, *users.features, *users.side_features}
+        if self.schema.names is not None:
+            known.update(self.schema.names)
+        return known
 
     def asked(self, frame, n, given=None, name="X"):
         """Return what n requests ``Asked``, or None if no context is known.
@@ -226,9 +237,10 @@ class Fitted:
         messages call the table.
         """
         if given is not None:
-            found = "the model has not learnt from any"
-            remedy = "Fit a TwoStageRecommender or TwoTowerRecommender(context=[...])"
-            raise ValueError(f"context describes the request, but {found}. {remedy}.")
+            raise ValueError(
+                "context describes the request, but the model has not learnt from any. "
+                "Fit a TwoStageRecommender or TwoTowerRecommender(context=[...])."
+            )
         return None
 
     def request_codes(self, frame):
@@ -237,7 +249,10 @@ class Fitted:
         None if the model has no context, or ``frame`` none of its columns.
         """
         columns = [name for name in self.context_columns if name in frame.columns]
-        return distinct_contexts(frame[columns])[1] if columns else None
+        if not columns:
+            return None
+        _, codes, _ = distinct_contexts(frame[columns])
+        return codes
 
     def past(self, query, added=None):
         """Return the ``Past`` of the users of a query.
@@ -332,7 +347,9 @@ def fitted_of(estimator):
 def state_of(estimator):
     """Return the ``Fitted`` of an estimator, None if it is not fitted, or another's."""
     state = getattr(estimator, "_fitted", None)
-    return state if isinstance(state, Fitted) else None
+    if not isinstance(state, Fitted):
+        return None
+    return state
 
 
 def fitted_attribute(path, may_be_none=False, is_table=False):
@@ -345,9 +362,11 @@ def fitted_attribute(path, may_be_none=False, is_table=False):
     """
 
     def read(self):
-        value = fitted = vars(self).get("_fitted")
+        fitted = vars(self).get("_fitted")
+        value = fitted
         for name in path.split("."):
-            value = None if value is None else getattr(value, name)
+            if value is not None:
+                value = getattr(value, name)
         if value is None and (fitted is None or not may_be_none):
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute of fit for "

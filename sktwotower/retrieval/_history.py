@@ -27,16 +27,18 @@ def read_history(history, query, fitted):
     of_one_user = items_of_one_user(history, query)
     if of_one_user is not None:
         codes = fitted.items.codes(_frames.list_as_array(of_one_user), "history")
-        kept = codes >= 0
-        added = np.zeros(kept.sum(), dtype=np.int64), codes[kept], None
+        is_known = codes >= 0
+        items = codes[is_known]
+        rows = np.zeros(len(items), dtype=np.int64)
+        times = None
     else:
-        kept, added = _history_of_users(history, query, fitted)
-    if len(query) and len(kept) and len(added[0]) == 0:
+        is_known, (rows, items, times) = _history_of_users(history, query, fitted)
+    if len(query) and len(is_known) and len(rows) == 0:
         warn(
-            f"history changes nothing: {kept.sum()} of its {len(kept)} items are known "
-            f"from fit, and none of these belongs to a requested user."
+            f"history changes nothing: {is_known.sum()} of its {len(is_known)} items "
+            "are known from fit, and none of these belongs to a requested user."
         )
-    return added
+    return rows, items, times
 
 
 def items_of_one_user(history, query):
@@ -50,7 +52,9 @@ def items_of_one_user(history, query):
         ((user, history),) = history.items()
         if type(user) not in (int, str) or user != query.ids[0]:
             return None
-    return history if isinstance(history, list | tuple) else None
+    if not isinstance(history, list | tuple):
+        return None
+    return history
 
 
 def _history_of_users(history, query, fitted):
@@ -61,22 +65,27 @@ def _history_of_users(history, query, fitted):
     if fitted.sequences is not None:
         order = "oldest first"
         history = _array_as_table(history, schema)
-    owners, chosen = pairs_of(history, query, fitted, "history", order)
+    owners, items, *_ = pairs_of(history, query, fitted, "history", order)
     if fitted.sequences is not None:
         times = _times_of_history(history, schema)
-    known = owners.unique()
-    codes = fitted.items.codes(chosen, "history")
-    kept = codes >= 0
-    places = known.get_indexer(owners)[kept]
-    asked = known.get_indexer(check_ids(query.ids, "X"))
-    by_user = np.argsort(places, kind="stable")
+    codes = fitted.items.codes(items, "history")
+    is_known = codes >= 0
+
+    # The known events, sorted by user
+    users = owners.unique()
+    users_of_events = users.get_indexer(owners)[is_known]
+    by_user = np.argsort(users_of_events, kind="stable")
     # the last one has no events: -1 stands for it
-    offsets = np.searchsorted(places[by_user], np.arange(len(known) + 2))
-    rows, events = places_of(offsets, asked)
-    events = np.flatnonzero(kept)[by_user[events]]
+    user_numbers = np.arange(len(users) + 2)
+    offsets = np.searchsorted(users_of_events[by_user], user_numbers)
+
+    # Those of the users of the query
+    rows_of_query = users.get_indexer(check_ids(query.ids, "X"))
+    rows, places = places_of(offsets, rows_of_query)
+    events = np.flatnonzero(is_known)[by_user[places]]
     if times is not None:
         times = times[events]
-    return kept, (rows, codes[events], times)
+    return is_known, (rows, codes[events], times)
 
 
 def _array_as_table(history, schema):
@@ -99,7 +108,9 @@ def _array_as_table(history, schema):
 def array_with_names(array, name, schema):
     """Return an array (m, n_columns) as a table with the names of fit."""
     frame = _frames.with_names(_frames.array_as_frame(array, name))
-    return frame if schema.names is None else frame.set_axis(schema.names, axis=1)
+    if schema.names is not None:
+        frame = frame.set_axis(schema.names, axis=1)
+    return frame
 
 
 def _times_of_history(history, schema):
@@ -112,8 +123,9 @@ def _times_of_history(history, schema):
             f"history has no column {schema.time!r}, so its order is unknown. Pass the "
             "column, or a dict of users to lists of items, oldest first."
         )
-    what = f"The time column {schema.time!r} of history"
-    return read_times(frame[schema.time], what, schema.time_kind)[0]
+    name = f"The time column {schema.time!r} of history"
+    times, *_ = read_times(frame[schema.time], name, schema.time_kind)
+    return times
 
 
 def history_users(history, users):

@@ -12,9 +12,11 @@ from sktwotower.features._tower_vectorizer import TowerVectorizer
 
 def unit_rows(rows):
     """Return rows, CSR (n, q), scaled to length 1; empty ones stay empty."""
-    lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
+    squares = np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
+    lengths = np.sqrt(squares)
     scales = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    data = rows.data * np.repeat(scales, np.diff(rows.indptr)).astype(np.float32)
+    scales_of_entries = np.repeat(scales, np.diff(rows.indptr)).astype(np.float32)
+    data = rows.data * scales_of_entries
     return sparse.csr_matrix((data, rows.indices, rows.indptr), rows.shape)
 
 

@@ -89,7 +89,9 @@ class KNeighborsMixin:
                [0.94, 1.51]], dtype=float32)
         """
         distances, indices = self._nearest(fitted_of(self), X, n_neighbors)
-        return (distances, indices) if return_distance else indices
+        if not return_distance:
+            return indices
+        return distances, indices
 
     def _nearest(self, fitted, X, n_neighbors):
         """Return distances and positions (n, k) of the items nearest to users."""
@@ -146,8 +148,9 @@ class KNeighborsMixin:
         dan      1     0    0      0      0    0
         """
         if mode not in ("connectivity", "distance"):
-            expected = "'connectivity' or 'distance'"
-            raise ValueError(f"mode must be {expected}. Got {mode!r}.")
+            raise ValueError(
+                f"mode must be 'connectivity' or 'distance'. Got {mode!r}."
+            )
         fitted = fitted_of(self)
         distances, indices = self._nearest(fitted, X, n_neighbors)
         is_item = indices >= 0

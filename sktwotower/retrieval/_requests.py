@@ -113,8 +113,10 @@ class Request:
 
     def excluded(self, exclude_seen):
         """Return what must not be recommended, CSR (n, len(items)), or None."""
-        if not exclude_seen or self.left_out is None:
-            return self.past.seen if exclude_seen else self.left_out
+        if not exclude_seen:
+            return self.left_out
+        if self.left_out is None:
+            return self.past.seen
         return (self.past.seen + self.left_out).sign()
 
 
@@ -140,16 +142,20 @@ def read_request(
     code = None
     if lazy and history is None and fitted.search_known is not None:
         code = one_known(fitted.users, X)
-    if code is not None:
-        asked = None if context is None else fitted.asked(None, 1, context)
-        users = Query(as_ids(X), np.array([code]), None, asked=asked)
-    else:
+    past = None
+    if code is None:
         if X is None and history is not None:
             X = _history.history_users(history, fitted.users)
         users = read_users(fitted, X, name, context)
+    else:
+        asked = None
+        if context is not None:
+            asked = fitted.asked(None, 1, context)
+        users = Query(as_ids(X), np.array([code]), None, asked=asked)
     allowed = candidate_positions(candidates, users, fitted, unknown_candidates, rules)
     left_out = _read_exclude(exclude, users, fitted)
-    past = past_of(fitted, users, history) if code is None else None
+    if code is None:
+        past = past_of(fitted, users, history)
     return Request(users, past, allowed, left_out)
 
 
@@ -158,7 +164,9 @@ def past_of(fitted, users, history=None):
 
     ``users``: a ``Query`` of n users.
     """
-    added = None if history is None else _history.read_history(history, users, fitted)
+    added = None
+    if history is not None:
+        added = _history.read_history(history, users, fitted)
     return fitted.past(users, added)
 
 
@@ -173,7 +181,9 @@ def one_known(entities, X):
     if not isinstance(X, list | tuple) or len(X) != 1:
         return None
     codes = plain_positions(X, entities.ids)
-    return None if codes is None or codes[0] < 0 else codes[0]
+    if codes is None or codes[0] < 0:
+        return None
+    return codes[0]
 
 
 def read_users(fitted, X, name, context):
@@ -198,7 +208,8 @@ def read_query(entities, X, name, schema):
     column and possibly the feature columns. ``schema``: the `TableSchema` of fit; an
     array of its width is read as a table, by position, and may lack the time column.
     """
-    return _parsed(entities, X, name, schema)[1]
+    _, query = _parsed(entities, X, name, schema)
+    return query
 
 
 def _parsed(entities, X, name, schema):
@@ -212,9 +223,12 @@ def _parsed(entities, X, name, schema):
         return frame, Query(*entities.describe(frame, name, known=known))
     values = as_ids(X)
     if values is None:
-        got = f"Got {shorten(X)}. For one {entities.side} write [{shorten(X)}]."
-        raise TypeError(f"{name} must be a list or array of ids, or a table. {got}")
-    values = values[:, 0] if values.shape[1:] == (1,) else values
+        raise TypeError(
+            f"{name} must be a list or array of ids, or a table. Got {shorten(X)}. For "
+            f"one {entities.side} write [{shorten(X)}]."
+        )
+    if values.shape[1:] == (1,):
+        values = values[:, 0]
     if values.ndim == 1:
         codes = entities.codes(values, name)
         rows = _sparse.take_rows(entities.rows, codes)
@@ -239,8 +253,10 @@ def catalog_ids(query):
         raise ValueError("items is empty: a catalog needs at least one item.")
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
-        found = f"{len(repeated)} are duplicated: {format_ids(repeated)}"
-        raise ValueError(f"items must hold each id once, but {found}.")
+        raise ValueError(
+            f"items must hold each id once, but {len(repeated)} are duplicated: "
+            f"{format_ids(repeated)}."
+        )
     return ids
 
 
@@ -264,7 +280,9 @@ def as_ids(values):
     """Return values as an array, Series or Index; None if they hold no list of ids."""
     values = _frames.as_array(values)
     if isinstance(values, np.ndarray | pd.Series | pd.Index):
-        return values if values.ndim else None
+        if values.ndim == 0:
+            return None
+        return values
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         return None
     return _frames.list_as_array(values)
@@ -278,8 +296,9 @@ def candidate_positions(candidates, query, fitted, unknown, rules):
     for ids that are not in the catalog, unless ``unknown`` is "ignore".
     """
     if unknown not in ("error", "ignore"):
-        expected = "'error' or 'ignore'"
-        raise ValueError(f"unknown_candidates must be {expected}. Got {unknown!r}.")
+        raise ValueError(
+            f"unknown_candidates must be 'error' or 'ignore'. Got {unknown!r}."
+        )
     if candidates is None:
         return rules.qualifying
     owners = None
@@ -294,19 +313,20 @@ def candidate_positions(candidates, query, fitted, unknown, rules):
             f"or a table of pairs. Got {shorten(candidates)}."
         )
     codes = fitted.items.codes(values, "candidates")
-    lost = (codes < 0) | (codes >= fitted.n_items)
-    if lost.any() and unknown == "error":
-        names = pd.unique(np.asarray(values)[lost])
+    is_left_out = (codes < 0) | (codes >= fitted.n_items)
+    if is_left_out.any() and unknown == "error":
+        names = pd.unique(np.asarray(values)[is_left_out])
         raise ValueError(
             f"{len(names)} of {len(values)} candidates are not in the catalog of "
             f"{fitted.n_items} items: {format_ids(names)}. Leave them out, or set "
             "unknown_candidates='ignore'."
         )
     if rules.qualifying is not None:
-        lost |= ~among(codes, rules.qualifying)
+        is_left_out |= ~among(codes, rules.qualifying)
+    kept = ~is_left_out
     if owners is None:
-        return np.unique(codes[~lost])
-    return _allowed_by_user(owners, codes, ~lost, query, fitted.n_items)
+        return np.unique(codes[kept])
+    return _allowed_by_user(owners, codes, kept, query, fitted.n_items)
 
 
 def _allowed_by_user(owners, codes, kept, query, n_items):
@@ -315,17 +335,18 @@ def _allowed_by_user(owners, codes, kept, query, n_items):
     ``owners``, an Index, and ``codes`` (m,): user and position of each candidate, of
     which some are ``kept``. Warn if none is of a user of the query.
     """
-    known = owners.unique()
-    places = known.get_indexer(owners)[kept]
+    users = owners.unique()
+    rows = users.get_indexer(owners)[kept]
     # the last one has no candidates: -1 stands for it
-    matrix = _sparse.ones_at(places, codes[kept], (len(known) + 1, n_items))
-    asked = known.get_indexer(check_ids(query.ids, "X"))
-    if len(known) and len(asked) and (asked < 0).all():
+    allowed = _sparse.ones_at(rows, codes[kept], (len(users) + 1, n_items))
+    rows_of_query = users.get_indexer(check_ids(query.ids, "X"))
+    has_users = len(users) > 0 and len(rows_of_query) > 0
+    if has_users and (rows_of_query < 0).all():
         warn(
             "candidates has no entry for any requested user: it has "
-            f"{format_ids(known)}, X has {format_ids(query.ids)}. The result is empty."
+            f"{format_ids(users)}, X has {format_ids(query.ids)}. The result is empty."
         )
-    return matrix[asked]
+    return allowed[rows_of_query]
 
 
 def _read_exclude(exclude, query, fitted):
@@ -345,11 +366,12 @@ def _read_exclude(exclude, query, fitted):
         codes = fitted.items.codes(ids, "the items of exclude")
         codes = np.unique(codes[codes >= 0])
         return _sparse.one_row(codes, np.ones(len(codes), np.float32), n_items)
-    owners, chosen = _history.pairs_of(exclude, query, fitted, "exclude")
-    asked = check_ids(query.ids, "X")
-    users = asked.unique()
+    owners, items = _history.pairs_of(exclude, query, fitted, "exclude")
+    ids_of_query = check_ids(query.ids, "X")
+    users = ids_of_query.unique()
     rows = known_positions(owners, users, "the users of exclude", "the users asked for")
-    codes = fitted.items.codes(chosen, "the items of exclude")
-    known = (rows >= 0) & (codes >= 0)
-    matrix = _sparse.ones_at(rows[known], codes[known], (len(users), n_items))
-    return _sparse.take_rows(matrix, users.get_indexer(asked))
+    codes = fitted.items.codes(items, "the items of exclude")
+    is_known = (rows >= 0) & (codes >= 0)
+    shape = (len(users), n_items)
+    excluded = _sparse.ones_at(rows[is_known], codes[is_known], shape)
+    return _sparse.take_rows(excluded, users.get_indexer(ids_of_query))

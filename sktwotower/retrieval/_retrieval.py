@@ -313,17 +313,27 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         1  ann    jam   0.93     2        0.58
         2  ann  bread   0.56     3        0.64
         """
-        asked = {"candidates": candidates, "unknown_candidates": unknown_candidates}
-        asked |= {"history": history, "exclude": exclude, "context": context}
-        given = {"where": where, "max_per": max_per, "diversity": diversity}
+        of_request = {
+            "candidates": candidates,
+            "unknown_candidates": unknown_candidates,
+            "history": history,
+            "exclude": exclude,
+            "context": context,
+        }
+        of_rules = {"where": where, "max_per": max_per, "diversity": diversity}
         if is_of(X, DASK_FRAME, DASK_SERIES):
             if explore is not None:
                 raise ValueError(
                     "explore draws lists of users in memory, and X is of Dask. Pass "
                     "X.compute(), or leave explore out."
                 )
-            options = {"n_neighbors": n_neighbors, "exclude_seen": exclude_seen}
-            return _recommend_lazily(self, X, path, asked | given | options)
+            options = {
+                "n_neighbors": n_neighbors,
+                "exclude_seen": exclude_seen,
+                **of_request,
+                **of_rules,
+            }
+            return _recommend_lazily(self, X, path, options)
         fitted = fitted_of(self)
         check_ending(path)
         k = self._k(n_neighbors, fitted)
@@ -332,18 +342,18 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         if exclude_seen is not None:
             hidden = check_flag(exclude_seen, "exclude_seen")
         rules = NO_RULES
-        if any(rule is not None for rule in given.values()):
-            rules = fitted.item_table.rules(k=k, **given)
+        if any(rule is not None for rule in of_rules.values()):
+            rules = fitted.item_table.rules(k=k, **of_rules)
         exploration = None
         if explore is not None:
             random = check_random_state(random_state)
             exploration = Exploration.of(explore, random, diversity, k)
         # a file is written block by block, and all items are scored for a draw
         is_lazy = path is None and exploration is None
-        request = read_request(fitted, X, rules=rules, lazy=is_lazy, **asked)
+        request = read_request(fitted, X, rules=rules, lazy=is_lazy, **of_request)
         if path is not None:
-            options = k, serving, hidden, rules, exploration
-            return write_parquet(_tables(fitted, request, *options), path)
+            tables = _tables(fitted, request, k, serving, hidden, rules, exploration)
+            return write_parquet(tables, path)
         request.check_size(k)
         library = library_for(self, fitted, X, history, candidates, exclude)
         if exploration is not None:
@@ -370,11 +380,10 @@ def _tables(fitted, request, k, serving, hidden, rules, exploration):
     serving = serving._replace(n_users=len(request))
     for block in blocks(len(request), serving.verbose):
         part = request[block]
-        options = k, serving, hidden, rules
-        if exploration is not None:
-            lists = drawn_lists_of(fitted, part, *options, exploration)
+        if exploration is None:
+            lists = lists_of(fitted, part, k, serving, hidden, rules)
         else:
-            lists = lists_of(fitted, part, *options)
+            lists = drawn_lists_of(fitted, part, k, serving, hidden, rules, exploration)
         yield ranked_table(fitted, PANDAS, part.users.ids, *lists)
 
 

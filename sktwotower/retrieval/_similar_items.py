@@ -29,14 +29,16 @@ def ranked_table(fitted, library, ids, scores, indices, propensities=None, label
     ``propensities`` (n, k): a further column; None: there is none. ``labels``: what the
     first two columns are called; None: as in fit.
     """
-    labels = labels or (fitted.users.label, fitted.items.label)
+    if labels is None:
+        labels = (fitted.users.label, fitted.items.label)
     is_item = indices >= 0
     owners = np.repeat(ids, is_item.sum(axis=1))
+    items = fitted.item_ids[indices[is_item]]
     ranks = np.nonzero(is_item)[1] + 1
-    columns = owners, fitted.item_ids[indices[is_item]], scores[is_item], ranks
+    columns = [owners, items, scores[is_item], ranks]
     names = [*labels, "score", "rank"]
     if propensities is not None:
-        columns = *columns, propensities[is_item]
+        columns.append(propensities[is_item])
         names.append("propensity")
     return table_of(_names(*names), columns, library)
 
@@ -53,8 +55,10 @@ def check_ending(path):
         return
     check_path(path)
     if Path(path).suffix.lower() not in ("", ".parquet", ".pq"):
-        remedy = "For another format, leave path out and write the table"
-        raise ValueError(f"path must end in .parquet or .pq. Got {path!r}. {remedy}.")
+        raise ValueError(
+            f"path must end in .parquet or .pq. Got {path!r}. For another format, "
+            "leave path out and write the table."
+        )
 
 
 def write_parquet(tables, path):
@@ -159,9 +163,10 @@ class SimilarItemsMixin:
         k = self._k(n_neighbors, fitted)
         library = library_for(self, fitted, items)
         label = fitted.items.label
-        labels = label, f"similar_{label}"
         ids, scores, indices = self._similar(fitted, items, k)
-        return ranked_table(fitted, library, ids, scores, indices, labels=labels)
+        return ranked_table(
+            fitted, library, ids, scores, indices, labels=(label, f"similar_{label}")
+        )
 
     def _similar(self, fitted, items, k):
         """Return ids (n,) of items, and scores and positions (n, k) of similar ones."""
@@ -170,16 +175,18 @@ class SimilarItemsMixin:
         if code is not None:
             lists = fitted.similar_to_known(code, k, serving)
             if lists is not None:
-                return as_ids(items), *lists
+                scores, indices = lists
+                return as_ids(items), scores, indices
         query = read_query(fitted.items, items, "items", fitted.schema)
-        unknown = query.ids[query.lacks_information() & (query.described is None)]
-        if len(unknown):
-            table = ", or pass a table with the features of new items"
-            raise ValueError(
-                f"{not_known(unknown, 'item')}. Check the ids and their type"
-                f"{table if fitted.items.has_features else ''}."
-            )
-        known = (query.codes >= 0) & (query.codes < fitted.n_items)
-        shape = len(query), fitted.n_items
-        itself = ones_at(np.flatnonzero(known), query.codes[known], shape)
-        return query.ids, *fitted.search_similar(query, k, itself, serving)
+        if query.described is None:
+            unknown = query.ids[query.lacks_information()]
+            if len(unknown):
+                remedy = "Check the ids and their type"
+                if fitted.items.has_features:
+                    remedy += ", or pass a table with the features of new items"
+                raise ValueError(f"{not_known(unknown, 'item')}. {remedy}.")
+        is_known = (query.codes >= 0) & (query.codes < fitted.n_items)
+        rows = np.flatnonzero(is_known)
+        itself = ones_at(rows, query.codes[is_known], (len(query), fitted.n_items))
+        scores, indices = fitted.search_similar(query, k, itself, serving)
+        return query.ids, scores, indices
