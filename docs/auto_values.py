@@ -31,7 +31,7 @@ KINDS = {
     "recent": "with `time`",
     "recent, large baskets": "the same, {basket} or more items in a basket on average",
     "recent, hidden layer": "with `time`, {events} or more events per item",
-    "second pair": "second pair of towers, next to one with `time`",
+    "second pair": "second pair of towers, beside one with `time`",
 }
 BY_KIND = ["dropout", "max_epochs", "batch_size", "second_share"]
 
