@@ -22,6 +22,16 @@ import pytest  # noqa: E402
 
 # Suites of their own: they run where they are named, `pytest tests/docs` or `-m docs`.
 SUITES = ("docs", "clients")
+# Files that fork processes: one process of pytest runs them, whose server imports once.
+FORKING = {
+    "tests/recommender/test_processes.py",
+    "tests/recommender/test_folder_lock.py",
+    "tests/recommender/test_side_tables.py",
+    "tests/retrieval/test_output.py",
+    "tests/tables/test_memory.py",
+    "tests/test_dask.py",
+    "tests/test_processes.py",
+}
 hypothesis.settings.register_profile(
     "tests", database=None, deadline=None, derandomize=True, max_examples=30
 )
@@ -32,6 +42,19 @@ def pytest_configure(config):
     """Import libraries, except in the process that only hands out the tests."""
     if config.getoption("numprocesses", None) in (None, 0):
         prepare_libraries()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hand out files, and all those together that fork processes."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "forking" if file in FORKING else file
+
+    return Files(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def prepare_libraries():

@@ -1,10 +1,10 @@
-"""Scenes with several processes: run as ``python -m tests.recommender.processes``.
+"""Scenes with several processes: `play` plays them.
 
-Everything is imported once; then processes are forked. They play one scene after the
-other, each as a new group; where one of them dies, only one. What a process returns is
-in ``scene-size-rank.npz`` of the folder that is given. After the folder comes which
-scenes there are: ``few`` of two processes, ``all`` of two and three, or ``killed`` and
-a number of places at which a process of a fit is killed.
+It is called in a process that has imported everything, and forks others. They play one
+scene after the other, each as a new group; where one of them dies, only one. What a
+process returns is in ``scene-size-rank.npz`` of the folder that is given. Which scenes
+there are: ``few`` of two processes, ``all`` of two and three, or ``killed`` at a number
+of places of a fit. torchrun runs this file as a script.
 """
 
 import datetime
@@ -83,7 +83,7 @@ WEIGHED = {
     "repeats": LATEST | {"exclude_seen": False},
     "many": {"batch_size": 512},
 }
-FEW_WEIGHED = ["latest", "random"]
+FEW_WEIGHED = ["latest"]
 
 
 def events(n=500):
@@ -355,22 +355,19 @@ def main(folder, sizes, settings, weighed_names, failing):
     failing.go_on(folder)
 
 
-if __name__ == "__main__":
-    # a job in the background begins without a handler
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        assert command_line(sys.argv[1:]) == 0
+def play(folder, which, n_places=0):
+    """Play some scenes: few, all, or those with a process that is killed."""
+    # which imports this module
+    failing = importlib.import_module("tests.recommender.failing_processes")
+    if which == "few":
+        main(folder, [2], FEW_SETTINGS, FEW_WEIGHED, failing.Few())
+    elif which == "all":
+        main(folder, [2, 3], list(SETTINGS), list(WEIGHED), failing.Many())
+        launch(folder)
     else:
-        folder, which, *n_places = sys.argv[1:]
-        # which imports this module
-        failing = importlib.import_module("tests.recommender.failing_processes")
-        if which == "few":
-            main(folder, [2], FEW_SETTINGS, FEW_WEIGHED, failing.Few())
-        elif which == "all":
-            # once, not in each process that needs it
-            importlib.import_module("torch._dynamo")
-            main(folder, [2, 3], list(SETTINGS), list(WEIGHED), failing.Many())
-            launch(folder)
-        else:
-            kills(folder, 1, int(*n_places))
-            kills(folder, 2, int(*n_places))
+        kills(folder, 1, n_places)
+        kills(folder, 2, n_places)
+
+
+if __name__ == "__main__":  # as torchrun does
+    assert command_line(sys.argv[1:]) == 0

@@ -2,10 +2,7 @@
 
 import errno
 import os
-import signal
-import subprocess
-import sys
-import textwrap
+import time
 
 import pytest
 from skorch.callbacks import Callback
@@ -13,6 +10,7 @@ from skorch.callbacks import Callback
 from sktwotower.recommender import _folder_lock
 from sktwotower.recommender._folder_lock import NAME, FolderLock, used_alone
 from tests.builders import random_events, small
+from tests.processes import started
 
 X = random_events()
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows")
@@ -107,34 +105,22 @@ def test_a_folder_that_is_removed_during_fit(tmp_path):
         model.fit(X)
 
 
-HOLDS = """
-import os, sys, time
-from sktwotower.recommender._folder_lock import FolderLock
-
-FolderLock(sys.argv[1]).take()
-if not os.fork():
-    print("taken", flush=True)
-time.sleep(60)
-"""
+def hold(folder):
+    """Take the lock of a folder, and fork a process that lives on."""
+    FolderLock(folder).take()
+    if not os.fork():
+        print("taken")
+    time.sleep(60)
 
 
 @needs_fork
 @pytest.mark.slow
 def test_the_lock_of_a_killed_process_ends_with_it(tmp_path):
     """Also if processes live on that it has forked."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(HOLDS), str(tmp_path)],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        assert holder.stdout.readline() == b"taken\n"
+    with started(hold, tmp_path) as holder:
+        assert holder.line() == "taken"
         with pytest.raises(OSError, match=f"in use by .*, process {holder.pid} of"):
             FolderLock(tmp_path).take()
         holder.kill()
-        holder.wait()
         with used_alone(tmp_path):
             assert (tmp_path / NAME).exists()
-    finally:
-        os.killpg(holder.pid, signal.SIGKILL)  # the forked process is in the group
-        holder.stdout.close()

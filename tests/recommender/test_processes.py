@@ -1,30 +1,32 @@
 """Several processes train one model: what they learn, and how they end and go on."""
 
 import os
-import subprocess
-import sys
 import zipfile
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.processes import run_in_process
 from tests.recommender.failing_processes import MOMENTS, SIGNALS
-from tests.recommender.processes import FEW_SETTINGS, FEW_WEIGHED, SETTINGS, WEIGHED
+from tests.recommender.processes import (
+    FEW_SETTINGS,
+    FEW_WEIGHED,
+    SETTINGS,
+    WEIGHED,
+    play,
+)
 
-ROOT = Path(__file__).parents[2]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="cannot fork here")
 pytestmark = [pytest.mark.slow, needs_fork]
 
 
 def run(folder, *args):
-    """Run the scenes in a process of their own, and return what they print."""
-    command = [sys.executable, "-m", "tests.recommender.processes", str(folder), *args]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Play scenes in a process of their own, and return what they print."""
+    env = {"OMP_NUM_THREADS": "1"}
+    done = run_in_process(play, str(folder), *args, env=env, seconds=1200)
+    assert done.code == 0, done.err
+    return done.out
 
 
 def returned(folder):
@@ -237,7 +239,7 @@ def test_torchrun_on_the_command_line(scenes):
 
 @pytest.mark.fuzz
 def test_killed_at_twenty_random_places_it_goes_on(tmp_path):
-    run(tmp_path, "killed", "20")
+    run(tmp_path, "killed", 20)
     found = returned(tmp_path)
     for size in (1, 2):
         for place in range(20):
