@@ -16,8 +16,8 @@ from .judge import Refused, outcome, same
 from .tables import check_features, check_table
 
 CHECKS = {
-    check_call: (500, 14_000),
-    check_table: (50, 5000),
+    check_call: (200, 14_000),
+    check_table: (25, 5000),
     check_features: (20, 1000),
 }
 

@@ -59,7 +59,7 @@ def assert_same_stages(model, read):
         {},
         {"n_candidates": 6, "keep_training_table": True, "context": ["when"]},
         {"retriever": EASERecommender(time="when"), "cut": "user"},
-        {"exclude_seen": False, "time": None},
+        pytest.param({"exclude_seen": False, "time": None}, marks=pytest.mark.grid),
     ],
     ids=["dates", "request", "users", "rows"],
 )
@@ -93,7 +93,9 @@ def test_the_default_retriever(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("position", [None, "place"])
+@pytest.mark.parametrize(
+    "position", ["place", pytest.param(None, marks=pytest.mark.grid)]
+)
 def test_lists_that_were_shown(position, path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skops", None)
     events = shown().assign(slot=lambda table: table["place"] > 3)

@@ -38,11 +38,7 @@ def first_choices(X):
 
 
 ALL = [(kind, name) for kind in ("pooled", "in order") for name in CHANGES]
-FEW = [
-    ("pooled", "an event less"),
-    ("pooled", "other ids"),
-    ("in order", "a repeat more"),
-]
+FEW = [("in order", "a repeat more")]
 PARAMS = {"pooled": {}, "in order": {"time": "when"}}
 
 

@@ -34,7 +34,7 @@ def hits_of_new(model, given, others):
     return len(pairs) / len(lists)
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_a_new_user_with_one_item_is_not_served_worse_than_by_best_sellers():
     hits = []
     for seed in range(3):

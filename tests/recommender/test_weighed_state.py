@@ -118,7 +118,7 @@ RESUMED = {
     "pooled": {},
     "context": {"context": ["place"], "time": "when"},
 }
-OTHERS = ("last", "context")
+OTHERS = ("pooled", "last", "context")
 NAMES = [
     pytest.param(name, marks=pytest.mark.grid if name in OTHERS else ())
     for name in RESUMED
@@ -140,7 +140,7 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_weights(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_epochs", [3, 4])
+@pytest.mark.parametrize("n_epochs", [4, pytest.param(3, marks=pytest.mark.grid)])
 def test_a_fit_that_was_killed_next_to_its_judgment_goes_on(n_epochs, tmp_path):
     # of so many pairs, the parts are seen before the last of four epochs
     X, params = many_pairs(), {"batch_size": 512, "checkpoint": tmp_path}

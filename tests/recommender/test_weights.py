@@ -70,7 +70,7 @@ def contexts_of(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", names_of("pooled", "context in order", "no history", "two numbers")
+    "name", names_of("context in order", "two numbers")
 )
 def test_all_answers_agree(name, fitted, tmp_path):
     model = fitted(name)
@@ -103,7 +103,7 @@ def test_all_answers_agree(name, fitted, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", names_of("pooled", "context in order", "no history", "one number")
+    "name", names_of("context in order", "no history")
 )
 def test_contributions_add_up_to_the_score(name, fitted):
     model = fitted(name)
@@ -122,7 +122,7 @@ def test_contributions_add_up_to_the_score(name, fitted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", names_of("pooled", "context in order"))
+@pytest.mark.parametrize("name", names_of("context in order"))
 def test_onnx_has_the_vectors_of_the_model(name, fitted, exported):  # noqa: F811
     model = fitted(name)
     history = model.history
@@ -202,8 +202,7 @@ MADE_BY = {
     "order": (of_order, "towers, recent history"),
 }
 WAYS = [
-    "popularity",
-    *(pytest.param(n, marks=pytest.mark.grid) for n in ("fashion", "taste")),
+    *(pytest.param(n, marks=pytest.mark.grid) for n in [*MADE_BY][:-1]),
     "order",
 ]
 PARAMS = {"embedding_dim": 16, "max_epochs": 6, "exclude_seen": False}

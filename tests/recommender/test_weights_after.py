@@ -87,7 +87,7 @@ def share_of_recent_popularity(model):
     return np.abs(shares(model)[is_recent, -1]).sum()
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_weights_follow_a_season(tasteful):
     follows = copy.copy(tasteful)
     stays = copy.copy(tasteful).set_params(validation_events=None)
@@ -103,7 +103,7 @@ def test_weights_follow_a_season(tasteful):
     assert later_scores[0] > later_scores[1] + 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_an_hour_of_random_items_changes_lists_hardly(tasteful):
     events = of_taste(5700, seed=0)[5400:]
     permuted = events.assign(item=np.random.default_rng(0).permutation(events["item"]))

@@ -9,7 +9,7 @@ from tests.shared import once
 N_ITEMS = 60
 
 
-def coming_back(n_events=5000, n_users=300, seed=0):
+def coming_back(n_events=3000, n_users=200, seed=0):
     """Draw events at times 0, 1 ... of popular items and of three tastes.
 
     Users are u000, u001 ..., items i00, i01 ... ``day`` has times of whole days, and
