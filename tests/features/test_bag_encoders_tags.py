@@ -62,7 +62,7 @@ def test_weights_that_are_missing_do_not_count():
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(st.lists(st.lists(st.integers(0, 5)), min_size=1, max_size=8))
 def test_lists_agree_with_a_naive_count(column):
     rows, names = vectorize(column, kind="list", min_frequency=1)

@@ -21,7 +21,7 @@ def with_shown(X):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("history", "weight"),
-    few([("recent", 1.0), ("pooled", "auto"), ("recent", "auto"), ("pooled", 1.0)], 2),
+    few([("recent", 1.0), ("pooled", "auto"), ("recent", "auto"), ("pooled", 1.0)], 1),
 )
 def test_impressions_in_contexts_do_no_harm(history, weight):
     X, y = with_shown(planted())

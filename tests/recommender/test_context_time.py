@@ -139,7 +139,7 @@ def test_dates_for_a_model_of_numbers(numbered):
         numbered.embed_users(["u03"], context={"time": START})
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_the_gap_decides():
     """After a short gap the same item again, after a long one another."""
     rng = np.random.default_rng(0)

@@ -55,7 +55,9 @@ FAST = "pairs"
 NAMES = [FAST, *(pytest.param(n, marks=pytest.mark.slow) for n in CASES if n != FAST)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", ["pairs", pytest.param("in order", marks=pytest.mark.grid)]
+)
 def test_what_says_nothing_counts_nothing(name, fitted):
     model = fitted(name)
     expected = pd.Series({"slot": 1.0} | dict.fromkeys(NOISE, 0.0), name="weight")

@@ -69,9 +69,7 @@ def contexts_of(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", names_of("context in order", "two numbers")
-)
+@pytest.mark.parametrize("name", names_of("context in order", "two numbers"))
 def test_all_answers_agree(name, fitted, tmp_path):
     model = fitted(name)
     dump(model, tmp_path / "model.sktt")
@@ -102,9 +100,7 @@ def test_all_answers_agree(name, fitted, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", names_of("context in order", "no history")
-)
+@pytest.mark.parametrize("name", names_of("context in order", "no history"))
 def test_contributions_add_up_to_the_score(name, fitted):
     model = fitted(name)
     item, place = model.item_ids_[7], 7
@@ -201,10 +197,7 @@ MADE_BY = {
     "taste": (of_taste, "towers"),
     "order": (of_order, "towers, recent history"),
 }
-WAYS = [
-    *(pytest.param(n, marks=pytest.mark.grid) for n in [*MADE_BY][:-1]),
-    "order",
-]
+WAYS = [*(pytest.param(n, marks=pytest.mark.grid) for n in [*MADE_BY][:-1]), "order"]
 PARAMS = {"embedding_dim": 16, "max_epochs": 6, "exclude_seen": False}
 PARAMS |= {"time": "when", "lr": 0.05, "batch_size": 64}
 

@@ -229,7 +229,9 @@ def test_training_candidates_are_those_of_the_context(both):
     first = events[events["when"] == 8].set_index("user")["place"][table["user"]]
     assert_array_equal(table["context__place"], (first == "work").to_numpy())
     assert (place_of(table["item"]) == first.to_numpy()).mean() > 0.75
-    plain = stages(knowing(context=None), n_candidates=6, keep_training_table=True)
+    plain = stages(
+        knowing(context=None, max_epochs=3), n_candidates=6, keep_training_table=True
+    )
     table = plain.fit(events).training_table_
     first = events[events["when"] == 8].set_index("user")["place"][table["user"]]
     assert (place_of(table["item"]) == first.to_numpy()).mean() < 0.65
@@ -313,7 +315,7 @@ def test_the_ranker_inherits_what_it_can_read():
 @pytest.mark.slow
 def test_gaps_reach_the_retriever():
     events = by_place().assign(when=lambda X: X["when"] ** 2)
-    retriever = knowing(context=["when"], max_epochs=5)
+    retriever = knowing(context=["when"], max_epochs=2)
     model = stages(retriever, context=[], n_candidates=6).fit(events)
     users = pd.DataFrame({"user": ["u003", "u005"], "when": [82, 400]})
     expected = model.retriever_.kneighbors(users, 6)[1]
@@ -331,7 +333,7 @@ def test_lists_in_several_contexts():
     y = (is_odd == (events["place"] == "work")).to_numpy().astype(float)
     events["list"] = events["user"] + events["place"]
     parts = {"lists": "list", "n_candidates": 6, "context": None}
-    model = stages(knowing(), later_size=0.4, **parts).fit(events, y)
+    model = stages(knowing(max_epochs=2), later_size=0.4, **parts).fit(events, y)
     mixed = model.predict(events)
     for place in ("home", "work"):
         rows = (events["place"] == place).to_numpy()
@@ -347,7 +349,7 @@ def test_levels_that_only_they_had_are_forgotten(of_retriever, tmp_path):
     events["words"] = np.array(["chair", "lamp", "zoo"])[np.arange(len(events)) % 3]
     events.loc[events["user"] == "u004", "words"] = "secret"
     model = stages(
-        knowing(context=of_retriever),
+        knowing(context=of_retriever, max_epochs=2),
         context=None if of_retriever else ["place", "words"],
         n_candidates=6,
     ).fit(events)

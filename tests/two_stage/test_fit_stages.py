@@ -45,7 +45,7 @@ def last_out(events):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RETRIEVERS)
+@pytest.mark.parametrize("name", QUICK)
 def test_a_ranker_that_sees_the_order_finds_what_follows(name):
     train, test = last_out(follows(120, noise=0.2))
     retriever = RETRIEVERS[name]

@@ -156,7 +156,8 @@ def test_items_without_events_can_be_candidates():
     items["tag"] = np.where(items.index % 2, "a", "b")
     for dates in (False, True):
         events = follows(60, dates=dates)
-        model = stages(ordered(items=items), n_candidates=40).fit(events)
+        retriever = ordered(items=items, max_epochs=1, sparse_parts=None)
+        model = stages(retriever, n_candidates=40).fit(events)
         table = model.candidate_features(["u05"]).set_index("item")
         assert table.loc["cold", "popularity"] == 0
         assert table.loc["cold", "after_recent"] == 0
