@@ -28,7 +28,8 @@ def with_ages(recipe, events, dates):
     ``dates``: whether times are dates.
     """
     if events.ordered is None:
-        half_life, popularity = None, "auto"
+        half_life = None
+        popularity = "auto"
     else:
         _warn_of_no_popularity(recipe, events)
         half_life, popularity = (in_units(n, getattr(recipe, n), dates) for n in NAMES)

@@ -49,7 +49,8 @@ class AskedBefore:
         """
         if not isinstance(given, Mapping):
             return None
-        others, times = given, None
+        others = given
+        times = None
         try:
             if context.time is not None and context.time in given:
                 times = np.array([_moment(context, given[context.time])])
@@ -89,14 +90,16 @@ def asked_of(context, frame, n, given, name, known):
     ``context``: a ``RequestContext``. ``known``: columns that a table may have as well.
     The other parameters are those of `Fitted.asked`.
     """
-    table, columns = NO_COLUMNS, []
+    table = NO_COLUMNS
+    columns = []
     if frame is not None:
         columns = context.columns_among(frame.columns, known, name)
         table = frame[columns]
     if given is not None:
         given = context.of_mapping(given, columns, name)
         if not columns:
-            table, name = given, "context"
+            table = given
+            name = "context"
         else:
             table = table.merge(given, how="cross")
     if table.shape[1] == 0:

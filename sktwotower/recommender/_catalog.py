@@ -178,7 +178,8 @@ def served(fitted, n_items, index, before=None, changed=None):
             f"cold_item_weight={fitted.cold_item_weight} needs exact search. Until the "
             "next fit, all items count alike: neighbors is neither 'auto' nor 'exact'."
         )
-        fitted, changed = replace(fitted, cold_item_weight=1.0), None
+        fitted = replace(fitted, cold_item_weight=1.0)
+        changed = None
     vectors = _item_vectors(fitted, n_items, before, changed)
     catalog = _indexed(fitted, vectors, index, before, changed)
     return replace(fitted, catalog=catalog, fold_in=fold_in_of(fitted, vectors))
@@ -219,7 +220,8 @@ def _with_catalog(fitted, items):
     query = read_query(fitted.items, items, "items", fitted.schema)
     ids = catalog_ids(query)
     _check_items(ids, query)
-    known, is_new = fitted.items.ids, query.codes < 0
+    known = fitted.items.ids
+    is_new = query.codes < 0
     # as those of fit, such as 1 for 1.0
     together = known.append(as_type_of(ids[is_new], known, "items"))
     ids = together[np.where(is_new, len(known) + np.cumsum(is_new) - 1, query.codes)]
@@ -242,7 +244,8 @@ def _without_items(fitted, gone):
         # they may be of events of more users than the model has
         n_left = max(0, sparse_parts.n_events - n_gone)
         model = model.with_sparse(replace(sparse_parts, n_events=n_left))
-    net, stream = with_model(fitted.net, model), fitted.stream.without_items(kept)
+    net = with_model(fitted.net, model)
+    stream = fitted.stream.without_items(kept)
     events = {"seen": seen, "sequences": sequences}
     return replace(fitted, items=items, net=net, stream=stream, **events)
 
@@ -257,12 +260,14 @@ def with_new_items(learnt, fitted):
 
     Also return where each item (n,) is now.
     """
-    n_before, n_now = len(fitted.items), len(learnt.items)
+    n_before = len(fitted.items)
+    n_now = len(learnt.items)
     places = np.arange(n_now)
     if n_now == n_before or n_before == fitted.n_items:
         return learnt, places
     codes = np.append(places[: fitted.n_items], places[n_before:])
-    ids, rows = learnt.items.ids[codes], learnt.items.rows[codes]
+    ids = learnt.items.ids[codes]
+    rows = learnt.items.rows[codes]
     places[codes] = np.arange(len(codes))
     places[fitted.n_items : n_before] += n_now - n_before
     return _with_items_first(learnt, ids, codes, rows), places
@@ -294,7 +299,8 @@ def _with_items_first(learnt, ids, codes, rows, described=None):
     in_order = learnt.sequences
     sequences = in_order and in_order.with_columns(places, len(together))
     stream = learnt.stream.with_items(places, len(together))
-    net, model = learnt.net, learnt.model
+    net = learnt.net
+    model = learnt.model
     if model.sparse is not None:
         moved = model.sparse.with_items(places, len(together))
         net = with_model(net, model.with_sparse(moved))
@@ -304,7 +310,8 @@ def _with_items_first(learnt, ids, codes, rows, described=None):
 
 def _with_columns(matrix, places, n_columns):
     """Return a CSR matrix whose column j is at ``places[j]`` of ``n_columns``."""
-    data, columns = matrix.data.copy(), places[matrix.indices]
+    data = matrix.data.copy()
+    columns = places[matrix.indices]
     moved = as_rows(data, columns, matrix.indptr, n_columns)
     moved.sort_indices()
     return moved

@@ -77,8 +77,10 @@ class Checkpoint:
     """
 
     def __init__(self, folder=None, depends_on=None):
-        self.given, self.depends_on = folder, depends_on
-        self.choices, self.state = {}, None
+        self.given = folder
+        self.depends_on = depends_on
+        self.choices = {}
+        self.state = None
         if folder is None:
             return
         self.folder = Path(folder)
@@ -87,7 +89,8 @@ class Checkpoint:
         for left in self.folder.glob(f".*{SUFFIX}.*.part"):
             left.unlink(missing_ok=True)  # of a process that was killed
         start = self.read(START) or {"choices": {}}
-        self.choices, self.state = start["choices"], start.get("random_state")
+        self.choices = start["choices"]
+        self.state = start.get("random_state")
         of_all(None)  # each has removed what was left unfinished
 
     def random_state(self, given):
@@ -223,7 +226,8 @@ class _Part:
     """
 
     def __init__(self, checkpoint, name):
-        self.checkpoint, self.names = checkpoint, [name]
+        self.checkpoint = checkpoint
+        self.names = [name]
         if current_group() is not None:
             self.names = [f"{name}-{rank()}-{turn}" for turn in ("even", "odd")]
 
@@ -246,7 +250,8 @@ def _n_done(state):
 
 def remove_checkpoint(folder):
     """Remove the files of a checkpoint, and the folder if nothing else is in it."""
-    folder, group = Path(folder), current_group()
+    folder = Path(folder)
+    group = current_group()
     towers = "towers-?" if group is None else f"towers-?-{group.rank}-*"
     for name in (towers, f"seen-?-{rank()}", START):
         for path in folder.glob(name + SUFFIX):

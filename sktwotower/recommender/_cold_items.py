@@ -29,7 +29,8 @@ def cold_item_weight(recipe, events, table, fit, counts):
     if too few users can be judged.
     """
     before, later = held_out(table, seed=0)
-    past, truth = before.chosen_pairs(), later.chosen_pairs()
+    past = before.chosen_pairs()
+    truth = later.chosen_pairs()
     warm = column_counts(past) > 0
     cold = ~warm & (column_counts(truth) >= counts)
     truth = to_find(truth, past, warm | cold)
@@ -37,7 +38,9 @@ def cold_item_weight(recipe, events, table, fit, counts):
     if len(judged) < MIN_USERS:
         return 1.0
     users, items = vectors_of(recipe, events, before, fit, judged)
-    truth, past, allowed = truth[judged], past[judged], np.flatnonzero(warm | cold)
+    truth = truth[judged]
+    past = past[judged]
+    allowed = np.flatnonzero(warm | cold)
 
     def ndcg(weight):
         factors = np.where(cold, weight, 1).astype(items.dtype)

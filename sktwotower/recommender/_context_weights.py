@@ -18,7 +18,8 @@ from ._weighing import best_lists, rewards_at, unit_reward
 
 # From how many requests weights are learnt at most. Fewer answers than this among their
 # candidates say nothing.
-MAX_REQUESTS, MIN_ANSWERED = 1000, 100
+MAX_REQUESTS = 1000
+MIN_ANSWERED = 100
 # How many of the best items are candidates of a request, in an unknown and in a known
 # context each.
 N_CANDIDATES = 100
@@ -26,7 +27,8 @@ N_CANDIDATES = 100
 # column that is left out, and by the whole of it with one that counts half.
 PRIOR = 1.0
 # Least factor of the scores, and change of the loss at which the search ends.
-MIN_FACTOR, TOLERANCE = 1e-5, 1e-6
+MIN_FACTOR = 1e-5
+TOLERANCE = 1e-6
 
 
 class ContextColumn(NamedTuple):
@@ -170,7 +172,8 @@ class _Problem:
         rows = np.flatnonzero(np.diff(known.contexts.indptr) > 0)
         rows = np.random.RandomState(0).permutation(rows)[:MAX_REQUESTS]
         asked = known.at(rows)
-        lists, ways = [], (np.zeros(n_columns), np.ones(n_columns))
+        lists = []
+        ways = (np.zeros(n_columns), np.ones(n_columns))
         for of_columns in ways:
             parts = [part.of_requests(rows) for part in to_weigh(of_columns)]
             lists.append(best_lists(parts, weights, asked, N_CANDIDATES))
@@ -184,14 +187,16 @@ class _Problem:
         rewards[is_hidden] = 0
 
         answered = np.flatnonzero(rewards.any(axis=1))
-        candidates, rewards = candidates[answered], rewards[answered]
+        candidates = candidates[answered]
+        rewards = rewards[answered]
         self.n_requests = len(answered)
         self.hidden = torch.from_numpy(is_hidden[answered])
         of_truth = rewards / (rewards > 0).sum(axis=1, keepdims=True)
         self.truth = torch.from_numpy(of_truth).float()
         of_parts = knot_shares(asked.n_past[answered]) @ weights / temperature
         self.fixed = torch.zeros(candidates.shape)
-        self.terms, self.products = [], []
+        self.terms = []
+        self.products = []
         for number, part in enumerate(parts):
             part = part.of_requests(answered)
             of_part = torch.from_numpy(of_parts[:, number, None]).float()
@@ -212,7 +217,8 @@ class _Problem:
         return float(self._loss(factor, weights))
 
     def _loss(self, factor, weights):
-        counts, scores = torch.cat([torch.ones(1), weights]), self.fixed
+        counts = torch.cat([torch.ones(1), weights])
+        scores = self.fixed
         for terms, products in zip(self.terms, self.products, strict=True):
             squares = torch.einsum("i,nij,j->n", counts, products, counts)
             lengths = torch.sqrt(torch.clamp(squares, min=1e-12))

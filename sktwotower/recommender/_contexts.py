@@ -50,7 +50,8 @@ class EventContexts(NamedTuple):
 
         ``gaps`` (n,): the time since the last event before each.
         """
-        times, own = None, self.own[_contexts_of(table, events)]
+        times = None
+        own = self.own[_contexts_of(table, events)]
         if self.context.clock is not None and table.times is not None:
             times = table.times[events].astype(float)
         return self.context.rows(own, times, gaps)
@@ -82,7 +83,8 @@ class EventContexts(NamedTuple):
             now = most(float(times.max()) if len(times) else -np.inf)
 
         def learn():
-            gaps, context = None, self.context
+            gaps = None
+            context = self.context
             if context.time is not None:
                 if in_order is not None:
                     gaps = in_order.gaps()[:: 1 + in_order.n_events // MAX_GAPS]
@@ -101,7 +103,8 @@ class EventContexts(NamedTuple):
 
     def of_pairs(self, table):
         """Return the ``PairContexts`` of the events of a table."""
-        widths, sizes = (self.width, table.n_items, table.n_items), []
+        widths = (self.width, table.n_items, table.n_items)
+        sizes = []
         growing = [Rows(table.on_disk, width) for width in widths]
         for block in table.blocks():
             owners, *matrices = self._of_block(block)
@@ -118,18 +121,24 @@ class EventContexts(NamedTuple):
         """
         rows = self.rows(table, np.arange(table.n_events))
         known = np.flatnonzero(np.diff(rows.indptr))
-        clock, users = rows[known][:, self.own.shape[1] :], table.users
+        clock = rows[known][:, self.own.shape[1] :]
+        users = table.users
         first, groups = _groups(users[known], _contexts_of(table, known), clock)
         chosen = np.ones(len(known), dtype=bool)
         if table.chosen is not None:
             # contexts in which nothing was chosen teach nothing
             chosen = table.chosen[known]
             chooses = np.bincount(groups, chosen, len(first)) > 0
-            kept, places = chooses[groups], np.cumsum(chooses) - 1
-            known, chosen, groups = known[kept], chosen[kept], places[groups[kept]]
+            kept = chooses[groups]
+            places = np.cumsum(chooses) - 1
+            known = known[kept]
+            chosen = chosen[kept]
+            groups = places[groups[kept]]
             first = np.unique(groups, return_index=True)[1]
-        n, shape = len(first), (len(first), table.n_items)
-        weights, items = table.gains[known], table.items[known]
+        n = len(first)
+        shape = (len(first), table.n_items)
+        weights = table.gains[known]
+        items = table.items[known]
         positives, shown = (
             pair_matrix(groups[part], items[part], weights[part], shape)
             for part in (chosen, ~chosen)
@@ -147,7 +156,8 @@ class EventContexts(NamedTuple):
         shape = table.n_users + 1, self.width
         if table.contexts is None:
             return sparse.csr_matrix(shape, dtype=np.float32)
-        own, used = abs(self.own), Rows(table.on_disk, self.width)
+        own = abs(self.own)
+        used = Rows(table.on_disk, self.width)
         own.resize(own.shape[0], self.width)
         for block in table.blocks():
             codes = ones_at(block.users, block.contexts, (block.n_users, own.shape[0]))

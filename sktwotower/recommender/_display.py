@@ -107,7 +107,9 @@ class BothTowers(NamedTuple):
 
 def _tower_in_words(estimator, side):
     """Return the steps from a feature row to the vector of a user or an item."""
-    row, width, fitted = "feature row", WIDTH, vars(estimator).get("_fitted")
+    row = "feature row"
+    width = WIDTH
+    fitted = vars(estimator).get("_fitted")
     if fitted is not None:
         row = f"{getattr(fitted, f'{side}s').width} features"
         width = fitted.catalog.vectors.shape[1]

@@ -29,7 +29,8 @@ from sktwotower.towers.processes._group import most, summed
 from ._contexts import EventContexts, read_contexts
 
 # From so many events on, such a share of repeated ones is worth a line in the log.
-MIN_EVENTS, MIN_REPEATS = 1_000, 0.25
+MIN_EVENTS = 1_000
+MIN_REPEATS = 0.25
 
 
 class TableRecipe(recipe_of("tables")):
@@ -120,7 +121,8 @@ def read_sides(tables, columns, frame, outcomes, keeps_rewards=False):
 
 def fit_side(tables, columns, side, frame):
     """Return the ``Entities`` of a side, and their positions in the rows of a frame."""
-    label, features = columns.labels[side == "item"], f"{side}_features"
+    label = columns.labels[side == "item"]
+    features = f"{side}_features"
     how = {"features": getattr(columns, features), "frame": frame}
     how |= {"table": getattr(tables, f"{side}s"), "memory": tables.memory}
     how["transformer"] = getattr(tables, f"{side}_transformer")
@@ -150,7 +152,10 @@ def history_of_events(history, table, schema):
                 "says when, as in time='timestamp'. Without one, use 'pooled'."
             )
         return PooledHistory()
-    n_events, first, several_times, repeated = 0, (), False, False
+    n_events = 0
+    first = ()
+    several_times = False
+    repeated = False
     for block in table.blocks():
         chosen = block.chosen_events()
         n_events += chosen.n_events
@@ -219,7 +224,8 @@ def after(before, table):
     known = np.flatnonzero(touched[: before.lags.shape[0] - 1])
     rows, items, times = before.events(known)
     chosen = np.ones(table.n_events) if table.chosen is None else table.chosen
-    nothing, contexts = np.zeros(len(rows)), table.contexts
+    nothing = np.zeros(len(rows))
+    contexts = table.contexts
     earlier = known[rows], items, times, nothing + 1, nothing
     later = table.users, table.items, table.times, chosen, table.gains
     users, items, *outcomes = map(np.append, earlier, later)
@@ -275,7 +281,9 @@ def hold_out_latest(table):
 def _is_latest(table):
     """Return which events are targets in the last of several baskets, (n_events,)."""
     sizes = np.diff(table.offsets)
-    starts, sizes = table.offsets[:-1][sizes > 0], sizes[sizes > 0]
-    first, last = table.times[starts], table.times[starts + sizes - 1]
+    starts = table.offsets[:-1][sizes > 0]
+    sizes = sizes[sizes > 0]
+    first = table.times[starts]
+    last = table.times[starts + sizes - 1]
     is_last = table.times == np.repeat(last, sizes)
     return is_last & np.repeat(first != last, sizes) & (table.weights > 0)

@@ -79,7 +79,8 @@ def _digest_of_contexts(events):
     """
     if events.contexts is None:
         return ""
-    pairs, clock = events.of_pairs, events.contexts.context.clock
+    pairs = events.of_pairs
+    clock = events.contexts.context.clock
     parts = events.contexts.own, () if clock is None else tuple(clock)
     return digest(parts, {} if pairs is None else vars(pairs))
 

@@ -128,7 +128,8 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     del table  # it may fill memory or disk, and training does not need it
     in_order = None if events.ordered is None else events.ordered.sequences()
     net, known["judged"] = _train(recipe, events, before, rng, saved)
-    seen, known["stream"] = seen_matrix(events.positives), first_stream(events)
+    seen = seen_matrix(events.positives)
+    known["stream"] = first_stream(events)
     learnt = FittedTowers(schema, users, items, seen, in_order, net=net, **known)
     return with_all_users(learnt)
 
@@ -326,7 +327,8 @@ def _train(recipe, events, before, rng, saved):
             weighed = before.model  # its parts have learnt what would be kept back
             events = _with_weights_before(events, before)
     recipe = popularity_to_weigh(recipe, kept, weighed)
-    plans, judge = plans_of(recipe, events), None
+    plans = plans_of(recipe, events)
+    judge = None
     if kept is None:
         logger.info("fit: no events are kept back; parts have the usual weights")
     else:
@@ -350,7 +352,8 @@ def _train(recipe, events, before, rng, saved):
     if judge is None or any(net.interrupted_ for net in nets):
         # pairs that were not trained stay, so that further events can train them
         used = [n for n, part in enumerate(parts) if shares[n] or part.is_trained]
-        parts, shares = [parts[n] for n in used], [shares[n] for n in used]
+        parts = [parts[n] for n in used]
+        shares = [shares[n] for n in used]
         return joined(nets, Model(parts, shares)), None
     model, figures = judge.model(parts, shares)
     return joined(nets, model), Judged(**figures)
@@ -401,7 +404,9 @@ def _trained_parts(plans, before, rng, saved, judge):
     olds = None if before is None else _given(plans, before)
     looks = judge is not None and not judge.is_apart
     n_components = max(plan.n_components for plan in plans)
-    nets, parts, shares = [], [], []
+    nets = []
+    parts = []
+    shares = []
     for number, plan in enumerate(plans):
         ready = not any(net.interrupted_ for net in nets)
         if plan.kind.is_trained:  # others are computed from the data of the part before
@@ -427,7 +432,8 @@ def _trained_parts(plans, before, rng, saved, judge):
                 if judge is not None and not nets[-1].interrupted_:
                     if looks and not judge.has_seen(number):
                         data.look(part, None)  # a callback has ended it before that
-                    start, rate = judge.kept.start, judge.rate
+                    start = judge.kept.start
+                    rate = judge.rate
                     if rate and not learn_latest(plan, part, start, rate, seed):
                         nets[-1].interrupted_ = True
         parts.append(part)
@@ -471,7 +477,8 @@ def _take_weights_by_id(plan, part, old, before):
     sides["item"] = _places_by_name(before.items, events.items)
     if events.contexts is not None and before.context is not None:
         sides["context"] = _places_of_names(before.context, events.contexts.context)
-    states, tables = (old.state_dict(), part.state_dict()), ()
+    states = (old.state_dict(), part.state_dict())
+    tables = ()
     if part.divisions is not None:  # it has a part of the rows of tables
         tables = {f"{name}.weight" for name in part.tables}
     shapes = [{n: v.shape[n in tables :] for n, v in s.items()} for s in states]

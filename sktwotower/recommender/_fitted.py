@@ -152,7 +152,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     def _check_stored(self, place):
         super()._check_stored(place)
-        known, has_users = self.context is not None, self.context_users is not None
+        known = self.context is not None
+        has_users = self.context_users is not None
         if known and has_users:
             shape = len(self.users) + 1, self.context.width
             at = f"{place}.context_users"
@@ -169,7 +170,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     def _check_context(self, place):
         """Raise unless the context is made of columns of X in fit."""
-        context, schema = self.context, self.schema
+        context = self.context
+        schema = self.schema
         same = tuple(context.columns) == schema.context
         same = same and context.time in (None, schema.time)
         require(same, f"{place}.context", "the columns of the schema")
@@ -187,7 +189,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     history_kind = property(attrgetter("model.history.kind"))
     # The temperature of training.
     temperature = property(attrgetter("net.temperature"))
-    scores_new_items, explained = True, explained
+    scores_new_items = True
+    explained = explained
 
     @property
     def item_vectors(self):
@@ -274,7 +277,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     def log(self, call, seconds):
         """Log what a call has chosen by itself, and the last epoch; never an id."""
-        epochs, net, catalog = self.epochs, self.net, self.catalog
+        epochs = self.epochs
+        net = self.net
+        catalog = self.catalog
         last = epochs[-1] if epochs else {}
         shown = [k for k in ("train_loss", "valid_recall") if k in last]
         figures = [
@@ -303,7 +308,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
                 "event of their user is at most %s before"
             )
             logger.info(text, now.floor("s"), reach.floor("s"))
-        recall, text = catalog.index_recall, ", ".join(figures)
+        recall = catalog.index_recall
+        text = ", ".join(figures)
         logger.info("%s took %.1f s: %s with recall %.3f", call, seconds, text, recall)
 
     def fields_without(self, gone, left):
@@ -347,7 +353,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if self.context is None or (frame is None and given is None):
             return super().asked(frame, n, given, name)
         known = self.known_columns
-        found, cells = None, given if frame is None else None
+        found = None
+        cells = given if frame is None else None
         if frame is not None and n == 1 and given is None:
             columns = self.context.columns_among(frame.columns, known, name)
             cells = {column: frame[column].iloc[0] for column in columns} or None
@@ -415,7 +422,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
                 vectors = self.embed_users(query[block], past[block], serving)
                 for part in self._parts_of(len(vectors)):
                     rows = slice(block.start + part.start, block.start + part.stop)
-                    hidden, shown = rows_of(excluded, rows), rows_of(allowed, rows)
+                    hidden = rows_of(excluded, rows)
+                    shown = rows_of(allowed, rows)
                     added = self.added_to(past[rows])
                     found = retrieve(
                         index, vectors[part], items, k, hidden, shown, added=added
@@ -448,7 +456,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     def sampled_vectors(self):
         """Return vectors (n, d) of users of fit, on which a recall is measured."""
-        rng, n_users = np.random.default_rng(0), len(self.users)
+        rng = np.random.default_rng(0)
+        n_users = len(self.users)
         n = min(n_users, MAX_SAMPLED_USERS)
         rows = np.sort(rng.choice(n_users, n, replace=False))
         query = Query(self.user_ids[rows], rows, self.users.rows[rows])
@@ -461,7 +470,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     def search_known(self, request, k, serving, exclude_seen):
         """Return what ``search`` does for a ``Request`` of one known user, faster."""
-        code, asked, latest = request.users.codes[0], request.users.asked, None
+        code = request.users.codes[0]
+        asked = request.users.asked
+        latest = None
         hidden = columns_of(self.seen if exclude_seen else None, code)
         if request.left_out is not None:
             hidden = np.union1d(hidden, request.left_out.indices).astype(np.int64)
@@ -496,7 +507,8 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         sorted positions of those that may be; None: all. ``added``: what is ``Added``
         to the scores of some items; None: nothing.
         """
-        index, items = self.catalog.index, self.catalog.vectors
+        index = self.catalog.index
+        items = self.catalog.vectors
         with threads(serving.n_jobs):
             found = nearest_to_one(
                 index, vector, items, k, hidden, allowed, added=added

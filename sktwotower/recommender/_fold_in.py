@@ -122,7 +122,8 @@ class FoldIn(FoldInArrays):
         shares /= shares.sum()
         centred = vectors - shares @ vectors
         spread, axes = np.linalg.eigh(centred.T @ (centred * shares[:, None]))
-        self.spread, self.axes = np.maximum(spread, 0), axes.astype(np.float32)
+        self.spread = np.maximum(spread, 0)
+        self.axes = axes.astype(np.float32)
 
     def _without_known(self, vectors):
         """Return a copy without its vectors, if they equal known ones, or None."""
@@ -135,7 +136,8 @@ class FoldIn(FoldInArrays):
         """Return the mean item vector (n, d) under the softmax of each user (n, d)."""
         if len(users) == 1:  # numpy takes two thirds of the time of torch
             return super()._expected(users)
-        items, log_weights = as_float(self.vectors), as_float(self.log_weights)
+        items = as_float(self.vectors)
+        log_weights = as_float(self.log_weights)
         items = torch.from_numpy(items)
         logits = torch.from_numpy(users) @ items.T / self.temperature
         shares = torch.softmax(logits + torch.from_numpy(log_weights), 1)

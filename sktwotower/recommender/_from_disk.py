@@ -36,11 +36,14 @@ from ._events import fit_side
 from ._processes import check_division, from_first, of_own_part, own_users, written_once
 
 # How queries name the columns of X; y and w are read as numbers.
-USER, ITEM, TIME = "u", "i", "t"
+USER = "u"
+ITEM = "i"
+TIME = "t"
 NAMES = {USER: "user column {!r}", ITEM: "item column {!r}"}
 NAMES[TIME] = "The time column {!r} of X"
 PLACED = "(select *, row_number() over () as place from events)"
-REWARD, WEIGHT = "try_cast(y as double)", "try_cast(w as double)"
+REWARD = "try_cast(y as double)"
+WEIGHT = "try_cast(w as double)"
 
 
 def read_from_disk(tables, X, y, sample_weight, keeps_rewards=False):
@@ -87,7 +90,8 @@ def read_from_disk(tables, X, y, sample_weight, keeps_rewards=False):
         check_division(len(found["items"]), len(users))  # all have read the files
     table = EventTable(len(items), np.append(0, np.cumsum(sizes)), **found)
     names = frame.columns.to_numpy(dtype=object)
-    library, context = library_of(X), tuple(columns.context)
+    library = library_of(X)
+    context = tuple(columns.context)
     schema = TableSchema(frame.shape[1], names, library=library, context=context)
     if columns.time is not None:
         schema = schema.with_time(frame, columns.time, kind)
@@ -172,7 +176,8 @@ def _side(source, side, columns, tables):
 
     Codes are an Arrow table of ids and positions; numbers are int64 (n,).
     """
-    alias, id_column = {"user": USER, "item": ITEM}[side], getattr(columns, side)
+    alias = {"user": USER, "item": ITEM}[side]
+    id_column = getattr(columns, side)
     features = _aliases(columns, f"{side}_features")
     answer = of_own_part(
         lambda part: source.query(_distinct(source, alias, features, part)), [alias]
@@ -194,7 +199,8 @@ def _distinct(source, alias, features, part):
 
     ``part``: a condition of the ids, or "".
     """
-    kept, counts = _kept(source, part), f"select {alias} as id, count(*) as n"
+    kept = _kept(source, part)
+    counts = f"select {alias} as id, count(*) as n"
     if not features:
         return f"{counts} from events{kept} group by {alias}"
     last = ", ".join(f"{name} := {name}" for name in features)
@@ -271,9 +277,11 @@ def _sorted_columns(source, columns, codes, outcomes, kind, keeps_rewards):
         given["weights"] = _weight(outcomes)
     if keeps_rewards and "y" in outcomes:
         given["rewards"] = _scaled("y", outcomes["y"].exponent)
-    tables, joined = {"users": codes[0], "items": codes[1]}, ""
+    tables = {"users": codes[0], "items": codes[1]}
+    joined = ""
     if codes[2] is not None:
-        tables["contexts"], given["contexts"] = codes[2], "c.code"
+        tables["contexts"] = codes[2]
+        given["contexts"] = "c.code"
         names = _aliases(columns, "context")
         same = (f"events.{name} is not distinct from c.{name}" for name in names)
         joined = f" join contexts as c on {' and '.join(same)}"
@@ -320,7 +328,8 @@ def _weight(outcomes):
 
 def _scaled(name, exponent):
     """Return rewards or weights times a power of two, as of ``Outcome``."""
-    sql, half = {"y": REWARD, "w": WEIGHT}[name], exponent // 2
+    sql = {"y": REWARD, "w": WEIGHT}[name]
+    half = exponent // 2
     if not exponent:
         return sql
     # in two steps, as the power itself may be no double

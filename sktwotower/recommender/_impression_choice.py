@@ -102,7 +102,8 @@ def auc_among_shown(recipe, events, before, shown, fit):
     """
     users, user_of = np.unique(shown.users, return_inverse=True)
     users, items = vectors_of(recipe, events, before, fit, users)
-    users, items = users[user_of], items[shown.items]
+    users = users[user_of]
+    items = items[shown.items]
     scores = np.einsum("nd,nd->n", users, items, dtype=np.float64)
     return RankedLists(shown.chosen, scores, shown.users).values("roc_auc")
 

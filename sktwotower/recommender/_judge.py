@@ -34,7 +34,8 @@ from ._weighing import (
 
 # A part that counts less than this share of all is left out; a sparse one that counts
 # less than this share of all sparse ones.
-MIN_SHARE, MIN_SPARSE_SHARE = 1e-4, 0.01
+MIN_SHARE = 1e-4
+MIN_SPARSE_SHARE = 0.01
 # Of more pairs of user and item, there are no sparse parts: computing them would take
 # as much memory as the events, which may be on disk.
 MAX_SPARSE_EVENTS = 10_000_000
@@ -62,7 +63,9 @@ class Judge:
 
     def __init__(self, kept, plans, saved):
         recipe = plans[0].recipe
-        self.kept, self.plans, self.saved = kept, plans, saved
+        self.kept = kept
+        self.plans = plans
+        self.saved = saved
         self.sees_past = recipe.history.sees_past
         rng = np.random.RandomState(0)
         self.requests = requests_of(kept, recipe, rng)
@@ -70,7 +73,8 @@ class Judge:
         self.context_columns = self._context_columns()
         self.vectors = {}
         self.sparse = self._sparse_parts()
-        past, in_order = self.requests.past, self.in_order
+        past = self.requests.past
+        in_order = self.in_order
         self.sparse_to_weigh = [
             SparsePartToWeigh(part.scores(past, in_order)) for part in self.sparse
         ]
@@ -215,9 +219,11 @@ class Judge:
 
     def _weigh_all(self, shares):
         """Learn the weights of parts and of the columns of the context."""
-        columns, ones = self.context_columns, np.ones(len(self.context_columns))
+        columns = self.context_columns
+        ones = np.ones(len(self.context_columns))
         to_weigh = partial(self._all_to_weigh, shares)
-        self.weighing, self.context_weights = self._weighing(to_weigh(ones)), ones
+        self.weighing = self._weighing(to_weigh(ones))
+        self.context_weights = ones
         asking = [self.vectors[number][0] for number in range(len(shares))]
         if not any(len(each.added) for each in asking):
             return
@@ -268,7 +274,8 @@ class Judge:
             for part in parts:
                 if part.context is not None:
                     part.context.weigh(self.weights_of_features())
-        n_parts, weighing = len(parts), self.weighing
+        n_parts = len(parts)
+        weighing = self.weighing
         to_weigh = self._all_to_weigh(shares, self.context_weights)
         figures = scores_of(weighing, self.requests)
         gains = gains_of_parts(to_weigh, weighing, self.requests)

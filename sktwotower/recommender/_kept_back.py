@@ -21,10 +21,12 @@ from ._last_pass import events_at
 
 # At most this share of the events, and the events of this number of users, are kept
 # back: with 2,500 users the standard error of a recall is below 0.01.
-MAX_SHARE, MAX_USERS = 0.05, 2500
+MAX_SHARE = 0.05
+MAX_USERS = 2500
 # Where they are not the latest, of fewer users, at most this share: the last event of a
 # user says most of what comes next, and the towers learn it late.
-MAX_SOME, SOME = 1000, 0.25
+MAX_SOME = 1000
+SOME = 0.25
 # With fewer users to judge by, nothing is kept back.
 MIN_USERS = 20
 # If so few of them are asked for latest events, these shares of the events are kept
@@ -38,7 +40,9 @@ SHARE_APART = 0.2
 # Where the order is not known, at most this share of the pairs is kept back: small data
 # is worth more to the towers. Of a user with five pairs or more, it is one in twenty,
 # at least one.
-MAX_SHARE_OF_PAIRS, SHARE_OF_USER, MIN_PAIRS = 0.01, 0.05, 5
+MAX_SHARE_OF_PAIRS = 0.01
+SHARE_OF_USER = 0.05
+MIN_PAIRS = 5
 # If this share of the latest events is of users who were there before, they come back.
 MIN_RETURNING = 0.5
 # The latest events are of this share of the users, at least.
@@ -47,7 +51,9 @@ MIN_ACTIVE = 0.02
 MAX_EVENTS = 10_000_000
 # Where users have features in common, at most so many of them, and this share, are not
 # learnt at first: otherwise their features would be known to say what they choose.
-MAX_STRANGERS, SHARE_OF_STRANGERS, MIN_STRANGERS = 150, 0.05, 10
+MAX_STRANGERS = 150
+SHARE_OF_STRANGERS = 0.05
+MIN_STRANGERS = 10
 # This share of the latest events is learnt to see how far a step may go.
 FIRST_SHARE = 0.5
 
@@ -245,7 +251,8 @@ def _answerable(recipe, events, known, targets):
         truth = truth - truth.multiply(known.positives.sign()[asking.users])
         truth.eliminate_zeros()
     rows = np.flatnonzero((np.diff(truth.indptr) > 0) & has_past[asking.users])
-    users, contexts = asking.users[rows], rows_of(asking.contexts, rows)
+    users = asking.users[rows]
+    contexts = rows_of(asking.contexts, rows)
     requests = {"users": users, "past": known.ordered.lags()[users]}
     return requests | {"truth": truth[rows], "contexts": contexts}
 
@@ -267,7 +274,8 @@ def requests_in_order(events, targets):
     There is a request for each user and each context that X names, at the time of its
     first event.
     """
-    table, contexts = events.ordered, _contexts_used(events)
+    table = events.ordered
+    contexts = _contexts_used(events)
     users = np.searchsorted(table.offsets, targets, side="right") - 1
     codes = np.zeros(len(targets), dtype=np.int64)
     if table.contexts is not None and contexts is not None:
@@ -351,7 +359,8 @@ def _start_of_share(times, share=1.0, n_kept=np.inf):
         n_later = len(in_order) - np.searchsorted(in_order, time)
         return summed(n_later) <= n_kept
 
-    low, high = -most(-times.min(initial=np.inf)), most(times.max(initial=-np.inf))
+    low = -most(-times.min(initial=np.inf))
+    high = most(times.max(initial=-np.inf))
     if not fits(high):
         return np.inf
     if fits(low):
@@ -428,7 +437,8 @@ def _random_pairs(events, is_apart, rng):
     place = np.arange(len(users)) - positives.indptr[users]
     is_kept = np.zeros(len(users), dtype=bool)
     is_kept[order] = chosen[users] & (place < n_kept[users])
-    before, later = entries_of(positives, ~is_kept), entries_of(positives, is_kept)
+    before = entries_of(positives, ~is_kept)
+    later = entries_of(positives, is_kept)
     of_pairs = events.of_pairs
     if of_pairs is not None:
         of_pairs = of_pairs.without(later)

@@ -126,7 +126,8 @@ def requests_of(kept, recipe, rng):
     past = kept.past if sees_past else sparse.csr_matrix(hidden.shape)
     known = KeptRequests(rows, past, hidden, kept.truth, rows.shape[0], kept.contexts)
     is_id = id_columns(users.rows)
-    together, sizes = [known], NEW_SIZES
+    together = [known]
+    sizes = NEW_SIZES
     if kept.strangers is not None:
         together.append(_of_strangers(kept, known, is_id))
         sizes = sizes[1:]
@@ -186,7 +187,8 @@ def _as_new(kept, known, some, size, is_id, rng):
     if kept.known.ordered is None:
         ranks = _shuffled_within(past.indptr, rng)
     past = entries_of(past, ranks >= ends - size)
-    hidden, truth = known.hidden[some], known.truth[some]
+    hidden = known.hidden[some]
+    truth = known.truth[some]
     if size == 0:
         truth = truth + mean_rewards(kept.known, kept.users[some])
         hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)

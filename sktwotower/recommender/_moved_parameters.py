@@ -129,5 +129,6 @@ def _is_dict_of_names(params):
     """Return whether JSON holds a dict whose keys are names."""
     if type(params) is not dict:
         return False
-    keys, values = params.get("keys"), params.get("values")
+    keys = params.get("keys")
+    values = params.get("values")
     return type(keys) is type(values) is list and all(type(k) is str for k in keys)

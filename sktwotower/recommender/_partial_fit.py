@@ -47,7 +47,8 @@ from ._weights_after import with_weights_after
 # Number of users in a batch with "auto". The events of a night are few: with the
 # batches of fit they would be one or two steps, which have to be large. Steps of a
 # recent history vary more: in a shop those of more users were better.
-PARTIAL_BATCH, RECENT_BATCH = 128, 512
+PARTIAL_BATCH = 128
+RECENT_BATCH = 512
 # Learning rate, relative to that of fit. Next week's purchases in a shop and the next
 # ratings of films were found best with 0.2 to 0.3.
 PARTIAL_RATE = 0.2
@@ -100,7 +101,8 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     with alone():  # all processes that train together learn the same
         fitted = with_weights_after(recipe, fitted, events, call.inputs)
         net, stream = _train(recipe, fitted, call, stream, random)
-    rows, places = without_last_row(events.items.rows), call.inputs["item"][0]
+    rows = without_last_row(events.items.rows)
+    places = call.inputs["item"][0]
     moved = moved_items(fitted.model, net.model, rows, places)
     learnt = replace(call.after, net=net, stream=stream)
     first = fitted.stream.gaps.never_hit
@@ -142,7 +144,8 @@ def _read_call(tables, fitted, frame, rewards, weights):
 
     ``rewards`` and ``weights``: those of the rows of ``frame``, (n_events,).
     """
-    times, schema = None, fitted.schema
+    times = None
+    schema = fitted.schema
     if fitted.sequences is not None:
         times = times_of_further(frame, schema)
     users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
@@ -153,7 +156,8 @@ def _read_call(tables, fitted, frame, rewards, weights):
         times = times_of_requests(contexts.context, frame, "X")
     outcomes = times, rewards, weights
     table = EventTable.of(user_codes, item_codes, shape, *outcomes, codes)
-    events, sequences = Events.of(users, items, table, PooledHistory(), contexts), None
+    events = Events.of(users, items, table, PooledHistory(), contexts)
+    sequences = None
     known = np.zeros(len(frame), dtype=bool)
     before = sparse.csr_matrix(fitted.seen)  # it shares the arrays
     before.resize(shape)
@@ -252,7 +256,8 @@ def _train(recipe, fitted, call, stream, random):
     learns = recipe.lr > 0 and call.events.positives.nnz > 0
     # each part sees the stream once
     streams = [ItemStream(stream.gaps, stream.n_events) for _ in recipes]
-    parts, nets = [], []
+    parts = []
+    nets = []
     for recipe, before, items in zip(recipes, fitted.model.parts, streams, strict=True):
         seed = random.randint(np.iinfo(np.int32).max)
         with seeded(seed, recipe.device):
@@ -277,7 +282,8 @@ def _train(recipe, fitted, call, stream, random):
 
 def _sparse_parts(sparse_parts, call, learns):
     """Return sparse parts of more items, computed anew if there are more events."""
-    seen, in_order = without_last_row(call.after.seen), call.after.sequences
+    seen = without_last_row(call.after.seen)
+    in_order = call.after.sequences
     lags = None if in_order is None else without_last_row(in_order.lags)
     n_items = seen.shape[1]
     if sparse_parts.n_items not in (None, n_items):  # new items come last
@@ -316,7 +322,8 @@ def _weights_of_new_features(fitted, call):
 
     Those have a share already, in which the weight of their column is a factor.
     """
-    context, of_columns = call.after.context, fitted.context_weights
+    context = call.after.context
+    of_columns = fitted.context_weights
     if of_columns is None:
         return np.ones(context.width, dtype=np.float32)
     weights = feature_weights(context, of_columns.to_dict())
@@ -329,7 +336,8 @@ def _training_set(recipe, call, stream):
 
     ``stream``: the ``ItemStream`` that goes on with each batch.
     """
-    events, seen = call.events, call.after.seen
+    events = call.events
+    seen = call.after.seen
     rows = without_last_row(events.users.rows), without_last_row(events.items.rows)
     if recipe.history.sees_order:
         in_order = events.ordered
@@ -345,7 +353,8 @@ def _training_set(recipe, call, stream):
         how |= {"known": call.before, "contexts": events.of_pairs}
         training = TrainingSet(*rows, events.positives, **how)
     training.users = _in_order(training, call.order, recipe)
-    training.stream, training.earlier = stream, [call.before]
+    training.stream = stream
+    training.earlier = [call.before]
     # fits of fewer users, or events, had smaller batches
     training.least_batch = min(PARTIAL_BATCH, np.count_nonzero(np.diff(seen.indptr)))
     if recipe.history.sees_order:

@@ -61,7 +61,8 @@ def vectors_of(recipe, events, table, fit, users, pooled=POOLED):
     if trained.interrupted_:  # nothing is learnt yet that could be kept
         raise KeyboardInterrupt
     module = trained.model
-    item_rows, past = events.items.rows[:-1], None
+    item_rows = events.items.rows[:-1]
+    past = None
     if module.sees_past:
         in_order = events.ordered
         past = (events.positives if in_order is None else in_order.lags())[users]

@@ -73,7 +73,8 @@ class Stream(NamedTuple):
         """
         if len(frame) == 0:
             return self
-        mark, (rewards, weights) = _mark(frame, *outcomes), outcomes
+        mark = _mark(frame, *outcomes)
+        (rewards, weights) = outcomes
         only_past = _mark(frame[known], 0 * rewards[known], weights[known])
         if mark in self.passes:
             warn(
@@ -103,12 +104,15 @@ def first_stream(events):
 
     An item's share is that of the weights of its events, which may fall with age.
     """
-    n_items, in_order = events.positives.shape[1], events.ordered
+    n_items = events.positives.shape[1]
+    in_order = events.ordered
     items = events.positives.indices if in_order is None else in_order.items
-    counts, sums = np.zeros(n_items, dtype=np.int64), np.zeros(n_items)
+    counts = np.zeros(n_items, dtype=np.int64)
+    sums = np.zeros(n_items)
     for part in slices(len(items), BLOCK):  # they may be larger than memory
         counts += np.bincount(items[part], minlength=n_items)
         own = None if in_order is None else in_order.weights[part]
         sums += np.bincount(items[part], own, minlength=n_items)
-    counts, sums = summed(counts), summed(sums)
+    counts = summed(counts)
+    sums = summed(sums)
     return Stream(Gaps.of_shares(sums / sums.sum(), counts), summed(len(items)), ())

@@ -41,7 +41,8 @@ def data_without(recipe, events, before, rng):
     complete, *_ = divided(recipe, events, False, rng)
     active = events.active_items()
     if len(active) < len(events.items):
-        training, complete = training.with_items(active), complete.with_items(active)
+        training = training.with_items(active)
+        complete = complete.with_items(active)
     return net.TrainingData(training, complete=complete)
 
 
@@ -72,13 +73,16 @@ def _pair_sets(recipe, events, validates, rng):
 
     The last ones are those of ``ValidationRecall``. What is not there is None.
     """
-    kept, held, validation = events.positives, None, None
+    kept = events.positives
+    held = None
+    validation = None
     if validates and events.ordered is None:
         kept, held = hold_out(kept, recipe.validation_fraction, rng)
     elif validates:
         before, _, held = hold_out_latest(events.ordered)
         kept = before.pairs()
-    rows, contexts = (events.users.rows[:-1], events.items.rows[:-1]), events.of_pairs
+    rows = (events.users.rows[:-1], events.items.rows[:-1])
+    contexts = events.of_pairs
     past = kept if recipe.history.sees_past else None
     if held is not None:
         validation = TrainingSet(*rows, held, history=past, known=kept)
@@ -92,7 +96,9 @@ def _pair_sets(recipe, events, validates, rng):
 
 def _sequence_sets(recipe, events, validates, rng):
     """Return what `_pair_sets` does, for events in the order of time."""
-    in_order, latest, held = events.ordered, None, None
+    in_order = events.ordered
+    latest = None
+    held = None
     if not _shows(recipe, events):
         in_order = in_order._replace(impressions=None)
     if recipe.exclude_seen:
@@ -100,10 +106,13 @@ def _sequence_sets(recipe, events, validates, rng):
     if validates:
         in_order, latest, held = hold_out_latest(in_order)
     rows = events.users.rows[:-1], events.items.rows[:-1]
-    how, past = (recipe.max_history, events.contexts), None
-    training, validation = SequenceSet(*rows, in_order, *how), None
+    how = (recipe.max_history, events.contexts)
+    past = None
+    training = SequenceSet(*rows, in_order, *how)
+    validation = None
     if held is not None:
-        validation, past = SequenceSet(*rows, latest, *how), in_order.lags()
+        validation = SequenceSet(*rows, latest, *how)
+        past = in_order.lags()
     return training, validation, past, held
 
 
@@ -124,7 +133,8 @@ def hold_out(positives, fraction, rng):
     Each user keeps at least one pair, and at least one pair is held out. If no user has
     two pairs nothing can be held out, and the second is None.
     """
-    on_disk, n_items = is_mapped(positives.indices), positives.shape[1]
+    on_disk = is_mapped(positives.indices)
+    n_items = positives.shape[1]
     sides = [Rows(on_disk, n_items) for _ in range(2)]
     for block in row_blocks(positives.indptr, on_disk):
         pairs = rows_of(positives, block)
@@ -168,12 +178,14 @@ class ValidationRecall:
     """
 
     def __init__(self, recipe, events, past, held_out, rng):
-        rows, group = np.flatnonzero(np.diff(held_out.indptr)), current_group()
+        rows = np.flatnonzero(np.diff(held_out.indptr))
+        group = current_group()
         n = MAX_USERS // (1 if group is None else group.size)
         if len(rows) > n:
             rows = np.sort(rng.choice(rows, n, replace=False))
         self.truth = held_out[rows]
-        self.user_rows, self.item_rows = events.users.rows[rows], events.items.rows[:-1]
+        self.user_rows = events.users.rows[rows]
+        self.item_rows = events.items.rows[:-1]
         self.history = past[rows] if recipe.history.sees_past else None
         self.seen = distinct_ones(past[rows])
         self.k = recipe.n_neighbors

@@ -268,7 +268,8 @@ class TwoTowerRecommender(
                 changed = np.sort(places[changed])
                 n_items = fitted.n_items + len(more.items) - len(fitted.items)
                 changed = changed[changed < n_items]
-                index, before = IndexRecipe.of(self), fitted.catalog
+                index = IndexRecipe.of(self)
+                before = fitted.catalog
                 learnt = served(more, n_items, index, before, changed)
                 learnt.log("partial_fit", time.perf_counter() - start)
                 self._fitted = learnt

@@ -19,14 +19,16 @@ from sktwotower.towers.processes._group import summed
 
 # From how many requests of known users weights are learnt, and how many of the best
 # items of each part are the candidates of a request.
-MAX_REQUESTS, N_CANDIDATES = 1000, 50
+MAX_REQUESTS = 1000
+N_CANDIDATES = 50
 # Lists of each of so many parts of the users are judged with the weights of others.
 N_FOLDS = 3
 # Entries of a dense array of some requests and all items.
 BLOCK = 1 << 22
 # How many requests what is known in advance is worth, and how many it is worth that
 # users with a few past items more need similar weights.
-PRIOR, SMOOTHNESS = 30.0, 30.0
+PRIOR = 30.0
+SMOOTHNESS = 30.0
 # An answer counts at most so many times as much as the mean answer.
 MAX_REWARD = 10.0
 # Least factor of the shares.
@@ -36,7 +38,8 @@ TOLERANCE = 1e-6
 # How far weights move from those of before towards the learnt ones; see `weigh`.
 STEPS = 0.0, 0.25, 0.5, 0.75, 1.0
 # Length of the lists that are compared, and of those of the reported figures.
-K, REPORTED_K = 20, 10
+K = 20
+REPORTED_K = 10
 
 
 class PartToWeigh(NamedTuple):
@@ -268,7 +271,8 @@ def scores_of(weighing, requests):
 
 def gains_of_parts(parts, weighing, requests):
     """Return by how much the NDCG of known users falls without each part."""
-    known, unit = requests.known(), unit_reward(requests)
+    known = requests.known()
+    unit = unit_reward(requests)
 
     def mean_ndcg(weights):
         lists = best_lists(parts, weights, known)
@@ -287,7 +291,9 @@ def best_lists(parts, weights, requests, k=K):
     """Return the positions (n, k) of the best items of requests, -1 for none."""
     of_requests = knot_shares(requests.n_past) @ weights
     n = len(of_requests)
-    users, items, added = [], [], None
+    users = []
+    items = []
+    added = None
     for part, weight in zip(parts, of_requests.T, strict=True):
         if isinstance(part, PartToWeigh):
             users.append(part.users[:n] * weight[:, None])
@@ -319,7 +325,8 @@ class Problem:
     """
 
     def __init__(self, parts, before, temperature, requests, rng, prior=PRIOR):
-        self.before, self.prior = before, prior
+        self.before = before
+        self.prior = prior
         self.signed = [part.is_signed for part in parts]
         rows = _some_requests(requests, rng)
         asked = requests.at(rows)
@@ -333,8 +340,10 @@ class Problem:
         scores = np.stack([part.scores(candidates) for part in parts]) / temperature
 
         answered = is_true.any(axis=1)
-        scores, is_padding = scores[:, answered], is_padding[answered]
-        rewards, is_true = rewards[answered], is_true[answered]
+        scores = scores[:, answered]
+        is_padding = is_padding[answered]
+        rewards = rewards[answered]
+        is_true = is_true[answered]
         n_true = is_true.sum(axis=1)
         of_answers = rewards / n_true[:, None]
         self.rows = rows[answered]
@@ -360,7 +369,8 @@ class Problem:
         of_left = is_left[place_of_true]
         other.true = place[place_of_true[of_left]], column_of_true[of_left]
         other.true_weights = self.true_weights[of_left]
-        other.scores, other.hidden = self.scores[:, is_left], self.hidden[is_left]
+        other.scores = self.scores[:, is_left]
+        other.hidden = self.hidden[is_left]
         other.knots = self.knots[is_left]
         other.request_weights = self.request_weights[is_left]
         return other

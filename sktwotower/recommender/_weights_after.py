@@ -22,13 +22,15 @@ from ._weighing import PartToWeigh, Problem, SparsePartToWeigh, best_step, folds
 PRIOR = 300.0
 # Learnt weights are cut off: they differ from those before by at most this share of
 # each, or this share of the sum of all.
-MAX_CHANGE, MIN_CHANGE = 0.5, 0.1
+MAX_CHANGE = 0.5
+MIN_CHANGE = 0.1
 # How far a call may go towards them. The films of a week are of this week: in whole
 # steps, weights that one week's users had taught were worse for the next week.
 STEPS = 0.0, 0.25
 # Up to this number of requests is asked, and of pairs of a request and an item: with
 # more than five million items, the requests are too few.
-MAX_REQUESTS, MAX_PAIRS = 1000, 100_000_000
+MAX_REQUESTS = 1000
+MAX_PAIRS = 100_000_000
 
 
 def with_weights_after(recipe, fitted, events, inputs):
@@ -108,7 +110,8 @@ def _of_size(before, weights):
 def _requests_of_call(fitted, events, inputs, exclude_seen):
     """Return the ``KeptRequests`` that further events answer, None for too few."""
     places_of_users = inputs["user"][0]
-    n_users, n_items = len(fitted.users), fitted.n_items
+    n_users = len(fitted.users)
+    n_items = fitted.n_items
     seen = sparse.csr_matrix(without_last_row(fitted.seen))  # it shares the arrays
     seen.resize(len(events.users), seen.shape[1])
     if events.ordered is None:
@@ -154,7 +157,9 @@ def _requests_of_call(fitted, events, inputs, exclude_seen):
 
 def _parts_to_weigh(fitted, requests):
     """Return what each part of a model says of requests, a list."""
-    model, to_weigh, start = fitted.model, [], 0
+    model = fitted.model
+    to_weigh = []
+    start = 0
     in_order = fitted.sequences is not None
     item_rows = without_last_row(fitted.items.rows)
     for part, scale in zip(model.parts, model.scales_of_items, strict=True):
