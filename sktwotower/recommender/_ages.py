@@ -48,7 +48,9 @@ def popularity_to_weigh(recipe, kept, weighed=None):
     """
     if recipe.popularity_half_life != "auto":
         return recipe
-    half_lives = None if kept is None else ()
+    half_lives = None
+    if kept is not None:
+        half_lives = ()
     if weighed is not None:
         known = [part.half_life for part in weighed.parts]
         half_lives = tuple(each for each in known if each is not None)
@@ -67,18 +69,25 @@ def in_units(name, half_life, dates=None):
     """
     if not _is_chosen(half_life):
         return half_life
-    duration = isinstance(half_life, (datetime.timedelta, np.timedelta64))
-    number = isinstance(half_life, Real) and not isinstance(half_life, bool)
-    fits, expected = {
-        None: (duration or number, "a Timedelta, a number"),
-        True: (duration, "a Timedelta, as times are dates"),
-        False: (number and not duration, "a number"),  # a timedelta64 is an integer
-    }[dates]
+    is_duration = isinstance(half_life, (datetime.timedelta, np.timedelta64))
+    is_number = isinstance(half_life, Real) and not isinstance(half_life, bool)
+    if dates is None:
+        fits = is_duration or is_number
+        expected = "a Timedelta, a number"
+    elif dates:
+        fits = is_duration
+        expected = "a Timedelta, as times are dates"
+    else:
+        fits = is_number and not is_duration  # a timedelta64 is an integer
+        expected = "a number"
     if not fits:
         raise TypeError(
             f"{name} must be {expected}, 'auto' or None. Got {half_life!r}."
         )
-    value = _nanoseconds(name, half_life) if duration else float(half_life)
+    if is_duration:
+        value = _nanoseconds(name, half_life)
+    else:
+        value = float(half_life)
     if not 0 < value < np.inf:
         raise ValueError(f"{name} must be > 0 and finite. Got {half_life!r}.")
     return value
@@ -86,7 +95,9 @@ def in_units(name, half_life, dates=None):
 
 def as_duration(half_life, dates):
     """Return a half-life in units of the times as a Timedelta if they are dates."""
-    return half_life and (pd.Timedelta(half_life, "ns") if dates else half_life)
+    if half_life is None or not dates:
+        return half_life
+    return pd.Timedelta(half_life, "ns")
 
 
 def _warn_of_no_popularity(recipe, events):

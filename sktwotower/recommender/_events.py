@@ -159,7 +159,8 @@ def history_of_events(history, table, schema):
     for block in table.blocks():
         chosen = block.chosen_events()
         n_events += chosen.n_events
-        first = first if len(first) else chosen.times[:1]
+        if len(first) == 0:
+            first = chosen.times[:1]
         several_times = several_times or bool((chosen.times != first).any())
         repeated = repeated or np.diff(chosen.offsets).max(initial=0) > 1
         if several_times and repeated:
@@ -223,13 +224,16 @@ def after(before, table):
     table = table.events_at(touched[table.users])
     known = np.flatnonzero(touched[: before.lags.shape[0] - 1])
     rows, items, times = before.events(known)
-    chosen = np.ones(table.n_events) if table.chosen is None else table.chosen
+    chosen = table.chosen
+    if chosen is None:
+        chosen = np.ones(table.n_events)
     nothing = np.zeros(len(rows))
     contexts = table.contexts
     earlier = known[rows], items, times, nothing + 1, nothing
     later = table.users, table.items, table.times, chosen, table.gains
     users, items, *outcomes = map(np.append, earlier, later)
-    contexts = None if contexts is None else np.append(nothing, contexts)
+    if contexts is not None:
+        contexts = np.append(nothing, contexts)
     shape = table.n_users, table.n_items
     return EventTable.of(users, items, shape, *outcomes, contexts).in_order()
 

@@ -208,7 +208,8 @@ def _recipes(recipe, fitted, call):
         recipe = recipe._replace(impression_weight=fitted.net.impression_weight)
     if recipe.history.sees_past and fitted.model.sees_past:
         recipe = recipe._replace(history=fitted.model.history)
-    recipe = _showing(recipe) if call.events.positives.nnz <= MAX_FEW else recipe
+    if call.events.positives.nnz <= MAX_FEW:
+        recipe = _showing(recipe)
     of_fit = {"temperature": fitted.temperature}
     of_fit["candidate_sampling"] = fitted.net.candidate_sampling
     if recipe.dropout == "auto":  # it depends on all events of fit
@@ -276,8 +277,9 @@ def _train(recipe, fitted, call, stream, random):
     model = fitted.model.after(parts, share_of_new)
     if model.sparse is not None:
         model = model.with_sparse(_sparse_parts(model.sparse, call, learns))
-    net = joined(nets, model) if learns else fitted.net
-    return with_model(net, model, fitted.net if learns else None), stream
+    if not learns:
+        return with_model(fitted.net, model, None), stream
+    return with_model(joined(nets, model), model, fitted.net), stream
 
 
 def _sparse_parts(sparse_parts, call, learns):
@@ -347,11 +349,14 @@ def _training_set(recipe, call, stream):
             in_order = only_new_targets(in_order)
         training = SequenceSet(*rows, in_order, recipe.max_history, events.contexts)
     else:
-        counts = events.impressions.nnz and recipe.takes_impressions
-        how = {"impressions": events.impressions if counts else None}
-        how["history"] = seen if recipe.history.sees_past else None
-        how |= {"known": call.before, "contexts": events.of_pairs}
-        training = TrainingSet(*rows, events.positives, **how)
+        more = {}
+        if events.impressions.nnz and recipe.takes_impressions:
+            more["impressions"] = events.impressions
+        if recipe.history.sees_past:
+            more["history"] = seen
+        training = TrainingSet(
+            *rows, events.positives, known=call.before, contexts=events.of_pairs, **more
+        )
     training.users = _in_order(training, call.order, recipe)
     training.stream = stream
     training.earlier = [call.before]
@@ -361,7 +366,9 @@ def _training_set(recipe, call, stream):
         training.least_batch = min(RECENT_BATCH, seen.nnz)
     active = have_entries(seen, axis=0) | have_entries(events.impressions, axis=0)
     # negatives are items with an event
-    training.pool = None if active.all() else np.flatnonzero(active)
+    training.pool = None
+    if not active.all():
+        training.pool = np.flatnonzero(active)
     return training
 
 

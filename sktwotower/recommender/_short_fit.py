@@ -64,8 +64,10 @@ def vectors_of(recipe, events, table, fit, users, pooled=POOLED):
     item_rows = events.items.rows[:-1]
     past = None
     if module.sees_past:
-        in_order = events.ordered
-        past = (events.positives if in_order is None else in_order.lags())[users]
+        past = events.positives
+        if events.ordered is not None:
+            past = events.ordered.lags()
+        past = past[users]
     user_vectors = embed_users(module, events.users.rows[users], past, item_rows)
     return user_vectors, embed_items(module, item_rows)
 

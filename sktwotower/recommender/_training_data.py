@@ -4,7 +4,10 @@ Input: a ``Recipe`` and ``Events``.
 Output: ``TrainingData``, whose ``evaluate`` returns the recall after each epoch.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from scipy import sparse
 
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import Rows, is_mapped, row_blocks, rows_of
@@ -31,14 +34,26 @@ def validates(recipe):
     return recipe.early_stopping or monitors_validation(recipe.callbacks)
 
 
+class Divided(NamedTuple):
+    """Training set, and what is held out for validation; None where there is nothing.
+
+    ``validation``: the set for the loss of validation. ``past``: CSR (n_users, n_items)
+    of what is known of users then, and ``held_out``: of the pairs to find.
+    """
+
+    training: TrainingSet | SequenceSet
+    validation: TrainingSet | SequenceSet | None
+    past: sparse.csr_matrix | None
+    held_out: sparse.csr_matrix | None
+
+
 def data_without(recipe, events, before, rng):
     """Return ``TrainingData`` that lack some events until the last epochs.
 
     ``before``: the ``Events`` without them.
     """
-    divided = _sequence_sets if recipe.history.sees_order else _pair_sets
-    training, *_ = divided(recipe, before, False, rng)
-    complete, *_ = divided(recipe, events, False, rng)
+    training = _divided(recipe, before, False, rng).training
+    complete = _divided(recipe, events, False, rng).training
     active = events.active_items()
     if len(active) < len(events.items):
         training = training.with_items(active)
@@ -48,19 +63,28 @@ def data_without(recipe, events, before, rng):
 
 def training_data(recipe, events, rng):
     """Return the recipe and ``TrainingData``, with validation if it is needed."""
-    divided = _sequence_sets if recipe.history.sees_order else _pair_sets
-    training, validation, past, held = divided(recipe, events, validates(recipe), rng)
+    divided = _divided(recipe, events, validates(recipe), rng)
+    training = divided.training
+    validation = divided.validation
     evaluate = None
-    if held is not None:
-        evaluate = ValidationRecall(recipe, events, past, held, rng)
+    if divided.held_out is not None:
+        evaluate = ValidationRecall(recipe, events, divided.past, divided.held_out, rng)
     elif validates(recipe):
         monitored = monitors_validation(recipe.callbacks)
         recipe = _without_validation(recipe, monitored)
     active = events.active_items()
     if len(active) < len(events.items):
         training = training.with_items(active)
-        validation = validation and validation.with_items(active)
+        if validation is not None:
+            validation = validation.with_items(active)
     return recipe, net.TrainingData(training, validation, evaluate)
+
+
+def _divided(recipe, events, validates, rng):
+    """Return ``Events`` as a `Divided`; ``validates``: whether some are held out."""
+    if recipe.history.sees_order:
+        return _divided_sequences(recipe, events, validates)
+    return _divided_pairs(recipe, events, validates, rng)
 
 
 def _shows(recipe, events):
@@ -68,52 +92,54 @@ def _shows(recipe, events):
     return summed(events.impressions.nnz) and recipe.takes_impressions
 
 
-def _pair_sets(recipe, events, validates, rng):
-    """Return training and validation set, past items, and the pairs held out.
-
-    The last ones are those of ``ValidationRecall``. What is not there is None.
-    """
+def _divided_pairs(recipe, events, validates, rng):
+    """Return what `_divided` does, for pairs of users and items without an order."""
     kept = events.positives
-    held = None
-    validation = None
+    held_out = None
     if validates and events.ordered is None:
-        kept, held = hold_out(kept, recipe.validation_fraction, rng)
+        kept, held_out = hold_out(kept, recipe.validation_fraction, rng)
     elif validates:
-        before, _, held = hold_out_latest(events.ordered)
+        before, _, held_out = hold_out_latest(events.ordered)
         kept = before.pairs()
     rows = (events.users.rows[:-1], events.items.rows[:-1])
+    history = None
+    if recipe.history.sees_past:
+        history = kept
+
+    validation = None
     contexts = events.of_pairs
-    past = kept if recipe.history.sees_past else None
-    if held is not None:
-        validation = TrainingSet(*rows, held, history=past, known=kept)
-        contexts = None if contexts is None else contexts.without(held)
-    impressions = events.impressions if _shows(recipe, events) else None
-    how = {"impressions": impressions, "contexts": contexts}
+    if held_out is not None:
+        validation = TrainingSet(*rows, held_out, history=history, known=kept)
+        if contexts is not None:
+            contexts = contexts.without(held_out)
+    more = {}
+    if _shows(recipe, events):
+        more["impressions"] = events.impressions
     if events.ordered is None:
-        how["user_power"] = user_power(events)
-    return TrainingSet(*rows, kept, history=past, **how), validation, kept, held
+        more["user_power"] = user_power(events)
+    training = TrainingSet(*rows, kept, history=history, contexts=contexts, **more)
+    return Divided(training, validation, kept, held_out)
 
 
-def _sequence_sets(recipe, events, validates, rng):
-    """Return what `_pair_sets` does, for events in the order of time."""
+def _divided_sequences(recipe, events, validates):
+    """Return what `_divided` does, for events in the order of time."""
     in_order = events.ordered
-    latest = None
-    held = None
     if not _shows(recipe, events):
         in_order = in_order._replace(impressions=None)
     if recipe.exclude_seen:
         in_order = only_new_targets(in_order)
+    latest = None
+    held_out = None
     if validates:
-        in_order, latest, held = hold_out_latest(in_order)
-    rows = events.users.rows[:-1], events.items.rows[:-1]
+        in_order, latest, held_out = hold_out_latest(in_order)
+
+    rows = (events.users.rows[:-1], events.items.rows[:-1])
     how = (recipe.max_history, events.contexts)
-    past = None
     training = SequenceSet(*rows, in_order, *how)
-    validation = None
-    if held is not None:
-        validation = SequenceSet(*rows, latest, *how)
-        past = in_order.lags()
-    return training, validation, past, held
+    if held_out is None:
+        return Divided(training, None, None, None)
+    validation = SequenceSet(*rows, latest, *how)
+    return Divided(training, validation, in_order.lags(), held_out)
 
 
 def _without_validation(recipe, monitored):
@@ -146,7 +172,9 @@ def hold_out(positives, fraction, rng):
     kept, held_out = (side.finish() for side in sides)
     if not summed(held_out.nnz):
         kept, held_out = _hold_out_one(positives, rng)
-    return (kept, held_out) if summed(held_out.nnz) else (positives, None)
+    if not summed(held_out.nnz):
+        return positives, None
+    return kept, held_out
 
 
 def _hold_out_one(positives, rng):
