@@ -66,10 +66,16 @@ def differences(before, now, where=("there", "here")):
 
     ``where``: how the text says which of them a value is of.
     """
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     there, here = where
-    texts = (f"{n} ({before.get(n)} {there}, {now.get(n)} {here})" for n in names)
-    return "; ".join(map(DATA.get, names, texts))
+    texts = []
+    for name in before | now:
+        value_there = before.get(name)
+        value_here = now.get(name)
+        if value_there == value_here:
+            continue
+        text = f"{name} ({value_there} {there}, {value_here} {here})"
+        texts.append(DATA.get(name, text))
+    return "; ".join(texts)
 
 
 def _digest_of_contexts(events):

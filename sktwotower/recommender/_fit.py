@@ -81,24 +81,31 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     FittedTowers
         Without what requests need, see `served`.
     """
+    # what is wrong with parameters is said before X is read
     check_values(recipe)
-    before = before if recipe.warm_start else None
+    if not recipe.warm_start:
+        before = None
     if before is not None:
         check_goes_on(before.net, recipe)
-    if tables.memory is not None:  # what is wrong with it is said before X is read
+    if tables.memory is not None:
         in_cache(tables.memory)
+
+    # X as a table of events, of which users and items, and in which order
     keeps_rewards = recipe.reward_scale is not None
-    found = _read(owner, tables, X, y, sample_weight, keeps_rewards=keeps_rewards)
-    schema, users, items, contexts, table = found
+    schema, users, items, contexts, table = _read(
+        owner, tables, X, y, sample_weight, keeps_rewards=keeps_rewards
+    )
     history = history_of_events(recipe.history, table, schema)
     recipe = recipe._replace(history=history)
     asks_time = isinstance(tables.context, str) and tables.context == "auto"
-    if asks_time and schema.dates and recipe.history.sees_order:
+    if asks_time and schema.dates and history.sees_order:
         contexts = contexts_of_time(schema.time)
     if recipe.reward_scale != "auto":
         table = table.rescaled(recipe.reward_scale)
     raw = table._replace(rewards=None)
-    events = Events.of(users, items, raw, recipe.history, contexts, schema.time_kind)
+    events = Events.of(users, items, raw, history, contexts, schema.time_kind)
+
+    # what is odd about them
     _log_events(events, table)
     if recipe.exclude_seen:
         _log_repeats(events, table)
@@ -107,7 +114,11 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     _warn_of_features(recipe, events)
     _check_n_items(events, table.n_events)
     _check_negatives(recipe, events)
-    start = None if before is None else before.model
+
+    # short fits choose some parameters; after a kill the checkpoint knows them
+    start = None
+    if before is not None:
+        start = before.model
     saved = saved_state(checkpoint, recipe, events, start)
     rng = saved.random_state(recipe.random_state)
     recipe = recipe.in_time_unit(schema.time_unit)
@@ -119,18 +130,32 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     recipe, events = with_ages(recipe, events, schema.dates)
     recipe = _with_choices(recipe, events, table, rng, saved)
     events = events._replace(contexts=contexts)
-    half_life = as_duration(recipe.half_life, schema.dates)
-    known = {"half_life": half_life, "cold_item_weight": recipe.cold_item_weight}
-    known["reward_scale"] = recipe.reward_scale
+
+    # the towers, and what is kept of the events
+    known = {
+        "half_life": as_duration(recipe.half_life, schema.dates),
+        "cold_item_weight": recipe.cold_item_weight,
+        "reward_scale": recipe.reward_scale,
+    }
     if contexts is not None:
-        known["context"] = events.contexts.context
-        known["context_users"] = events.contexts.used_by(table)
+        known["context"] = contexts.context
+        known["context_users"] = contexts.used_by(table)
     del table  # it may fill memory or disk, and training does not need it
-    in_order = None if events.ordered is None else events.ordered.sequences()
-    net, known["judged"] = _train(recipe, events, before, rng, saved)
-    seen = seen_matrix(events.positives)
-    known["stream"] = first_stream(events)
-    learnt = FittedTowers(schema, users, items, seen, in_order, net=net, **known)
+    in_order = None
+    if events.ordered is not None:
+        in_order = events.ordered.sequences()
+    net, judged = _train(recipe, events, before, rng, saved)
+    learnt = FittedTowers(
+        schema,
+        users,
+        items,
+        seen_matrix(events.positives),
+        in_order,
+        net=net,
+        stream=first_stream(events),
+        judged=judged,
+        **known,
+    )
     return with_all_users(learnt)
 
 

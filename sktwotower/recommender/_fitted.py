@@ -232,7 +232,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """Share of each part in the score, by the number of past items, a DataFrame."""
         model = self.model
         is_same = model.by_past is None or not model.sees_past
-        sizes = [0] if is_same else KNOTS
+        sizes = KNOTS
+        if is_same:
+            sizes = [0]
         n_past = np.array(sizes)
         scores = model.scales_of(n_past) * model.scales_of_items
         parts = list(model.parts)
@@ -245,8 +247,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         columns = [f"{size} past items" for size in sizes[:-1]]
         columns += ["all users" if is_same else f"{sizes[-1]} or more"]
         table = pd.DataFrame(scores.T, index=index, columns=columns)
-        gains = None if self.judged is None else self.judged.gains
-        return table if gains is None else table.assign(**{"ndcg@20 added": gains})
+        if self.judged is None:
+            return table
+        return table.assign(**{"ndcg@20 added": self.judged.gains})
 
     @property
     def context_weights(self):
@@ -254,9 +257,10 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if self.context is None or self.context.is_auto:
             return None
         columns = self.context.all_columns
-        weights = [] if self.judged is None else self.judged.context_weights
-        if len(weights) != len(columns):  # it was not judged, or is of an earlier file
-            weights = [1.0] * len(columns)
+        weights = [1.0] * len(columns)
+        # others were not judged, or are of an earlier file
+        if self.judged is not None and len(self.judged.context_weights) == len(columns):
+            weights = self.judged.context_weights
         index = pd.Index(columns, dtype=object, name="column")
         return pd.Series(weights, index, dtype=float, name="weight")
 
@@ -280,7 +284,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         epochs = self.epochs
         net = self.net
         catalog = self.catalog
-        last = epochs[-1] if epochs else {}
+        last = {}
+        if epochs:
+            last = epochs[-1]
         shown = [k for k in ("train_loss", "valid_recall") if k in last]
         figures = [
             f"{len(self.users)} users, {len(catalog.vectors)} items",
@@ -327,8 +333,10 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             )
             net = with_model(net, net.model.with_sparse(sparse_parts))
         stream = self.stream.without_users(events[np.flatnonzero(gone)])
-        changed = {} if self.context is None else self._without_contexts(net, gone)
-        return {"net": net, "stream": stream} | changed
+        changed = {"net": net, "stream": stream}
+        if self.context is not None:
+            changed |= self._without_contexts(net, gone)
+        return changed
 
     def _without_contexts(self, net, gone):
         """Return a net without the features of contexts that only some users had.
@@ -353,14 +361,17 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if self.context is None or (frame is None and given is None):
             return super().asked(frame, n, given, name)
         known = self.known_columns
-        found = None
-        cells = given if frame is None else None
-        if frame is not None and n == 1 and given is None:
+        cells = None  # of one context, that of all requests
+        if frame is None:
+            cells = given
+        elif n == 1 and given is None:
             columns = self.context.columns_among(frame.columns, known, name)
-            cells = {column: frame[column].iloc[0] for column in columns} or None
-        if cells is not None:  # one context, of all requests
+            cells = {column: frame[column].iloc[0] for column in columns}
+        if cells or frame is None:
             found = self.asked_before.get(self.context, cells, n)
-        return found or asked_of(self.context, frame, n, given, name, known)
+            if found is not None:
+                return found
+        return asked_of(self.context, frame, n, given, name, known)
 
     @property
     def context_columns(self):
@@ -376,8 +387,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     @property
     def asked_time(self):
         """Name of the time column if nobody has asked for it as a context, or None."""
-        is_auto = self.context is not None and self.context.is_auto
-        return self.schema.time if is_auto else None
+        if self.context is None or not self.context.is_auto:
+            return None
+        return self.schema.time
 
     @property
     def assumes_now(self):

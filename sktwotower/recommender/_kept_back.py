@@ -366,7 +366,10 @@ def _start_of_share(times, share=1.0, n_kept=np.inf):
     if fits(low):
         return low
     while low < (middle := low + (high - low) / 2) < high:
-        low, high = (low, middle) if fits(middle) else (middle, high)
+        if fits(middle):
+            high = middle
+        else:
+            low = middle
     later = in_order[np.searchsorted(in_order, high) :]
     return -most(-later.min(initial=np.inf))
 
