@@ -186,7 +186,9 @@ def served(fitted, n_items, index, before=None, changed=None):
 
 
 def _item_vectors(fitted, n_items, before, changed):
-    computed = np.arange(n_items) if changed is None else changed
+    computed = changed
+    if changed is None:
+        computed = np.arange(n_items)
     vectors = embed_items(fitted.model, fitted.items.rows[computed])
     vectors = fitted.weighted(vectors, computed, n_items)
     finite = np.isfinite(vectors).all(axis=1)

@@ -252,7 +252,9 @@ def remove_checkpoint(folder):
     """Remove the files of a checkpoint, and the folder if nothing else is in it."""
     folder = Path(folder)
     group = current_group()
-    towers = "towers-?" if group is None else f"towers-?-{group.rank}-*"
+    towers = "towers-?"
+    if group is not None:
+        towers = f"towers-?-{group.rank}-*"
     for name in (towers, f"seen-?-{rank()}", START):
         for path in folder.glob(name + SUFFIX):
             path.unlink(missing_ok=True)

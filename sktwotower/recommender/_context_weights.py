@@ -200,7 +200,9 @@ class _Problem:
         for number, part in enumerate(parts):
             part = part.of_requests(answered)
             of_part = torch.from_numpy(of_parts[:, number, None]).float()
-            users = asking[number] if number < len(asking) else None
+            users = None
+            if number < len(asking):
+                users = asking[number]
             if users is None or not len(users.added):
                 self.fixed += of_part * torch.from_numpy(part.scores(candidates))
                 continue

@@ -213,7 +213,9 @@ def fit_contexts(tables, columns, distinct, codes, counts):
 
     ``distinct``, ``codes`` and ``counts``: as of `distinct_contexts`.
     """
-    time = columns.time if columns.asks_time else None
+    time = None
+    if columns.asks_time:
+        time = columns.time
     how = {"transformer": tables.context_transformer, "memory": tables.memory}
     found = fit_context(columns.context, time, None, distinct, counts, **how)
     return EventContexts(*found).sorted(codes)

@@ -89,7 +89,8 @@ class ShownEstimator(SideTablesMixin, RecommenderStateMixin, BaseEstimator):
 
 def _steps(transformer, name, drawn):
     """Return a transformer, and what its rows go into, as a Pipeline."""
-    transformer = TowerVectorizer() if transformer is None else transformer
+    if transformer is None:
+        transformer = TowerVectorizer()
     return Pipeline([("features", transformer), (name, drawn)])
 
 
@@ -124,14 +125,20 @@ def _tower_in_words(estimator, side):
     if side == "user" and fitted is not None and fitted.schema.time is not None:
         row += f", {fitted.schema.time} as {fitted.schema.time_kind}"
     given = getattr(estimator, f"{side}_tower")
-    layers = [*estimator.hidden_layer_sizes, width] if given is None else [given]
-    layers += ["unit length"] if estimator.normalize else []
+    if given is None:
+        layers = [*estimator.hidden_layer_sizes, width]
+    else:
+        layers = [given]
+    if estimator.normalize:
+        layers.append("unit length")
     return " → ".join(map(str, [row, *layers]))
 
 
 def _score_in_words(estimator):
     """Return what a score is, and whether lists leave out many repeated choices."""
-    is_cosine = " (their cosine)" if estimator.normalize else ""
+    is_cosine = ""
+    if estimator.normalize:
+        is_cosine = " (their cosine)"
     text = f"dot product of the user vector and the item vector{is_cosine}"
     fitted = vars(estimator).get("_fitted")
     if fitted is None:
@@ -154,12 +161,16 @@ def _context_in_words(estimator):
     fitted = vars(estimator).get("_fitted")
     columns = estimator.context
     if fitted is not None:
-        columns = [] if fitted.context is None else fitted.context.all_columns
+        columns = []
+        if fitted.context is not None:
+            columns = fitted.context.all_columns
     elif isinstance(columns, str) and columns == "auto":
         columns = None
     if isinstance(columns, list | tuple):
         columns = ", ".join(map(str, columns)) or None
     if columns is None:
         return None
-    row = "feature row" if fitted is None else f"{fitted.context.width} features"
+    row = "feature row"
+    if fitted is not None:
+        row = f"{fitted.context.width} features"
     return f"{columns} → {row} → changes the user vector"

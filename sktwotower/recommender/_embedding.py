@@ -82,7 +82,9 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
             return fitted.sparse_vectors_of_users(request.past)
         known = history is None and context is None
-        code = one_known(fitted.users, users) if known else None
+        code = None
+        if known:
+            code = one_known(fitted.users, users)
         if code is not None:
             with threads(self.n_jobs):
                 return fitted.vector_now(code).copy()

@@ -61,11 +61,15 @@ class Events(NamedTuple):
         ``history``: a `History`. ``kind``: what times are, a ``TimeKind``, if
         the contexts are yet to learn from them.
         """
-        in_order = table.in_order() if history.sees_order else None
+        in_order = None
+        if history.sees_order:
+            in_order = table.in_order()
         if contexts is not None and kind is not None:
             contexts = contexts.learnt(kind, in_order, table)
         by_pair = contexts is not None and in_order is None
-        of_pairs = contexts.of_pairs(table) if by_pair else None
+        of_pairs = None
+        if by_pair:
+            of_pairs = contexts.of_pairs(table)
         pairs = table.pairs(), table.pairs(chosen=False)
         return cls(users, items, *pairs, in_order, contexts, of_pairs)
 
@@ -146,7 +150,9 @@ def history_of_events(history, table, schema):
         return history
     if table.times is None:
         if not is_auto:
-            named = "'recent'" if isinstance(history, RecentHistory) else history
+            named = history
+            if isinstance(history, RecentHistory):
+                named = "'recent'"
             raise ValueError(
                 f"history={named} needs the order of events: name the column of X that "
                 "says when, as in time='timestamp'. Without one, use 'pooled'."

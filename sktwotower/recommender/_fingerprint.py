@@ -111,7 +111,10 @@ def _update(hasher, value):
         hasher.update(f"{value.dtype.kind}{value.shape}".encode())
         flat = value.reshape(-1)
         # the width of integers depends on the size of other arrays
-        kind = np.int64 if value.dtype.kind in "iu" else value.dtype
+        if value.dtype.kind in "iu":
+            kind = np.int64
+        else:
+            kind = value.dtype
         for chunk in slices(len(flat), CHUNK):  # it may be larger than memory
             part = flat[chunk].astype(kind, copy=False)
             hasher.update(np.ascontiguousarray(part).view(np.uint8).data)
@@ -124,7 +127,8 @@ def _update(hasher, value):
 
 def _described(value):
     """Return the text of a parameter: the same in each process."""
-    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_described, value))}]"
     if isinstance(value, dict):

@@ -274,7 +274,9 @@ def check_values(recipe):
         expected = f"a tuple of ints from 1 to {MAX_SIZE}"
         raise ValueError(f"hidden_layer_sizes must be {expected}. Got {sizes!r}.")
     for callback in recipe.callbacks or []:
-        instance = callback[-1] if isinstance(callback, tuple) else callback
+        instance = callback
+        if isinstance(callback, tuple):
+            instance = callback[-1]
         if not hasattr(instance, "on_train_begin"):
             expected = "skorch callbacks, or (name, callback) pairs"
             raise TypeError(f"callbacks must be {expected}. Got {callback!r}.")
@@ -426,7 +428,9 @@ def _trained_parts(plans, before, rng, saved, judge):
     ``judge``: a ``Judge``, or None. The other parameters are those of `_train`. After
     an interruption other parts are not trained, and have no share.
     """
-    olds = None if before is None else _given(plans, before)
+    olds = None
+    if before is not None:
+        olds = _given(plans, before)
     looks = judge is not None and not judge.is_apart
     n_components = max(plan.n_components for plan in plans)
     nets = []
@@ -483,7 +487,9 @@ def _with_data(plan, rng, ready, starts_anew):
             training.ties_items = True
             # lists that leave out seen items need not rank them
             training.hides_past = recipe.exclude_seen
-    divided = divisions_of(plan.events) if ready else None
+    divided = None
+    if ready:
+        divided = divisions_of(plan.events)
     return plan._replace(recipe=recipe, divisions=divided), data
 
 

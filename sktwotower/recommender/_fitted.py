@@ -321,13 +321,18 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def fields_without(self, gone, left):
         """Return the net and the stream without some users, a dict."""
         # sequences have all events of a pair
-        events = self.seen if self.sequences is None else self.sequences.lags
+        if self.sequences is None:
+            events = self.seen
+        else:
+            events = self.sequences.lags
         unused, rows = unused_columns(self.users.rows, gone)
         model = self.model.without("user", left, unused, rows[:-1])
         net = with_model(self.net, model)
         if self.model.sparse is not None:
             kept = np.flatnonzero(~gone)
-            in_order = None if self.sequences is None else self.sequences.lags[kept]
+            in_order = None
+            if self.sequences is not None:
+                in_order = self.sequences.lags[kept]
             sparse_parts = recomputed(
                 self.model.sparse, self.seen[kept], in_order, forgets=True
             )

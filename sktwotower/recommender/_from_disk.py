@@ -115,7 +115,9 @@ def _aliases(columns, kind):
 
 def _kept(source, part=""):
     """Return the condition of the events that count, and another one."""
-    weighs = f"{WEIGHT} > 0" if "w" in source.columns else ""
+    weighs = ""
+    if "w" in source.columns:
+        weighs = f"{WEIGHT} > 0"
     found = " and ".join(filter(None, [weighs, part]))
     return found and f" where {found}"
 
@@ -166,7 +168,9 @@ def _check_ids(source, frame):
     for alias, name in names.items():
         if found[alias]:
             path = source.file_where(missing[alias])
-            where = "" if path is None else f" The first is in {path}."
+            where = ""
+            if path is not None:
+                where = f" The first is in {path}."
             refuse = refuse_gaps if alias == TIME else refuse_missing_ids
             refuse(NAMES[alias].format(name), found[alias], found["n"], where)
 
@@ -269,7 +273,9 @@ def _sorted_columns(source, columns, codes, outcomes, kind, keeps_rewards):
     ``codes``: Arrow tables of the ids and positions of users and of items, and that of
     `_contexts`. ``kind``: that of times that are numbers, or None.
     """
-    given = {} if columns.time is None else {"times": TIME}
+    given = {}
+    if columns.time is not None:
+        given = {"times": TIME}
     if "y" in outcomes:
         given["chosen"] = f"{REWARD} > 0"
     given["items"] = "b.code"
@@ -299,7 +305,8 @@ def _sorted_columns(source, columns, codes, outcomes, kind, keeps_rewards):
                 values, dates = read_times(
                     values, NAMES[TIME].format(columns.time), kind
                 )
-                kind = TimeKind(dates) if kind is None else kind
+                if kind is None:
+                    kind = TimeKind(dates)
             else:
                 values = batch.column(name).to_numpy(zero_copy_only=False)
             if name == "weights":

@@ -158,7 +158,9 @@ class CatalogLists(NamedTuple):
         """
         past = before.chosen_pairs()
         known = column_counts(past) > 0
-        left_out = past if recipe.exclude_seen else sparse.csr_matrix(past.shape)
+        left_out = past
+        if not recipe.exclude_seen:
+            left_out = sparse.csr_matrix(past.shape)
         truth = to_find(later.chosen_pairs(), left_out, known)
         can_be = (np.diff(truth.indptr) > 0) & (np.diff(past.indptr) > 0)
         users = np.flatnonzero(can_be)

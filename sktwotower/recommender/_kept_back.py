@@ -195,7 +195,9 @@ def _without_users(events, users):
 def _events_in_order(recipe, events, is_apart, rng):
     """Return the ``KeptBack`` of events in the order of time."""
     table = events.ordered
-    targets = only_new_targets(table) if recipe.exclude_seen else table
+    targets = table
+    if recipe.exclude_seen:
+        targets = only_new_targets(table)
     is_target = targets.column(lambda part: part.weights > 0)
     if recipe.validation_events != "last":
         kept = _latest_events(recipe, events, is_apart, is_target)
@@ -289,7 +291,9 @@ def requests_in_order(events, targets):
     truth.data /= ones_at(*chosen, shape).tocsr().data
     rows = None
     if contexts is not None:
-        gaps = table.gaps()[targets[first]] if contexts.sees_gaps else None
+        gaps = None
+        if contexts.sees_gaps:
+            gaps = table.gaps()[targets[first]]
         rows = contexts.rows(table, targets[first], gaps)
     return _Asking(users[first], truth, rows)
 
@@ -417,7 +421,9 @@ def _some(n_kept, n_most, of_all, rng):
     """
     able = np.flatnonzero(n_kept)
     group = current_group()
-    n_users = MAX_SOME if group is None else MAX_SOME // group.size
+    n_users = MAX_SOME
+    if group is not None:
+        n_users = MAX_SOME // group.size
     share = 1.0 if of_all else SOME
     able = rng.permutation(able)[: min(n_users, math.ceil(share * len(able)))]
     able = able[np.cumsum(n_kept[able]) <= n_most]
@@ -430,8 +436,12 @@ def _random_pairs(events, is_apart, rng):
     """Return the ``KeptBack`` of pairs whose order is not known."""
     positives = events.positives
     sizes = np.diff(positives.indptr)
-    share_of_user = SHARE_APART if is_apart else SHARE_OF_USER
-    share = SHARE_APART if is_apart else MAX_SHARE_OF_PAIRS
+    if is_apart:
+        share_of_user = SHARE_APART
+        share = SHARE_APART
+    else:
+        share_of_user = SHARE_OF_USER
+        share = MAX_SHARE_OF_PAIRS
     n_kept = np.maximum(1, share_of_user * sizes).astype(int)
     n_kept[sizes < MIN_PAIRS] = 0
     chosen = _some(n_kept, share * positives.nnz, is_apart, rng)

@@ -70,7 +70,9 @@ class KeptRequests(NamedTuple):
     def at(self, rows):
         """Return those at some positions, as users as they are."""
         matrices = [matrix[rows] for matrix in self[:4]]
-        contexts = None if self.contexts is None else self.contexts[rows]
+        contexts = None
+        if self.contexts is not None:
+            contexts = self.contexts[rows]
         n_rows = matrices[0].shape[0]
         return KeptRequests(*matrices, n_rows, contexts, left_out=self.left_out)
 
@@ -123,7 +125,10 @@ def requests_of(kept, recipe, rng):
     hidden = distinct_ones(kept.past)
     if not recipe.exclude_seen:
         hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
-    past = kept.past if sees_past else sparse.csr_matrix(hidden.shape)
+    if sees_past:
+        past = kept.past
+    else:
+        past = sparse.csr_matrix(hidden.shape)
     known = KeptRequests(rows, past, hidden, kept.truth, rows.shape[0], kept.contexts)
     is_id = id_columns(users.rows)
     together = [known]
@@ -192,7 +197,9 @@ def _as_new(kept, known, some, size, is_id, rng):
     if size == 0:
         truth = truth + mean_rewards(kept.known, kept.users[some])
         hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
-    contexts = None if known.contexts is None else known.contexts[some]
+    contexts = None
+    if known.contexts is not None:
+        contexts = known.contexts[some]
     return KeptRequests(rows, past, hidden, truth, 0, contexts)
 
 

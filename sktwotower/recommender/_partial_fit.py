@@ -286,7 +286,9 @@ def _sparse_parts(sparse_parts, call, learns):
     """Return sparse parts of more items, computed anew if there are more events."""
     seen = without_last_row(call.after.seen)
     in_order = call.after.sequences
-    lags = None if in_order is None else without_last_row(in_order.lags)
+    lags = None
+    if in_order is not None:
+        lags = without_last_row(in_order.lags)
     n_items = seen.shape[1]
     if sparse_parts.n_items not in (None, n_items):  # new items come last
         sparse_parts = sparse_parts.with_items(np.arange(n_items), n_items)

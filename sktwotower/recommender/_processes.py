@@ -81,7 +81,10 @@ def random_state_of(given):
     group = current_group()
     if group is None:
         return check_random_state(given)
-    rng = np.random.RandomState() if given is None else check_random_state(given)
+    if given is None:
+        rng = np.random.RandomState()
+    else:
+        rng = check_random_state(given)
     rng.set_state(group.share(rng.get_state(legacy=False)))
     return rng
 
@@ -148,7 +151,9 @@ def own_users(ids):
 
 def divisions_of(events):
     """Return which process holds which rows of tables, or None; see `divisions`."""
-    n_context = 0 if events.contexts is None else events.contexts.width
+    n_context = 0
+    if events.contexts is not None:
+        n_context = events.contexts.width
     return divisions(events.users, events.items, n_context)
 
 

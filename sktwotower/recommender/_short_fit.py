@@ -78,7 +78,8 @@ def held_out(table, seed, n_events=None):
     ``n_events``: how many events the users have together, 250,000 by default. The
     latest tenth is held out or, without an order, a random one.
     """
-    n_events = MAX_EVENTS if n_events is None else n_events
+    if n_events is None:
+        n_events = MAX_EVENTS
     table = table.only(users_of_events(np.diff(table.offsets), seed, n_events))
     late = are_late(table, np.random.RandomState(seed))
     return table.events_at(~late), table.events_at(late)

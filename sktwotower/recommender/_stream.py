@@ -106,12 +106,17 @@ def first_stream(events):
     """
     n_items = events.positives.shape[1]
     in_order = events.ordered
-    items = events.positives.indices if in_order is None else in_order.items
+    if in_order is None:
+        items = events.positives.indices
+    else:
+        items = in_order.items
     counts = np.zeros(n_items, dtype=np.int64)
     sums = np.zeros(n_items)
     for part in slices(len(items), BLOCK):  # they may be larger than memory
         counts += np.bincount(items[part], minlength=n_items)
-        own = None if in_order is None else in_order.weights[part]
+        own = None
+        if in_order is not None:
+            own = in_order.weights[part]
         sums += np.bincount(items[part], own, minlength=n_items)
     counts = summed(counts)
     sums = summed(sums)

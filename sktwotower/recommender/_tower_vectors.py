@@ -50,15 +50,21 @@ class TowerVectors:
         request has no time, it is one at the latest time of all, of which only the gap
         is used, and only if that is not unusually long.
         """
-        times = None if asked is None else asked.times
-        gaps = None if asked is None else asked.gaps(latest)
+        times = None
+        gaps = None
+        if asked is not None:
+            times = asked.times
+            gaps = asked.gaps(latest)
         if self.assumes_now and latest is not None:
             since = self.context.clock.now - latest
             since = np.where(since <= self.context.reach, since, np.nan)
             gaps = since if times is None else np.where(np.isnan(times), since, gaps)
         if asked is None and (gaps is None or np.isnan(gaps).all()):
             return None
-        rows = self.context.empty(n) if asked is None else asked.rows
+        if asked is None:
+            rows = self.context.empty(n)
+        else:
+            rows = asked.rows
         return rows, times, gaps
 
     @functools.cached_property
@@ -79,18 +85,27 @@ class TowerVectors:
         if len(query) == 1 and self._arrays is not None:
             vectors = self._vector_of_one(query.rows, past.input)
         else:
-            seen = past.input if self.model.sees_past else None
+            seen = None
+            if self.model.sees_past:
+                seen = past.input
             vectors = embed_users(self.model, query.rows, seen, self.items.rows)
-        new = self.fold_in_rows(query, past) if serving.fold_in else []
+        new = []
+        if serving.fold_in:
+            new = self.fold_in_rows(query, past)
         if len(new):
-            chosen = past.seen if len(new) == len(query) else past.seen[new]
+            if len(new) == len(query):
+                chosen = past.seen
+            else:
+                chosen = past.seen[new]
             move = functools.partial(self.fold_in, n_past=np.diff(chosen.indptr))
             vectors[new] = self.model.folded(vectors[new], self._sums(chosen), move)
         return vectors
 
     def _vector_of_one(self, row, past):
         """Return the vector (1, d) of one user: feature row and past items, CSR."""
-        lags = None if self.sequences is None else past.data
+        lags = None
+        if self.sequences is not None:
+            lags = past.data
         past = PastItems(past.indices, lags, self.items.rows)
         return self._arrays.of_user(Row(row.indices, row.data), past)[None]
 
@@ -135,7 +150,8 @@ class TowerVectors:
         """
         if self.cold_item_weight == 1:
             return vectors
-        n_items = self.n_items if n_items is None else n_items
+        if n_items is None:
+            n_items = self.n_items
         cold = np.append(self.stream.gaps.never_hit, False)
         cold = cold[codes] & (codes < n_items)
         factors = np.where(cold, self.cold_item_weight, 1)
@@ -155,11 +171,16 @@ class TowerVectors:
         self.check_vectors(len(frame))
         query = query_of_events(self, frame)
         # a history tells users unknown to fit apart
-        keys = query.codes if history is None else pd.factorize(query.ids)[0]
+        if history is None:
+            keys = query.codes
+        else:
+            keys = pd.factorize(query.ids)[0]
         distinct, places = _each_once(query, keys, self.users)
         past = past_of(self, distinct, history)
         vectors = self.without_context(distinct, past, serving)[places]
-        latest = None if past.latest is None else past.latest[places]
+        latest = None
+        if past.latest is not None:
+            latest = past.latest[places]
         return self.in_context(vectors, query.asked, latest)
 
     def items_of_events(self, frame):
@@ -189,7 +210,9 @@ class TowerVectors:
         model = self.model
         if model.sparse is None or past.input.shape[0] != 1:
             return model.added(past.input, self.n_items)
-        lags = None if self.sequences is None else past.input.data
+        lags = None
+        if self.sequences is not None:
+            lags = past.input.data
         added = self._added_to_one(past.input.indices, lags)
         return one_row(added.positions, added.values, self.n_items)
 
@@ -200,9 +223,14 @@ class TowerVectors:
         return Added.of_array(self.added_before.get(code, self._compute_added))
 
     def _compute_added(self, code):
-        past = self.seen if self.sequences is None else self.sequences.lags
+        if self.sequences is None:
+            past = self.seen
+        else:
+            past = self.sequences.lags
         events = slice(past.indptr[code], past.indptr[code + 1])
-        lags = None if self.sequences is None else past.data[events]
+        lags = None
+        if self.sequences is not None:
+            lags = past.data[events]
         return self._added_to_one(past.indices[events], lags).as_array()
 
     def _added_to_one(self, items, lags):
@@ -215,7 +243,10 @@ class TowerVectors:
         if self.model.sparse is None:
             return 0.0
         query = query_of_events(self, frame)
-        keys = query.codes if history is None else pd.factorize(query.ids)[0]
+        if history is None:
+            keys = query.codes
+        else:
+            keys = pd.factorize(query.ids)[0]
         _, first, places = np.unique(keys, return_index=True, return_inverse=True)
         past = past_of(self, query[first], history)
         items = self.items.describe(frame, "X", events=True)[1]

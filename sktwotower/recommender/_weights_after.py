@@ -123,7 +123,9 @@ def _requests_of_call(fitted, events, inputs, exclude_seen):
         asking = requests_of_pairs(events, chosen)
     else:
         table = events.ordered
-        targets = only_new_targets(table) if exclude_seen else table
+        targets = table
+        if exclude_seen:
+            targets = only_new_targets(table)
         asking = requests_in_order(events, np.flatnonzero(targets.gains > 0))
     truth = asking.truth[:, :n_items]
     rows = np.flatnonzero(np.diff(truth.indptr))
@@ -134,7 +136,10 @@ def _requests_of_call(fitted, events, inputs, exclude_seen):
     users = asking.users[rows]
     if len(np.unique(users)) < MIN_USERS:
         return None
-    past = fitted.seen if fitted.sequences is None else fitted.sequences.lags
+    if fitted.sequences is None:
+        past = fitted.seen
+    else:
+        past = fitted.sequences.lags
     # the last row is that of unknown users
     past = past[np.minimum(users, n_users)]
     if not fitted.model.sees_past:
