@@ -21,7 +21,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 # Suites of their own: they run where they are named, `pytest tests/docs` or `-m docs`.
-SUITES = ("docs", "clients")
+SUITES = ("docs", "clients", "examples")
 # Files that fork processes: one process of pytest runs them, whose server imports once.
 FORKING = {
     "tests/recommender/test_processes.py",
