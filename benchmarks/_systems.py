@@ -104,6 +104,8 @@ SYSTEMS = {
             "alpha": loguniform(0.01, 100),
         },
     ),
+    "GF-CF (defaults)": System("sktwotower:GraphFilterRecommender"),
+    "ChebyCF (defaults)": System("sktwotower:ChebyshevFilterRecommender"),
     "BPR": System(
         "_peers:BPR",
         {
