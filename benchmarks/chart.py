@@ -77,6 +77,7 @@ GROUPS = {
 
 COUNTING = ["item-kNN", "item-kNN (decay)", "RP3beta", "SLIM", "LightFM", "Mult-VAE"]
 COUNTING += ["XSimGCL", "iALS", f"iALS{CHEAPEST}", "GF-CF", f"GF-CF{CHEAPEST}"]
+COUNTING += ["GF-CF (defaults)", "ChebyCF (defaults)"]
 
 
 class Family(NamedTuple):
@@ -106,7 +107,7 @@ FAMILIES = {
     "sktwotower": Family("o", 6.5, "#ee7b5b", "#c2604f", [OURS]),
     "sktwotower with time=": Family("o", 8, "#cf222e", "#ff8f87", [IN_TIME]),
 }
-NEVER_TUNED = ("popularity", OURS, IN_TIME)
+NEVER_TUNED = ("popularity", OURS, IN_TIME, "GF-CF (defaults)", "ChebyCF (defaults)")
 
 
 def figures(results=RESULTS):
