@@ -12,7 +12,7 @@ from ._tasks import SPLIT_LAST
 
 COLUMNS = ["recall@20", "ndcg@20", "coverage@20"]
 MORE_EVENTS = "Collect more events of users who return: best sellers suffice so far."
-COLORS = {"ahead": GREEN, "level": YELLOW, "unclear": YELLOW, "behind": RED}
+COLORS = {"ahead": GREEN, "tied": YELLOW, "unclear": YELLOW, "behind": RED}
 
 
 def meaning(report) -> str:

@@ -94,7 +94,7 @@ class Report(pd.DataFrame):
         Returns
         -------
         Verdict
-            A named tuple of 'word' ("ahead", "level", "unclear" or "behind"), 'model',
+            A named tuple of 'word' ("ahead", "tied", "unclear" or "behind"), 'model',
             'other', 'metric', 'difference', 'lower', 'upper', 'higher' and 'n_users';
             ``str()`` makes it text. It is "unclear" if the users are too few to tell:
             the interval covers zero and is wider than a fifth of the figure. 'higher'

@@ -108,7 +108,7 @@ def retrieval_report(
         which the estimator keeps if their order counts. Set ``attrs["split"]`` to a
         sentence on how X was held out, and the report shows it. It prints, and shows in
         a notebook, with 95 % intervals (1.96 standard errors). Its method ``verdict()``
-        returns whether `estimator` is "ahead" of the other models, "level" or "behind",
+        returns whether `estimator` is "ahead" of the other models, "tied" or "behind",
         by 'ndcg@k' of the largest k, beyond the 95 % interval of the difference, or
         "unclear" with too few users. Where popularity and all baselines know none of
         the items to be found, it is None. The report is of pandas; its method

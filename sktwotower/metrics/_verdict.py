@@ -19,8 +19,8 @@ class Verdict(NamedTuple):
 
     Parameters
     ----------
-    word : {"ahead", "level", "unclear", "behind"}
-        "level" if the interval of the difference covers zero, and "unclear" if it is
+    word : {"ahead", "tied", "unclear", "behind"}
+        "tied" if the interval of the difference covers zero, and "unclear" if it is
         also wider than a fifth of the figure of `model`. "unclear" as well with fewer
         than 30 users.
     model, other : str
@@ -55,7 +55,7 @@ class Verdict(NamedTuple):
             than = "ahead of" if self.word == "ahead" else "behind"
             words = f"by {number(abs(self.difference))} {metric}, beyond noise ({ends})"
             return f"{model} is {than} {other} {words}."
-        first = f"{model} is level with {other}"
+        first = f"{model} is tied with {other}"
         if self.word == "unclear":
             users = "1 user is"
             if self.n_users != 1:
@@ -72,7 +72,7 @@ def verdict_of(report):
     """Return the ``Verdict`` on the first model of a report, by NDCG of most places.
 
     It is behind if any other model is better beyond noise, ahead if all are worse
-    beyond noise, and level or unclear otherwise. Of the others that make it so, the
+    beyond noise, and tied or unclear otherwise. Of the others that make it so, the
     highest mean is named. Models that cannot score what is to be found do not count.
     None if there are no others, or the first model is one of them, and if there are no
     intervals.
@@ -93,12 +93,12 @@ def verdict_of(report):
     n_users = int(rows["users"].iloc[0])
     if others.empty or model in lost or (half.isna().any() and n_users > 1):
         return None
-    outcomes = {"behind": upper < 0, "level": lower <= 0, "ahead": lower > 0}
+    outcomes = {"behind": upper < 0, "tied": lower <= 0, "ahead": lower > 0}
     if n_users < MIN_USERS:
         outcomes = {"unclear": others[metric].notna()}
     word = next(word for word, models in outcomes.items() if models.any())
     other = others.loc[outcomes[word], metric].idxmax()
-    if word == "level" and upper[other] - lower[other] > figure / 5:
+    if word == "tied" and upper[other] - lower[other] > figure / 5:
         word = "unclear"
     higher = others.loc[others[metric] > figure, metric].sort_values(ascending=False)
     return Verdict(

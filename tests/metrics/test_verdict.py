@@ -38,22 +38,22 @@ def test_the_verdict_is_that_of_the_paired_intervals():
     for others, expected in [
         # 1.96 errors: a half of .0196
         ({"a": (-0.02, 0.01), "b": (-0.3, 0.01)}, ("ahead", "a")),
-        ({"a": (-0.019, 0.01), "b": (-0.3, 0.01)}, ("level", "a")),
-        ({"a": (0.019, 0.01)}, ("level", "a")),
+        ({"a": (-0.019, 0.01), "b": (-0.3, 0.01)}, ("tied", "a")),
+        ({"a": (0.019, 0.01)}, ("tied", "a")),
         ({"a": (0.02, 0.01)}, ("behind", "a")),
         # the highest mean is not the one that counts: its interval is wide
-        ({"a": (-0.01, 0.001), "b": (-0.02, 0.02)}, ("level", "b")),
+        ({"a": (-0.01, 0.001), "b": (-0.02, 0.02)}, ("tied", "b")),
         ({"a": (0.03, 0.02), "b": (0.01, 0.001)}, ("behind", "b")),
         # wider than a fifth of .5, or not: twice 1.96 errors of .1
         ({"a": (0.01, 0.0256)}, ("unclear", "a")),
-        ({"a": (0.01, 0.0255)}, ("level", "a")),
+        ({"a": (0.01, 0.0255)}, ("tied", "a")),
         ({"a": (-0.01, 0.03)}, ("unclear", "a")),
         ({"a": (-0.07, 0.03)}, ("ahead", "a")),
         ({"a": (0.07, 0.03)}, ("behind", "a")),
         # only the interval of the one that is named counts
-        ({"a": (0.01, 0.01), "b": (-0.01, 0.03)}, ("level", "a")),
+        ({"a": (0.01, 0.01), "b": (-0.01, 0.03)}, ("tied", "a")),
         # the same ranking
-        ({"a": (0.0, 0.0)}, ("level", "a")),
+        ({"a": (0.0, 0.0)}, ("tied", "a")),
     ]:
         verdict = report(**others).verdict()
         assert (verdict.word, verdict.other) == expected
@@ -77,12 +77,12 @@ def test_the_verdict_in_words():
         "-.0040)."
     )
     assert words(EASE=(-0.001, 0.001), other=(-0.2, 0.1)) == (
-        "mine is level with EASE: +.0010 NDCG@5 is within noise (95 % interval: -.0010 "
+        "mine is tied with EASE: +.0010 NDCG@5 is within noise (95 % interval: -.0010 "
         "to .0030)."
     )
     # what is higher is named, the highest first, though noise may explain it
     assert words(EASE=(0.001, 0.001), other=(-0.2, 0.1), knn=(0.003, 0.002)) == (
-        "mine is level with knn: -.0030 NDCG@5 is within noise (95 % interval: -.0069 "
+        "mine is tied with knn: -.0030 NDCG@5 is within noise (95 % interval: -.0069 "
         "to .0009). NDCG@5 is higher for knn, EASE."
     )
     # a whole interval of .1176, more than a fifth of .5
@@ -105,7 +105,7 @@ def test_few_users_are_too_few_for_any_verdict():
             verdict = table.verdict()
             assert verdict.other == "EASE" and verdict.n_users == n_users
             assert ("a verdict needs 30" in str(verdict)) == (n_users < 30)
-            words = {-0.3: "ahead", 0.0: "level", 0.3: "behind"}
+            words = {-0.3: "ahead", 0.0: "tied", 0.3: "behind"}
             assert verdict.word == ("unclear" if n_users < 30 else words[difference[0]])
             if n_users == 2:
                 higher = " NDCG@5 is higher for EASE." if difference[0] > 0 else ""
@@ -129,7 +129,7 @@ def test_two_users_who_are_served_alike_are_not_level():
     found = retrieval_report(model, TEST[:2], k=4)
     assert found.loc["all", "users"].iloc[0] <= 2
     assert found.verdict().word == "unclear"
-    assert "level" not in repr(found)
+    assert "tied" not in repr(found)
 
 
 @pytest.fixture(scope="module")
