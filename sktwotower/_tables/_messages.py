@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import reprlib
 import sys
+import threading
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -207,3 +208,26 @@ def progress_bar(verbose, iterable=None, **options):
     if verbose == "auto":
         options = {"delay": QUIET_SECONDS, "leave": False} | options
     return tqdm(iterable, disable=not shows_bars(verbose), **options)
+
+
+@contextmanager
+def status(verbose, text):
+    """Show a line while the block runs, if it takes long and somebody can see it."""
+    if not shows_bars(verbose):
+        yield
+        return
+    shown = []
+
+    def show():
+        form = {"bar_format": "{desc} ...", "leave": False, "delay": 0.0}
+        shown.append(progress_bar(verbose, desc=text, **form))
+
+    timer = threading.Timer(QUIET_SECONDS, show)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for line in shown:
+            line.close()

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from sktwotower._tables._frames import is_source
-from sktwotower._tables._messages import logger, stage, verbose_inside, warn
+from sktwotower._tables._messages import logger, stage, status, verbose_inside, warn
 from sktwotower._tables._reward_scale import warn_of_heavy_tail
 from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import column_counts, have_entries
@@ -31,7 +31,7 @@ from sktwotower.towers.parts import (
     plans_of,
     with_kept_back,
 )
-from sktwotower.towers.processes._group import rank, summed
+from sktwotower.towers.processes._group import is_first, rank, summed
 from sktwotower.towers.training._net import check_net_params, joined, seeded, train
 from sktwotower.towers.training._optimizer import optimizer_class
 
@@ -92,9 +92,10 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
 
     # X as a table of events, of which users and items, and in which order
     keeps_rewards = recipe.reward_scale is not None
-    schema, users, items, contexts, table = _read(
-        owner, tables, X, y, sample_weight, keeps_rewards=keeps_rewards
-    )
+    with _status(recipe, "reading events"):
+        schema, users, items, contexts, table = _read(
+            owner, tables, X, y, sample_weight, keeps_rewards=keeps_rewards
+        )
     history = history_of_events(recipe.history, table, schema)
     recipe = recipe._replace(history=history)
     asks_time = isinstance(tables.context, str) and tables.context == "auto"
@@ -157,6 +158,11 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         **known,
     )
     return with_all_users(learnt)
+
+
+def _status(recipe, text):
+    """Return the context in which the first process says what takes long."""
+    return status(recipe.verbose if is_first() else 0, text)
 
 
 def _log_events(events, table):
@@ -382,7 +388,8 @@ def _train(recipe, events, before, rng, saved):
         parts = [parts[n] for n in used]
         shares = [shares[n] for n in used]
         return joined(nets, Model(parts, shares)), None
-    model, figures = judge.model(parts, shares)
+    with _status(recipe, "learning weights of parts"):
+        model, figures = judge.model(parts, shares)
     return joined(nets, model), Judged(**figures)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sktwotower._records import UpTo, record
 from sktwotower._tables._arguments import hinted
+from sktwotower._tables._messages import status
 from sktwotower.inspection import feature_importance
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.neighbors._catalog_index import check_index
@@ -155,7 +156,8 @@ class TwoTowerRecommender(
             before = vars(self).get("_fitted")
             events = X, y, sample_weight
             learnt = learn(*self._recipes(), *events, before, self.checkpoint)
-            fitted = served(learnt, len(learnt.items), IndexRecipe.of(self))
+            with status(self.verbose, "vectors and index of the catalog"):
+                fitted = served(learnt, len(learnt.items), IndexRecipe.of(self))
             fitted.log("fit", time.perf_counter() - start)
             self._fitted = fitted
             if self.checkpoint is not None and not self.interrupted_:

@@ -2,19 +2,30 @@
 
 import io
 from contextlib import redirect_stderr
+from threading import Event
 
 import pytest
 
+from sktwotower import TowerVectorizer
 from sktwotower._tables import _messages
 from tests.builders import small
 from tests.recommender.test_two_tower import checkerboard
 
 
 class Terminal(io.StringIO):
-    """A terminal that keeps what is written to it."""
+    """A terminal that keeps what is written to it; ``named``: that events are read."""
+
+    def __init__(self):
+        super().__init__()
+        self.named = Event()
 
     def isatty(self):
         return True
+
+    def write(self, text):
+        if "reading events" in text:
+            self.named.set()
+        return super().write(text)
 
 
 @pytest.fixture
@@ -36,6 +47,18 @@ def test_a_long_fit_shows_by_default_how_far_it_is(slow, capsys):
     assert "training" in text and "epoch" in text
     assert text.endswith("\r")  # the line is empty again
     assert capsys.readouterr().out == ""
+
+
+def test_a_table_that_takes_long_to_read_is_named(slow):
+    terminal = Terminal()
+
+    class Waits(TowerVectorizer):
+        def fit_transform(self, X, y=None):
+            terminal.named.wait(60)
+            return super().fit_transform(X)
+
+    text = shown(terminal, user_transformer=Waits())
+    assert "reading events" in text and text.endswith("\r")
 
 
 def test_a_fit_of_seconds_shows_nothing_by_default(monkeypatch):
