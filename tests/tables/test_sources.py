@@ -256,7 +256,7 @@ def test_a_fit_in_little_memory(tmp_path):
             pq.write_table(table, f"{part}.parquet", use_dictionary=False)
         del columns
         params = {"embedding_dim": 4, "max_epochs": 1, "batch_size": 8192}
-        params |= {"history": None, "second_share": 0, "time": "time"}
+        params |= {"history": None, "time": "time"}
         model = TwoTowerRecommender(user_id="user", item_id="item", **params)
         model.fit("*.parquet", "stars", "weight")
         print(len(model.user_ids_))
