@@ -34,11 +34,11 @@ ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender, RP3betaRecomm
 ALL += [GraphFilterRecommender, ChebyshevFilterRecommender]
 ALL += [OrderedRidgeRecommender, RepeatRecommender]
 # The first and the last one know no similar items.
-each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+each = for_each("kind", ALL, ids=lambda kind: getattr(kind, "__name__", kind))
 
 
 @pytest.mark.slow
-@each
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 def test_sklearn(kind):
     assert_passes_checks(kind())
 

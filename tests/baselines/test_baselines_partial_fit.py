@@ -40,7 +40,7 @@ MODELS = {
     "click rate": ClickRateRecommender(2, time="time"),
     "half life": ClickRateRecommender(2, half_life=5 * DAY, time="time"),
 }
-each = pytest.mark.parametrize("name", MODELS)
+each = for_each("name", MODELS)
 
 
 @pytest.fixture(scope="module")
