@@ -6,9 +6,11 @@ from sktwotower.towers.operators._decays import MIN_WEIGHT, Windows, decayed_mea
 from tests.cases import for_each
 
 
-def windows_of(kept, targets, ends):
+def windows_of(kept, targets, ends, compiles=False):
     """Return ``Windows`` of events, of which only places and kept ones are used."""
-    return Windows(None, None, kept, torch.tensor(targets), torch.tensor(ends))
+    targets = torch.tensor(targets, dtype=torch.int64)
+    ends = torch.tensor(ends, dtype=torch.int64)
+    return Windows(None, None, kept, targets, ends, compiles)
 
 
 def two_loops(vectors, factors, windows, power):
@@ -26,12 +28,13 @@ def two_loops(vectors, factors, windows, power):
     return torch.stack(means)
 
 
+@for_each("compiles", [False, True])
 @for_each("power", [1.0, 0.5])
-def test_decayed_means_by_hand(power):
+def test_decayed_means_by_hand(power, compiles):
     # vectors of one number, 10, 20 and 40, each with weight 1
     vectors = torch.tensor([[10.0, 1], [20, 1], [40, 1]])[:, None]
     factors = torch.tensor([[9.0, 9.0], [0.5, 1.0], [0.25, 1.0]])[:, None]
-    windows = windows_of(torch.ones(3, 1), [0, 1, 2, 1], [0, 1, 2, 2])
+    windows = windows_of(torch.ones(3, 1), [0, 1, 2, 1], [0, 1, 2, 2], compiles)
     means = decayed_means(vectors, factors, windows, power, torch.float32)
     # sums of both are 10, 10/2 + 20 = 25, 25/4 + 40 and 10, 30, 70
     totals = torch.tensor([[0.0, 0], [5, 10], [6.25, 30], [26.25, 50]])
@@ -40,35 +43,59 @@ def test_decayed_means_by_hand(power):
     torch.testing.assert_close(means[..., 0], expected)
 
 
-@for_each("power", [1.0, 0.5])
-@for_each("shape", [(4, 2, 2, 2), (1, 2, 3, 2), (150, 1, 1, 1)])
-def test_decayed_means_and_their_gradients_are_those_of_loops(shape, power):
+def random_means(shape, dtype, compiles=False):
+    """Return vectors, factors and ``Windows`` of random events, some of them hidden."""
     length, n, n_sums, width = shape
     torch.manual_seed(0)
-    kept = (torch.rand(length, n) < 0.8).double()
-    vectors = torch.randn(length, n, width + 1, dtype=torch.float64)
+    kept = (torch.rand(length, n) < 0.8).to(dtype)
+    vectors = torch.randn(length, n, width + 1, dtype=dtype)
     vectors[..., -1] = 1
     vectors = (vectors * kept[..., None]).requires_grad_()
-    factors = torch.rand(length, n, n_sums, dtype=torch.float64, requires_grad=True)
+    factors = torch.rand(length, n, n_sums, dtype=dtype, requires_grad=True)
     targets = list(range(length * n))
     ends = [
         min(place + n * (place % 2), (length - 1) * n + place % n) for place in targets
     ]
-    windows = windows_of(kept, targets, ends)
+    return vectors, factors, windows_of(kept, targets, ends, compiles)
 
-    def means(vectors, factors):
-        return decayed_means(vectors, factors, windows, power, vectors.dtype)
 
+@for_each("power", [1.0, 0.5])
+@for_each("shape", [(4, 2, 2, 2), (1, 2, 3, 2), (150, 1, 1, 1)])
+@for_each("compiles", [False, True])
+def test_decayed_means_and_their_gradients_are_those_of_loops(shape, power, compiles):
+    dtype = torch.float32 if compiles else torch.float64
+    vectors, factors, windows = random_means(shape, dtype, compiles)
     expected = two_loops(vectors, factors, windows, power)
-    torch.testing.assert_close(means(vectors, factors), expected)
+    means = decayed_means(vectors, factors, windows, power, dtype)
+    # without a past event weights are next to 0, and gradients in the thousands
+    tolerance = {"rtol": 1e-4, "atol": 2e-3} if compiles else {}
+    torch.testing.assert_close(means, expected, **tolerance)
     upstream = torch.randn_like(expected)
-    found = torch.autograd.grad(means(vectors, factors), (vectors, factors), upstream)
+    gradients = torch.autograd.grad(means, (vectors, factors), upstream)
     slow = torch.autograd.grad(expected, (vectors, factors), upstream)
-    for one, other in zip(found, slow, strict=True):
-        torch.testing.assert_close(one, other)
+    for gradient, reference in zip(gradients, slow, strict=True):
+        torch.testing.assert_close(gradient, reference, **tolerance)
 
 
-def test_decayed_means_of_nothing():
-    windows = windows_of(torch.zeros(0, 2), [], [])
+def test_compiled_means_are_rounded_to_bfloat16_as_those_of_torch():
+    vectors, factors, windows = random_means((12, 5, 3, 40), torch.float32)
+    exact = two_loops(vectors, factors, windows, 0.5)
+    windows.compiles = True
+    means = decayed_means(vectors, factors, windows, 0.5, torch.bfloat16)
+    # the nearest of the numbers with eight bits, or in a tie of roundings its neighbor
+    rounded = exact.to(torch.bfloat16)
+    assert (means == rounded).float().mean() > 0.99
+    torch.testing.assert_close(means, rounded, rtol=2**-7, atol=1e-6)
+    upstream = torch.randn_like(exact).to(torch.bfloat16)
+    gradients = torch.autograd.grad(means, (vectors, factors), upstream)
+    slow = torch.autograd.grad(exact, (vectors, factors), upstream.float())
+    for gradient, reference in zip(gradients, slow, strict=True):
+        # means enter the gradient of weights as they were rounded
+        torch.testing.assert_close(gradient, reference, rtol=0.02, atol=0.05)
+
+
+@for_each("compiles", [False, True])
+def test_decayed_means_of_nothing(compiles):
+    windows = windows_of(torch.zeros(0, 2), [], [], compiles)
     arrays = torch.zeros(0, 2, 4), torch.zeros(0, 2, 5)
     assert decayed_means(*arrays, windows, 1.0, torch.float32).shape == (0, 5, 3)

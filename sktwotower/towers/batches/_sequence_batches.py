@@ -19,6 +19,8 @@ from ._request_batches import Requests, some_hidden
 
 # A batch of n users holds as many predictions as this times n.
 EVENTS_PER_USER = 8
+# From so many events on a fit takes long enough that compiled functions pay.
+COMPILED_FROM = 100_000
 
 
 class SequenceSet(TrainingSet):
@@ -185,6 +187,7 @@ class SequenceBatches(UserBatches):
             kept=torch.from_numpy(is_kept.astype(np.float32)),
             targets=torch.from_numpy(places),
             ends=torch.from_numpy(ends),
+            compiles=table.n_events >= COMPILED_FROM,
         )
         requests = data.requests(predicted, self.rng)
         batch = Batch(user_rows, item_rows, history_items, windows, requests)
