@@ -34,7 +34,7 @@ ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender, RP3betaRecomm
 ALL += [GraphFilterRecommender, ChebyshevFilterRecommender]
 ALL += [OrderedRidgeRecommender, RepeatRecommender]
 # The first and the last one know no similar items.
-each = for_each("kind", ALL, ids=lambda kind: getattr(kind, "__name__", kind))
+each = for_each("kind", ALL, ids=lambda kind: kind.__name__)
 
 
 @pytest.mark.slow

@@ -18,10 +18,10 @@ def with_shown(X):
     return pd.concat([X, shown], ignore_index=True), y
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize(
     ("history", "weight"),
-    few([("recent", 1.0), ("pooled", "auto"), ("recent", "auto"), ("pooled", 1.0)], 1),
+    [("recent", 1.0), ("pooled", "auto"), ("recent", "auto"), ("pooled", 1.0)],
 )
 def test_impressions_in_contexts_do_no_harm(history, weight):
     X, y = with_shown(planted())

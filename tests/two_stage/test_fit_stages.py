@@ -136,7 +136,7 @@ def table_of(events, **params):
     return model.training_table_.set_index(["user", "item"])
 
 
-OFTEN = ("popularity", "user"), ("EASE", "time"), ("two towers", "time")
+OFTEN = ("popularity", "user"), ("EASE", "time")
 
 
 @pytest.mark.slow
