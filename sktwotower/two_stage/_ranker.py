@@ -27,12 +27,20 @@ N_FOLDS = 3
 # With choices of fewer users, what a ranker learns is noise.
 MIN_USERS = 20
 # How a ranker is asked for scores: the first of these that it has.
-METHODS = "predict_proba", "decision_function", "predict"
+METHODS = ("predict_proba", "decision_function", "predict")
 # Fields of a node, by the dtype of the array that holds them; others are of categories,
 # which the ranker's features are not.
-WHOLE = "count feature_idx missing_go_to_left left right depth is_leaf bin_threshold"
-WHOLE = WHOLE.split()
-REAL = "value", "num_threshold", "gain"
+WHOLE = [
+    "count",
+    "feature_idx",
+    "missing_go_to_left",
+    "left",
+    "right",
+    "depth",
+    "is_leaf",
+    "bin_threshold",
+]
+REAL = ["value", "num_threshold", "gain"]
 # The largest value of each field in scikit-learn.
 LIMITS = {"missing_go_to_left": 1, "is_leaf": 1, "bin_threshold": 255}
 MAX_FEATURES = 100_000
@@ -59,8 +67,8 @@ class Trees(NamedTuple):
             n_features=int(classifier.n_features_in_),
             baseline=baseline,
             sizes=np.array([len(tree) for tree in trees]),
-            whole=np.stack([nodes[n].astype(np.int64) for n in WHOLE], axis=1),
-            real=np.stack([nodes[n].astype(float) for n in REAL], axis=1),
+            whole=np.stack([nodes[name].astype(np.int64) for name in WHOLE], axis=1),
+            real=np.stack([nodes[name].astype(float) for name in REAL], axis=1),
         )
 
     def grown_in(self, classifier):
@@ -70,23 +78,31 @@ class Trees(NamedTuple):
 
     def fields_of_trees(self):
         """Return the fields of the nodes of each tree, a list of dicts."""
-        ends = np.cumsum(self.sizes)[:-1]
-        whole, real = (np.split(nodes, ends) for nodes in (self.whole, self.real))
-        return [
-            dict(zip((*WHOLE, *REAL), (*integers.T, *reals.T), strict=True))
-            for integers, reals in zip(whole, real, strict=True)
-        ]
+        trees = []
+        start = 0
+        for size in self.sizes:
+            stop = start + size
+            whole = self.whole[start:stop]
+            real = self.real[start:stop]
+            fields = {name: whole[:, place] for place, name in enumerate(WHOLE)}
+            for place, name in enumerate(REAL):
+                fields[name] = real[:, place]
+            trees.append(fields)
+            start = stop
+        return trees
 
     def _check_stored(self, place):
         sizes = self.sizes
-        n = len(self.whole)
-        require(len(sizes) and (sizes >= 1).all(), f"{place}.sizes", "trees of nodes")
-        fits = (sizes <= n).all() and sizes.sum() == n
-        require(fits, f"{place}.sizes", f"those of trees of {n} nodes")
+        n_nodes = len(self.whole)
+        has_nodes = len(sizes) > 0 and (sizes >= 1).all()
+        require(has_nodes, f"{place}.sizes", "trees of nodes")
+        fits = (sizes <= n_nodes).all() and sizes.sum() == n_nodes
+        require(fits, f"{place}.sizes", f"those of trees of {n_nodes} nodes")
         require(not np.isnan(self.real).any(), f"{place}.real", "numbers")
         records.finite(self.real[:, 0], f"{place}.real")
         for name, values in zip(WHOLE, self.whole.T, strict=True):
-            positions(values, f"{place}.{name}", LIMITS.get(name, 2**32 - 1) + 1)
+            largest = LIMITS.get(name, 2**32 - 1)
+            positions(values, f"{place}.{name}", largest + 1)
         for tree in self.fields_of_trees():
             _check_tree(tree, self.n_features, place)
 
@@ -144,12 +160,17 @@ class FittedRanker(NamedTuple):
         table = _input(table, self.fill, self.named)
         method = getattr(self.estimator, _method_of(self.estimator))
         scores = np.asarray(method(table), dtype=float)
-        return scores[:, -1] if scores.ndim == 2 else scores
+        if scores.ndim == 2:
+            return scores[:, -1]
+        return scores
 
 
 def _method_of(estimator):
     """Return the name of the method that an estimator is asked for scores, or None."""
-    return next((name for name in METHODS if hasattr(estimator, name)), None)
+    for name in METHODS:
+        if hasattr(estimator, name):
+            return name
+    return None
 
 
 def default_ranker(random_state):
@@ -243,12 +264,14 @@ def scores_by_others(recipe, rows, folds, judged=None, further=None):
     scores = np.empty(len(folds))
     rankers = []
     for fold in range(N_FOLDS):
-        theirs = folds == fold
-        learnt = rows.part(~theirs)
+        is_judged = folds == fold
+        others = rows.part(~is_judged)
         if further is not None:
-            learnt = learnt.followed_by(further)
-        rankers.append(learnt.fit(recipe))
-        scores[theirs] = rankers[-1].scores(judged.loc[theirs].reset_index(drop=True))
+            others = others.followed_by(further)
+        ranker = others.fit(recipe)
+        features = judged.loc[is_judged].reset_index(drop=True)
+        scores[is_judged] = ranker.scores(features)
+        rankers.append(ranker)
     return scores, rankers[0]
 
 
@@ -268,18 +291,24 @@ def _group_argument(estimator, groups):
     """
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
-        prefix = "" if get_config()["enable_metadata_routing"] else f"{name}__"
-        return {prefix + n: v for n, v in _group_argument(last, groups).items()}
-    taken = inspect.signature(estimator.fit).parameters
-    if "group" in taken:
-        return {"group": np.unique(groups, return_counts=True)[1]}
-    return {name: groups for name in ("group_id", "qid") if name in taken}
+        arguments = _group_argument(last, groups)
+        if get_config()["enable_metadata_routing"]:
+            return arguments
+        return {f"{name}__{key}": value for key, value in arguments.items()}
+    parameters = inspect.signature(estimator.fit).parameters
+    if "group" in parameters:
+        _, sizes = np.unique(groups, return_counts=True)
+        return {"group": sizes}
+    return {name: groups for name in ("group_id", "qid") if name in parameters}
 
 
 def _input(table, fill, named):
     """Return a table with missing values replaced; an array unless ``named``."""
-    table = table.fillna(fill) if fill else table
-    return table if named else table.to_numpy()
+    if fill:
+        table = table.fillna(fill)
+    if named:
+        return table
+    return table.to_numpy()
 
 
 def rows_of_ranker(ranker, item, usual, groups):
@@ -288,12 +317,14 @@ def rows_of_ranker(ranker, item, usual, groups):
     ``ranker``: a ``FittedRanker``. ``item``, ``usual``: features of the candidate, and
     what is usual, Series (n_features,). ``groups``: the group of each feature, a dict.
     """
-    differs = item[item.ne(usual) & (item.notna() | usual.notna())].index
+    is_known = item.notna() | usual.notna()
+    differs = item[item.ne(usual) & is_known].index
     names = list(dict.fromkeys(groups[feature] for feature in differs))
     n = len(names)
     # Each set of groups once, the empty one first. The sets without a group are in the
     # order of those that have it as well.
-    sets = np.array([*itertools.product([False, True], repeat=n)], dtype=bool)[:, ::-1]
+    sets = list(itertools.product([False, True], repeat=n))
+    sets = np.array(sets, dtype=bool)[:, ::-1]
     table = pd.DataFrame(np.tile(usual, (len(sets), 1)), columns=item.index)
     for feature in differs:
         has_group = sets[:, names.index(groups[feature])]

@@ -52,7 +52,8 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
     UserWarning
         If there is too little to learn from (None), or most later items are new.
     """
-    before, later = (p.part(columns.rows(p.frame)) for p in (cut.before, cut.later))
+    before = cut.before.part(columns.rows(cut.before.frame))
+    later = cut.later.part(columns.rows(cut.later.frame))
     n_users = count_users(later, columns)
     if n_users < MIN_USERS or describer.log.click_rates is None:
         warn(
@@ -63,12 +64,16 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
         )
         return None, describer
     _warn_of_new_items(cut, before, later, describer.fitted.items.id_column)
-    late = _late_rows(columns, cut, later)
-    parts = before, later.part(~late), later.part(late)
-    later = later.part(np.argsort(late, kind="stable"))
-    late = np.sort(late)
-    counts, before_cut, tables = _counted(describer, columns, row_columns, parts)
-    before_cut = _latest_counted(before, before_cut, columns, row_columns)
+
+    # What counts up to each row, in the order: before the cut, earlier half, later half
+    is_late = _late_rows(columns, cut, later)
+    parts = [before, later.part(~is_late), later.part(is_late)]
+    later = later.part(np.argsort(is_late, kind="stable"))
+    is_late = np.sort(is_late)
+    counts, counted_before, tables = _counted(describer, columns, row_columns, parts)
+    rows_before = _latest_counted(before, counted_before, columns, row_columns)
+
+    # The rows of some of the users, described
     rng = np.random.default_rng(recipe.random_state)
     sizes = np.bincount(later.users)
     sampled = users_of_events(sizes, rng, max(MAX_ROWS, sizes.max()))
@@ -85,14 +90,22 @@ def train_on_lists(recipe, columns, cut, describer, row_columns):
         recipe.features,
     )
     kept = kept[shown.order]
-    places = describer.log.places
     tables = [table.iloc[kept] for table in tables]
-    lists = _Lists.of(rows, before_cut, shown, columns, places)
-    stage = lists.orders(recipe, tables, late[kept], rng)
-    stage |= {"ranker": rows.fit(recipe), "first": lists.first, "counts": counts}
+    places = describer.log.places
+    lists = _Lists.of(rows, rows_before, shown, columns, places)
+    orders = lists.orders(recipe, tables, is_late[kept], rng)
+    ranker = rows.fit(recipe)
     all_rows = lists.counted_rows(np.ones(len(rows.labels), bool))
-    stage["counts_ranker"] = all_rows.fit(recipe)
-    return of_lists.ListStage(**stage, places=places, rows=row_columns), describer
+    stage = of_lists.ListStage(
+        **orders,
+        ranker=ranker,
+        first=lists.first,
+        counts=counts,
+        counts_ranker=all_rows.fit(recipe),
+        places=places,
+        rows=row_columns,
+    )
+    return stage, describer
 
 
 def _partly_stale(tables, kept, lists, rng):
@@ -100,10 +113,13 @@ def _partly_stale(tables, kept, lists, rng):
 
     ``tables``: as of `_counted`. ``lists`` (n,): the list of each row.
     """
-    as_of, frozen = (table.iloc[kept] for table in tables)
-    groups = pd.factorize(lists)[0]
-    stale = rng.random(groups.max() + 1)[groups] < STALE
-    return as_of.mask(np.repeat(stale[:, None], as_of.shape[1], 1), frozen)
+    as_of, frozen = tables
+    as_of = as_of.iloc[kept]
+    groups, _ = pd.factorize(lists)
+    is_stale_list = rng.random(groups.max() + 1) < STALE
+    is_stale = is_stale_list[groups]
+    is_stale_cell = np.repeat(is_stale[:, None], as_of.shape[1], axis=1)
+    return as_of.mask(is_stale_cell, frozen.iloc[kept])
 
 
 class _Lists(NamedTuple):
@@ -116,7 +132,7 @@ class _Lists(NamedTuple):
         Rows from before the cut, with features that count, and of the row.
     users : int array of shape (n_rows,)
         Positions of their users.
-    own : float array of shape (n_rows,)
+    scores : float array of shape (n_rows,)
         Scores of the retriever, the lowest ones for items that it does not know.
     weights : float array of shape (n_rows,)
         How much a row counts if it was chosen.
@@ -127,7 +143,7 @@ class _Lists(NamedTuple):
     rows: LabelledRows
     before: LabelledRows
     users: np.ndarray
-    own: np.ndarray
+    scores: np.ndarray
     weights: np.ndarray
     first: float | None
 
@@ -140,10 +156,10 @@ class _Lists(NamedTuple):
             positions = rows.features["position"].to_numpy()
             weights /= np.maximum(places.at(positions), MIN_FACTOR)
             first = float(np.nanmin(positions))
-        unknown = np.isnan(shown.scores)
-        lowest = np.min(shown.scores, initial=0.0, where=~unknown) - 1
-        own = np.where(unknown, lowest, shown.scores)
-        return cls(rows, before, shown.users, own, weights, first)
+        is_unknown = np.isnan(shown.scores)
+        lowest = np.min(shown.scores, initial=0.0, where=~is_unknown) - 1
+        scores = np.where(is_unknown, lowest, shown.scores)
+        return cls(rows, before, shown.users, scores, weights, first)
 
     def counted_rows(self, kept):
         """Return rows before the cut and the later ones that are ``kept``.
@@ -152,38 +168,44 @@ class _Lists(NamedTuple):
         """
         return self.before.followed_by(self.rows.part(kept))
 
-    def orders(self, recipe, tables, late, rng):
+    def orders(self, recipe, tables, is_late, rng):
         """Return which orders pay, and by how much: fields of a ``ListStage``, a dict.
 
-        ``tables``: features that count, as of `_counted`. ``late`` (n_rows,): which
+        ``tables``: features that count, as of `_counted`. ``is_late``: which
         rows judge what is learnt from the others. Without any, rankers that were fitted
         on other users are judged on all rows.
         """
         as_of, frozen = tables
-        if late.any():
+        if is_late.any():
             rankers = {
-                "ranker": self.rows.part(~late).fit(recipe),
-                "counts": self.counted_rows(~late).fit(recipe),
+                "ranker": self.rows.part(~is_late).fit(recipe),
+                "counts": self.counted_rows(~is_late).fit(recipe),
             }
 
             def by_earlier(features, name):
                 return rankers[name].scores(features)
 
-            order, gains = self.choose(frozen, by_earlier, late)
-            updated, others = self.choose(as_of, by_earlier, late)
-            gains = gains.join(others.iloc[:, 1:].add_suffix("_updated"))
-            found = {"gains": None, "later_gains": gains}
-            return found | {"order": order, "updated": updated}
-        folds = (rng.permutation(self.users.max() + 1) % N_FOLDS)[self.users]
+            order, gains = self.choose(frozen, by_earlier, is_late)
+            updated, gains_of_updated = self.choose(as_of, by_earlier, is_late)
+            gains_of_updated = gains_of_updated.drop(columns="order")
+            gains = gains.join(gains_of_updated.add_suffix("_updated"))
+            return {
+                "gains": None,
+                "later_gains": gains,
+                "order": order,
+                "updated": updated,
+            }
+        folds_of_users = rng.permutation(self.users.max() + 1) % N_FOLDS
+        folds = folds_of_users[self.users]
 
         def by_others(features, name):
             known = self.rows.features[features.columns]
             rows = self.rows._replace(features=known)
-            return scores_by_others(recipe, rows, folds, features)[0]
+            scores, _ = scores_by_others(recipe, rows, folds, features)
+            return scores
 
-        order, gains = self.choose(as_of, by_others, ~late)
-        found = {"gains": gains, "later_gains": None}
-        return found | {"order": order, "updated": order}
+        order, gains = self.choose(as_of, by_others, ~is_late)
+        return {"gains": gains, "later_gains": None, "order": order, "updated": order}
 
     def choose(self, counted, scores_of, judged):
         """Return a ``ListOrder``, and the gain of each of ``ORDERS``, a DataFrame.
@@ -198,21 +220,23 @@ class _Lists(NamedTuple):
         rows = self.rows._replace(features=table).part(judged)
         counted = rows.features[self.before.features.columns]
         scores = {
-            "retriever": self.own[judged],
+            "retriever": self.scores[judged],
             "click_rate": of_lists.click_rates_of(rows.features),
             "counts": scores_of(counted, "counts"),
             "ranker": scores_of(rows.features, "ranker"),
         }
         areas, totals = _areas(rows, pd.DataFrame(scores), self.weights[judged])
-        owners = pd.Series(self.users[judged]).groupby(rows.groups).first()[areas.index]
+        owners = pd.Series(self.users[judged]).groupby(rows.groups).first()
+        owners = owners[areas.index]
         best = "retriever"
         gains = []
         for name in of_lists.ORDERS:
             gain, error = _mean(areas[name] - areas[best], totals, owners)
             if gain > of_lists.MIN_ERRORS * error:
                 best = name
-            figures = _mean(areas[name] - areas["retriever"], totals, owners)
-            gains.append((name, areas[name].sum() / totals.sum(), *figures))
+            mean_area = areas[name].sum() / totals.sum()
+            gain, error = _mean(areas[name] - areas["retriever"], totals, owners)
+            gains.append((name, mean_area, gain, error))
         columns = ["order", "roc_auc", "gain", "standard_error"]
         calibration = of_lists.Calibration.of(scores[best], rows.labels > 0)
         order = of_lists.ListOrder(best, calibration)
@@ -229,8 +253,8 @@ def rescaled(lists, first, final, later):
     if lists is None or "retriever" not in (lists.order.name, lists.updated.name):
         return lists
     items = fitted_of(first).items
-    known = items.codes(later.frame[items.id_column], "X")
-    frame = later.frame[(known >= 0) & ~later.chosen][:MAX_RESCALED]
+    is_known = items.codes(later.frame[items.id_column], "X") >= 0
+    frame = later.frame[is_known & ~later.chosen][:MAX_RESCALED]
     old = first.predict(frame).astype(float)
     new = final.predict(frame).astype(float)
     return lists._replace(
@@ -273,17 +297,18 @@ def _counted(describer, columns, row_columns, parts):
         later_times = np.concatenate([part.times for part in parts[1:]])
         span = float(np.ptp(later_times / NANOSECONDS_PER_DAY))
     counts = ShownCounts.empty(encoders, span)
-    by_row = []
-    by_part = []
+    as_of_row = []
+    as_of_part = []
     for turn, part in enumerate(parts):
         showings = of_lists.showings_of(
             counts, describer, columns, part, describer.log.places, turn
         )
-        by_part.append(counts.features(showings))
-        as_of, counts = counts.count(showings)
-        by_row.append(as_of)
-    later = [pd.concat(t[1:], ignore_index=True) for t in (by_row, by_part)]
-    return counts, by_row[0], later
+        as_of_part.append(counts.features(showings))
+        features, counts = counts.count(showings)
+        as_of_row.append(features)
+    later_as_of_row = pd.concat(as_of_row[1:], ignore_index=True)
+    later_as_of_part = pd.concat(as_of_part[1:], ignore_index=True)
+    return counts, as_of_row[0], [later_as_of_row, later_as_of_part]
 
 
 def _latest_counted(before, counted, columns, row_columns):
@@ -293,8 +318,9 @@ def _latest_counted(before, counted, columns, row_columns):
     of one time then, so that nothing was counted before them. ``before``:
     ``ReadEvents``. ``counted``: their features that count.
     """
-    order = np.argsort(before.times, kind="stable")
-    kept = order[max(0, len(order) - MAX_ROWS) :] if before.dates else order[:0]
+    kept = np.zeros(0, dtype=np.int64)
+    if before.dates:
+        kept = np.argsort(before.times, kind="stable")[-MAX_ROWS:]
     events = before.part(kept)
     positions = None
     if columns.position is not None:
@@ -323,13 +349,13 @@ def _late_rows(columns, cut, later):
             cut.kind,
         )
         return nobody
-    late = latest(later.times, columns.mixed(later), HALF)
-    if late.all():  # few times
-        late = later.times > later.times.min()
-    n_before = count_users(later.part(~late), columns)
-    n_after = count_users(later.part(late), columns)
+    is_late = latest(later.times, columns.mixed(later), HALF)
+    if is_late.all():  # few times
+        is_late = later.times > later.times.min()
+    n_before = count_users(later.part(~is_late), columns)
+    n_after = count_users(later.part(is_late), columns)
     if min(n_before, n_after) >= MIN_USERS:
-        return late
+        return is_late
     warn(
         "list_gains_later_ is None: too few users have later lists to judge orders. "
         f"What is after the cut{cut.where} has two halves, which both need lists with "
@@ -356,10 +382,10 @@ def _warn_of_new_items(cut, before, later, column):
 def _rows_after(describer, frame):
     """Return the ``ShownRows`` of a table of events that came after the cut."""
     fitted = describer.fitted
-    known = fitted.items.codes(frame[fitted.items.id_column], "X") >= 0
+    is_known = fitted.items.codes(frame[fitted.items.id_column], "X") >= 0
     scores = np.full(len(frame), np.nan)
-    if known.any():
-        scores[known] = describer.retriever.predict(frame[known])
+    if is_known.any():
+        scores[is_known] = describer.retriever.predict(frame[is_known])
 
     def past(query):
         return describer.log.past(query, fitted.past(query))
@@ -382,19 +408,25 @@ def _areas(rows, scores, weights):
     """
     lists = pd.Series(rows.groups)
     n_others = pd.Series(rows.labels == 0).groupby(lists).transform("sum")
-    chosen = (rows.labels > 0) & (n_others > 0)
-    lists_of_chosen = lists[chosen]
-    weights = pd.Series(weights)[chosen]
-    among_all = scores.groupby(lists).rank()[chosen]
-    among_chosen = scores[chosen].groupby(lists_of_chosen).rank()
-    below = (among_all - among_chosen).div(n_others[chosen], axis=0)
-    areas = below.mul(weights, axis=0).groupby(lists_of_chosen).mean()
+    is_judged = (rows.labels > 0) & (n_others > 0)
+    lists_of_chosen = lists[is_judged]
+    weights = pd.Series(weights)[is_judged]
+
+    # Of each chosen row: the share of the others of its list that are below it
+    ranks_among_all = scores.groupby(lists).rank()[is_judged]
+    ranks_among_chosen = scores[is_judged].groupby(lists_of_chosen).rank()
+    n_below = ranks_among_all - ranks_among_chosen
+    shares = n_below.div(n_others[is_judged], axis=0)
+    areas = shares.mul(weights, axis=0).groupby(lists_of_chosen).mean()
     return areas, weights.groupby(lists_of_chosen).mean()
 
 
 def _mean(values, totals, owners):
     """Return the weighted mean of lists, and its standard error over users."""
-    mean = values.sum() / totals.sum()
-    sums = (values - mean * totals).groupby(owners.to_numpy()).sum()
-    n_users = len(sums)
-    return mean, np.sqrt((sums**2).sum() * n_users / (n_users - 1)) / totals.sum()
+    total = totals.sum()
+    mean = values.sum() / total
+    deviations = values - mean * totals
+    of_users = deviations.groupby(owners.to_numpy()).sum()
+    n_users = len(of_users)
+    squares = (of_users**2).sum() * n_users / (n_users - 1)
+    return mean, np.sqrt(squares) / total
