@@ -12,7 +12,6 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower import _records as records
-from sktwotower._tables._sparse import rows_of_each
 from sktwotower.features._after_fit import without_rows
 from sktwotower.metrics._held_out import read_held_out
 from sktwotower.retrieval._fitted_state import Past
@@ -67,21 +66,30 @@ class Candidates(NamedTuple):
     def recall(self):
         """Return the mean share of the items chosen later that are candidates."""
         n_later = self.truth.getnnz(axis=1)
-        some = n_later > 0
-        if not some.any():
+        has_later = n_later > 0
+        if not has_later.any():
             return 0.0
-        return float((self.hits.sum(axis=1)[some] / n_later[some]).mean())
+        n_hits = self.hits.sum(axis=1)
+        return float((n_hits[has_later] / n_later[has_later]).mean())
 
     def of_rows(self, places):
         """Return the candidates of the users at ascending positions (m,)."""
         features = self.features
         if features is not None:
             features = _rows_of_users(features, self.indices, places)
-        return Candidates(*(part[places] for part in self[:-1]), features)
+        return Candidates(
+            query=self.query[places],
+            past=self.past[places],
+            scores=self.scores[places],
+            indices=self.indices[places],
+            truth=self.truth[places],
+            hits=self.hits[places],
+            features=features,
+        )
 
     def rows(self):
         """Return the ``LabelledRows`` of all candidates, user by user."""
-        users = np.nonzero(self.indices >= 0)[0]
+        users, _ = np.nonzero(self.indices >= 0)
         return LabelledRows(self.features, self.labels, users)
 
     def judged_by(self, ranker, k):
@@ -92,7 +100,8 @@ class Candidates(NamedTuple):
 
 def _rows_of_users(features, indices, places):
     """Return the rows of features (n_pairs, n_features) of users at positions (m,)."""
-    return features[np.isin(np.nonzero(indices >= 0)[0], places)].reset_index(drop=True)
+    users, _ = np.nonzero(indices >= 0)
+    return features[np.isin(users, places)].reset_index(drop=True)
 
 
 @records.record
@@ -141,8 +150,9 @@ class HeldOutUsers(NamedTuple):
         if len(kept) == 0:
             return None
         features = _rows_of_users(self.features, self.indices, kept)
-        ids, *parts = rows_of_each((self.ids, self.indices, self.truth), kept)
-        return HeldOutUsers(ids, features, *parts, self.ranker)
+        return HeldOutUsers(
+            self.ids[kept], features, self.indices[kept], self.truth[kept], self.ranker
+        )
 
 
 @records.record
@@ -222,14 +232,16 @@ def candidates_of(recipe, describer, later):
     user's first later event. Figures are of all users who have events before and later.
     """
     fitted = describer.fitted
-    known = later.codes(fitted)[0] >= 0
-    known &= np.isin(later.users, later.users[later.chosen & known])
-    if not known.any():
+    user_codes, _ = later.codes(fitted)
+    is_known = user_codes >= 0
+    with_choices = later.users[later.chosen & is_known]
+    is_known &= np.isin(later.users, with_choices)
+    if not is_known.any():
         return LaterCandidates(
             None,
             "there are too few events, as no user has some on both sides of the cut.",
         )
-    later = later.part(known)
+    later = later.part(is_known)
     later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
     max_ranked = max(MIN_USERS, MAX_PAIRS // recipe.n_candidates)
     query, past, judged = read_held_out(
@@ -263,18 +275,22 @@ def _why_not(n_candidates, candidates, has_positive, recall):
     ``has_positive``: positions of the users with a positive candidate.
     """
     if len(has_positive) == 0:
-        where = f"among their {n_candidates} candidates (recall 0). Raise n_candidates."
-        return f"none of the items that users chose later is {where}"
+        return (
+            "none of the items that users chose later is among their "
+            f"{n_candidates} candidates (recall 0). Raise n_candidates."
+        )
     if len(has_positive) < MIN_USERS:
         return (
             f"there are too few events, as only {len(has_positive)} users chose one of "
             f"their {n_candidates} candidates later (recall {recall:.3f}), and "
             f"{MIN_USERS} are required. Raise n_candidates, or pass more events."
         )
-    if (candidates.hits | (candidates.indices < 0))[has_positive].all():
-        chosen = f"users chose all of their {n_candidates} candidates later"
-        remedy = "Raise n_candidates, or lower later_size."
-        return f"there is nothing to order, as {chosen}. {remedy}"
+    is_hit_or_padding = candidates.hits | (candidates.indices < 0)
+    if is_hit_or_padding[has_positive].all():
+        return (
+            "there is nothing to order, as users chose all of their "
+            f"{n_candidates} candidates later. Raise n_candidates, or lower later_size."
+        )
     return ""
 
 

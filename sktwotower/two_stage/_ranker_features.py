@@ -97,7 +97,9 @@ class RankerFeaturesMixin(EvaluationMixin):
         """
         fitted = fitted_of(self)
         request = read_request(fitted, X, history)
-        distinct = np.sort(np.unique(pd.factorize(request.users.ids)[0], True)[1])
+        users, _ = pd.factorize(request.users.ids)
+        _, first_rows = np.unique(users, return_index=True)
+        distinct = np.sort(first_rows)
         query = request.users[distinct]
         past = request.past[distinct]
         scores, indices = fitted.candidates(query, past, self.exclude_seen)

@@ -25,10 +25,12 @@ from ._side_columns import is_date
 # Users whose rows are described together.
 USER_BLOCK = 1024
 # Parameters that say something of lists.
-NEED_LISTS = {"position": "is the place of an item in its list"}
-NEED_LISTS["row_features"] = "are columns of the rows of lists"
+NEED_LISTS = {
+    "position": "is the place of an item in its list",
+    "row_features": "are columns of the rows of lists",
+}
 # Features that are known for items that fit has not seen, by how their names begin.
-KNOWN_OF_NEW_ITEMS = "history_", "user__", "context__"
+KNOWN_OF_NEW_ITEMS = ("history_", "user__", "context__")
 
 
 @record
@@ -46,18 +48,24 @@ class ShownColumns(NamedTuple):
             for name, meaning in NEED_LISTS.items():
                 given = getattr(recipe, name)
                 if given is not None:
-                    remedy = "name the column of lists as well, lists=..."
-                    raise ValueError(f"{name}={given!r} {meaning}: {remedy}")
+                    raise ValueError(
+                        f"{name}={given!r} {meaning}: name the column of lists as "
+                        "well, lists=..."
+                    )
             return cls(None, None)
-        lists = name_of(list(frame), recipe.lists, "lists")
-        columns = cls(lists, name_of(list(frame), recipe.position, "position"))
-        rows = columns.rows(frame)
-        if rows.any():
-            names = "y", "scores", "the column of lists"
-            scores = np.zeros(rows.sum())
-            groups = frame.loc[rows, columns.lists]
-            lists = RankedLists(events.rewards[rows], scores, groups, names)
-            check_one_user(lists, events.users[rows])
+        columns = cls(
+            lists=name_of(list(frame), recipe.lists, "lists"),
+            position=name_of(list(frame), recipe.position, "position"),
+        )
+        is_of_list = columns.rows(frame)
+        if is_of_list.any():
+            ranked = RankedLists(
+                events.rewards[is_of_list],
+                np.zeros(is_of_list.sum()),
+                frame.loc[is_of_list, columns.lists],
+                ("y", "scores", "the column of lists"),
+            )
+            check_one_user(ranked, events.users[is_of_list])
         columns.positions(frame)
         return columns
 
@@ -67,10 +75,10 @@ class ShownColumns(NamedTuple):
 
     def mixed(self, events):
         """Return which rows are of lists that hold both outcomes, bool (n_rows,)."""
-        lists = pd.factorize(events.frame[self.lists])[0]
+        lists, _ = pd.factorize(events.frame[self.lists])
         chosen = pd.Series(events.chosen).groupby(lists)
-        mixed = chosen.transform("any") & ~chosen.transform("all")
-        return mixed.to_numpy() & (lists >= 0)
+        is_mixed = chosen.transform("any") & ~chosen.transform("all")
+        return is_mixed.to_numpy() & (lists >= 0)
 
     def positions(self, frame):
         """Return the position of each row, float (n_rows,), nan where it is missing."""
@@ -128,18 +136,25 @@ class ShownRows(NamedTuple):
         ``past_of_query``: a function that returns the ``StagedPast`` of a query.
         """
         keys = requests_of(fitted, frame)
-        first = np.unique(keys, return_index=True)[1]
+        _, first = np.unique(keys, return_index=True)
         query = query_of_events(fitted, frame.iloc[first])
+        items = fitted.items.codes(frame[fitted.items.id_column], "X")
         order = np.argsort(keys, kind="stable")
-        codes = fitted.items.codes(frame[fitted.items.id_column], "X")
-        arrays = keys, codes, scores.astype(float), context.encode(frame)
-        arrays = (each[order] for each in arrays)
-        return cls(query, past_of_query(query), order, *arrays)
+        return cls(
+            query=query,
+            past=past_of_query(query),
+            order=order,
+            rows=keys[order],
+            items=items[order],
+            scores=scores.astype(float)[order],
+            context=context.encode(frame)[order],
+        )
 
     @property
     def users(self):
         """A number for the user of each row, (n_rows,)."""
-        return pd.factorize(self.query.ids)[0][self.rows]
+        users_of_requests, _ = pd.factorize(self.query.ids)
+        return users_of_requests[self.rows]
 
     def blocks(self):
         """Yield the rows of some requests after the others."""
@@ -152,7 +167,13 @@ class ShownRows(NamedTuple):
 
     def part(self, kept):
         """Return the rows that are ``kept``, a slice or bool (n_rows,)."""
-        return ShownRows(self.query, self.past, *(each[kept] for each in self[2:]))
+        return self._replace(
+            order=self.order[kept],
+            rows=self.rows[kept],
+            items=self.items[kept],
+            scores=self.scores[kept],
+            context=self.context[kept],
+        )
 
 
 def requests_of(fitted, frame):
@@ -161,11 +182,14 @@ def requests_of(fitted, frame):
     Events of one user belong together, unless columns of the context differ. Requests
     are in the order of their first event. ``fitted``: as in `Fitted`.
     """
-    keys = pd.factorize(frame[fitted.users.id_column])[0].astype(np.int64)
+    users, _ = pd.factorize(frame[fitted.users.id_column])
+    users = users.astype(np.int64)
     codes = fitted.request_codes(frame)
     if codes is None:
-        return keys
-    return pd.factorize(keys * (int(codes.max(initial=0)) + 1) + codes)[0]
+        return users
+    n_codes = int(codes.max(initial=0)) + 1
+    requests, _ = pd.factorize(users * n_codes + codes)
+    return requests
 
 
 def describe_rows(describer, n_candidates, shown):
@@ -176,15 +200,25 @@ def describe_rows(describer, n_candidates, shown):
     """
     tables = []
     describer = replace(describer, own=None)
-    for query, past, _, rows, items, scores, context in shown.blocks():
-        best, _ = find_candidates(describer.retriever, query, past.first, n_candidates)
-        ranks = ranks_among(best[rows], scores)
-        gaps = scores - best[rows, 0]
-        new = items < 0
-        pairs = CandidatePairs(rows, np.where(new, 0, items), ranks, gaps, past)
-        table = describer.features(query, pairs, context)
-        if new.any():
-            unknown = [c for c in table if not c.startswith(KNOWN_OF_NEW_ITEMS)]
-            table.loc[new, unknown] = np.nan
+    for block in shown.blocks():
+        candidate_scores, _ = find_candidates(
+            describer.retriever, block.query, block.past.first, n_candidates
+        )
+        scores_of_user = candidate_scores[block.rows]
+        is_new = block.items < 0
+        pairs = CandidatePairs(
+            rows=block.rows,
+            items=np.where(is_new, 0, block.items),
+            ranks=ranks_among(scores_of_user, block.scores),
+            gaps=block.scores - scores_of_user[:, 0],
+            past=block.past,
+        )
+        table = describer.features(block.query, pairs, block.context)
+        if is_new.any():
+            unknown = []
+            for name in table:
+                if not name.startswith(KNOWN_OF_NEW_ITEMS):
+                    unknown.append(name)
+            table.loc[is_new, unknown] = np.nan
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -198,9 +198,16 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         with one_writer(self):
             self._validate_params()
             recipe = StageRecipe(**self.get_params(deep=False))
-            events = fitted_of(self), X, y, sample_weight
-            how = {"update_ranker": update_ranker, "counted": counted}
-            self._fitted = learn_more(type(self).__name__, recipe, *events, **how)
+            self._fitted = learn_more(
+                type(self).__name__,
+                recipe,
+                fitted_of(self),
+                X,
+                y,
+                sample_weight,
+                update_ranker=update_ranker,
+                counted=counted,
+            )
         return self
 
     @available_if(_has_lists)
@@ -276,12 +283,14 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
             self._validate_params()
             fitted = fitted_of(self)
             if fitted.lists is None:
-                reason = "fit could not learn from lists: it warned why"
-                remedy = "Pass more lists with y > 0 and y = 0 to fit."
-                raise ValueError(f"There are no counts of lists: {reason}. {remedy}")
+                raise ValueError(
+                    "There are no counts of lists: fit could not learn from lists: it "
+                    "warned why. Pass more lists with y > 0 and y = 0 to fit."
+                )
             recipe = StageRecipe(**self.get_params(deep=False))
-            events = fitted, X, y, sample_weight
-            self._fitted = count_more(type(self).__name__, recipe, *events)
+            self._fitted = count_more(
+                type(self).__name__, recipe, fitted, X, y, sample_weight
+            )
         return self
 
     def _forget(self, fitted, gone):
@@ -406,10 +415,12 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         """
         fitted = fitted_of(self)
         if fitted.lists is None:
-            reason = "fit could not learn from lists: it warned why"
-            remedy = "Pass more lists with y > 0 and y = 0 to fit."
-            raise ValueError(f"There are no probabilities, as {reason}. {remedy}")
-        chosen = fitted.lists.order.calibration.at(self._scores(fitted, X, history))
+            raise ValueError(
+                "There are no probabilities, as fit could not learn from lists: it "
+                "warned why. Pass more lists with y > 0 and y = 0 to fit."
+            )
+        scores = self._scores(fitted, X, history)
+        chosen = fitted.lists.order.calibration.at(scores)
         return np.column_stack([1 - chosen, chosen])
 
     def _scores(self, fitted, X, history):
