@@ -221,7 +221,7 @@ class TwoTowerRecommender(
         If fit has learnt the weights of parts, they follow the events. Before X is
         learnt, its users, who need to be 20, ask for lists, and the weights move
         towards those that find more of X. They do so only if lists are better beyond
-        noise, and by an eighth of each weight at most, or 2.5% of all, before they are
+        noise, and by half of each weight at most, or a tenth of all, before they are
         scaled to the same sum: a bad hour does not turn a model. ``weights_`` has those
         of now. They stay as they are with ``lr=0``, with ``validation_events=None`` and
         with a number as ``second_share``.

@@ -24,9 +24,9 @@ PRIOR = 300.0
 # each, or this share of the sum of all.
 MAX_CHANGE = 0.5
 MIN_CHANGE = 0.1
-# How far a call may go towards them. The films of a week are of this week: in whole
-# steps, weights that one week's users had taught were worse for the next week.
-STEPS = 0.0, 0.25
+# How far a call may go towards them. Lists of the next week of a shop and of films, and
+# of the next day of films and of clips, were better with whole steps than with quarters.
+STEPS = 0.0, 0.25, 0.5, 1.0
 # Up to this number of requests is asked, and of pairs of a request and an item: with
 # more than five million items, the requests are too few.
 MAX_REQUESTS = 1000
@@ -58,8 +58,9 @@ def with_weights_after(recipe, fitted, events, inputs):
     and what they choose for the first time are the answers. Weights are learnt by the
     convex problem of `weigh`, where the weights before, of each number of past items,
     are worth 300 requests. They may differ from those before by half of each, and small
-    ones by a tenth of all weights. A call takes no step, or a quarter of the way. So
-    weights follow what lasts for several calls, and a single one moves them little.
+    ones by a tenth of all weights. A call goes the whole way there, half of it, a
+    quarter, or none: as far as lists of its own users are best, with weights that other
+    users of it have taught.
     """
     model = fitted.model
     is_free = recipe.second_share == "auto" and recipe.validation_events is not None

@@ -111,7 +111,7 @@ def test_an_hour_of_random_items_changes_lists_hardly(tasteful):
     stays = copy.copy(tasteful).set_params(validation_events=None)
     stays.partial_fit(permuted)
     change = np.abs(shares(follows) - shares(tasteful))[:, 1:].sum(axis=0)
-    assert change.max() < 0.4  # of 2, if all weight had gone to other parts
+    assert change.max() < 1.0  # of 2, if all weight had gone to other parts
     after = of_taste(6000, seed=0)[5700:]
     assert follows.score(after) > 0.9 * stays.score(after)
 
