@@ -24,8 +24,8 @@ PRIOR = 300.0
 # each, or this share of the sum of all.
 MAX_CHANGE = 0.5
 MIN_CHANGE = 0.1
-# How far a call may go towards them. Lists of the next week of a shop and of films, and
-# of the next day of films and of clips, were better with whole steps than with quarters.
+# How far a call may go towards them. Lists of the next week of a shop and of films,
+# and of the next day of films and clips, were better with whole steps than quarters.
 STEPS = 0.0, 0.25, 0.5, 1.0
 # Up to this number of requests is asked, and of pairs of a request and an item: with
 # more than five million items, the requests are too few.

@@ -178,7 +178,9 @@ def weighed_of(names):
     """Fit models whose parts have weights, and list what they recommend."""
     found = {}
     for name in names:
-        X = coming_back(5000, 300) if "time" in WEIGHED[name] else coming_back(3000, 150)
+        X = coming_back(3000, 150)
+        if "time" in WEIGHED[name]:
+            X = coming_back(5000, 300)
         X = many_pairs() if name == "many" else X
         fitted = weighed(sparse_parts="auto", **WEIGHED[name]).fit(X)
         found[f"{name}/weights"] = fitted.weights_.to_numpy()
