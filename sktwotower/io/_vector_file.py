@@ -33,7 +33,8 @@ def export_vectors(
         The file, whose name ends with ".parquet" or ".npz"; an old one is replaced.
         Parquet (``pip install 'sktwotower[parquet]'``): a column of ids, named as in
         fit, and the column ``vector``, lists of d float32. numpy: the arrays ``ids``
-        (n,) and ``vectors`` (n, d), which `numpy.load` reads.
+        (n,) and ``vectors`` (n, d), which `numpy.load` reads. Both hold ``model_id_``
+        of the model: in the metadata of the schema, and as the array ``model_id``.
     side : {"item", "user"}, default="item"
         The items of the catalog, in the order of ``item_ids_``, or the users of fit
         with their histories, in the order of ``user_ids_``.
@@ -147,7 +148,7 @@ def export_vectors(
             "in the file. Fit with another name, or write '.npz'."
         )
     try:
-        writers[ending](path, name, ids, columns)
+        writers[ending](path, name, ids, columns, fitted.model_id)
     except (TypeError, OverflowError, ValueError, NotImplementedError) as error:
         raise ValueError(
             f"{ending} has no type for these ids: {format_ids(ids, 3)} ({error}). Fit "
@@ -155,7 +156,7 @@ def export_vectors(
         ) from error
 
 
-def _write_numpy(path, name, ids, columns):
+def _write_numpy(path, name, ids, columns, model_id):
     """Write ids (n,) and columns to a file of numpy."""
     ids = np.asarray(ids)
     if ids.dtype == object:
@@ -170,10 +171,10 @@ def _write_numpy(path, name, ids, columns):
         arrays["sparse_indices"] = matrix.indices
         arrays["sparse_values"] = matrix.data
     with replaced_file(path) as file:
-        np.savez(file, ids=ids, **arrays)  # none of objects
+        np.savez(file, ids=ids, **arrays, model_id=model_id)  # none of objects
 
 
-def _write_parquet(path, name, ids, columns):
+def _write_parquet(path, name, ids, columns, model_id):
     """Write ids (n,), in the column of a name, and columns to a Parquet file."""
     message = "Parquet needs pyarrow: pip install 'sktwotower[parquet]'."
     pyarrow = imported("pyarrow", message)
@@ -191,4 +192,5 @@ def _write_parquet(path, name, ids, columns):
         table["sparse_indices"] = lists_of(offsets, indices)
         table["sparse_values"] = lists_of(offsets, matrix.data)
     with replaced_file(path) as file:
-        parquet.write_table(pyarrow.table(table), file)
+        written = pyarrow.table(table, metadata={"model_id": model_id})
+        parquet.write_table(written, file)

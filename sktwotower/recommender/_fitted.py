@@ -5,6 +5,7 @@ Output: what a context asked for, and the items nearest to users, (n, k).
 """
 
 from dataclasses import field, fields
+from functools import cached_property
 from operator import attrgetter
 from typing import Annotated
 
@@ -38,6 +39,7 @@ from sktwotower.retrieval._fitted_state import Fitted, Serving
 from sktwotower.retrieval._requests import Query
 from sktwotower.runtime._kept import Kept
 from sktwotower.runtime._knots import KNOTS
+from sktwotower.runtime._model_id import model_id_of
 from sktwotower.runtime._rules import cosines_of
 from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
 from sktwotower.towers._stored_net import NET
@@ -182,6 +184,11 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def n_items(self):
         """Number of items in the catalog."""
         return len(self.catalog.vectors)
+
+    @cached_property
+    def model_id(self):
+        """Which item vectors these are, a text."""
+        return model_id_of(self.item_ids, self.catalog.vectors)
 
     # The ``Model``: what is learnt of users and items.
     model = property(attrgetter("net.model"))

@@ -279,6 +279,10 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     item_embeddings_ : ndarray of shape (n_items, d), float32
         Vectors of the catalog, those of cold items times `cold_item_weight_`. What
         ``sparse_parts`` add to scores is not in them.
+    model_id_ : str
+        Which item vectors these are: equal for the same ids in the same order with the
+        same vectors, and different after a change of any. Search vectors of users only
+        in an index of item vectors with the same one.
     user_transformer_, item_transformer_ : transformer
         The fitted transformers.
     context_transformer_ : transformer or None

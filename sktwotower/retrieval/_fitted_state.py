@@ -141,6 +141,7 @@ class Fitted:
             "item_ids",
             "item_table",
             "known_columns",
+            "model_id",
             "_arrays",
             "_choosers",
         }

@@ -15,6 +15,7 @@ from sktwotower._tables._messages import check_count, shorten
 from ._exploration import Exploration, random_of
 from ._id_table import IdTable
 from ._kept import Kept
+from ._model_id import model_id_of
 from ._one_query import Added, best_of_one
 from ._rules import NO_RULES, ItemTable, cosines_of
 from ._tower_arrays import PastItems, Row
@@ -35,6 +36,8 @@ class Runtime:
         Ids of the catalog.
     item_embeddings_ : ndarray of shape (n_items, d), float32
         Vectors of the catalog.
+    model_id_ : str
+        Which item vectors these are, as in `TwoTowerRecommender`.
 
     See Also
     --------
@@ -74,6 +77,11 @@ class Runtime:
         self._kept_added = Kept()
         clock = getattr(state.context, "clock", None)
         self._assumes_now = clock is not None and clock.reach > 0
+
+    @cached_property
+    def model_id_(self) -> str:
+        """Which item vectors these are, as in `TwoTowerRecommender`."""
+        return model_id_of(self.item_ids_, self.item_embeddings_)
 
     @cached_property
     def item_table(self):

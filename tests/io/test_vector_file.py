@@ -1,5 +1,6 @@
 """Vectors with their ids, and what other libraries find in them."""
 
+import copy
 import sys
 import uuid
 import warnings
@@ -10,9 +11,9 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from sktwotower import PopularityRecommender, TwoTowerRecommender
-from sktwotower.io import export_vectors
-from tests.builders import first_fast, random_events, small
+from sktwotower import PopularityRecommender, TwoTowerRecommender, runtime
+from sktwotower.io import dump, export_vectors, load
+from tests.builders import first_fast, random_events, small, spelt
 from tests.recommender.weighed import coming_back, weighed
 
 EVENTS = random_events(n_users=30, n_items=60, density=0.1)
@@ -31,7 +32,7 @@ def read(tmp_path):
         if ending == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 assert arrays.files[:2] == ["ids", "vectors"]
-                return tuple(arrays.values())
+                return tuple(arrays[name] for name in arrays.files[:-1])
         from pyarrow import parquet
 
         table = parquet.read_table(path)
@@ -288,3 +289,25 @@ def test_a_file_that_loses_sparse_parts_is_warned_about(with_sparse_parts, tmp_p
 def test_without_sparse_parts_such_vectors_are_empty():
     assert MODEL.embed_users(MODEL.user_ids_, sparse=True).shape == (30, 0)
     assert MODEL.embed_items(MODEL.item_ids_, sparse=True).shape[1] == 0
+
+
+def test_vectors_of_another_model_have_another_id(tmp_path):
+    X = spelt("a:vwx b:vwy c:vxz d:vz e:v")
+    model = small().fit(X)
+    dump(model, tmp_path / "model.sktt")
+    export_vectors(model, tmp_path / "items.npz", sparse=False)
+    export_vectors(model, tmp_path / "items.parquet", sparse=False)
+    with np.load(tmp_path / "items.npz") as items:
+        in_numpy = str(items["model_id"])
+    from pyarrow import parquet
+
+    metadata = parquet.read_schema(tmp_path / "items.parquet").metadata
+    served = runtime.load(tmp_path / "model.sktt")
+    same = [load(tmp_path / "model.sktt").model_id_, served.model_id_, in_numpy]
+    assert [*same, metadata[b"model_id"].decode()] == [model.model_id_] * 4
+    assert small().fit(X).model_id_ == model.model_id_
+
+    others = {small(random_state=1).fit(X).model_id_}
+    others.add(copy.deepcopy(model).set_catalog([*"wvxyz"]).model_id_)
+    others.add(copy.deepcopy(model).partial_fit(X).model_id_)
+    assert len(others - {model.model_id_}) == 3
