@@ -52,9 +52,9 @@ CHANGES = {
     "dropout 0.3": {"dropout": 0.3},
     "dropout 0.7": {"dropout": 0.7},
     "a hidden layer of 256": {"hidden_layer_sizes": (256,)},
-    "no linear filter": {"history": PooledHistory(second_share=0)},
+    "no linear filter": {"history": {"PooledHistory": {"second_share": 0}}},
     "no linear filter, embedding_dim 384": {
-        "history": PooledHistory(second_share=0),
+        "history": {"PooledHistory": {"second_share": 0}},
         "embedding_dim": 384,
     },
     "a linear filter as EASE": {"code": "filter_as_ease"},
@@ -119,7 +119,7 @@ IN_ORDER = {
     "max_epochs 16": {"max_epochs": 16},
     "weights averaged over the last 40 %": {"average_from": 0.6},
     "a hidden layer of 256": {"hidden_layer_sizes": (256,)},
-    "no second pair": {"history": RecentHistory(second_share=0)},
+    "no second pair": {"history": {"RecentHistory": {"second_share": 0}}},
     "embedding_dim 128": {"embedding_dim": 128},
     "embedding_dim 512": {"embedding_dim": 512},
     "dropout 0": {"dropout": 0.0},
@@ -130,11 +130,15 @@ IN_ORDER = {
     "temperature 0.2": {"temperature": 0.2},
     "no ids of users": {"id_dropout": 1.0},
     "scores that do not follow recent popularity": {
-        "history": RecentHistory(popularity_half_life=None)
+        "history": {"RecentHistory": {"popularity_half_life": None}}
     },
 }
 # By default, without and with ``--order``.
 DATA = ["ml-100k", "lastfm", "online-retail"], ["ml-100k-last", "beauty-last"]
+
+
+# Settings travel to another process as JSON.
+HISTORIES = {"PooledHistory": PooledHistory, "RecentHistory": RecentHistory}
 
 
 def figure_of(data):
@@ -178,6 +182,9 @@ def measure(data, folder, params, seeds, order=False):
     given, params = params.get("net_params", {}), dict(params)
     if order:
         params["time"] = "time"
+    if "history" in params:
+        [(name, values)] = params["history"].items()
+        params["history"] = HISTORIES[name](**values)
     if "criterion__matmul_dtype" in given:
         dtype = getattr(torch, given["criterion__matmul_dtype"])
         params["net_params"] = {"criterion__matmul_dtype": dtype}
