@@ -182,7 +182,7 @@ def measure(data, folder, params, seeds, order=False):
     given, params = params.get("net_params", {}), dict(params)
     if order:
         params["time"] = "time"
-    if "history" in params:
+    if isinstance(params.get("history"), dict):
         [(name, values)] = params["history"].items()
         params["history"] = HISTORIES[name](**values)
     if "criterion__matmul_dtype" in given:
