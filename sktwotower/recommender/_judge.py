@@ -10,14 +10,7 @@ from functools import partial
 import numpy as np
 
 from sktwotower._tables._messages import logger
-from sktwotower.towers.parts import (
-    MAX_LOG_COUNT,
-    MAX_LOG_RATIO,
-    Model,
-    OverallPopularity,
-    RecentPopularity,
-    distinct_ones,
-)
+from sktwotower.towers.parts import Model, distinct_ones
 from sktwotower.towers.processes._group import current_group, summed
 from sktwotower.towers.sparse_parts import SparseParts, candidates_of, recomputed
 
@@ -48,8 +41,6 @@ MIN_SPARSE_SHARE = 0.01
 MAX_SPARSE_EVENTS = 10_000_000
 # The first part keeps at least this share of its usual weight.
 MIN_MAIN = 0.02
-# The share of towers next to popularity, relative to what it is otherwise.
-FEW_SHARES = 0.25
 
 
 class Judge:
@@ -231,8 +222,7 @@ class Judge:
         columns = self.context_columns
         ones = np.ones(len(self.context_columns))
         to_weigh = partial(self._all_to_weigh, shares)
-        other_shares = self._shares_with_popularity(shares)
-        self.weighing = self._weighing(to_weigh(ones), other_shares)
+        self.weighing = self._weighing(to_weigh(ones))
         self.context_weights = ones
         asking = [self.vectors[number][0] for number in range(len(shares))]
         if not any(len(each.added) for each in asking):
@@ -242,8 +232,7 @@ class Judge:
             asking, to_weigh, self.weighing, temperature, self.requests
         )
         if (self.context_weights < 1).any():
-            weighed = to_weigh(self.context_weights)
-            self.weighing = self._weighing(weighed, other_shares)
+            self.weighing = self._weighing(to_weigh(self.context_weights))
         names = [" + ".join(map(str, column.names)) for column in columns]
         weights = zip(names, self.context_weights, strict=True)
         text = ", ".join(f"{name} {weight:g}" for name, weight in weights)
@@ -271,38 +260,9 @@ class Judge:
             weights |= dict.fromkeys(column.names, float(weight))
         return [weights.get(name, 1.0) for name in contexts.context.all_columns]
 
-    def _shares_with_popularity(self, shares):
-        """Return shares of all parts with which popularity counts from the start.
-
-        A list of arrays. Towers that have few events to learn from say little of what
-        is chosen now. So popularity of all times and that of each half-life, by the
-        rule of Bayes, are added to the given ``shares`` (n_planned,), and to a quarter
-        of them. It is empty if much is known, or if nothing is asked for now.
-        """
-        if not self.is_apart or self.kept.asked != "latest":
-            return []
+    def _weighing(self, parts):
         temperature = self.plans[0].recipe.temperature
-        kinds = [plan.kind for plan in self.plans]
-        if OverallPopularity not in kinds:
-            return []
-        n_sparse = len(self.sparse_to_weigh)
-        of_towers = np.append(shares, np.zeros(n_sparse))
-        found = []
-        for towers in (of_towers, FEW_SHARES * of_towers):
-            always = towers.copy()
-            always[kinds.index(OverallPopularity)] += MAX_LOG_COUNT * temperature
-            found.append(always)
-            for number, kind in enumerate(kinds):
-                if kind is RecentPopularity:
-                    recent = always.copy()
-                    recent[number] += MAX_LOG_RATIO * temperature
-                    found.append(recent)
-        return found
-
-    def _weighing(self, parts, other_shares=()):
-        temperature = self.plans[0].recipe.temperature
-        rng = np.random.RandomState(0)
-        return weigh(parts, temperature, self.requests, rng, other_shares)
+        return weigh(parts, temperature, self.requests, np.random.RandomState(0))
 
     def model(self, parts, shares):
         """Return a ``Model`` of parts with learnt weights, and figures of it.

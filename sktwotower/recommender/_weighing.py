@@ -110,12 +110,8 @@ class Weighing(NamedTuple):
     ndcg: np.ndarray
 
 
-def weigh(parts, temperature, requests, rng, other_shares=()):
+def weigh(parts, temperature, requests, rng):
     r"""Return the ``Weighing`` of a list of ``PartToWeigh``.
-
-    ``other_shares``: arrays (n_parts,) of shares that may be better than those of the
-    parts. Those with the best NDCG of known users are the shares of before, if they are
-    better beyond half a standard error: few requests cannot tell many weights.
 
     Notes
     -----
@@ -145,10 +141,6 @@ def weigh(parts, temperature, requests, rng, other_shares=()):
     """
     shares = np.array([part.share for part in parts])
     before = np.tile(shares, (len(KNOTS), 1))
-    if len(other_shares):
-        tried = [_weighing_of(parts, shares, requests)]
-        tried += [_weighing_of(parts, other, requests) for other in other_shares]
-        before = best_of(tried).weights
     problem = Problem(parts, before, temperature, requests, rng)
     learnt = problem.solution()
     folds = folds_of(requests)
@@ -159,15 +151,6 @@ def weigh(parts, temperature, requests, rng, other_shares=()):
         # nothing judges the weights of users without any past
         weighing.weights[0] = learnt[0]
     return weighing
-
-
-def _weighing_of(parts, shares, requests):
-    """Return the ``Weighing`` with shares (n_parts,), the same for all users."""
-    weights = np.tile(shares, (len(KNOTS), 1))
-    known = requests.known()
-    lists = best_lists(parts, weights, known)
-    ndcg = ndcg_of_rewards(known.truth, lists, unit_reward(requests))
-    return Weighing(weights, lists, ndcg)
 
 
 def folds_of(requests):
