@@ -198,6 +198,8 @@ def off_policy_value(
 
     Denominator: all requests of the log.
 
+    Lists left out: none.
+
     References
     ----------
     .. [1] McInerney, J. et al. (2020). Counterfactual evaluation of slate
