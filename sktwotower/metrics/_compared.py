@@ -332,23 +332,23 @@ def without_scores(truth, models, item_counts):
     ids = np.asarray(first.item_ids_)[wanted]
     for name, model in models.items():
         model = recommender_in(model)
-        if model is not None and not _can_score(model, ids):
+        if model is None:
+            continue
+        positions = pd.Index(model.item_ids_).get_indexer(pd.Index(ids))
+        positions = positions[positions >= 0]
+        fitted = state_of(model)  # None: of another library, which may know anything
+        can_score = len(positions) > 0
+        if can_score and fitted is not None and not fitted.scores_by_features:
+            can_score = column_counts(fitted.seen)[positions].any()
+        if not can_score:
             without.append(name)
     return tuple(without)
 
 
-def _can_score(model, ids):
-    """Return whether a recommender knows more than the ids of any of some items."""
-    positions = pd.Index(model.item_ids_).get_indexer(pd.Index(ids))
-    positions = positions[positions >= 0]
-    if len(positions) == 0:
-        return False
-    fitted = state_of(model)
-    if fitted is None:  # of another library
-        return True
-    if fitted.scores_by_features:
-        return True
-    return bool(column_counts(fitted.seen)[positions].any())
+def _states_of(recommender, baselines):
+    """Return the fitted states of all models that have one, a list."""
+    models = [recommender, *map(recommender_in, baselines.values())]
+    return [state for state in map(state_of, models) if state is not None]
 
 
 def ranked_by_content(recommender, ranking, baselines, k):
@@ -361,10 +361,8 @@ def ranked_by_content(recommender, ranking, baselines, k):
     fitted = state_of(recommender)
     if fitted is None or not fitted.items.has_features or CONTENT in baselines:
         return None
-    for model in (recommender, *map(recommender_in, baselines.values())):
-        state = state_of(model)
-        if state is not None and state.is_content:
-            return None
+    if any(state.is_content for state in _states_of(recommender, baselines)):
+        return None
     cold = np.asarray(ranking.item_counts) == 0
     n_events = ranking.truth.nnz + ranking.n_unreachable.sum()
     if ranking.truth[:, cold].nnz < MIN_COLD_SHARE * n_events:
@@ -398,10 +396,8 @@ def ranked_by_own_counts(recommender, ranking, baselines, k):
     """
     if OWN_COUNTS in baselines or not may_repeat(ranking):
         return None
-    for model in (recommender, *map(recommender_in, baselines.values())):
-        state = state_of(model)
-        if state is not None and state.counts_repeats:
-            return None
+    if any(state.counts_repeats for state in _states_of(recommender, baselines)):
+        return None
     n_users, n_items = ranking.truth.shape
     counts = ranking.past.astype(np.float32)
     fitted = state_of(recommender)

@@ -70,8 +70,27 @@ class GroupRanking:
 
     def values(self, metric, k, **params):
         """Return the metric of each user, (n_users,)."""
-        if metric in OF_LISTS:
-            return self._values_of_lists(metric, k, **params)
+        if metric == "intra_list_diversity":
+            if self.item_vectors is None:
+                raise ValueError(
+                    f"{metric} needs a vector for each item, which this recommender "
+                    "does not have. Pass features of the items as item_vectors, to a "
+                    "report, a display or a HeldOutRanking."
+                )
+            rows, items = self._filled(k)
+            return row_diversity(rows, items, self.item_vectors, len(self.indices))
+        if metric in OF_ITEMS:
+            if not self.item_counts.any():
+                raise ValueError(
+                    f"{metric} needs users per item, but no item has any. Pass "
+                    "item_counts, seen or past to HeldOutRanking, or seen to "
+                    "held_out_truth, which then computes them."
+                )
+            values = OF_ITEMS[metric](self.item_counts, **params)
+            rows, items = self._filled(k)
+            return row_means(rows, values[items], len(self.indices))
+
+        # what needs relevant items
         hits = self.hits[:, :k]
         if metric != "recall":
             return per_user_values(metric, hits, self.n_relevant, k, **params)
@@ -87,26 +106,6 @@ class GroupRanking:
         items = self.indices[rows, places]
         weights[rows, places] = np.asarray(self.truth[rows, items]).ravel()
         return per_user_values(metric, weights, self.weight, k, **params)
-
-    def _values_of_lists(self, metric, k, **params):
-        """Return a metric that needs no relevant items of each user, (n_users,)."""
-        rows, items = self._filled(k)
-        if metric == "intra_list_diversity":
-            if self.item_vectors is None:
-                raise ValueError(
-                    f"{metric} needs a vector for each item, which this recommender "
-                    "does not have. Pass features of the items as item_vectors, to a "
-                    "report, a display or a HeldOutRanking."
-                )
-            return row_diversity(rows, items, self.item_vectors, len(self.indices))
-        if not self.item_counts.any():
-            raise ValueError(
-                f"{metric} needs users per item, but no item has any. Pass "
-                "item_counts, seen or past to HeldOutRanking, or seen to "
-                "held_out_truth, which then computes them."
-            )
-        values = OF_ITEMS[metric](self.item_counts, **params)
-        return row_means(rows, values[items], len(self.indices))
 
     def mean(self, metric, k, **params):
         """Return the metric over all users, a float."""

@@ -35,7 +35,14 @@ def find_hits(y_true, y_pred, k):
         codes = check_positions(ids, n_codes, "y_true")
     else:
         true_rows, _, true_ids, n_users = flatten(y_true, "y_true")
-        true_codes, codes, n_codes = _encode(true_ids, ids)
+        if true_ids.dtype != ids.dtype:
+            # numpy would make '1' of 1 next to 'a', and a float of int64 next to one
+            with_dates = "M" in (true_ids.dtype.kind, ids.dtype.kind)
+            true_ids = _objects(true_ids, with_dates)
+            ids = _objects(ids, with_dates)
+        codes, distinct = factorize(np.concatenate([true_ids, ids]))
+        true_codes, codes = np.split(codes, [len(true_ids)])
+        n_codes = len(distinct)
     if n_users != n_ranked:
         got = f"Got {n_users} rows in y_true and {n_ranked} in y_pred."
         raise ValueError(f"y_true and y_pred must have one row per user each. {got}")
@@ -71,23 +78,20 @@ def flatten(lists, name, width=None):
             rows, places = np.indices(table.shape).reshape(2, -1)
             return rows, places, table.ravel(), len(table)
     lists = _check_lists(lists, name, ordered=width is not None)
-    ids = _chain(lists, width)
-    sizes = np.array([len(ids) for ids in lists], dtype=np.int64)
+    # ids in one array, of dtype object unless they come as arrays
+    are_arrays = lists and all(isinstance(ids, np.ndarray) for ids in lists)
+    if are_arrays and len({ids.dtype for ids in lists}) == 1:
+        ids = np.concatenate([ids[:width] for ids in lists])
+    else:
+        chained = chain.from_iterable(islice(ids, width) for ids in lists)
+        ids = np.fromiter(chained, dtype=object)
+    sizes = np.array([len(ids_of_row) for ids_of_row in lists], dtype=np.int64)
     if width is not None:
         sizes = np.minimum(sizes, width)
     rows = np.repeat(np.arange(len(lists)), sizes)
     starts = np.cumsum(sizes) - sizes
     places = np.arange(len(ids)) - np.repeat(starts, sizes)
     return rows, places, ids, len(lists)
-
-
-def _chain(lists, width):
-    """Return all ids in one array, of dtype object unless they come as arrays."""
-    if lists and all(isinstance(ids, np.ndarray) for ids in lists):
-        if len({ids.dtype for ids in lists}) == 1:
-            return np.concatenate([ids[:width] for ids in lists])
-    ids = chain.from_iterable(islice(ids, width) for ids in lists)
-    return np.fromiter(ids, dtype=object)
 
 
 def _check_lists(lists, name, ordered):
@@ -135,17 +139,6 @@ def factorize(ids):
     if uniques.dtype.kind in "iufO":
         codes[np.isin(codes, np.flatnonzero(uniques == -1))] = -1
     return codes.astype(np.int64), uniques
-
-
-def _encode(true_ids, pred_ids):
-    """Return integer codes of the relevant and the ranked ids, and how many."""
-    if true_ids.dtype != pred_ids.dtype:
-        # numpy would turn 1 next to 'a' into '1', and int64 next to float into float
-        with_dates = "M" in (true_ids.dtype.kind, pred_ids.dtype.kind)
-        true_ids = _objects(true_ids, with_dates)
-        pred_ids = _objects(pred_ids, with_dates)
-    codes, uniques = factorize(np.concatenate([true_ids, pred_ids]))
-    return codes[: len(true_ids)], codes[len(true_ids) :], len(uniques)
 
 
 def _objects(ids, with_dates):

@@ -117,38 +117,30 @@ class Report(pd.DataFrame):
 
     def __repr__(self):
         with suppress(LookupError):  # of a column or row: the frame has changed
-            return _as_text(self)
+            # the verdict, all tables and the notes, for a terminal
+            said = [str(verdict_of(self) or ""), said_of_models_without_scores(self)]
+            verdict = textwrap.fill(" ".join(filter(None, said)), WIDTH)
+            tables = [_text(self, layout) for layout in _layouts(self)]
+            notes = "\n".join(textwrap.fill(note, WIDTH) for note in _notes(self))
+            return "\n\n".join([verdict, *tables, notes]).lstrip("\n")
         return super().__repr__()
 
     def _repr_html_(self):
         with suppress(LookupError):
-            return _as_html(self)
+            # the verdict and bars of its figure; below them all else, folded
+            layouts = [*_layouts(self)]
+            verdict = verdict_of(self)
+            lost = said_of_models_without_scores(self)
+            drawn = [layout for layout in layouts if layout.with_interval][-1]
+            template = Path(__file__).with_name("report.html")
+            return Template(template.read_text(encoding="utf-8")).substitute(
+                word="" if verdict is None else verdict.word,
+                verdict=escape(" ".join(filter(None, [str(verdict or ""), lost]))),
+                bars=_bars(_groups(self, drawn), drawn.with_interval[1]),
+                tables="".join(_html(self, layout) for layout in layouts),
+                notes="".join(f"<li>{escape(note)}</li>" for note in _notes(self)),
+            )
         return super()._repr_html_()
-
-
-def _as_text(frame):
-    """Return the verdict, all tables and the notes for a terminal."""
-    said = [str(verdict_of(frame) or ""), said_of_models_without_scores(frame)]
-    verdict = textwrap.fill(" ".join(filter(None, said)), WIDTH)
-    tables = [_text(frame, layout) for layout in _layouts(frame)]
-    notes = "\n".join(textwrap.fill(note, WIDTH) for note in _notes(frame))
-    return "\n\n".join([verdict, *tables, notes]).lstrip("\n")
-
-
-def _as_html(frame):
-    """Return the verdict and bars of its figure; below them all else, folded."""
-    layouts = [*_layouts(frame)]
-    verdict = verdict_of(frame)
-    lost = said_of_models_without_scores(frame)
-    drawn = [layout for layout in layouts if layout.with_interval][-1]
-    template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
-    return Template(template).substitute(
-        word="" if verdict is None else verdict.word,
-        verdict=escape(" ".join(filter(None, [str(verdict or ""), lost]))),
-        bars=_bars(_groups(frame, drawn), drawn.with_interval[1]),
-        tables="".join(_html(frame, layout) for layout in layouts),
-        notes="".join(f"<li>{escape(note)}</li>" for note in _notes(frame)),
-    )
 
 
 def _cells(row, layout, first, is_lost):

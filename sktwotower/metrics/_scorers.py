@@ -260,7 +260,7 @@ def unwrap(estimator, X, hint=""):
         name = estimator.__name__
         remedy = f"Fit one first: {name}().fit(X)."
         raise TypeError(f"Expected a fitted estimator, got the class {name}. {remedy}")
-    while not (hasattr(estimator, "rank_held_out") or is_recommender(estimator)):
+    while not _can_rank(estimator):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         elif isinstance(estimator, Pipeline):
@@ -286,18 +286,20 @@ def _in_data_ops(learner, X):
     """
     owner = learner.__skrub_to_env_learner__()
     fitted = getattr(owner, "best_learner_", owner)
-
-    def applies_recommender(node):
-        estimator = getattr(node._skrub_impl, "estimator_", None)
-        return hasattr(estimator, "rank_held_out") or is_recommender(estimator)
-
-    node = fitted.data_op.skb.find(applies_recommender)
+    node = fitted.data_op.skb.find(
+        lambda node: _can_rank(getattr(node._skrub_impl, "estimator_", None))
+    )
     if node is None:
         return fitted, X
     if X is not None:
         before = fitted.truncated_after(lambda other: other is node._skrub_impl.X)
         X = before.transform(learner._get_env(X, None))
     return node._skrub_impl.estimator_, X
+
+
+def _can_rank(estimator):
+    """Return whether an estimator ranks held-out events, or recommends."""
+    return hasattr(estimator, "rank_held_out") or is_recommender(estimator)
 
 
 def recommender_in(estimator):

@@ -95,19 +95,14 @@ class TargetPolicy:
         item_scores = np.zeros(shape)
         for requests in self.blocks(np.arange(len(self.log))):
             scores, logits = self.scores_and_logits(requests)
-            item_scores[requests] = self._of_items(requests, scores)
+            items = self.items[requests]
+            of_items = np.take_along_axis(scores, np.maximum(items, 0), axis=1)
+            item_scores[requests] = np.where(items >= 0, of_items, 0)
             for place, shares in self.steps(requests, logits):
                 chosen = self.items[requests, place]
                 share = shares[np.arange(len(requests)), chosen]
                 propensities[requests, place] = np.where(chosen >= 0, share, 1)
         return propensities, item_scores
-
-    def _of_items(self, requests, values):
-        """Return entries (m, n_places) of values (m, n_items) for items of the log."""
-        items = self.items[requests]
-        return np.where(
-            items >= 0, np.take_along_axis(values, np.maximum(items, 0), axis=1), 0
-        )
 
 
 class ModelPolicy(TargetPolicy):
@@ -280,8 +275,12 @@ class Reward:
             regressor = clone(self.regressor).fit(seen, gains[request, place])
             for requests in policy.blocks(np.flatnonzero(self.folds == fold)):
                 scores, logits = policy.scores_and_logits(requests)
+                all_means = np.tile(means, len(requests))
                 for place, shares in policy.steps(requests, logits):
-                    values = _values_of_all(regressor, scores, place, means)
+                    places = np.full(scores.size, place + 1)
+                    of_all = np.column_stack([scores.ravel(), places, all_means])
+                    values = np.asarray(regressor.predict(of_all), dtype=float)
+                    values = values.reshape(scores.shape)
                     chosen = policy.items[requests, place]
                     rows = np.arange(len(requests))
                     is_there = chosen >= 0
@@ -302,11 +301,3 @@ class Reward:
         sums = np.bincount(items, rewards, n_items)
         counts = np.bincount(items, minlength=n_items)
         return (sums + 10 * rewards.mean()) / (counts + 10)
-
-
-def _values_of_all(regressor, scores, place, means):
-    """Return what is predicted for all items (m, n_items) at a place, from 0."""
-    m, n_items = scores.shape
-    places = np.full(scores.size, place + 1)
-    read = np.column_stack([scores.ravel(), places, np.tile(means, m)])
-    return np.asarray(regressor.predict(read), dtype=float).reshape(m, n_items)
