@@ -337,57 +337,56 @@ class Problem:
         rewards = rewards_at(asked.truth, candidates, unit_reward(requests))
         rewards[is_padding] = 0
         is_true = rewards > 0
-        scores = np.stack([part.scores(candidates) for part in parts]) / temperature
+        of_parts = [part.scores(candidates) for part in parts]
+        scores = np.stack(of_parts, axis=1) / temperature
 
         answered = is_true.any(axis=1)
-        scores = scores[:, answered]
+        scores = scores[answered]
         is_padding = is_padding[answered]
         rewards = rewards[answered]
         is_true = is_true[answered]
         n_true = is_true.sum(axis=1)
         of_answers = rewards / n_true[:, None]
         self.rows = rows[answered]
-        self.scores = torch.from_numpy(scores).float()
-        self.knots = torch.from_numpy(knot_shares(asked.n_past[answered])).float()
-        self.hidden = torch.from_numpy(is_padding)
-        self.true = tuple(map(torch.from_numpy, is_true.nonzero()))
-        self.true_weights = torch.from_numpy(of_answers[is_true]).float()
-        self.request_weights = torch.from_numpy(of_answers.sum(axis=1)).float()
+        # of each request: parts x candidates
+        self.scores = np.ascontiguousarray(scores, dtype=np.float32)
+        self.knots = knot_shares(asked.n_past[answered]).astype(np.float32)
+        self.padding = np.where(is_padding, -np.inf, 0).astype(np.float32)
+        self.request_weights = of_answers.sum(axis=1, dtype=float)
+        of_true = np.matmul(self.scores, of_answers[:, :, None], dtype=float)
+        self.true_scores = of_true[:, :, 0]
         # the same in all processes, so that they go the same way
-        n_candidates = (~is_padding).sum(axis=1)
-        means = (scores * ~is_padding).sum(axis=2) / n_candidates
-        squares = ((scores - means[:, :, None]) ** 2 * ~is_padding).sum(axis=2)
-        spreads = summed(np.sqrt(squares / n_candidates).sum(axis=1, dtype=float))
+        is_candidate = ~is_padding
+        n_candidates = is_candidate.sum(axis=1, keepdims=True)
+        is_candidate = is_candidate[:, None]
+        means = (scores * is_candidate).sum(axis=2) / n_candidates
+        squares = ((scores - means[:, :, None]) ** 2 * is_candidate).sum(axis=2)
+        spreads = summed(np.sqrt(squares / n_candidates).sum(axis=0, dtype=float))
         self.spread = np.maximum(spreads / max(1, summed(len(n_true))), 1e-6)
 
     def without(self, rows):
         """Return the same problem without the known users at positions (m,)."""
         other = copy.copy(self)
-        place_of_true, column_of_true = self.true
-        is_left = torch.from_numpy(~np.isin(self.rows, rows))
-        place = torch.cumsum(is_left, 0) - 1
-        of_left = is_left[place_of_true]
-        other.true = place[place_of_true[of_left]], column_of_true[of_left]
-        other.true_weights = self.true_weights[of_left]
-        other.scores = self.scores[:, is_left]
-        other.hidden = self.hidden[is_left]
-        other.knots = self.knots[is_left]
-        other.request_weights = self.request_weights[is_left]
+        is_left = ~np.isin(self.rows, rows)
+        for name in ("scores", "knots", "padding", "request_weights", "true_scores"):
+            setattr(other, name, getattr(self, name)[is_left])
         return other
 
     def value(self, weights):
         """Return the loss and its gradient at weights (n_knots, n_parts)."""
-        of_requests = self.knots @ torch.from_numpy(weights).float()
-        logits = torch.einsum("pri,rp->ri", self.scores, of_requests)
-        logits[self.hidden] = -torch.inf
-        totals = torch.logsumexp(logits, 1)
-        rows, places = self.true
-        losses = totals[rows] - logits[rows, places]
-        slopes = torch.exp(logits - totals[:, None]) * self.request_weights[:, None]
-        slopes.index_put_(self.true, -self.true_weights, accumulate=True)
-        gradient = self.knots.T @ torch.einsum("pri,ri->rp", self.scores, slopes)
-        loss = (self.true_weights * losses).sum().double().numpy()
-        return float(summed(loss)), summed(gradient.double().numpy())
+        of_requests = self.knots @ weights.astype(np.float32)
+        logits = np.matmul(of_requests[:, None], self.scores)[:, 0]
+        logits += self.padding
+        # numpy: torch takes several times as long, most of all for few requests
+        highest = logits.max(axis=1)
+        logits -= highest[:, None]
+        likely = np.exp(logits, out=logits)
+        totals = likely.sum(axis=1)
+        losses = highest + np.log(totals)
+        expected = np.matmul(self.scores, likely[:, :, None])[:, :, 0]
+        slopes = expected * (self.request_weights / totals)[:, None] - self.true_scores
+        loss = self.request_weights @ losses - (self.true_scores * of_requests).sum()
+        return float(summed(loss)), summed(self.knots.T @ slopes)
 
     def penalized(self, flat):
         """Return what is minimized and its gradient, given all a and scaled weights."""
