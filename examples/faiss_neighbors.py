@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from sktwotower.neighbors import ExactNeighbors
+from sktwotower.neighbors import ExactNeighbors, check_model_id
 
 
 class FaissNeighbors(BaseEstimator):
@@ -21,6 +21,7 @@ class FaissNeighbors(BaseEstimator):
 
     def fit(self, X, y=None):
         """Divide items into lists; sums of two are searched until users are known."""
+        self.model_id_ = getattr(X, "model_id", None)
         self.vectors_ = np.ascontiguousarray(X, dtype=np.float32)
         n_items, d = self.vectors_.shape
         n_lists = self.n_lists or max(1, min(int(4 * n_items**0.5), n_items // 40))
@@ -45,6 +46,7 @@ class FaissNeighbors(BaseEstimator):
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True):
         """Find the nearest items of those in the nearest lists."""
+        check_model_id(X, self.model_id_)
         k = min(n_neighbors or self.n_neighbors, len(self.vectors_))
         X = np.ascontiguousarray(X, dtype=np.float32)
         scores, found = self.index_.search(X, k)

@@ -9,7 +9,7 @@ import hnswlib
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from sktwotower.neighbors import ExactNeighbors
+from sktwotower.neighbors import ExactNeighbors, check_model_id
 
 
 class HnswlibNeighbors(BaseEstimator):
@@ -29,6 +29,7 @@ class HnswlibNeighbors(BaseEstimator):
 
     def add(self, X):
         """Add items; their positions are the next ones."""
+        self.model_id_ = getattr(X, "model_id", None)
         positions = self.index_.get_current_count() + np.arange(len(X))
         self.index_.resize_index(positions[-1] + 1)
         self.index_.add_items(X, positions)
@@ -52,6 +53,7 @@ class HnswlibNeighbors(BaseEstimator):
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True, is_allowed=None):
         """Find the nearest items, of positions that ``is_allowed`` says yes to."""
+        check_model_id(X, self.model_id_)
         k = min(n_neighbors or self.n_neighbors, self.index_.get_current_count())
         try:
             found, distances = self.index_.knn_query(X, k, filter=is_allowed)

@@ -51,7 +51,10 @@ counts = Counter()
 latest = io.LatestModel(
     os.environ.get("MODEL", "model.sktt"),
     load=runtime.load,
-    check=lambda model: model.recommend(model.user_ids_[:1].tolist()),
+    check=lambda model: [
+        model.model_id_,
+        model.recommend(model.user_ids_[:1].tolist()),
+    ],
 )
 
 
@@ -112,7 +115,8 @@ def answer(ask, history=None):
     except (TypeError, ValueError, UserWarning) as error:
         raise HTTPException(400, str(error)[:MAX_DETAIL]) from error
     items = ids.tolist() if ids.dtype.kind in "iuf" else [str(each) for each in ids]
-    answer = {"version": served.version, "items": items, "scores": scores.tolist()}
+    answer = {"version": served.version, "model_id": served.model.model_id_}
+    answer |= {"items": items, "scores": scores.tolist()}
     if propensities:  # to be logged, with what was chosen
         answer["propensities"] = propensities[0].tolist()
     if history is not None:
@@ -177,6 +181,7 @@ async def similar(wish: SimilarWish):
 async def health():
     served = latest.current
     state = {"pid": os.getpid(), "version": served and served.version}
+    state["model_id"] = served and served.model.model_id_
     return JSONResponse(state, 200 if served else 503)
 
 

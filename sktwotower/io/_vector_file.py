@@ -135,7 +135,8 @@ def export_vectors(
     else:
         ids = fitted.item_ids
         embed = model.embed_items
-        vectors = fitted.catalog.vectors
+        vectors = fitted.item_embeddings
+    vectors = np.asarray(vectors)
     columns = {"vector": rounded(vectors, vector_dtype, f"the vectors of {side}s")}
     if vector_dtype == "int8":
         columns["vector"], columns["scale"] = columns["vector"]

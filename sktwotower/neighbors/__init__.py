@@ -4,7 +4,9 @@ The parameter ``neighbors`` of `sktwotower.TwoTowerRecommender` chooses between 
 Both can be used without it, on vectors from anywhere.
 """
 
+from sktwotower.runtime._model_id import check_model_id
+
 from ._exact import ExactNeighbors
 from ._graph import NNDescentNeighbors
 
-__all__ = ["ExactNeighbors", "NNDescentNeighbors"]
+__all__ = ["ExactNeighbors", "NNDescentNeighbors", "check_model_id"]

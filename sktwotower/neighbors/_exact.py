@@ -10,9 +10,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._records import integer, record, vectors
+from sktwotower._records import UpTo, integer, record, vectors
 from sktwotower._tables._messages import check_count
 from sktwotower._tables._pickled import VersionedMixin
+from sktwotower.runtime._model_id import check_model_id
 
 from ._top_k import top_k
 
@@ -35,6 +36,8 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         The item vectors.
     n_features_in_ : int
         Number of columns d of the item vectors.
+    model_id_ : str or None
+        The model whose vectors these are, if they say it: see `check_model_id`.
 
     Notes
     -----
@@ -53,6 +56,9 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
 
     vectors_: vectors("n_items n_features_in_")
     n_features_in_: integer()
+    model_id_: str | None
+
+    _older_formats = (UpTo(1, lacking={"model_id_": None}),)
 
     def __init__(self, n_neighbors: int = 10) -> None:
         self.n_neighbors = n_neighbors
@@ -90,6 +96,7 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         """
         self.vectors_ = checked_vectors(np.asarray(X, dtype=np.float32))
         self.n_features_in_ = self.vectors_.shape[1]
+        self.model_id_ = getattr(X, "model_id", None)
         return self
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True) -> Any:
@@ -117,7 +124,8 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         NotFittedError
             If fit has not been called.
         ValueError
-            If X is of another shape, or ``n_neighbors`` < 1.
+            If X is of another shape, has vectors of another model than those of fit, or
+            ``n_neighbors`` < 1.
         TypeError
             If ``n_neighbors`` is not an integer.
 
@@ -158,6 +166,7 @@ def checked_queries(index, X, n_neighbors):
     if queries.ndim != 2 or queries.shape[1] != width:
         expected = f"an array of query vectors, of shape (n, {width})"
         raise ValueError(f"X must be {expected}. Got shape {queries.shape}.")
+    check_model_id(X, getattr(index, "model_id_", None))
     k = index.n_neighbors if n_neighbors is None else n_neighbors
     return queries, check_count(k, "n_neighbors")
 

@@ -87,6 +87,8 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         Squared length that all vectors have.
     n_features_in_ : int
         Number of columns d of the item vectors.
+    model_id_ : str or None
+        The model whose vectors these are, if they say it: see `check_model_id`.
 
     Notes
     -----
@@ -169,6 +171,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         vars(self).pop("_changed_vectors", None)
         self.vectors_ = vectors
         self.n_features_in_ = vectors.shape[1]
+        self.model_id_ = getattr(X, "model_id", None)
         budget = self.search_tree_leaf_budget
         epsilon = self.epsilon
         self.search_tree_leaf_budget_ = LEAF_BUDGET if budget is None else int(budget)
@@ -247,7 +250,8 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
             return None
         index = copy.copy(self)
         vars(index).pop("_changed_vectors", None)
-        index.vectors_ = vectors
+        index.model_id_ = getattr(vectors, "model_id", None)
+        index.vectors_ = np.asarray(vectors)
         index.changed_ = changed
         stale = changed[changed < len(self.graph_._vertex_order)]
         index.stale_vectors_ = self.vectors_[stale]

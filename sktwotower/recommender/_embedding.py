@@ -48,7 +48,9 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             User vectors, of unit length with ``normalize``. What ``sparse_parts`` add
             to scores is not in them. With ``sparse``: vectors >= 0 whose products with
             those of `embed_items` are exactly that. There is an entry for each past
-            item and sparse part; p is 0 if there are no parts.
+            item and sparse part; p is 0 if there are no parts. The attribute
+            ``model_id`` of an ndarray is ``model_id_`` of the model, and
+            `sktwotower.neighbors.check_model_id` compares it with that of an index.
 
         Raises
         ------
@@ -87,11 +89,12 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             code = one_known(fitted.users, users)
         if code is not None:
             with threads(self.n_jobs):
-                return fitted.vector_now(code).copy()
+                return fitted.shown(fitted.vector_now(code).copy())
         request = read_request(fitted, users, history, context=context, name="users")
         fitted.check_vectors(len(request))
         with threads(self.n_jobs):
-            return fitted.embed_users(request.users, request.past, self._serving())
+            vectors = fitted.embed_users(request.users, request.past, self._serving())
+        return fitted.shown(vectors)
 
     def embed_items(self, items, *, sparse=False) -> np.ndarray | csr_matrix:
         """Return item vectors.
@@ -110,7 +113,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             Item vectors, of unit length with ``normalize``; those of items of fit that
             nobody has chosen have the length ``cold_item_weight_``. What
             ``sparse_parts`` add to scores is not in them. With ``sparse``: see
-            `embed_users`; items unknown to fit have no entries.
+            `embed_users`; items unknown to fit have no entries. An ndarray has the
+            attribute ``model_id``.
 
         Raises
         ------
@@ -143,7 +147,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if sparse:
             return fitted.sparse_vectors_of_items(query.codes)
         with threads(self.n_jobs):
-            return fitted.embed_items(query)
+            vectors = fitted.embed_items(query)
+        return fitted.shown(vectors)
 
     def transform(self, X) -> np.ndarray:
         """Return the user vector of each event.
@@ -259,4 +264,4 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @property
     def _n_features_out(self):
-        return self.item_embeddings_.shape[1]
+        return fitted_of(self).catalog.vectors.shape[1]

@@ -39,7 +39,7 @@ from sktwotower.retrieval._fitted_state import Fitted, Serving
 from sktwotower.retrieval._requests import Query
 from sktwotower.runtime._kept import Kept
 from sktwotower.runtime._knots import KNOTS
-from sktwotower.runtime._model_id import model_id_of
+from sktwotower.runtime._model_id import model_id_of, with_model_id
 from sktwotower.runtime._rules import cosines_of
 from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
 from sktwotower.towers._stored_net import NET
@@ -189,6 +189,15 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def model_id(self):
         """Which item vectors these are, a text."""
         return model_id_of(self.item_ids, self.catalog.vectors)
+
+    @cached_property
+    def item_embeddings(self):
+        """Vectors (n_items, d) of the catalog, as others get them."""
+        return self.shown(self.catalog.vectors)
+
+    def shown(self, vectors):
+        """Return vectors (n, d) as others get them: with the id of the model."""
+        return with_model_id(vectors, self.model_id)
 
     # The ``Model``: what is learnt of users and items.
     model = property(attrgetter("net.model"))

@@ -281,8 +281,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         ``sparse_parts`` add to scores is not in them.
     model_id_ : str
         Which item vectors these are: equal for the same ids in the same order with the
-        same vectors, and different after a change of any. Search vectors of users only
-        in an index of item vectors with the same one.
+        same vectors, and different after a change of any. Vectors of users belong
+        to item vectors of the same one only. Those of `embed_users` and `embed_items`
+        carry it as ``model_id``.
     user_transformer_, item_transformer_ : transformer
         The fitted transformers.
     context_transformer_ : transformer or None

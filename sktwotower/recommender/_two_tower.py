@@ -64,7 +64,7 @@ class TwoTowerRecommender(
     user_transformer_ = fitted_attribute("users.transformer")
     context_transformer_ = fitted_attribute("context.transformer", may_be_none=True)
     item_transformer_ = fitted_attribute("items.transformer")
-    item_embeddings_ = fitted_attribute("catalog.vectors")
+    item_embeddings_ = fitted_attribute("item_embeddings")
     model_id_ = fitted_attribute("model_id")
     neighbors_ = fitted_attribute("catalog.index")
     index_recall_ = fitted_attribute("index_recall")

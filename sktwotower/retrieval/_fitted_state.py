@@ -142,6 +142,7 @@ class Fitted:
             "item_table",
             "known_columns",
             "model_id",
+            "item_embeddings",
             "_arrays",
             "_choosers",
         }

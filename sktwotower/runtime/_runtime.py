@@ -15,7 +15,7 @@ from sktwotower._tables._messages import check_count, shorten
 from ._exploration import Exploration, random_of
 from ._id_table import IdTable
 from ._kept import Kept
-from ._model_id import model_id_of
+from ._model_id import model_id_of, with_model_id
 from ._one_query import Added, best_of_one
 from ._rules import NO_RULES, ItemTable, cosines_of
 from ._tower_arrays import PastItems, Row
@@ -68,7 +68,7 @@ class Runtime:
         self._exclude_seen = exclude_seen
         vectors = np.ascontiguousarray(state.catalog.vectors)
         vectors.flags.writeable = False
-        self.item_embeddings_ = vectors
+        self._vectors = vectors
         self._users = IdTable(state.users.ids, "user")
         self._items = IdTable(state.items.ids, "item")
         self.user_ids_ = state.users.ids
@@ -81,7 +81,12 @@ class Runtime:
     @cached_property
     def model_id_(self) -> str:
         """Which item vectors these are, as in `TwoTowerRecommender`."""
-        return model_id_of(self.item_ids_, self.item_embeddings_)
+        return model_id_of(self.item_ids_, self._vectors)
+
+    @cached_property
+    def item_embeddings_(self) -> np.ndarray:
+        """Vectors of the catalog."""
+        return with_model_id(self._vectors, self.model_id_)
 
     @cached_property
     def item_table(self):
@@ -302,11 +307,10 @@ class Runtime:
         (2,)
         """
         codes = self._known(items, "items")
-        vector = self.embed(user, history=history, context=context)
-        if vector.ndim > 1:
-            raise TypeError(
-                f"score takes one user. Got {len(vector)}: call it for each."
-            )
+        if _are_several(user):
+            raise TypeError(f"score takes one user. Got {len(user)}: call it for each.")
+        code, past, added = self._past(user, history)
+        vector = self._vector(code, past, added, context)
         vectors = self._item_vectors(codes)
         scores = vectors.astype(float) @ vector.astype(float)
         if self._model.sparse is not None:
@@ -330,6 +334,7 @@ class Runtime:
         Returns
         -------
         vector : ndarray of shape (d,) or (m, d), float32
+            With the attribute ``model_id``, as of `TwoTowerRecommender.embed_users`.
 
         Raises
         ------
@@ -349,14 +354,15 @@ class Runtime:
         (2, 8)
         """
         if _are_several(user):
-            width = self.item_embeddings_.shape[1]
+            width = self._vectors.shape[1]
             vectors = []
             for one in user:
-                one_history = _of(history, one, "history")
-                vectors.append(self.embed(one, history=one_history, context=context))
-            return np.array(vectors, dtype=np.float32).reshape(-1, width)
-        code, past, added = self._past(user, history)
-        return self._vector(code, past, added, context).copy()
+                one_past = self._past(one, _of(history, one, "history"))
+                vectors.append(self._vector(*one_past, context))
+            vectors = np.array(vectors, dtype=np.float32).reshape(-1, width)
+        else:
+            vectors = self._vector(*self._past(user, history), context).copy()
+        return with_model_id(vectors, self.model_id_)
 
     def seen(self, user) -> np.ndarray:
         """Return the items that a user chose in fit.
@@ -510,7 +516,7 @@ class Runtime:
 
     def _item_vectors(self, codes):
         """Return the vectors (m, d) of items at positions, computed if removed."""
-        in_catalog = self.item_embeddings_
+        in_catalog = self._vectors
         if max(codes, default=-1) < len(in_catalog):
             return in_catalog[codes]
         vectors = []
@@ -546,7 +552,7 @@ class Runtime:
 
         ``added``: what is ``Added`` to the scores of some items; None: nothing.
         """
-        vectors = self.item_embeddings_
+        vectors = self._vectors
 
         def search(_, width):
             best = best_of_one(vector, vectors, width, hidden, allowed, added)
@@ -571,7 +577,7 @@ class Runtime:
 
         The parameters are those of `_best`, and an ``Exploration``.
         """
-        vectors = self.item_embeddings_
+        vectors = self._vectors
 
         def search(_, width):
             best = best_of_one(vector, vectors, width, hidden, allowed, added)

@@ -1,6 +1,7 @@
 """Vectors with their ids, and what other libraries find in them."""
 
 import copy
+import pickle
 import sys
 import uuid
 import warnings
@@ -13,7 +14,9 @@ from scipy.sparse import csr_matrix
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender, runtime
 from sktwotower.io import dump, export_vectors, load
+from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors, check_model_id
 from tests.builders import first_fast, random_events, small, spelt
+from tests.cases import for_each
 from tests.recommender.weighed import coming_back, weighed
 
 EVENTS = random_events(n_users=30, n_items=60, density=0.1)
@@ -311,3 +314,46 @@ def test_vectors_of_another_model_have_another_id(tmp_path):
     others.add(copy.deepcopy(model).set_catalog([*"wvxyz"]).model_id_)
     others.add(copy.deepcopy(model).partial_fit(X).model_id_)
     assert len(others - {model.model_id_}) == 3
+
+
+def test_vectors_say_of_which_model_they_are(tmp_path):
+    X = spelt("a:vwx b:vwy c:vxz d:vz e:v")
+    model = small().fit(X)
+    dump(model, tmp_path / "model.sktt")
+    served = runtime.load(tmp_path / "model.sktt")
+    for vectors in (
+        model.embed_users(["a", "new"]),
+        model.embed_users(["a"]),
+        model.embed_items(["v", "w"]),
+        model.item_embeddings_,
+        served.embed("a"),
+        served.embed(["a", "b"]),
+        served.item_embeddings_,
+        copy.deepcopy(model.embed_users(["a", "b"])[1:]),
+        pickle.loads(pickle.dumps(model.embed_users(["a"]))),
+    ):
+        assert vectors.model_id == model.model_id_
+        assert vectors.dtype == np.float32
+    # what is computed of them is a plain array
+    assert type(vectors @ model.item_embeddings_.T) is np.ndarray
+    assert type(2 * vectors) is type(np.asarray(vectors)) is np.ndarray
+    assert repr(vectors).startswith("array(")
+
+
+@for_each("index", [ExactNeighbors(), NNDescentNeighbors()])
+def test_an_index_refuses_vectors_of_another_model(index):
+    X = spelt("a:vwx b:vwy c:vxz d:vz e:v")
+    model = small().fit(X)
+    newer = small(random_state=1).fit(X)
+    index = index.fit(model.item_embeddings_)
+    assert index.model_id_ == model.model_id_
+    users = model.embed_users(["a"])
+    assert index.kneighbors(users, 1)[1].shape == (1, 1)
+    both = f"{newer.model_id_}.*{model.model_id_}.*changed_items_since.*align_to"
+    for search in (index, pickle.loads(pickle.dumps(index))):
+        with pytest.raises(ValueError, match=both):
+            search.kneighbors(newer.embed_users(["a"]))
+    # without an id they are searched as they are
+    assert len(index.kneighbors(np.asarray(newer.embed_users(["a"])))[1]) == 1
+    check_model_id(np.asarray(users), "another")
+    check_model_id(users, None)
