@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._records import UpTo, integer, record, vectors
+from sktwotower._records import integer, record, vectors
 from sktwotower._tables._messages import check_count
 from sktwotower._tables._pickled import VersionedMixin
 from sktwotower.runtime._model_id import check_model_id
@@ -56,9 +56,8 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
 
     vectors_: vectors("n_items n_features_in_")
     n_features_in_: integer()
-    model_id_: str | None
 
-    _older_formats = (UpTo(1, lacking={"model_id_": None}),)
+    model_id_ = None
 
     def __init__(self, n_neighbors: int = 10) -> None:
         self.n_neighbors = n_neighbors
@@ -166,7 +165,7 @@ def checked_queries(index, X, n_neighbors):
     if queries.ndim != 2 or queries.shape[1] != width:
         expected = f"an array of query vectors, of shape (n, {width})"
         raise ValueError(f"X must be {expected}. Got shape {queries.shape}.")
-    check_model_id(X, getattr(index, "model_id_", None))
+    check_model_id(X, index.model_id_)
     k = index.n_neighbors if n_neighbors is None else n_neighbors
     return queries, check_count(k, "n_neighbors")
 

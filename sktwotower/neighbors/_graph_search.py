@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sktwotower._records import UpTo, array, integer, number, vectors
+from sktwotower._records import array, integer, number, vectors
 from sktwotower._records._checks import Maybe
 from sktwotower.runtime._one_query import among, rescore
 
@@ -37,7 +37,6 @@ class GraphSearchMixin:
 
     vectors_: vectors("n_items n_features_in_")
     n_features_in_: integer()
-    model_id_: str | None
     squared_length_: number(0)
     search_tree_leaf_budget_: integer(1)
     epsilon_: number(0)
@@ -45,7 +44,7 @@ class GraphSearchMixin:
     stale_vectors_: vectors("n_stale n_features_in_")
     graph_: Maybe(GRAPH)  # the last one, as it is read by the help of the others
 
-    _older_formats = (UpTo(1, lacking={"model_id_": None}),)
+    model_id_ = None
     _check_stored = check_changes
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True) -> Any:
