@@ -64,7 +64,9 @@ def forward(vectors, factors, ends, targets, power, sums, means, weights):
             for h in range(n_sums):
                 total = sums[step, user, h]
                 if step == 0:
-                    total[:] = vector
+                    # by numbers: a slice takes two seconds to compile
+                    for k in range(width):
+                        total[k] = vector[k]
                     continue
                 factor = factors[step, user, h]
                 before = sums[step - 1, user, h]
