@@ -291,21 +291,24 @@ def best_lists(parts, weights, requests, k=K):
     """Return the positions (n, k) of the best items of requests, -1 for none."""
     of_requests = knot_shares(requests.n_past) @ weights
     n = len(of_requests)
-    users = []
-    items = []
+    n_items = requests.hidden.shape[1]
+    users = [np.zeros((n, 0))]
+    items = [np.zeros((n_items, 0))]
     added = None
     for part, weight in zip(parts, of_requests.T, strict=True):
+        if not weight.any():
+            continue
         if isinstance(part, PartToWeigh):
             users.append(part.users[:n] * weight[:, None])
             items.append(part.items)
-        elif weight.any():
+        else:
             scaled = sparse.diags(weight.astype(np.float32)) @ part.added[:n]
             added = scaled if added is None else added + scaled
     users = torch.from_numpy(np.hstack(users).astype(np.float32))
     items = torch.from_numpy(np.hstack(items).astype(np.float32))
-    k = min(k, len(items))
+    k = min(k, n_items)
     best = np.empty((n, k), dtype=np.int64)
-    for rows in slices(n, max(1, BLOCK // len(items))):
+    for rows in slices(n, max(1, BLOCK // n_items)):
         scores = users[rows] @ items.T
         if added is not None:
             scores += torch.from_numpy(added[rows].toarray())
