@@ -31,6 +31,7 @@ class EasePart(SparsePart):
         n_items = len(np.unique(seen.indices))
         if not 2 <= min(len(users), n_items) <= MAX_SIDE:
             return None
-        matrix = largest_ease_weights(seen[users], L2, N_KEPT)
+        # the weight of squares is large enough for the precision
+        matrix = largest_ease_weights(seen[users], L2, N_KEPT, np.float32)
         decay = None if lags is None else DECAY
         return cls(of_unit_size(matrix), decay, "once")
