@@ -4,6 +4,8 @@ Input: a fitted `TwoTowerRecommender`.
 Output: an ONNX file that maps feature rows, as CSR, to vectors (n, d).
 """
 
+import numpy as np
+
 from sktwotower import __version__
 from sktwotower._records._atomic import replaced_file
 from sktwotower.retrieval._fitted_state import fitted_of
@@ -148,7 +150,11 @@ def export_onnx(model, path, *, side="item") -> None:
         if fitted.model.sees_context:
             context = OnnxRows(graph, "context_")
         vectors = arrays.of_user(rows, past, context)
-    about = {"sktwotower": __version__, "side": side}
     n_columns = fitted.catalog.vectors.shape[1]
+    if fitted.alignment is not None:
+        turn = fitted.alignment.turn
+        vectors = (vectors.astype(np.float64) @ turn).astype(np.float32)
+        n_columns = turn.shape[1]
+    about = {"sktwotower": __version__, "side": side}
     with replaced_file(path) as file:
         file.write(graph.finish(vectors, n_columns, f"{side}_tower", about))

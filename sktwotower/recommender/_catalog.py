@@ -25,6 +25,7 @@ from sktwotower.towers.sparse_parts import size_of
 from sktwotower.towers.training._net import with_model
 
 from ._fold_in import fold_in_of
+from ._versions import with_versions
 
 
 class CatalogMixin:
@@ -87,7 +88,8 @@ class CatalogMixin:
         indexes.check_index(self.neighbors, self.normalize)
         with threads(self.n_jobs):
             learnt, n_items = _with_catalog(fitted, items)
-            self._fitted = served(learnt, n_items, IndexRecipe.of(self), fitted.catalog)
+            left = served(learnt, n_items, IndexRecipe.of(self), fitted.catalog)
+            self._fitted = with_versions(fitted, left)
         return self
 
     def forget_items(self, items) -> Self:
@@ -156,7 +158,7 @@ class CatalogMixin:
                 n_items = int((~gone[: fitted.n_items]).sum())
                 left = served(learnt, n_items, IndexRecipe.of(self))
             after_fit.forget_rows(self, fitted.items, left.items, gone)
-            self._fitted = left
+            self._fitted = with_versions(fitted, left)
         return self
 
 

@@ -207,7 +207,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             optional = fitted.items.id_column, *fitted.items.features
         frame = self._read_events(fitted, X, optional)
         with threads(self.n_jobs):
-            return fitted.users_of_events(frame, self._serving())
+            vectors = fitted.users_of_events(frame, self._serving())
+        return np.asarray(fitted.shown(vectors))
 
     def fit_transform(self, X, y=None, **fit_params) -> np.ndarray:
         """Fit, and return the user vector of each event, as `transform` does.
@@ -264,4 +265,4 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @property
     def _n_features_out(self):
-        return fitted_of(self).catalog.vectors.shape[1]
+        return self.item_embeddings_.shape[1]

@@ -4,6 +4,7 @@ Input: trained towers with the users and items they were trained on.
 Output: what a context asked for, and the items nearest to users, (n, k).
 """
 
+import copy
 from dataclasses import field, fields
 from functools import cached_property
 from operator import attrgetter
@@ -29,7 +30,7 @@ from sktwotower._tables._sparse import blocks, rows_of, slices
 from sktwotower.features._after_fit import unused_columns
 from sktwotower.features._request_context import RequestContext
 from sktwotower.inspection._explanation import explained
-from sktwotower.neighbors._catalog_index import Catalog
+from sktwotower.neighbors._catalog_index import OURS, Catalog
 from sktwotower.neighbors._exact import ExactNeighbors
 from sktwotower.neighbors._graph_for_many import GraphForMany
 from sktwotower.neighbors._search import nearest_to_one, retrieve
@@ -37,6 +38,7 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import columns_of
 from sktwotower.retrieval._fitted_state import Fitted, Serving
 from sktwotower.retrieval._requests import Query
+from sktwotower.runtime._alignment import turned
 from sktwotower.runtime._kept import Kept
 from sktwotower.runtime._knots import KNOTS
 from sktwotower.runtime._model_id import model_id_of, with_model_id
@@ -51,6 +53,7 @@ from ._asked import AskedBefore, asked_of
 from ._fold_in import FoldIn
 from ._stream import Stream
 from ._tower_vectors import TowerVectors
+from ._versions import Alignment, Versions
 
 # Number of users for whom the recall of an index is measured.
 MAX_SAMPLED_USERS = 500
@@ -115,6 +118,11 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         How good lists were for events that were kept back. None: none were.
     reward_scale : str, default=None
         The scale of rewards, as of `on_scale`.
+    versions : Versions, default=None
+        What has become of item vectors since earlier states. None: there are none.
+    alignment : Alignment, default=None
+        How vectors are turned before others get them. None: they are not. The vectors
+        of ``catalog`` are those before.
 
     Attributes
     ----------
@@ -138,12 +146,24 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     context_users: csr("n_users+1 p", empty_last=True) | None = None
     judged: Judged | None = None
     reward_scale: one_of(None, *SCALES) = None
+    versions: Versions | None = None
+    alignment: Alignment | None = None
     user_vectors: Kept = field(init=False, default_factory=Kept)
     added_before: Kept = field(init=False, default_factory=Kept)
     asked_before: AskedBefore = field(init=False, default_factory=AskedBefore)
     graph_for_many: GraphForMany = field(init=False, default_factory=GraphForMany)
 
-    _older_formats = (UpTo(1, lacking={"judged": None, "reward_scale": None}),)
+    _older_formats = (
+        UpTo(
+            1,
+            lacking={
+                "judged": None,
+                "reward_scale": None,
+                "versions": None,
+                "alignment": None,
+            },
+        ),
+    )
 
     def _stored_parts(self):
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -169,6 +189,13 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         require(fits, f"{place}.stream.gaps", f"numbers of {n_items} items")
         self._check_vectors(place)
         require(known == has_users, place, "users of contexts")
+        n, d = self.catalog.vectors.shape
+        if self.versions is not None:
+            fits = self.versions.moves.shape[1] == n
+            require(fits, f"{place}.versions", f"those of {n} items")
+        if self.alignment is not None:
+            fits = len(self.alignment.turn) == d
+            require(fits, f"{place}.alignment", f"that of vectors of {d} numbers")
 
     def _check_context(self, place):
         """Raise unless the context is made of columns of X in fit."""
@@ -188,7 +215,10 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     @cached_property
     def model_id(self):
         """Which item vectors these are, a text."""
-        return model_id_of(self.item_ids, self.catalog.vectors)
+        turn = None
+        if self.alignment is not None:
+            turn = self.alignment.turn
+        return model_id_of(self.item_ids, self.catalog.vectors, turn)
 
     @cached_property
     def item_embeddings(self):
@@ -196,8 +226,20 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         return self.shown(self.catalog.vectors)
 
     def shown(self, vectors):
-        """Return vectors (n, d) as others get them: with the id of the model."""
+        """Return vectors (n, d) as others get them: turned, and with an id."""
+        if self.alignment is not None:
+            vectors = turned(np.asarray(vectors), self.alignment.turn)
         return with_model_id(vectors, self.model_id)
+
+    @property
+    def shown_index(self):
+        """The index; one of vectors that are not turned refuses those that are."""
+        index = self.catalog.index
+        if self.alignment is None or type(index) not in OURS:
+            return index
+        index = copy.copy(index)
+        index.model_id_ = model_id_of(self.item_ids, self.catalog.vectors)
+        return index
 
     # The ``Model``: what is learnt of users and items.
     model = property(attrgetter("net.model"))

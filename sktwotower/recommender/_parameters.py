@@ -284,6 +284,14 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         same vectors, and different after a change of any. Vectors of users belong
         to item vectors of the same one only. Those of `embed_users` and `embed_items`
         carry it as ``model_id``.
+    aligned_to_ : str or None
+        ``model_id_`` of the older model of `align_to`; None: vectors are not turned.
+    alignment_ : DataFrame of shape (2, 4) or None
+        How comparable vectors are with those of the older model, ``before`` and
+        ``after`` they were turned. ``cosine`` is the mean over the items of both, and a
+        tenth of them have at most ``lowest_tenth``. Of lists of ten of these items,
+        ``overlap_old_items`` is the share that stays if vectors of items are the old
+        ones, and ``overlap_old_users`` if those of users are; nan if it is not known.
     user_transformer_, item_transformer_ : transformer
         The fitted transformers.
     context_transformer_ : transformer or None

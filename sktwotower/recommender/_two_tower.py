@@ -34,6 +34,7 @@ from ._moved_parameters import with_history_object
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
 from ._stored_parameters import CHECKPOINT, MEMORY, NET_PARAMS
+from ._versions import VersionsMixin, with_versions
 
 
 @record
@@ -44,6 +45,7 @@ class TwoTowerRecommender(
     EvaluationMixin,
     EmbeddingMixin,
     CatalogMixin,
+    VersionsMixin,
     TwoTowerParameters,
 ):
     __doc__ = TwoTowerParameters.__doc__
@@ -66,7 +68,9 @@ class TwoTowerRecommender(
     item_transformer_ = fitted_attribute("items.transformer")
     item_embeddings_ = fitted_attribute("item_embeddings")
     model_id_ = fitted_attribute("model_id")
-    neighbors_ = fitted_attribute("catalog.index")
+    aligned_to_ = fitted_attribute("alignment.model_id", may_be_none=True)
+    alignment_ = fitted_attribute("alignment.report", may_be_none=True)
+    neighbors_ = fitted_attribute("shown_index")
     index_recall_ = fitted_attribute("index_recall")
     net_ = fitted_attribute("net")
     history_ = fitted_attribute("epochs")
@@ -275,7 +279,7 @@ class TwoTowerRecommender(
                 before = fitted.catalog
                 learnt = served(more, n_items, index, before, changed)
                 learnt.log("partial_fit", time.perf_counter() - start)
-                self._fitted = learnt
+                self._fitted = with_versions(fitted, learnt)
         return self
 
     def _recipes(self):

@@ -12,6 +12,7 @@ import numpy as np
 from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import check_count, shorten
 
+from ._alignment import turned
 from ._exploration import Exploration, random_of
 from ._id_table import IdTable
 from ._kept import Kept
@@ -69,6 +70,7 @@ class Runtime:
         vectors = np.ascontiguousarray(state.catalog.vectors)
         vectors.flags.writeable = False
         self._vectors = vectors
+        self._turn = None if state.alignment is None else state.alignment.turn
         self._users = IdTable(state.users.ids, "user")
         self._items = IdTable(state.items.ids, "item")
         self.user_ids_ = state.users.ids
@@ -81,12 +83,20 @@ class Runtime:
     @cached_property
     def model_id_(self) -> str:
         """Which item vectors these are, as in `TwoTowerRecommender`."""
-        return model_id_of(self.item_ids_, self._vectors)
+        return model_id_of(self.item_ids_, self._vectors, self._turn)
 
     @cached_property
     def item_embeddings_(self) -> np.ndarray:
         """Vectors of the catalog."""
-        return with_model_id(self._vectors, self.model_id_)
+        vectors = self._shown(self._vectors)
+        vectors.flags.writeable = False
+        return vectors
+
+    def _shown(self, vectors):
+        """Return vectors as others get them: turned by `align_to`, and with an id."""
+        if self._turn is not None:
+            vectors = turned(vectors, self._turn)
+        return with_model_id(vectors, self.model_id_)
 
     @cached_property
     def item_table(self):
@@ -362,7 +372,7 @@ class Runtime:
             vectors = np.array(vectors, dtype=np.float32).reshape(-1, width)
         else:
             vectors = self._vector(*self._past(user, history), context).copy()
-        return with_model_id(vectors, self.model_id_)
+        return self._shown(vectors)
 
     def seen(self, user) -> np.ndarray:
         """Return the items that a user chose in fit.

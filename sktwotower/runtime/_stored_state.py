@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from sktwotower._records import array, csr, integer, positions, require, vectors
+from sktwotower._records import UpTo, array, csr, integer, positions, require, vectors
 from sktwotower._records._checks import check_of, instance
 from sktwotower._records._kinds import Codec, Kind, kind_of_class
 from sktwotower._records._reading import PlainReader, object_array
@@ -18,6 +18,7 @@ from sktwotower._records._scalars import SCALARS, Scalar
 
 from . import _context_cells as cells
 from . import _tower_arrays as towers
+from ._alignment import AlignmentArrays
 from ._cell_encoders import CELLS_BY_NAME
 from ._model_arrays import FoldInArrays, ModelArrays, PairArrays, PopularityArrays
 from ._sparse_scores import SparsePartArrays, SparseScoresArrays
@@ -160,6 +161,9 @@ class ServedState(StoredVectors):
     catalog: CatalogVectors
     fold_in: FoldInArrays | None
     context: cells.ContextCells | None
+    alignment: AlignmentArrays | None
+
+    _older_formats = (UpTo(1, lacking={"alignment": None}),)
 
     @property
     def model(self):
@@ -177,6 +181,10 @@ class ServedState(StoredVectors):
         if self.sequences is not None:
             require(self.sequences.lags.shape == shape, f"{place}.sequences", expected)
         self._check_vectors(place)
+        if self.alignment is not None:
+            d = self.catalog.vectors.shape[1]
+            fits = len(self.alignment.turn) == d
+            require(fits, f"{place}.alignment", f"that of vectors of {d} numbers")
 
 
 def _read_model(specs, reader, place):
@@ -214,6 +222,7 @@ ENCODERS = list[tuple[integer(), instance(*CELLS_BY_NAME.values())]]
 KINDS = {
     "recommender.FittedTowers": ServedState,
     "recommender.FoldIn": FoldInArrays,
+    "recommender.Alignment": AlignmentArrays,
     "features.Entities": Side,
     "features.RequestContext": cells.ContextCells,
     "features.RequestClock": cells.StoredClock,
