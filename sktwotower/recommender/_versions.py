@@ -100,7 +100,7 @@ class VersionsMixin:
             ``model_id_`` of the state that the index was built from. Known are those
             before the latest 30 calls of `partial_fit`, `set_catalog` and
             `forget_items` since `fit`, also in files, and the one of `align_to`.
-        tolerance : float, default=0
+        tolerance : float, default=0.0
             Leave out items whose vectors have moved by at most this distance, >= 0: the
             scores of vectors of unit length are then off by at most as much. It counts
             from the state of ``model_id`` on, so ask for the same id each night.

@@ -144,9 +144,8 @@ def test_the_report_says_how_comparable_vectors_are():
     assert_allclose(
         report.loc["after", "lowest_tenth"], np.quantile(cosines, 0.1), atol=1e-6
     )
-    assert (report.loc["after"] > report.loc["before"])[
-        ["cosine", "lowest_tenth"]
-    ].all()
+    for figure in ("cosine", "lowest_tenth"):
+        assert report.loc["after", figure] > report.loc["before", figure]
     known = [user for user in newer().user_ids_ if user in older().user_ids_]
     lists = []
     for users in (aligned(), older()):
@@ -246,10 +245,8 @@ def test_the_index_inside_refuses_turned_vectors():
 
 def test_what_cannot_be_aligned_is_refused(tmp_path):
     model = copy.deepcopy(newer())
-    others = MORE.assign(item="other " + MORE["item"].where(MORE["item"] > "i3", "i0"))
-    expected = (
-        r"numbers, 10\. Got 0 of 30 items here, such as 'i0'.*Fit both on the same"
-    )
+    others = MORE.assign(item="other " + MORE["item"])
+    expected = r"numbers, 10\. Got 0 of 30 items here, such as .*Fit both on the same"
     with pytest.raises(ValueError, match=expected):
         model.align_to(small(max_epochs=5).fit(others))
     with pytest.raises(ValueError, match="10 numbers here and .* there.*embedding_dim"):
