@@ -70,27 +70,17 @@ def hinted(function: Function) -> Function:
         try:
             return function(*arguments, **named)
         except TypeError:
-            unknown = _unknown_argument(function, named)
-            if unknown is None:
+            parameters = inspect.signature(function).parameters
+            kinds = {parameter.kind for parameter in parameters.values()}
+            unknown = [name for name in named if name not in parameters]
+            if not unknown or inspect.Parameter.VAR_KEYWORD in kinds:
                 raise  # of the function itself
-            message = _message(function, arguments, unknown)
+            message = _message(function, arguments, unknown[0])
             if function.__name__ == "__init__" and hasattr(arguments[0], "_moved"):
                 message = arguments[0]._moved(named) or message
         raise TypeError(message)
 
     return call
-
-
-def _unknown_argument(function, named):
-    """Return the first name that is no argument of a function, or None."""
-    parameters = inspect.signature(function).parameters
-    for parameter in parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            return None
-    for name in named:
-        if name not in parameters:
-            return name
-    return None
 
 
 def _message(function, arguments, unknown):

@@ -104,7 +104,13 @@ class Columns:
         for key, name in ((estimator.user_id, user), (estimator.item_id, item)):
             _warn_of_dates(column(frame, name, None, "X"), key is None)
         if estimator.user_id is estimator.item_id is None:
-            _warn_of_order(str(user), str(item))
+            rank_of_first = rank_of_item_name(str(user))
+            if rank_of_first is not None and rank_of_user_name(str(item)) is not None:
+                warn(
+                    f"By its place in X, {str(user)!r} is taken as the users and "
+                    f"{str(item)!r} as the items. Name them: user_id={str(item)!r}, "
+                    f"item_id={str(user)!r}."
+                )
         if user == item:
             raise ValueError(
                 f"{user!r} would be both the user and the item column. user_id=None "
@@ -290,15 +296,6 @@ def _warn_of_dates(values, is_default):
         warn(
             f"{values.name!r} holds dates, but is taken as a column of ids, by its "
             "place in X. Name the columns: user_id, item_id and time."
-        )
-
-
-def _warn_of_order(user, item):
-    """Warn if names say that the first column has the items, the second the users."""
-    if rank_of_item_name(user) is not None and rank_of_user_name(item) is not None:
-        warn(
-            f"By its place in X, {user!r} is taken as the users and {item!r} as the "
-            f"items. Name them: user_id={item!r}, item_id={user!r}."
         )
 
 

@@ -67,15 +67,13 @@ def are_paths(X):
         return False
     if not all(isinstance(entry, str | os.PathLike) for entry in X):
         return False
-    return any(map(_looks_like_a_path, X))
-
-
-def _looks_like_a_path(entry):
-    """Return whether a text or path names a file, by its look or as it is there."""
-    text = os.fspath(entry)
-    if isinstance(entry, os.PathLike) or "://" in text:
-        return True
-    return text.lower().endswith(ENDINGS) or os.path.exists(os.path.expanduser(text))
+    for entry in X:
+        text = os.fspath(entry)
+        if isinstance(entry, os.PathLike) or "://" in text:
+            return True
+        if text.lower().endswith(ENDINGS) or os.path.exists(os.path.expanduser(text)):
+            return True
+    return False
 
 
 def is_frame(X):

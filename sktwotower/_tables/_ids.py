@@ -76,28 +76,22 @@ def refuse_missing_ids(name, n_missing, n, where=""):
 def _check_types(values, name):
     """Raise ``TypeError`` unless objects can be ids, and are of one type."""
     types = {type(value) for value in values}
-    unfit = [cls for cls in types if not _can_be_id(cls)]
-    if unfit:
-        raise TypeError(
-            f"{name} holds {unfit[0].__name__} objects: the argument must be a "
-            "string or a number to be an id."
-        )
+    for cls in types:
+        has_hash_and_order = cls.__hash__ and cls.__lt__ is not object.__lt__
+        # pandas would make a MultiIndex of tuples, and finds no id among intervals that
+        # overlap
+        is_unfit = issubclass(cls, tuple | complex | frozenset | pd.Interval)
+        if is_unfit or not has_hash_and_order:
+            raise TypeError(
+                f"{name} holds {cls.__name__} objects: the argument must be a string "
+                "or a number to be an id."
+            )
     if len({_family(cls) for cls in types}) > 1:
         names = ", ".join(sorted(cls.__name__ for cls in types))
         raise TypeError(
             f"{name} mixes ids of different types ({names}), which cannot be "
             "sorted. Convert them to one type, for example with astype(str)."
         )
-
-
-def _can_be_id(cls):
-    """Return whether objects of a type can be ids."""
-    # pandas would make a MultiIndex of tuples, and finds no id among intervals that
-    # overlap
-    if issubclass(cls, tuple | complex | frozenset | pd.Interval):
-        return False
-    is_sorted = cls.__lt__ is not object.__lt__
-    return cls.__hash__ is not None and is_sorted
 
 
 def same_kind(ids, known):

@@ -4,6 +4,7 @@ Input: a number of bytes.
 Output: a ``ValueError`` that says how many GB are needed and how many there are.
 """
 
+import contextlib
 import math
 import os
 import re
@@ -45,48 +46,31 @@ def memory_of_process():
     """
     text = os.environ.get(VARIABLE)
     if text:
-        return _bytes(text)
-    return min([_of_machine(), *_of_limits(), *_of_cgroups()])
-
-
-def _bytes(text):
-    """Return the number of bytes of a text such as "2GB"."""
-    parts = re.fullmatch(r"(\d+\.?\d*) ?([A-Z]+)", text.strip().upper())
-    size = 0
-    if parts is not None:
-        number, unit = parts.groups()
-        size = float(number) * UNITS.get(unit, 0)
-    if size < SMALL:
-        raise ValueError(
-            f"The environment variable {VARIABLE} must be a size of at least 64 MiB, "
-            f"such as '2GB' or '500MB'. Got {text!r}."
-        )
-    return size
-
-
-def _of_machine():
-    """Return the bytes of the machine's memory, inf if not known."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return math.inf
-
-
-def _of_limits():
-    """Yield the limits of this process, inf for none."""
+        parts = re.fullmatch(r"(\d+\.?\d*) ?([A-Z]+)", text.strip().upper())
+        size = 0
+        if parts is not None:
+            number, unit = parts.groups()
+            size = float(number) * UNITS.get(unit, 0)
+        if size < SMALL:
+            raise ValueError(
+                f"The environment variable {VARIABLE} must be a size of at least "
+                f"64 MiB, such as '2GB' or '500MB'. Got {text!r}."
+            )
+        return size
     try:
         import resource
     except ImportError:  # Windows
-        return
+        return math.inf
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
         limit, _ = resource.getrlimit(kind)
-        if limit == resource.RLIM_INFINITY:
-            limit = math.inf
-        yield limit
+        if limit != resource.RLIM_INFINITY:
+            limits.append(limit)
+    return min([*limits, *_of_cgroups()])
 
 
 def _of_cgroups(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
-    """Yield the limits of the control groups of this process, inf for none."""
+    """Yield the limits of the control groups of this process, if there are any."""
     try:
         lines = Path(groups).read_text().splitlines()
     except OSError:  # not Linux
@@ -100,12 +84,6 @@ def _of_cgroups(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
         group = folder / path.lstrip("/")
         for outer_group in (group, *group.parents):
             if outer_group.is_relative_to(folder):
-                yield _number(outer_group / file)
-
-
-def _number(path):
-    """Return the number in a file, inf if there is none."""
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # no such group here, or "max"
-        return math.inf
+                with contextlib.suppress(OSError, ValueError):
+                    # else: no such group here, or "max"
+                    yield int((outer_group / file).read_text())

@@ -53,7 +53,15 @@ def table_of(names, columns, library):
     """
     if library != PANDAS:
         try:
-            return _made(list(map(str, names)), columns, library)
+            if not is_installed(library):
+                chosen = f"{library} was chosen by fit or set_output"
+                raise _Unfit(f"it is not installed ({chosen})")
+            table = {}
+            for name, values in zip(map(str, names), columns, strict=True):
+                if name in table:
+                    raise _Unfit(f"two columns have the name {name!r}")
+                table[name] = _column(values, library)
+            return nw.from_dict(table, backend=library).to_native()
         except Exception as error:
             reason = type(error).__name__
             if isinstance(error, _Unfit):
@@ -69,18 +77,6 @@ def table_of(names, columns, library):
 
 class _Unfit(ValueError):
     """A library cannot hold a table, for a reason that is known."""
-
-
-def _made(names, columns, library):
-    """Return columns as a table of a library that is not pandas."""
-    if not is_installed(library):
-        raise _Unfit(f"it is not installed ({library} was chosen by fit or set_output)")
-    table = {}
-    for name, values in zip(names, columns, strict=True):
-        if name in table:
-            raise _Unfit(f"two columns have the name {name!r}")
-        table[name] = _column(values, library)
-    return nw.from_dict(table, backend=library).to_native()
 
 
 @functools.cache
@@ -131,7 +127,11 @@ def _cells(column):
     # All others cell by cell.
     cells = column.astype(object).where(column.notna(), None).tolist()
     for cell in cells:
-        if not _is_of_all(cell):
+        if isinstance(cell, int):
+            fits = not isinstance(cell, Enum) and MIN_INT <= cell <= MAX_INT
+        else:
+            fits = isinstance(cell, OBJECTS)
+        if not fits:
             raise _Unfit(f"it has no type for {shorten(cell)}")
     dtype = None
     if str(column.dtype) == "float32":
@@ -141,10 +141,3 @@ def _cells(column):
     elif len(column) == 0:
         dtype = nw.String()
     return cells, dtype, zone
-
-
-def _is_of_all(cell):
-    """Return whether columns of all libraries can hold a cell."""
-    if isinstance(cell, int):
-        return not isinstance(cell, Enum) and MIN_INT <= cell <= MAX_INT
-    return isinstance(cell, OBJECTS)

@@ -115,29 +115,15 @@ class TableSchema(NamedTuple):
         """
         if self.time is None and not self.context and not optional:
             return X
-        if _frames.is_frame(X):
-            return self._with_empty(_frames.as_frame(X, "X"), optional)
-        if self.time is None or not self.lacks_time(X):
-            return X
-        array = np.asarray(X, dtype=object)
-        return np.insert(array, self.time_place, np.nan, axis=1)
-
-    def lacks_time(self, X):
-        """Return whether a table without names lacks exactly one column, the time."""
-        if _frames.is_frame(X):
-            n_columns = _frames.as_frame(X, "X").shape[1]
-            return self.names is None and n_columns == self.n_columns - 1
-        array = X
-        if not isinstance(X, np.ndarray):
+        if not _frames.is_frame(X):
+            if self.time is None or not self.lacks_time(X):
+                return X
             array = np.asarray(X, dtype=object)
-        return array.ndim == 2 and array.shape[1] == self.n_columns - 1
-
-    def _with_empty(self, frame, optional):
-        """Return a frame with the columns that it lacks, as `with_empty_columns`."""
+            return np.insert(array, self.time_place, np.nan, axis=1)
+        frame = _frames.as_frame(X, "X")
         given = list(frame.columns)
         if self.names is None:
-            lacks_one = frame.shape[1] == self.n_columns - 1
-            if self.time is None or not lacks_one or self.time in given:
+            if self.time is None or not self.lacks_time(X) or self.time in given:
                 return frame
             name = self.time
             if not all(isinstance(column, str) for column in given):
@@ -154,6 +140,16 @@ class TableSchema(NamedTuple):
         if self.context or given == in_order:  # with a context in any order
             return frame.reindex(columns=self.names)
         return frame.reindex(columns=[*given, *missing])  # whose order is refused
+
+    def lacks_time(self, X):
+        """Return whether a table without names lacks exactly one column, the time."""
+        if _frames.is_frame(X):
+            n_columns = _frames.as_frame(X, "X").shape[1]
+            return self.names is None and n_columns == self.n_columns - 1
+        array = X
+        if not isinstance(X, np.ndarray):
+            array = np.asarray(X, dtype=object)
+        return array.ndim == 2 and array.shape[1] == self.n_columns - 1
 
 
 def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
@@ -177,8 +173,7 @@ def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
         _check_columns(checker, frame, schema)
         _check_size(frame, is_fit, may_be_empty)
     else:
-        _refuse_source(X)
-        _refuse_one_column(X)
+        _refuse_other_forms(X)
         if isinstance(X, list | tuple):
             if may_be_empty and len(X) == 0:
                 X = np.empty((0, schema.n_columns))
@@ -232,9 +227,16 @@ def read_in_memory(owner, recipe, X, y, sample_weight):
     schema = schema._replace(context=tuple(columns.context))
     times = None
     if columns.time is not None:
-        time_unit = getattr(recipe, "time_unit", "auto")
-        times, schema = times_of_events(frame, columns.time, schema, time_unit)
+        name = columns.time
+        called = f"The time column {name!r} of X"
+        values = frame[name]
+        refuse_gaps(called, int(_frames.is_missing(values, called).sum()), len(values))
+        kind = kind_of_times(values, getattr(recipe, "time_unit", "auto"), called)
+        times, _ = read_times(values, called, kind)
+        schema = schema.with_time(frame, name, kind)
         frame = schema.with_dates(frame)
+        say_times(times.min(), times.max(), kind, called)
+        warn_of_a_gap(times, frame[name], called)
     return frame, columns, (rewards, weights, times), schema
 
 
@@ -249,22 +251,6 @@ def read_further(owner, schema, X, y, sample_weight):
     if schema.time is not None:
         times = times_of_further(frame, schema)
     return frame.reset_index(drop=True), (rewards, weights, times)
-
-
-def times_of_events(frame, name, schema, time_unit):
-    """Return the times (n_events,) of a table of fit, and the schema with them.
-
-    ``name``: the time column. ``time_unit``: as in `TwoTowerRecommender`.
-    """
-    called = f"The time column {name!r} of X"
-    values = frame[name]
-    refuse_gaps(called, int(_frames.is_missing(values, called).sum()), len(values))
-    kind = kind_of_times(values, time_unit, called)
-    times, _ = read_times(values, called, kind)
-    schema = schema.with_time(frame, name, kind)
-    say_times(times.min(), times.max(), kind, called)
-    warn_of_a_gap(times, schema.with_dates(frame)[name], called)
-    return times, schema
 
 
 def times_of_further(frame, schema):
@@ -310,8 +296,8 @@ def checked_frame(checker, X, reset, n_rows, n_columns=1):
         raise ValueError(f"{message.rstrip(':')}. {remedy} {one}") from None
 
 
-def _refuse_source(X):
-    """Raise ``TypeError`` for events that are not in memory."""
+def _refuse_other_forms(X):
+    """Raise an error for events that are not in memory, and for fit(users, items)."""
     if _frames.is_source(X):
         what = "a Dataset"
         if isinstance(X, str | os.PathLike):
@@ -320,18 +306,14 @@ def _refuse_source(X):
             what = "a list of paths"
         remedy = "Load it first, as with pandas.read_parquet or Dataset.to_table()."
         raise TypeError(f"X is {what}, but a table in memory is needed here. {remedy}")
-
-
-def _refuse_one_column(X):
-    """Raise ``ValueError`` for a column in place of a table: fit(users, items)."""
-    if not _frames.is_column(X):
-        return
-    raise ValueError(
-        f"X must be a table of events, with a user column and an item column. Got one "
-        f"column ({type(X).__name__}). Put both columns into X, as in "
-        'pandas.DataFrame({"user": users, "item": items}): the argument after X, y, is '
-        "for rewards. Reshape your data with X.reshape(1, -1) if it is a single row."
-    )
+    if _frames.is_column(X):
+        raise ValueError(
+            f"X must be a table of events, with a user column and an item column. Got "
+            f"one column ({type(X).__name__}). Put both columns into X, as in "
+            'pandas.DataFrame({"user": users, "item": items}): the argument after X, '
+            "y, is for rewards. Reshape your data with X.reshape(1, -1) if it is a "
+            "single row."
+        )
 
 
 def _rows(X):

@@ -54,7 +54,27 @@ class Sequences(NamedTuple):
         _, items, times = added
         if len(codes) == 1 and times is None:
             return self.followed_by(codes[0], items)
-        return join_past(self.events(codes), added, len(codes), n_items)
+        past_rows, past_items, past_times = self.events(codes)
+        new_rows, new_items, new_times = added
+
+        # Without times, the new events come after all others: that is compared first,
+        # and their times only number them.
+        comes_after = np.zeros(len(past_rows) + len(new_rows), dtype=bool)
+        if new_times is None:
+            comes_after[len(past_rows) :] = True
+            new_times = np.arange(len(new_rows)).astype(past_times.dtype)
+        rows = np.concatenate([past_rows, new_rows])
+        items = np.concatenate([past_items, new_items])
+        times = np.concatenate([past_times, new_times])
+
+        # Sorted, each event once.
+        order = np.lexsort((items, times, comes_after, rows))
+        is_first = starts(rows[order], items[order], times[order], comes_after[order])
+        kept = order[is_first]
+        rows = rows[kept]
+        lags = lags_of(rows, times[kept], comes_after[kept])
+        offsets = np.searchsorted(rows, np.arange(len(codes) + 1))
+        return as_rows(lags, items[kept], offsets, n_items)
 
     def followed_by(self, code, items):
         """Return the past (1, n_items) of a user with later items (k,), one by one."""
@@ -154,41 +174,6 @@ def lags_of(users, *times):
     n_events = np.diff(last_events, prepend=-1)  # of each user
     last_baskets = np.repeat(baskets[last_events], n_events)
     return (last_baskets - baskets + 1).astype(np.float32)
-
-
-def join_past(past, added, n, n_items):
-    """Return the lags of n users with the events of a request, CSR (n, n_items).
-
-    Parameters
-    ----------
-    past : tuple of arrays (m,)
-        Row, item and time of each event so far.
-    added : tuple of arrays (k,)
-        Row, item and time of each event of the request. Times None: they are later than
-        all others, one after the other.
-    n, n_items : int
-        Shape of the result.
-    """
-    past_rows, past_items, past_times = past
-    new_rows, new_items, new_times = added
-    # Without times, the new events come after all others: that is compared first, and
-    # their times only number them.
-    comes_after = np.zeros(len(past_rows) + len(new_rows), dtype=bool)
-    if new_times is None:
-        comes_after[len(past_rows) :] = True
-        new_times = np.arange(len(new_rows)).astype(past_times.dtype)
-    rows = np.concatenate([past_rows, new_rows])
-    items = np.concatenate([past_items, new_items])
-    times = np.concatenate([past_times, new_times])
-
-    # Sorted, each event once.
-    order = np.lexsort((items, times, comes_after, rows))
-    is_first = starts(rows[order], items[order], times[order], comes_after[order])
-    kept = order[is_first]
-    rows = rows[kept]
-    lags = lags_of(rows, times[kept], comes_after[kept])
-    offsets = np.searchsorted(rows, np.arange(n + 1))
-    return as_rows(lags, items[kept], offsets, n_items)
 
 
 def starts(*columns):

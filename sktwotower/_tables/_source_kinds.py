@@ -265,10 +265,22 @@ def _paths(path, called=None):
     if called is None:
         called = f"X={path!r}"
     path = os.path.expanduser(path)
-    if os.path.isdir(path):
-        return _files_in(Path(path))
     if os.path.isfile(path):
         return [path]
+    if os.path.isdir(path):
+        folder = Path(path)
+        paths = []
+        for file in sorted(folder.rglob("*")):
+            # as for Spark and pyarrow, names that begin with "_" or "." are of no table
+            names = file.relative_to(folder).parts
+            is_hidden = any(name[0] in "._" for name in names)
+            if file.suffix in ENDINGS and file.is_file() and not is_hidden:
+                paths.append(str(file))
+        if not paths:
+            raise ValueError(
+                f"The folder {path!r} holds no Parquet files (*.parquet or *.pq)."
+            )
+        return paths
     if not glob.has_magic(path):
         raise ValueError(
             f"{called} is not a table, and there is no file or folder of that name. "
@@ -278,24 +290,6 @@ def _paths(path, called=None):
     if not paths:
         raise ValueError(f"No file matches the pattern {called}.")
     return paths
-
-
-def _files_in(folder):
-    """Return the sorted Parquet files in a folder and the folders in it.
-
-    As for Spark and pyarrow, names that begin with "_" or "." are of no table.
-    """
-    files = []
-    for path in sorted(folder.rglob("*")):
-        names = path.relative_to(folder).parts
-        is_hidden = any(name[0] in "._" for name in names)
-        if path.suffix in ENDINGS and path.is_file() and not is_hidden:
-            files.append(path)
-    if not files:
-        raise ValueError(
-            f"The folder {str(folder)!r} holds no Parquet files (*.parquet or *.pq)."
-        )
-    return [str(path) for path in files]
 
 
 class Copied(Source):
