@@ -50,6 +50,25 @@ def test_rows_may_have_slower_steps(sparse):
     torch.testing.assert_close(kept, torch.tensor([0.0, 0.9, 1.0]))
 
 
+@pytest.mark.slow
+@for_each("sparse", [False, True])
+def test_compiled_steps_of_rows_are_those_of_torch(sparse):
+    gradients = torch.randn(6, 5, 3)
+    gradients[:, 2] = 0
+    gradients[3:, 4] = 0
+    tables = []
+    for compiled in (False, True):
+        table = torch.nn.Parameter(torch.ones(5, 3))
+        table.rates = torch.linspace(0.2, 1.0, 5)
+        how = {"lr": 0.1, "rowwise": True, "compiled": compiled}
+        optimizer = RowwiseAdam([table], **how)
+        for gradient in gradients:
+            table.grad = gradient.to_sparse(1) if sparse else gradient
+            optimizer.step()
+        tables.append([table.detach(), *optimizer.state[table].values()])
+    torch.testing.assert_close(*tables, atol=2e-6, rtol=2e-6)
+
+
 def test_rows_without_gradient_keep_their_state():
     _, optimizer = table_after(TWO_STEPS)
     state = next(iter(optimizer.state.values()))

@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 
 from sktwotower._tables._sparse import Rows
+from sktwotower.towers.operators._compiled import COMPILED_FROM
 from sktwotower.towers.operators._decays import Windows
 from sktwotower.towers.operators._positions import distinct, places_in
 from sktwotower.towers.operators._sparse_rows import SparseRows
@@ -19,8 +20,6 @@ from ._request_batches import Requests, some_hidden
 
 # A batch of n users holds as many predictions as this times n.
 EVENTS_PER_USER = 8
-# From so many events on a fit takes long enough that compiled functions pay.
-COMPILED_FROM = 100_000
 
 
 class SequenceSet(TrainingSet):

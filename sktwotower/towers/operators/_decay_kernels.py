@@ -4,28 +4,17 @@ Input and output: arrays of float32, or of bfloat16 as the uint16 of their bits.
 """
 
 import numpy as np
-from numba import njit
 
 from sktwotower.runtime._tower_arrays import MIN_WEIGHT
+
+from ._compiled import compiled
 
 SMALLEST = np.float32(MIN_WEIGHT)
 HALF = np.uint32(0x7FFF)
 SHIFT = np.uint32(16)
 
 
-def _compiled(function):
-    """Return a function compiled by numba, kept on disk where a folder can be written.
-
-    Sums may be taken in any order, and products be added without a rounding between.
-    """
-    options = {"fastmath": {"reassoc", "contract"}, "nogil": True}
-    try:
-        return njit(function, cache=True, **options)
-    except RuntimeError:  # neither the package's folder nor the home is writable
-        return njit(function, **options)
-
-
-@_compiled
+@compiled
 def _store(numbers, bits, out):
     """Write float32 ``numbers``, whose memory is ``bits``, in the type of ``out``."""
     if out.itemsize == 4:
@@ -37,7 +26,7 @@ def _store(numbers, bits, out):
             out[k] = np.uint16((bits[k] + HALF + odd) >> SHIFT)
 
 
-@_compiled
+@compiled
 def _load(values, numbers, bits):
     """Write ``values`` of either type as ``numbers``, whose memory is ``bits``."""
     if values.itemsize == 4:
@@ -48,7 +37,7 @@ def _load(values, numbers, bits):
             bits[k] = np.uint32(values[k]) << SHIFT
 
 
-@_compiled
+@compiled
 def forward(vectors, factors, ends, targets, power, sums, means, weights):
     """Fill running ``sums`` (t, b, h, d + 1), and of predictions ``weights`` (n, h).
 
@@ -87,7 +76,7 @@ def forward(vectors, factors, ends, targets, power, sums, means, weights):
             _store(mean, bits, means[i, h])
 
 
-@_compiled
+@compiled
 def backward(
     grad, means, weights, sums, factors, ends, targets, power, slopes, out, factor_grad
 ):

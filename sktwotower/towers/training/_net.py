@@ -29,6 +29,7 @@ from sktwotower.towers.batches._batches import TrainingSet, UserBatches
 from sktwotower.towers.batches._sequence_batches import SequenceBatches
 from sktwotower.towers.losses._given_loss import is_given, try_loss
 from sktwotower.towers.losses._losses import SampledSoftmaxLoss
+from sktwotower.towers.operators._compiled import COMPILED_FROM
 from sktwotower.towers.processes._exchange import GOES_ON, Exchange, Shares
 from sktwotower.towers.processes._group import current_group, is_first
 
@@ -42,6 +43,8 @@ from ._resuming import Saver
 MIN_BATCHES = 12
 # Of the loss while tables of items are tied; other fits gain nothing.
 ROBUSTNESS = 0.1
+# Numbers in the tables of a part from which on compiled steps of them pay.
+COMPILED_TABLES = 4_000_000
 _GENERATOR_LOCK = threading.RLock()
 
 
@@ -320,24 +323,36 @@ def _net_params(recipe, part, data, seed):
     if not {"module", "criterion"} & given.keys():
         params["criterion__unit_vectors"] = recipe.normalize
         params["criterion__robustness"] = ROBUSTNESS if part.is_tied else 0.0
-    params |= _optimizer_params(recipe, part, given) | _batch_params(given) | given
+    params |= _optimizer_params(recipe, part, data.training, given)
+    params |= _batch_params(given) | given
     if current_group() is not None:
         _share_batches(params, recipe, data, current_group())
     return params
 
 
-def _optimizer_params(recipe, part, given):
-    """Return the optimizer and its parameters; ``given``: what ``net_params`` has."""
+def _optimizer_params(recipe, part, training, given):
+    """Return the optimizer and its parameters; ``given``: what ``net_params`` has.
+
+    ``training``: a ``TrainingSet``.
+    """
     optimizer = optimizer_class(recipe.optimizer)
     params, accepted = {"optimizer": optimizer}, inspect.signature(optimizer).parameters
     if "weight_decay" in accepted:
         params["optimizer__weight_decay"] = recipe.weight_decay
     if optimizer is RowwiseAdam:
+        of_tables = {"rowwise": True, "compiled": _compiles_steps(part, training)}
         names = [f"*{name}.weight" for name in part.tables]  # also of a part of a model
-        params["optimizer__param_groups"] = [(n, {"rowwise": True}) for n in names]
+        params["optimizer__param_groups"] = [(n, of_tables) for n in names]
     if "fused" in accepted and "optimizer__foreach" not in given:
         params["optimizer__fused"] = True  # several times faster on a CPU too
     return params
+
+
+def _compiles_steps(part, training):
+    """Return whether compiled steps of tables pay: they are large, and learn for long."""
+    n_numbers = sum(part.get_submodule(name).weight.numel() for name in part.tables)
+    is_large = n_numbers >= COMPILED_TABLES
+    return is_large and training.positives.nnz >= COMPILED_FROM
 
 
 def _share_batches(params, recipe, data, group):

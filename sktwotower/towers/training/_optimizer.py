@@ -13,6 +13,7 @@ import torch
 from sktwotower import _sklearn_compat as compat
 from sktwotower.towers._recipe import NOT_NEGATIVE, SHARE_BELOW_1
 from sktwotower.towers.operators._autograd import ascend
+from sktwotower.towers.operators._devices import on_cpu
 from sktwotower.towers.operators._sparse_rows import placed_rows
 
 # Learning-rate multiplier for table rows: they have no momentum, so a step uses one
@@ -64,6 +65,10 @@ class RowwiseAdam(torch.optim.Optimizer):
         Decoupled weight decay, >= 0. In a table it applies to the touched rows only.
     rowwise : bool, default=False
         Value of ``rowwise`` for groups without one.
+    compiled : bool, default=False
+        Whether tables of float32 on a CPU are updated by a function that numba
+        compiles, in half of the time. Results differ by roundings. Groups may have
+        their own value.
 
     Raises
     ------
@@ -117,9 +122,11 @@ class RowwiseAdam(torch.optim.Optimizer):
         eps=1e-12,
         weight_decay=0.01,
         rowwise=False,
+        compiled=False,
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "row_beta": row_beta, "eps": eps}
         defaults |= {"weight_decay": weight_decay, "rowwise": rowwise}
+        defaults["compiled"] = compiled
         _check(defaults)
         super().__init__(params, defaults)
 
@@ -172,6 +179,9 @@ class RowwiseAdam(torch.optim.Optimizer):
             state["second"] = table.new_zeros(len(table))
             if hasattr(table, "rates"):
                 state["slowness"] = 1 - table.rates.to(table)
+        if group["compiled"] and on_cpu(table) and table.dtype == torch.float32:
+            _compiled_step(table, rows, grad, state, group)
+            return
         steps, second = state["steps"], state["second"]
         if rows is not None:
             steps, second = (x.index_select(0, rows) for x in (steps, second))
@@ -212,6 +222,30 @@ class RowwiseAdam(torch.optim.Optimizer):
         second = state["second"] / (1 - beta2 ** state["step"])
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.addcdiv_(first, second.sqrt_() + group["eps"], value=-group["lr"])
+
+
+def _compiled_step(table, rows, grad, state, group):
+    """Update rows (m,) of a table, or all if they are None, by one compiled pass."""
+    from sktwotower.towers.operators import _row_kernels  # it takes half a second
+
+    if rows is None:
+        rows = torch.arange(len(table))
+    slowness = state.get("slowness", table.new_empty(0))
+    numbers = {
+        "rate": -TABLE_RATE * group["lr"],
+        "beta": group["row_beta"],
+        "eps": group["eps"],
+        "shrink": group["lr"] * group["weight_decay"],
+    }
+    _row_kernels.step_rows(
+        table.detach().numpy(),
+        rows.numpy(),
+        grad.contiguous().numpy(),
+        state["steps"].numpy(),
+        state["second"].numpy(),
+        slowness.numpy(),
+        *map(np.float32, numbers.values()),
+    )
 
 
 def rows_of(grad):
