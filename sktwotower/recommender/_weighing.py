@@ -64,6 +64,17 @@ class PartToWeigh(NamedTuple):
         """Return what it says of the requests at positions (m,) only."""
         return self._replace(users=self.users[rows])
 
+    def in_float32(self):
+        """Return the same in the type in which lists are made."""
+        users = self.users.astype(np.float32, copy=False)
+        return self._replace(
+            users=users, items=self.items.astype(np.float32, copy=False)
+        )
+
+    def of_all_items(self):
+        """Return the scores (n, n_items) of all items."""
+        return self.users @ self.items.T
+
     def scores(self, candidates):
         """Return the scores (n, k) of candidates (n, k) of each request."""
         return rescore(self.users, self.items, candidates).astype(np.float32)
@@ -87,6 +98,14 @@ class SparsePartToWeigh(NamedTuple):
     def of_requests(self, rows):
         """Return what it says of the requests at positions (m,) only."""
         return self._replace(added=self.added[rows])
+
+    def in_float32(self):
+        """Return the same in the type in which lists are made."""
+        return self._replace(added=self.added.astype(np.float32, copy=False))
+
+    def of_all_items(self):
+        """Return the scores (n, n_items) of all items."""
+        return self.added.toarray()
 
     def scores(self, candidates):
         """Return the scores (n, k) of candidates (n, k) of each request."""
@@ -178,14 +197,18 @@ def best_step(parts, before, learnt, without, requests, steps):
     """
     known = requests.known()
     folds = folds_of(requests)
-    tried = []
+    of_knots = knot_shares(known.n_past)
+    ways = []
     for step in steps:
-        weights = before + step * (learnt - before)
-        lists = np.empty((requests.n_known, min(K, known.truth.shape[1])), np.int64)
+        way = np.empty((requests.n_known, len(parts)))
         for rows, learnt_of_others in zip(folds, without, strict=True):
-            of_rows = [part.of_requests(rows) for part in parts]
             others = before + step * (learnt_of_others - before)
-            lists[rows] = best_lists(of_rows, others, known.at(rows))
+            way[rows] = of_knots[rows] @ others
+        ways.append(way)
+    tried = []
+    all_lists = lists_by_weights(parts, ways, known)
+    for step, lists in zip(steps, all_lists, strict=True):
+        weights = before + step * (learnt - before)
         ndcg = ndcg_of_rewards(known.truth, lists, unit_reward(requests))
         tried.append(Weighing(weights, lists, ndcg))
     return best_of(tried)
@@ -273,51 +296,57 @@ def gains_of_parts(parts, weighing, requests):
     """Return by how much the NDCG of known users falls without each part."""
     known = requests.known()
     unit = unit_reward(requests)
-
-    def mean_ndcg(weights):
-        lists = best_lists(parts, weights, known)
-        return mean_of_all(ndcg_of_rewards(known.truth, lists, unit))
-
-    of_all = mean_ndcg(weighing.weights)
-    gains = []
+    of_all = knot_shares(known.n_past) @ weighing.weights
+    ways = [of_all]
     for number in range(len(parts)):
-        weights = weighing.weights.copy()
-        weights[:, number] = 0.0
-        gains.append(of_all - mean_ndcg(weights))
+        way = of_all.copy()
+        way[:, number] = 0.0
+        ways.append(way)
+    means = []
+    for lists in lists_by_weights(parts, ways, known):
+        means.append(mean_of_all(ndcg_of_rewards(known.truth, lists, unit)))
+    gains = [means[0] - mean for mean in means[1:]]
     return np.array(gains)
 
 
 def best_lists(parts, weights, requests, k=K):
-    """Return the positions (n, k) of the best items of requests, -1 for none."""
+    """Return the positions (n, k) of the best items of requests, -1 for none.
+
+    ``weights``: (n_knots, n_parts).
+    """
     of_requests = knot_shares(requests.n_past) @ weights
-    n = len(of_requests)
-    n_items = requests.hidden.shape[1]
-    users = [np.zeros((n, 0))]
-    items = [np.zeros((n_items, 0))]
-    added = None
-    for part, weight in zip(parts, of_requests.T, strict=True):
-        if not weight.any():
-            continue
-        if isinstance(part, PartToWeigh):
-            users.append(part.users[:n] * weight[:, None])
-            items.append(part.items)
-        else:
-            scaled = sparse.diags(weight.astype(np.float32)) @ part.added[:n]
-            added = scaled if added is None else added + scaled
-    users = torch.from_numpy(np.hstack(users).astype(np.float32))
-    items = torch.from_numpy(np.hstack(items).astype(np.float32))
+    (lists,) = lists_by_weights(parts, [of_requests], requests, k)
+    return lists
+
+
+def lists_by_weights(parts, ways, requests, k=K):
+    """Return the lists (n, k) of `best_lists` for each of several ways to weigh parts.
+
+    ``ways``: a list of weights (n, n_parts) of n requests. Scores are computed once.
+    """
+    n, n_items = requests.hidden.shape
+    used = np.flatnonzero(np.any([way.any(axis=0) for way in ways], axis=0))
+    parts = [parts[number].in_float32() for number in used]
     k = min(k, n_items)
-    best = np.empty((n, k), dtype=np.int64)
-    for rows in slices(n, max(1, BLOCK // n_items)):
-        scores = users[rows] @ items.T
-        if added is not None:
-            scores += torch.from_numpy(added[rows].toarray())
-        scores[requests.hidden[rows].nonzero()] = -torch.inf
-        scores[:, requests.left_out] = -torch.inf
-        values, places = scores.topk(k, dim=1)
-        places[values == -torch.inf] = -1
-        best[rows] = places.numpy()
-    return best
+    lists = [np.empty((n, k), dtype=np.int64) for _ in ways]
+    for rows in slices(n, max(1, 2 * BLOCK // (n_items * (len(parts) + 1)))):
+        scores = torch.zeros(len(range(n)[rows]), len(parts), n_items)
+        for number, part in enumerate(parts):
+            scores[:, number] = torch.from_numpy(part.of_requests(rows).of_all_items())
+        hidden = requests.hidden[rows].nonzero()
+        for way, best in zip(ways, lists, strict=True):
+            weights = torch.from_numpy(way[rows][:, used]).float()
+            counts = np.flatnonzero(way[:, used].any(axis=0))
+            if len(counts) == 1:  # as of candidates of one part
+                totals = scores[:, counts[0]] * weights[:, counts]
+            else:
+                totals = torch.bmm(weights[:, None], scores).squeeze(1)
+            totals[hidden] = -torch.inf
+            totals[:, requests.left_out] = -torch.inf
+            values, places = totals.topk(k, dim=1)
+            places[values == -torch.inf] = -1
+            best[rows] = places.numpy()
+    return lists
 
 
 class Problem:
@@ -441,10 +470,11 @@ def _some_requests(requests, rng):
 
 def _candidates(parts, before, requests):
     """Return the positions (n, k) of the candidates of each request; -1 pads them."""
-    ways = [np.tile(one, (len(KNOTS), 1)) for one in np.eye(len(parts))]
+    n = len(requests.n_past)
+    ways = [np.tile(one, (n, 1)) for one in np.eye(len(parts))]
     if before.any():
-        ways.append(before)
-    lists = [best_lists(parts, way, requests, N_CANDIDATES) for way in ways]
+        ways.append(knot_shares(requests.n_past) @ before)
+    lists = lists_by_weights(parts, ways, requests, N_CANDIDATES)
     candidates = np.sort(np.hstack(lists), axis=1)
     candidates[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = -1
     candidates = -np.sort(-candidates, axis=1)
