@@ -15,8 +15,8 @@ def step_rows(table, rows, grad, steps, second, slowness, rate, beta, eps, shrin
     """Update the rows at positions (m,) of a ``table`` (p, d) by gradients (m, d).
 
     ``steps``, ``second`` (p,): what the optimizer keeps of each row. ``slowness`` (p,),
-    or empty: by how much each row's step is shorter. ``shrink``: the share that a touched
-    row loses.
+    or empty: by how much each row's step is shorter. ``shrink``: the share that a
+    touched row loses.
     """
     width = grad.shape[1]
     for k in range(len(rows)):

@@ -349,7 +349,7 @@ def _optimizer_params(recipe, part, training, given):
 
 
 def _compiles_steps(part, training):
-    """Return whether compiled steps of tables pay: they are large, and learn for long."""
+    """Return whether compiled steps pay: of large tables, that learn many events."""
     n_numbers = sum(part.get_submodule(name).weight.numel() for name in part.tables)
     is_large = n_numbers >= COMPILED_TABLES
     return is_large and training.positives.nnz >= COMPILED_FROM
