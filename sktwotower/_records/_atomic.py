@@ -48,7 +48,12 @@ def replaced_file(path):
             if isinstance(error, OSError) and error.filename is None:
                 error.filename = str(path)  # a full disk has no name
             raise
-    _sync_folder(path.parent)
+    with contextlib.suppress(OSError):  # where a folder can be opened
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)  # the new name is on the disk
+        finally:
+            os.close(handle)
 
 
 def _new_file(path):
@@ -85,13 +90,3 @@ def _remove_left(path):
                     path.with_name(other).unlink()
             finally:
                 os.close(handle)
-
-
-def _sync_folder(folder):
-    """Write the new name to the disk, where a folder can be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -244,10 +244,23 @@ class ReadFile(contextlib.AbstractContextManager):
         n_bytes = dtype.itemsize * math.prod(shape)
         if header + n_bytes != size:
             raise self.damaged(f"{name!r} has another size than its header says")
-        data = self._array_bytes(start, header, n_bytes, name, dtype)
+
+        # Floats are mapped. Positions never are: another process could change them
+        # after the check.
+        is_float = dtype.kind == "f"
+        if self.mapped is not None and is_float and n_bytes:
+            member = memoryview(self.mapped)[start : start + size]
+        else:
+            member = bytearray(size)
+            self.file.seek(start)
+            if self.file.readinto(member) < size:
+                raise self.damaged(f"it ends within {name!r}")
+        if self.verify or not is_float:
+            self._check(name, member)
         order = "F" if is_fortran else "C"
         if not n_bytes:
             return np.empty(shape, dtype, order)
+        data = memoryview(member)[header:]
         return np.frombuffer(data, dtype).reshape(shape, order=order)
 
     def _array_header(self, name):
@@ -265,20 +278,3 @@ class ReadFile(contextlib.AbstractContextManager):
         if any(type(length) is not int or length < 0 for length in shape):
             raise self.damaged(f"{name!r} has the shape {shape}")
         return shape, fortran, dtype
-
-    def _array_bytes(self, start, header, n_bytes, name, dtype):
-        """Return the bytes of an array: mapped if they are floats, otherwise read.
-
-        Positions are never mapped: another process could change them after the check.
-        """
-        is_float = dtype.kind == "f"
-        if self.mapped is not None and is_float and n_bytes:
-            view = memoryview(self.mapped)[start : start + header + n_bytes]
-        else:
-            view = bytearray(header + n_bytes)
-            self.file.seek(start)
-            if self.file.readinto(view) < len(view):
-                raise self.damaged(f"it ends within {name!r}")
-        if self.verify or not is_float:
-            self._check(name, view)
-        return memoryview(view)[header:]

@@ -86,18 +86,6 @@ class UpTo:
     gone: tuple = ()
     translate: Callable | None = None
 
-    def in_next_format(self, specs):
-        """Return what JSON would hold of a record in the next format, a new dict."""
-        specs = dict(specs)
-        if self.translate is not None:
-            specs = self.translate(specs)
-        for name in self.gone:
-            specs.pop(name, None)
-        for name, next_name in self.renamed.items():
-            if name in specs:
-                specs[next_name] = specs.pop(name)
-        return self.lacking | specs
-
 
 def older_formats(cls, name="_older_formats"):
     """Return what a class and its bases say of older formats, by ascending number."""
@@ -116,6 +104,15 @@ def in_todays_format(specs, changes, number):
     if type(specs) is not dict:
         return specs
     for change in changes:
-        if number <= change.number:
-            specs = change.in_next_format(specs)
+        if number > change.number:
+            continue
+        specs = dict(specs)
+        if change.translate is not None:
+            specs = change.translate(specs)
+        for name in change.gone:
+            specs.pop(name, None)
+        for name, next_name in change.renamed.items():
+            if name in specs:
+                specs[next_name] = specs.pop(name)
+        specs = change.lacking | specs
     return specs

@@ -158,7 +158,14 @@ class LatestModel:
         self._looks_left = 0
         self._pause = 1
         self._look()
-        self._thread = threading.Thread(target=self._keep_looking, daemon=True)
+
+        def keep_looking():
+            # inf: never
+            pause = min(self.seconds, threading.TIMEOUT_MAX)
+            while not self._ended.wait(pause):
+                self._look()
+
+        self._thread = threading.Thread(target=keep_looking, daemon=True)
         self._thread.start()
         return self
 
@@ -167,12 +174,6 @@ class LatestModel:
         self._thread.join()
         self._thread = None
         self._hold(None)
-
-    def _keep_looking(self):
-        """Look for a new file until the block ends."""
-        # inf: never
-        while not self._ended.wait(min(self.seconds, threading.TIMEOUT_MAX)):
-            self._look()
 
     def _look(self):
         """Load the file if it is another one, and is not being written."""
@@ -217,9 +218,13 @@ class LatestModel:
         while True:
             state = _state(self.path)
             self._looked = state
-            copy = self._copy_of(state)
+            is_mapped = self.mmap
+            if self.mmap == "auto":
+                is_mapped = state.size > MAX_READ_BYTES
+            copy = None  # the file is read
             path = self.path
-            if copy is not None:
+            if is_mapped and state.digest is not None and _shared_copy.fcntl:
+                copy = _shared_copy.SharedCopy(path, state.digest)
                 path = copy.path
             try:
                 model = self.load(path, mmap=copy is not None, **self.options)
@@ -237,15 +242,6 @@ class LatestModel:
         self.current = Loaded(model, state.time)
         self._served = state
         self._hold(copy)
-
-    def _copy_of(self, state):
-        """Return the ``SharedCopy`` that is to be mapped; None: the file is read."""
-        is_mapped = self.mmap
-        if self.mmap == "auto":
-            is_mapped = state.size > MAX_READ_BYTES
-        if not is_mapped or state.digest is None or _shared_copy.fcntl is None:
-            return None
-        return _shared_copy.SharedCopy(self.path, state.digest)
 
     def _hold(self, copy):
         """Hold a ``SharedCopy`` or None, in place of the one that was held."""

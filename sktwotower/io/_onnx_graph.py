@@ -30,14 +30,6 @@ OPERATORS = {
 MAX_BYTES = 2**31 - 2**20
 
 
-def import_onnx():
-    """Return the package onnx; raise ``ImportError`` that says how to install it."""
-    message = "export_onnx needs onnx: pip install 'sktwotower[onnx]'."
-    for module in ("checker", "helper", "numpy_helper"):
-        imported(f"onnx.{module}", message)
-    return imported("onnx", message)
-
-
 class Value(NDArrayOperatorsMixin):
     """A value of a ``Graph``; what numpy computes of it are further operators.
 
@@ -95,7 +87,10 @@ class Graph:
     """Operators of a model, each of which is called by its name in ONNX."""
 
     def __init__(self):
-        self.onnx = import_onnx()
+        message = "export_onnx needs onnx: pip install 'sktwotower[onnx]'."
+        for module in ("checker", "helper", "numpy_helper"):
+            imported(f"onnx.{module}", message)
+        self.onnx = imported("onnx", message)
         self.inputs = []
         self.nodes = []
         self.constants = []

@@ -188,15 +188,11 @@ class GraphSearchMixin:
                 if is_enough:
                     fewest = n_compared
                     break
-        self._set_width(*best)
-        return highest
-
-    def _set_width(self, budget, epsilon):
-        """Search with this leaf budget and epsilon from now on."""
-        self.epsilon_ = epsilon
+        budget, self.epsilon_ = best
         if budget != self.search_tree_leaf_budget_:
             self.search_tree_leaf_budget_ = budget
             self.graph_ = self.graph_.copy_with(search_tree_leaf_budget=budget)
+        return highest
 
 
 def _steps_from(lowest, steps):

@@ -49,20 +49,18 @@ class Kept:
             array = compute(key)
             array.flags.writeable = False
             key_bytes = size_of(key)
-            if key_bytes <= self.max_key_bytes:
-                self._keep(key, array, array.nbytes + key_bytes + ENTRY_BYTES)
+            if key_bytes > self.max_key_bytes:
+                return array
+            size = max(array.nbytes + key_bytes + ENTRY_BYTES, self.min_bytes)
+            with self._lock:
+                if key in self._arrays:  # another thread was faster
+                    self._drop(key)
+                while self._arrays and self.n_bytes + size > self.max_bytes:
+                    self._drop(next(iter(self._arrays)))
+                self._arrays[key] = array
+                self._sizes[key] = size
+                self.n_bytes += size
         return array
-
-    def _keep(self, key, array, size):
-        size = max(size, self.min_bytes)
-        with self._lock:
-            if key in self._arrays:  # another thread was faster
-                self._drop(key)
-            while self._arrays and self.n_bytes + size > self.max_bytes:
-                self._drop(next(iter(self._arrays)))
-            self._arrays[key] = array
-            self._sizes[key] = size
-            self.n_bytes += size
 
     def _drop(self, key):
         del self._arrays[key]

@@ -164,16 +164,18 @@ class PairArrays:
     @property
     def table_sizes(self):
         """The side of each table, and how many rows it has, a list of pairs."""
-        items, users = [self.item_tower, self.history], self.user_tower
-        sizes = [("item", len(each.table)) for each in items if each is not None]
-        if isinstance(users, towers.TowerArrays):
-            sizes.append(("user", len(users.table)))
+        sizes = [("item", len(self.item_tower.table))]
+        if self.history is not None:
+            sizes.append(("item", len(self.history.table)))
+        if isinstance(self.user_tower, towers.TowerArrays):
+            sizes.append(("user", len(self.user_tower.table)))
         if self.context is not None:
             sizes.append(("context", len(self.context.terms)))
         return sizes
 
     def _check_stored(self, place):
-        width, widths = self.width, self.user_tower.widths
+        width = self.width
+        widths = self.user_tower.widths
         same = widths[-1] == width
         require(same, place, "two towers whose vectors have the same length")
         if self.history is None:
@@ -344,13 +346,18 @@ class FoldInArrays:
         ``users``: unit vectors (n, d). ``sums``: (n, d), the sum of the vectors of each
         user's ``n_past`` (n,) items. Rows with n_past == 0 are returned unchanged.
         """
-        given, starts = (users, sums, n_past), range(0, len(users), BLOCK)
-        parts = [self._moved(*(x[a : a + BLOCK] for x in given)) for a in starts]
-        return np.concatenate([users[:0], *parts])
+        parts = [users[:0]]
+        for start in range(0, len(users), BLOCK):
+            block = slice(start, start + BLOCK)
+            parts.append(self._moved(users[block], sums[block], n_past[block]))
+        return np.concatenate(parts)
 
     def _moved(self, users, sums, n_past):
-        start, sums, n = map(as_float, (users, sums, n_past[:, None]))
-        spread, axes = as_float(self.spread), as_float(self.axes)
+        start = as_float(users)
+        sums = as_float(sums)
+        n = as_float(n_past[:, None])
+        spread = as_float(self.spread)
+        axes = as_float(self.axes)
         weight = (EVENTS_OF_TOWER + n) * (n > 0)
         scale = np.maximum(n * spread / self.temperature**2 + weight, 1e-12)
         vectors = start
@@ -365,8 +372,8 @@ class FoldInArrays:
 
     def _expected(self, users):
         """Return the mean item vector (1, d) under the softmax of a user (1, d)."""
-        items, log_weights = as_float(self.vectors), as_float(self.log_weights)
-        logits = items @ (users[0] / self.temperature) + log_weights
+        items = as_float(self.vectors)
+        logits = items @ (users[0] / self.temperature) + as_float(self.log_weights)
         shares = np.exp(logits - logits.max())
         return (shares @ items / shares.sum())[None]
 

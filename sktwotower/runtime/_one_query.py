@@ -224,19 +224,15 @@ def ranked(query, items, candidates, k, added=None):
     ``query``: (d,). ``candidates``: positions (m,), ascending. ``added``: as in
     `best_of_one`. The results are (min(k, m),).
     """
-    exact = _scores_of_one(query, items, candidates)
+    if candidates.size * len(query) > MAX_GATHERED:
+        (exact,) = rescore(query[None], items, candidates[None])
+    else:
+        vectors = items.take(candidates, axis=0).astype(np.float64)
+        exact = np.einsum("kd,d->k", vectors, query.astype(np.float64))
     if added is not None:
         exact += added.at(candidates)
     best = (-exact).argsort(kind="stable")[:k]
     return exact[best], candidates[best]
-
-
-def _scores_of_one(query, items, indices):
-    """Return what `rescore` does, (m,), for one query (d,) and positions (m,)."""
-    if indices.size * len(query) > MAX_GATHERED:
-        return rescore(query[None], items, indices[None])[0]
-    vectors = items.take(indices, axis=0).astype(np.float64)
-    return np.einsum("kd,d->k", vectors, query.astype(np.float64))
 
 
 def rescore(queries, items, indices):

@@ -84,30 +84,27 @@ class ItemTable:
             return None
 
         def compute(_):
-            return np.flatnonzero(self._mask(where))
+            if not callable(where):
+                mask = np.ones(self.n_items, dtype=bool)
+                for name, rule in where.items():
+                    mask &= self._column(name).mask(rule)
+                return np.flatnonzero(mask)
+            answer = where(self.as_frame())
+            mask = np.asarray(answer)
+            if {*map(type, mask.flat)} <= {bool, np.bool_}:  # also as objects
+                mask = mask.astype(bool)
+            if mask.dtype != bool or mask.shape != (self.n_items,):
+                raise ValueError(
+                    f"where must return one boolean for each of {self.n_items} items, "
+                    "in the order of the table, also for missing values. Got "
+                    f"{shorten(answer)} of shape {mask.shape} and type {mask.dtype}."
+                )
+            return np.flatnonzero(mask)
 
         key = _key(where)
         if key is None:
             return compute(key)
         return self._qualifying.get(key, compute)
-
-    def _mask(self, where):
-        if not callable(where):
-            mask = np.ones(self.n_items, dtype=bool)
-            for name, rule in where.items():
-                mask &= self._column(name).mask(rule)
-            return mask
-        answer = where(self.as_frame())
-        mask = np.asarray(answer)
-        if {*map(type, mask.flat)} <= {bool, np.bool_}:  # also as objects
-            mask = mask.astype(bool)
-        if mask.dtype != bool or mask.shape != (self.n_items,):
-            raise ValueError(
-                f"where must return one boolean for each of {self.n_items} items, in "
-                "the order of the table, also for missing values. Got "
-                f"{shorten(answer)} of shape {mask.shape} and type {mask.dtype}."
-            )
-        return mask
 
     def _column(self, name):
         if name not in self.names:
@@ -124,29 +121,21 @@ class ItemTable:
 def _key(where):
     """Return by what the answer to a rule is kept; None: it is computed each time."""
     try:
-        if callable(where):
-            key = _key_of_function(where)
-        else:
+        if not callable(where):
             key = _key_of_columns(where)
+        elif getattr(where, "keep_answer", False) is not True:
+            # what a function reads may change from one request to the next
+            key = None
+        else:
+            reference = weakref.ref
+            if isinstance(where, types.MethodType):  # a new object each time
+                reference = weakref.WeakMethod
+            # a callable object is not equal to its method
+            key = type(where), reference(where)
         hash(key)
     except TypeError:  # no hash, or no weak reference
         return None
     return key
-
-
-def _key_of_function(where):
-    """Return the key of a function whose answer is to be kept; None for others.
-
-    What a function reads may change from one request to the next, so that its answer
-    is kept only if its attribute ``keep_answer`` is True.
-    """
-    if getattr(where, "keep_answer", False) is not True:
-        return None
-    if isinstance(where, types.MethodType):  # a new object each time
-        reference = weakref.WeakMethod(where)
-    else:
-        reference = weakref.ref(where)
-    return type(where), reference  # a callable object is not equal to its method
 
 
 def _key_of_columns(where):

@@ -220,11 +220,7 @@ class Runtime:
                 hidden = np.concatenate([hidden, others])
             if len(hidden) and not 0 <= hidden.min() <= hidden.max() < n_items:
                 hidden = hidden[(hidden >= 0) & (hidden < n_items)]
-            if exploration is not None:
-                return self._drawn(
-                    vector, n, hidden, allowed, rules, of_past, exploration
-                )
-            return self._best(vector, n, hidden, allowed, rules, of_past)
+            return self._list(vector, n, hidden, allowed, rules, of_past, exploration)
 
         if not _are_several(user):
             return answer(user, history, exclude)
@@ -282,7 +278,7 @@ class Runtime:
         hidden = np.array([code], dtype=np.int64)
         if code >= len(self.item_ids_):  # it has left the catalog
             hidden = hidden[:0]
-        return self._best(query, check_count(n, "n"), hidden, None, NO_RULES)
+        return self._list(query, check_count(n, "n"), hidden)
 
     @hinted
     def score(self, user, items, *, history=None, context=None) -> np.ndarray:
@@ -557,48 +553,48 @@ class Runtime:
             raise ValueError("candidates has items that are not in the catalog.")
         return codes
 
-    def _best(self, vector, k, hidden, allowed, rules, added=None):
+    def _list(
+        self,
+        vector,
+        k,
+        hidden,
+        allowed=None,
+        rules=NO_RULES,
+        added=None,
+        exploration=None,
+    ):
         """Return ids and scores (m,) of the k best items for a vector (d,).
 
-        ``added``: what is ``Added`` to the scores of some items; None: nothing.
+        ``added``: what is ``Added`` to the scores of some items; None: nothing. With an
+        ``Exploration`` the items are drawn, and their propensities (m,) are returned,
+        too.
         """
         vectors = self._vectors
+        if exploration is None and not rules.reorder:
+            scores, positions = best_of_one(vector, vectors, k, hidden, allowed, added)
+            return self.item_ids_[positions], scores.astype(np.float32)
 
+        # lists of one user, as one row
         def search(_, width):
-            best = best_of_one(vector, vectors, width, hidden, allowed, added)
-            return best[0][None], best[1][None]
+            scores, positions = best_of_one(
+                vector, vectors, width, hidden, allowed, added
+            )
+            return scores[None], positions[None]
 
         def cosines(positions):
             return cosines_of(vectors[positions] * self._model.similarity_factors)
 
-        if rules.reorder:
-            of_lists, positions_of_lists = rules.lists(
-                search, 1, k, len(vectors), cosines
-            )
-            is_filled = positions_of_lists[0] >= 0
-            scores = of_lists[0][is_filled]
-            positions = positions_of_lists[0][is_filled]
+        n_items = len(vectors)
+        if exploration is None:
+            scores, positions = rules.lists(search, 1, k, n_items, cosines)
+            propensities = ()
         else:
-            scores, positions = best_of_one(vector, vectors, k, hidden, allowed, added)
-        return self.item_ids_[positions], scores.astype(np.float32)
-
-    def _drawn(self, vector, k, hidden, allowed, rules, added, exploration):
-        """Return ids, scores and propensities (m,) of k items that are drawn.
-
-        The parameters are those of `_best`, and an ``Exploration``.
-        """
-        vectors = self._vectors
-
-        def search(_, width):
-            best = best_of_one(vector, vectors, width, hidden, allowed, added)
-            return best[0][None], best[1][None]
-
-        scores, positions, propensities = exploration.lists(
-            search, 1, k, len(vectors), rules.limits
-        )
-        is_filled = positions[0] >= 0
-        ids = self.item_ids_[positions[0][is_filled]]
-        return ids, scores[0][is_filled], propensities[0][is_filled]
+            scores, positions, *propensities = exploration.lists(
+                search, 1, k, n_items, rules.limits
+            )
+        (is_filled,) = positions >= 0
+        figures = (figure[0][is_filled] for figure in (scores, *propensities))
+        return self.item_ids_[positions[0][is_filled]], *figures
 
 
 def _are_several(user):
@@ -633,7 +629,7 @@ def _item_table_of(items, n_items):
     if others:
         rows = IdTable(side[label], "item").positions(list(ids), "items")
     for name in others:
-        readers[str(name)] = lambda name=name: _taken(side[name], rows)
+        readers[str(name)] = lambda name=name: _cells_at(side[name], rows)
 
     def as_frame():
         return {name: np.array(read()) for name, read in readers.items()}
@@ -641,7 +637,7 @@ def _item_table_of(items, n_items):
     return ItemTable(list(readers), lambda name: readers[name](), as_frame, n_items)
 
 
-def _taken(column, rows):
+def _cells_at(column, rows):
     """Return cells at positions (n,), missing ones at -1."""
     if (rows >= 0).all():
         return column[rows]

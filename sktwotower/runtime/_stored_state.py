@@ -176,7 +176,8 @@ class ServedState(StoredVectors):
         return self.net.settings.get("criterion__temperature")
 
     def _check_stored(self, place):
-        shape, expected = (len(self.users.ids) + 1, len(self.items.ids)), "of all pairs"
+        shape = len(self.users.ids) + 1, len(self.items.ids)
+        expected = "of all pairs"
         require(self.seen.shape == shape, f"{place}.seen", expected)
         if self.sequences is not None:
             require(self.sequences.lags.shape == shape, f"{place}.sequences", expected)
@@ -189,8 +190,9 @@ class ServedState(StoredVectors):
 
 def _read_model(specs, reader, place):
     """Return the state of a `TwoTowerRecommender`, ``fold_in`` and ``exclude_seen``."""
-    given = specs if type(specs) is dict else {}
-    params, state = given.get("params"), given.get("state")
+    require(type(specs) is dict, place, "a recommender")
+    params = specs.get("params")
+    state = specs.get("state")
     require(type(params) is type(state) is dict, place, "a recommender")
     if params.get("user_tower") or params.get("item_tower"):
         OWN_TOWER.read(None, reader, place)
@@ -200,19 +202,15 @@ def _read_model(specs, reader, place):
     instance(ServedState)(fitted, place)
     exclude_seen = params.get("exclude_seen", True)
     exclude_seen = reader.read(exclude_seen, "parameter 'exclude_seen'")
-    return fitted, _folds_in(params, reader), bool(exclude_seen)
 
-
-def _folds_in(params, reader):
-    """Return whether new users are folded in, as parameters in a file say."""
-    # files had it next to the history at first
+    # whether new users are folded in, which files had next to the history at first
     fold_in = reader.read(params.get("fold_in", True), "parameter 'fold_in'")
     history = params.get("history")
     if type(history) is dict and history.get("kind") == "pooled":
         of_history = reader.read(history.get("params"), "parameter 'history'")
         require(type(of_history) is dict, "parameter 'history'", "parameters")
         fold_in = of_history.get("fold_in", fold_in)
-    return bool(fold_in)
+    return fitted, bool(fold_in), bool(exclude_seen)
 
 
 MODEL = "recommender.TwoTowerRecommender"

@@ -28,42 +28,45 @@ class StoredVectors:
 
     def _check_vectors(self, place):
         """Raise unless the model and what it has computed are those of the features."""
-        model, (n, d) = self.model, self.catalog.vectors.shape
-        require(1 <= n <= self.seen.shape[1], f"{place}.catalog", "the first items")
-        ordered, known = self.sequences is not None, self.context is not None
+        model = self.model
+        n_items = self.seen.shape[1]
+        n_vectors, n_numbers = self.catalog.vectors.shape
+        require(1 <= n_vectors <= n_items, f"{place}.catalog", "the first items")
+        is_ordered = self.sequences is not None
         sees_order = any(part.sees_order for part in model.parts)
-        require(ordered == sees_order, f"{place}.sequences", "ordered")
+        require(is_ordered == sees_order, f"{place}.sequences", "ordered")
         width = sum(part.width for part in model.parts)
-        require(width == d, f"{place}.catalog", f"vectors of {width} numbers")
-        require(known == model.sees_context, place, "a context that the model sees")
-        widths = {"user": self.users.width, "item": self.items.width}
-        widths["context"] = self.context.width if known else 0
+        require(width == n_numbers, f"{place}.catalog", f"vectors of {width} numbers")
+        is_known = self.context is not None
+        require(is_known == model.sees_context, place, "a context that the model sees")
+
+        # tables have a row for each feature
+        widths = {"user": self.users.width, "item": self.items.width, "context": 0}
+        if is_known:
+            widths["context"] = self.context.width
         for part in model.parts:
             for side, n_rows in part.table_sizes:
-                fits, expected = n_rows == widths[side], f"{widths[side]} {side}"
-                require(fits, f"{place}.net.model", f"{expected} features")
+                expected = f"{widths[side]} {side} features"
+                require(n_rows == widths[side], f"{place}.net.model", expected)
+
+        # sparse parts are of a model that sees past items, and of these items
         if model.sparse is not None:
-            self._check_sparse_parts(f"{place}.net.model.sparse")
+            of_parts = f"{place}.net.model.sparse"
+            sees_past = any(part.sees_past for part in model.parts)
+            require(sees_past, of_parts, "of a model that sees past items")
+            fits = model.sparse.n_items in (None, n_items)
+            require(fits, of_parts, f"matrices of {n_items} items")
+
         if self.fold_in is not None:
-            self._check_fold_in(f"{place}.fold_in")
-
-    def _check_sparse_parts(self, place):
-        """Raise unless they are of a model that sees past items, and of these items."""
-        sees_past = any(part.sees_past for part in self.model.parts)
-        require(sees_past, place, "of a model that sees past items")
-        n_items, n_expected = self.model.sparse.n_items, self.seen.shape[1]
-        fits = n_items is None or n_items == n_expected
-        require(fits, place, f"matrices of {n_expected} items")
-
-    def _check_fold_in(self, place):
-        first, fold_in = self.model.first, self.fold_in
-        number(above=0)(self.temperature, f"{place}.temperature")
-        folds = first.folds_in and self.sequences is None
-        require(folds, place, "of vectors that are folded in")
-        require(fold_in.vectors is not None, place, "a fold-in with vectors")
-        shape = len(fold_in.log_weights), first.width
-        require(fold_in.vectors.shape == shape, place, f"vectors of shape {shape}")
-        require(len(fold_in.axes) == shape[1], place, f"axes of shape {shape[1]}")
+            place = f"{place}.fold_in"
+            fold_in = self.fold_in
+            number(above=0)(self.temperature, f"{place}.temperature")
+            folds = model.first.folds_in and not is_ordered
+            require(folds, place, "of vectors that are folded in")
+            require(fold_in.vectors is not None, place, "a fold-in with vectors")
+            shape = len(fold_in.log_weights), model.first.width
+            require(fold_in.vectors.shape == shape, place, f"vectors of shape {shape}")
+            require(len(fold_in.axes) == shape[1], place, f"axes of shape {shape[1]}")
 
 
 def vectors_of_softmax(seen, catalog):

@@ -88,8 +88,8 @@ class PastItems(NamedTuple):
 
         ``weigh``: maps their lags (k,) to weights (n_sums, k).
         """
-        items, lags = self.items[-max_history:], self.lags[-max_history:]
-        columns, values, places = self._entries(items)
+        columns, values, places = self._entries(self.items[-max_history:])
+        lags = self.lags[-max_history:]
         weights = (weigh(lags)[:, places] * values).astype(np.float32)
         return (weights @ table[columns]).ravel().astype(float)
 
