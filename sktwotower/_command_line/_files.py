@@ -195,18 +195,16 @@ def are_times(values, name) -> bool:
     for part in (values.dropna()[:100], values.dropna()):  # the first says most
         text = part.astype(str)
         text = text[~text.isin(GAPS)]
-        are_unix = is_time_name(name) and _are_unix_times(text)
-        if text.empty or not (are_unix or text.str.fullmatch(EVENT_DATE).all()):
+        if text.empty:
             return False
+        if text.str.fullmatch(EVENT_DATE).all():
+            continue
+        numbers = pd.to_numeric(text, errors="coerce").to_numpy(float)
+        if not is_time_name(name) or not np.isfinite(numbers).all():
+            return False
+        if max(NumberFigures.of(numbers).in_unit.values()) < len(numbers):
+            return False  # no instants in one unit
     return True
-
-
-def _are_unix_times(text) -> bool:
-    """Return whether all of some text is numbers that are instants in one unit."""
-    numbers = pd.to_numeric(text, errors="coerce").to_numpy(float)
-    if len(numbers) == 0 or not np.isfinite(numbers).all():
-        return False
-    return max(NumberFigures.of(numbers).in_unit.values()) == len(numbers)
 
 
 def are_of_events(events, column, ids) -> bool:

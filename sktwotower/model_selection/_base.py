@@ -87,8 +87,17 @@ class InteractionSplit(BaseCrossValidator):
         name = type(self).__name__
         allowed = self._parameter_constraints
         compat.validate_parameter_constraints(allowed, vars(self), name)
+        if is_of(X, DASK_FRAME):
+            raise TypeError(
+                "Splitters take no Dask dataframe. Divide it yourself, as by "
+                "X[X['time'] < start] and X[X['time'] >= start], or write it with "
+                "X.to_parquet(folder), and pass TimeSplit the folder."
+            )
         if is_source(X):
-            yield from self._split_on_disk(X)
+            for fold, sides in enumerate(self._sides_on_disk(X)):
+                for side, events in zip(("train", "test"), sides, strict=True):
+                    self._check_side(fold, side, count_rows(events), None)
+                yield sides
             return
         if compat.is_asked_for_a_sample():
             warn(
@@ -110,19 +119,6 @@ class InteractionSplit(BaseCrossValidator):
     def _codes(self, X, side, place):
         """Return integer codes (n_events,) of the users or of the items."""
         return codes(X, getattr(self, side), place, side, getattr(self, "time", None))
-
-    def _split_on_disk(self, X):
-        """Yield train and test side, not yet read, fold by fold."""
-        if is_of(X, DASK_FRAME):
-            raise TypeError(
-                "Splitters take no Dask dataframe. Divide it yourself, as by "
-                "X[X['time'] < start] and X[X['time'] >= start], or write it with "
-                "X.to_parquet(folder), and pass TimeSplit the folder."
-            )
-        for fold, sides in enumerate(self._sides_on_disk(X)):
-            for side, events in zip(("train", "test"), sides, strict=True):
-                self._check_side(fold, side, count_rows(events), None)
-            yield sides
 
     def _sides_on_disk(self, X):
         raise TypeError(

@@ -342,17 +342,8 @@ class TimeSplit(InteractionSplit):
             it is not None.
         """
         gap = duration(self.gap, ends, "gap")
-        cuts = self._cuts(n_rows, time_at, n_before, ends)
-        for cut, end in zip(cuts, [*cuts[1:], None], strict=True):
-            after = None
-            if self.max_train_size is not None:
-                first = n_before(cut - gap) - count(self.max_train_size, n_rows)
-                if first > 0:
-                    after = time_at(first - 1)
-            yield after, cut - gap, cut, end
 
-    def _cuts(self, n_rows, time_at, n_before, ends):
-        """Return the first time that each fold may test."""
+        # the first time that each fold may test
         folds = range(self.n_splits, 0, -1)
         in_time = isinstance(self.test_size, DURATIONS)
         if in_time and n_rows:
@@ -366,13 +357,23 @@ class TimeSplit(InteractionSplit):
                 )
             # later than that by a unit of the times, at least
             latest = ends[1] + np.timedelta64(1, np.datetime_data(ends.dtype)[0])
-            return [time_at(n_before(latest - fold * size)) for fold in folds]
-        n_test = 0
-        if not in_time:
-            n_test = count(self.test_size, n_rows)
-        if self.n_splits * n_test >= n_rows:
-            raise ValueError(
-                f"{self!r} asks for {self.n_splits} x {n_test} test rows, which leaves "
-                f"none of the {n_rows} rows of X to train on."
-            )
-        return [time_at(n_rows - fold * n_test) for fold in folds]
+            places = [n_before(latest - fold * size) for fold in folds]
+        else:
+            n_test = 0
+            if not in_time:
+                n_test = count(self.test_size, n_rows)
+            if self.n_splits * n_test >= n_rows:
+                raise ValueError(
+                    f"{self!r} asks for {self.n_splits} x {n_test} test rows, which "
+                    f"leaves none of the {n_rows} rows of X to train on."
+                )
+            places = [n_rows - fold * n_test for fold in folds]
+        cuts = [time_at(place) for place in places]
+
+        for cut, end in zip(cuts, [*cuts[1:], None], strict=True):
+            after = None
+            if self.max_train_size is not None:
+                first = n_before(cut - gap) - count(self.max_train_size, n_rows)
+                if first > 0:
+                    after = time_at(first - 1)
+            yield after, cut - gap, cut, end

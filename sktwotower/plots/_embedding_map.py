@@ -261,8 +261,15 @@ class EmbeddingMapDisplay(Display):
 
     def _plot_numbers(self, positions, color, style):
         """Draw the dots in a scale of colors, and return them."""
+        import matplotlib
+        from matplotlib.colors import ListedColormap
+        from matplotlib.ticker import MaxNLocator
+
+        # the part of viridis that can be read on any background, gray for nan
+        colors = matplotlib.colormaps["viridis"](np.linspace(*LIGHTNESS, 256))
+        scale = ListedColormap(colors).with_extremes(bad=GRAY)
         finite = color[np.isfinite(color)]
-        numbers = {"c": color, "cmap": colormap(), "plotnonfinite": True}
+        numbers = {"c": color, "cmap": scale, "plotnonfinite": True}
         if "norm" not in style:
             low, high = 0, 1
             if len(finite):
@@ -280,7 +287,10 @@ class EmbeddingMapDisplay(Display):
             dots, ax=self.ax_, label=self.color_name, extend=ends[below, above]
         )
         if self.color_scale == "log":
-            ticks = log_ticks(low, high)
+            ticks = round_numbers(low, high)
+            if len(ticks) < 3:
+                ticks = MaxNLocator(4).tick_values(low, high)
+                ticks = [tick for tick in ticks if low <= tick <= high]
             bar.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])
             bar.minorticks_off()
         return dots
@@ -397,21 +407,3 @@ def group_names(color, n_groups):
     shown = names[names.isin(names.value_counts().index[:n_groups])]
     first = shown.groupby(level=0).first()
     return first.reindex(range(len(color)), fill_value=OTHER).to_numpy(dtype=object)
-
-
-def log_ticks(low, high):
-    """Return a few round numbers from `low` to `high`."""
-    from matplotlib.ticker import MaxNLocator
-
-    ticks = round_numbers(low, high)
-    ticks = ticks if len(ticks) > 2 else MaxNLocator(4).tick_values(low, high)
-    return [tick for tick in ticks if low <= tick <= high]
-
-
-def colormap():
-    """Return the part of viridis that can be read on any background, gray for nan."""
-    import matplotlib
-    from matplotlib.colors import ListedColormap
-
-    colors = matplotlib.colormaps["viridis"](np.linspace(*LIGHTNESS, 256))
-    return ListedColormap(colors).with_extremes(bad=GRAY)
