@@ -110,6 +110,7 @@ RUNS = {
     "nightly.py": (nightly, []),
     "search.py": (whole, []),
     "service.py": (service, ["fastapi", "uvicorn"]),
+    "week_of_a_shop.py": (whole, ["faiss"]),
 }
 
 
