@@ -1,9 +1,10 @@
 """Do vectors of one fit stay in use after the next, and an index after a night?
 
-Call ``OMP_NUM_THREADS=1 python benchmarks/bench_versions.py [--nights 5]
-[--models DIR]``; no data is needed. ``--models``: a folder that keeps the fitted
-models, so that a call that was stopped goes on. On the shop, with all defaults but
-``sparse_parts=None``, as indexes search vectors only:
+Call ``OMP_NUM_THREADS=1 python benchmarks/bench_versions.py [--settings NAME]
+[--nights 5] [--models DIR]``; no data is needed. ``--models``: a folder that keeps the
+fitted models, so that a call that was stopped goes on. ``--settings``: "small", vectors
+of 64 numbers and ten epochs, as in the guide, or "time", all defaults with the times of
+purchases. Both have no sparse parts, as indexes search vectors only. On the shop:
 
 - ``refits``: a new fit each night, with another seed, on all purchases so far. Each is
   aligned to the one before. Lists of 20 by products of vectors of users and items, of
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import machine, shop, write_results
+from _common import machine, read_results, shop, write_results
 from _quick import assert_claims, is_quick, parse_options
 
 from sktwotower import TwoTowerRecommender, io
@@ -35,21 +36,24 @@ FIRST = pd.Timestamp("2011-11-27")
 AHEAD = pd.Timedelta(days=7)
 DAY = pd.Timedelta(days=1)
 K = 20
+SETTINGS = {"small": {"embedding_dim": 64, "max_epochs": 10}, "time": {"time": "time"}}
 TOLERANCES = (0.0, 0.01, 0.02, 0.05, 0.1)
 
 
-def fitted(purchases, products, night, folder):
+def fitted(purchases, products, night, own):
     """Return the model of all purchases before a night."""
-    path = None if folder is None else Path(folder) / f"night_{night}.sktt"
+    path = None
+    if own.models is not None:
+        path = Path(own.models) / f"{own.settings}_{night}.sktt"
     if path is not None and path.exists():
         return io.load(path)
     model = TwoTowerRecommender(
         user_id="customer",
         item_id="product",
-        time="time",
         items=products,
         sparse_parts=None,
         random_state=night,
+        **SETTINGS[own.settings],
     ).fit(purchases[purchases["time"] < FIRST + night * DAY])
     if path is not None:
         io.dump(model, path)
@@ -113,12 +117,12 @@ def compared(older, plain, model, purchases, night, pair):
     return rows
 
 
-def refits(purchases, products, n_nights, folder):
+def refits(purchases, products, n_nights, own):
     """Return the rows of each night, and of the first night with the last."""
-    first = older = fitted(purchases, products, 0, folder)
+    first = older = fitted(purchases, products, 0, own)
     rows = []
     for night in range(1, n_nights + 1):
-        model = fitted(purchases, products, night, folder)
+        model = fitted(purchases, products, night, own)
         plain = np.array(model.item_embeddings_)
         model.align_to(older)
         print(model.alignment_.round(3).to_string(), flush=True)
@@ -128,9 +132,9 @@ def refits(purchases, products, n_nights, folder):
     return rows
 
 
-def nights(purchases, products, n_nights, folder):
+def nights(purchases, products, n_nights, own):
     """Return a row for each night and tolerance of an index that is updated."""
-    model = fitted(purchases, products, 0, folder)
+    model = fitted(purchases, products, 0, own)
     in_index = model.model_id_
     ids, of_build = model.item_ids_, np.array(model.item_embeddings_)
     rows = []
@@ -174,6 +178,7 @@ def failures(table):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--settings", choices=SETTINGS, default="small")
     parser.add_argument("--nights", type=int, default=5)
     parser.add_argument("--models", help="folder that keeps the fitted models")
     own = parse_options(parser)
@@ -181,8 +186,8 @@ def main():
     whole = shop()
     purchases, products = whole.data[COLUMNS], whole.products
     n_nights = 2 if is_quick() else own.nights
-    rows = nights(purchases, products, n_nights, own.models)
-    rows += refits(purchases, products, n_nights, own.models)
+    rows = nights(purchases, products, n_nights, own)
+    rows += refits(purchases, products, n_nights, own)
     table = pd.DataFrame(rows).drop(columns="night")
     table = table.groupby(["data", "system"], sort=False).mean()
     print(table.round(4).to_string())
@@ -190,7 +195,10 @@ def main():
     for row in shown:
         if np.isnan(row["changed"]):
             del row["changed"]
-    write_results("versions", [row | {"nights": n_nights} | where for row in shown])
+    about = {"settings": own.settings, "nights": n_nights} | where
+    rows = read_results("versions")
+    rows = [row for row in rows if row["settings"] != own.settings]
+    write_results("versions", rows + [row | about for row in shown])
     assert_claims(failures(table))
 
 

@@ -179,7 +179,7 @@ def run(folder):
     try:
         index.search(model.embed_users(customers[:1]))
     except ValueError as error:
-        print(f"  refused: {str(error)[:68]} ...")
+        print(f"  refused: {str(error).split(',')[0]}")
     return pd.concat(logs), first
 
 
