@@ -5,6 +5,7 @@ Output: features (n_pairs, n_features), and the ``CandidatePairs`` they are of.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,15 +20,66 @@ from sktwotower.retrieval._requests import Query
 
 from ._context import Context
 from ._features import features_of, group_of, pairs_of, scaled_names, scales_of
+from ._fitted_sources import FittedSources
 from ._log import EarlierLog, Log, build_log, rates_of, sums_of
+from ._merged_lists import features_of_sources
 from ._side_columns import Encoder, SideColumns, learn_encoders, side_columns
 
 # Users on whose candidates the scale of features is measured.
 MAX_SAMPLED_USERS = 300
 
 
+class Found(NamedTuple):
+    """The best items for n users, as the first stage finds them.
+
+    Parameters
+    ----------
+    scores, indices : arrays of shape (n, k)
+        Scores, and positions of the items, padded with -1.
+    sources : array of shape (n, k, n_numbers), default=None
+        What several sources say of them, see ``MergedLists``. None: there is one.
+    """
+
+    scores: np.ndarray
+    indices: np.ndarray
+    sources: np.ndarray | None = None
+
+
+def found_by(fitted, *request):
+    """Return what is ``Found`` by what a retriever has learnt, a ``Fitted``.
+
+    ``request``: the arguments of its ``search``.
+    """
+    if isinstance(fitted, FittedSources):
+        return Found(*fitted.merged(*request))
+    return Found(*fitted.search(*request))
+
+
+def numbers_of_pairs(found, rows, items, n_candidates):
+    """Return what several sources say of items (n,) of users, or None if there is one.
+
+    ``rows`` (n,): positions of the users among those of ``found``. Items that are no
+    candidates are of no source.
+    """
+    if found.sources is None:
+        return None
+    is_same = found.indices[rows] == items[:, None]
+    numbers = found.sources[rows, is_same.argmax(axis=1)].copy()
+    n_sources = (numbers.shape[1] - 1) // 2
+    is_other = ~is_same.any(axis=1)
+    numbers[is_other, 0] = -1
+    numbers[is_other, 1 : 1 + n_sources] = n_candidates + 1
+    numbers[is_other, 1 + n_sources :] = np.nan
+    return numbers
+
+
+def rows_or_none(values, rows):
+    """Return some rows of an array, or None for None."""
+    return None if values is None else values[rows]
+
+
 def find_candidates(retriever, query, past, n_candidates, exclude_seen=False):
-    """Return scores and positions (n, n_candidates) of the best items for users.
+    """Return what is ``Found``: the n_candidates best items for users.
 
     ``query``: n users, and ``past``: their `Past`, as the retriever reads them.
     ``exclude_seen``: whether past items are left out.
@@ -35,7 +87,7 @@ def find_candidates(retriever, query, past, n_candidates, exclude_seen=False):
     fitted = fitted_of(retriever)
     excluded = past.seen if exclude_seen else None
     k = min(n_candidates, fitted.n_items)
-    return fitted.search(query, past, k, retriever._serving(), excluded)
+    return found_by(fitted, query, past, k, retriever._serving(), excluded)
 
 
 def spread(values, indices):
@@ -100,13 +152,12 @@ class Describer:
             fits = known[: len(names)] == names
             require(fits, f"{place}.encoders", f"those of the columns {known}")
 
-    def candidates(self, query, past, indices, scores):
+    def candidates(self, query, past, found):
         """Return the features of candidates of users, and their ``CandidatePairs``.
 
-        ``past``: their ``StagedPast``. ``indices`` and ``scores`` (n, c): candidates in
-        retrieval's order, padded with -1.
+        ``past``: their ``StagedPast``. ``found``: the candidates that are ``Found``.
         """
-        pairs = pairs_of(past, indices, scores)
+        pairs = pairs_of(past, *found)
         return self.features(query, pairs), pairs
 
     def features(self, query, pairs, context=None):
@@ -117,6 +168,8 @@ class Describer:
         found = features_of(self.log, pairs)
         for name, (mean, deviation) in (self.scales or {}).items():
             found[name] = (found[name] - mean) / deviation
+        if pairs.sources is not None:
+            found.update(features_of_sources(self.fitted.names, pairs.sources))
         users = self.users.numbers[query.codes[pairs.rows]]
         items = self.items.numbers[pairs.items]
         if context is None and query.asked is not None:
@@ -332,7 +385,7 @@ def _scales(recipe, retriever, log):
     users = rng.permutation(len(fitted.user_ids))[:MAX_SAMPLED_USERS]
     query = Query(fitted.user_ids[users], users, fitted.users.rows[users])
     past = fitted.past(query)
-    scores, indices = find_candidates(
+    found = find_candidates(
         retriever, query, past, recipe.n_candidates, recipe.exclude_seen
     )
-    return scales_of(log, pairs_of(log.past(query, past), indices, scores))
+    return scales_of(log, pairs_of(log.past(query, past), *found))

@@ -30,6 +30,7 @@ TINY_WEIGHT = 1e-3
 # What a feature belongs to: the first group with a beginning of its name.
 GROUPS = {
     "retrieval": ("rank", "score_gap"),
+    "sources": "source_",
     "popularity": "popularity",
     "recent popularity": ("recent_popularity", "latest_popularity", "trend"),
     "age of the item": "item",
@@ -58,6 +59,8 @@ class CandidatePairs(NamedTuple):
         The retriever's score less that of the user's best candidate, <= 0.
     past : StagedPast
         Past items of the n users.
+    sources : array of shape (n_pairs, n_numbers), default=None
+        What several sources say of each item, see ``MergedLists``. None: there is one.
     """
 
     rows: np.ndarray
@@ -65,14 +68,22 @@ class CandidatePairs(NamedTuple):
     ranks: np.ndarray
     gaps: np.ndarray
     past: StagedPast
+    sources: np.ndarray | None = None
 
 
-def pairs_of(past, indices, scores):
-    """Return the ``CandidatePairs`` of candidates (n, c) in retrieval's order."""
+def pairs_of(past, scores, indices, sources=None):
+    """Return the ``CandidatePairs`` of candidates (n, c) in retrieval's order.
+
+    ``scores``, ``indices``, ``sources``: what is ``Found``.
+    """
     is_candidate = indices >= 0
     rows, places = np.nonzero(is_candidate)
     gaps = scores[is_candidate] - scores[rows, 0]
-    return CandidatePairs(rows, indices[is_candidate], places + 1.0, gaps, past)
+    if sources is not None:
+        sources = sources[is_candidate]
+    return CandidatePairs(
+        rows, indices[is_candidate], places + 1.0, gaps, past, sources
+    )
 
 
 def features_of(log, pairs):

@@ -25,9 +25,11 @@ from sktwotower.retrieval._fitted_state import fitted_of
 from ._candidate_table import build_describer, check_own_features
 from ._context import learn_context
 from ._fitted_stages import FittedStages, stages_of
+from ._learn_mix import learn_mix
 from ._ranker import MIN_USERS, check_ranker, default_ranker
 from ._read_events import ReadEvents, read
 from ._shown_rows import ShownColumns
+from ._sources import MergedRecommender, merged_of, sources_of, with_fitted_sources
 from ._stage_parameters import TwoStageParameters
 from ._train import cut_events, train_rankers, with_choices
 from ._train_lists import count_users, labelled_rows, rescaled
@@ -66,6 +68,11 @@ def learn(owner, recipe, X, y, sample_weight):
     # first: errors and choices are those of a fit without a second stage
     final = clone(retriever).fit(X, y, sample_weight)
     cut = cut_events(recipe, with_choices(retriever, final), events, columns)
+    if cut.first is not None and isinstance(final, MergedRecommender):
+        learnt = learn_mix(recipe, cut)
+        if learnt is not None:
+            cut.first.learnt(*learnt)
+            final.learnt(*learnt)
     ranked = train_rankers(recipe, cut, columns, rows)
     describer = build_describer(
         recipe,
@@ -89,6 +96,13 @@ def learn(owner, recipe, X, y, sample_weight):
 def _prepared_retriever(recipe):
     """Return a clone of the retriever with the time column, after checks."""
     retriever = recipe.retriever
+    if isinstance(retriever, list | tuple):
+        return _with_time(merged_of(recipe), recipe)
+    if recipe.quotas is not None:
+        raise ValueError(
+            "quotas are those of several sources: pass retriever as a list of names "
+            f"and recommenders, or leave quotas out. Got {recipe.quotas!r}."
+        )
     if retriever is None:
         from sktwotower.recommender import TwoTowerRecommender
 
@@ -98,15 +112,21 @@ def _prepared_retriever(recipe):
             "retriever must be a recommender with one stage, such as "
             f"TwoTowerRecommender() or EASERecommender(). Got {retriever!r}."
         )
-    retriever = clone(as_retriever(retriever))
-    if recipe.time is not None:
-        if retriever.time is not None and retriever.time != recipe.time:
+    return _with_time(clone(as_retriever(retriever)), recipe)
+
+
+def _with_time(retriever, recipe):
+    """Return a retriever that reads the time column of a recipe, after checks."""
+    if recipe.time is None:
+        return retriever
+    for source in sources_of(retriever):
+        if source.time is not None and source.time != recipe.time:
             raise ValueError(
                 f"time={recipe.time!r} is another column than the retriever's "
-                f"time={retriever.time!r}. Name it once, as time of the "
+                f"time={source.time!r}. Name it once, as time of the "
                 "TwoStageRecommender."
             )
-        retriever.set_params(time=recipe.time)
+        source.set_params(time=recipe.time)
     return retriever
 
 
@@ -214,6 +234,8 @@ def _with_tables(retriever, given):
 
     These may have grown.
     """
+    if isinstance(given, list | tuple):
+        return with_fitted_sources(retriever, dict(given), _with_tables)
     grown = copy.copy(retriever)
     if given is not None:
         named = grown.get_params(deep=False)

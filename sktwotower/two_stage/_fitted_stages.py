@@ -14,23 +14,27 @@ import numpy as np
 from sktwotower._records import Check, csr, frozen, integer, require
 from sktwotower._tables._sparse import slices
 from sktwotower.base._adapted import OWN_ONES, given_by_user
-from sktwotower.retrieval._fitted_state import Fitted, fitted_of, state_of
+from sktwotower.retrieval._fitted_state import Fitted, fitted_of
 from sktwotower.retrieval._requests import past_of
-from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._blend import blended, ranks_among, ranks_by, reordered
-from ._candidate_table import Describer, find_candidates, spread
+from ._candidate_table import (
+    Describer,
+    Found,
+    find_candidates,
+    found_by,
+    numbers_of_pairs,
+    rows_or_none,
+    spread,
+)
 from ._context import asked_of, of_retriever
 from ._features import CandidatePairs
+from ._fitted_sources import is_retriever
 from ._labelled import Training
 from ._list_stage import ListStage
 from ._ranker import FittedRanker, rows_of_ranker
 from ._shown_rows import USER_BLOCK, ShownColumns, ShownRows
-
-
-def _is_retriever(value, place):
-    require(isinstance(value, RetrievalMixin), place, "a recommender")
-    require(state_of(value) is not None, place, "a fitted recommender")
+from ._sources import fitted_sources_of, named_sources_of
 
 
 def stages_of(retriever, describer):
@@ -70,7 +74,7 @@ class FittedStages(Fitted):
         Orders lists that were shown. None: as candidates are ordered.
     """
 
-    retriever: Check(_is_retriever)
+    retriever: Check(is_retriever)
     describer: Describer
     ranker: FittedRanker | None
     n_candidates: integer(2)
@@ -85,12 +89,13 @@ class FittedStages(Fitted):
         return cls(**stages_of(retriever, describer), **others)
 
     def _stored_parts(self):
-        if given_by_user(self.retriever) is not self.retriever:
-            name = type(given_by_user(self.retriever)).__name__
-            raise ValueError(
-                f"The retriever needs to be {OWN_ONES}, to be written to a file: no "
-                f"file holds what {name} has learnt."
-            )
+        for retriever in fitted_sources_of(self.retriever):
+            if given_by_user(retriever) is not retriever:
+                name = type(given_by_user(retriever)).__name__
+                raise ValueError(
+                    f"The retriever needs to be {OWN_ONES}, to be written to a file: "
+                    f"no file holds what {name} has learnt."
+                )
         return vars(self)
 
     def _check_stored(self, place):
@@ -129,6 +134,16 @@ class FittedStages(Fitted):
     click_rates = property(attrgetter("describer.log.click_rates"))
     # Weight of the ranker's order in [0, 1]; 0 without a ranker.
     weight = property(attrgetter("training.weight"))
+
+    @property
+    def source_report(self):
+        """What each of several sources adds, a DataFrame; None: there is one."""
+        return getattr(self.first_stage, "report", None)
+
+    @property
+    def sources(self):
+        """Copies of several sources by name, a Bunch; None: there is one."""
+        return named_sources_of(self.retriever)
 
     @property
     def context_columns(self):
@@ -171,7 +186,8 @@ class FittedStages(Fitted):
         n_ranked = 0
         if self.weight > 0:
             n_ranked = min(self.n_candidates, self.n_items)
-        scores, indices = self.first_stage.search(
+        found = found_by(
+            self.first_stage,
             of_retriever(query),
             past.first,
             max(k, n_ranked),
@@ -179,16 +195,22 @@ class FittedStages(Fitted):
             excluded,
             allowed,
         )
+        scores = found.scores
+        indices = found.indices
         if self.weight == 0:
             return scores, indices
         for block in slices(len(query), USER_BLOCK):
             scores[block], indices[block] = self._ranked(
-                query[block], past[block], scores[block], indices[block]
+                query[block],
+                past[block],
+                Found(
+                    scores[block], indices[block], rows_or_none(found.sources, block)
+                ),
             )
         return scores[:, :k], indices[:, :k]
 
     def candidates(self, query, past, exclude_seen):
-        """Return scores and positions (n, c) of the retriever's candidates."""
+        """Return the retriever's candidates, what is ``Found``."""
         return find_candidates(
             self.retriever,
             of_retriever(query),
@@ -197,12 +219,16 @@ class FittedStages(Fitted):
             exclude_seen,
         )
 
-    def _ranked(self, query, past, scores, indices):
-        """Return blended scores and positions (n, c) of candidates, best first."""
+    def _ranked(self, query, past, found):
+        """Return blended scores and positions (n, c) of what is found, best first."""
         n_candidates = self.n_candidates
+        indices = found.indices
         candidates = indices[:, :n_candidates]
+        sources = found.sources
+        if sources is not None:
+            sources = sources[:, :n_candidates]
         by_ranker = self._scores_of_ranker(
-            query, past, scores[:, :n_candidates], candidates
+            query, past, Found(found.scores[:, :n_candidates], candidates, sources)
         )
         best, order = reordered(by_ranker, self.weight)
         ranked = np.take_along_axis(candidates, order, axis=1)
@@ -212,10 +238,10 @@ class FittedStages(Fitted):
         following = np.where(rest >= 0, 1 / ranks, -np.inf)
         return np.hstack([best, following]), np.hstack([ranked, rest])
 
-    def _scores_of_ranker(self, query, past, scores, indices):
+    def _scores_of_ranker(self, query, past, found):
         """Return the ranker's scores (n, c) of candidates, -inf for padding."""
-        features, _ = self.describer.candidates(query, past, indices, scores)
-        return spread(self.ranker.scores(features), indices)
+        features, _ = self.describer.candidates(query, past, found)
+        return spread(self.ranker.scores(features), found.indices)
 
     def scores_of_pairs(self, frame, scores, history, exclude_seen):
         """Return the blended scores (n_events,) of the pairs of a table of events.
@@ -238,12 +264,10 @@ class FittedStages(Fitted):
     def _placed(self, shown, exclude_seen):
         """Return blended scores (n_pairs,) of items of ``ShownRows``, and features."""
         rows = shown.rows
-        candidate_scores, indices = self.candidates(
-            shown.query, shown.past, exclude_seen
-        )
-        by_ranker = self._scores_of_ranker(
-            shown.query, shown.past, candidate_scores, indices
-        )
+        found = self.candidates(shown.query, shown.past, exclude_seen)
+        candidate_scores = found.scores
+        indices = found.indices
+        by_ranker = self._scores_of_ranker(shown.query, shown.past, found)
         is_same = indices[rows] == shown.items[:, None]
         is_candidate = is_same.any(axis=1)
         places = is_same.argmax(axis=1)
@@ -255,7 +279,10 @@ class FittedStages(Fitted):
         best = scores_of_user[:, 0]
         best = np.where(np.isneginf(best), shown.scores, best)
         scores = np.where(is_candidate, candidate_scores[rows, places], shown.scores)
-        pairs = CandidatePairs(rows, shown.items, ranks, scores - best, shown.past)
+        sources = numbers_of_pairs(found, rows, shown.items, self.n_candidates)
+        pairs = CandidatePairs(
+            rows, shown.items, ranks, scores - best, shown.past, sources
+        )
         features = self.describer.features(shown.query, pairs)
 
         # The ranker's rank of each item
@@ -283,8 +310,8 @@ class FittedStages(Fitted):
             context=None,
         )
         placed, features = self._placed(shown, estimator.exclude_seen)
-        scores, indices = self.candidates(owner, past, estimator.exclude_seen)
-        others, _ = self.describer.candidates(owner, past, indices, scores)
+        found = self.candidates(owner, past, estimator.exclude_seen)
+        others, _ = self.describer.candidates(owner, past, found)
         groups = self.describer.groups(features)
         rows = rows_of_ranker(self.ranker, features.iloc[0], others.median(), groups)
         return [rows, *tables], placed[0]

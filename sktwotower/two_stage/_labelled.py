@@ -18,7 +18,7 @@ from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 
 from ._blend import JudgedOrders
-from ._candidate_table import find_candidates, spread
+from ._candidate_table import Found, find_candidates, rows_or_none, spread
 from ._context import StagedAsked, of_retriever
 from ._log import entries
 from ._ranker import MIN_USERS, N_FOLDS, FittedRanker, LabelledRows, scores_by_others
@@ -40,8 +40,9 @@ class Candidates(NamedTuple):
         n users.
     past : Past
         Their past items.
-    scores, indices : arrays of shape (n, n_candidates)
-        The retriever's scores and the positions of the candidates, padded with -1.
+    scores, indices, sources : arrays of shape (n, n_candidates) and so on
+        What was ``Found``: the retriever's scores and the positions of the candidates,
+        padded with -1, and what several sources say of them, or None.
     truth : CSR matrix of shape (n, n_items)
         Ones for the items that users chose later.
     hits : bool array of shape (n, n_candidates)
@@ -54,6 +55,7 @@ class Candidates(NamedTuple):
     past: Past
     scores: np.ndarray
     indices: np.ndarray
+    sources: np.ndarray | None
     truth: sparse.csr_matrix
     hits: np.ndarray
     features: pd.DataFrame | None = None
@@ -82,6 +84,7 @@ class Candidates(NamedTuple):
             past=self.past[places],
             scores=self.scores[places],
             indices=self.indices[places],
+            sources=rows_or_none(self.sources, places),
             truth=self.truth[places],
             hits=self.hits[places],
             features=features,
@@ -231,29 +234,15 @@ def candidates_of(recipe, describer, later):
     The columns of a request, also those of the ranker's ``context``, are those of the
     user's first later event. Figures are of all users who have events before and later.
     """
-    fitted = describer.fitted
-    user_codes, _ = later.codes(fitted)
-    is_known = user_codes >= 0
-    with_choices = later.users[later.chosen & is_known]
-    is_known &= np.isin(later.users, with_choices)
-    if not is_known.any():
+    max_ranked = max(MIN_USERS, MAX_PAIRS // recipe.n_candidates)
+    max_users = USERS_PER_RANKED * max_ranked
+    found = later_users(recipe, describer.fitted, later, max_users)
+    if found is None:
         return LaterCandidates(
             None,
             "there are too few events, as no user has some on both sides of the cut.",
         )
-    later = later.part(is_known)
-    later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
-    max_ranked = max(MIN_USERS, MAX_PAIRS // recipe.n_candidates)
-    query, past, judged = read_held_out(
-        fitted,
-        later.frame,
-        later.chosen,
-        later.weights,
-        exclude_seen=False,
-        contexts=None,
-        max_users=USERS_PER_RANKED * max_ranked,
-        random_state=recipe.random_state,
-    )
+    later, query, past, judged = found
     numbers = describer.context.encode(later.frame.iloc[judged.last_rows])
     query = replace(query, asked=StagedAsked(numbers, query.asked))
     candidates = retrieved(recipe, describer.retriever, query, past, judged.truth)
@@ -267,6 +256,42 @@ def candidates_of(recipe, describer, later):
     rng = np.random.default_rng(recipe.random_state)
     ranked = np.sort(rng.permutation(has_positive)[:max_ranked])
     return LaterCandidates(candidates.of_rows(ranked), "", n_positive, recall)
+
+
+def later_users(recipe, fitted, later, max_users):
+    """Return the users who have events before the cut and later, and these events.
+
+    Or None: there are none. The events are ``ReadEvents``; then come what
+    `read_held_out` returns of at most ``max_users`` of the users.
+    """
+    user_codes, _ = later.codes(fitted)
+    is_known = user_codes >= 0
+    with_choices = later.users[later.chosen & is_known]
+    is_known &= np.isin(later.users, with_choices)
+    if not is_known.any():
+        return None
+    later = later.part(is_known)
+    later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
+    query, past, judged = read_held_out(
+        fitted,
+        later.frame,
+        later.chosen,
+        later.weights,
+        exclude_seen=False,
+        contexts=None,
+        max_users=max_users,
+        random_state=recipe.random_state,
+    )
+    return later, query, past, judged
+
+
+def without_past(recipe, truth, past):
+    """Return ones for the items that users chose later, and may be recommended."""
+    truth = truth.sign()
+    if recipe.exclude_seen:
+        truth = sparse.csr_matrix(truth - truth.multiply(past.seen))
+        truth.eliminate_zeros()
+    return truth
 
 
 def _why_not(n_candidates, candidates, has_positive, recall):
@@ -300,17 +325,15 @@ def retrieved(recipe, retriever, query, past, truth):
     ``retriever``: fitted on the events before the cut. ``past``: the `Past` of n users.
     ``truth``: CSR (n, n_items), nonzero for the items that they chose later.
     """
-    truth = truth.sign()
-    if recipe.exclude_seen:
-        truth = sparse.csr_matrix(truth - truth.multiply(past.seen))
-        truth.eliminate_zeros()
-    scores, indices = find_candidates(
+    truth = without_past(recipe, truth, past)
+    found = find_candidates(
         retriever, of_retriever(query), past, recipe.n_candidates, recipe.exclude_seen
     )
+    indices = found.indices
     rows, columns = np.nonzero(indices >= 0)
     hits = np.zeros(indices.shape, dtype=bool)
     hits[rows, columns] = entries(truth, rows, indices[rows, columns]) > 0
-    return Candidates(query, past, scores, indices, truth, hits)
+    return Candidates(query, past, *found, truth, hits)
 
 
 def described(describer, candidates, own_features=None):
@@ -322,7 +345,7 @@ def described(describer, candidates, own_features=None):
     query = candidates.query
     past = describer.log.past(query, candidates.past)
     features, pairs = describer.candidates(
-        query, past, candidates.indices, candidates.scores
+        query, past, Found(candidates.scores, candidates.indices, candidates.sources)
     )
     if own_features is not None:
         named = describer.with_ids(query, features, pairs.rows, pairs.items)

@@ -47,6 +47,9 @@ class RankerFeaturesMixin(EvaluationMixin):
             - ``rank`` in retrieval, and ``score_gap``, the score less the best one
               (standardized over the candidates of some users, as ``vector_...`` and
               ``nearest`` are: the scale of a retriever's vectors moves with each fit);
+            - with several sources ``source__NAME`` (1 if it brought the item),
+              ``source_rank__NAME`` in its list (``n_candidates`` + 1: not there) and
+              ``source_gap__NAME``, from 0 for its best score to -1 for its last one;
             - ``popularity``: share of the users who chose the item; ``popularity_gap``:
               log of their number, less its mean over the user's past items;
             - ``history_length``: number of the user's events; without ``exclude_seen``
@@ -102,8 +105,8 @@ class RankerFeaturesMixin(EvaluationMixin):
         distinct = np.sort(first_rows)
         query = request.users[distinct]
         past = request.past[distinct]
-        scores, indices = fitted.candidates(query, past, self.exclude_seen)
-        features, pairs = fitted.describer.candidates(query, past, indices, scores)
+        found = fitted.candidates(query, past, self.exclude_seen)
+        features, pairs = fitted.describer.candidates(query, past, found)
         table = fitted.describer.with_ids(query, features, pairs.rows, pairs.items)
         return in_library(table, library_for(self, fitted, X, history))
 

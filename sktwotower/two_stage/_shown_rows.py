@@ -17,7 +17,7 @@ from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 from sktwotower.retrieval._requests import Query, query_of_events
 
 from ._blend import ranks_among
-from ._candidate_table import find_candidates
+from ._candidate_table import find_candidates, numbers_of_pairs
 from ._features import CandidatePairs
 from ._log import StagedPast
 from ._side_columns import is_date
@@ -201,10 +201,10 @@ def describe_rows(describer, n_candidates, shown):
     tables = []
     describer = replace(describer, own=None)
     for block in shown.blocks():
-        candidate_scores, _ = find_candidates(
+        found = find_candidates(
             describer.retriever, block.query, block.past.first, n_candidates
         )
-        scores_of_user = candidate_scores[block.rows]
+        scores_of_user = found.scores[block.rows]
         is_new = block.items < 0
         pairs = CandidatePairs(
             rows=block.rows,
@@ -212,6 +212,7 @@ def describe_rows(describer, n_candidates, shown):
             ranks=ranks_among(scores_of_user, block.scores),
             gaps=block.scores - scores_of_user[:, 0],
             past=block.past,
+            sources=numbers_of_pairs(found, block.rows, block.items, n_candidates),
         )
         table = describer.features(block.query, pairs, block.context)
         if is_new.any():

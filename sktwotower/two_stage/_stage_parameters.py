@@ -6,10 +6,9 @@ Output: an estimator that keeps it untouched, and shows it as a diagram.
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
-from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 
 from sktwotower import _sklearn_compat as compat
 from sktwotower._tables._pickled import RecommenderStateMixin
@@ -21,7 +20,7 @@ SEVERAL = compat.Interval(Integral, 2, None, closed="left")
 
 
 @dataclass(eq=False, repr=False)
-class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
+class TwoStageParameters(RecommenderStateMixin, compat.BaseComposition):
     r"""Retrieve candidates with a recommender, then rank them with a classifier.
 
     The retriever finds ``n_candidates`` items in the whole catalog. The ranker orders
@@ -330,6 +329,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     ranker: Any = None
     _: KW_ONLY
     n_candidates: int = compat.parameter(100, SEVERAL)
+    quotas: dict[str, int] | None = None
     time: str | int | None = None
     cut: str = compat.parameter("auto", compat.StrOptions({"auto", "time", "user"}))
     later_size: float = compat.parameter(0.2, compat.BETWEEN_0_AND_1)
@@ -343,6 +343,38 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     keep_training_table: bool = compat.parameter(False, "boolean")
     random_state: Any = compat.parameter(None, "random_state")
 
+    def get_params(self, deep=True) -> dict:
+        """Return the parameters, also those of named sources.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return the parameters of the stages as well. Those of a source
+            follow its name, as in ``ease__l2``.
+
+        Returns
+        -------
+        dict
+            Parameters by name.
+        """
+        return self._get_params("retriever", deep=deep)
+
+    def set_params(self, **params) -> Self:
+        """Set parameters, also those of named sources, or a source itself by its name.
+
+        Parameters
+        ----------
+        **params
+            New values by name, such as ``ease=EASERecommender()`` or ``ease__l2=100``.
+
+        Returns
+        -------
+        self : TwoStageRecommender
+            The estimator.
+        """
+        self._set_params("retriever", **params)
+        return self
+
     def _sk_visual_block_(self):
         """Return both stages, one after the other, as scikit-learn draws them."""
         retriever = self.retriever
@@ -352,6 +384,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
 
             retriever = TwoTowerRecommender()
         ranker = default_ranker(None) if ranker is None else ranker
+        if isinstance(retriever, list | tuple):
+            retriever = FeatureUnion([*retriever])
         steps = [("retriever", retriever), ("ranker", ranker)]
         fitted = vars(self).get("_fitted")
         if fitted is not None:

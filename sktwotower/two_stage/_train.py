@@ -26,6 +26,7 @@ from ._labelled import (
 from ._list_stage import ListStage
 from ._ranker import FittedRanker
 from ._read_events import ReadEvents
+from ._sources import fitted_sources_of, sources_of, with_sources
 from ._train_lists import train_on_lists
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
@@ -108,6 +109,15 @@ def with_choices(retriever, final):
     A ranker can only order the candidates of a retriever like the one it learnt from,
     and fewer events are less evidence. ``final``: the retriever, fitted on all events.
     """
+    changed = []
+    pairs = zip(sources_of(retriever), fitted_sources_of(final), strict=True)
+    for source, fitted in pairs:
+        changed.append(_with_choices_of_one(source, fitted))
+    return with_sources(retriever, changed)
+
+
+def _with_choices_of_one(retriever, final):
+    """Return what `with_choices` does, of a single recommender."""
     chosen = {}
     for name, attribute in AUTO.items():
         is_auto = getattr(retriever, name, None) == "auto"
@@ -255,6 +265,15 @@ def _say_what_lasts(recipe, cut, weight, figures):
     )
 
 
+def _before_an_earlier_cut(retriever):
+    """Return a clone of a recommender with a checkpoint of its own, if it has one."""
+    retriever = clone(retriever)
+    if getattr(retriever, "checkpoint", None) is not None:
+        folder = os.path.dirname(retriever.checkpoint)
+        retriever.set_params(checkpoint=os.path.join(folder, "before_an_earlier_cut"))
+    return retriever
+
+
 def earlier_candidates(recipe, cut, describer, columns):
     """Return the ``Candidates`` of an earlier cut, with features; None: too few.
 
@@ -277,10 +296,10 @@ def earlier_candidates(recipe, cut, describer, columns):
     before, later, kind = cut.before.cut(cut.kind, share, judged)
     if not (before.chosen.any() and later.chosen.any()):
         return None
-    retriever = clone(cut.first)
-    if getattr(retriever, "checkpoint", None) is not None:
-        folder = os.path.dirname(retriever.checkpoint)
-        retriever.set_params(checkpoint=os.path.join(folder, "before_an_earlier_cut"))
+    sources = []
+    for source in sources_of(cut.first):
+        sources.append(_before_an_earlier_cut(source))
+    retriever = with_sources(cut.first, sources)
     try:
         retriever.fit(before.frame, before.rewards, before.weights)
         earlier = build_describer(

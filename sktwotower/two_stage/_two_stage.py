@@ -53,6 +53,8 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
     blend_gains_later_ = table_or_none("training.later_gains")
     order_gains_later_ = table_or_none("training.order_gains")
     cut_ = fitted_attribute("training.cut")
+    sources_ = fitted_attribute("sources")
+    source_report_ = fitted_attribute("source_report", is_table=True)
     candidate_recall_ = fitted_attribute("training.recall")
     n_positive_candidates_ = fitted_attribute("training.n_positive")
     training_table_ = fitted_attribute("training.table", is_table=True)
@@ -299,7 +301,11 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         retriever = self.retriever
         if retriever is not None:
             retriever = clone(retriever)  # a fitted one would hold them, too
-            forget_rows(retriever, fitted.users, left.users, gone)
+            sources = [retriever]
+            if isinstance(retriever, list | tuple):
+                sources = [source for _, source in retriever]
+            for source in sources:
+                forget_rows(source, fitted.users, left.users, gone)
         self.retriever = retriever
         self._fitted = left
 
