@@ -14,7 +14,9 @@ that the user has in train:
   each user's last event is known: earlier ones count as one second before the next.
 - ``kuairand-lists``: the same, where what each user was shown is one list (``lists``)
   and the ranker learns from the last tenth. What counts is the AUC within the lists
-  of test, next to the click rate's.
+  of test, next to the click rate's;
+- ``movietweetings``: the last fifth of all ratings, for users and items known from
+  train.
 
 `TwoStageRecommender` has its defaults, and gets the times. Its own ``retriever_``,
 which is fitted on all of train, is the retrieval it is compared with, user by user;
@@ -22,10 +24,12 @@ intervals are of the mean over seeds. Behind the retriever "shuffled", which is 
 the ranker learns from shuffled labels. The rows of these data sets and retrievers
 replace those of earlier runs, and so do each user's figures (``results/per_user``), of
 both stages and of retrieval alone. By them, two stages behind one retriever are
-compared with another retriever.
+compared with another retriever. The retriever "several" is a list of three sources: two
+towers, EASE and the best sellers of the last week before the latest event. What it is
+compared with is the best one of these sources by itself.
 
 Failure: over the whole catalog, NDCG@10, or recall@20, is lower than retrieval's,
-beyond the 95 % interval; the AUC within lists is not above that of the click rate; or
+beyond the 95 % interval; NDCG@10 behind several sources is lower than the best one's; the AUC within lists is not above that of the click rate; or
 shuffled labels get a weight.
 """
 
@@ -58,11 +62,12 @@ from sktwotower import (
     TwoTowerRecommender,
     metrics,
 )
-from sktwotower.model_selection import LastNSplit
+from sktwotower.model_selection import LastNSplit, TimeSplit
 
 FIFTH = "ml-latest-fifth"
 PAIR_COLUMNS = {"user_id": "user", "item_id": "item"}
-DATA = [FIFTH, "ml-100k-last", "online-retail", "ml-1m-last", "kuairand"]
+TWEETS = "movietweetings"
+DATA = [FIFTH, "ml-100k-last", "online-retail", "ml-1m-last", "kuairand", TWEETS]
 LISTS = "kuairand-lists"
 DATA += [LISTS]
 KS = 1, 10, 20
@@ -78,6 +83,8 @@ class Shuffled(HistGradientBoostingClassifier):
         return super().fit(X, np.random.default_rng(0).permutation(y))
 
 
+SEVERAL = "several"
+WEEK = pd.Timedelta("7D")
 RETRIEVERS = {
     "TwoTowerRecommender": lambda seed, tables: (
         TwoTowerRecommender(random_state=seed, **tables),
@@ -88,6 +95,17 @@ RETRIEVERS = {
     "shuffled": lambda seed, tables: (
         EASERecommender(**PAIR_COLUMNS),
         Shuffled(random_state=seed),
+    ),
+    SEVERAL: lambda seed, tables: (
+        [
+            ("towers", TwoTowerRecommender(random_state=seed, **tables)),
+            ("ease", EASERecommender(**PAIR_COLUMNS)),
+            (
+                "best_sellers",
+                PopularityRecommender(**PAIR_COLUMNS, window=WEEK, time="time"),
+            ),
+        ],
+        None,
     ),
 }
 
@@ -101,7 +119,9 @@ def load(name, folder):
     plain = {"stages": {}, "towers": PAIR_COLUMNS, "shown": None}
     if name in ("kuairand", LISTS):
         return kuairand(folder, name == LISTS)
-    if name != FIFTH:
+    if name == TWEETS:
+        parts = movietweetings(folder)
+    elif name != FIFTH:
         events = load_ordered(name, folder)
         parts = events.train[EVENT], events.train.get("y"), events.test
     else:
@@ -110,6 +130,20 @@ def load(name, folder):
         train, test = next(split.split(events))
         parts = events.iloc[train], None, events.iloc[test]
     return SimpleNamespace(**dict(zip(("X", "y", "test"), parts, strict=True)), **plain)
+
+
+def movietweetings(folder):
+    """Return train, no outcomes, and test: the last fifth of all ratings."""
+    path = Path(folder) / "movietweetings" / "interactions.parquet"
+    events = pd.read_parquet(path).rename(
+        columns={"user_id": "user", "item_id": "item"}
+    )
+    events["time"] = pd.to_datetime(events["time"], unit="s")
+    events = events.sort_values("time", kind="stable")[EVENT]
+    events = events.drop_duplicates(["user", "item"]).reset_index(drop=True)
+    split = TimeSplit(0.2, time="time", drop_unseen_users=True, drop_unseen_items=True)
+    train, test = next(split.split(events))
+    return events.iloc[train], None, events.iloc[test]
 
 
 def kuairand(folder, lists):
@@ -205,10 +239,19 @@ def gain_later(model):
     return float(gains.set_index("weight")["gain"][model.blend_])
 
 
+def gain_in_validation(model):
+    """Return the largest gain for other users, or None if no ranker was trained."""
+    if model.blend_gains_ is None:
+        return None
+    return float(model.blend_gains_["gain"].max())
+
+
 def measure(name, seed, events):
     """Return a row of results and each user's figures, of both stages and of one."""
     retriever, ranker = RETRIEVERS[name](seed, events.towers)
-    retriever, seconds = timed(retriever)
+    seconds = [None]
+    if name != SEVERAL:
+        retriever, seconds = timed(retriever)
     model = TwoStageRecommender(
         retriever, ranker, time="time", random_state=seed, **events.stages
     )
@@ -224,7 +267,7 @@ def measure(name, seed, events):
         "cut": model.cut_,
         "candidate_recall": model.candidate_recall_,
         "positive_candidates": model.n_positive_candidates_,
-        "gain_in_validation": float(model.blend_gains_["gain"].max()),
+        "gain_in_validation": gain_in_validation(model),
         "gain_later": gain_later(model),
         "fit_s": watch.seconds,
         "fit_cpu_s": watch.cpu_seconds,
@@ -235,12 +278,29 @@ def measure(name, seed, events):
     }
     row |= both.mean().to_dict()
     row |= {f"retrieval {name}": value for name, value in alone.mean().items()}
+    if name == SEVERAL:
+        alone, of_sources = best_of_sources(model, test)
+        row |= of_sources
     lists = None
     if events.shown is not None:
         lists = figures_of_lists(model, events)
         row |= lists.mean().to_dict() | {"list_order": model.list_order_}
     print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
     return row, alone, both, lists
+
+
+def best_of_sources(model, test):
+    """Return each user's figures of the best source by itself, and a part of a row."""
+    figures = {key: figures_of(each, test) for key, each in model.sources_.items()}
+    of_sources = {}
+    for key, each in figures.items():
+        for metric in JUDGED:
+            of_sources[f"{key} {metric}"] = each[metric].mean()
+    report = model.source_report_.set_index("source")
+    for key, line in report.iterrows():
+        of_sources |= {f"{key} {figure}": float(line[figure]) for figure in report}
+    best = max(figures, key=lambda key: figures[key]["ndcg@10"].mean())
+    return figures[best], of_sources | {"best_source": best}
 
 
 def keep_users(data, name, results):
