@@ -29,8 +29,9 @@ towers, EASE and the best sellers of the last week before the latest event. What
 compared with is the best one of these sources by itself.
 
 Failure: over the whole catalog, NDCG@10, or recall@20, is lower than retrieval's,
-beyond the 95 % interval; NDCG@10 behind several sources is lower than the best one's; the AUC within lists is not above that of the click rate; or
-shuffled labels get a weight.
+beyond the 95 % interval; behind several sources they are lower than those of the best
+one; the AUC within lists is not above that of the click rate; or shuffled labels get a
+weight.
 """
 
 import argparse
