@@ -300,7 +300,8 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
         left = fitted.without_users(gone)
         retriever = self.retriever
         if retriever is not None:
-            retriever = clone(retriever)  # a fitted one would hold them, too
+            # a fitted one would hold them, too; a list of sources is no estimator
+            retriever = clone(retriever, safe=not isinstance(retriever, list | tuple))
             sources = [retriever]
             if isinstance(retriever, list | tuple):
                 sources = [source for _, source in retriever]
