@@ -68,8 +68,10 @@ class TwoStageParameters(RecommenderStateMixin, compat.BaseComposition):
         `ChebyshevFilterRecommender`, `OrderedRidgeRecommender`, `RepeatRecommender`,
         `PopularityRecommender`. Or one of your own, see
         `sktwotower.base.check_recommender`. It is cloned. Its ``n_neighbors`` and
-        ``exclude_seen`` are not used. None: ``TwoTowerRecommender()`` with the
-        ``random_state``.
+        ``exclude_seen`` are not used. Or several sources of candidates, a list of names
+        and recommenders such as ``[("towers", TwoTowerRecommender()), ("ease",
+        EASERecommender())]``, see Notes; their parameters are ``ease__l2`` and so on.
+        None: ``TwoTowerRecommender()`` with the ``random_state``.
     ranker : classifier, regressor or ranker, default=None
         Any estimator with fit and one of ``predict_proba`` (the last class counts),
         ``decision_function`` and ``predict``. It is cloned. If its fit takes ``group``
@@ -82,6 +84,10 @@ class TwoStageParameters(RecommenderStateMixin, compat.BaseComposition):
         Number of items that the ranker orders for each user, >= 2.
     Training
         Which events the ranker learns from.
+    quotas : dict of str to int, default=None
+        With several sources: how many candidates each brings, at most ``n_candidates``
+        together. What quotas leave, and what a source lacks, is filled up from all.
+        None: as many as find most of the items chosen later, see Notes.
     time : str or int, default=None
         Column of X that says when (or its position), as in `TwoTowerRecommender`. It is
         set on the clone of the retriever as well. Only dates, and numbers such as Unix
@@ -160,6 +166,13 @@ class TwoStageParameters(RecommenderStateMixin, compat.BaseComposition):
     retriever_ : recommender
         The retriever, fitted on all events; a copy, so that calls such as its
         ``set_catalog`` leave this estimator as it is.
+    sources_ : Bunch
+        The sources by name, fitted on all events, copies; only with several sources.
+    source_report_ : DataFrame
+        For each ``source`` its ``quota``, the ``weight`` of its order, its candidate
+        ``recall`` alone, what it has ``added`` to that of the sources before it, and
+        what all have ``lost_without`` it, each time with ``n_candidates`` items; nan if
+        too few users chose something later. Only with several sources.
     ranker_ : estimator or None
         The fitted ranker. None: no ranker could be trained; there was a warning.
     blend_ : float
@@ -253,6 +266,27 @@ class TwoStageParameters(RecommenderStateMixin, compat.BaseComposition):
     "auto") is chosen on all events, as without a second stage,
     and used in both fits: candidates must be of one kind. Nothing else of the later
     events reaches the features that a ranker is trained on.
+
+    With several sources, an item is a candidate of the source that lists it up to its
+    quota, the one with the most room if there are several. If that makes fewer than
+    ``n_candidates``, all quotas grow together, item by item, so that none occurs twice.
+    Without ``quotas``, quotas grow in steps, each time that of the source which finds
+    most later choices for each further candidate, unless equal quotas, or the
+    candidates of one source alone, find more. The order of retrieval is that of a
+    weighted sum of reciprocal ranks,
+
+    .. math::
+        \sum_s w_s \frac{61}{60 + r_s},
+
+    where r is the item's rank in source s, ``n_candidates`` + 1 if it is not listed. It
+    begins with the source whose order has the highest NDCG for the choices after the
+    cut; another one gets a part of the weights if that gains more than 1.96 standard
+    errors. A thousandth of the weights is shared equally. If too few users chose
+    something later, the order is that of the first source, and quotas are equal. The
+    ranker reads the source of a candidate, and its rank and score in each one. Sources
+    read the same columns of X; items are those of the source that knows most, and the
+    others must not know any more. The retriever's rows of `explain` are the ranks in
+    the sources (side "source"); ``sources_["ease"].explain`` says what is behind them.
 
     With ``lists``, the mean area under the ROC curve of lists decides on their order.
     The click rate orders them if it gains more than two standard errors over the

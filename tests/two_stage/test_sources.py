@@ -17,7 +17,6 @@ from sktwotower import (
     io,
     runtime,
 )
-from sktwotower.base import check_recommender
 from tests.builders import small
 from tests.cases import for_each
 
@@ -109,9 +108,7 @@ def test_no_item_is_recommended_twice_and_long_lists_begin_with_short_ones(model
     assert falls.all()
 
 
-def test_the_merged_first_stage_is_a_recommender_by_itself(model, X):
-    unordered = stages(sources(), time=None, n_candidates=4).fit(X[["user", "item"]])
-    check_recommender(clone(unordered.retriever_))
+def test_the_merged_first_stage_scores_pairs_as_its_lists_do(model):
     merged = model.retriever_
     lists = merged.recommend(n_neighbors=12)
     assert_allclose(merged.predict(lists[["user", "item"]]), lists["score"], atol=1e-7)
