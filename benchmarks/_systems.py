@@ -10,6 +10,8 @@ from importlib import import_module
 
 import numpy as np
 from _common import clock, load, versions
+from _own_system import is_own
+from _own_system import load as load_own
 from _processes import peak_memory
 from _search import (
     Trial,
@@ -40,6 +42,8 @@ class System:
     left_out: dict = field(default_factory=dict)
 
     def load(self):
+        if is_own(self.kind):
+            return load_own(self.kind).kind
         module, name = self.kind.split(":")
         return getattr(import_module(module), name)
 
@@ -171,6 +175,13 @@ SYSTEMS = {
 }
 
 
+def system_of(name):
+    """Return a system of the tables, or that of a file."""
+    if is_own(name):
+        return System(name, load_own(name).grid)
+    return SYSTEMS[name]
+
+
 def judge(model, test, truncated=False):
     """Return each user's figures, a list by metric, and the coverage."""
     ranking = model.rank_held_out(test, n_neighbors=K)
@@ -193,7 +204,7 @@ def tune(name, data, folder, figure, trials, seconds, earlier=None):
     ``earlier``: the result of a search, which goes on: to as many trials, and past the
     ends of the space. Its best is tried again, on what the others are judged by.
     """
-    system = SYSTEMS[name]
+    system = system_of(name)
     kind, events = system.load(), load(data, folder)
     if kind.__name__ == OURS:
         kind = _seeded(kind)
@@ -276,7 +287,7 @@ def measure(name, data, folder, params, truncated):
 
     A fit of few events comes before, so that time and memory are without imports.
     """
-    events, kind = load(data, folder), SYSTEMS[name].load()
+    events, kind = load(data, folder), system_of(name).load()
     kind(**params).fit(events.train[:500])
     model = kind(**params)
     cpu = time.process_time()
@@ -284,9 +295,10 @@ def measure(name, data, folder, params, truncated):
         model.fit(events.train)
     cpu = time.process_time() - cpu
     figures, coverage = judge(model, events.test, truncated)
+    params = model.get_params() if hasattr(model, "get_params") else {}
     row = {
         "system": name,
-        "params": {k: v for k, v in model.get_params().items() if v is not None},
+        "params": {k: v for k, v in params.items() if v is not None},
         "coverage@10": coverage,
         "fit_s": watch.seconds,
         "fit_cpu_s": cpu,

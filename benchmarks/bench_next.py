@@ -26,6 +26,11 @@ The rows of these data sets and models replace those of earlier runs, and so do 
 user's figures (``results/per_user``), of which those that the tables show are kept, a
 mean over seeds. With ``--max-epochs`` nothing is written.
 
+``--system mine.py``: a system of yours (`_own_system.py` says what the file defines)
+gets the events with the column ``time``, its ``GRID`` is searched as those of the
+others are, and its figures are printed beside their kept results. ``--models`` names
+others to be measured with it. Nothing is written.
+
 Failure: if both are measured, ours with ``time`` is not better than ours without.
 """
 
@@ -47,7 +52,9 @@ from _common import (
     write_results,
 )
 from _next_baselines import MarkovChain, NextItemRidge
-from _per_user import keep, named
+from _own_system import HELP, OPTION, checked_path, is_own, label, print_beside
+from _own_system import load as load_own
+from _per_user import keep, named, read
 from _processes import call, interpreter_with
 from _quick import assert_claims, parse_options
 from _search import Trial, beyond_the_edges
@@ -173,6 +180,10 @@ class Run:
             try:
                 if name in TRANSFORMERS:
                     self._measure_transformer(name)
+                elif is_own(name):
+                    own = load_own(name)
+                    model = Model(own.kind, grid=own.grid, in_time=True)
+                    self._measure(label(name), model)
                 else:
                     self._measure(name, MODELS[name])
             except ValueError as error:
@@ -293,6 +304,18 @@ def report(run):
             print(line(run.figures, ours, metric))
 
 
+def report_beside(run):
+    """Print a system of somebody else beside the results of earlier runs."""
+    first, *others = reversed(shown_of(run.data))
+    rows = [row for row in read_results("next") if row["data"] == run.data]
+    users = read(f"next_{run.data}")
+    systems = {row["system"] for row in rows}
+    arrays = {system: named(system, first) for system in systems}
+    kept = {system: users[name] for system, name in arrays.items() if name in users}
+    own = run.arguments.system
+    print_beside(own, run.figures[label(own)], rows, kept, [first, *others])
+
+
 def failures(run):
     """Name the data on which ours with the order of events is not the better one."""
     plain, in_time = (run.figures[name]["ndcg@10"].mean() for name in (OURS, IN_TIME))
@@ -312,14 +335,19 @@ def parse():
         "--tuning-minutes", type=float, default=10, help="a transformer"
     )
     parser.add_argument("--python", action="append", default=[], help="interpreter")
+    parser.add_argument(OPTION, help=HELP)
     own = parse_options(parser)
     own.python = (sys.executable, *own.python)
-    own.written = own.max_epochs is None
+    own.written = own.max_epochs is None and own.system is None
     own.only = own.only.split(",")
     all_models = [*MODELS, *TRANSFORMERS]
-    own.models = own.models.split(",") if own.models else all_models
+    own.models = own.models.split(",") if own.models else []
+    if own.system is not None:
+        own.system = checked_path(parser, own.system)
+        own.models.append(own.system)
+    own.models = own.models or all_models
     for option, known in (("only", ORDERED), ("models", all_models)):
-        if unknown := set(getattr(own, option)) - set(known):
+        if unknown := set(getattr(own, option)) - set(known) - {own.system}:
             parser.error(f"--{option} knows {list(known)}, not {sorted(unknown)}")
     if own.data is None and own.only != ["online-retail"]:
         parser.error("--data is needed for all but --only online-retail")
@@ -333,6 +361,8 @@ def main():
         where = machine()
         run = Run(data, arguments).go()
         report(run)
+        if arguments.system is not None:
+            report_beside(run)
         rows = [{"data": data} | row | where for row in run.rows]
         if arguments.written:
             wrong += failures(run) if {OURS, IN_TIME} <= set(run.figures) else []

@@ -14,6 +14,11 @@ figure by which systems are tuned is written for each user (``results/per_user``
 and GF-CF are fitted a second time, with the cheapest setting of their search whose
 figure was within 1 % of the best; that row counts as one more system.
 
+``--system mine.py``: a system of yours (`_own_system.py` says what the file defines) is
+measured like the others, searched first if the file has ``GRID``, and printed beside
+their kept results. ``--systems`` names others to be measured with it. Nothing is
+written.
+
 ``shown`` in a row: nothing to tune, or 20 trials and no best value at an edge of its
 space (`_search.py` says what is none). Tables and the comparison with the best other
 system take shown rows only.
@@ -35,11 +40,12 @@ import sys
 
 import pandas as pd
 from _common import PROTOCOLS, load, machine, read_results, replaced, write_results
+from _own_system import HELP, OPTION, checked_path, is_own, label, print_beside
 from _per_user import against_the_best, keep, read
 from _processes import call, interpreter_with
 from _quick import assert_claims, parse_options
 from _search import TRIALS, is_settled
-from _systems import OURS, SYSTEMS, TUNED
+from _systems import OURS, SYSTEMS, TUNED, system_of
 
 # Recall@10 is divided by min(10, relevant items) here, as published figures are.
 TRUNCATED = {"ml-100k"}
@@ -98,7 +104,7 @@ class Run:
     def go(self):
         """Measure all systems that can be measured."""
         for name in self.arguments.systems:
-            system = SYSTEMS[name]
+            system = system_of(name)
             python = interpreter_with(system.needs, self.arguments.python)
             if python is None:
                 print(f"{name}: left out, {' or '.join(system.needs)} not installed")
@@ -115,6 +121,8 @@ class Run:
         except subprocess.CalledProcessError:
             if name.startswith(OURS):
                 raise
+            if is_own(name):
+                sys.exit(f"{name} failed as shown above")
             print(f"{name}: left out, it failed as shown above")
 
     def _measure(self, name, python):
@@ -126,9 +134,10 @@ class Run:
                 params["random_state"] = seed
             row, figures = self._call("measure", name, python, params=params)
             by_seed.append(pd.DataFrame(figures))
+            row["system"] = label(name)
             self.rows.append(searched | row | summary(by_seed[-1]))
-            print(f"{name}: fitted in {row['fit_s']:.1f} s", flush=True)
-        self.figures[name] = sum(by_seed) / len(by_seed)
+            print(f"{label(name)}: fitted in {row['fit_s']:.1f} s", flush=True)
+        self.figures[label(name)] = sum(by_seed) / len(by_seed)
         if name in CHEAPEST and searched.get("cheapest"):
             low = f"{name} (cheapest within 1 %)"
             params = {"params": searched["cheapest"]}
@@ -144,7 +153,7 @@ class Run:
         may go on with.
         """
         own, earlier = self.arguments, None
-        if not SYSTEMS[name].space:
+        if not system_of(name).space:
             return {}
         if own.trials == 0 or own.go_on:
             written = read_results(f"quality_{self.data}")
@@ -208,6 +217,20 @@ def report(run):
             print(line(run.figures, OURS, metric))
 
 
+def report_beside(run):
+    """Print a system of somebody else beside the shown results of earlier runs."""
+    figure = TUNED_BY[run.data]
+    others = [each for each in SHOWN.get(run.data, SHOWN_ELSEWHERE) if each != figure]
+    rows = [
+        row
+        for row in read_results(f"quality_{run.data}")
+        if row["shown"] and row["system"] != "difference"
+    ]
+    kept = read(f"quality_{run.data}")
+    own = run.arguments.system
+    print_beside(own, run.figures[label(own)], rows, kept, [figure, *others])
+
+
 def line(figures, ours, metric):
     """Return how far ours is from the best of the others, in one line."""
     by_user = {name: each[metric].to_numpy() for name, each in figures.items()}
@@ -254,14 +277,17 @@ def parse():
     parser.add_argument("--tuning-seconds", type=float, default=600)
     parser.add_argument("--tune-ours", action="store_true")
     parser.add_argument("--python", action="append", default=[], help="interpreter")
+    parser.add_argument(OPTION, help=HELP)
     own = parse_options(parser)
     own.python = (sys.executable, *own.python)
+    if own.system is not None:
+        own.system = checked_path(parser, own.system)
     own.some = own.systems is not None
     own.trials = 1 if own.quick else own.trials
     own.systems = systems(own)
     own.only = own.only.split(",")
     for option, known in (("only", PROTOCOLS), ("systems", SYSTEMS)):
-        if unknown := set(getattr(own, option)) - set(known):
+        if unknown := set(getattr(own, option)) - set(known) - {own.system}:
             parser.error(f"--{option} knows {list(known)}, not {sorted(unknown)}")
     if own.data is None and own.only != ["online-retail"]:
         parser.error("--data is needed for all but --only online-retail")
@@ -270,8 +296,11 @@ def parse():
 
 def systems(own):
     """Return the names of the systems that the options ask for."""
-    if own.systems is not None:
-        return own.systems.split(",")
+    named = own.systems.split(",") if own.systems is not None else []
+    if own.system is not None:
+        return [*named, own.system]
+    if named:
+        return named
     return [name for name in SYSTEMS if name != TUNED or own.tune_ours]
 
 
@@ -300,6 +329,9 @@ def main():
         print(f"\n{data}")
         run = Run(data, arguments).go()
         report(run)
+        if arguments.system is not None:
+            report_beside(run)
+            continue
         wrong += failures(run)
         rows = [{"data": data} | row | where for row in run.rows]
         if arguments.some:  # the others stay as they are
