@@ -111,7 +111,10 @@ setup(
             "skops>=0.15",
             "skrub>=0.5.1",
         ],
-        # and those that only read code; pyright runs on node
+        # models of other libraries, in an environment of their own: RecTools
+        # needs pandas below 3, and brings its fork of implicit
+        "peers": ["rectools[lightfm]>=0.19"],
+        # programs that only read code; pyright runs on node
         "types": [
             "mypy==2.4.1",
             "pandas-stubs==3.1.0.261029",
