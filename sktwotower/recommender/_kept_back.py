@@ -29,8 +29,9 @@ MAX_SOME = 1000
 SOME = 0.25
 # With fewer users to judge by, nothing is kept back.
 MIN_USERS = 20
-# If so few of them are asked for latest events, these shares of the events are kept
-# back from a model of its own: where people choose much at once, few users have many.
+# If fewer than this number of them are asked for latest events, these shares of the
+# events are kept back from a model of its own: few requests cannot tell many weights.
+ENOUGH_USERS = 100
 LARGER_SHARES = 0.1, 0.2
 # Up to this number of events, a model of its own is judged. It costs little, may have
 # more events kept back, and the model itself learns all events from the beginning.
@@ -47,6 +48,11 @@ MIN_PAIRS = 5
 MIN_RETURNING = 0.5
 # The latest events are of this share of the users, at least.
 MIN_ACTIVE = 0.02
+# Times count the events of each user if users begin together and end apart (they wait
+# for their first event this share of the time after their last one, at most), and if
+# the correlation of the number of events with the time between these is so high.
+MAX_WAIT = 0.25
+MIN_CORRELATION = 0.6
 # Of more events, those of random users say which ones are the latest.
 MAX_EVENTS = 10_000_000
 # Where users have features in common, at most so many of them, and this share, are not
@@ -233,7 +239,7 @@ def _latest_events(recipe, events, is_apart, is_target):
             recipe, events, known, np.flatnonzero(judges & is_target)
         )
         n_users = summed(len(requests["users"]))
-        if n_users >= MIN_USERS:
+        if n_users >= ENOUGH_USERS:
             break
     if n_users < MIN_USERS and not always:
         return None
@@ -338,7 +344,32 @@ def _start_of_latest(table, always):
     # times may be a count of the events of each user
     n_active = summed(np.count_nonzero(last >= start) - np.count_nonzero(~has_events))
     is_now = n_active >= max(MIN_USERS, MIN_ACTIVE * summed(np.sum(has_events)))
+    is_now = is_now and not _count_events(table, first[has_events], last[has_events])
     return start if always or (is_now and share >= MIN_RETURNING) else None
+
+
+def _count_events(table, first, last):
+    """Return whether times only count the events of each user.
+
+    ``first``, ``last`` (n,): the times of the first and last event of each user with
+    any, of all processes together. Then the latest times are those of the users with
+    most events, and of no moment.
+    """
+    begin = -most(-first.min(initial=np.inf))
+    end = most(last.max(initial=-np.inf))
+    until_first = summed(np.sum(first - begin))
+    after_last = summed(np.sum(end - last))
+    if until_first > MAX_WAIT * after_last:
+        return False
+    sizes = np.diff(table.offsets)
+    sizes = sizes[sizes > 0].astype(float)
+    n_users = summed(len(sizes))
+    from_mean = sizes - summed(sizes.sum()) / n_users
+    spans = last - first
+    spans_from_mean = spans - summed(spans.sum()) / n_users
+    product = summed(np.sum(from_mean * spans_from_mean))
+    squares = summed(np.sum(from_mean**2)) * summed(np.sum(spans_from_mean**2))
+    return product >= MIN_CORRELATION * math.sqrt(squares)
 
 
 def _start_of_last_share(table, share):

@@ -48,15 +48,38 @@ def pairs_of(X):
 
 
 def test_the_later_half_of_the_latest_twentieth_judges(asked):
-    # of 1,200 events the last 60, of which the later 30 judge
-    assert asked(ordered(**LATEST), turns()) == (30, "latest")
+    # of 6,000 events the last 300, of which the later 150 judge
+    assert asked(ordered(**LATEST), turns(n_users=1000)) == (150, "latest")
+
+
+def test_more_are_kept_back_of_few_events(asked):
+    # of 1,200 events the later half of a twentieth are 30, of a tenth 60; a fifth are
+    # those since the first user has made the last choice
+    assert asked(ordered(**LATEST), turns()) == (100, "latest")
 
 
 def test_the_latest_judge_where_users_come_back_else_the_last_of_each(asked):
-    assert asked(ordered(), turns()) == (30, "latest")
+    assert asked(ordered(), turns()) == (100, "latest")
     # the same events, but users come one after the other
     X = turns().sort_values("user").assign(when=np.arange(1200))
     assert asked(ordered(), X) == (200, "last")
+
+
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_times_that_count_the_events_of_each_user_are_no_moments(share, asked):
+    # a quarter of the users have chosen twice as much as others
+    rng = np.random.default_rng(0)
+    sizes = np.where(np.arange(200) % 4, 10, 20)
+    items = [f"i{item:02}" for size in sizes for item in rng.permutation(40)[:size]]
+    users = np.repeat([f"u{user:03}" for user in range(200)], sizes)
+    X = pd.DataFrame({"user": users, "item": items})
+    X["when"] = X.groupby("user").cumcount()
+    X = X[rng.random(len(X)) < share]
+    n_users, kind = asked(ordered(), X)
+    assert kind == "last" and n_users > 150
+    # those with the most events are asked for if one says so
+    n_users, kind = asked(ordered(**LATEST), X)
+    assert kind == "latest" and n_users <= 50
 
 
 def in_baskets(n_users, size):
@@ -72,7 +95,7 @@ def in_baskets(n_users, size):
 @pytest.mark.parametrize(
     "n_users, expected",
     [
-        (150, (22, "latest")),  # a twentieth are 22 baskets, 11 of which judge
+        (150, (45, "latest")),  # a fifth are 90 baskets, 45 of which judge
         (40, (24, "last")),  # a fifth are 24 baskets, 12 of which would judge
     ],
 )
@@ -128,9 +151,9 @@ def test_times_of_whole_days_keep_back_no_more(asked):
     X = turns()
     # of ten days, one has more than a twentieth of the events
     assert asked(ordered(**LATEST), X.assign(when=X["when"] // 120))[1] == "last"
-    # of 24 events a day, the latest two days are 48 of at most 60
+    # of 24 events a day, the eight latest days are 192 of at most 240
     days = X.assign(when=X["when"] // 24)
-    assert asked(ordered(**LATEST), days) == (24, "latest")
+    assert asked(ordered(**LATEST), days) == (96, "latest")
 
 
 @pytest.mark.slow
@@ -149,7 +172,7 @@ def test_who_begins_after_the_cut_is_not_asked_for(asked):
     X = turns()
     X.loc[X.index[-1], "user"] = "new"
     model = ordered(**LATEST)
-    assert asked(model, X) == (29, "latest")
+    assert asked(model, X) == (99, "latest")
     # but learnt in the end
     assert model.seen_items(["new"])["item"].tolist() == ["i0"]
 
@@ -159,8 +182,8 @@ def test_what_is_chosen_again_judges_only_lists_that_may_hold_it(asked):
     X = turns()
     X.loc[X.index[-1], "item"] = "i2"  # of a user who has had it
     model = ordered(**LATEST)
-    assert asked(model, X) == (29, "latest")
-    assert asked(ordered(**LATEST, exclude_seen=False), X) == (30, "latest")
+    assert asked(model, X) == (99, "latest")
+    assert asked(ordered(**LATEST, exclude_seen=False), X) == (100, "latest")
     # it is in the past of its user in any case
     assert len(model.seen_items(["u199"])) == 5
 
@@ -168,16 +191,17 @@ def test_what_is_chosen_again_judges_only_lists_that_may_hold_it(asked):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["latest", "last"])
 def test_what_was_only_shown_or_has_no_weight_is_no_answer(how, asked):
-    X, y = turns(), np.ones(1200)
+    X = turns(n_users=1000)
+    y = np.ones(len(X))
     y[-3:] = 0.0
     model = ordered(validation_events=how, impression_weight=2.0)
     n_of_shown, kind = asked(model, X, y)
     assert kind == how
     if how == "latest":
-        assert n_of_shown < 30
+        assert n_of_shown < 150
     model = ordered(validation_events=how)
     assert asked(model, X, None, y)[1] == how
-    assert len(model.seen_items(["u199"])) == 5
+    assert len(model.seen_items(["u999"])) == 5
 
 
 @pytest.mark.slow
