@@ -115,7 +115,8 @@ def rows_of_others():
             '"latest" with `time`, if at least '
             f"{_kept_back.MIN_RETURNING:.0%} of the latest "
             f"{_kept_back.MAX_SHARE:.0%} of the events are of users who were there "
-            'long before, else "last". Without `time`, they are random pairs. None '
+            "long before and times do not only count the events of each user, else "
+            '"last". Without `time`, they are random pairs. None '
             f"with fewer than {_kept_back.MIN_USERS} users who can be asked for, and "
             "in the cases of [Events that judge](#events-that-judge)",
             "validation_score_",

@@ -117,17 +117,18 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         the weights of its parts are learnt on them. "latest": the latest events of all
         users, as lists are asked for now. "last": the last ones of each of some users,
         as each list is asked for at the user's own last moment. "auto": "latest" if
-        most of the latest events are of users who were there long before, otherwise
-        "last". Without the order of events, they are random pairs, at most 1% of all.
-        At most 5% of the events and those of 2,500 users are kept back. Up to 50,000
-        events, they are kept back from a further model, which only judges; the model
-        itself learns all events from the beginning. Last events and random pairs may
-        then be a fifth of all, and so may the latest ones if fewer than 20 users ask
-        otherwise; "auto" takes the last ones if these are too few as well. Of items
-        without features, last events and random pairs count as answers only if somebody
-        else had the item before. With fewer than 20 users to judge by, or with
-        ``early_stopping``, a set ``second_share`` of the history, ``max_epochs=1`` or
-        ``normalize=False``, none are. None: none are, and parts have the usual weights.
+        most of the latest events are of users who were there long before and times do
+        not only count the events of each user, otherwise "last". Without the order of
+        events, they are random pairs, at most 1% of all. At most 5% of the events and
+        those of 2,500 users are kept back. Up to 50,000 events, they are kept back from
+        a further model, which only judges; the model itself learns all events from the
+        beginning. Last events and random pairs may then be a fifth of all, and so may
+        the latest ones if fewer than 100 users ask otherwise; "auto" takes the last
+        ones if fewer than 20 ask even so. Of items without features, last events and
+        random pairs count as answers only if somebody else had the item before. With
+        fewer than 20 users to judge by, or with ``early_stopping``, a set
+        ``second_share`` of the history, ``max_epochs=1`` or ``normalize=False``, none
+        are. None: none are, and parts have the usual weights.
     Towers
         The two networks, and what is hidden from them in training.
     user_tower, item_tower : torch.nn.Module or callable, default=None
