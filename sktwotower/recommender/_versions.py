@@ -259,11 +259,14 @@ def _distances(before, after, codes):
 
     They are float32, rounded up; infinite for new items, those with a code of -1.
     """
-    found = np.empty(len(codes), dtype=np.float32)
+    found = np.zeros(len(codes), dtype=np.float32)
     for start in range(0, len(codes), BLOCK):
-        block = slice(start, start + BLOCK)
-        differences = after[block].astype(np.float64) - before[codes[block]]
-        found[block] = np.linalg.norm(differences, axis=1)
+        rows = np.arange(start, min(start + BLOCK, len(codes)))
+        old = before[codes[rows]]
+        # a further event moves few items
+        moved = np.flatnonzero((after[rows] != old).any(axis=1))
+        differences = after[rows[moved]].astype(np.float64) - old[moved]
+        found[rows[moved]] = np.linalg.norm(differences, axis=1)
     rounded_up = np.nextafter(found, np.float32(np.inf))
     return np.where(codes < 0, np.inf, np.where(found > 0, rounded_up, 0)).astype("f4")
 

@@ -15,9 +15,9 @@ def model_id_of(ids, vectors, turn=None):
     ``turn``: a matrix (d, m) that the vectors are multiplied by; None: by nothing.
     """
     digest = hashlib.sha256()
-    digest.update(repr(vectors.shape).encode())
-    for each in np.asarray(ids).tolist():
-        digest.update(repr(each).encode("utf-8", "backslashreplace") + b"\0")
+    # all ids at once: a text of each takes a second for 200,000 of them
+    texts = repr((vectors.shape, np.asarray(ids).tolist()))
+    digest.update(texts.encode("utf-8", "backslashreplace"))
     digest.update(np.ascontiguousarray(vectors, dtype="<f4").data)
     if turn is not None:
         digest.update(np.ascontiguousarray(turn, dtype="<f8").data)
