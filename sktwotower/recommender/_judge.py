@@ -11,7 +11,7 @@ import numpy as np
 
 from sktwotower._tables._messages import logger
 from sktwotower.towers.parts import Model, distinct_ones
-from sktwotower.towers.processes._group import current_group, summed
+from sktwotower.towers.processes._group import current_group, most, summed
 from sktwotower.towers.sparse_parts import SparseParts, candidates_of, recomputed
 
 from ._context_weights import (
@@ -39,6 +39,8 @@ MIN_SPARSE_SHARE = 0.01
 # Of more pairs of user and item, there are no sparse parts: computing them would take
 # as much memory as the events, which may be on disk.
 MAX_SPARSE_EVENTS = 10_000_000
+# Vectors of a part are kept while others are tried if they have so many numbers.
+MAX_KEPT = 10_000_000
 # The first part keeps at least this share of its usual weight.
 MIN_MAIN = 0.02
 
@@ -178,14 +180,27 @@ class Judge:
         ones = np.ones(len(self.context_columns))
         others = [self._to_weigh(n, 0.0, ones) for n in self.vectors]
         tried = []
+        vectors = []
         for rate in RATES:
             see(rate)
             part_to_weigh = self._to_weigh(number, 1.0, ones)
             parts = [part_to_weigh, *others, *self.sparse_to_weigh]
             tried.append(self._weighing(parts))
-        self.rate = RATES[furthest_of(tried)]
-        # once more: all vectors of all rates might not fit into memory
-        see(self.rate)
+            vectors.append(self.vectors[number])
+            if not self._are_few_numbers(number):
+                vectors.clear()  # those of all rates might not fit into memory
+        place = furthest_of(tried)
+        self.rate = RATES[place]
+        if vectors:
+            self.vectors[number] = vectors[place]
+        else:
+            see(self.rate)
+
+    def _are_few_numbers(self, number):
+        """Return whether vectors of a part at several rates may be kept."""
+        asking, items = self.vectors[number]
+        n_numbers = asking.users.size + asking.added.size + items.size
+        return bool(most(n_numbers) <= MAX_KEPT)
 
     def _see_moved(self, number, part, seed, exchange, rate):
         """See a copy of a part that has learnt the latest events which do not judge."""

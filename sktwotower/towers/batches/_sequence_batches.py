@@ -251,15 +251,18 @@ def _seen(items, is_kept, ends, n_items):
     ``items`` (t, b): of the events of users, oldest first, of which some are kept;
     ``ends`` (n,): place of the last one until each prediction.
     """
-    last_steps, users = np.divmod(ends, items.shape[1])
-    n_seen = last_steps + 1
+    # the kept events of one user after the other, and where those of each begin
+    kept_items = items.T[is_kept.T]
+    n_kept = np.cumsum(is_kept, axis=0)
+    starts = np.append(0, np.cumsum(n_kept[-1]))
+    # each prediction sees the first ones of its user
+    n_seen = n_kept.ravel()[ends]
     offsets = np.append(0, np.cumsum(n_seen))
-    predictions = np.repeat(np.arange(len(ends)), n_seen)
-    steps = np.arange(len(predictions)) - offsets[predictions]
-    events = (steps, users[predictions])
-    ones = np.ones(len(predictions), dtype=np.float32)
-    past = sparse.csr_matrix((ones, items[events], offsets), shape=(len(ends), n_items))
-    return entries_of(past, is_kept[events])
+    users = ends % items.shape[1]
+    places = np.arange(offsets[-1]) + np.repeat(starts[users] - offsets[:-1], n_seen)
+    ones = np.ones(len(places), dtype=np.float32)
+    shape = (len(ends), n_items)
+    return sparse.csr_matrix((ones, kept_items[places], offsets), shape=shape)
 
 
 def latest_events(past, max_history):
