@@ -99,7 +99,7 @@ from _queries import PUBLISHED, RESULTS, figures, parsed, read
 from _sentences import SOURCES, places, tables_of
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ["benchmarks/*.md", "docs/**/*.md", "notebooks/*.ipynb"]
+FOLDERS = ["benchmarks/*.md", "docs/**/*.md", "notebooks/*.ipynb", "paper/*.md"]
 TEXTS = ["README.md"]
 TEXTS += [str(p.relative_to(ROOT)) for f in FOLDERS for p in sorted(ROOT.glob(f))]
 TABLE = re.compile(
