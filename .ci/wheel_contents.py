@@ -1,5 +1,6 @@
-"""Does a wheel hold the package and nothing else? Call: wheel_contents.py CHECKOUT WHEEL.
+"""Does a wheel hold the package and nothing else?
 
+Call: ``wheel_contents.py CHECKOUT WHEEL``.
 Input: the folder that the wheel was built from, without files of earlier builds.
 Output: how many files it holds; an error names those that are missing or too many.
 """
@@ -10,6 +11,7 @@ from zipfile import ZipFile
 
 
 def main():
+    """Compare the files of the package with those of the wheel."""
     checkout, wheel = Path(sys.argv[1]), sys.argv[2]
     package = (checkout / "sktwotower").rglob("*")
     expected = {str(p.relative_to(checkout)) for p in package if p.is_file()}

@@ -3,6 +3,8 @@
 import ast
 import re
 import runpy
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,3 +129,34 @@ def test_the_citation_of_readme_is_that_of_the_file():
         assert re.search(line, citation, re.MULTILINE)
     assert f"- name: {said['author']}" in citation
     assert said["year"] in read("LICENSE")
+
+
+def test_the_paper_is_short_and_has_its_references():
+    paper, entries = read("paper/paper.md"), read("paper/paper.bib")
+    text = paper.split("---\n", 2)[2].partition("# References")[0]
+    assert len(text.split()) <= 1000
+    cited = set(re.findall(r"@([a-z]+\d{4})", text))
+    assert cited == set(re.findall(r"^@\w+\{(\w+),$", entries, re.MULTILINE))
+
+
+def test_a_release_is_refused_where_the_versions_differ(tmp_path):
+    files = [".ci/release", "sktwotower/__init__.py", "CITATION.cff", "README.md"]
+    for name in [*files, "docs/guide/compare.md", "CHANGELOG.md"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@y"]
+    for call in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *call], cwd=tmp_path, check=True)
+
+    def said(version):
+        call = [tmp_path / ".ci" / "release", version]
+        done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 1
+        return done.stderr
+
+    assert "__init__.py has another version" in said("99.0.0")
+    version = sktwotower.__version__
+    if "Not published yet" in read("CHANGELOG.md"):
+        assert "calls it not published yet" in said(version)
+    (tmp_path / "README.md").write_text("changed")
+    assert "the checkout has changes" in said(version)
