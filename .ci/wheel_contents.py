@@ -1,4 +1,4 @@
-"""Does a wheel hold the package and nothing else?
+"""Compare what a wheel holds with the files of the package.
 
 Call: ``wheel_contents.py CHECKOUT WHEEL``.
 Input: the folder that the wheel was built from, without files of earlier builds.
