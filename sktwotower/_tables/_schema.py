@@ -300,19 +300,25 @@ def _refuse_other_forms(X):
     """Raise an error for events that are not in memory, and for fit(users, items)."""
     if _frames.is_source(X):
         what = "a Dataset"
+        reader = "pandas.read_parquet or Dataset.to_table()"
         if isinstance(X, str | os.PathLike):
-            what = repr(os.fspath(X))
+            path = os.fspath(X)
+            what = repr(path)
+            if path.lower().endswith((".csv", ".csv.gz", ".tsv", ".txt")):
+                reader = "pandas.read_csv"
         elif isinstance(X, list | tuple):
             what = "a list of paths"
-        remedy = "Load it first, as with pandas.read_parquet or Dataset.to_table()."
+        remedy = f"Load it first, as with {reader}."
         raise TypeError(f"X is {what}, but a table in memory is needed here. {remedy}")
     if _frames.is_column(X):
+        one_row = ""
+        if isinstance(X, np.ndarray):
+            one_row = " Reshape your data with X.reshape(1, -1) if it is a single row."
         raise ValueError(
             f"X must be a table of events, with a user column and an item column. Got "
             f"one column ({type(X).__name__}). Put both columns into X, as in "
             'pandas.DataFrame({"user": users, "item": items}): the argument after X, '
-            "y, is for rewards. Reshape your data with X.reshape(1, -1) if it is a "
-            "single row."
+            f"y, is for rewards.{one_row}"
         )
 
 

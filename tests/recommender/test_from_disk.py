@@ -469,6 +469,8 @@ def test_what_needs_a_table_in_memory_says_so(fitted, folder):
         for X in (folder, str(folder), pa.dataset.dataset(folder)):
             with pytest.raises(TypeError, match=message):
                 call(X)
+    with pytest.raises(TypeError, match=r"as with pandas\.read_csv\."):
+        EASERecommender().fit("ratings.csv")
 
 
 @pytest.mark.slow
