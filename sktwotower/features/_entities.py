@@ -10,7 +10,7 @@ from operator import attrgetter
 import numpy as np
 import pandas as pd
 
-from sktwotower._records import csr, frozen, integer, one_of, require
+from sktwotower._records import UpTo, array, csr, frozen, integer, one_of, require
 from sktwotower._tables import _ids
 from sktwotower._tables._columns import latest_rows
 from sktwotower._tables._frames import as_frame, library_of
@@ -96,6 +96,9 @@ class Entities(Described):
         Feature rows, float32; the last, empty row is for unknown entities.
     own : DataFrame of shape (n, n_features), default=None
         Of items, features that do not come from the side table, or are newer.
+    ranges : float64 array of shape (n_columns, 2), default=None
+        Of users, the least and the largest number of each column in fit; nan: none.
+        None: they are not known.
     """
 
     side: one_of("user", "item")
@@ -110,7 +113,9 @@ class Entities(Described):
     width: integer() = 0
     rows: csr("n+1 width", empty_last=True) = None
     own: pd.DataFrame | None = None
+    ranges: array("float64", "n_ranges 2") | None = None
 
+    _older_formats = (UpTo(1, lacking={"ranges": None}),)
     # Number of output columns of the transformer: all columns are its own.
     own_width = property(attrgetter("width"))
 
@@ -119,6 +124,7 @@ class Entities(Described):
         fits = self.own is None or len(self.own) == len(self.ids)
         require(fits, f"{place}.own", "a row for each id")
         self.check_transformer(place)
+        self.check_ranges(place)
 
     def __len__(self):
         return len(self.ids)
@@ -224,7 +230,13 @@ class Entities(Described):
             source = np.arange(len(self.ids))
             source[changed] = len(features) + np.arange(len(changed))
             features = rows_of_tables(source, features, table)
-        grown = replace(self, transformer=transformer, width=width, own=features)
+        grown = replace(
+            self,
+            transformer=transformer,
+            width=width,
+            own=features,
+            ranges=self.wider_ranges(table),
+        )
         return grown, places, grown.transform(table)
 
     def _side_rows(self, positions):
@@ -319,6 +331,8 @@ class Entities(Described):
             transformer._library = library_of(self.table)
         rows = self.checked_rows(output, len(table))
         new = replace(new, transformer=transformer, width=rows.shape[1])
+        if self.side == "user":
+            new = replace(new, ranges=new.ranges_of(table))
         new.warn_of_changes(table, rows)
         # a copy: the transformer may keep its output
         return replace(new, rows=with_empty_row(rows.copy()))

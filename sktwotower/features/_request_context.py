@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records import UpTo, frozen, integer, require
+from sktwotower._records import UpTo, array, frozen, integer, require
 from sktwotower._tables._frames import as_frame, is_missing
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import side_by_side
@@ -84,6 +84,7 @@ def fit_context(columns, time, clock, distinct, counts, transformer, memory):
         incomplete = _are_missing(table).any(axis=1)
         width = context.checked_rows(output, len(table), incomplete).shape[1]
     context = replace(context, transformer=transformer, own_width=width)
+    context = replace(context, ranges=context.ranges_of(_known_cells(cells)))
     return context, context._of_distinct(distinct)
 
 
@@ -108,6 +109,9 @@ class RequestContext(ContextColumns):
     is_auto : bool, default=False
         Whether only the time is known, and nobody has asked for it: then requests
         without a time are ones at the latest time of all.
+    ranges : float64 array of shape (n_columns, 2), default=None
+        The least and the largest number of each column in fit; nan: none. None: they
+        are not known.
     """
 
     columns: list[str | int]
@@ -117,12 +121,14 @@ class RequestContext(ContextColumns):
     own_width: integer() = 0
     clock: RequestClock | None = None
     is_auto: bool = False
+    ranges: array("float64", "n_ranges 2") | None = None
 
     side = "context"
-    _older_formats = (UpTo(1, lacking={"is_auto": False}),)
+    _older_formats = (UpTo(1, lacking={"is_auto": False, "ranges": None}),)
 
     def _check_stored(self, place):
         super()._check_stored(place)
+        self.check_ranges(place)
         if self.transformer is None:
             require(self.own_width == 0, place, "a transformer")
             return
@@ -284,7 +290,10 @@ class RequestContext(ContextColumns):
         if self.transformer is not None:
             table = _repeated(distinct[self.columns], counts, 1, self._min_count())
             transformer, places, width = with_keys(self, table)
-            context = replace(self, transformer=transformer, own_width=width)
+            ranges = self.wider_ranges(_known_cells(distinct[self.columns]))
+            context = replace(
+                self, transformer=transformer, own_width=width, ranges=ranges
+            )
         places = np.append(places, width + np.arange(self.clock_width))
         return context, places, context._of_distinct(distinct)
 
@@ -316,6 +325,11 @@ def _repeated(distinct, counts, start, most):
     times = np.minimum(counts[start:], most)
     places = np.repeat(np.arange(start, len(distinct)), times)
     return distinct.iloc[places].reset_index(drop=True).infer_objects()
+
+
+def _known_cells(distinct):
+    """Return distinct contexts without the first one, of which nothing is known."""
+    return distinct.iloc[1:].infer_objects()
 
 
 def _are_missing(table):

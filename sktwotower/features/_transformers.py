@@ -21,6 +21,7 @@ from sktwotower._records import require
 from sktwotower._sklearn_compat import inputs_of_transformers
 from sktwotower._tables._messages import warn
 
+from ._cells import read_cells
 from ._tower_vectorizer import TowerVectorizer
 
 # A column that is larger than this in more than this share of the rows outweighs ids of
@@ -31,6 +32,8 @@ SHARE = 0.1
 # a decomposition returns nearly the same from fit_transform and from transform.
 N_REPEATED = 5
 TOLERANCE = 1e-3
+# Kinds of columns whose range in fit is kept.
+RANGED = "number", "datetime"
 
 
 def prepared(transformer, side, id_column):
@@ -71,8 +74,8 @@ class Described:
     """What a transformer describes: the users, the items or the contexts of requests.
 
     Subclasses have the ``side`` that it is of, the ``transformer``, the ``columns`` of
-    its tables and their ``dtypes`` in fit, and the number of its output columns,
-    ``own_width``.
+    its tables and their ``dtypes`` in fit, their ``ranges`` or None, and the number of
+    its output columns, ``own_width``.
     """
 
     def check_transformer(self, place):
@@ -95,6 +98,38 @@ class Described:
         if len(names) != self.own_width:
             return None
         return names
+
+    def ranges_of(self, table):
+        """Return the least and the largest number of each column, float64 (m, 2).
+
+        Those of dates are days since 1970. They are nan for other columns, and for all
+        if the transformer is no ``TowerVectorizer``.
+        """
+        ranges = np.full((len(self.columns), 2), np.nan)
+        if not isinstance(self.transformer, TowerVectorizer):
+            return ranges
+        for position, encoder in self.transformer.encoders_:
+            if encoder.kind not in RANGED:
+                continue
+            cells, _ = read_cells(table.iloc[:, position], encoder.name)
+            if len(cells):
+                numbers = encoder.measures(cells)
+                ranges[position] = numbers.min(), numbers.max()
+        return ranges
+
+    def wider_ranges(self, table):
+        """Return the ranges with those of a further table; None stays None."""
+        if self.ranges is None:
+            return None
+        further = self.ranges_of(table)
+        lowest = np.fmin(self.ranges[:, 0], further[:, 0])
+        highest = np.fmax(self.ranges[:, 1], further[:, 1])
+        return np.column_stack([lowest, highest])
+
+    def check_ranges(self, place):
+        """Raise unless there is a range for each column, if there are any."""
+        fits = self.ranges is None or len(self.ranges) == len(self.columns)
+        require(fits, f"{place}.ranges", f"{len(self.columns)} ranges")
 
     def fit_transform(self, table, memory=None):
         """Fit the transformer on a table; return the fitted one and its output.

@@ -83,6 +83,10 @@ class ColumnEncoder(runtime.CellEncoder):
             return "missing"
         return self.in_words(place, value)
 
+    def measures(self, cells):
+        """Return present cells (n,) as numbers whose range is kept; None: as none."""
+        return None
+
     def in_words(self, place, value):
         """Return what a value means in a column that is not that of missing cells.
 
@@ -198,6 +202,10 @@ class NumberEncoder(runtime.NumberCell, ColumnEncoder):
         scores = _clipped_scores(self.to_floats(cells), *self.scale)
         return from_dense(scores[:, None])
 
+    def measures(self, cells):
+        """Return the numbers."""
+        return self.to_floats(cells)
+
     def in_words(self, place, value):
         """Return the number."""
         return _unscaled(value, self.scale, _short, ("or less", "or more"))
@@ -242,6 +250,10 @@ class BinEncoder(runtime.BinCell, ColumnEncoder):
         """Return a 1 for the bin of each number; an edge is in the bin above it."""
         bins = np.searchsorted(self.edges, self.to_floats(cells), side="right")
         return one_hot(bins, self.n_names)
+
+    def measures(self, cells):
+        """Return the numbers."""
+        return self.to_floats(cells)
 
     def in_words(self, place, value):
         """Return the limits of the bin."""
@@ -311,6 +323,10 @@ class DatePartEncoder(runtime.DatePartCell, ColumnEncoder):
             np.cos(weekday),
         ]
         return from_dense(np.column_stack(numbers) / 2)  # four parts of norm about 1
+
+    def measures(self, cells):
+        """Return the days since 1970."""
+        return _to_days(self._to_dates(cells))
 
     def in_words(self, place, value):
         """Return the day, or what the number is of."""

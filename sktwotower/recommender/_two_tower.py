@@ -25,6 +25,7 @@ from sktwotower.towers.parts import TowerParameter
 
 from ._catalog import CatalogMixin, IndexRecipe, served, with_new_items
 from ._checkpoint import remove_checkpoint
+from ._coverage import CoverageMixin
 from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
@@ -46,6 +47,7 @@ class TwoTowerRecommender(
     EmbeddingMixin,
     CatalogMixin,
     VersionsMixin,
+    CoverageMixin,
     TwoTowerParameters,
 ):
     __doc__ = TwoTowerParameters.__doc__

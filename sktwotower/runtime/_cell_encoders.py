@@ -72,6 +72,11 @@ class CellEncoder:
         n = self.n_names + self.marks_missing
         require(len(self.names) == n, place, f"{n} column names")
 
+    def knows(self, cell):
+        """Return whether fit has learnt something of a cell; raise if it is unfit."""
+        self.entries(cell)
+        return True
+
 
 class KeyCell(CellEncoder):
     """Encodes the keys of a cell: levels, tags or words.
@@ -109,6 +114,11 @@ class KeyCell(CellEncoder):
         if column < 0 and self.n_hashed and not is_missing(key):
             return len(self.columns) + murmurhash(name_of(key)) % self.n_hashed
         return column
+
+    def knows(self, cell):
+        """Return whether a key of a cell has a column of its own."""
+        columns, _ = self.entries(cell)
+        return bool((columns < len(self.columns)).any())
 
     def summed(self, keys):
         """Return columns (m,), ascending, and the sum of weights of each.
@@ -278,6 +288,10 @@ class NumberCell(CellEncoder):
         """Return column 0, and the score."""
         return np.zeros(1, int), np.array([_score(to_number(cell), self.scale)])
 
+    def measure(self, cell):
+        """Return the number that a cell is."""
+        return to_number(cell)
+
 
 class BinCell(CellEncoder):
     """Encodes a number by its bin."""
@@ -294,6 +308,10 @@ class BinCell(CellEncoder):
         """Return the column of the bin, and 1."""
         place = self.edges.searchsorted(to_number(cell), side="right")
         return np.array([place]), np.ones(1)
+
+    def measure(self, cell):
+        """Return the number that a cell is."""
+        return to_number(cell)
 
 
 class BooleanCell(CellEncoder):
@@ -320,7 +338,7 @@ class DatePartCell(CellEncoder):
     def entries(self, cell):
         """Return all columns, and numbers of the date."""
         date = date_of(cell)
-        days = float((date - np.datetime64(0, "s")) / np.timedelta64(1, "D"))
+        days = self.measure(cell)
         month_number = int(date.astype("datetime64[M]").astype(int))
         day_number = int(date.astype("datetime64[D]").astype(int))
         month = math.tau * (month_number % 12) / 12
@@ -334,6 +352,11 @@ class DatePartCell(CellEncoder):
             math.cos(weekday),
         ]
         return np.arange(6), np.array(numbers) / 2
+
+    def measure(self, cell):
+        """Return the days of a date since 1970."""
+        days = date_of(cell) - np.datetime64(0, "s")
+        return float(days / np.timedelta64(1, "D"))
 
 
 class VectorCell(CellEncoder):

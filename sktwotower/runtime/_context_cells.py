@@ -178,9 +178,14 @@ class ContextCells(StoredContext):
     transformer: list | None  # pairs of the position of a column, and its encoder
     own_width: integer()
     clock: StoredClock | None
+    ranges: array("float64", "n_ranges 2") | None = None
+
+    _older_formats = (UpTo(1, lacking={"ranges": None}),)
 
     def _check_stored(self, place):
         super()._check_stored(place)
+        fits = self.ranges is None or len(self.ranges) == len(self.columns)
+        require(fits, f"{place}.ranges", f"{len(self.columns)} ranges")
         encoders = self.transformer or ()
         width = sum(len(encoder.names) for _, encoder in encoders)
         require(width == self.own_width, place, f"features in {width} columns")

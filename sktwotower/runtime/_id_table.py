@@ -59,6 +59,10 @@ class IdTable:
             raise not_unicode(f"The id of {self.one.lower()}", error) from error
         return place
 
+    def place_of(self, value):
+        """Return the position of an id, -1 if it is unknown, without a closer look."""
+        return self._place(self._plain(value))
+
     def _plain(self, value):
         """Return an id as the table may have it; None: it is unknown."""
         if isinstance(value, np.generic) and not isinstance(value, np.datetime64):

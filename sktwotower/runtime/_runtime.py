@@ -13,6 +13,7 @@ from sktwotower._tables._arguments import hinted
 from sktwotower._tables._messages import check_count, shorten
 
 from ._alignment import turned
+from ._coverage import RequestColumn, context_columns, coverage_of, request_schema
 from ._exploration import Exploration, random_of
 from ._id_table import IdTable
 from ._kept import Kept
@@ -430,6 +431,73 @@ class Runtime:
         array([ True, False])
         """
         return self._items.positions(items, "items") >= 0
+
+    @cached_property
+    def _request_columns(self):
+        """The columns of requests, a list of ``RequestColumn``; the user first."""
+        users = RequestColumn(self._state.users.label, "user", ids=self._users)
+        return [users, *context_columns(self._state.context)]
+
+    def coverage(self, requests) -> dict[str, dict[str, float | None]]:
+        """Return what share of requests the model does not know, for each column.
+
+        Parameters
+        ----------
+        requests : list of m dicts
+            As a service gets them: ``{"user": id, "context": {column: value}}``. Other
+            keys are ignored. A request may lack its user, or columns of the context:
+            they are counted.
+
+        Returns
+        -------
+        shares : dict of dicts
+            By column, that of users first: "missing", "unknown" and "out_of_range", as
+            in `TwoTowerRecommender.coverage`; None where it is not known.
+
+        Raises
+        ------
+        ValueError
+            If there are no requests, or one names a column that is not known.
+        TypeError
+            If requests are of another type.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import pandas as pd
+        >>> from sktwotower import TwoTowerRecommender, io, runtime
+        >>> X = pd.DataFrame({"user": ["ann", "ann", "bob", "bob"] * 5,
+        ...                   "item": ["tea", "jam", "tea", "egg"] * 5,
+        ...                   "device": ["phone", "phone", "tv", "tv"] * 5})
+        >>> path = Path(tempfile.mkdtemp()) / "model.sktt"
+        >>> io.dump(TwoTowerRecommender(context="device", random_state=0).fit(X), path)
+        >>> asked = [{"user": "ann", "context": {"device": "watch"}}, {"user": "zoe"}]
+        >>> runtime.load(path).coverage(asked)["device"]
+        {'missing': 0.5, 'unknown': 0.5, 'out_of_range': None}
+        """
+        return coverage_of(self._request_columns, requests)
+
+    def request_schema(self) -> dict[str, Any]:
+        """Return the contract of a request, a JSON schema.
+
+        Returns
+        -------
+        schema : dict
+            As of `TwoTowerRecommender.request_schema`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sktwotower import TwoTowerRecommender, io, runtime
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
+        >>> path = Path(tempfile.mkdtemp()) / "model.sktt"
+        >>> io.dump(TwoTowerRecommender(random_state=0).fit(X), path)
+        >>> runtime.load(path).request_schema()["properties"]["user"]
+        {'type': 'string'}
+        """
+        return request_schema(self._request_columns, self.item_ids_)
 
     def _past(self, user, history):
         """Return the row of a user, and positions of all past items and of added ones.
