@@ -1,7 +1,7 @@
 """A recommender behind HTTP: one file in several processes, replaced while they run.
 
 Input: the path of a file of a ``TwoTowerRecommender`` that ``io.dump`` has written.
-Output: ``/recommend``, ``/similar``, ``/health`` and ``/metrics``.
+Output: ``/recommend``, ``/similar``, ``/schema``, ``/health`` and ``/metrics``.
 
 It needs numpy, and neither torch nor scikit-learn. Run ``pip install
 'sktwotower[serve]'``, then ``python examples/service.py model.sktt --workers 2``. Put a
@@ -22,6 +22,7 @@ strangers, and of new items: the answer says how many of ``history`` are unknown
 """
 
 import argparse
+import json
 import logging
 import os
 import socket
@@ -46,7 +47,8 @@ Ids = Annotated[list[Id], Field(max_length=1000)]
 Columns = Annotated[dict[str, Any], Field(max_length=20)]
 K = Annotated[StrictInt, Field(ge=1, le=100)]
 MAX_DETAIL = 400  # characters of a message, which may repeat what was sent
-PATHS = "/recommend", "/similar", "/health", "/metrics"  # others are counted together
+# others are counted together
+PATHS = "/recommend", "/similar", "/schema", "/health", "/metrics"
 counts = Counter()
 latest = io.LatestModel(
     os.environ.get("MODEL", "model.sktt"),
@@ -102,6 +104,19 @@ async def refuse(request: Request, error: RequestValidationError):
     """Say what is wrong, without the values that were sent."""
     wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
     return JSONResponse({"detail": "; ".join(wrong)[:MAX_DETAIL]}, 422)
+
+
+def count_coverage(model, wish):
+    """Count what the model does not know of a request, by column."""
+    try:
+        shares = model.coverage([{"user": wish.user, "context": wish.context}])
+    except (TypeError, ValueError):  # it is refused
+        return
+    for column, states in shares.items():
+        for state, share in states.items():
+            if share:
+                labels = f'{{column={json.dumps(str(column))},state="{state}"}}'
+                counts["not_covered_total" + labels] += 1
 
 
 def answer(ask, history=None):
@@ -169,12 +184,22 @@ class SimilarWish(BaseModel, extra="forbid"):
 async def recommend(wish: Wish):
     asked = dict(wish)
     user, k = asked.pop("user"), asked.pop("k")
+    if latest.current is not None:
+        count_coverage(latest.current.model, wish)
     return answer(lambda model: model.recommend(user, k, **asked), wish.history)
 
 
 @app.post("/similar")
 async def similar(wish: SimilarWish):
     return answer(lambda model: model.similar_items(wish.item, wish.k))
+
+
+@app.get("/schema")
+async def schema():
+    served = latest.current
+    if served is None:
+        raise HTTPException(503, "No model could be loaded yet.", {"Retry-After": "1"})
+    return served.model.request_schema()
 
 
 @app.get("/health")

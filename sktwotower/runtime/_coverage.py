@@ -151,9 +151,7 @@ def context_columns(context):
     columns = []
     for position, name in enumerate(context.columns):
         bounds = bounds_of(context.ranges, position)
-        columns.append(
-            RequestColumn(name, "context", encoders.get(position), *bounds)
-        )
+        columns.append(RequestColumn(name, "context", encoders.get(position), *bounds))
     if context.time is not None:
         times = context.clock.time_kind
         columns.append(RequestColumn(context.time, "context", times=times))

@@ -324,6 +324,19 @@ def test_paths_of_strangers_are_not_counted_apart(client):
     assert 'path="",status="413"' in text
 
 
+def test_metrics_count_what_the_model_does_not_know(client):
+    name = 'sktwotower_not_covered_total{column="user",state="unknown"}'
+    before = number(client, name)
+    for user in ("u1", "nobody", "nobody"):
+        assert client.ask("/recommend", {"user": user})[0] == 200
+    assert number(client, name) == before + 2
+
+
+def test_the_contract_of_a_request_is_that_of_the_model(client, models):
+    schema = runtime.load(models["first"]).request_schema()
+    assert client.ask("/schema") == (200, schema)
+
+
 def test_metrics_count_what_was_asked(client):
     name = 'sktwotower_requests_total{path="/similar",status="400"}'
     before = number(client, name)
