@@ -259,8 +259,8 @@ def _days_of(fitted, frame):
     schema = fitted.schema
     if schema.time is None or not schema.dates:
         raise ValueError(
-            "by='day' needs times: fit with time=, a column of dates or of numbers of a "
-            "time_unit. Or group X by yourself, and call coverage for each part."
+            "by='day' needs times: fit with time=, a column of dates, or of numbers of "
+            "a time_unit. Or group X by yourself, and call coverage for each part."
         )
     if schema.time not in frame.columns:
         raise ValueError(

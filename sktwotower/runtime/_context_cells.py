@@ -184,13 +184,13 @@ class ContextCells(StoredContext):
 
     def _check_stored(self, place):
         super()._check_stored(place)
-        fits = self.ranges is None or len(self.ranges) == len(self.columns)
-        require(fits, f"{place}.ranges", f"{len(self.columns)} ranges")
         encoders = self.transformer or ()
         width = sum(len(encoder.names) for _, encoder in encoders)
         require(width == self.own_width, place, f"features in {width} columns")
         for position, _ in encoders:
             require(position < len(self.columns), place, "encoders of its columns")
+        fits = self.ranges is None or len(self.ranges) == len(self.columns)
+        require(fits, f"{place}.ranges", f"{len(self.columns)} ranges")
 
     def entries(self, context, latest, assumed=math.nan):
         """Return columns and values (m,) of the row of a request.
