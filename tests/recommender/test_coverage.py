@@ -156,7 +156,7 @@ def test_the_contract_of_a_request_names_types_and_levels(served):
     "asked, error, text",
     [
         ([], ValueError, "X is empty"),
-        ([{"user": "ann", "context": {"devcie": 1}}], ValueError, "mean 'device'"),
+        ([{"user": "ann", "context": {"Device": 1}}], ValueError, "mean 'device'"),
         ([{"user": "ann", "context": "tv"}], TypeError, "must be a dict of columns"),
         ([{"user": "ann"}, 7], TypeError, "must hold dicts"),
         (pd.DataFrame({"user": ["ann"], "pirce": [1]}), ValueError, "mean 'price'"),
