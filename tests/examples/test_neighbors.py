@@ -127,3 +127,12 @@ def test_a_search_may_be_confined_to_some_items(hnsw):
         queries, 5, is_allowed={7, 8}.__contains__
     )  # too few
     assert (found == -1).all() and np.isinf(distances).all()
+
+
+def test_it_refuses_users_of_another_model(index):
+    X = random_events(n_users=20, n_items=30)
+    model, newer = small().fit(X), small(random_state=1).fit(X)
+    index.fit(model.item_embeddings_)
+    assert index.kneighbors(model.embed_users(["u1"]), 3)[1].shape == (1, 3)
+    with pytest.raises(ValueError, match=f"{newer.model_id_}.*{model.model_id_}"):
+        index.kneighbors(newer.embed_users(["u1"]))

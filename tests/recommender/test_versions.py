@@ -1,6 +1,7 @@
 """Vectors have versions: what changed since, and vectors turned to an older model."""
 
 import copy
+import threading
 
 import numpy as np
 import pandas as pd
@@ -263,3 +264,27 @@ def test_what_cannot_be_aligned_is_refused(tmp_path):
     with pytest.raises(NotFittedError):
         small().align_to(older())
     assert model.model_id_ == newer().model_id_
+
+
+def test_vectors_and_their_id_are_of_one_state_while_models_change():
+    frames = [older(), newer()]
+    served = copy.deepcopy(newer())
+    expected = {}
+    for frame in frames:
+        served.align_to(frame)
+        expected[served.model_id_] = np.asarray(served.embed_users(["u1", "u2"]))
+    assert len(expected) == 2
+    stop = threading.Event()
+
+    def change():
+        while not stop.is_set():
+            frames.reverse()
+            served.align_to(frames[0])
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    for _ in range(200):
+        found = served.embed_users(["u1", "u2"])
+        assert_allclose(found, expected[found.model_id], atol=1e-6)
+    stop.set()
+    thread.join()
