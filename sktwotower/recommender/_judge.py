@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from sktwotower._tables._messages import logger
-from sktwotower.towers.parts import Model, distinct_ones
+from sktwotower.towers.parts import Model, OverallPopularity, distinct_ones
 from sktwotower.towers.processes._group import current_group, most, summed
 from sktwotower.towers.sparse_parts import SparseParts, candidates_of, recomputed
 
@@ -221,10 +221,16 @@ class Judge:
     def _to_weigh(self, number, share, context_weights):
         asking, items = self.vectors[number]
         users = asking.vectors(context_weights)
-        # random pairs cannot tell that what is popular will be less so: without an
-        # order, no weight is below zero
-        is_signed = self.in_order and self.plans[number].kind.is_signed
-        return PartToWeigh(users, items, share, is_signed)
+        return PartToWeigh(users, items, share, self._is_signed(number))
+
+    def _is_signed(self, number):
+        """Return whether the weight of a part may be below zero."""
+        kind = self.plans[number].kind
+        # random pairs cannot tell that what is popular will be less so
+        if not self.in_order or not kind.is_signed:
+            return False
+        # nor can a few users, who may turn against popular items by chance
+        return not (self.is_apart and kind is OverallPopularity)
 
     def _all_to_weigh(self, shares, context_weights):
         to_weigh = []

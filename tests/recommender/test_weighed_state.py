@@ -232,6 +232,17 @@ def test_recent_popularity_follows_further_events():
     assert ranks_of(model, "i59") <= 3 < 30 < before
 
 
+def test_few_events_do_not_turn_against_popular_items():
+    X = coming_back()[["user", "item", "when"]]
+    # each tenth of the time has its own popular items, which users soon have had
+    numbers = X["item"].str[1:].astype(int) + X["when"] // 300 * 7
+    X["item"] = [f"i{number % 60:02}" for number in numbers]
+    weights = weighed(time="when").fit(X).weights_.drop(columns="ndcg@20 added")
+    is_recent = weights.index.str.startswith("recent popularity")
+    assert (weights[~is_recent] >= 0).all(axis=None)
+    assert (weights[is_recent] < 0).any(axis=None)
+
+
 def test_overall_popularity_follows_further_events(fitted):
     X, model = coming_back(), copied(fitted("pooled"))
     new = X.drop_duplicates("user").assign(item="film", when=10_000)

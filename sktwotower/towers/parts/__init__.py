@@ -20,5 +20,5 @@ from ._plan import (
     plans_of,
     with_kept_back,
 )
-from ._recent_popularity import log_ratios, raises_items
+from ._recent_popularity import OverallPopularity, log_ratios, raises_items
 from ._vectors import Users, distinct_ones, embed_items, embed_users, in_context
