@@ -591,6 +591,23 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         scores, indices = found
         return scores[None].astype(np.float32), indices[None]
 
+    @cached_property
+    def unit_users(self):
+        """As in `Fitted`: the vectors of users, without a context."""
+        codes = np.arange(len(self.users))
+        query = Query(self.user_ids, codes, self.users.rows[:-1])
+        parts = []
+        for block in blocks(len(query)):
+            part = query[block]
+            parts.append(self.unit_users_of(part, self.past(part)))
+        return np.concatenate(parts)
+
+    def unit_users_of(self, query, past):
+        """As in `Fitted`."""
+        vectors = self.without_context(query, past, Serving())
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+
     def cosines(self, positions):
         """As in `Fitted`: the cosines of item vectors."""
         vectors = np.asarray(self.catalog.vectors).take(positions, axis=0)

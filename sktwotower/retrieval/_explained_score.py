@@ -170,8 +170,8 @@ def explain(
     """
     fitted = fitted_of(estimator)
     names = names_of_items(fitted.items, names)
-    owner = _one(fitted, "user", user, context)
-    chosen = _one(fitted, "item", _id_of_name(item, names, fitted.items.ids))
+    owner = one_query(fitted, "user", user, context)
+    chosen = one_query(fitted, "item", _id_of_name(item, names, fitted.items.ids))
     by_features = fitted.scores_new_items and fitted.items.has_features
     has_features = by_features and chosen.described is not None
     if chosen.codes[0] < 0 and not has_features:
@@ -203,7 +203,7 @@ def _id_of_name(item, names, ids):
     return with_name[0]
 
 
-def _one(fitted, side, given, context=None):
+def one_query(fitted, side, given, context=None):
     """Return the ``Query`` for one user, in a context, or item."""
     if given is None or isinstance(given, Mapping | set | frozenset):
         raise TypeError(

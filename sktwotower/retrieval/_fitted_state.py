@@ -145,6 +145,7 @@ class Fitted:
             "item_embeddings",
             "_arrays",
             "_choosers",
+            "unit_users",
         }
         state = vars(self)
         return {name: state[name] for name in state if name not in recomputed}
@@ -207,6 +208,18 @@ class Fitted:
         columns = self.seen.tocsc()
         n_users_of_item = np.maximum(np.diff(columns.indptr), 1)
         return columns @ sparse.diags(n_users_of_item**-0.5)
+
+    @functools.cached_property
+    def unit_users(self):
+        """Vectors of length 1 of all known users, (n_users, d), an array or CSR.
+
+        Without vectors of users, they are the rows of ``seen``.
+        """
+        return _unit_rows(self.seen[:-1])
+
+    def unit_users_of(self, query, past):
+        """Return the same of n users, a ``Query`` with their ``Past``."""
+        return _unit_rows(past.seen)
 
     def cosines(self, positions):
         """Return what ``Rules.lists`` asks for, of items at positions (m,).
@@ -300,6 +313,12 @@ class Fitted:
     def seen_by(self, codes):
         """Return the rows of ``seen`` at positions (n,), CSR (n, len(items))."""
         return take_rows(self.seen, codes)
+
+
+def _unit_rows(seen):
+    """Return the rows of a CSR matrix of ones, with length 1."""
+    n_items_of_user = np.maximum(np.diff(seen.indptr), 1)
+    return (sparse.diags(n_items_of_user**-0.5) @ seen).tocsr().astype(np.float32)
 
 
 def _with_pairs(seen, rows, items):

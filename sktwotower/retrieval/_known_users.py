@@ -8,16 +8,21 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
+from sktwotower._tables._messages import check_count
 from sktwotower._tables._output import in_library, library_for
+from sktwotower._tables._sparse import slices
 from sktwotower.features._after_fit import forget_rows
 
+from ._dense_scores import BLOCK_SIZE, best_of
 from ._fitted_state import fitted_of
-from ._requests import read_query, to_forget
+from ._requests import past_of, read_query, read_users, to_forget
+from ._similar_items import ranked_table
 
 
 class KnownUsersMixin:
-    """Methods ``seen_items`` and ``forget_users`` of all recommenders.
+    """Methods ``seen_items``, ``similar_users`` and ``forget_users`` of recommenders.
 
     The estimator keeps its fitted state as ``_fitted``, a subclass of `Fitted`.
     """
@@ -72,6 +77,84 @@ class KnownUsersMixin:
         items = fitted.items.ids.to_numpy()[seen.indices]
         columns = {fitted.users.label: owners, fitted.items.label: items}
         return in_library(pd.DataFrame(columns), library_for(self, fitted, users))
+
+    def similar_users(self, users, n_neighbors=None, history=None) -> pd.DataFrame:
+        """Find the users who are most similar to given users.
+
+        Parameters
+        ----------
+        users : list, array, Series or dataframe of n users
+            Users, as in `kneighbors`. Unknown ones are described by their features and
+            by ``history``.
+        n_neighbors : int, default=None
+            Number of similar users of each, >= 1. None: the constructor's.
+        history : dataframe, dict, array, list or None, default=None
+            Events of these users that fit has not seen, see `recommend`.
+
+        Returns
+        -------
+        DataFrame
+            One row per similar user, users in the order given, most similar first. The
+            user itself is left out. Columns: the user column, ``similar_`` + its name,
+            ``score`` and ``rank`` (from 1). The score is the cosine of the vectors of
+            users (``embed_users``) or, of models without vectors of users, of their
+            rows of ones where they chose an item: of these, users without a common item
+            are not similar. `TwoStageRecommender` asks its first stage. The table is of
+            the library of ``users`` or, for ids, of X in fit, see `recommend`.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If a table lacks columns, or ``n_neighbors`` < 1.
+        TypeError
+            If ``users`` is neither ids nor a table, or ``n_neighbors`` is not an
+            integer.
+
+        Notes
+        -----
+        All users known from fit are compared. Their vectors are computed in the first
+        call, and kept with the fitted state, in memory only.
+
+        Examples
+        --------
+        >>> from sktwotower import EASERecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "jam"], ["dan", "nails"]]
+        >>> EASERecommender().fit(X).similar_users(["ann"], n_neighbors=2).round(2)
+          user similar_user  score  rank
+        0  ann          bob   0.82     1
+        1  ann          cid   0.50     2
+        """
+        fitted = fitted_of(self)
+        wanted = self.n_neighbors if n_neighbors is None else n_neighbors
+        k = min(check_count(wanted, "n_neighbors"), len(fitted.users))
+        query = read_users(fitted, users, "users", None)
+        past = past_of(fitted, query, history)
+        vectors = fitted.unit_users_of(query, past)
+        known = fitted.unit_users
+        scores = np.empty((len(query), k), np.float32)
+        indices = np.empty((len(query), k), np.int64)
+        for block in slices(len(query), max(1, BLOCK_SIZE // len(fitted.users))):
+            products = vectors[block] @ known.T
+            if sparse.issparse(products):
+                products = products.toarray()
+                products[products <= 0] = -np.inf
+            is_known = np.flatnonzero(query.codes[block] >= 0)
+            products[is_known, query.codes[block][is_known]] = -np.inf
+            scores[block], best = best_of(products, k)
+            indices[block] = np.where(np.isneginf(scores[block]), -1, best)
+        label = fitted.users.label
+        return ranked_table(
+            fitted,
+            library_for(self, fitted, users, history),
+            query.ids,
+            scores,
+            indices,
+            labels=(label, f"similar_{label}"),
+            ranked=fitted.user_ids,
+        )
 
     def forget_users(self, users) -> Self:
         """Remove users, as if fit had not known their ids, events and features.

@@ -153,7 +153,7 @@ def read_request(
             asked = fitted.asked(None, 1, context)
         users = Query(as_ids(X), np.array([code]), None, asked=asked)
     allowed = candidate_positions(candidates, users, fitted, unknown_candidates, rules)
-    left_out = _read_exclude(exclude, users, fitted)
+    left_out = read_exclude(exclude, users, fitted)
     if code is None:
         past = past_of(fitted, users, history)
     return Request(users, past, allowed, left_out)
@@ -349,7 +349,7 @@ def _allowed_by_user(owners, codes, kept, query, n_items):
     return allowed[rows_of_query]
 
 
-def _read_exclude(exclude, query, fitted):
+def read_exclude(exclude, query, fitted):
     """Return ones (n, len(items)) for the pairs of ``exclude``, or None for None.
 
     ``query``: the n users asked for. ``exclude``: a table with the user and the item

@@ -26,6 +26,7 @@ from ._kneighbors import KNeighborsMixin, drawn_lists_of, lists_of
 from ._known_users import KnownUsersMixin
 from ._requests import read_request
 from ._similar_items import check_ending, ranked_table, write_parquet
+from ._why_not import why_not
 
 
 class _Rest(TypedDict, total=False):
@@ -65,6 +66,7 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         return tags
 
     explain = explain
+    why_not = why_not
 
     def _serving(self):
         """Return the parameters that are read at the time of a request."""

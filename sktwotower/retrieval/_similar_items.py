@@ -23,17 +23,22 @@ from ._fitted_state import fitted_of
 from ._requests import as_ids, one_known, read_query
 
 
-def ranked_table(fitted, library, ids, scores, indices, propensities=None, labels=None):
+def ranked_table(
+    fitted, library, ids, scores, indices, propensities=None, labels=None, ranked=None
+):
     """Return ranked positions (n, k) as a table: id, item, score and rank.
 
     ``propensities`` (n, k): a further column; None: there is none. ``labels``: what the
-    first two columns are called; None: as in fit.
+    first two columns are called; None: as in fit. ``ranked``: the ids that positions
+    are of; None: those of the catalog.
     """
     if labels is None:
         labels = (fitted.users.label, fitted.items.label)
+    if ranked is None:
+        ranked = fitted.item_ids
     is_item = indices >= 0
     owners = np.repeat(ids, is_item.sum(axis=1))
-    items = fitted.item_ids[indices[is_item]]
+    items = ranked[indices[is_item]]
     ranks = np.nonzero(is_item)[1] + 1
     columns = [owners, items, scores[is_item], ranks]
     names = [*labels, "score", "rank"]

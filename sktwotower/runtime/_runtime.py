@@ -281,6 +281,67 @@ class Runtime:
             hidden = hidden[:0]
         return self._list(query, check_count(n, "n"), hidden)
 
+    def similar_users(self, user, n=10, *, history=None):
+        """Return the users most similar to a user.
+
+        Parameters
+        ----------
+        user : id
+            May be unknown to fit.
+        n : int, default=10
+            Number of users, >= 1.
+        history : list of ids, default=None
+            Further past items of the user, as in `recommend`.
+
+        Returns
+        -------
+        ids : ndarray of shape (k,)
+            Users without the given one, most similar first.
+        scores : ndarray of shape (k,), float32
+            The cosine of the vectors of users.
+
+        Raises
+        ------
+        ValueError
+            If n < 1.
+        TypeError
+            If an argument is of another type.
+
+        Notes
+        -----
+        The vectors of all users are computed in the first call, one after the other,
+        and kept: that takes about as long as a request for each.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sktwotower import TwoTowerRecommender, io, runtime
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> path = Path(tempfile.mkdtemp()) / "model.sktt"
+        >>> io.dump(TwoTowerRecommender(random_state=1).fit(X), path)
+        >>> runtime.load(path).similar_users("ann", 1)[0]
+        array(['bob'], dtype=object)
+        """
+        k = min(check_count(n, "n"), len(self.user_ids_))
+        code, past, added = self._past(user, history)
+        vector = _unit(self._computed(code, past, added))
+        hidden = np.array([code][: code < len(self.user_ids_)], dtype=np.int64)
+        scores, positions = best_of_one(vector, self._unit_users, k, hidden, None, None)
+        return self.user_ids_[positions], scores.astype(np.float32)
+
+    @cached_property
+    def _unit_users(self):
+        """Vectors of length 1 of all users, (n_users, d)."""
+        vectors = np.empty((len(self.user_ids_), self._vectors.shape[1]), np.float32)
+        none = np.zeros(0, dtype=np.int64)
+        for code in range(len(vectors)):
+            past = self._state.seen.of(code)[0]
+            vectors[code] = _unit(self._computed(code, past, none))
+        return vectors
+
     @hinted
     def score(self, user, items, *, history=None, context=None) -> np.ndarray:
         """Return the scores of items for a user.
@@ -663,6 +724,11 @@ class Runtime:
         (is_filled,) = positions >= 0
         figures = (figure[0][is_filled] for figure in (scores, *propensities))
         return self.item_ids_[positions[0][is_filled]], *figures
+
+
+def _unit(vector):
+    """Return a vector (d,) of length 1; zeros stay zeros."""
+    return (vector / max(np.linalg.norm(vector), 1e-12)).astype(np.float32)
 
 
 def _are_several(user):

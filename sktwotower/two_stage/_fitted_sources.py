@@ -193,6 +193,16 @@ class FittedSources(Fitted):
                 return fitted.item_vectors[place.items_there[: self.n_items]]
         return None
 
+    @property
+    def unit_users(self):
+        """Vectors of length 1 of all known users, those of the main source."""
+        return self.main.unit_users
+
+    def unit_users_of(self, query, past):
+        """Return vectors of length 1 of users, those of the main source."""
+        query = self.query_of(self._main, query)
+        return self.main.unit_users_of(query, past.parts[self._main])
+
     def asked(self, frame, n, given=None, name="X"):
         """Return what n requests asked of each source; see `Fitted.asked`."""
         columns = self.context_columns

@@ -131,6 +131,7 @@ class FittedStages(Fitted):
     scores_by_features = property(attrgetter("first_stage.scores_by_features"))
     item_vectors = property(attrgetter("first_stage.item_vectors"))
     cosines = property(attrgetter("first_stage.cosines"))
+    unit_users = property(attrgetter("first_stage.unit_users"))
     click_rates = property(attrgetter("describer.log.click_rates"))
     # Weight of the ranker's order in [0, 1]; 0 without a ranker.
     weight = property(attrgetter("training.weight"))
@@ -160,6 +161,10 @@ class FittedStages(Fitted):
     def copied_retriever(self):
         """A copy of the retriever: changing its catalog would disorder the features."""
         return copy.copy(given_by_user(self.retriever))
+
+    def unit_users_of(self, query, past):
+        """Return vectors of length 1 of users, those of the retriever."""
+        return self.first_stage.unit_users_of(of_retriever(query), past.first)
 
     def without_users(self, gone):
         """Return the same without the users where ``gone`` (n_users,)."""

@@ -164,6 +164,9 @@ def test_vectors_and_scores(name, served):
     ids, scores = other.similar_items(items[2], 3)
     assert ids.tolist() == expected["similar_item"].tolist()
     assert_allclose(scores, expected["score"], atol=1e-5)
+    alike = model.similar_users([users[0]], 3)
+    ids, scores = other.similar_users(users[0], 3)
+    assert_allclose(scores, alike["score"], atol=1e-5)
     for user in users[:3]:
         assert other.seen(user).tolist() == model.seen_items([user])["item"].tolist()
 
