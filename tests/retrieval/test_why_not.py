@@ -1,4 +1,4 @@
-"""What keeps an item out of a list, and which users are alike, against lists by hand."""
+"""What keeps an item out of a list, and which users are alike."""
 
 import numpy as np
 import pandas as pd
