@@ -15,7 +15,6 @@ from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 from sktwotower.retrieval._fitted_state import fitted_of
 
-from ._context import of_retriever
 from ._labelled import later_users, without_past
 from ._log import entries
 from ._merged_lists import ListedPairs, Mix, pairs_of_lists, places_in_rows
@@ -96,7 +95,7 @@ def learn_mix(recipe, cut):
     kept = np.flatnonzero(n_chosen)
     if len(kept) < MIN_USERS:
         return None
-    query = of_retriever(query[kept])
+    query = query[kept]
     past = past[kept]
     truth = truth[kept]
     excluded = past.seen if recipe.exclude_seen else None

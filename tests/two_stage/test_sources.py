@@ -261,6 +261,28 @@ def test_towers_with_new_items_are_a_source_beside_one_that_lacks_them(X):
     assert (groups[only["item"]] == 1).all()
 
 
+def test_a_context_reaches_the_sources_that_read_it(X):
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(X["when"], "D")
+    hours = X["item"].str[1:].astype(int) % 24
+    events = X.assign(when=days, hour=hours)
+    towers = small(time="when", context=["hour"])
+    model = stages([("ease", EASERecommender()), ("towers", towers)], n_candidates=12)
+    model.fit(events)
+    user = X["user"][0]
+    early, late = (
+        model.sources_["towers"].recommend([user], 12, context={"hour": hour})["score"]
+        for hour in (1, 13)
+    )
+    assert list(early) != list(late)
+    for hour in (1, 13):
+        merged = model.retriever_.recommend([user], 12, context={"hour": hour})
+        own = model.sources_["towers"].recommend([user], 12, context={"hour": hour})
+        ease = model.sources_["ease"].recommend([user], 12)
+        assert set(merged["item"]) <= {*own["item"], *ease["item"]}
+        assert len(model.recommend([user], 5, context={"hour": hour})) == 5
+    assert np.isfinite(model.predict(events.head(20))).all()
+
+
 def test_lists_that_were_shown_are_ordered_behind_several_sources():
     table = shown()
     params = {"lists": "list", "position": "place", "n_candidates": 12}
