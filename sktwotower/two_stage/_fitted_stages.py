@@ -27,7 +27,7 @@ from ._candidate_table import (
     rows_or_none,
     spread,
 )
-from ._context import asked_of, of_retriever
+from ._context import StagedAsked, asked_of, of_retriever
 from ._features import CandidatePairs
 from ._fitted_sources import is_retriever
 from ._labelled import Training
@@ -179,6 +179,8 @@ class FittedStages(Fitted):
 
     def past(self, query, added=None):
         """Return the ``StagedPast`` of the users of a query, as `Fitted.past` does."""
+        if isinstance(query.asked, StagedAsked):
+            query = of_retriever(query)
         past = self.first_stage.past(query, added)
         return self.describer.log.past(query, past, added)
 
