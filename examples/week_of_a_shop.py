@@ -32,8 +32,8 @@ DAY = pd.Timedelta(days=1)
 LENGTH = 3  # of lists
 TEMPERATURE = 0.05  # of what is drawn: a twentieth of the range of scores
 TOLERANCE = 0.05  # by which vectors in the index may be off
-MAX_UNKNOWN = 0.2  # share of past items that the model may not know
-BROKEN = DAYS[3]  # on this day a program of the shop sends other codes
+MAX_UNKNOWN = 0.5  # share of requests of customers that the model does not know
+BROKEN = DAYS[3]  # on this day a program of the shop sends other numbers of customers
 
 
 def fit(events, seed):
@@ -96,9 +96,10 @@ class Service:
         whose = np.repeat(customers, LENGTH)
         return pd.DataFrame({"customer": whose, "rank": ranks, **columns})
 
-    def unknown_share(self, items):
-        """Return which share of the past items of requests the model does not know."""
-        return 1 - self.latest.current.model.knows_items(items).mean()
+    def unknown_share(self, customers):
+        """Return which share of requests is of customers that nobody knows."""
+        requests = [{"user": customer} for customer in customers]
+        return self.latest.current.model.coverage(requests)["customer"]["unknown"]
 
 
 def night(path, day, purchases):
@@ -116,15 +117,14 @@ def night(path, day, purchases):
 
 def served_day(service, today, day, rng):
     """Return the log of a day: lists, their propensities, and what was bought."""
-    codes = today["product"]
-    if day == BROKEN:
-        codes = "SKU " + codes
-    unknown = service.unknown_share(codes.tolist()) if len(codes) else 0
-    if unknown > MAX_UNKNOWN:
-        print(f"  ALARM: {unknown:.0%} of the products in requests are unknown")
     customers = today["customer"].drop_duplicates().tolist()
     if not customers:  # the shop is closed
         return None
+    sent = [customer + 1_000_000 * (day == BROKEN) for customer in customers]
+    unknown = service.unknown_share(sent)
+    print(f"  {unknown:.0%} of them are unknown")
+    if unknown > MAX_UNKNOWN:
+        print("  ALARM: look at what requests send")
     lists = service.lists(customers, rng)
     bought = pd.MultiIndex.from_frame(today[PAIR])
     hits = pd.MultiIndex.from_frame(lists[PAIR]).isin(bought)
