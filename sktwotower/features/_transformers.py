@@ -102,12 +102,12 @@ class Described:
     def ranges_of(self, table):
         """Return the least and the largest number of each column, float64 (m, 2).
 
-        Those of dates are days since 1970. They are nan for other columns, and for all
-        if the transformer is no ``TowerVectorizer``.
+        Those of dates are days since 1970. They are nan for other columns; None if no
+        column has one, or the transformer is no ``TowerVectorizer``.
         """
         ranges = np.full((len(self.columns), 2), np.nan)
         if not isinstance(self.transformer, TowerVectorizer):
-            return ranges
+            return None
         for position, encoder in self.transformer.encoders_:
             if encoder.kind not in RANGED:
                 continue
@@ -115,13 +115,15 @@ class Described:
             if len(cells):
                 numbers = encoder.measures(cells)
                 ranges[position] = numbers.min(), numbers.max()
-        return ranges
+        return None if np.isnan(ranges).all() else ranges
 
     def wider_ranges(self, table):
         """Return the ranges with those of a further table; None stays None."""
         if self.ranges is None:
             return None
         further = self.ranges_of(table)
+        if further is None:
+            return self.ranges
         lowest = np.fmin(self.ranges[:, 0], further[:, 0])
         highest = np.fmax(self.ranges[:, 1], further[:, 1])
         return np.column_stack([lowest, highest])
