@@ -281,7 +281,9 @@ class Runtime:
             hidden = hidden[:0]
         return self._list(query, check_count(n, "n"), hidden)
 
-    def similar_users(self, user, n=10, *, history=None):
+    def similar_users(
+        self, user, n=10, *, history=None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the users most similar to a user.
 
         Parameters
