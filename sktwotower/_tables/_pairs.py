@@ -36,7 +36,20 @@ def read_pairs(given, name, *, columns=None, labels=None, owners=(), order=None)
     if is_frame(given):
         return _pairs_of_table(given, name, columns, labels or columns)
     if isinstance(given, Mapping):
-        return _pairs_of_dict(given, name, order)
+        users = []
+        items = []
+        for user, items_of_user in given.items():
+            if not _is_list(items_of_user, order):
+                wanted = f", {order}" if order else ""
+                raise TypeError(
+                    f"{name} must hold a list of items for each user{wanted}. Got "
+                    f"{shorten(items_of_user)} for {user!r}."
+                )
+            # an iterator would be empty when it is read again
+            items_of_user = list(as_array(items_of_user))
+            users += [user] * len(items_of_user)
+            items += items_of_user
+        return Pairs(users, list_as_array(items), list(given))
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] >= 2:
         return Pairs(given[:, 0], given[:, 1], given[:, 0])
     if len(owners) > 1 and len(set(owners)) == 1:  # one user in several rows
@@ -82,22 +95,3 @@ def _pairs_of_table(table, name, columns, labels):
     user_column, item_column = columns
     users = frame[user_column]
     return Pairs(users, frame[item_column], users)
-
-
-def _pairs_of_dict(given, name, order):
-    """Return a dict of users to lists of items as ``Pairs``."""
-    for user, items in given.items():
-        if not _is_list(items, order):
-            wanted = f", {order}" if order else ""
-            raise TypeError(
-                f"{name} must hold a list of items for each user{wanted}. Got "
-                f"{shorten(items)} for {user!r}."
-            )
-    users = []
-    items = []
-    for user, items_of_user in given.items():
-        # an iterator would be empty when it is read again
-        items_of_user = list(as_array(items_of_user))
-        users += [user] * len(items_of_user)
-        items += items_of_user
-    return Pairs(users, list_as_array(items), list(given))

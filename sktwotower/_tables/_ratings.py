@@ -26,11 +26,18 @@ def warn_of_ratings(y):
     if _are_ratings(levels, counts):
         meaning = "A low one counts as a choice."
         high = _first_high(levels)
-    elif _end_a_scale(levels) and (y == 0).any():
+    else:
+        # the upper part of a scale that ends at 10 or below, with 0 for the others
+        ends_a_scale = (
+            len(levels) > 0
+            and levels[1] - levels[0] <= 1
+            and levels[0] >= 3
+            and levels[-1] <= MAX_LEVELS
+        )
+        if not ends_a_scale or not (y == 0).any():
+            return
         meaning = "0 means shown, not chosen: keep low ratings."
         high = levels[0]
-    else:
-        return
     warn(
         f"y looks like ratings from {levels[0]:g} to {levels[-1]:g}. {meaning} For two "
         f"towers pass ratings_to_events(X, y, at_least={high:g}) of "
@@ -88,13 +95,6 @@ def _are_ratings(levels, counts):
     if len(levels) < MIN_LEVELS or sum(counts) < MIN_ROWS:
         return False
     return counts[-2] > counts[0]
-
-
-def _end_a_scale(levels):
-    """Return whether levels are the upper part of a scale that ends at 10 or below."""
-    if len(levels) == 0 or levels[1] - levels[0] > 1:
-        return False
-    return levels[0] >= 3 and levels[-1] <= MAX_LEVELS
 
 
 def _first_high(levels):

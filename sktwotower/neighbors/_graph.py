@@ -179,16 +179,13 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         self.graph_ = None
         if len(vectors) > MIN_GRAPH_RATIO * self.n_graph_neighbors:
             with torch_threads_kept():
-                self.graph_ = self._build_graph()
+                from ._locked_graph import LockedGraph  # importing it takes seconds
+
+                graph = LockedGraph(vectors, **settings_of(self, LEAF_SIZE))
+                graph.prepare()
+                graph.query(vectors[:1], k=1)  # compiles the rest
+                self.graph_ = graph
         return self
-
-    def _build_graph(self):
-        from ._locked_graph import LockedGraph  # importing it takes seconds
-
-        graph = LockedGraph(self.vectors_, **settings_of(self, LEAF_SIZE))
-        graph.prepare()
-        graph.query(self.vectors_[:1], k=1)  # compiles the rest
-        return graph
 
     @cached_property
     def _changed_vectors(self):
