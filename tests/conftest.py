@@ -62,6 +62,9 @@ def prepare_libraries():
     from sklearn.base import BaseEstimator
 
     torch.set_num_threads(1)
+    # Tests look for messages of INFO. log_level of pytest would set it six times for
+    # each test, and each time all loggers forget which messages they let pass.
+    logging.root.setLevel(logging.INFO)
     # A class has the same parameters each time; each fit asks a dozen times for them.
     names_of = functools.cache(BaseEstimator._get_param_names.__func__)
     BaseEstimator._get_param_names = classmethod(lambda cls: list(names_of(cls)))

@@ -5,6 +5,7 @@ slow reference, and systems that fail, are what the limits leave room for.
 """
 
 import ast
+import functools
 from collections import Counter
 from pathlib import Path
 
@@ -27,10 +28,16 @@ def is_private(name):
     )
 
 
-def private_imports(tree):
+def nodes_of(code):
+    """Return the imports, attributes and calls of a file."""
+    kinds = (ast.Import, ast.ImportFrom, ast.Attribute, ast.Call)
+    return [node for node in ast.walk(ast.parse(code)) if isinstance(node, kinds)]
+
+
+def private_imports(nodes):
     """Return the private modules that a file imports."""
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -41,18 +48,18 @@ def private_imports(tree):
     return sorted(filter(is_private, found))
 
 
-def inner_states(tree):
+def inner_states(nodes):
     """Return the uses of the attribute that keeps what fit has learnt."""
     return [
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute) and node.attr == "_fitted"
     ]
 
 
-def patches(tree):
+def patches(nodes):
     """Return the calls that put something in the place of a function or constant."""
-    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
     return [name for name in map(ast.unparse, calls) if is_patch(name)]
 
 
@@ -63,11 +70,18 @@ def is_patch(name):
     return "patch" in name
 
 
+@functools.cache
+def nodes_of_tests():
+    """Return what `nodes_of` finds in each file of tests, by its path, a dict."""
+    paths = sorted(ROOT.rglob("*.py"))
+    return {path: nodes_of(path.read_text("utf-8")) for path in paths}
+
+
 def counted(find):
     """Return how often something is found, for each file of tests that has it."""
     found = Counter()
-    for path in sorted(ROOT.rglob("*.py")):
-        n = len(find(ast.parse(path.read_text("utf-8"))))
+    for path, nodes in nodes_of_tests().items():
+        n = len(find(nodes))
         if n:
             found[str(path.relative_to(ROOT))] = n
     return found
@@ -108,4 +122,4 @@ def test_tests_know_little_of_the_inside(find, limit, remedy):
     ],
 )
 def test_what_is_counted(code, find, n):
-    assert len(find(ast.parse(code))) == n
+    assert len(find(nodes_of(code))) == n

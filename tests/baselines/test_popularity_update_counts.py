@@ -172,7 +172,7 @@ def test_threads_see_whole_calls_and_lose_none():
     # each call shows each of two items once; both are chosen in it, or none of them
     X = pd.DataFrame({"user": 0, "item": ["tea", "jam"]})
     model = ClickRateRecommender(smoothing=0).fit(X, [1, 1])
-    n_calls, seen, failed = 60, [], []
+    n_calls, seen, failed = 20, [], []
 
     def write(outcome):
         try:
