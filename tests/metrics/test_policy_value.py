@@ -56,10 +56,10 @@ def value_of(shares):
 
 @once
 def simulated():
-    """Return what 500 logs of 600 lists say, for each estimator."""
+    """Return what 1,000 logs of 600 lists say, for each estimator."""
     columns = ["value", "lower", "upper", "diff", "diff se"]
     results = []
-    for seed in range(500):
+    for seed in range(1000):
         log = drawn_log(600, seed)
         results.append(off_policy_value("policy", log).table[columns])
     return pd.concat(results, keys=range(len(results)))
