@@ -17,6 +17,9 @@ from ._ids import check_ids
 from ._messages import did_you_mean, warn
 from ._usual_names import rank_of_item_name, rank_of_user_name
 
+# A table with fewer columns is not taken for a matrix of users and items.
+MIN_COLUMNS_OF_MATRIX = 5
+
 
 def position_of(names, key, parameter):
     """Return the position of a column: that of the name ``key``, or ``key`` itself.
@@ -111,6 +114,7 @@ class Columns:
                     f"{str(item)!r} as the items. Name them: user_id={str(item)!r}, "
                     f"item_id={str(user)!r}."
                 )
+            _warn_of_a_matrix(frame, user, item)
         if user == item:
             raise ValueError(
                 f"{user!r} would be both the user and the item column. user_id=None "
@@ -297,6 +301,22 @@ def _warn_of_dates(values, is_default):
             f"{values.name!r} holds dates, but is taken as a column of ids, by its "
             "place in X. Name the columns: user_id, item_id and time."
         )
+
+
+def _warn_of_a_matrix(frame, user, item):
+    """Warn if a table seems to have a row per user and a column per item."""
+    if frame.shape[1] < MIN_COLUMNS_OF_MATRIX or len(frame) == 0:
+        return
+    for name in (user, item):
+        cells = frame[name]
+        if not pd.api.types.is_numeric_dtype(cells) or (cells == 0).mean() < 0.5:
+            return
+    warn(
+        f"X looks like a matrix of users x items: it has {frame.shape[1]} columns, "
+        f"and most cells of {str(user)!r} and {str(item)!r}, which are taken as ids, "
+        "are 0. X must have a row per event. If each row is a user, call "
+        "fit(*sktwotower.interactions_from_matrix(X))."
+    )
 
 
 def column_at(X, at):

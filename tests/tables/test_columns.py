@@ -1,5 +1,7 @@
 """Columns by name and by position."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -99,6 +101,21 @@ def test_a_name_goes_before_a_position():
     X = pd.DataFrame([[0, 5, 1], [9, 5, 2]], columns=[2, 1, 0])
     assert session_ids(X, 3, time=0, user_id=1).tolist() == [0, 0]
     assert session_ids(X, 3, time=2, user_id=np.int64(1)).tolist() == [0, 1]
+
+
+def test_a_matrix_of_users_and_items_is_not_taken_for_events_in_silence():
+    matrix = (np.arange(60).reshape(10, 6) % 4 == 0).astype(int)
+    said = r"like a matrix of users x items: .*\.interactions_from_matrix"
+    with pytest.warns(UserWarning, match=said):
+        PopularityRecommender().fit(pd.DataFrame(matrix, columns=list("abcdef")))
+    with pytest.warns(UserWarning, match=said):
+        PopularityRecommender().fit(matrix)
+    events = pd.DataFrame(matrix, columns=list("abcdef"))
+    events["a"] = np.arange(10) % 4  # ids from 0 on
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PopularityRecommender().fit(events)
+        PopularityRecommender().fit(matrix[:, :4])
 
 
 def test_a_name_of_two_columns_is_ambiguous():
