@@ -40,7 +40,7 @@ def fitted(request):
         side = towns(events)
         side.loc[side["user"] == GONE[0], "town"] = "Zwiesel"
         # sparse parts would be computed anew without them
-        retriever = ordered(users=side, sparse_parts=None)
+        retriever = ordered(users=side, sparse_parts=None, random_state=1)
         return stages(retriever, **more).fit(events)
     if request.param == "dates":
         more |= {"cut": "time", "context": ["when"]}
