@@ -4,6 +4,8 @@ Input: n users or items, as ids or tables; or events (n_events, n_columns).
 Output: vectors (n, d), of the users for events.
 """
 
+from typing import Literal, overload
+
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -15,6 +17,7 @@ from sktwotower._tables._schema import read_table
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import one_known, read_query, read_request
+from sktwotower.runtime._model_id import ModelVectors
 
 
 class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -23,10 +26,18 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     The estimator keeps its fitted state as ``_fitted``, a value of `FittedTowers`.
     """
 
+    @overload
+    def embed_users(
+        self, users, history=..., context=..., *, sparse: Literal[False] = False
+    ) -> ModelVectors: ...
+    @overload
+    def embed_users(
+        self, users, history=..., context=..., *, sparse: Literal[True]
+    ) -> csr_matrix: ...
     @hinted
     def embed_users(
         self, users, history=None, context=None, *, sparse=False
-    ) -> np.ndarray | csr_matrix:
+    ) -> ModelVectors | csr_matrix:
         """Return user vectors.
 
         Parameters
@@ -96,7 +107,11 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             vectors = fitted.embed_users(request.users, request.past, self._serving())
         return fitted.shown(vectors)
 
-    def embed_items(self, items, *, sparse=False) -> np.ndarray | csr_matrix:
+    @overload
+    def embed_items(self, items, *, sparse: Literal[False] = False) -> ModelVectors: ...
+    @overload
+    def embed_items(self, items, *, sparse: Literal[True]) -> csr_matrix: ...
+    def embed_items(self, items, *, sparse=False) -> ModelVectors | csr_matrix:
         """Return item vectors.
 
         Parameters

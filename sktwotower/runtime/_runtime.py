@@ -17,7 +17,7 @@ from ._coverage import RequestColumn, context_columns, coverage_of, request_sche
 from ._exploration import Exploration, random_of
 from ._id_table import IdTable
 from ._kept import Kept
-from ._model_id import model_id_of, with_model_id
+from ._model_id import ModelVectors, model_id_of, with_model_id
 from ._one_query import Added, best_of_one
 from ._rules import NO_RULES, ItemTable, cosines_of
 from ._tower_arrays import PastItems, Row
@@ -392,7 +392,7 @@ class Runtime:
         return scores.astype(np.float32)
 
     @hinted
-    def embed(self, user, *, history=None, context=None) -> np.ndarray:
+    def embed(self, user, *, history=None, context=None) -> ModelVectors:
         """Return the vector of a user, or of several.
 
         Parameters
