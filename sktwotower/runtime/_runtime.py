@@ -4,7 +4,7 @@ Input: ids of users and items, histories, contexts and rules of lists.
 Output: ids and scores of the best items.
 """
 
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,11 @@ from sktwotower._tables._messages import check_count, shorten
 from ._alignment import turned
 from ._coverage import RequestColumn, context_columns, coverage_of, request_schema
 from ._exploration import Exploration, random_of
-from ._id_table import IdTable
-from ._kept import Kept
+from ._item_table import item_table_of
 from ._model_id import ModelVectors, model_id_of, with_model_id
-from ._one_query import Added, best_of_one
-from ._rules import NO_RULES, ItemTable, cosines_of
-from ._tower_arrays import PastItems, Row
+from ._one_query import best_of_one
+from ._rules import NO_RULES, cosines_of
+from ._user_vectors import UserVectors, unit_vector
 
 
 class Runtime:
@@ -66,20 +65,16 @@ class Runtime:
     def __init__(self, state, fold_in=True, exclude_seen=True) -> None:
         self._state = state
         self._model = state.model
-        self._fold_in = state.fold_in if fold_in else None
         self._exclude_seen = exclude_seen
         vectors = np.ascontiguousarray(state.catalog.vectors)
         vectors.flags.writeable = False
         self._vectors = vectors
         self._turn = None if state.alignment is None else state.alignment.turn
-        self._users = IdTable(state.users.ids, "user")
-        self._items = IdTable(state.items.ids, "item")
+        fold_in = state.fold_in if fold_in else None
+        self._users = UserVectors(state, fold_in, vectors)
+        self._items = self._users.item_ids
         self.user_ids_ = state.users.ids
         self.item_ids_ = state.items.ids[: len(vectors)]
-        self._kept = Kept()
-        self._kept_added = Kept()
-        clock = getattr(state.context, "clock", None)
-        self._assumes_now = clock is not None and clock.reach > 0
 
     @cached_property
     def model_id_(self) -> str:
@@ -102,7 +97,7 @@ class Runtime:
     @cached_property
     def item_table(self):
         """The ``ItemTable`` of the catalog, which keeps answers to rules."""
-        return _item_table_of(self._state.items, len(self.item_ids_))
+        return item_table_of(self._state.items, len(self.item_ids_))
 
     @hinted
     def recommend(
@@ -212,9 +207,9 @@ class Runtime:
             exploration = Exploration.of(explore, random, diversity, min(n, n_items))
 
         def answer(user, history, exclude):
-            code, past, added = self._past(user, history)
-            vector = self._vector(code, past, added, context)
-            of_past = self._added(code, past, added)
+            code, past, added = self._users.past_of(user, history)
+            vector = self._users.vector_of(code, past, added, context)
+            of_past = self._users.added_to(code, past, added)
             hidden = past if exclude_seen else past[:0]
             if exclude is not None:
                 others = self._items.positions(exclude, "exclude")
@@ -274,7 +269,7 @@ class Runtime:
         code = self._items.position(item)
         if code < 0:
             raise ValueError(f"The item {item!r} is not known from fit.")
-        (vector,) = self._item_vectors([code])
+        (vector,) = self._users.of_items([code])
         query = (vector * self._model.similarity_factors).astype(np.float32)
         hidden = np.array([code], dtype=np.int64)
         if code >= len(self.item_ids_):  # it has left the catalog
@@ -328,21 +323,12 @@ class Runtime:
         array(['bob'], dtype=object)
         """
         k = min(check_count(n, "n"), len(self.user_ids_))
-        code, past, added = self._past(user, history)
-        vector = _unit(self._computed(code, past, added))
+        code, past, added = self._users.past_of(user, history)
+        vector = unit_vector(self._users.of_past(code, past, added))
         hidden = np.array([code][: code < len(self.user_ids_)], dtype=np.int64)
-        scores, positions = best_of_one(vector, self._unit_users, k, hidden, None, None)
+        others = self._users.units
+        scores, positions = best_of_one(vector, others, k, hidden, None, None)
         return self.user_ids_[positions], scores.astype(np.float32)
-
-    @cached_property
-    def _unit_users(self):
-        """Vectors of length 1 of all users, (n_users, d)."""
-        vectors = np.empty((len(self.user_ids_), self._vectors.shape[1]), np.float32)
-        none = np.zeros(0, dtype=np.int64)
-        for code in range(len(vectors)):
-            past = self._state.seen.of(code)[0]
-            vectors[code] = _unit(self._computed(code, past, none))
-        return vectors
 
     @hinted
     def score(self, user, items, *, history=None, context=None) -> np.ndarray:
@@ -379,12 +365,12 @@ class Runtime:
         codes = self._known(items, "items")
         if _are_several(user):
             raise TypeError(f"score takes one user. Got {len(user)}: call it for each.")
-        code, past, added = self._past(user, history)
-        vector = self._vector(code, past, added, context)
-        vectors = self._item_vectors(codes)
+        code, past, added = self._users.past_of(user, history)
+        vector = self._users.vector_of(code, past, added, context)
+        vectors = self._users.of_items(codes)
         scores = vectors.astype(float) @ vector.astype(float)
         if self._model.sparse is not None:
-            events = self._events(*self._past(user, history))
+            events = self._users.events_of(code, past, added)
             # also of items that have left the catalog
             n_items = len(self._state.items.ids)
             added = self._model.added_to_one(*events, n_items)
@@ -427,11 +413,11 @@ class Runtime:
             width = self._vectors.shape[1]
             vectors = []
             for one in user:
-                one_past = self._past(one, _of(history, one, "history"))
-                vectors.append(self._vector(*one_past, context))
+                one_history = _of(history, one, "history")
+                vectors.append(self._users.embed(one, one_history, context))
             vectors = np.array(vectors, dtype=np.float32).reshape(-1, width)
         else:
-            vectors = self._vector(*self._past(user, history), context).copy()
+            vectors = self._users.embed(user, history, context).copy()
         return self._shown(vectors)
 
     def seen(self, user) -> np.ndarray:
@@ -462,7 +448,7 @@ class Runtime:
         >>> runtime.load(path).seen("ann")
         array(['jam', 'tea'], dtype=object)
         """
-        _, past, _ = self._past(user, None)
+        _, past, _ = self._users.past_of(user, None)
         return self._state.items.ids[past]
 
     def knows_items(self, items) -> np.ndarray:
@@ -498,7 +484,7 @@ class Runtime:
     @cached_property
     def _request_columns(self):
         """The columns of requests, a list of ``RequestColumn``; the user first."""
-        users = RequestColumn(self._state.users.label, "user", ids=self._users)
+        users = RequestColumn(self._state.users.label, "user", ids=self._users.ids)
         return [users, *context_columns(self._state.context)]
 
     def coverage(self, requests) -> dict[str, dict[str, float | None]]:
@@ -561,109 +547,6 @@ class Runtime:
         {'type': 'string'}
         """
         return request_schema(self._request_columns, self.item_ids_)
-
-    def _past(self, user, history):
-        """Return the row of a user, and positions of all past items and of added ones.
-
-        The last, empty row is that of unknown users. Both are arrays, (m,) and (k,):
-        those added are of a history, which may be None, as far as fit knows them.
-        """
-        code = self._users.position(user)
-        if code < 0:
-            code = len(self.user_ids_)
-        past = self._state.seen.of(code)[0]
-        if history is None:
-            return code, past, past[:0]
-        added = self._items.positions(history, "history")
-        added = added[added >= 0]
-        return code, np.union1d(past, added), added
-
-    def _vector(self, code, past, added, context):
-        """Return the vector (d,) of the user of a row with past items (m,)."""
-        if len(added):
-            vector = self._computed(code, past, added)
-        else:
-            vector = self._kept.get(code, lambda c: self._computed(c, past, added))
-        if context is None and not self._assumes_now:
-            return vector
-        return self._asked(code, vector, added, context)
-
-    def _events(self, code, past, added):
-        """Return the items of the events of a user, oldest first, and their lags.
-
-        Of a model that does not use order they are the past items, and None.
-        """
-        state = self._state
-        if state.sequences is None:
-            return past, None
-        items, lags = state.sequences.lags.of(code)
-        n = len(added)
-        if n:
-            items = np.concatenate([items, added])
-            lags = np.concatenate([lags + n, np.arange(n, 0, -1, lags.dtype)])
-        return items, lags
-
-    def _added(self, code, past, added):
-        """Return what sparse parts have ``Added`` to the scores of a user, or None."""
-        if self._model.sparse is None:
-            return None
-
-        def compute(code):
-            events = self._events(code, past, added)
-            return self._model.added_to_one(*events, len(self.item_ids_))
-
-        if len(added):
-            return compute(code)
-        known = self._kept_added.get(code, lambda code: compute(code).as_array())
-        return Added.of_array(known)
-
-    def _computed(self, code, past, added):
-        state = self._state
-        items, lags = self._events(code, past, added)
-        of_past = PastItems(items, lags, state.items.rows)
-        vector = self._model.of_user(Row(*state.users.rows.of(code)), of_past)
-        if self._fold_in is None or len(state.seen.of(code)[0]) or not len(past):
-            return vector
-        sums = self._item_vectors(past).sum(0, dtype=float, keepdims=True)
-        fold_in = partial(self._fold_in, n_past=np.array([len(past)]))
-        return self._model.folded(vector[None], sums, fold_in)[0]
-
-    def _asked(self, code, vector, added, context):
-        """Return the vector (d,) of a request of a user in a context."""
-        cells = self._state.context
-        if cells is None:
-            raise ValueError(
-                "context describes the request, but the model has not learnt from any."
-            )
-        latest = np.nan
-        sequences = self._state.sequences
-        if sequences is not None and not len(added):
-            start, stop = sequences.lags.indptr[code : code + 2]
-            if stop > start:
-                latest = sequences.times[stop - 1]
-        assumed = np.nan
-        if self._assumes_now:
-            assumed = cells.clock.assumed_gap(float(latest))
-        if context is None and np.isnan(assumed):
-            return vector
-        if context is None:
-            context = {}
-        row = Row(*cells.entries(context, float(latest), assumed))
-        return self._model.in_context(vector, row)
-
-    def _item_vectors(self, codes):
-        """Return the vectors (m, d) of items at positions, computed if removed."""
-        in_catalog = self._vectors
-        if max(codes, default=-1) < len(in_catalog):
-            return in_catalog[codes]
-        vectors = []
-        for code in codes:
-            if code < len(in_catalog):
-                vectors.append(in_catalog[code])
-            else:
-                row = Row(*self._state.items.rows.of(code))
-                vectors.append(self._model.of_item(row))
-        return np.stack(vectors)
 
     def _known(self, items, name):
         """Return positions (m,) of ids; raise ``ValueError`` for unknown ones."""
@@ -728,11 +611,6 @@ class Runtime:
         return self.item_ids_[positions[0][is_filled]], *figures
 
 
-def _unit(vector):
-    """Return a vector (d,) of length 1; zeros stay zeros."""
-    return (vector / max(np.linalg.norm(vector), 1e-12)).astype(np.float32)
-
-
 def _are_several(user):
     return isinstance(user, list | tuple | np.ndarray) and getattr(user, "ndim", 1) > 0
 
@@ -745,40 +623,3 @@ def _of(given, user, name):
         expected = f"a dict of users to lists. Got {shorten(given)}."
         raise TypeError(f"{name} of several users must be {expected}")
     return given.get(user)
-
-
-def _item_table_of(items, n_items):
-    """Return the ``ItemTable`` of the first ``n_items`` of the items of a file."""
-    ids = items.ids[:n_items]
-    features = items.own or {}
-    side = items.table or {}
-
-    # The column of ids of the side table is its first one if none has their name.
-    label = items.label
-    if label not in side:
-        label = next(iter(side), None)
-    others = [name for name in side if name != label and str(name) not in features]
-
-    readers = {items.label: lambda: ids}
-    for name in features:
-        readers[name] = lambda name=name: features[name][:n_items]
-    if others:
-        rows = IdTable(side[label], "item").positions(list(ids), "items")
-    for name in others:
-        readers[str(name)] = lambda name=name: _cells_at(side[name], rows)
-
-    def as_frame():
-        return {name: np.array(read()) for name, read in readers.items()}
-
-    return ItemTable(list(readers), lambda name: readers[name](), as_frame, n_items)
-
-
-def _cells_at(column, rows):
-    """Return cells at positions (n,), missing ones at -1."""
-    if (rows >= 0).all():
-        return column[rows]
-    missing = {"f": np.nan, "m": "NaT", "M": "NaT"}.get(column.dtype.kind)
-    dtype = column.dtype
-    if missing is None:
-        dtype = object
-    return np.append(column.astype(dtype), np.array(missing, dtype))[rows]
