@@ -98,7 +98,12 @@ class Graph:
         self.index = NNDescentNeighbors(n_jobs=THREADS).fit(vectors)
 
     def search(self, queries, k, width):
-        self.index._set_width(*width)
+        budget, self.index.epsilon_ = width
+        if budget != self.index.search_tree_leaf_budget_:
+            self.index.search_tree_leaf_budget_ = budget
+            self.index.graph_ = self.index.graph_.copy_with(
+                search_tree_leaf_budget=budget
+            )
         return self.index.kneighbors(queries, k)[1]
 
 
