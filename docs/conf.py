@@ -26,6 +26,7 @@ extensions = [
     "added_in",
     "clickable_maps",
     "display_pictures",
+    "guide_links",
     "guide_pages",
     "live_report",
     "markdown_marks",

@@ -4,10 +4,13 @@ if (window.location.protocol === "file:") {
 }
 
 // Sphinx's own scores, except a little more for the main estimator, whose methods most
-// recommenders have, and less for modules (objPrio 0), which have no page of their own.
+// recommenders have, and less for modules (objPrio 0), which have no page of their own,
+// and for the changelog, which has every word.
 var Scorer = {
   score: ([page, title, anchor, description, score]) =>
-    page.endsWith(".TwoTowerRecommender") ? score + 3 : score,
+    page.endsWith(".TwoTowerRecommender") ? score + 3
+      : page === "changelog" ? score - 20
+      : score,
   objNameMatch: 11,
   objPartialMatch: 6,
   objPrio: { 0: 5, 1: 5, 2: -5 },

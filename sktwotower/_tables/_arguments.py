@@ -53,6 +53,8 @@ SYNONYMS = (
     ("X", "user", "users", "user_ids", "user_id"),
 )
 
+SCALAR = (bool, int, float, str)  # types of values that a message repeats
+
 
 def hinted(function: Function) -> Function:
     """Make errors about unknown keyword arguments say which one was probably meant.
@@ -75,7 +77,7 @@ def hinted(function: Function) -> Function:
             unknown = [name for name in named if name not in parameters]
             if not unknown or inspect.Parameter.VAR_KEYWORD in kinds:
                 raise  # of the function itself
-            message = _message(function, arguments, unknown[0])
+            message = _message(function, arguments, named, unknown[0])
             if function.__name__ == "__init__" and hasattr(arguments[0], "_moved"):
                 message = arguments[0]._moved(named) or message
         raise TypeError(message)
@@ -83,18 +85,40 @@ def hinted(function: Function) -> Function:
     return call
 
 
-def _message(function, arguments, unknown):
+def _message(function, arguments, named, unknown):
     """Return the message about an unknown argument, as Python's, with a hint."""
     names = list(inspect.signature(function).parameters)
     called = function.__name__
+    in_constructor = None
     if names[0] == "self":
         names = names[1:]
-        called = f"{type(arguments[0]).__name__}.{called}"
-    synonyms = []  # names of arguments that mean the same
+        owner = type(arguments[0])
+        called = f"{owner.__name__}.{called}"
+        if function.__name__ in ("fit", "partial_fit"):
+            parameters = inspect.signature(owner).parameters
+            is_scalar = isinstance(named[unknown], SCALAR)
+            if unknown in parameters or is_scalar:
+                in_constructor = _meant(unknown, parameters)
+    meant = _meant(unknown, names)
+    if in_constructor is not None:
+        value = repr(named[unknown]) if is_scalar else "..."
+        hint = (
+            f" Pass it to the constructor: {owner.__name__}({in_constructor}={value})"
+        )
+    elif meant is not None:
+        hint = f" Did you mean {meant!r}?"
+    else:
+        hint = did_you_mean(unknown, names, "Arguments")
+    return f"{called}() got an unexpected keyword argument {unknown!r}.{hint}"
+
+
+def _meant(unknown, names):
+    """Return the name of an argument that means the same, None if there is none."""
+    if unknown in names:
+        return unknown
     for group in SYNONYMS:
         if any(are_alike(unknown, name) for name in group):
-            synonyms += [name for name in group if name in names]
-    hint = did_you_mean(unknown, names, "Arguments")
-    if synonyms:
-        hint = f" Did you mean {synonyms[0]!r}?"
-    return f"{called}() got an unexpected keyword argument {unknown!r}.{hint}"
+            for name in group:
+                if name in names:
+                    return name
+    return None

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 
 from sktwotower._records import record
 from sktwotower._sklearn_compat import COUNT, ParameterConstraints, parameter
+from sktwotower._tables._arguments import hinted
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._one_writer import one_writer
@@ -79,6 +80,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
     user_features = None
     item_features = None
 
+    @hinted
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from events; repeated pairs of user and item count once.
 

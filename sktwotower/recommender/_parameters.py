@@ -30,8 +30,7 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     - ``embedding_dim``: the length of the vectors. Short ones save memory and time.
     - ``temperature``: the first one to tune.
 
-    A value of "auto" follows the data. The page "Tune" of the guide has a table of what
-    it stands for.
+    A value of "auto" follows the data: see the table in the guide, on the page "Tune".
 
     One network, the user tower, turns a user (id, features, past items) into a vector.
     Another one, the item tower, turns an item into a vector. Training raises the dot
@@ -360,9 +359,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
 
     Notes
     -----
-    The page "Formulas" of the guide has all formulas, with their references. The page
-    "Serve" says what threads may do at the same time. Memory is O(nonzeros +
-    (n_users + n_items) d), plus one block of scores.
+    The page "Formulas" of the guide has all formulas, with their references, and the
+    page "Serve a model" of the guide says what threads may do at the same time. Memory
+    is O(nonzeros + (n_users + n_items) d), plus one block of scores.
 
     Examples
     --------

@@ -91,6 +91,7 @@ class TwoTowerRecommender(
     weights_ = fitted_attribute("weights")
     context_weights_ = fitted_attribute("context_weights", may_be_none=True)
 
+    @hinted
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn both towers from events.
 
@@ -171,6 +172,7 @@ class TwoTowerRecommender(
                 remove_checkpoint(self.checkpoint)
         return self
 
+    @hinted
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from further events, in one pass over them in the given order.
 

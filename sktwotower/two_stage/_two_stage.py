@@ -64,6 +64,7 @@ class TwoStageRecommender(RetrievalMixin, RankerFeaturesMixin, TwoStageParameter
     list_gains_later_ = table_or_none("lists.later_gains")
     classes_ = fitted_attribute("lists.classes")
 
+    @hinted
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Train both stages on events.
 

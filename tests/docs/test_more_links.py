@@ -45,3 +45,18 @@ def test_names_of_ours(more_links):
     assert own("TwoTowerRecommender", objects) == tower
     assert own("recommend", objects) == f"{tower}.recommend"
     assert own("plot", objects) is None and own("k", objects) is None
+
+
+def test_pages_that_docstrings_name_are_there():
+    sys.path.insert(0, FOLDER)
+    guide_links = importlib.import_module("guide_links")
+    sys.path.remove(FOLDER)
+    pages = guide_links.titles()
+    text = 'See the page "Tune" of\nthe guide, and the table in\n    the guide.'
+    expected = (
+        "See the page `Tune <../guide/tune.html>`__ of\nthe guide, and `the table in"
+        "\n    the guide <../guide/tune.html#what-auto-stands-for>`__."
+    )
+    assert guide_links.linked(text, pages) == expected
+    for path in (Path(FOLDER).parents[1] / "sktwotower").rglob("*.py"):
+        guide_links.linked(path.read_text("utf-8"), pages)

@@ -43,6 +43,22 @@ def test_the_message_is_that_of_python_with_a_hint():
         model.recommend(["ann"], zzz=2)
 
 
+def test_fit_says_which_arguments_belong_to_the_constructor():
+    towers, ease = sktwotower.TwoTowerRecommender, sktwotower.EASERecommender
+    X = [["ann", "tea"], ["bob", "jam"]]
+    for estimator, name, value, meant in [
+        (towers, "epochs", 3, r"TwoTowerRecommender\(max_epochs=3\)"),
+        (towers, "time", "when", r"TwoTowerRecommender\(time='when'\)"),
+        (towers, "items", X, r"TwoTowerRecommender\(items=\.\.\.\)"),
+        (ease, "regularization", 2, r"EASERecommender\(l2=2\)"),
+    ]:
+        expected = f"argument '{name}'. Pass it to the constructor: {meant}"
+        with pytest.raises(TypeError, match=expected):
+            estimator().fit(X, **{name: value})
+    with pytest.raises(TypeError, match="Did you mean 'sample_weight'"):
+        towers().fit(X, sample_weights=[1, 1])
+
+
 def test_parameters_of_two_towers_by_other_names():
     meant_by = {
         "epochs": "max_epochs",
