@@ -15,10 +15,10 @@ AUTO = "../guide/tune.html#what-auto-stands-for"
 
 
 def titles():
-    """Return where the pages are, by their titles; seen from a page of the reference."""
+    """Return where the pages are, seen from the reference, by their titles."""
     found = {}
     for page in [*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")]:
-        title = page.read_text("utf-8").partition("\n")[0].removeprefix("# ")
+        title = page.read_text("utf-8").splitlines()[0].removeprefix("# ")
         found[title] = f"../{page.relative_to(DOCS).with_suffix('.html').as_posix()}"
     return found
 
