@@ -28,16 +28,22 @@ def with_ages(recipe, events, dates):
     ``dates``: whether times are dates.
     """
     if events.ordered is None:
+        recipe = recipe._replace(half_life=None, popularity_half_life="auto")
+        return recipe, events
+    of_popularity = recipe.popularity_half_life
+    if _is_chosen(of_popularity) and not raises_items(recipe, events):
+        warn(
+            f"popularity_half_life={of_popularity!r} was not used: it needs "
+            "normalize=True and an item_transformer that encodes ids. Change them, or "
+            "set it to None."
+        )
+    half_life = in_units("half_life", recipe.half_life, dates)
+    if half_life == "auto":
         half_life = None
-        popularity = "auto"
-    else:
-        _warn_of_no_popularity(recipe, events)
-        half_life, popularity = (in_units(n, getattr(recipe, n), dates) for n in NAMES)
-        if half_life == "auto":
-            half_life = None
-        events = events._replace(ordered=aged(events.ordered, half_life))
-    chosen = {"half_life": half_life, "popularity_half_life": popularity}
-    return recipe._replace(**chosen), events
+    of_popularity = in_units("popularity_half_life", of_popularity, dates)
+    events = events._replace(ordered=aged(events.ordered, half_life))
+    recipe = recipe._replace(half_life=half_life, popularity_half_life=of_popularity)
+    return recipe, events
 
 
 def popularity_to_weigh(recipe, kept, weighed=None):
@@ -53,7 +59,7 @@ def popularity_to_weigh(recipe, kept, weighed=None):
         half_lives = ()
     if weighed is not None:
         known = [part.half_life for part in weighed.parts]
-        half_lives = tuple(each for each in known if each is not None)
+        half_lives = tuple(value for value in known if value is not None)
     if kept is not None and kept.asked == "latest":
         times = kept.before.ordered.times
         span = most(float(times.max())) + most(-float(times.min()))
@@ -100,17 +106,8 @@ def as_duration(half_life, dates):
     return pd.Timedelta(half_life, "ns")
 
 
-def _warn_of_no_popularity(recipe, events):
-    """Warn if popularity is to age, but no item can be raised by itself."""
-    value = recipe.popularity_half_life
-    if _is_chosen(value) and not raises_items(recipe, events):
-        warn(
-            f"popularity_half_life={value!r} was not used: it needs normalize=True and "
-            "an item_transformer that encodes ids. Change them, or set it to None."
-        )
-
-
 def _is_chosen(half_life):
+    """Return whether a half-life is neither "auto" nor None."""
     is_auto = isinstance(half_life, str) and half_life == "auto"
     return half_life is not None and not is_auto
 

@@ -85,11 +85,35 @@ class CatalogMixin:
         1  ann   glue  -0.71     2
         """
         fitted = fitted_of(self)
+        known = fitted.items.ids
         indexes.check_index(self.neighbors, self.normalize)
         with threads(self.n_jobs):
-            learnt, n_items = _with_catalog(fitted, items)
-            left = served(learnt, n_items, IndexRecipe.of(self), fitted.catalog)
-            self._fitted = with_versions(fitted, left)
+            query = read_query(fitted.items, items, "items", fitted.schema)
+            ids = catalog_ids(query)
+            unknown = ids[query.lacks_information()]
+            if len(unknown) and query.described is None:
+                raise ValueError(
+                    f"{not_known(unknown, 'item')}. Pass a table with features of new "
+                    "items."
+                )
+            if len(unknown):
+                warn(
+                    f"{len(unknown)} new items have no feature known from fit: "
+                    f"{format_ids(unknown)}. They share one vector, that of an empty "
+                    "row."
+                )
+
+            # ids are of the type that those of fit have, such as 1 for 1.0
+            is_new = query.codes < 0
+            all_ids = known.append(as_type_of(ids[is_new], known, "items"))
+            positions = query.codes.copy()
+            positions[is_new] = len(known) + np.arange(is_new.sum())
+            ids = all_ids[positions]
+
+            features = query.rows, query.described
+            learnt = _with_items_first(fitted, ids, query.codes, *features)
+            after = served(learnt, len(ids), IndexRecipe.of(self), fitted.catalog)
+            self._fitted = with_versions(fitted, after)
         return self
 
     def forget_items(self, items) -> Self:
@@ -156,9 +180,9 @@ class CatalogMixin:
             with threads(self.n_jobs):
                 learnt = _without_items(fitted, gone)
                 n_items = int((~gone[: fitted.n_items]).sum())
-                left = served(learnt, n_items, IndexRecipe.of(self))
-            after_fit.forget_rows(self, fitted.items, left.items, gone)
-            self._fitted = with_versions(fitted, left)
+                after = served(learnt, n_items, IndexRecipe.of(self))
+            after_fit.forget_rows(self, fitted.items, after.items, gone)
+            self._fitted = with_versions(fitted, after)
         return self
 
 
@@ -182,55 +206,37 @@ def served(fitted, n_items, index, before=None, changed=None):
         )
         fitted = replace(fitted, cold_item_weight=1.0)
         changed = None
-    vectors = _item_vectors(fitted, n_items, before, changed)
-    catalog = _indexed(fitted, vectors, index, before, changed)
-    return replace(fitted, catalog=catalog, fold_in=fold_in_of(fitted, vectors))
 
-
-def _item_vectors(fitted, n_items, before, changed):
+    # the vectors of items that need new ones, next to those of before
     computed = changed
     if changed is None:
         computed = np.arange(n_items)
     vectors = embed_items(fitted.model, fitted.items.rows[computed])
     vectors = fitted.weighted(vectors, computed, n_items)
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        ids = fitted.items.ids[computed[~finite]]
+    is_finite = np.isfinite(vectors).all(axis=1)
+    if not is_finite.all():
+        ids = fitted.items.ids[computed[~is_finite]]
         raise ValueError(
             f"The vectors of {len(ids)} items are not finite: {format_ids(ids)}. Lower "
             "lr, or scale or clip the features."
         )
-    if changed is None:
-        return vectors
-    together = np.empty((n_items, vectors.shape[1]), dtype=np.float32)
-    together[: len(before.vectors)] = before.vectors
-    together[changed] = vectors
-    return together
+    if changed is not None:
+        new_vectors = vectors
+        vectors = np.empty((n_items, new_vectors.shape[1]), dtype=np.float32)
+        vectors[: len(before.vectors)] = before.vectors
+        vectors[changed] = new_vectors
 
-
-def _indexed(fitted, vectors, index, before, changed):
-    how = {"sample": fitted.sampled_vectors, "k": index.n_neighbors}
+    # the index, perhaps that of before with a few changes
+    sample = fitted.sampled_vectors
+    known = {}
     if before is not None:
-        how |= {"before": (before.index, before.index_recall), "changed": changed}
-    found = indexes.build_index(index.neighbors, vectors, **how)
-    return indexes.Catalog(vectors, *found)
-
-
-def _with_catalog(fitted, items):
-    """Return ``FittedTowers`` in which the given items come first, and their number.
-
-    ``items``: as in `TwoTowerRecommender.set_catalog`.
-    """
-    query = read_query(fitted.items, items, "items", fitted.schema)
-    ids = catalog_ids(query)
-    _check_items(ids, query)
-    known = fitted.items.ids
-    is_new = query.codes < 0
-    # as those of fit, such as 1 for 1.0
-    together = known.append(as_type_of(ids[is_new], known, "items"))
-    ids = together[np.where(is_new, len(known) + np.cumsum(is_new) - 1, query.codes)]
-    new = _with_items_first(fitted, ids, query.codes, query.rows, query.described)
-    return new, len(ids)
+        known["before"] = before.index, before.index_recall
+        known["changed"] = changed
+    built, recall = indexes.build_index(
+        index.neighbors, vectors, sample=sample, k=index.n_neighbors, **known
+    )
+    catalog = indexes.Catalog(vectors, built, recall)
+    return replace(fitted, catalog=catalog, fold_in=fold_in_of(fitted, vectors))
 
 
 def _without_items(fitted, gone):
@@ -239,11 +245,13 @@ def _without_items(fitted, gone):
     kept = np.flatnonzero(~gone)
     unused, rows = after_fit.unused_columns(fitted.items.rows, gone)
     seen = fitted.seen[:, kept].tocsr()
-    sequences = fitted.sequences and fitted.sequences.with_items(kept)
+    sequences = None
+    if fitted.sequences is not None:
+        sequences = fitted.sequences.with_items(kept)
     model = fitted.model.without("item", left, unused, rows[:-1])
     if model.sparse is not None:
-        places = np.where(gone, -1, np.cumsum(~gone) - 1)
-        sparse_parts = model.sparse.with_items(places, len(kept))
+        new_positions = np.where(gone, -1, np.cumsum(~gone) - 1)
+        sparse_parts = model.sparse.with_items(new_positions, len(kept))
         n_gone = _n_past(fitted.seen, fitted.sequences) - _n_past(seen, sequences)
         # they may be of events of more users than the model has
         n_left = max(0, sparse_parts.n_events - n_gone)
@@ -256,7 +264,9 @@ def _without_items(fitted, gone):
 
 def _n_past(seen, sequences):
     """Return the number of entries of past items; see `size_of`."""
-    return size_of(seen, None if sequences is None else sequences.lags)
+    if sequences is None:
+        return size_of(seen, None)
+    return size_of(seen, sequences.lags)
 
 
 def with_new_items(learnt, fitted):
@@ -266,15 +276,16 @@ def with_new_items(learnt, fitted):
     """
     n_before = len(fitted.items)
     n_now = len(learnt.items)
-    places = np.arange(n_now)
+    positions = np.arange(n_now)
     if n_now == n_before or n_before == fitted.n_items:
-        return learnt, places
-    codes = np.append(places[: fitted.n_items], places[n_before:])
+        return learnt, positions
+    # in the catalog are those of before, and what is new
+    codes = np.append(positions[: fitted.n_items], positions[n_before:])
     ids = learnt.items.ids[codes]
     rows = learnt.items.rows[codes]
-    places[codes] = np.arange(len(codes))
-    places[fitted.n_items : n_before] += n_now - n_before
-    return _with_items_first(learnt, ids, codes, rows), places
+    positions[codes] = np.arange(len(codes))
+    positions[fitted.n_items : n_before] += n_now - n_before
+    return _with_items_first(learnt, ids, codes, rows), positions
 
 
 def _with_items_first(learnt, ids, codes, rows, described=None):
@@ -288,48 +299,33 @@ def _with_items_first(learnt, ids, codes, rows, described=None):
     items = learnt.items
     others = np.setdiff1d(np.arange(len(items)), codes)
     if described is None:
-        own = rows_of_tables(np.append(codes, others), items.own)
+        feature_table = rows_of_tables(np.append(codes, others), items.own)
     else:
         described = described.drop(columns=items.id_column)
         source = np.append(np.arange(len(ids)), len(ids) + others)
-        own = rows_of_tables(source, described, items.feature_table())
+        feature_table = rows_of_tables(source, described, items.feature_table())
     ids = ids.append(items.ids[others])
     rows = sparse.vstack([rows, items.rows[others], items.rows[-1]], format="csr")
-    together = replace(items, ids=ids, rows=rows, own=own)
-    places = np.full(len(items), -1)
-    places[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
-    places[others] = len(codes) + np.arange(len(others))
-    seen = _with_columns(learnt.seen, places, len(together))
-    in_order = learnt.sequences
-    sequences = in_order and in_order.with_columns(places, len(together))
-    stream = learnt.stream.with_items(places, len(together))
+    items_now = replace(items, ids=ids, rows=rows, own=feature_table)
+    n_now = len(items_now)
+
+    # where each item is now that was at some position so far
+    new_positions = np.full(len(items), -1)
+    new_positions[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+    new_positions[others] = len(codes) + np.arange(len(others))
+
+    seen = learnt.seen
+    columns = new_positions[seen.indices]
+    seen = as_rows(seen.data.copy(), columns, seen.indptr, n_now)
+    seen.sort_indices()
+    sequences = learnt.sequences
+    if sequences is not None:
+        sequences = sequences.with_columns(new_positions, n_now)
+    stream = learnt.stream.with_items(new_positions, n_now)
     net = learnt.net
     model = learnt.model
     if model.sparse is not None:
-        moved = model.sparse.with_items(places, len(together))
-        net = with_model(net, model.with_sparse(moved))
+        sparse_parts = model.sparse.with_items(new_positions, n_now)
+        net = with_model(net, model.with_sparse(sparse_parts))
     events = {"seen": seen, "sequences": sequences, "stream": stream}
-    return replace(learnt, items=together, net=net, **events)
-
-
-def _with_columns(matrix, places, n_columns):
-    """Return a CSR matrix whose column j is at ``places[j]`` of ``n_columns``."""
-    data = matrix.data.copy()
-    columns = places[matrix.indices]
-    moved = as_rows(data, columns, matrix.indptr, n_columns)
-    moved.sort_indices()
-    return moved
-
-
-def _check_items(ids, query):
-    """Raise if unknown items come without a table; warn if it says nothing of them."""
-    unknown = ids[query.lacks_information()]
-    if len(unknown) and query.described is not None:
-        warn(
-            f"{len(unknown)} new items have no feature known from fit: "
-            f"{format_ids(unknown)}. They share one vector, that of an empty row."
-        )
-    elif len(unknown):
-        raise ValueError(
-            f"{not_known(unknown, 'item')}. Pass a table with features of new items."
-        )
+    return replace(learnt, items=items_now, net=net, **events)

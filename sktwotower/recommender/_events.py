@@ -66,12 +66,12 @@ class Events(NamedTuple):
             in_order = table.in_order()
         if contexts is not None and kind is not None:
             contexts = contexts.learnt(kind, in_order, table)
-        by_pair = contexts is not None and in_order is None
         of_pairs = None
-        if by_pair:
+        if contexts is not None and in_order is None:
             of_pairs = contexts.of_pairs(table)
-        pairs = table.pairs(), table.pairs(chosen=False)
-        return cls(users, items, *pairs, in_order, contexts, of_pairs)
+        positives = table.pairs()
+        impressions = table.pairs(chosen=False)
+        return cls(users, items, positives, impressions, in_order, contexts, of_pairs)
 
     def with_context_weights(self, weights):
         """Return the same events with features of contexts that count less.
@@ -103,7 +103,9 @@ def noted_repeats(n_events, n_pairs):
     if n_events < MIN_EVENTS:
         return None
     share = 1 - n_pairs / n_events
-    return share if share >= MIN_REPEATS else None
+    if share < MIN_REPEATS:
+        return None
+    return share
 
 
 def read_sides(tables, columns, frame, outcomes, keeps_rewards=False):
@@ -116,21 +118,35 @@ def read_sides(tables, columns, frame, outcomes, keeps_rewards=False):
     items, of_items = fit_side(tables, columns, "item", frame)
     rewards, weights, times = outcomes
     contexts, codes = read_contexts(tables, columns, frame)
-    shape = len(users), len(items)
-    outcomes = times, rewards, weights
-    how = {"contexts": codes, "keeps_rewards": keeps_rewards}
-    table = EventTable.of(of_users, of_items, shape, *outcomes, **how)
+    table = EventTable.of(
+        of_users,
+        of_items,
+        (len(users), len(items)),
+        times,
+        rewards,
+        weights,
+        contexts=codes,
+        keeps_rewards=keeps_rewards,
+    )
     return users, items, contexts, table
 
 
 def fit_side(tables, columns, side, frame):
     """Return the ``Entities`` of a side, and their positions in the rows of a frame."""
-    label = columns.labels[side == "item"]
-    features = f"{side}_features"
-    how = {"features": getattr(columns, features), "frame": frame}
-    how |= {"table": getattr(tables, f"{side}s"), "memory": tables.memory}
-    how["transformer"] = getattr(tables, f"{side}_transformer")
-    return fit_entities(side, getattr(columns, side), label, **how)
+    user_label, item_label = columns.labels
+    label = user_label
+    if side == "item":
+        label = item_label
+    return fit_entities(
+        side,
+        getattr(columns, side),
+        label,
+        features=getattr(columns, f"{side}_features"),
+        frame=frame,
+        table=getattr(tables, f"{side}s"),
+        memory=tables.memory,
+        transformer=getattr(tables, f"{side}_transformer"),
+    )
 
 
 def seen_matrix(positives):
@@ -172,8 +188,10 @@ def history_of_events(history, table, schema):
         if several_times and repeated:
             break
     several_times, repeated = summed(np.array([several_times, repeated])) > 0
+    if several_times and repeated and is_auto:
+        return RecentHistory()
     if several_times and repeated:
-        return RecentHistory() if is_auto else history
+        return history
     if not several_times:
         warn(
             f"All {n_events} positive events have the same time, so their order is "
@@ -195,29 +213,29 @@ def only_new_targets(table):
     events, but a list that leaves out seen items cannot hold it. Impressions next to it
     are those of the user's next first choice or, if there is none, of the last one.
     """
-    return table.by_blocks(_only_new_targets)
 
+    def of_block(block):
+        users = block.users
+        by_pair = np.lexsort((block.items, users))  # stable: the first event is first
+        is_first = np.zeros(block.n_events, dtype=bool)
+        is_first[by_pair] = starts(users[by_pair], block.items[by_pair])
+        weights = np.where(is_first, block.weights, 0).astype(np.float32)
+        if block.impressions is None or is_first.all():
+            return block._replace(weights=weights)
 
-def _only_new_targets(table):
-    """Return what `only_new_targets` does, for a table in memory."""
-    users = table.users
-    by_pair = np.lexsort((table.items, users))  # stable: the first event comes first
-    is_first = np.zeros(table.n_events, dtype=bool)
-    is_first[by_pair] = starts(users[by_pair], table.items[by_pair])
-    weights = np.where(is_first, table.weights, 0).astype(np.float32)
-    if table.impressions is None or is_first.all():
-        return table._replace(weights=weights)
+        # impressions move to the user's next first choice, or the last one
+        events = np.arange(block.n_events)
+        next_first = np.where(is_first, events, block.n_events - 1)
+        next_first = np.minimum.accumulate(next_first[::-1])[::-1]
+        last_first = np.maximum.accumulate(np.where(is_first, events, 0))
+        is_of_user = is_first[next_first] & (users[next_first] == users)
+        targets = np.where(is_of_user, next_first, last_first)
+        shown = block.impressions.tocoo()
+        rows = targets[shown.row]
+        impressions = pair_matrix(rows, shown.col, shown.data, shown.shape)
+        return block._replace(weights=weights, impressions=impressions)
 
-    events = np.arange(table.n_events)
-    next_first = np.where(is_first, events, table.n_events - 1)
-    next_first = np.minimum.accumulate(next_first[::-1])[::-1]
-    last_first = np.maximum.accumulate(np.where(is_first, events, 0))
-    is_own = is_first[next_first] & (users[next_first] == users)
-    targets = np.where(is_own, next_first, last_first)
-    shown = table.impressions.tocoo()
-    places = targets[shown.row], shown.col
-    impressions = pair_matrix(*places, shown.data, shown.shape)
-    return table._replace(weights=weights, impressions=impressions)
+    return table.by_blocks(of_block)
 
 
 def after(before, table):
@@ -230,18 +248,22 @@ def after(before, table):
     table = table.events_at(touched[table.users])
     known = np.flatnonzero(touched[: before.lags.shape[0] - 1])
     rows, items, times = before.events(known)
+    n_earlier = len(rows)
     chosen = table.chosen
     if chosen is None:
         chosen = np.ones(table.n_events)
-    nothing = np.zeros(len(rows))
     contexts = table.contexts
-    earlier = known[rows], items, times, nothing + 1, nothing
-    later = table.users, table.items, table.times, chosen, table.gains
-    users, items, *outcomes = map(np.append, earlier, later)
     if contexts is not None:
-        contexts = np.append(nothing, contexts)
-    shape = table.n_users, table.n_items
-    return EventTable.of(users, items, shape, *outcomes, contexts).in_order()
+        contexts = np.append(np.zeros(n_earlier), contexts)
+    return EventTable.of(
+        np.append(known[rows], table.users),
+        np.append(items, table.items),
+        (table.n_users, table.n_items),
+        np.append(times, table.times),
+        np.append(np.ones(n_earlier), chosen),
+        np.append(np.zeros(n_earlier), table.gains),
+        contexts,
+    ).in_order()
 
 
 def are_known(before, users, items, times):
@@ -256,7 +278,10 @@ def aged(table, half_life):
     """Return the events with weights that halve with each half-life of age."""
     if half_life is None:
         return table
-    latest = most(float(table.times.max()) if table.n_events else -np.inf)
+    latest = -np.inf
+    if table.n_events:
+        latest = float(table.times.max())
+    latest = most(latest)
 
     def weighed(part):
         by_age = part.weights * 0.5 ** ((latest - part.times.astype(float)) / half_life)
@@ -291,9 +316,10 @@ def hold_out_latest(table):
 def _is_latest(table):
     """Return which events are targets in the last of several baskets, (n_events,)."""
     sizes = np.diff(table.offsets)
-    starts = table.offsets[:-1][sizes > 0]
+    starts_of_users = table.offsets[:-1][sizes > 0]
     sizes = sizes[sizes > 0]
-    first = table.times[starts]
-    last = table.times[starts + sizes - 1]
+    first = table.times[starts_of_users]
+    last = table.times[starts_of_users + sizes - 1]
     is_last = table.times == np.repeat(last, sizes)
-    return is_last & np.repeat(first != last, sizes) & (table.weights > 0)
+    has_several = np.repeat(first != last, sizes)
+    return is_last & has_several & (table.weights > 0)

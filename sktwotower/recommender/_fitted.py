@@ -166,7 +166,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     )
 
     def _stored_parts(self):
-        parts = {each.name: getattr(self, each.name) for each in fields(self)}
+        parts = {column.name: getattr(self, column.name) for column in fields(self)}
         if self.fold_in is not None:
             known = vectors_of_softmax(self.seen, self.catalog)
             parts["fold_in"] = self.fold_in._without_known(known)
@@ -181,7 +181,15 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             at = f"{place}.context_users"
             csr(shape)(self.context_users, at)
             require((self.context_users.data == 1).all(), at, "a matrix of ones")
-            self._check_context(place)
+            # the context is made of columns of X in fit
+            context = self.context
+            schema = self.schema
+            same = tuple(context.columns) == schema.context
+            same = same and context.time in (None, schema.time)
+            require(same, f"{place}.context", "the columns of the schema")
+            clock = context.clock
+            same = clock is None or clock.time_kind == schema.time_kind
+            require(same, f"{place}.context.clock", "times of the kind of the schema")
         fits = 0 < self.cold_item_weight <= 1
         require(fits, f"{place}.cold_item_weight", "a factor in (0, 1]")
         n_items = self.seen.shape[1]
@@ -196,16 +204,6 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if self.alignment is not None:
             fits = len(self.alignment.turn) == d
             require(fits, f"{place}.alignment", f"that of vectors of {d} numbers")
-
-    def _check_context(self, place):
-        """Raise unless the context is made of columns of X in fit."""
-        context = self.context
-        schema = self.schema
-        same = tuple(context.columns) == schema.context
-        same = same and context.time in (None, schema.time)
-        require(same, f"{place}.context", "the columns of the schema")
-        same = context.clock is None or context.clock.time_kind == schema.time_kind
-        require(same, f"{place}.context.clock", "times of the kind of the schema")
 
     @property
     def n_items(self):
@@ -264,7 +262,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         pairs = zip(self.model.shares_now, self.model.parts, strict=True)
         first, *others = [s for s, part in pairs if not part.is_popularity]
         total = first + sum(others)
-        return sum(others) / total if total else 0.0
+        if total == 0:
+            return 0.0
+        return sum(others) / total
 
     @property
     def popularity_half_life(self):
@@ -301,10 +301,18 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             scores = np.hstack([scores, added])
             parts += model.sparse.parts
         scores = scores / np.abs(scores).sum(axis=1, keepdims=True)
-        index = [self._name_of(part) for part in parts]
+        names = []
+        for part in parts:
+            name = part.in_words
+            if part.half_life is not None:
+                half_life = as_duration(part.half_life, self.schema.dates)
+                if self.schema.dates:
+                    half_life = f"{half_life / pd.Timedelta(days=1):.3g} days"
+                name += f", half-life {half_life}"
+            names.append(name)
         columns = [f"{size} past items" for size in sizes[:-1]]
         columns += ["all users" if is_same else f"{sizes[-1]} or more"]
-        table = pd.DataFrame(scores.T, index=index, columns=columns)
+        table = pd.DataFrame(scores.T, index=names, columns=columns)
         if self.judged is None:
             return table
         return table.assign(**{"ndcg@20 added": self.judged.gains})
@@ -321,16 +329,6 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             weights = self.judged.context_weights
         index = pd.Index(columns, dtype=object, name="column")
         return pd.Series(weights, index, dtype=float, name="weight")
-
-    def _name_of(self, part):
-        """Return what a part is, in words."""
-        name = part.in_words
-        if part.half_life is not None:
-            half_life = as_duration(part.half_life, self.schema.dates)
-            if self.schema.dates:
-                half_life = f"{half_life / pd.Timedelta(days=1):.3g} days"
-            name += f", half-life {half_life}"
-        return name
 
     @property
     def epochs(self):
@@ -379,40 +377,31 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def fields_without(self, gone, left):
         """Return the net and the stream without some users, a dict."""
         # sequences have all events of a pair
-        if self.sequences is None:
-            events = self.seen
-        else:
+        events = self.seen
+        if self.sequences is not None:
             events = self.sequences.lags
+        stream = self.stream.without_users(events[np.flatnonzero(gone)])
+        changed = {"stream": stream}
+
+        # the weights of features that nobody else has
         unused, rows = unused_columns(self.users.rows, gone)
         model = self.model.without("user", left, unused, rows[:-1])
-        net = with_model(self.net, model)
-        if self.model.sparse is not None:
+        if model.sparse is not None:
             kept = np.flatnonzero(~gone)
-            in_order = None
+            lags = None
             if self.sequences is not None:
-                in_order = self.sequences.lags[kept]
-            sparse_parts = recomputed(
-                self.model.sparse, self.seen[kept], in_order, forgets=True
-            )
-            net = with_model(net, net.model.with_sparse(sparse_parts))
-        stream = self.stream.without_users(events[np.flatnonzero(gone)])
-        changed = {"net": net, "stream": stream}
+                lags = self.sequences.lags[kept]
+            sparse_parts = recomputed(model.sparse, self.seen[kept], lags, forgets=True)
+            model = model.with_sparse(sparse_parts)
         if self.context is not None:
-            changed |= self._without_contexts(net, gone)
+            unused, users = unused_columns(self.context_users, gone)
+            context, left = self.context.without(unused)
+            empty = sparse.csr_matrix((1, len(left)), dtype=np.float32)
+            model = model.without("context", left, unused, empty)
+            changed["context"] = context
+            changed["context_users"] = users[:, np.flatnonzero(left)]
+        changed["net"] = with_model(self.net, model)
         return changed
-
-    def _without_contexts(self, net, gone):
-        """Return a net without the features of contexts that only some users had.
-
-        It is one of the fields of the state that change with it, a dict. ``gone``
-        (n_users,).
-        """
-        unused, users = unused_columns(self.context_users, gone)
-        context, left = self.context.without(unused)
-        empty = sparse.csr_matrix((1, len(left)), dtype=np.float32)
-        users = users[:, np.flatnonzero(left)]
-        net = with_model(net, net.model.without("context", left, unused, empty))
-        return {"net": net, "context": context, "context_users": users}
 
     @property
     def sees_gaps(self):
@@ -431,9 +420,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             columns = self.context.columns_among(frame.columns, known, name)
             cells = {column: frame[column].iloc[0] for column in columns}
         if cells or frame is None:
-            found = self.asked_before.get(self.context, cells, n)
-            if found is not None:
-                return found
+            asked = self.asked_before.get(self.context, cells, n)
+            if asked is not None:
+                return asked
         return asked_of(self.context, frame, n, given, name, known)
 
     @property
@@ -500,10 +489,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
                     hidden = rows_of(excluded, rows)
                     shown = rows_of(allowed, rows)
                     added = self.added_to(past[rows])
-                    found = retrieve(
+                    scores[rows], indices[rows] = retrieve(
                         index, vectors[part], items, k, hidden, shown, added=added
                     )
-                    scores[rows], indices[rows] = found
         return scores, indices
 
     def _parts_of(self, n_users):
@@ -585,10 +573,9 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         index = self.catalog.index
         items = self.catalog.vectors
         with threads(serving.n_jobs):
-            found = nearest_to_one(
+            scores, indices = nearest_to_one(
                 index, vector, items, k, hidden, allowed, added=added
             )
-        scores, indices = found
         return scores[None].astype(np.float32), indices[None]
 
     @cached_property

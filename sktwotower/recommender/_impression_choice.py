@@ -90,22 +90,17 @@ def _for_shown_lists(recipe, events, table, fit, seed):
     lists = RankedLists(shown.chosen, np.zeros(shown.n_events), shown.users)
     if shown.n_events == 0 or lists.has_both().sum() < MIN_USERS:
         return USUAL_WEIGHT
-    recipes = [recipe._replace(impression_weight=weight) for weight in WEIGHTS]
-    values = [auc_among_shown(each, events, before, shown, fit) for each in recipes]
+    distinct, user_of = np.unique(shown.users, return_inverse=True)
+    values = []
+    for weight in WEIGHTS:
+        weighed = recipe._replace(impression_weight=weight)
+        users, items = vectors_of(weighed, events, before, fit, distinct)
+        scores = np.einsum(
+            "nd,nd->n", users[user_of], items[shown.items], dtype=np.float64
+        )
+        lists = RankedLists(shown.chosen, scores, shown.users)
+        values.append(lists.values("roc_auc"))
     return WEIGHTS[best_of(values)[0]]
-
-
-def auc_among_shown(recipe, events, before, shown, fit):
-    """Return the area under the ROC curve (n_users,) of what each user was shown.
-
-    The other parameters are those of `vectors_of`; ``shown``: the held-out events.
-    """
-    users, user_of = np.unique(shown.users, return_inverse=True)
-    users, items = vectors_of(recipe, events, before, fit, users)
-    users = users[user_of]
-    items = items[shown.items]
-    scores = np.einsum("nd,nd->n", users, items, dtype=np.float64)
-    return RankedLists(shown.chosen, scores, shown.users).values("roc_auc")
 
 
 def _for_catalog(recipe, events, table, fit, seed):
@@ -118,17 +113,12 @@ def _for_catalog(recipe, events, table, fit, seed):
     for weight in WEIGHTS:
         weighed = recipe._replace(impression_weight=weight)
         values.append(lists.ndcg(weighed, events, before, fit))
+        best, means = best_of(values)
+        pays = best > 0 and means[best] >= MIN_GAIN * values[0].mean()
         # they cost what the first weight costs: no higher one is tried
-        if len(values) > 1 and not _pays(values):
+        if len(values) > 1 and not pays:
             return 0.0
-    best, _ = best_of(values)
     return WEIGHTS[best]
-
-
-def _pays(values):
-    """Return whether the best values (n,) are better than the first, beyond doubt."""
-    best, means = best_of(values)
-    return best > 0 and means[best] >= MIN_GAIN * values[0].mean()
 
 
 class CatalogLists(NamedTuple):

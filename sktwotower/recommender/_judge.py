@@ -72,7 +72,10 @@ class Judge:
         rng = np.random.RandomState(0)
         self.requests = requests_of(kept, recipe, rng)
         self.item_rows = plans[0].events.items.rows[:-1]
-        self.context_columns = self._context_columns()
+        # those whose weights are learnt; several processes leave them as they are
+        self.context_columns = []
+        if self.requests.contexts is not None and current_group() is None:
+            self.context_columns = context_columns(plans[0].events.contexts.context)
         self.vectors = {}
         self.sparse = self._sparse_parts()
         past = self.requests.past
@@ -81,19 +84,12 @@ class Judge:
             SparsePartToWeigh(part.scores(past, in_order)) for part in self.sparse
         ]
         # which events come next is only known of the latest ones
-        self.rate = None if kept.asked == "latest" else 0.0
+        self.rate = 0.0
+        if kept.asked == "latest":
+            self.rate = None
         for number, plan in enumerate(plans):
             if not plan.kind.is_trained and not plan.n_components:
                 self.see_computed(number, None, None)
-
-    def _context_columns(self):
-        """Return those whose weights are learnt, a list of ``ContextColumn``.
-
-        Several processes leave them as they are.
-        """
-        if self.requests.contexts is None or current_group() is not None:
-            return []
-        return context_columns(self.plans[0].events.contexts.context)
 
     @property
     def in_order(self):
@@ -117,6 +113,7 @@ class Judge:
         self._see(number, part)
 
     def _see(self, number, part):
+        """Keep the vectors that a part gives requests and items."""
         columns = self.context_columns
         self.vectors[number] = self.requests.embedded(part, self.item_rows, columns)
 
@@ -187,20 +184,16 @@ class Judge:
             parts = [part_to_weigh, *others, *self.sparse_to_weigh]
             tried.append(self._weighing(parts))
             vectors.append(self.vectors[number])
-            if not self._are_few_numbers(number):
+            asking, items = self.vectors[number]
+            n_numbers = asking.users.size + asking.added.size + items.size
+            if most(n_numbers) > MAX_KEPT:
                 vectors.clear()  # those of all rates might not fit into memory
-        place = furthest_of(tried)
-        self.rate = RATES[place]
+        best = furthest_of(tried)
+        self.rate = RATES[best]
         if vectors:
-            self.vectors[number] = vectors[place]
+            self.vectors[number] = vectors[best]
         else:
             see(self.rate)
-
-    def _are_few_numbers(self, number):
-        """Return whether vectors of a part at several rates may be kept."""
-        asking, items = self.vectors[number]
-        n_numbers = asking.users.size + asking.added.size + items.size
-        return bool(most(n_numbers) <= MAX_KEPT)
 
     def _see_moved(self, number, part, seed, exchange, rate):
         """See a copy of a part that has learnt the latest events which do not judge."""
@@ -219,20 +212,19 @@ class Judge:
             self._see(number, part)
 
     def _to_weigh(self, number, share, context_weights):
+        """Return a part that was seen, as what `weigh` takes."""
         asking, items = self.vectors[number]
         users = asking.vectors(context_weights)
-        return PartToWeigh(users, items, share, self._is_signed(number))
-
-    def _is_signed(self, number):
-        """Return whether the weight of a part may be below zero."""
         kind = self.plans[number].kind
         # random pairs cannot tell that what is popular will be less so
-        if not self.in_order or not kind.is_signed:
-            return False
+        is_signed = self.in_order and kind.is_signed
         # nor can a few users, who may turn against popular items by chance
-        return not (self.is_apart and kind is OverallPopularity)
+        if self.is_apart and kind is OverallPopularity:
+            is_signed = False
+        return PartToWeigh(users, items, share, is_signed)
 
     def _all_to_weigh(self, shares, context_weights):
+        """Return all parts and sparse parts, as what `weigh` takes."""
         to_weigh = []
         for number, share in enumerate(shares):
             to_weigh.append(self._to_weigh(number, share, context_weights))
@@ -282,6 +274,7 @@ class Judge:
         return [weights.get(name, 1.0) for name in contexts.context.all_columns]
 
     def _weighing(self, parts):
+        """Return the ``Weighing`` of parts by all requests."""
         temperature = self.plans[0].recipe.temperature
         return weigh(parts, temperature, self.requests, np.random.RandomState(0))
 

@@ -47,16 +47,11 @@ def learn_latest(plan, part, start, rate, seed):
         return True
     if part.divisions is None:
         keep_own_rows(part, divisions_of(plan.events))
-    fixed = part.shared_by_items()
-    for parameter in fixed:
-        parameter.requires_grad_(False)
-    try:
-        # what is drawn around it stays the same, also in a fit that goes on
-        with seeded(seed + rank(), recipe.device), stage("latest events"):
-            net = train(recipe, part, TrainingData(training), seed, schedule=False)
-    finally:
-        for parameter in fixed:
-            parameter.requires_grad_(True)
+    data = TrainingData(training)
+    # what is drawn around it stays the same, also in a fit that goes on
+    with seeded(seed + rank(), recipe.device), stage("latest events"):
+        with part.keeping_shared():
+            net = train(recipe, part, data, seed, schedule=False)
     return not net.interrupted_
 
 
@@ -78,7 +73,9 @@ def _latest_events(recipe, events, start):
         training = TrainingSet(*rows, latest, history=events.positives, known=earlier)
     training.earlier = [earlier]
     active = events.active_items()
-    training.pool = None if len(active) == len(events.items) else active
+    training.pool = None
+    if len(active) < len(events.items):
+        training.pool = active
     return training
 
 
@@ -98,7 +95,11 @@ def _one_pass(recipe, rate):
     params = dict(recipe.net_params or {})
     params["lr"] = rate * params.get("lr", recipe.lr)
     params |= {"max_epochs": 1, "batch_size": BATCH}
-    once = {"callbacks": [], "early_stopping": False}
-    once |= {"impression_weight": 0.0, "impression_start": 0}
-    once["verbose"] = verbose_inside(recipe.verbose)
-    return recipe._replace(net_params=params, **once)
+    return recipe._replace(
+        net_params=params,
+        callbacks=[],
+        early_stopping=False,
+        impression_weight=0.0,
+        impression_start=0,
+        verbose=verbose_inside(recipe.verbose),
+    )

@@ -84,7 +84,16 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     """
     check_values(recipe)
     check_goes_on(fitted.net, recipe)
-    _check_as_in_fit(tables, fitted)
+    for name, named_now, named_in_fit in (
+        ("user_id", tables.user_id, fitted.users.id_column),
+        ("item_id", tables.item_id, fitted.items.id_column),
+        ("time", tables.time, fitted.schema.time),
+    ):
+        if isinstance(named_now, str) and named_now != named_in_fit:
+            raise ValueError(
+                f"{name}={named_now!r}, but fit had {named_in_fit!r}. Restore the "
+                "parameters of fit, or fit anew."
+            )
     X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
     frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
     rewards = on_scale(rewards, fitted.reward_scale)
@@ -94,32 +103,36 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     check_same(recipe, events, fitted.model)
     if len(frame) == 0 and call.after.seen.shape == fitted.seen.shape:
         return None, described
+
+    # the columns that tell events apart: the time also if order is not used
+    columns = fitted.users.id_column, fitted.items.id_column, fitted.schema.time
+    told_apart = frame[[name for name in columns if name is not None]]
     # what was not learnt may be given again
     outcomes = rewards * (recipe.lr > 0), weights
-    stream = _stream(fitted, frame, outcomes, len(events.items), call.known)
-    random = _random(recipe.random_state, len(fitted.epochs))
+    stream = fitted.stream.with_pass(told_apart, outcomes, call.known)
+    stream = stream.with_items(np.arange(len(fitted.items)), len(events.items))
+
+    # the same seed has other numbers in each call
+    random_state = recipe.random_state
+    if isinstance(random_state, (int, np.integer)):
+        n_calls = len(fitted.epochs)
+        numbers = np.random.SeedSequence([int(random_state), n_calls])
+        random_state = numbers.generate_state(1)[0]
+    rng = random_state_of(random_state)
+
     with alone():  # all processes that train together learn the same
         fitted = with_weights_after(recipe, fitted, events, call.inputs)
-        net, stream = _train(recipe, fitted, call, stream, random)
-    rows = without_last_row(events.items.rows)
-    places = call.inputs["item"][0]
-    moved = moved_items(fitted.model, net.model, rows, places)
+        net, stream = _train(recipe, fitted, call, stream, rng)
     learnt = replace(call.after, net=net, stream=stream)
-    first = fitted.stream.gaps.never_hit
-    first = np.flatnonzero(first & ~stream.gaps.never_hit[: len(first)])
-    return learnt, np.union1d(np.union1d(moved, first), described)
 
-
-def _check_as_in_fit(tables, fitted):
-    """Raise ``ValueError`` for a parameter that names another column than in fit."""
-    for name, own, known in (
-        ("user_id", tables.user_id, fitted.users.id_column),
-        ("item_id", tables.item_id, fitted.items.id_column),
-        ("time", tables.time, fitted.schema.time),
-    ):
-        if isinstance(own, str) and own != known:
-            found = f"{name}={own!r}, but fit had {known!r}"
-            raise ValueError(f"{found}. Restore the parameters of fit, or fit anew.")
+    # items with another vector: moved, chosen for the first time, or described anew
+    rows = without_last_row(events.items.rows)
+    feature_columns, _ = call.inputs["item"]
+    moved = moved_items(fitted.model, net.model, rows, feature_columns)
+    was_cold = fitted.stream.gaps.never_hit
+    is_cold = stream.gaps.never_hit[: len(was_cold)]
+    chosen_first = np.flatnonzero(was_cold & ~is_cold)
+    return learnt, np.union1d(np.union1d(moved, chosen_first), described)
 
 
 class _Call(NamedTuple):
@@ -172,72 +185,53 @@ def _read_call(tables, fitted, frame, rewards, weights):
     changed = {"users": users, "items": items, "seen": seen, "sequences": sequences}
     if contexts is not None:
         inputs["context"] = places, contexts.width
-        who = _context_users(fitted.context_users, places, contexts.used_by(table))
+        # who used which features of contexts, before and now
+        used = contexts.used_by(table)
+        old = without_last_row(fitted.context_users).tocoo()
+        entries = old.data, (old.row, places[old.col])
+        used = (sparse.csr_matrix(entries, shape=used.shape) + used).sign().tocsr()
         context = contexts.context
         if times is not None and context.clock is not None:
             context = replace(context, clock=context.clock.until(times))
-        changed |= {"context": context, "context_users": who}
-    learning = replace(fitted, **changed)
-    return _Call(events, before, learning, order, inputs, known), described
-
-
-def _context_users(before, places, used):
-    """Return who used which features of contexts, before and in further events, CSR.
-
-    ``before``: CSR (n_users + 1, p) with columns at ``places`` among those of ``used``.
-    """
-    old = without_last_row(before).tocoo()
-    entries = old.data, (old.row, places[old.col])
-    return (sparse.csr_matrix(entries, shape=used.shape) + used).sign().tocsr()
-
-
-def _stream(fitted, frame, outcomes, n_items, known):
-    """Return the ``Stream`` with places for new items; warn if the table is known."""
-    # the time also if order is not used
-    columns = fitted.users.id_column, fitted.items.id_column, fitted.schema.time
-    table = frame[[name for name in columns if name is not None]]
-    stream = fitted.stream.with_pass(table, outcomes, known)
-    return stream.with_items(np.arange(len(fitted.items)), n_items)
+        changed |= {"context": context, "context_users": used}
+    after_call = replace(fitted, **changed)
+    return _Call(events, before, after_call, order, inputs, known), described
 
 
 def _recipes(recipe, fitted, call):
     """Return the recipe of each part, with the choices of fit."""
-    batch = RECENT_BATCH if fitted.model.sees_order else PARTIAL_BATCH
-    recipe = with_values(recipe, {"batch_size": batch})
+    batch_size = PARTIAL_BATCH
+    if fitted.model.sees_order:
+        batch_size = RECENT_BATCH
+    recipe = with_values(recipe, {"batch_size": batch_size})
     if isinstance(recipe.impression_weight, str):
         recipe = recipe._replace(impression_weight=fitted.net.impression_weight)
     if recipe.history.sees_past and fitted.model.sees_past:
         recipe = recipe._replace(history=fitted.model.history)
     if call.events.positives.nnz <= MAX_FEW:
-        recipe = _showing(recipe)
+        # no id is hidden, or no other feature if ids say nothing
+        if recipe.id_dropout < 1:
+            recipe = recipe._replace(id_dropout=0.0)
+        else:
+            shown = {"iterator_train__feature_dropout": 0.0}
+            recipe = recipe._replace(net_params=(recipe.net_params or {}) | shown)
     of_fit = {"temperature": fitted.temperature}
     of_fit["candidate_sampling"] = fitted.net.candidate_sampling
     if recipe.dropout == "auto":  # it depends on all events of fit
         of_fit["dropout"] = fitted.net.history_dropout
     seen = without_last_row(call.after.seen)
     everything = call.events._replace(positives=seen, ordered=None)
-    first, *others = _lengths(recipe, fitted.model)
-    first = values_of_kind(recipe._replace(embedding_dim=first))._replace(**of_fit)
-    recipes = [first]
-    for part, length in zip(fitted.model.parts[1:], others, strict=True):
-        shorter = recipe._replace(embedding_dim=length)
-        recipes.append(part.prepared(shorter, everything)[0])
-    return [_one_pass(each) for each in recipes]
-
-
-def _showing(recipe):
-    """Return a recipe that hides no id, or no other feature if ids say nothing."""
-    if recipe.id_dropout < 1:
-        return recipe._replace(id_dropout=0.0)
-    shown = {"iterator_train__feature_dropout": 0.0}
-    return recipe._replace(net_params=(recipe.net_params or {}) | shown)
-
-
-def _lengths(recipe, model):
-    """Return how long the vectors of each part are to be: "auto" is as in fit."""
-    if recipe.embedding_dim == "auto":
-        return [part.width for part in model.parts]
-    return lengths(recipe.embedding_dim, [type(part) for part in model.parts])
+    parts = fitted.model.parts
+    if recipe.embedding_dim == "auto":  # as in fit
+        widths = [part.width for part in parts]
+    else:
+        widths = lengths(recipe.embedding_dim, [type(part) for part in parts])
+    main = values_of_kind(recipe._replace(embedding_dim=widths[0]))._replace(**of_fit)
+    recipes = [_one_pass(main)]
+    for part, width in zip(parts[1:], widths[1:], strict=True):
+        shorter = recipe._replace(embedding_dim=width)
+        recipes.append(_one_pass(part.prepared(shorter, everything)[0]))
+    return recipes
 
 
 def _one_pass(recipe):
@@ -245,13 +239,21 @@ def _one_pass(recipe):
     params = dict(recipe.net_params or {})
     lr = PARTIAL_RATE * params.pop("lr", recipe.lr)
     params |= {"max_epochs": 1, "iterator_train__shuffle": False}
-    given = recipe.callbacks or []
-    kept = [c for c in given if not (schedules([c]) or monitors_validation([c]))]
-    once = {"max_epochs": 1, "early_stopping": False, "impression_start": 0}
-    return recipe._replace(lr=lr, net_params=params, callbacks=kept, **once)
+    callbacks = []
+    for callback in recipe.callbacks or []:
+        if not schedules([callback]) and not monitors_validation([callback]):
+            callbacks.append(callback)
+    return recipe._replace(
+        lr=lr,
+        net_params=params,
+        callbacks=callbacks,
+        max_epochs=1,
+        early_stopping=False,
+        impression_start=0,
+    )
 
 
-def _train(recipe, fitted, call, stream, random):
+def _train(recipe, fitted, call, stream, rng):
     """Return a net that is trained on further events, and the ``Stream`` after them."""
     recipes = _recipes(recipe, fitted, call)
     learns = recipe.lr > 0 and call.events.positives.nnz > 0
@@ -260,14 +262,16 @@ def _train(recipe, fitted, call, stream, random):
     parts = []
     nets = []
     for recipe, before, items in zip(recipes, fitted.model.parts, streams, strict=True):
-        seed = random.randint(np.iinfo(np.int32).max)
+        seed = rng.randint(np.iinfo(np.int32).max)
         with seeded(seed, recipe.device):
             part = before.grown(recipe, call.inputs)
             if part.context is not None:
                 part.context.weigh(_weights_of_new_features(fitted, call))
             if learns and part.is_trained:
-                data = _training_set(recipe, call, items)
-                nets.append(_trained(part, recipe, data, seed))
+                data = TrainingData(_training_set(recipe, call, items))
+                part.moments = without_direction(part.moments)
+                with part.keeping_shared():
+                    nets.append(train(recipe, part, data, seed, schedule=False))
             elif learns:
                 seen = without_last_row(call.after.seen)
                 part.learn_more(call.events, call.after.sequences, seen)
@@ -297,30 +301,6 @@ def _sparse_parts(sparse_parts, call, learns):
     return sparse_parts
 
 
-def _trained(part, recipe, data, seed):
-    """Return the net that has trained a part further, on a ``TrainingSet``.
-
-    What all items share is not trained: a change of it would move all their vectors.
-    """
-    part.moments = without_direction(part.moments)
-    fixed = part.shared_by_items()
-    for parameter in fixed:
-        parameter.requires_grad_(False)
-    try:
-        return train(recipe, part, TrainingData(data), seed, schedule=False)
-    finally:
-        for parameter in fixed:
-            parameter.requires_grad_(True)
-
-
-def _random(random_state, n_calls):
-    """Return a generator; the same seed has other numbers in each call."""
-    if isinstance(random_state, (int, np.integer)):
-        numbers = np.random.SeedSequence([int(random_state), n_calls])
-        random_state = numbers.generate_state(1)[0]
-    return random_state_of(random_state)
-
-
 def _weights_of_new_features(fitted, call):
     """Return the weights (p,) of features of contexts that are new, 1 for all others.
 
@@ -343,6 +323,7 @@ def _training_set(recipe, call, stream):
     events = call.events
     seen = call.after.seen
     rows = without_last_row(events.users.rows), without_last_row(events.items.rows)
+    order = call.order
     if recipe.history.sees_order:
         in_order = events.ordered
         if not recipe.takes_impressions:
@@ -350,6 +331,12 @@ def _training_set(recipe, call, stream):
         if recipe.exclude_seen:
             in_order = only_new_targets(in_order)
         training = SequenceSet(*rows, in_order, recipe.max_history, events.contexts)
+        # in blocks of a batch, the longest sequences first
+        order = call.order[np.isin(call.order, training.users)]
+        blocks = np.arange(len(order)) // recipe.batch_size
+        training.users = order[np.lexsort((-training.lengths[order], blocks))]
+        # fits of fewer events had smaller batches
+        training.least_batch = min(RECENT_BATCH, seen.nnz)
     else:
         more = {}
         if events.impressions.nnz and recipe.takes_impressions:
@@ -359,25 +346,14 @@ def _training_set(recipe, call, stream):
         training = TrainingSet(
             *rows, events.positives, known=call.before, contexts=events.of_pairs, **more
         )
-    training.users = _in_order(training, call.order, recipe)
+        training.users = call.order[np.isin(call.order, training.users)]
+        n_users = np.count_nonzero(np.diff(seen.indptr))
+        training.least_batch = min(PARTIAL_BATCH, n_users)
     training.stream = stream
     training.earlier = [call.before]
-    # fits of fewer users, or events, had smaller batches
-    training.least_batch = min(PARTIAL_BATCH, np.count_nonzero(np.diff(seen.indptr)))
-    if recipe.history.sees_order:
-        training.least_batch = min(RECENT_BATCH, seen.nnz)
-    active = have_entries(seen, axis=0) | have_entries(events.impressions, axis=0)
     # negatives are items with an event
+    active = have_entries(seen, axis=0) | have_entries(events.impressions, axis=0)
     training.pool = None
     if not active.all():
         training.pool = np.flatnonzero(active)
     return training
-
-
-def _in_order(training, order, recipe):
-    """Return the users of a training set in an order, in blocks for sequences."""
-    order = order[np.isin(order, training.users)]
-    if not recipe.history.sees_order:
-        return order
-    blocks = np.arange(len(order)) // recipe.batch_size
-    return order[np.lexsort((-training.lengths[order], blocks))]

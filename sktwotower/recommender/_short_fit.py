@@ -81,18 +81,17 @@ def held_out(table, seed, n_events=None):
     if n_events is None:
         n_events = MAX_EVENTS
     table = table.only(users_of_events(np.diff(table.offsets), seed, n_events))
-    late = are_late(table, np.random.RandomState(seed))
-    return table.events_at(~late), table.events_at(late)
-
-
-def are_late(table, rng):
-    """Return which rows are the latest tenth, or a random one without an order."""
     times = table.times
-    if times is not None and (times != times[0]).any():
-        start = np.quantile(times, 1 - HELD_OUT)
+    if times is None or (times == times[0]).all():
+        rng = np.random.RandomState(seed)
+        is_late = rng.uniform(size=table.n_events) < HELD_OUT
+    else:
         # more than a tenth may have the last time, and almost all the first one
-        return times >= start if start > times.min() else times > start
-    return rng.uniform(size=table.n_events) < HELD_OUT
+        start = np.quantile(times, 1 - HELD_OUT)
+        is_late = times > start
+        if start > times.min():
+            is_late = times >= start
+    return table.events_at(~is_late), table.events_at(is_late)
 
 
 def to_find(truth, past, known):
@@ -108,8 +107,8 @@ def ndcg_of_lists(users, items, truth, past, allowed=None):
     ``truth`` and ``past``: CSR (n, n_items), what is to be found and what is left out.
     ``allowed``: positions of the items that lists may hold; None: all.
     """
-    _, found = top_k(users, items, min(K, len(items)), past, allowed)
-    return ndcg_at_k(truth, found, K, per_user=True)
+    _, ranked = top_k(users, items, min(K, len(items)), past, allowed)
+    return ndcg_at_k(truth, ranked, K, per_user=True)
 
 
 def best_of(values):
@@ -117,7 +116,9 @@ def best_of(values):
 
     It is the first one unless another one is better beyond its standard error.
     """
-    gains = [each - values[0] for each in values]
+    gains = [of_choice - values[0] for of_choice in values]
     means = np.nanmean(gains, axis=1)
     best = int(np.argmax(means))
-    return (best if means[best] > standard_error(gains[best]) else 0), means
+    if not means[best] > standard_error(gains[best]):
+        best = 0
+    return best, means

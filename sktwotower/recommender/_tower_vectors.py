@@ -35,13 +35,13 @@ class TowerVectors:
 
         ``latest`` (n,): the time of the last event of each user, or None.
         """
-        found = self._context(asked, latest, len(vectors))
-        if found is None:
+        requested = self._context(asked, latest, len(vectors))
+        if requested is None:
             return vectors
         if len(vectors) == 1 and self._arrays is not None:
-            row = self.context.row_of_one(*found)
+            row = self.context.row_of_one(*requested)
             return self._arrays.in_context(vectors[0], Row(*row))[None]
-        return in_context(self.model, vectors, self.context.rows(*found))
+        return in_context(self.model, vectors, self.context.rows(*requested))
 
     def _context(self, asked, latest, n):
         """Return what is known of the contexts of n requests, or None for nothing.
@@ -58,56 +58,59 @@ class TowerVectors:
         if self.assumes_now and latest is not None:
             since = self.context.clock.now - latest
             since = np.where(since <= self.context.reach, since, np.nan)
-            gaps = since if times is None else np.where(np.isnan(times), since, gaps)
-        if asked is None and (gaps is None or np.isnan(gaps).all()):
+            if times is None:
+                gaps = since
+            else:
+                gaps = np.where(np.isnan(times), since, gaps)
+        if asked is not None:
+            return asked.rows, times, gaps
+        if gaps is None or np.isnan(gaps).all():
             return None
-        if asked is None:
-            rows = self.context.empty(n)
-        else:
-            rows = asked.rows
-        return rows, times, gaps
+        return self.context.empty(n), times, gaps
 
     @functools.cached_property
     def _arrays(self):
         """What one request needs of the model: its ``ModelArrays``, or None."""
-        return self.model.arrays() if self.model.is_plain else None
+        if not self.model.is_plain:
+            return None
+        return self.model.arrays()
 
     def context_rows(self, asked, latest, n):
         """Return the feature rows, CSR (n, p), of the contexts of n requests, or None.
 
         The parameters are those of `in_context`.
         """
-        found = self._context(asked, latest, n)
-        return None if found is None else self.context.rows(*found)
+        requested = self._context(asked, latest, n)
+        if requested is None:
+            return None
+        return self.context.rows(*requested)
 
     def without_context(self, query, past, serving):
         """Return what `embed_users` does for unknown contexts."""
         if len(query) == 1 and self._arrays is not None:
-            vectors = self._vector_of_one(query.rows, past.input)
+            lags = None
+            if self.sequences is not None:
+                lags = past.input.data
+            past_items = PastItems(past.input.indices, lags, self.items.rows)
+            row = Row(query.rows.indices, query.rows.data)
+            vectors = self._arrays.of_user(row, past_items)[None]
         else:
             seen = None
             if self.model.sees_past:
                 seen = past.input
             vectors = embed_users(self.model, query.rows, seen, self.items.rows)
-        new = []
-        if serving.fold_in:
-            new = self.fold_in_rows(query, past)
+        if not serving.fold_in:
+            return vectors
+
+        new = self.fold_in_rows(query, past)
         if len(new):
-            if len(new) == len(query):
-                chosen = past.seen
-            else:
+            chosen = past.seen
+            if len(new) < len(query):
                 chosen = past.seen[new]
             move = functools.partial(self.fold_in, n_past=np.diff(chosen.indptr))
-            vectors[new] = self.model.folded(vectors[new], self._sums(chosen), move)
+            sums = self._sums_of_items(chosen)
+            vectors[new] = self.model.folded(vectors[new], sums, move)
         return vectors
-
-    def _vector_of_one(self, row, past):
-        """Return the vector (1, d) of one user: feature row and past items, CSR."""
-        lags = None
-        if self.sequences is not None:
-            lags = past.data
-        past = PastItems(past.indices, lags, self.items.rows)
-        return self._arrays.of_user(Row(row.indices, row.data), past)[None]
 
     def fold_in_rows(self, query, past):
         """Return the rows to fold in: those whose history comes only from the request.
@@ -121,14 +124,14 @@ class TowerVectors:
         n_seen = self.seen.indptr[codes + 1] - self.seen.indptr[codes]
         return np.flatnonzero((n_seen == 0) & (np.diff(past.seen.indptr) > 0))
 
-    def _sums(self, past):
+    def _sums_of_items(self, past):
         """Return the sums (n, d) of the vectors of past items."""
         if past.shape[0] == 1:
             vectors = self._vectors_of_items(past.indices)
             return vectors.sum(axis=0, dtype=np.float64, keepdims=True)
-        items, places = np.unique(past.indices, return_inverse=True)
+        items, columns = np.unique(past.indices, return_inverse=True)
         shape = past.shape[0], len(items)
-        pairs = sparse.csr_matrix((np.ones(past.nnz), places, past.indptr), shape)
+        pairs = sparse.csr_matrix((np.ones(past.nnz), columns, past.indptr), shape)
         return pairs @ self._vectors_of_items(items)
 
     def _vectors_of_items(self, codes):
@@ -170,17 +173,13 @@ class TowerVectors:
         """
         self.check_vectors(len(frame))
         query = query_of_events(self, frame)
-        # a history tells users unknown to fit apart
-        if history is None:
-            keys = query.codes
-        else:
-            keys = pd.factorize(query.ids)[0]
-        distinct, places = _each_once(query, keys, self.users)
+        keys = _keys_of_users(query, history)
+        distinct, numbers = _distinct(query, keys, self.users)
         past = past_of(self, distinct, history)
-        vectors = self.without_context(distinct, past, serving)[places]
+        vectors = self.without_context(distinct, past, serving)[numbers]
         latest = None
         if past.latest is not None:
-            latest = past.latest[places]
+            latest = past.latest[numbers]
         return self.in_context(vectors, query.asked, latest)
 
     def items_of_events(self, frame):
@@ -190,8 +189,8 @@ class TowerVectors:
             "They have no features either: the towers give all of them the same score "
             "for a user, which says nothing about them."
         )
-        distinct, places = _each_once(query, query.codes, self.items)
-        return self.embed_items(distinct)[places]
+        distinct, numbers = _distinct(query, query.codes, self.items)
+        return self.embed_items(distinct)[numbers]
 
     def sparse_vectors_of_users(self, past):
         """Return the sparse vectors (n, p) of users with a ``Past``, CSR."""
@@ -220,18 +219,18 @@ class TowerVectors:
         """Return what is ``Added`` for the user of fit at a position, computed once."""
         if self.model.sparse is None:
             return None
-        return Added.of_array(self.added_before.get(code, self._compute_added))
 
-    def _compute_added(self, code):
-        if self.sequences is None:
+        def compute(code):
             past = self.seen
-        else:
-            past = self.sequences.lags
-        events = slice(past.indptr[code], past.indptr[code + 1])
-        lags = None
-        if self.sequences is not None:
-            lags = past.data[events]
-        return self._added_to_one(past.indices[events], lags).as_array()
+            if self.sequences is not None:
+                past = self.sequences.lags
+            events = slice(past.indptr[code], past.indptr[code + 1])
+            lags = None
+            if self.sequences is not None:
+                lags = past.data[events]
+            return self._added_to_one(past.indices[events], lags).as_array()
+
+        return Added.of_array(self.added_before.get(code, compute))
 
     def _added_to_one(self, items, lags):
         """Return what sparse parts have ``Added`` for one user with past items (m,)."""
@@ -243,18 +242,22 @@ class TowerVectors:
         if self.model.sparse is None:
             return 0.0
         query = query_of_events(self, frame)
-        if history is None:
-            keys = query.codes
-        else:
-            keys = pd.factorize(query.ids)[0]
-        _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+        keys = _keys_of_users(query, history)
+        _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
         past = past_of(self, query[first], history)
         items = self.items.describe(frame, "X", events=True)[1]
-        return self.model.added_to_pairs(past.input, places, items)
+        return self.model.added_to_pairs(past.input, numbers, items)
 
     def vector_of(self, code):
         """Return the vector (d,) of the user of fit at a position, computed once."""
-        return self.user_vectors.get(code, self._compute_vector)
+
+        def compute(code):
+            codes = np.array([code])
+            rows = take_rows(self.users.rows, codes)
+            query = Query(self.user_ids[codes], codes, rows)
+            return self.without_context(query, self.past(query), Serving())[0]
+
+        return self.user_vectors.get(code, compute)
 
     def vector_now(self, code):
         """Return the vector (1, d) of the known user at a position, who asks now."""
@@ -263,13 +266,18 @@ class TowerVectors:
             latest = self.sequences.latest(np.array([code]))
         return self.in_context(self.vector_of(code)[None], None, latest)
 
-    def _compute_vector(self, code):
-        codes = np.array([code])
-        query = Query(self.user_ids[codes], codes, take_rows(self.users.rows, codes))
-        return self.without_context(query, self.past(query), Serving())[0]
+
+def _keys_of_users(query, history):
+    """Return a number (n,) for each user of a query, the same for the same user.
+
+    A history tells users that fit does not know apart.
+    """
+    if history is None:
+        return query.codes
+    return pd.factorize(query.ids)[0]
 
 
-def _each_once(query, keys, entities):
+def _distinct(query, keys, entities):
     """Return each distinct user or item once, unless events hold their features.
 
     ``keys`` (n,) are equal for the same user or item. The second value says which of
@@ -277,5 +285,5 @@ def _each_once(query, keys, entities):
     """
     if entities.features:
         return query, np.arange(len(query))
-    _, first, places = np.unique(keys, return_index=True, return_inverse=True)
-    return query[first], places
+    _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
+    return query[first], numbers

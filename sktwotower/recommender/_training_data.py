@@ -70,8 +70,15 @@ def training_data(recipe, events, rng):
     if divided.held_out is not None:
         evaluate = ValidationRecall(recipe, events, divided.past, divided.held_out, rng)
     elif validates(recipe):
-        monitored = monitors_validation(recipe.callbacks)
-        recipe = _without_validation(recipe, monitored)
+        reason = "No user has two positive pairs, so none can be held out for"
+        reason += " validation"
+        if monitors_validation(recipe.callbacks):
+            raise ValueError(
+                f"{reason}, but one of callbacks monitors a figure on it. Leave that "
+                "callback out, or fit on users with more events."
+            )
+        warn(f"{reason}: early_stopping has no effect. Fit on users with more events.")
+        recipe = recipe._replace(early_stopping=False)
     active = events.active_items()
     if len(active) < len(events.items):
         training = training.with_items(active)
@@ -82,18 +89,27 @@ def training_data(recipe, events, rng):
 
 def _divided(recipe, events, validates, rng):
     """Return ``Events`` as a `Divided`; ``validates``: whether some are held out."""
+    user_rows = events.users.rows[:-1]
+    item_rows = events.items.rows[:-1]
+    # any process may have impressions
+    shows = summed(events.impressions.nnz) and recipe.takes_impressions
     if recipe.history.sees_order:
-        return _divided_sequences(recipe, events, validates)
-    return _divided_pairs(recipe, events, validates, rng)
+        in_order = events.ordered
+        if not shows:
+            in_order = in_order._replace(impressions=None)
+        if recipe.exclude_seen:
+            in_order = only_new_targets(in_order)
+        held_out = None
+        if validates:
+            in_order, latest, held_out = hold_out_latest(in_order)
+        options = recipe.max_history, events.contexts
+        training = SequenceSet(user_rows, item_rows, in_order, *options)
+        if held_out is None:
+            return Divided(training, None, None, None)
+        validation = SequenceSet(user_rows, item_rows, latest, *options)
+        return Divided(training, validation, in_order.lags(), held_out)
 
-
-def _shows(recipe, events):
-    """Return whether any process has impressions that count."""
-    return summed(events.impressions.nnz) and recipe.takes_impressions
-
-
-def _divided_pairs(recipe, events, validates, rng):
-    """Return what `_divided` does, for pairs of users and items without an order."""
+    # pairs of users and items without an order
     kept = events.positives
     held_out = None
     if validates and events.ordered is None:
@@ -101,56 +117,23 @@ def _divided_pairs(recipe, events, validates, rng):
     elif validates:
         before, _, held_out = hold_out_latest(events.ordered)
         kept = before.pairs()
-    rows = (events.users.rows[:-1], events.items.rows[:-1])
-    history = None
+    options = {"contexts": events.of_pairs}
     if recipe.history.sees_past:
-        history = kept
-
-    validation = None
-    contexts = events.of_pairs
-    if held_out is not None:
-        validation = TrainingSet(*rows, held_out, history=history, known=kept)
-        if contexts is not None:
-            contexts = contexts.without(held_out)
-    more = {}
-    if _shows(recipe, events):
-        more["impressions"] = events.impressions
+        options["history"] = kept
+    if shows:
+        options["impressions"] = events.impressions
     if events.ordered is None:
-        more["user_power"] = user_power(events)
-    training = TrainingSet(*rows, kept, history=history, contexts=contexts, **more)
+        options["user_power"] = user_power(events)
+    validation = None
+    if held_out is not None:
+        history = options.get("history")
+        validation = TrainingSet(
+            user_rows, item_rows, held_out, history=history, known=kept
+        )
+        if events.of_pairs is not None:
+            options["contexts"] = events.of_pairs.without(held_out)
+    training = TrainingSet(user_rows, item_rows, kept, **options)
     return Divided(training, validation, kept, held_out)
-
-
-def _divided_sequences(recipe, events, validates):
-    """Return what `_divided` does, for events in the order of time."""
-    in_order = events.ordered
-    if not _shows(recipe, events):
-        in_order = in_order._replace(impressions=None)
-    if recipe.exclude_seen:
-        in_order = only_new_targets(in_order)
-    latest = None
-    held_out = None
-    if validates:
-        in_order, latest, held_out = hold_out_latest(in_order)
-
-    rows = (events.users.rows[:-1], events.items.rows[:-1])
-    how = (recipe.max_history, events.contexts)
-    training = SequenceSet(*rows, in_order, *how)
-    if held_out is None:
-        return Divided(training, None, None, None)
-    validation = SequenceSet(*rows, latest, *how)
-    return Divided(training, validation, in_order.lags(), held_out)
-
-
-def _without_validation(recipe, monitored):
-    """Return the recipe without early stopping, which needs held-out events."""
-    reason = "No user has two positive pairs, so none can be held out for validation"
-    if monitored:
-        found = "one of callbacks monitors a figure on it"
-        remedy = "Leave that callback out, or fit on users with more events."
-        raise ValueError(f"{reason}, but {found}. {remedy}")
-    warn(f"{reason}: early_stopping has no effect. Fit on users with more events.")
-    return recipe._replace(early_stopping=False)
 
 
 def hold_out(positives, fraction, rng):
@@ -171,20 +154,17 @@ def hold_out(positives, fraction, rng):
             side.append(entries_of(pairs, chosen))
     kept, held_out = (side.finish() for side in sides)
     if not summed(held_out.nnz):
-        kept, held_out = _hold_out_one(positives, rng)
+        # by chance none: a single pair of a user who has several
+        sizes = np.diff(positives.indptr)
+        several = np.flatnonzero(np.repeat(sizes, sizes) > 1)
+        held = np.zeros(positives.nnz, dtype=bool)
+        if len(several):
+            held[rng.choice(several)] = True
+        kept = entries_of(positives, ~held)
+        held_out = entries_of(positives, held)
     if not summed(held_out.nnz):
         return positives, None
     return kept, held_out
-
-
-def _hold_out_one(positives, rng):
-    """Return what `hold_out` does, with a single pair held out."""
-    sizes = np.diff(positives.indptr)
-    several = np.flatnonzero(np.repeat(sizes, sizes) > 1)
-    held = np.zeros(positives.nnz, dtype=bool)
-    if len(several):
-        held[rng.choice(several)] = True
-    return entries_of(positives, ~held), entries_of(positives, held)
 
 
 class ValidationRecall:
@@ -208,13 +188,17 @@ class ValidationRecall:
     def __init__(self, recipe, events, past, held_out, rng):
         rows = np.flatnonzero(np.diff(held_out.indptr))
         group = current_group()
-        n = MAX_USERS // (1 if group is None else group.size)
-        if len(rows) > n:
-            rows = np.sort(rng.choice(rows, n, replace=False))
+        max_users = MAX_USERS
+        if group is not None:
+            max_users = MAX_USERS // group.size
+        if len(rows) > max_users:
+            rows = np.sort(rng.choice(rows, max_users, replace=False))
         self.truth = held_out[rows]
         self.user_rows = events.users.rows[rows]
         self.item_rows = events.items.rows[:-1]
-        self.history = past[rows] if recipe.history.sees_past else None
+        self.history = None
+        if recipe.history.sees_past:
+            self.history = past[rows]
         self.seen = distinct_ones(past[rows])
         self.k = recipe.n_neighbors
 
@@ -225,26 +209,32 @@ class ValidationRecall:
         """
         if exchange is None:
             return float(self._recall(module).mean())
-        found = np.zeros(0)
+        recalls = np.zeros(0)
         with exchange.fetched(self._columns(exchange.layers)):
             if len(self.truth.indptr) > 1:
-                found = self._recall(module)
-        headers = exchange.header(GOES_ON, found.sum(), len(found))
+                recalls = self._recall(module)
+        headers = exchange.header(GOES_ON, recalls.sum(), len(recalls))
         _, total, n_users, *_ = headers.sum(axis=0)
         return float(total / n_users)
 
     def _columns(self, layers):
         """Return the columns of tables that are needed, by the name of the layer."""
-        rows = {"user_tower": self.user_rows}
-        rows |= dict.fromkeys(("item_tower", "history"), self.item_rows)
-        rows = {n: rows.get(n.partition(".")[0]) for n in layers}
-        columns = {n: np.unique(r.indices) for n, r in rows.items() if r is not None}
-        return {n: each.astype(np.int64) for n, each in columns.items()}
+        rows_of = {
+            "user_tower": self.user_rows,
+            "item_tower": self.item_rows,
+            "history": self.item_rows,
+        }
+        columns = {}
+        for name in layers:
+            rows = rows_of.get(name.partition(".")[0])
+            if rows is not None:
+                columns[name] = np.unique(rows.indices).astype(np.int64)
+        return columns
 
     def _recall(self, module):
         """Return the recall (n,) of each user."""
         items = embed_items(module, self.item_rows)
         users = embed_users(module, self.user_rows, self.history, self.item_rows)
         # recall is at k, even if there are fewer items than k
-        _, found = top_k(users, items, min(self.k, len(items)), self.seen)
-        return recall_at_k(self.truth, found, self.k, per_user=True)
+        _, ranked = top_k(users, items, min(self.k, len(items)), self.seen)
+        return recall_at_k(self.truth, ranked, self.k, per_user=True)

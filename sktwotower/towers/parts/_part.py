@@ -5,6 +5,7 @@ Output: a piece of the vectors of users and items, whose product is a term of th
 """
 
 import copy
+from contextlib import contextmanager
 
 from torch import nn
 
@@ -197,6 +198,18 @@ class Part(nn.Module):
     def shared_by_items(self):
         """Return parameters that move the vectors of all items, if it is trained."""
         return []
+
+    @contextmanager
+    def keeping_shared(self):
+        """Keep what all items share as it is: training moves single items only."""
+        shared = self.shared_by_items()
+        for parameter in shared:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in shared:
+                parameter.requires_grad_(True)
 
     def fading(self, share_of_new):
         """Return by how much its weight is divided, >= 1, after further events.
