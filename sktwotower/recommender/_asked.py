@@ -63,13 +63,18 @@ class AskedBefore:
         if size_of(cells) > MAX_KEPT_BYTES:
             return None
         asked = Asked(self._rows(context, cells), times)
-        return asked if n == 1 else asked[np.zeros(n, dtype=int)]
+        if n == 1:
+            return asked
+        return asked[np.zeros(n, dtype=int)]
 
 
 def _rows_of(context, cells):
     """Return the feature row, CSR (1, q), of a context: (name, type, cell) of each."""
-    found = asked_of(context, None, 1, {name: cell for name, _, cell in cells}, "X", ())
-    return context.encode(NO_COLUMNS, "X") if found is None else found.rows
+    given = {name: cell for name, _, cell in cells}
+    asked = asked_of(context, None, 1, given, "X", ())
+    if asked is None:
+        return context.encode(NO_COLUMNS, "X")
+    return asked.rows
 
 
 def _moment(context, value):
@@ -105,7 +110,9 @@ def asked_of(context, frame, n, given, name, known):
     if table.shape[1] == 0:
         return None
     asked = Asked(context.encode(table, name), times_of_requests(context, table, name))
-    return asked if len(table) == n else asked[np.zeros(n, dtype=int)]
+    if len(table) == n:
+        return asked
+    return asked[np.zeros(n, dtype=int)]
 
 
 def times_of_requests(context, table, name):
@@ -114,4 +121,6 @@ def times_of_requests(context, table, name):
         return None
     what = f"The time column {context.time!r} of {name}"
     times = known_times(table[context.time], what, context.clock.time_kind)
-    return None if np.isnan(times).all() else times
+    if np.isnan(times).all():
+        return None
+    return times

@@ -62,13 +62,15 @@ class EventContexts(NamedTuple):
         So what is learnt does not depend on the order of the rows of X. ``codes`` (n,):
         the distinct context of each event. Those with equal features become one.
         """
-        own = self.own.sorted_indices()
-        keys = own @ np.random.default_rng(0).random(own.shape[1])
-        _, first, places = np.unique(keys, return_index=True, return_inverse=True)
-        unknown = places[0]
-        places = np.where(places == unknown, 0, places + (places < unknown))
+        rows = self.own.sorted_indices()
+        keys = rows @ np.random.default_rng(0).random(rows.shape[1])
+        _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
+        # the unknown context comes first, those before it move up by one
+        unknown = numbers[0]
+        is_before = numbers < unknown
+        numbers = np.where(numbers == unknown, 0, numbers + is_before)
         first = np.append(first[unknown], np.delete(first, unknown))
-        return self._replace(own=own[first]), places[codes]
+        return self._replace(own=rows[first]), numbers[codes]
 
     def learnt(self, kind, in_order, table):
         """Return the same with the time, and the share of each feature.
@@ -79,8 +81,10 @@ class EventContexts(NamedTuple):
         """
         now = 0.0
         if self.context.is_auto:
-            times = in_order.times
-            now = most(float(times.max()) if len(times) else -np.inf)
+            now = -np.inf
+            if in_order.n_events:
+                now = float(in_order.times.max())
+            now = most(now)
 
         def learn():
             gaps = None
@@ -95,24 +99,28 @@ class EventContexts(NamedTuple):
             users = users_of_events(np.diff(table.offsets), 0, MAX_EVENTS)
             some = table.of_users(users).chosen_events()
             rows = self._replace(context=context).rows(some, np.arange(some.n_events))
-            sides = some.users, some.items
-            return context, context_shares(rows, *sides, context.blocks())
+            blocks = context.blocks()
+            return context, context_shares(rows, some.users, some.items, blocks)
 
         context, shares = from_first(learn)
         return self._replace(context=context, shares=shares)
 
     def of_pairs(self, table):
         """Return the ``PairContexts`` of the events of a table."""
-        widths = (self.width, table.n_items, table.n_items)
         sizes = []
-        growing = [Rows(table.on_disk, width) for width in widths]
+        features = Rows(table.on_disk, self.width)
+        positives = Rows(table.on_disk, table.n_items)
+        impressions = Rows(table.on_disk, table.n_items)
         for block in table.blocks():
-            owners, *matrices = self._of_block(block)
+            owners, rows, chosen, shown = self._of_block(block)
             sizes.append(np.bincount(owners, minlength=block.n_users))
-            for rows, matrix in zip(growing, matrices, strict=True):
-                rows.append(matrix)
+            features.append(rows)
+            positives.append(chosen)
+            impressions.append(shown)
         offsets = np.append(0, np.cumsum(np.concatenate(sizes)))
-        return PairContexts(offsets, *(rows.finish() for rows in growing))
+        return PairContexts(
+            offsets, features.finish(), positives.finish(), impressions.finish()
+        )
 
     def _of_block(self, table):
         """Return the users (n,) of contexts of a table in memory, and their matrices.
@@ -130,22 +138,22 @@ class EventContexts(NamedTuple):
             chosen = table.chosen[known]
             chooses = np.bincount(groups, chosen, len(first)) > 0
             kept = chooses[groups]
-            places = np.cumsum(chooses) - 1
+            new_numbers = np.cumsum(chooses) - 1
             known = known[kept]
             chosen = chosen[kept]
-            groups = places[groups[kept]]
+            groups = new_numbers[groups[kept]]
             first = np.unique(groups, return_index=True)[1]
-        n = len(first)
-        shape = (len(first), table.n_items)
+        n_contexts = len(first)
+        shape = n_contexts, table.n_items
         weights = table.gains[known]
         items = table.items[known]
-        positives, shown = (
-            pair_matrix(groups[part], items[part], weights[part], shape)
-            for part in (chosen, ~chosen)
-        )
+        positives = pair_matrix(groups[chosen], items[chosen], weights[chosen], shape)
         if table.impressions is not None:
-            sums = ones_at(groups, known, (n, table.n_events))
+            sums = ones_at(groups, known, (n_contexts, table.n_events))
             shown = sparse.csr_matrix(sums @ table.impressions)
+        else:
+            rest = ~chosen
+            shown = pair_matrix(groups[rest], items[rest], weights[rest], shape)
         return users[known[first]], rows[known[first]], positives, shown
 
     def used_by(self, table):
@@ -156,19 +164,21 @@ class EventContexts(NamedTuple):
         shape = table.n_users + 1, self.width
         if table.contexts is None:
             return sparse.csr_matrix(shape, dtype=np.float32)
-        own = abs(self.own)
+        has_feature = abs(self.own)
+        n_distinct = has_feature.shape[0]
+        has_feature.resize(n_distinct, self.width)
         used = Rows(table.on_disk, self.width)
-        own.resize(own.shape[0], self.width)
         for block in table.blocks():
-            codes = ones_at(block.users, block.contexts, (block.n_users, own.shape[0]))
-            used.append(sparse.csr_matrix((codes @ own).sign()))
+            asked_in = ones_at(block.users, block.contexts, (block.n_users, n_distinct))
+            used.append(sparse.csr_matrix((asked_in @ has_feature).sign()))
         return with_empty_row(used.finish())
 
 
 def _contexts_of(table, events):
     """Return the number (n,) of the context of events at positions (n,); 0: unknown."""
-    unknown = np.zeros(len(events), dtype=np.int64)
-    return unknown if table.contexts is None else table.contexts[events]
+    if table.contexts is None:
+        return np.zeros(len(events), dtype=np.int64)
+    return table.contexts[events]
 
 
 def _groups(users, codes, clock):
@@ -196,7 +206,9 @@ def read_contexts(tables, columns, frame):
         return None, None
     distinct, codes, counts = distinct_contexts(frame[columns.context])
     contexts, codes = fit_contexts(tables, columns, distinct, codes, counts)
-    return contexts, codes if columns.context else None
+    if not columns.context:
+        codes = None
+    return contexts, codes
 
 
 def contexts_of_time(time):
@@ -216,9 +228,16 @@ def fit_contexts(tables, columns, distinct, codes, counts):
     time = None
     if columns.asks_time:
         time = columns.time
-    how = {"transformer": tables.context_transformer, "memory": tables.memory}
-    found = fit_context(columns.context, time, None, distinct, counts, **how)
-    return EventContexts(*found).sorted(codes)
+    context, rows = fit_context(
+        columns.context,
+        time,
+        None,
+        distinct,
+        counts,
+        transformer=tables.context_transformer,
+        memory=tables.memory,
+    )
+    return EventContexts(context, rows).sorted(codes)
 
 
 def further_contexts(context, frame):
@@ -232,4 +251,6 @@ def further_contexts(context, frame):
     distinct, codes, counts = distinct_contexts(frame[context.columns])
     context, places, rows = context.grown(distinct, counts)
     contexts, codes = EventContexts(context, rows).sorted(codes)
-    return contexts, codes if context.columns else None, places
+    if not context.columns:
+        codes = None
+    return contexts, codes, places

@@ -118,7 +118,13 @@ class CoverageMixin:
         _warn_without_ranges(fitted)
 
         # the state of each cell of each column
-        states = {c.name: _states_of_column(frame, c) for c in columns}
+        states = {}
+        for column in columns:
+            if column.name in frame.columns:
+                cells = _cells_as_in_fit(frame[column.name], column.encoder)
+                states[column.name] = column.states(cells.tolist())
+            else:
+                states[column.name] = np.full(len(frame), MISSING, dtype=np.int8)
         is_known_user = states[columns[0].name] == KNOWN
         for column in columns[1:]:
             if column.side == "user" and column.name not in frame.columns:
@@ -130,7 +136,9 @@ class CoverageMixin:
         days = _days_of(fitted, frame)
         tables = []
         for day in np.unique(days):
-            is_of_day = np.isnat(days) if np.isnat(day) else days == day
+            is_of_day = days == day
+            if np.isnat(day):
+                is_of_day = np.isnat(days)
             table = _shares(columns, states, is_of_day)
             table.insert(0, "day", pd.Timestamp(day))
             tables.append(table)
@@ -201,8 +209,10 @@ def requests_as_table(fitted, X, columns):
     if isinstance(X, list | tuple) and len(X) and isinstance(X[0], dict):
         of_context = [c for c in columns if c.side == "context"]
         cells = cells_of_requests(X, [columns[0], *of_context])
-        cells = {name: _frames.list_as_array(each) for name, each in cells.items()}
-        return _frames.array_as_frame(cells, "X")
+        arrays = {
+            name: _frames.list_as_array(of_column) for name, of_column in cells.items()
+        }
+        return _frames.array_as_frame(arrays, "X")
     values = as_ids(X)
     if values is None:
         raise TypeError(
@@ -215,21 +225,12 @@ def requests_as_table(fitted, X, columns):
     return array_with_names(values, "X", fitted.schema)
 
 
-def _states_of_column(frame, column):
-    """Return the state of each cell of a column of a table, int8 (n,)."""
-    if column.name not in frame.columns:
-        return np.full(len(frame), MISSING, dtype=np.int8)
-    cells = frame[column.name]
+def _cells_as_in_fit(cells, encoder):
+    """Return cells (n,) as fit reads them: dates in place of periods and of text."""
     if isinstance(cells.dtype, pd.PeriodDtype):
         cells = cells.dt.to_timestamp()
-    if column.encoder is not None and column.encoder.kind == "datetime":
-        cells = _with_dates(cells)
-    return column.states(cells.tolist())
-
-
-def _with_dates(cells):
-    """Return cells with dates in place of text that is one, as fit reads it."""
-    if cells.dtype.kind == "M":
+    takes_dates = encoder is not None and encoder.kind == "datetime"
+    if not takes_dates or cells.dtype.kind == "M":
         return cells
     cells = cells.astype(object)
     is_text = cells.map(lambda cell: isinstance(cell, str))
@@ -247,9 +248,12 @@ def _shares(columns, states, chosen):
     """
     rows = []
     for column in columns:
-        shares = column.shares(states[column.name][chosen])
-        names = {"column": column.name, "side": column.side}
-        rows.append(names | {"n_requests": int(chosen.sum())} | shares)
+        row = {
+            "column": column.name,
+            "side": column.side,
+            "n_requests": int(chosen.sum()),
+        }
+        rows.append(row | column.shares(states[column.name][chosen]))
     table = pd.DataFrame(rows)
     return table.astype(dict.fromkeys(SHARES, float))
 

@@ -72,17 +72,20 @@ class ShownEstimator(SideTablesMixin, RecommenderStateMixin, BaseEstimator):
         Transformers are drawn as passed by the user, not as fitted: the diagram of a
         fitted one lists all of its output columns, one per word and id.
         """
+        fitted = vars(self).get("_fitted")
         columns = []
         for side in ("user", "item"):
-            drawn = drawn_as(f"{side.title()}Tower", _tower_in_words(self, side))
-            given = getattr(self, f"{side}_transformer")
-            columns.append((f"{side} side", _steps(given, "tower", drawn)))
-        context = _context_in_words(self)
+            tower = drawn_as(
+                f"{side.title()}Tower", _tower_in_words(self, side, fitted)
+            )
+            transformer = getattr(self, f"{side}_transformer")
+            columns.append((f"{side} side", _steps(transformer, "tower", tower)))
+        context = _context_in_words(self, fitted)
         if context is not None:
-            drawn = drawn_as("RequestedContext", context)
-            steps = _steps(self.context_transformer, "request", drawn)
+            request = drawn_as("RequestedContext", context)
+            steps = _steps(self.context_transformer, "request", request)
             columns.append(("context", steps))
-        score = drawn_as("Score", _score_in_words(self))
+        score = drawn_as("Score", _score_in_words(self, fitted))
         steps = [("vectors", BothTowers(columns)), ("score", score)]
         return visual_block_of(Pipeline(steps))
 
@@ -106,20 +109,19 @@ class BothTowers(NamedTuple):
         return visual_block_of(FeatureUnion(self.columns))
 
 
-def _tower_in_words(estimator, side):
+def _tower_in_words(estimator, side, fitted):
     """Return the steps from a feature row to the vector of a user or an item."""
-    row = "feature row"
-    width = WIDTH
-    fitted = vars(estimator).get("_fitted")
-    if fitted is not None:
-        row = f"{getattr(fitted, f'{side}s').width} features"
-        width = fitted.catalog.vectors.shape[1]
-    if estimator.embedding_dim != "auto":
-        width = estimator.embedding_dim
     if fitted is None:
+        row = "feature row"
+        width = WIDTH
         history = history_of(estimator.history)
     else:
+        entities = getattr(fitted, f"{side}s")
+        row = f"{entities.width} features"
+        width = fitted.catalog.vectors.shape[1]
         history = fitted.model.history
+    if estimator.embedding_dim != "auto":
+        width = estimator.embedding_dim
     if side == "user" and history.sees_past:
         row += f" + {history.in_words}"
     if side == "user" and fitted is not None and fitted.schema.time is not None:
@@ -134,13 +136,11 @@ def _tower_in_words(estimator, side):
     return " → ".join(map(str, [row, *layers]))
 
 
-def _score_in_words(estimator):
+def _score_in_words(estimator, fitted):
     """Return what a score is, and whether lists leave out many repeated choices."""
-    is_cosine = ""
+    text = "dot product of the user vector and the item vector"
     if estimator.normalize:
-        is_cosine = " (their cosine)"
-    text = f"dot product of the user vector and the item vector{is_cosine}"
-    fitted = vars(estimator).get("_fitted")
+        text += " (their cosine)"
     if fitted is None:
         return text
     if fitted.model.sparse is not None:
@@ -156,9 +156,8 @@ def _score_in_words(estimator):
     return text
 
 
-def _context_in_words(estimator):
+def _context_in_words(estimator, fitted):
     """Return the columns of the context, and what they do; None if there are none."""
-    fitted = vars(estimator).get("_fitted")
     columns = estimator.context
     if fitted is not None:
         columns = []

@@ -46,19 +46,42 @@ def fingerprint(recipe, events, before=None):
 
     ``before``: the module whose weights it starts from, or None.
     """
-    given = recipe._asdict().items()
-    parts = {name: _described(value) for name, value in given if name not in IGNORED}
-    parts["device"] = recipe.device.partition(":")[0]  # each process has its own GPU
-    parts["sktwotower"] = __version__
-    parts |= {name: version(name) for name in LIBRARIES}
-    data = {"users": events.users.ids, "items": events.items.ids}
-    data |= {"user_rows": events.users.rows, "item_rows": events.items.rows}
-    data |= {"positives": events.positives, "impressions": events.impressions}
-    parts |= {name: digest(value) for name, value in data.items()}
-    parts["order"] = "" if events.ordered is None else digest(events.ordered)
-    parts["contexts"] = _digest_of_contexts(events)
-    parts["start"] = "" if before is None else digest(before.state_dict())
-    return parts
+    # parameters
+    texts = {}
+    for name, value in recipe._asdict().items():
+        if name not in IGNORED:
+            texts[name] = _described(value)
+    texts["device"] = recipe.device.partition(":")[0]  # each process has its own GPU
+
+    # versions
+    texts["sktwotower"] = __version__
+    for library in LIBRARIES:
+        texts[library] = version(library)
+
+    # data
+    texts["users"] = digest(events.users.ids)
+    texts["items"] = digest(events.items.ids)
+    texts["user_rows"] = digest(events.users.rows)
+    texts["item_rows"] = digest(events.items.rows)
+    texts["positives"] = digest(events.positives)
+    texts["impressions"] = digest(events.impressions)
+    texts["order"] = ""
+    if events.ordered is not None:
+        texts["order"] = digest(events.ordered)
+    texts["contexts"] = ""
+    if events.contexts is not None:
+        clock = ()
+        if events.contexts.context.clock is not None:
+            clock = tuple(events.contexts.context.clock)
+        # if order counts, the digest of the order has the context of each event
+        pairs = {}
+        if events.of_pairs is not None:
+            pairs = vars(events.of_pairs)
+        texts["contexts"] = digest((events.contexts.own, clock), pairs)
+    texts["start"] = ""
+    if before is not None:
+        texts["start"] = digest(before.state_dict())
+    return texts
 
 
 def differences(before, now, where=("there", "here")):
@@ -78,19 +101,6 @@ def differences(before, now, where=("there", "here")):
     return "; ".join(texts)
 
 
-def _digest_of_contexts(events):
-    """Return a hash of contexts, and of what was chosen in each; "" without context.
-
-    If order counts, that of the order has the context of each event.
-    """
-    if events.contexts is None:
-        return ""
-    pairs = events.of_pairs
-    clock = events.contexts.context.clock
-    parts = events.contexts.own, () if clock is None else tuple(clock)
-    return digest(parts, {} if pairs is None else vars(pairs))
-
-
 def digest(*values):
     """Return a hash of nested tuples and dicts of arrays, matrices, ids and tensors."""
     hasher = hashlib.blake2b(digest_size=16)
@@ -104,7 +114,7 @@ def _update(hasher, value):
     if sparse.issparse(value):
         value = (*value.shape, value.data, value.indices, value.indptr)
     if isinstance(value, dict):
-        value = [part for pair in value.items() for part in pair]
+        value = list(value.items())
     if hasattr(value, "detach"):
         value = value.detach().cpu().double().numpy()
     if isinstance(value, np.ndarray):
@@ -132,14 +142,20 @@ def _described(value):
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_described, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{k!r}: {_described(v)}' for k, v in value.items())}}}"
+        entries = [f"{key!r}: {_described(entry)}" for key, entry in value.items()]
+        return f"{{{', '.join(entries)}}}"
     if isinstance(value, type) or inspect.isroutine(value):
         return f"{value.__module__}.{value.__qualname__}{_code_of(value)}"
     name = type(value).__qualname__
     if hasattr(value, "state_dict"):
-        return name + _weights(value)
+        # of its weights, except those that are not made yet
+        state = {k: v for k, v in value.state_dict().items() if hasattr(v, "numpy")}
+        try:
+            return f"{name}({digest(state)})"
+        except (RuntimeError, ValueError):
+            return f"{name}({sorted(state)})"
     if hasattr(value, "on_train_begin"):  # a callback
-        return name + _described(_parameters(value))
+        return name + _described(_parameters_of_callback(value))
     text = repr(value)
     if " at 0x" in text:
         text = name
@@ -167,24 +183,20 @@ def _code_of(value, users=()):
             member = getattr(member, "fget", getattr(member, "__func__", member))
             code = getattr(member, "__code__", None)
             if code is not None:
-                defaults = member.__defaults__, member.__kwdefaults__
-                instructions = _instructions(code)
-                values = _described(defaults), _described(_values_around(member))
-                named = _code_of_named(member, (*users, value))
-                parts.append((name, instructions, *values, named))
+                defaults = _described((member.__defaults__, member.__kwdefaults__))
+                around = _described(_values_around(member))
+                # the code of the classes that it names
+                codes = {}
+                for class_name in code.co_names:
+                    named = member.__globals__.get(class_name)
+                    if isinstance(named, type) and named not in (*users, value):
+                        codes[class_name] = _code_of(named, (*users, value))
+                parts.append((name, _instructions(code), defaults, around, codes))
             elif not name.startswith("__"):
                 parts.append((name, _described(member)))
-    return f"({digest(parts)})" if parts else ""
-
-
-def _code_of_named(function, users):
-    """Return the code of the classes that a function names, a dict."""
-    codes = {}
-    for name in function.__code__.co_names:
-        value = function.__globals__.get(name)
-        if isinstance(value, type) and value not in users:
-            codes[name] = _code_of(value, users)
-    return codes
+    if not parts:
+        return ""
+    return f"({digest(parts)})"
 
 
 def _values_around(function):
@@ -208,28 +220,19 @@ def _values_around(function):
 def _instructions(code):
     """Return what a code object does, as nested tuples; no line numbers."""
     constants = []
-    for each in code.co_consts:
-        if hasattr(each, "co_code"):
-            each = _instructions(each)
-        elif isinstance(each, frozenset):  # its order is another in each process
-            each = sorted(map(repr, each))
-        constants.append(each)
+    for constant in code.co_consts:
+        if hasattr(constant, "co_code"):
+            constant = _instructions(constant)
+        elif isinstance(constant, frozenset):  # its order is another in each process
+            constant = sorted(map(repr, constant))
+        constants.append(constant)
     return code.co_code.hex(), code.co_names, constants
 
 
-def _parameters(callback):
+def _parameters_of_callback(callback):
     """Return the parameters of a callback's constructor that it has kept, a dict."""
     accepted = inspect.signature(type(callback)).parameters
     kept = {n: v for n, v in vars(callback).items() if not n.endswith("_")}
-    if any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
         return kept  # of LRScheduler: those of its policy
     return {name: kept[name] for name in accepted if name in kept}
-
-
-def _weights(module):
-    """Return a digest of a module's weights, except those that are not made yet."""
-    state = {k: v for k, v in module.state_dict().items() if hasattr(v, "numpy")}
-    try:
-        return f"({digest(state)})"
-    except (RuntimeError, ValueError):
-        return f"({sorted(state)})"

@@ -133,29 +133,30 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     events = events._replace(contexts=contexts)
 
     # the towers, and what is kept of the events
-    known = {
-        "half_life": as_duration(recipe.half_life, schema.dates),
-        "cold_item_weight": recipe.cold_item_weight,
-        "reward_scale": recipe.reward_scale,
-    }
+    context = None
+    context_users = None
     if contexts is not None:
-        known["context"] = contexts.context
-        known["context_users"] = contexts.used_by(table)
+        context = contexts.context
+        context_users = contexts.used_by(table)
     del table  # it may fill memory or disk, and training does not need it
-    in_order = None
+    sequences = None
     if events.ordered is not None:
-        in_order = events.ordered.sequences()
+        sequences = events.ordered.sequences()
     net, judged = _train(recipe, events, before, rng, saved)
     learnt = FittedTowers(
         schema,
         users,
         items,
         seen_matrix(events.positives),
-        in_order,
+        sequences,
+        half_life=as_duration(recipe.half_life, schema.dates),
         net=net,
         stream=first_stream(events),
+        cold_item_weight=recipe.cold_item_weight,
+        context=context,
+        context_users=context_users,
         judged=judged,
-        **known,
+        reward_scale=recipe.reward_scale,
     )
     return with_all_users(learnt)
 
@@ -167,13 +168,16 @@ def _status(recipe, text):
 
 def _log_events(events, table):
     """Log the size of what is learnt from, and how many equal events it is worth."""
-    text = (
+    logger.info(
         "fit: %d events of %d users and %d items, %d pairs chosen, %d shown; rewards "
-        "and weights are worth %.0f equal events"
+        "and weights are worth %.0f equal events",
+        table.n_events,
+        len(events.users),
+        len(events.items),
+        events.positives.nnz,
+        events.impressions.nnz,
+        table.effective_number(),
     )
-    sizes = table.n_events, len(events.users), len(events.items)
-    pairs = events.positives.nnz, events.impressions.nnz
-    logger.info(text, *sizes, *pairs, table.effective_number())
 
 
 def _log_repeats(events, table):
@@ -184,9 +188,11 @@ def _log_repeats(events, table):
     if events.ordered is not None:
         table = events.ordered  # equal events are merged
     n_events = 0
-    for part in table.blocks():
-        is_chosen = part.chosen
-        n_events += part.n_events if is_chosen is None else is_chosen.sum()
+    for block in table.blocks():
+        if block.chosen is None:
+            n_events += block.n_events
+        else:
+            n_events += block.chosen.sum()
     sizes = summed(np.array([n_events, events.positives.nnz]))
     share = noted_repeats(*sizes)
     if share is not None:
@@ -220,8 +226,9 @@ def _with_scale(recipe, events, table, rng, saved):
     make = partial(reward_scale, recipe, events, table, _train_one, seed)
     scale = saved.choice("reward_scale", make)
     table = table.rescaled(scale)
-    sides = events.users, events.items
-    events = Events.of(*sides, table, recipe.history, events.contexts)
+    events = Events.of(
+        events.users, events.items, table, recipe.history, events.contexts
+    )
     return recipe._replace(reward_scale=scale), events, table
 
 
@@ -261,31 +268,39 @@ def _read(owner, tables, X, y, sample_weight, keeps_rewards):
     Of several processes each has the events of its own users. ``keeps_rewards``: as of
     `EventTable.of`.
     """
-    how = {"keeps_rewards": keeps_rewards}
     if is_source(X):
-        return read_from_disk(tables, X, y, sample_weight, **how)
-    found = read_in_memory(owner, tables, X, y, sample_weight)
-    frame, columns, outcomes, schema = found
+        return read_from_disk(tables, X, y, sample_weight, keeps_rewards=keeps_rewards)
+    frame, columns, outcomes, schema = read_in_memory(
+        owner, tables, X, y, sample_weight
+    )
     if not keeps_rewards:
-        warn_of_heavy_tail(outcomes[0])
-    users, items, contexts, table = read_sides(tables, columns, frame, outcomes, **how)
+        rewards = outcomes[0]
+        warn_of_heavy_tail(rewards)
+    users, items, contexts, table = read_sides(
+        tables, columns, frame, outcomes, keeps_rewards=keeps_rewards
+    )
     return schema, users, items, contexts, own_events(table, users)
 
 
 def check_values(recipe):
     """Check parameters beyond the types and ranges that are stated."""
     sizes = recipe.hidden_layer_sizes
-    unfit = (not isinstance(s, Integral) or not 1 <= s <= MAX_SIZE for s in sizes)
-    if any(unfit) or any(isinstance(s, bool) for s in sizes):
-        expected = f"a tuple of ints from 1 to {MAX_SIZE}"
-        raise ValueError(f"hidden_layer_sizes must be {expected}. Got {sizes!r}.")
+    for size in sizes:
+        is_integer = isinstance(size, Integral) and not isinstance(size, bool)
+        if not is_integer or not 1 <= size <= MAX_SIZE:
+            raise ValueError(
+                f"hidden_layer_sizes must be a tuple of ints from 1 to {MAX_SIZE}. Got "
+                f"{sizes!r}."
+            )
     for callback in recipe.callbacks or []:
         instance = callback
         if isinstance(callback, tuple):
             instance = callback[-1]
         if not hasattr(instance, "on_train_begin"):
-            expected = "skorch callbacks, or (name, callback) pairs"
-            raise TypeError(f"callbacks must be {expected}. Got {callback!r}.")
+            raise TypeError(
+                "callbacks must be skorch callbacks, or (name, callback) pairs. Got "
+                f"{callback!r}."
+            )
     optimizer_class(recipe.optimizer)
     for name in NAMES:
         in_units(name, getattr(recipe, name))
@@ -307,6 +322,7 @@ def _warn_of_features(recipe, events):
 
 
 def _check_n_items(events, n_events):
+    """Check that there is something to choose between."""
     if len(events.active_items()) < 2:
         raise ValueError(
             f"X holds only one item (n_samples={n_events}, n_users={len(events.users)})"
@@ -352,7 +368,8 @@ def _train(recipe, events, before, rng, saved):
     ``before``: ``FittedTowers`` whose weights training starts from, or None. ``saved``:
     a ``Checkpoint``. Without events that were kept back, the second one is None.
     """
-    kept = weighed = None
+    kept = None
+    weighed = None
     if _weighs(recipe, events):
         if before is None:
             kept = keep_back(recipe, events, np.random.RandomState(0))
@@ -383,11 +400,14 @@ def _train(recipe, events, before, rng, saved):
             model = model.with_sparse(computed_of(model.sparse, events))
         return joined(nets, model), before.judged
     if judge is None or any(net.interrupted_ for net in nets):
-        # pairs that were not trained stay, so that further events can train them
-        used = [n for n, part in enumerate(parts) if shares[n] or part.is_trained]
-        parts = [parts[n] for n in used]
-        shares = [shares[n] for n in used]
-        return joined(nets, Model(parts, shares)), None
+        used_parts = []
+        used_shares = []
+        for part, share in zip(parts, shares, strict=True):
+            # pairs that were not trained stay, so that further events can train them
+            if share or part.is_trained:
+                used_parts.append(part)
+                used_shares.append(share)
+        return joined(nets, Model(used_parts, used_shares)), None
     with _status(recipe, "learning weights of parts"):
         model, figures = judge.model(parts, shares)
     return joined(nets, model), Judged(**figures)
@@ -435,9 +455,9 @@ def _trained_parts(plans, before, rng, saved, judge):
     ``judge``: a ``Judge``, or None. The other parameters are those of `_train`. After
     an interruption other parts are not trained, and have no share.
     """
-    olds = None
+    earlier_parts = None
     if before is not None:
-        olds = _given(plans, before)
+        earlier_parts = _parts_to_go_on_with(plans, before)
     looks = judge is not None and not judge.is_apart
     n_components = max(plan.n_components for plan in plans)
     nets = []
@@ -447,7 +467,8 @@ def _trained_parts(plans, before, rng, saved, judge):
         ready = not any(net.interrupted_ for net in nets)
         if plan.kind.is_trained:  # others are computed from the data of the part before
             seed = rng.randint(np.iinfo(np.int32).max)
-            plan, data = _with_data(plan, rng, ready, starts_anew=olds is None)
+            starts_anew = earlier_parts is None
+            plan, data = _with_data(plan, rng, ready, starts_anew)
             training = data.training
             if looks:
                 data = data._replace(look=judge.look_of(number, seed))
@@ -459,8 +480,8 @@ def _trained_parts(plans, before, rng, saved, judge):
         # no two processes draw the same
         with seeded(seed + ready * rank(), plan.recipe.device):
             part = plan.kind.start(plan, training, spectrum)
-            if plan.kind.is_trained and olds is not None:
-                _take_weights_by_id(plan, part, olds[number], before)
+            if plan.kind.is_trained and earlier_parts is not None:
+                _take_weights_by_id(plan, part, earlier_parts[number], before)
             if plan.kind.is_trained and ready:
                 kept = saved.part(number)
                 with part.tied() if training.ties_items else nullcontext():
@@ -473,7 +494,10 @@ def _trained_parts(plans, before, rng, saved, judge):
                     if rate and not learn_latest(plan, part, start, rate, seed):
                         nets[-1].interrupted_ = True
         parts.append(part)
-        shares.append(plan.share if ready or not plan.kind.is_trained else 0.0)
+        share = plan.share
+        if plan.kind.is_trained and not ready:
+            share = 0.0
+        shares.append(share)
     shares[0] = 1 - sum(shares[1:])
     return parts, shares, nets
 
@@ -500,54 +524,77 @@ def _with_data(plan, rng, ready, starts_anew):
     return plan._replace(recipe=recipe, divisions=divided), data
 
 
-def _given(plans, before):
+def _parts_to_go_on_with(plans, before):
     """Return the parts of ``FittedTowers`` whose weights trained ones start from."""
-    given = [part for part in before.model.parts if part.is_trained]
-    if [type(part) for part in given] != [p.kind for p in plans if p.kind.is_trained]:
+    earlier = [part for part in before.model.parts if part.is_trained]
+    kinds = [plan.kind for plan in plans if plan.kind.is_trained]
+    if [type(part) for part in earlier] != kinds:
         raise ValueError(OTHER_SIZES)
-    return given
+    return earlier
 
 
-def _take_weights_by_id(plan, part, old, before):
+def _take_weights_by_id(plan, part, earlier_part, before):
     """Copy the weights of a part of the fit before, matching ids in any order."""
+    # where the feature columns of each side are now
     events = plan.events
-    sides = {"user": _places_by_name(before.users, events.users)}
-    sides["item"] = _places_by_name(before.items, events.items)
+    columns = {
+        "user": _columns_by_id(before.users, events.users),
+        "item": _columns_by_id(before.items, events.items),
+    }
     if events.contexts is not None and before.context is not None:
-        sides["context"] = _places_of_names(before.context, events.contexts.context)
-    states = (old.state_dict(), part.state_dict())
-    tables = ()
-    if part.divisions is not None:  # it has a part of the rows of tables
-        tables = {f"{name}.weight" for name in part.tables}
-    shapes = [{n: v.shape[n in tables :] for n, v in s.items()} for s in states]
-    if any(p is None for p in sides.values()) or shapes[0] != shapes[1]:
+        context = events.contexts.context
+        columns["context"] = _columns_by_name(before.context, context)
+    if any(of_side is None for of_side in columns.values()):
         raise ValueError(OTHER_SIZES)
-    inputs = {side: (places, len(places)) for side, places in sides.items()}
-    part.take_weights(plan.recipe, old, inputs)
+
+    # all weights have the same sizes
+    divided = set()
+    if part.divisions is not None:  # it has a part of the rows of tables
+        divided = {f"{name}.weight" for name in part.tables}
+    if _shapes(earlier_part, divided) != _shapes(part, divided):
+        raise ValueError(OTHER_SIZES)
+    inputs = {side: (of_side, len(of_side)) for side, of_side in columns.items()}
+    part.take_weights(plan.recipe, earlier_part, inputs)
 
 
-def _places_by_name(old, new):
-    """Return the positions (p,) in ``new`` of the feature columns of ``old``.
+def _shapes(part, divided):
+    """Return the shapes of weights by name, of ``divided`` ones without their rows."""
+    shapes = {}
+    for name, weights in part.state_dict().items():
+        shapes[name] = weights.shape
+        if name in divided:
+            shapes[name] = weights.shape[1:]
+    return shapes
+
+
+def _columns_by_id(before, now):
+    """Return where the feature columns of a side are now, positions (p,).
 
     None if ids or columns differ. Columns without names are matched by position, which
     requires the same order of ids.
     """
-    if len(old) != len(new) or not old.ids.isin(new.ids).all():
+    if len(before) != len(now) or not before.ids.isin(now.ids).all():
         return None
-    return _places_of_names(old, new, np.array_equal(old.ids, new.ids))
+    return _columns_by_name(before, now, np.array_equal(before.ids, now.ids))
 
 
-def _places_of_names(old, new, same=True):
-    """Return the positions (p,) in ``new`` of the feature columns of ``old``, or None.
+def _columns_by_name(before, now, same=True):
+    """Return where feature columns are now, positions (p,); None if they differ.
 
     ``same``: whether columns without names are the same ones.
     """
-    names = [each.feature_names() for each in (old, new)]
-    if None in names:
-        return np.arange(new.width) if same and old.width == new.width else None
-    if names[0] == names[1]:  # also if two columns have one name
-        return np.arange(new.width)
-    before, now = map(pd.Index, names)
-    if len(before) != len(now) or not now.is_unique or not before.isin(now).all():
+    names_before = before.feature_names()
+    names_now = now.feature_names()
+    if names_before is None or names_now is None:
+        if same and before.width == now.width:
+            return np.arange(now.width)
         return None
-    return now.get_indexer(before)
+    if names_before == names_now:  # also if two columns have one name
+        return np.arange(now.width)
+    names_before = pd.Index(names_before)
+    names_now = pd.Index(names_now)
+    if len(names_before) != len(names_now) or not names_now.is_unique:
+        return None
+    if not names_before.isin(names_now).all():
+        return None
+    return names_now.get_indexer(names_before)

@@ -56,7 +56,9 @@ class FolderLock:
 
     def __init__(self, folder):
         self.given = folder
-        self.path = None if folder is None else Path(folder) / NAME
+        self.path = None
+        if folder is not None:
+            self.path = Path(folder) / NAME
         self.file = None
 
     def take(self):
@@ -66,7 +68,7 @@ class FolderLock:
         while self.file is None:
             file = self._opened()
             try:
-                taken = _is_locked_by_us(file)
+                is_ours = _lock(file)
             except OSError:  # some network drives cannot
                 file.close()
                 self._remove()
@@ -75,9 +77,16 @@ class FolderLock:
                     "Take care that no other fit uses this folder."
                 )
                 return
-            if not taken:
+            if not is_ours:
                 file.close()
-                raise self._in_use()
+                owner = "another fit"
+                with suppress(OSError, ValueError):
+                    owner = f"another fit, {self.path.read_text()}".rstrip(", ")
+                message = (
+                    f"checkpoint={self.given!r} is in use by {owner}. Wait until it "
+                    "has ended, or name another folder: a folder keeps one training"
+                )
+                raise OSError(errno.EBUSY, message, str(self.path.parent))
             if _is_at(file, self.path):
                 self.file = file
             else:  # the fit that had it has removed it since it was opened
@@ -125,24 +134,15 @@ class FolderLock:
             self.path.parent.rmdir()
 
     def _unwritable(self, number):
+        """Return the error of a folder that cannot be written, by its number."""
         message = (
             f"checkpoint={self.given!r} must be a folder that can be written: "
             f"{os.strerror(number)}"
         )
         return OSError(number, message, str(self.path.parent))
 
-    def _in_use(self):
-        owner = "another fit"
-        with suppress(OSError, ValueError):
-            owner = f"another fit, {self.path.read_text()}".rstrip(", ")
-        message = (
-            f"checkpoint={self.given!r} is in use by {owner}. Wait until it has ended, "
-            "or name another folder: a folder keeps one training"
-        )
-        return OSError(errno.EBUSY, message, str(self.path.parent))
 
-
-def _is_locked_by_us(file):
+def _lock(file):
     """Lock an open file, and return True; False if somebody else has locked it."""
     try:
         if fcntl is None:

@@ -95,6 +95,7 @@ class KeptRequests(NamedTuple):
         return self._in_context(part, users)
 
     def _without_context(self, part, item_rows):
+        """Return the vectors (n, d) that a part gives them without their contexts."""
         past = None
         if part.sees_order:
             past = self.past
@@ -107,6 +108,7 @@ class KeptRequests(NamedTuple):
         return users
 
     def _in_context(self, part, users):
+        """Return vectors (n, d) of users in their contexts."""
         if self.contexts is None or part.context is None:
             return users
         return in_context(part, users, self.contexts)
@@ -148,17 +150,12 @@ def requests_of(kept, recipe, rng):
     if known.contexts is not None:
         of_each = [each.contexts for each in together]
         contexts = sparse.vstack(of_each, format="csr")
-    fold_in = _fold_in_of(kept, recipe)
+    fold_in = None
+    if kept.known.ordered is None:  # where the order is known, nobody is folded in
+        counts = summed(column_counts(kept.known.positives))
+        fold_in = FoldInOfNew(counts, recipe.temperature)
     left_out = kept.unknown_items
     return KeptRequests(*stacked, known.n_known, contexts, fold_in, left_out)
-
-
-def _fold_in_of(kept, recipe):
-    """Return how new users are folded in; None: where the order is known, nobody is."""
-    if kept.known.ordered is not None:
-        return None
-    counts = summed(column_counts(kept.known.positives))
-    return FoldInOfNew(counts, recipe.temperature)
 
 
 def _of_strangers(kept, known, is_id):
@@ -190,7 +187,10 @@ def _as_new(kept, known, some, size, is_id, rng):
     ends = np.repeat(past.indptr[1:], np.diff(past.indptr))
     ranks = np.arange(past.nnz)
     if kept.known.ordered is None:
-        ranks = _shuffled_within(past.indptr, rng)
+        # those of each row are shuffled
+        owners = np.repeat(np.arange(past.shape[0]), np.diff(past.indptr))
+        shuffled = np.lexsort((rng.uniform(size=past.nnz), owners))
+        ranks[shuffled] = np.arange(past.nnz)
     past = entries_of(past, ranks >= ends - size)
     hidden = known.hidden[some]
     truth = known.truth[some]
@@ -201,12 +201,3 @@ def _as_new(kept, known, some, size, is_id, rng):
     if known.contexts is not None:
         contexts = known.contexts[some]
     return KeptRequests(rows, past, hidden, truth, 0, contexts)
-
-
-def _shuffled_within(indptr, rng):
-    """Return the positions of entries after those of each row have been shuffled."""
-    n_entries = indptr[-1]
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    ranks = np.empty(n_entries, dtype=np.int64)
-    ranks[np.lexsort((rng.uniform(size=n_entries), rows))] = np.arange(n_entries)
-    return ranks

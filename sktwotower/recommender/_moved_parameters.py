@@ -32,10 +32,13 @@ def where_moved(given):
     texts = []
     flat = {name: value for name, value in given.items() if name in DEFAULTS}
     if flat:
-        texts.append(_line_of_history(flat, given))
+        kind = _kind_of(flat, given.get("history"), given.get("time"))
+        texts.append(_line_of_history(flat, kind))
     if "impression_goal" in given:
         goal = given["impression_goal"]
-        weight = "shown" if goal == "shown" else "auto"
+        weight = "auto"
+        if goal == "shown":
+            weight = "shown"
         texts.append(f"impression_goal={goal!r} is now impression_weight={weight!r}.")
     if "gather_users" in given:
         texts.append(
@@ -45,12 +48,11 @@ def where_moved(given):
     return " ".join(texts) or None
 
 
-def _line_of_history(flat, given):
-    """Return the text about parameters that belong to a history.
+def _line_of_history(flat, kind):
+    """Return the text about parameters that belong to a history of a kind.
 
-    ``flat``: these; ``given``: all parameters, by name.
+    ``flat``: these, by name.
     """
-    kind = _kind_of(flat, given.get("history"), given.get("time"))
     cls = CLASSES[kind]
     names = OF_KIND[kind]
     moved = {name: value for name, value in flat.items() if name in names}
@@ -77,7 +79,9 @@ def _kind_of(flat, history, time):
     if set(flat) == {"fold_in"}:
         return "pooled"
     only_recent = set(OF_RECENT) - set(OF_POOLED)
-    return "recent" if time is not None or only_recent & set(flat) else "pooled"
+    if time is not None or only_recent & set(flat):
+        return "recent"
+    return "pooled"
 
 
 def with_history_object(specs):
@@ -114,7 +118,9 @@ def with_history_object(specs):
         history = history.get("kind")
     kind = history
     if kind not in OF_KIND:
-        kind = "pooled" if specs.get("time") is None else "recent"
+        kind = "recent"
+        if specs.get("time") is None:
+            kind = "pooled"
     for name, new_name in OF_KIND[kind].items():
         is_set = known.get(new_name, DEFAULTS[name]) != DEFAULTS[name]
         if name in flat and not is_set:

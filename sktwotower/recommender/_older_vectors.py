@@ -37,7 +37,21 @@ class OlderVectors(NamedTuple):
 def older_vectors(older):
     """Return the `OlderVectors` of the argument of `align_to`."""
     if isinstance(older, str | Path):
-        return _of_file(Path(older))
+        path = Path(older)
+        ending = path.suffix.lower()
+        if ending not in (".npz", ".parquet"):
+            raise ValueError(
+                f"older must be {EXPECTED}. Got {str(path)!r}: read the file of a "
+                "model with io.load first."
+            )
+        read = _read_numpy
+        if ending == ".parquet":
+            read = _read_parquet
+        ids, vectors, scales, model_id = read(path)
+        vectors = vectors.astype(np.float32)
+        if scales is not None:
+            vectors *= scales[:, None]
+        return OlderVectors(pd.Index(ids), vectors, model_id)
     if hasattr(older, "embed_items"):
         fitted_of(older)  # raises if it is not fitted
         embed = older.embed_users
@@ -50,22 +64,6 @@ def older_vectors(older):
     return OlderVectors(ids, vectors, older.model_id_, older.user_ids_, embed)
 
 
-def _of_file(path):
-    """Return the vectors of a file of `export_vectors`."""
-    readers = {".npz": _read_numpy, ".parquet": _read_parquet}
-    ending = path.suffix.lower()
-    if ending not in readers:
-        raise ValueError(
-            f"older must be {EXPECTED}. Got {str(path)!r}: read the file of a model "
-            "with io.load first."
-        )
-    ids, vectors, scales, model_id = readers[ending](path)
-    vectors = vectors.astype(np.float32)
-    if scales is not None:
-        vectors *= scales[:, None]
-    return OlderVectors(pd.Index(ids), vectors, model_id)
-
-
 def _read_numpy(path):
     """Return ids (n,), vectors (n, d), scales (n,) or None, and the id of the model."""
     with np.load(path, allow_pickle=False) as file:
@@ -75,7 +73,9 @@ def _read_numpy(path):
         ids = file["ids"]
         if ids.dtype.kind == "U":
             ids = ids.astype(object)
-        scales = file["scales"] if "scales" in file.files else None
+        scales = None
+        if "scales" in file.files:
+            scales = file["scales"]
         return ids, file["vectors"], scales, str(file["model_id"])
 
 
@@ -89,10 +89,13 @@ def _read_parquet(path):
     ids = table.column(0).to_pandas().to_numpy()
     vectors = table["vector"].combine_chunks()
     vectors = vectors.values.to_numpy().reshape(len(ids), -1)
-    scales = table["scale"].to_numpy() if "scale" in table.column_names else None
+    scales = None
+    if "scale" in table.column_names:
+        scales = table["scale"].to_numpy()
     return ids, vectors, scales, model_id.decode()
 
 
 def _without(path, missing):
+    """Return the error of a file that lacks some of what `export_vectors` writes."""
     names = json.dumps(sorted(missing))
     return ValueError(f"{str(path)!r} is no file of io.export_vectors: no {names}.")

@@ -144,7 +144,9 @@ class VersionsMixin:
             raise ValueError(f"tolerance must be a number >= 0. Got {tolerance!r}.")
         if model_id == fitted.model_id:
             return fitted.item_ids[:0]
-        known = [] if fitted.versions is None else fitted.versions.ids
+        known = []
+        if fitted.versions is not None:
+            known = fitted.versions.ids
         if model_id not in known:
             raise ValueError(
                 f"The model_id {model_id!r} is not known: it is none of the latest "
@@ -225,8 +227,21 @@ class VersionsMixin:
         """
         fitted = fitted_of(self)
         older = older_vectors(older)
+        vectors = np.asarray(fitted.catalog.vectors)
+        codes = older.ids.get_indexer(pd.Index(fitted.item_ids))
+        common = np.flatnonzero(codes >= 0)
+        _check_common(fitted, older, common)
         with threads(self.n_jobs):
-            self._fitted = _aligned(fitted, older)
+            new = vectors[common]
+            old = older.vectors[codes[common]]
+            turn = _orthogonal(new, old)
+            figures = np.full((2, len(FIGURES)), np.nan)
+            figures[:, :2] = [_cosines(new, old), _cosines(turned(new, turn), old)]
+            figures[:, 2:] = _overlaps(fitted, older, new, old, turn).T
+            moves = _distances(older.vectors, turned(vectors, turn), codes)
+        alignment = Alignment(older.model_id, turn, len(common), figures)
+        versions = Versions([older.model_id], moves[None])
+        self._fitted = replace(fitted, alignment=alignment, versions=versions)
         return self
 
 
@@ -259,34 +274,18 @@ def _distances(before, after, codes):
 
     They are float32, rounded up; infinite for new items, those with a code of -1.
     """
-    found = np.zeros(len(codes), dtype=np.float32)
+    distances = np.zeros(len(codes), dtype=np.float32)
     for start in range(0, len(codes), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(codes)))
         old = before[codes[rows]]
         # a further event moves few items
         moved = np.flatnonzero((after[rows] != old).any(axis=1))
         differences = after[rows[moved]].astype(np.float64) - old[moved]
-        found[rows[moved]] = np.linalg.norm(differences, axis=1)
-    rounded_up = np.nextafter(found, np.float32(np.inf))
-    return np.where(codes < 0, np.inf, np.where(found > 0, rounded_up, 0)).astype("f4")
-
-
-def _aligned(fitted, older):
-    """Return a state whose vectors are turned to `OlderVectors`."""
-    vectors = np.asarray(fitted.catalog.vectors)
-    codes = older.ids.get_indexer(pd.Index(fitted.item_ids))
-    common = np.flatnonzero(codes >= 0)
-    _check_common(fitted, older, common)
-    new = vectors[common]
-    old = older.vectors[codes[common]]
-    turn = _orthogonal(new, old)
-    figures = np.full((2, len(FIGURES)), np.nan)
-    figures[:, :2] = [_cosines(new, old), _cosines(turned(new, turn), old)]
-    figures[:, 2:] = _overlaps(fitted, older, new, old, turn).T
-    alignment = Alignment(older.model_id, turn, len(common), figures)
-    moves = _distances(older.vectors, turned(vectors, turn), codes)
-    versions = Versions([older.model_id], moves[None])
-    return replace(fitted, alignment=alignment, versions=versions)
+        distances[rows[moved]] = np.linalg.norm(differences, axis=1)
+    has_moved = distances > 0
+    distances[has_moved] = np.nextafter(distances[has_moved], np.float32(np.inf))
+    distances[codes < 0] = np.inf
+    return distances
 
 
 def _check_common(fitted, older, common):
@@ -335,29 +334,28 @@ def _overlaps(fitted, older, new, old, turn):
     that are not known are nan. Lists are of the common items with vectors ``new`` and
     ``old`` (n, d).
     """
-    found = np.full((2, 2), np.nan)
+    overlaps = np.full((2, 2), np.nan)
     user_ids = fitted.user_ids
     codes = np.arange(len(user_ids))
     if older.user_ids is not None:
         codes = np.flatnonzero(np.isin(pd.Index(user_ids), pd.Index(older.user_ids)))
     if len(codes) == 0:
-        return found
+        return overlaps
     rng = np.random.default_rng(0)
     n_users = min(len(codes), MAX_USERS)
     codes = np.sort(rng.choice(codes, n_users, replace=False))
     query = Query(user_ids[codes], codes, fitted.users.rows[codes])
     users = fitted.without_context(query, fitted.past(query), Serving(fold_in=False))
-    sides = [new, turned(new, turn)]
     lists = _lists(users, new)
     if new.shape[1] == old.shape[1]:
-        found[0, 0] = _overlap(lists, _lists(users, old))
-    found[0, 1] = _overlap(lists, _lists(turned(users, turn), old))
+        overlaps[0, 0] = _overlap(lists, _lists(users, old))
+    overlaps[0, 1] = _overlap(lists, _lists(turned(users, turn), old))
     if older.embed is not None:
         old_users = np.asarray(older.embed(user_ids[codes].tolist()))
-        for place, items in enumerate(sides):
+        for column, items in enumerate([new, turned(new, turn)]):
             if items.shape[1] == old_users.shape[1]:
-                found[1, place] = _overlap(lists, _lists(old_users, items))
-    return found
+                overlaps[1, column] = _overlap(lists, _lists(old_users, items))
+    return overlaps
 
 
 def _lists(users, items):
