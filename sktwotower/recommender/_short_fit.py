@@ -81,17 +81,20 @@ def held_out(table, seed, n_events=None):
     if n_events is None:
         n_events = MAX_EVENTS
     table = table.only(users_of_events(np.diff(table.offsets), seed, n_events))
+    is_late = are_late(table, np.random.RandomState(seed))
+    return table.events_at(~is_late), table.events_at(is_late)
+
+
+def are_late(table, rng):
+    """Return which rows are the latest tenth, or a random one without an order."""
     times = table.times
     if times is None or (times == times[0]).all():
-        rng = np.random.RandomState(seed)
-        is_late = rng.uniform(size=table.n_events) < HELD_OUT
-    else:
-        # more than a tenth may have the last time, and almost all the first one
-        start = np.quantile(times, 1 - HELD_OUT)
-        is_late = times > start
-        if start > times.min():
-            is_late = times >= start
-    return table.events_at(~is_late), table.events_at(is_late)
+        return rng.uniform(size=table.n_events) < HELD_OUT
+    # more than a tenth may have the last time, and almost all the first one
+    start = np.quantile(times, 1 - HELD_OUT)
+    if start > times.min():
+        return times >= start
+    return times > start
 
 
 def to_find(truth, past, known):

@@ -11,7 +11,8 @@ from sktwotower._tables._sparse import column_counts, have_entries, id_columns
 from .processes._group import summed
 
 # Number of entries of the towers' vectors, and those that a linear filter adds.
-WIDTH, FILTER_WIDTH = 256, 128
+WIDTH = 256
+FILTER_WIDTH = 128
 
 # Up to this many items every item is a candidate for every user, unless they have so
 # many feature values that embedding all items takes longer than the rest of a step. In
@@ -34,7 +35,9 @@ LARGE_CATALOG = 10_000
 # If users have chosen this share of the items on average, there are events enough of
 # each item, unless there are fewer in all. A user of n events then counts n to the
 # power in the loss.
-DENSE, MIN_DENSE_EVENTS, DENSE_USER_POWER = 0.03, 10_000, 0.75
+DENSE = 0.03
+MIN_DENSE_EVENTS = 10_000
+DENSE_USER_POWER = 0.75
 # Values of "auto", by the kind of history.
 POOLED = {"dropout": 0.5, "max_epochs": 20, "batch_size": 512}
 RECENT = {"dropout": 0.1, "max_epochs": 8, "batch_size": 256, "second_share": 0.1}
@@ -78,40 +81,45 @@ def _kind(recipe, events):
     """Return the key of ``AUTO`` for a recipe, and ``Events`` if they are known."""
     if not recipe.history.sees_order:
         kind = "pooled"
-        if events is not None and has_large_catalog(recipe, events):
+        if events is None:
+            return kind
+        if has_large_catalog(recipe, events):
             kind += ", large catalog"
-        if events is not None and _has_features(events):
-            kind += ", features"
+        # columns of users or items that several rows share, beyond ids
+        for side in (events.users, events.items):
+            if side.rows.nnz > id_columns(side.rows).sum():
+                return kind + ", features"
         return kind
     if events is None:
         return "recent"
     if has_hidden_layer(recipe, events):
         return "recent, hidden layer"
     baskets = summed(events.ordered.n_baskets())
-    has_large = summed(events.ordered.n_events) >= LARGE_BASKET * baskets
-    return "recent, large baskets" if has_large else "recent"
-
-
-def _has_features(events):
-    """Return whether rows of users or items have columns in common, beyond ids."""
-    rows = (side.rows for side in (events.users, events.items))
-    return any(each.nnz > id_columns(each).sum() for each in rows)
+    if summed(events.ordered.n_events) >= LARGE_BASKET * baskets:
+        return "recent, large baskets"
+    return "recent"
 
 
 def with_values(recipe, values):
     """Return the recipe with values, by name, where it says "auto"."""
-    chosen = {n: value for n, value in values.items() if getattr(recipe, n) == "auto"}
+    chosen = {}
+    for name, value in values.items():
+        if getattr(recipe, name) == "auto":
+            chosen[name] = value
     return recipe._replace(**chosen)
 
 
 def resolved(recipe, events):
     """Return the recipe with all values of "auto" that follow from ``Events``."""
     recipe = values_of_kind(recipe, events)
-    sampling, temperature = recipe.candidate_sampling, recipe.temperature
+    sampling = recipe.candidate_sampling
     if sampling == "auto":
-        n_items, n_entries = events.positives.shape[1], events.items.rows.nnz
-        small = n_items <= FULL_SOFTMAX_ITEMS and n_entries <= FULL_SOFTMAX_ENTRIES
-        sampling = "full" if small and not recipe.history.sees_order else "mixed"
+        is_small = events.positives.shape[1] <= FULL_SOFTMAX_ITEMS
+        is_small = is_small and events.items.rows.nnz <= FULL_SOFTMAX_ENTRIES
+        sampling = "mixed"
+        if is_small and not recipe.history.sees_order:
+            sampling = "full"
+    temperature = recipe.temperature
     if temperature == "auto":
         n_items = np.count_nonzero(summed(column_counts(events.positives)))
         temperature = auto_temperature(n_items, has_large_catalog(recipe, events))
@@ -126,10 +134,12 @@ def user_power(events):
     It is for a pooled history that stands alone.
     """
     chosen = events.positives
-    n_events, n_users = summed(chosen.nnz), summed(have_entries(chosen, 1).sum())
-    n_pairs = n_users * np.count_nonzero(summed(column_counts(chosen)))
-    is_dense = n_events >= max(MIN_DENSE_EVENTS, DENSE * n_pairs)
-    return DENSE_USER_POWER if is_dense else 1.0
+    n_events = summed(chosen.nnz)
+    n_users = summed(have_entries(chosen, 1).sum())
+    n_items = np.count_nonzero(summed(column_counts(chosen)))
+    if n_events >= max(MIN_DENSE_EVENTS, DENSE * n_users * n_items):
+        return DENSE_USER_POWER
+    return 1.0
 
 
 def auto_temperature(n_items, large_catalog=False):
@@ -138,5 +148,7 @@ def auto_temperature(n_items, large_catalog=False):
     The formulas were fitted to the best validated values of six data sets. Learning the
     temperature with the training loss leads to values that are far too low.
     """
-    factor, power, lowest = LARGE_TEMPERATURE if large_catalog else TEMPERATURE
+    factor, power, lowest = TEMPERATURE
+    if large_catalog:
+        factor, power, lowest = LARGE_TEMPERATURE
     return float(np.clip(factor * n_items**-power, lowest, 0.2))

@@ -28,7 +28,9 @@ from sktwotower._tables._reward_scale import SCALES
 from sktwotower._tables._time_units import SIZES, TIME_UNITS, WORDS
 
 # Larger ones fit no number of torch: int32, int64, and a product of two in float32.
-MAX_SIZE, MAX_BATCH, MAX_RATE = 2**31 - 1, 2**63 - 1, 1e18
+MAX_SIZE = 2**31 - 1
+MAX_BATCH = 2**63 - 1
+MAX_RATE = 1e18
 SIZE = Interval(Integral, 1, MAX_SIZE, closed="both")
 BATCH = Interval(Integral, 1, MAX_BATCH, closed="both")
 POSITIVE = Interval(Real, 0, MAX_RATE, closed="right")
@@ -146,9 +148,9 @@ OF_BATCHES |= {name: name for name in SAME_NAMES}
 def check_net_arguments(net_params):
     """Raise ``ValueError`` for an argument of a net or batches that is out of range."""
     values = dict(NET_ARGUMENTS)
-    for name, each in BATCH_PARAMETERS.items():
+    for name, parameter_of_batches in BATCH_PARAMETERS.items():
         for use in ("train", "valid"):
-            values[f"iterator_{use}__{name}"] = list(each.values)
+            values[f"iterator_{use}__{name}"] = list(parameter_of_batches.values)
     given = {name: value for name, value in net_params.items() if name in values}
     compat.validate_parameter_constraints(values, given, "net_params")
 
@@ -159,8 +161,10 @@ def recipe_of(recipe, further=()):
     Its class method ``of`` reads them from an estimator, without numbers of numpy.
     ``further``: names of fields that are no parameters of the estimator.
     """
-    known = fields(RecommenderParameters)
-    names = [each.name for each in known if recipe in each.metadata.get("recipes", ())]
+    names = []
+    for known in fields(RecommenderParameters):
+        if recipe in known.metadata.get("recipes", ()):
+            names.append(known.name)
 
     class Base(namedtuple("Base", [*names, *further])):
         @classmethod
@@ -181,9 +185,11 @@ def plain(value):
     if type(value) in (tuple, list):
         return type(value)(map(plain, value))
     if type(value) is dict:
-        return {name: plain(each) for name, each in value.items()}
+        return {name: plain(entry) for name, entry in value.items()}
     is_number = isinstance(value, np.integer | np.floating | np.bool_)
-    return value.item() if is_number and value.dtype.kind != "m" else value
+    if is_number and value.dtype.kind != "m":
+        return value.item()
+    return value
 
 
 # What a recipe knows of a history, which is an object there.
@@ -212,15 +218,15 @@ class Recipe(recipe_of("training", OF_HISTORY)):
         changed = {}
         for name in ("half_life", "popularity_half_life"):
             value = getattr(self, name)
-            if isinstance(value, Real) and not isinstance(value, bool | np.timedelta64):
-                changed[name] = _duration(name, value, unit)
+            is_number = isinstance(value, Real)
+            if not is_number or isinstance(value, bool | np.timedelta64):
+                continue
+            try:
+                duration = pd.Timedelta(max(1, round(value * SIZES[unit])), "ns")
+            except (ValueError, OverflowError) as error:
+                raise ValueError(
+                    f"{name} must be a duration of at most 292 years, and times are "
+                    f"{WORDS[unit]}. Got {value!r}."
+                ) from error
+            changed[name] = duration
         return self._replace(**changed)
-
-
-def _duration(name, value, unit):
-    """Return a half-life, a number in a unit, as a Timedelta >= 1 ns."""
-    try:
-        return pd.Timedelta(max(1, round(value * SIZES[unit])), "ns")
-    except (ValueError, OverflowError) as error:
-        expected = f"a duration of at most 292 years, and times are {WORDS[unit]}"
-        raise ValueError(f"{name} must be {expected}. Got {value!r}.") from error

@@ -34,43 +34,37 @@ def _write_net(net, writer, place):
     params = net.get_params(deep=False)
     settings = {name: params[name] for name in filter(SETTINGS.fullmatch, params)}
     rows = [plain(dict(row)) for row in net.history]
-    given = {}
+    spec = {}
     if is_given(net.criterion):
-        given["loss"] = _write_loss(net, settings, writer, f"{place}.loss")
+        # a process that serves reads only the temperature of a loss of the user
+        names = [name for name in settings if name.startswith(PREFIX)]
+        of_loss = {name: settings.pop(name) for name in names}
+        settings["criterion__temperature"] = float(net.temperature)
+        named = NamedLoss.of(net.criterion)
+        spec["loss"] = {
+            "name": writer.write(named, f"{place}.loss.name"),
+            "params": writer.write(of_loss, f"{place}.loss.params"),
+        }
     settings.pop("criterion__matmul_dtype", None)
-    return given | {
-        "model": writer.write(net.model, f"{place}.model"),
-        "settings": writer.write(settings, f"{place}.settings"),
-        "optimizer": _optimizer_name(net.optimizer, f"{place}.optimizer"),
-        "history": writer.write(rows, f"{place}.history"),
-        "interrupted": bool(net.interrupted_),
-    }
-
-
-def _write_loss(net, settings, writer, place):
-    """Return what JSON holds for a loss of the user, besides its temperature.
-
-    Its parameters are taken out of the ``settings``, in place: a process that serves
-    reads only the temperature of those.
-    """
-    names = [name for name in settings if name.startswith(PREFIX)]
-    params = {name: settings.pop(name) for name in names}
-    settings["criterion__temperature"] = float(net.temperature)
-    return {
-        "name": writer.write(NamedLoss.of(net.criterion), f"{place}.name"),
-        "params": writer.write(params, f"{place}.params"),
-    }
+    spec["model"] = writer.write(net.model, f"{place}.model")
+    spec["settings"] = writer.write(settings, f"{place}.settings")
+    spec["optimizer"] = _optimizer_name(net.optimizer, f"{place}.optimizer")
+    spec["history"] = writer.write(rows, f"{place}.history")
+    spec["interrupted"] = bool(net.interrupted_)
+    return spec
 
 
 def _read_net(spec, reader, place):
     """Return the net that JSON holds, on the device of the estimator."""
     names = ["model", "settings", "optimizer", "history", "interrupted"]
-    loss, params = SampledSoftmaxLoss, {}
+    loss = SampledSoftmaxLoss
+    params = {}
     if type(spec) is dict and "loss" in spec:
         spec = dict(spec)
         loss, params = _read_loss(spec.pop("loss"), reader, f"{place}.loss")
-    found = values_of(spec, names, place, "a net")
-    model, settings, optimizer, rows, interrupted = found
+    model, settings, optimizer, rows, interrupted = values_of(
+        spec, names, place, "a net"
+    )
     model = instance(Model).read(model, reader, f"{place}.model")
     settings = instance(dict).read(settings, reader, f"{place}.settings")
     rows = list_of(dict).read(rows, reader, f"{place}.history")
@@ -81,8 +75,7 @@ def _read_net(spec, reader, place):
         number(above=0)(settings.get("criterion__temperature"), f"{place}.temperature")
     device = reader.owner.device
     check_device(device)
-    given = {"loss": loss, "params": params}
-    net = _new_net(model, settings, optimizer, device, place, **given)
+    net = _new_net(model, settings, optimizer, device, place, loss=loss, params=params)
     net.history.extend(rows)
     net.interrupted_ = boolean(interrupted, f"{place}.interrupted")
     return net
@@ -93,9 +86,9 @@ def _read_loss(spec, reader, place):
     name, params = values_of(spec, ["name", "params"], place, "a loss")
     named = instance(NamedLoss).read(name, reader, f"{place}.name")
     params = instance(dict).read(params, reader, f"{place}.params")
-    for each in params:
-        fits = text(each, place).startswith(PREFIX) and SETTINGS.fullmatch(each)
-        require(fits, f"{place}.params", f"without {each}")
+    for param in params:
+        fits = text(param, place).startswith(PREFIX) and SETTINGS.fullmatch(param)
+        require(fits, f"{place}.params", f"without {param}")
     return loaded_loss(named, reader.trusted), params
 
 
@@ -130,7 +123,9 @@ def _new_net(model, settings, optimizer, device, place, *, loss, params):
         settings = settings | params
     else:
         settings = settings | {"criterion__matmul_dtype": model.first.matmul_dtype}
-    batches = SequenceBatches if model.sees_order else UserBatches
+    batches = UserBatches
+    if model.sees_order:
+        batches = SequenceBatches
     with refusing(place, "a net with other settings"):
         net = TwoTowerNet(
             model,
@@ -145,14 +140,8 @@ def _new_net(model, settings, optimizer, device, place, *, loss, params):
         )
         if not is_given(loss):
             return net.initialize_trained()
-    return _with_given_loss(net, temperature)
 
-
-def _with_given_loss(net, temperature):
-    """Return an initialized net whose loss is one of the user.
-
-    ``temperature``: that at the end of training.
-    """
+    # a loss of the user, with the temperature at the end of training
     try:
         net.initialize_trained()
     except Exception as error:  # of the user's code

@@ -27,15 +27,20 @@ LAST_EPOCHS = 0.25
 
 def monitors_validation(callbacks):
     """Return whether any callback monitors a validation figure."""
-    names = ("monitor", "_monitor")  # skorch's callbacks, and Optuna's for skorch
-    watched = [str(getattr(c, n, "")) for c in _instances(callbacks) for n in names]
-    return any(figure.startswith("valid") for figure in watched)
+    for callback in _instances(callbacks):
+        for name in ("monitor", "_monitor"):  # skorch's callbacks, and Optuna's
+            if str(getattr(callback, name, "")).startswith("valid"):
+                return True
+    return False
 
 
 def looks_at_gradients(callbacks):
     """Return whether any callback uses gradients, for example to clip them."""
-    own, kinds = Callback.on_grad_computed, _kinds(callbacks)
-    return any(getattr(kind, "on_grad_computed", own) is not own for kind in kinds)
+    of_skorch = Callback.on_grad_computed
+    for kind in _kinds(callbacks):
+        if getattr(kind, "on_grad_computed", of_skorch) is not of_skorch:
+            return True
+    return False
 
 
 def schedules(callbacks):
@@ -58,26 +63,27 @@ def own_callbacks(recipe, data, net, schedule):
 
     ``data``: the ``TrainingData``. Without ``schedule`` the learning rate is constant.
     """
-    own = [("loss_check", _LossCheck())]
+    callbacks = [("loss_check", _LossCheck())]
     if data.evaluate is not None:
-        own.append(("valid_recall", _ValidationRecall(data.evaluate)))
-    own.append(("log", _EpochLog()))
+        callbacks.append(("valid_recall", _ValidationRecall(data.evaluate)))
+    callbacks.append(("log", _EpochLog()))
     if data.complete is not None:
-        own.append(("last_epochs", _LastEpochs(data)))
+        callbacks.append(("last_epochs", _LastEpochs(data)))
     waits = data.training.impressions is not None
     if waits:
         begin = _ImpressionStart(data, recipe.impression_start, net.max_epochs)
-        own.append(("impressions", begin))
+        callbacks.append(("impressions", begin))
     if schedule and not schedules(recipe.callbacks):
-        own.append(("one_cycle", _one_cycle(net, data)))
+        callbacks.append(("one_cycle", _one_cycle(net, data)))
     if recipe.early_stopping:
-        own.append(("stop_on_recall", _StopOnRecall(recipe, waits)))
+        callbacks.append(("stop_on_recall", _StopOnRecall(recipe, waits)))
     if shows_bars(recipe.verbose) and not prints_epochs(recipe.verbose):
-        own.append(("training_bar", _ProgressBar(recipe.verbose)))
-    return own
+        callbacks.append(("training_bar", _ProgressBar(recipe.verbose)))
+    return callbacks
 
 
 def _one_cycle(net, data):
+    """Return the schedule in which the learning rate rises once, and falls."""
     steps = max(1, data.n_steps(net.max_epochs, net.batch_size))
     # The momentum goes down as the rate goes up, unless the user has set it.
     known = {"momentum", "betas"} & set(inspect.signature(net.optimizer).parameters)
@@ -98,7 +104,9 @@ class _LossCheck(Callback):
 
     def on_batch_end(self, net, training, **kwargs):
         # skorch has read it from the device already
-        loss = net.history[-1, "batches", -1, "train_loss"] if training else 0.0
+        if not training:
+            return
+        loss = net.history[-1, "batches", -1, "train_loss"]
         if not math.isfinite(loss):
             raise ValueError(
                 f"The training loss became {loss} in epoch {len(net.history)}. "
@@ -120,9 +128,13 @@ class _ProgressBar(Callback):
 
     def on_train_begin(self, net, X, **kwargs):
         self.share_ = 1 / X.n_batches(net.batch_size)
-        sizes = {"total": net.max_epochs, "initial": net.epochs_before_}
-        how = {"desc": stage_now(), "bar_format": self.FORMAT}
-        self.bar_ = progress_bar(self.verbose, **sizes, **how)
+        self.bar_ = progress_bar(
+            self.verbose,
+            total=net.max_epochs,
+            initial=net.epochs_before_,
+            desc=stage_now(),
+            bar_format=self.FORMAT,
+        )
 
     def on_batch_end(self, net, training, **kwargs):
         if training:
@@ -147,9 +159,10 @@ class _EpochLog(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         row = net.history[-1]
-        figures = "".join(f", {k} {v}" for k, v in _figures(row).items())
-        numbers = len(net.history), net.max_epochs
-        logger.info("epoch %d of %d%s, %.1f s", *numbers, figures, row["dur"])
+        figures = "".join(f", {name} {value}" for name, value in _figures(row).items())
+        n_done = len(net.history)
+        text = "epoch %d of %d%s, %.1f s"
+        logger.info(text, n_done, net.max_epochs, figures, row["dur"])
 
 
 def _figures(row):
@@ -182,7 +195,8 @@ class _LastEpochs(Callback):
     """Look at the towers before the last epochs, in which all events are learnt."""
 
     def __init__(self, data):
-        self.look, self.complete = data.look, data.complete
+        self.look = data.look
+        self.complete = data.complete
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
         n_first = n_first_epochs(net.max_epochs)
@@ -198,8 +212,10 @@ class _ImpressionStart(Callback):
     """Let impressions join after a ``share`` of the epochs."""
 
     def __init__(self, data, share, n_epochs):
-        self.impressions, data.training.impressions = data.training.impressions, None
-        self.of_complete, self.n_first = None, n_epochs
+        self.impressions = data.training.impressions
+        data.training.impressions = None
+        self.of_complete = None
+        self.n_first = n_epochs
         if data.complete is not None:
             self.of_complete = data.complete.impressions
             self.n_first = n_first_epochs(n_epochs)
@@ -265,8 +281,10 @@ class Interruption(Callback):
     """
 
     def __init__(self, terminable):
-        self.terminable, self.is_raised = terminable, False
-        self.received = self.exchange = None
+        self.terminable = terminable
+        self.is_raised = False
+        self.received = None
+        self.exchange = None
         self.before = {}  # the handlers of signals
 
     def __enter__(self):
@@ -286,9 +304,11 @@ class Interruption(Callback):
             signal.raise_signal(self.received)
 
     def _handle(self, number):
+        """Handle a signal, and keep the handler of before."""
         self.before[number] = signal.signal(number, self._receive)
 
     def _receive(self, number, frame):
+        """Note a signal; the second Ctrl-C raises at once."""
         if self.received == number == signal.SIGINT and self.exchange is None:
             self.is_raised = True
             raise KeyboardInterrupt

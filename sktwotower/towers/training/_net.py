@@ -106,7 +106,8 @@ class TwoTowerNet(NeuralNet):
         self._initialize_module()
         self._initialize_criterion()
         self._initialize_history()
-        self.module, self.initialized_ = type(self.module_), True
+        self.module = type(self.module_)
+        self.initialized_ = True
         return self
 
     def fit_loop(self, *args, **kwargs):
@@ -118,7 +119,10 @@ class TwoTowerNet(NeuralNet):
         try:
             return super().fit_loop(*args, **kwargs)
         except KeyboardInterrupt as error:
-            self.interrupted_ = not _is_early_stop(error)
+            # skorch's early stopping raises one, too
+            *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+            raised_by = frame.f_locals.get("self")
+            self.interrupted_ = not isinstance(raised_by, EarlyStopping)
             raise
 
     def get_iterator(self, dataset, training=False):
@@ -128,15 +132,16 @@ class TwoTowerNet(NeuralNet):
         iterator = super().get_iterator(dataset, training)
         if training:
             self.batches_ = iterator
-        return iterator if self.exchange_ is None else Shares(iterator, self.exchange_)
+        if self.exchange_ is None:
+            return iterator
+        return Shares(iterator, self.exchange_)
 
     def run_single_epoch(self, iterator, training, *args, **kwargs):
         """Run an epoch; while a batch is computed, the next ones may be made."""
-        run = super().run_single_epoch
         if not training or not pays(iterator, self.device):
-            return run(iterator, training, *args, **kwargs)
+            return super().run_single_epoch(iterator, training, *args, **kwargs)
         with closing(ahead(iterator)) as batches:
-            return run(batches, training, *args, **kwargs)
+            return super().run_single_epoch(batches, training, *args, **kwargs)
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of a batch and its gradients."""
@@ -147,6 +152,7 @@ class TwoTowerNet(NeuralNet):
         return self._step(super().validation_step, batch, False)
 
     def _step(self, compute, batch, learns):
+        """Return ``compute(batch)``, with what other processes add to it."""
         if self.exchange_ is None:
             return compute(batch)
         return self.exchange_.step(lambda *pair: compute(pair), *batch, learns=learns)
@@ -160,12 +166,6 @@ class TwoTowerNet(NeuralNet):
         return self.criterion_(*y_pred, y_true.to(self.device))
 
 
-def _is_early_stop(error):
-    """Return whether a KeyboardInterrupt was raised by skorch's early stopping."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return isinstance(frame.f_locals.get("self"), EarlyStopping)
-
-
 @contextmanager
 def seeded(seed, device="cpu"):
     """Seed torch's generators, and restore their state at the end of the block.
@@ -174,12 +174,15 @@ def seeded(seed, device="cpu"):
     switched off: parameters created in it cannot be trained. On a CPU, generators of
     other devices stay as they are.
     """
-    cuda = [torch.device(device)] if str(device).startswith("cuda") else []
-    on_cpu = str(device) == "cpu"
-    seeds = torch.default_generator.manual_seed if on_cpu else torch.manual_seed
-    restored = torch.random.fork_rng(devices=cuda)
+    cuda_devices = []
+    if str(device).startswith("cuda"):
+        cuda_devices = [torch.device(device)]
+    restored = torch.random.fork_rng(devices=cuda_devices)
     with _GENERATOR_LOCK, restored, torch.inference_mode(False):
-        seeds(seed)
+        if str(device) == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
         yield
 
 
@@ -216,22 +219,41 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
     of training, see `Saver`; None: nothing is kept. The optimizer starts with the
     ``moments`` of the part, which are replaced by those at the end.
     """
-    recipe = recipe if is_first() else recipe._replace(verbose=0)
+    if not is_first():
+        recipe = recipe._replace(verbose=0)
     net = TwoTowerNet(**_net_params(recipe, part, data, seed))
     if is_given(net.criterion):
         try_loss(net, data.training, part.width)
-    ours = own_callbacks(recipe, data, net, schedule)
-    saver = None if saved is None else Saver(saved)
+
+    # Ours come first, so that the user's callbacks can read what ours record. The state
+    # of an epoch is complete, and can be kept, after all others.
+    first = own_callbacks(recipe, data, net, schedule)
+    last = []
+    saver = None
+    if saved is not None:
+        saver = Saver(saved)
+        last.append(("checkpoint", saver))
     interruption = Interruption(terminable=saver is not None)
-    last = [("interruption", interruption)]
-    if saver is not None:
-        # after the others: then the state of an epoch is complete
-        last.insert(0, ("checkpoint", saver))
-    # Ours come first, so that the user's callbacks can read what ours record.
-    net.set_params(callbacks=ours + list(recipe.callbacks or []) + last)
-    _initialize(net, recipe.net_params)
+    last.append(("interruption", interruption))
+    net.set_params(callbacks=first + list(recipe.callbacks or []) + last)
+    try:
+        net.initialize()
+    except (RuntimeError, TypeError, ValueError) as error:
+        if not recipe.net_params:
+            raise
+        raise ValueError(
+            "net_params must hold arguments of skorch.NeuralNet. Got "
+            f"{recipe.net_params}: {error}"
+        ) from error
     set_moments(net)
-    with interruption, _exchange(net, interruption):
+
+    # several processes train in an exchange
+    exchange = nullcontext()
+    if current_group() is not None:
+        exchange = Exchange(current_group(), net, interruption)
+        net.exchange_ = exchange
+        interruption.exchange = exchange
+    with interruption, exchange:
         if saver is None:
             net.partial_fit(data.training, y=None)
         else:
@@ -239,67 +261,58 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
         net.module_.moments = moments_of(net)
     if net.exchange_ is not None:
         net.exchange_.gather()
+
     if net.interrupted_:
-        _warn_of_interruption(net, saver)
+        message = (
+            f"fit was interrupted in epoch {len(net.history)} of {net.max_epochs}; the "
+            "model is kept as it was trained until then."
+        )
+        if saver is not None:
+            message += f" The same call goes on after epoch {saver.n_epochs}."
+        warn(message)
         interruption.end_process()
-    _trim(net, {name for name, _ in ours + last})
+    _trim(net, {name for name, _ in first + last})
     net.callbacks = list(recipe.callbacks or [])
     return net
 
 
-def _initialize(net, given):
-    try:
-        net.initialize()
-    except (RuntimeError, TypeError, ValueError) as error:
-        if not given:
-            raise
-        raise ValueError(
-            f"net_params must hold arguments of skorch.NeuralNet. Got {given}: {error}"
-        ) from error
-
-
-def _exchange(net, interruption):
-    """Return the context in which several processes train, or an empty one."""
-    group = current_group()
-    if group is None:
-        return nullcontext()
-    net.exchange_ = interruption.exchange = Exchange(group, net, interruption)
-    return net.exchange_
-
-
-def _warn_of_interruption(net, saver):
-    message = (
-        f"fit was interrupted in epoch {len(net.history)} of {net.max_epochs}; the "
-        "model is kept as it was trained until then."
-    )
-    if saver is not None:
-        message += f" The same call goes on after epoch {saver.n_epochs}."
-    warn(message)
-
-
 def check_net_params(net_params):
     """Raise ``ValueError`` for arguments that a net or its batches cannot take."""
-    if others := [name for name in net_params if not isinstance(name, str)]:
-        raise ValueError(f"net_params must have names of arguments. Got {others[0]!r}.")
+    for name in net_params:
+        if not isinstance(name, str):
+            raise ValueError(f"net_params must have names of arguments. Got {name!r}.")
     known = list(inspect.signature(UserBatches).parameters)[1:]
-    ours = {"iterator_train", "iterator_valid"} - net_params.keys()
+    our_iterators = {"iterator_train", "iterator_valid"} - net_params.keys()
     for name in net_params:
         iterator, _, of_batches = name.partition("__")
-        is_ours = iterator in ours
-        if own := OF_BATCHES.get(of_batches) if is_ours else OF_NET.get(name):
-            raise ValueError(f"Pass {name} as {own}=, not in net_params.")
-        if is_ours and of_batches not in known:
-            known = [name for name in known if name not in OF_BATCHES]
-            found = f"no {of_batches!r}. They have {known}"
-            raise ValueError(f"net_params has {name!r}, but batches have {found}.")
+        if iterator not in our_iterators:
+            if name in OF_NET:
+                raise ValueError(f"Pass {name} as {OF_NET[name]}=, not in net_params.")
+            continue
+        if of_batches in OF_BATCHES:
+            parameter = OF_BATCHES[of_batches]
+            raise ValueError(f"Pass {name} as {parameter}=, not in net_params.")
+        if of_batches not in known:
+            free = [name for name in known if name not in OF_BATCHES]
+            raise ValueError(
+                f"net_params has {name!r}, but batches have no {of_batches!r}. They "
+                f"have {free}."
+            )
     check_net_arguments(net_params)
 
 
 def _net_params(recipe, part, data, seed):
     """Return the net's arguments; those in ``net_params`` take precedence."""
     given = recipe.net_params or {}
-    batches = SequenceBatches if recipe.history.sees_order else UserBatches
-    split = None if data.validation is None else predefined_split(data.validation)
+    batches = UserBatches
+    if recipe.history.sees_order:
+        batches = SequenceBatches
+    split = None
+    if data.validation is not None:
+        split = predefined_split(data.validation)
+    verbose = 0
+    if prints_epochs(recipe.verbose):
+        verbose = recipe.verbose - 1
     params = {
         "module": part,
         "criterion": SampledSoftmaxLoss,
@@ -310,7 +323,7 @@ def _net_params(recipe, part, data, seed):
         "iterator_train__id_dropout": recipe.id_dropout,
         "iterator_train__seed": seed,
         "train_split": split,
-        "verbose": recipe.verbose - 1 if prints_epochs(recipe.verbose) else 0,
+        "verbose": verbose,
     }
     for name in ("lr", "max_epochs", "batch_size", "device"):
         params[name] = getattr(recipe, name)
@@ -322,9 +335,17 @@ def _net_params(recipe, part, data, seed):
         params["callbacks__print_log"] = None
     if not {"module", "criterion"} & given.keys():
         params["criterion__unit_vectors"] = recipe.normalize
-        params["criterion__robustness"] = ROBUSTNESS if part.is_tied else 0.0
+        params["criterion__robustness"] = 0.0
+        if part.is_tied:
+            params["criterion__robustness"] = ROBUSTNESS
     params |= _optimizer_params(recipe, part, data.training, given)
-    params |= _batch_params(given) | given
+    # in validation, parameters of batches are those of training
+    for name, parameter in BATCH_PARAMETERS.items():
+        value = given.get(f"iterator_train__{name}", parameter.default)
+        params[f"iterator_train__{name}"] = value
+        if parameter.in_validation:
+            params[f"iterator_valid__{name}"] = value
+    params |= given
     if current_group() is not None:
         _share_batches(params, recipe, data, current_group())
     return params
@@ -336,23 +357,22 @@ def _optimizer_params(recipe, part, training, given):
     ``training``: a ``TrainingSet``.
     """
     optimizer = optimizer_class(recipe.optimizer)
-    params, accepted = {"optimizer": optimizer}, inspect.signature(optimizer).parameters
+    params = {"optimizer": optimizer}
+    accepted = inspect.signature(optimizer).parameters
     if "weight_decay" in accepted:
         params["optimizer__weight_decay"] = recipe.weight_decay
     if optimizer is RowwiseAdam:
-        of_tables = {"rowwise": True, "compiled": _compiles_steps(part, training)}
+        # compiled steps pay for large tables that learn many events
+        tables = [part.get_submodule(name) for name in part.tables]
+        n_numbers = sum(table.weight.numel() for table in tables)
+        is_large = n_numbers >= COMPILED_TABLES
+        compiles = is_large and training.positives.nnz >= COMPILED_FROM
+        of_tables = {"rowwise": True, "compiled": compiles}
         names = [f"*{name}.weight" for name in part.tables]  # also of a part of a model
-        params["optimizer__param_groups"] = [(n, of_tables) for n in names]
+        params["optimizer__param_groups"] = [(name, of_tables) for name in names]
     if "fused" in accepted and "optimizer__foreach" not in given:
         params["optimizer__fused"] = True  # several times faster on a CPU too
     return params
-
-
-def _compiles_steps(part, training):
-    """Return whether compiled steps pay: of large tables, that learn many events."""
-    n_numbers = sum(part.get_submodule(name).weight.numel() for name in part.tables)
-    is_large = n_numbers >= COMPILED_TABLES
-    return is_large and training.positives.nnz >= COMPILED_FROM
 
 
 def _share_batches(params, recipe, data, group):
@@ -377,20 +397,6 @@ def _share_batches(params, recipe, data, group):
     params["iterator_train__seed"] = params["iterator_train__seed"] + group.rank
 
 
-def _batch_params(given):
-    """Return parameters of batches; in validation they are those of training.
-
-    ``given``: some of the net's parameters, which take precedence.
-    """
-    params = {}
-    for name, each in BATCH_PARAMETERS.items():
-        value = given.get(f"iterator_train__{name}", each.default)
-        params[f"iterator_train__{name}"] = value
-        if each.in_validation:
-            params[f"iterator_valid__{name}"] = value
-    return params
-
-
 def _trim(net, ours):
     """Remove what only training needs, so that pickles hold little except the weights.
 
@@ -411,10 +417,11 @@ def _trim(net, ours):
 
 def joined(nets, model):
     """Return the first of the nets that have trained parts of a model, with all."""
-    net = nets[0]
-    net.module_, net.module = model.eval(), type(model)
-    net.interrupted_ = any(each.interrupted_ for each in nets)
-    return net
+    first = nets[0]
+    first.module_ = model.eval()
+    first.module = type(model)
+    first.interrupted_ = any(net.interrupted_ for net in nets)
+    return first
 
 
 def with_model(net, model, before=None):
@@ -423,7 +430,8 @@ def with_model(net, model, before=None):
     vars(new).update(vars(net))
     # the optimizer would keep the parameters of the module that is replaced
     vars(new).pop("optimizer_", None)
-    new.module_, new.module = model.eval(), type(model)
+    new.module_ = model.eval()
+    new.module = type(model)
     if before is not None:
         new.history = type(net.history)([*before.history, *net.history])
     return new
@@ -432,5 +440,8 @@ def with_model(net, model, before=None):
 def epochs(net):
     """Return the figures of each finished epoch, a list of dicts."""
     names = ("epoch", "train_loss", "valid_loss", "valid_recall", "dur")
-    rows = [row for row in net.history if "dur" in row]
-    return [{name: plain(row[name]) for name in names if name in row} for row in rows]
+    finished = []
+    for row in net.history:
+        if "dur" in row:
+            finished.append({name: plain(row[name]) for name in names if name in row})
+    return finished

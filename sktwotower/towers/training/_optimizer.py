@@ -37,9 +37,10 @@ def _check(given):
     compat.validate_parameter_constraints(RATES, rates, "RowwiseAdam")
     betas = given["betas"]
     is_pair = isinstance(betas, tuple | list) and len(betas) == 2
-    if not (is_pair and all(map(SHARE_BELOW_1.is_satisfied_by, betas))):
-        message = "betas must be a pair of numbers, at least 0 and below 1. Got"
-        raise ValueError(f"{message} {betas!r}.")
+    if not is_pair or not all(map(SHARE_BELOW_1.is_satisfied_by, betas)):
+        raise ValueError(
+            f"betas must be a pair of numbers, at least 0 and below 1. Got {betas!r}."
+        )
 
 
 class RowwiseAdam(torch.optim.Optimizer):
@@ -124,9 +125,15 @@ class RowwiseAdam(torch.optim.Optimizer):
         rowwise=False,
         compiled=False,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "row_beta": row_beta, "eps": eps}
-        defaults |= {"weight_decay": weight_decay, "rowwise": rowwise}
-        defaults["compiled"] = compiled
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "row_beta": row_beta,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "rowwise": rowwise,
+            "compiled": compiled,
+        }
         _check(defaults)
         super().__init__(params, defaults)
 
@@ -162,15 +169,19 @@ class RowwiseAdam(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            step = self._step_rows if group["rowwise"] else self._step_dense
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    step(parameter, group)
+                if parameter.grad is None:
+                    continue
+                if group["rowwise"]:
+                    self._step_rows(parameter, group)
+                else:
+                    self._step_dense(parameter, group)
         return loss
 
     def _step_rows(self, table, group):
         """Update a table (p, width) by row, in place."""
-        grad, rows = table.grad, None
+        grad = table.grad
+        rows = None
         if grad.is_sparse:
             rows, grad = rows_of(grad)
         state = self.state[table]
@@ -182,9 +193,11 @@ class RowwiseAdam(torch.optim.Optimizer):
         if group["compiled"] and on_cpu(table) and table.dtype == torch.float32:
             _compiled_step(table, rows, grad, state, group)
             return
-        steps, second = state["steps"], state["second"]
+        steps = state["steps"]
+        second = state["second"]
         if rows is not None:
-            steps, second = (x.index_select(0, rows) for x in (steps, second))
+            steps = steps.index_select(0, rows)
+            second = second.index_select(0, rows)
         square = torch.linalg.vector_norm(grad, dim=1).square_().div_(grad.shape[1])
         touched = square > 0
         steps = steps + touched
@@ -193,12 +206,16 @@ class RowwiseAdam(torch.optim.Optimizer):
         root = (second / (1 - beta**steps)).sqrt_() + group["eps"]
         rate = -TABLE_RATE * group["lr"]
         if "slowness" in state:
-            rate = rate * (1 - state["slowness"][slice(None) if rows is None else rows])
+            slowness = state["slowness"]
+            if rows is not None:
+                slowness = slowness[rows]
+            rate = rate * (1 - slowness)
         factor = torch.where(touched, rate / root, 0.0)[:, None]
         shrink = touched.to(table.dtype)[:, None]
         shrink = shrink * (group["lr"] * group["weight_decay"])
         if rows is None:
-            state["steps"], state["second"] = steps, second
+            state["steps"] = steps
+            state["second"] = second
             table.mul_(1 - shrink).addcmul_(grad, factor)
         else:
             state["steps"].index_copy_(0, rows, steps)
@@ -209,7 +226,8 @@ class RowwiseAdam(torch.optim.Optimizer):
 
     def _step_dense(self, parameter, group):
         """Update a parameter by AdamW, in place."""
-        grad, state = parameter.grad, self.state[parameter]
+        grad = parameter.grad
+        state = self.state[parameter]
         if not state:
             state["step"] = 0
             state["first"] = torch.zeros_like(parameter)
@@ -231,12 +249,8 @@ def _compiled_step(table, rows, grad, state, group):
     if rows is None:
         rows = torch.arange(len(table))
     slowness = state.get("slowness", table.new_empty(0))
-    numbers = {
-        "rate": -TABLE_RATE * group["lr"],
-        "beta": group["row_beta"],
-        "eps": group["eps"],
-        "shrink": group["lr"] * group["weight_decay"],
-    }
+    rate = -TABLE_RATE * group["lr"]
+    shrink = group["lr"] * group["weight_decay"]
     _row_kernels.step_rows(
         table.detach().numpy(),
         rows.numpy(),
@@ -244,7 +258,10 @@ def _compiled_step(table, rows, grad, state, group):
         state["steps"].numpy(),
         state["second"].numpy(),
         slowness.numpy(),
-        *map(np.float32, numbers.values()),
+        np.float32(rate),
+        np.float32(group["row_beta"]),
+        np.float32(group["eps"]),
+        np.float32(shrink),
     )
 
 
@@ -265,9 +282,11 @@ def optimizer_class(optimizer):
     known = {kind.__name__.lower(): kind for kind in kinds}
     # abstract, or not for dense gradients of batches
     unfit = [known.pop(n, None) for n in ("optimizer", "lbfgs", "sparseadam", "muon")]
-    found = known.get(optimizer.lower()) if isinstance(optimizer, str) else optimizer
-    if _is_optimizer(found) and found not in unfit:
-        return found
+    named = optimizer
+    if isinstance(optimizer, str):
+        named = known.get(optimizer.lower())
+    if _is_optimizer(named) and named not in unfit:
+        return named
     raise ValueError(
         "optimizer must be a class of torch.optim for dense gradients, or its name in "
         f"lower case: {sorted(known)}. Got {optimizer!r}."
@@ -275,14 +294,17 @@ def optimizer_class(optimizer):
 
 
 def _is_optimizer(value):
+    """Return whether a value is a class of optimizers."""
     return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
 
 
 def n_moments(optimizer):
     """Return how many numbers an optimizer, or its name, keeps for each of a table."""
     optimizer = optimizer_class(optimizer)
-    kept = "betas" in inspect.signature(optimizer).parameters
-    return 2 if kept and optimizer is not RowwiseAdam else 0
+    has_moments = "betas" in inspect.signature(optimizer).parameters
+    if not has_moments or optimizer is RowwiseAdam:
+        return 0
+    return 2
 
 
 def moments_of(net):
@@ -293,12 +315,12 @@ def moments_of(net):
     """
     if not isinstance(net.optimizer_, RowwiseAdam):
         return {}
-    found = {}
+    moments = {}
     for name, parameter in net.module_.named_parameters():
         state = net.optimizer_.state.get(parameter)
         if state:
-            found[name] = {key: _as_array(value) for key, value in state.items()}
-    return found
+            moments[name] = {key: _as_array(value) for key, value in state.items()}
+    return moments
 
 
 def without_direction(moments):
@@ -306,40 +328,44 @@ def without_direction(moments):
 
     A few new events would otherwise be followed by a step that earlier ones asked for.
     """
-    found = {}
+    without = {}
     for name, state in moments.items():
-        found[name] = dict(state)
+        without[name] = dict(state)
         if "first" in state:
-            found[name]["first"] = np.zeros_like(state["first"])
-    return found
+            without[name]["first"] = np.zeros_like(state["first"])
+    return without
 
 
 def set_moments(net):
     """Let the optimizer of a net start with the moments that fit its parameters."""
     if not isinstance(net.optimizer_, RowwiseAdam):
         return
-    moments, tables = net.module_.moments, _names(net.module_.tables)
+    tables = _names(net.module_.tables)
     for name, parameter in net.module_.named_parameters():
-        state = moments.get(name)
-        if state and _fits(state, parameter, name in tables):
-            device = parameter.device
-            # copies, as the optimizer changes them in place
-            net.optimizer_.state[parameter] = {
-                key: value if key == "step" else torch.tensor(value, device=device)
-                for key, value in state.items()
-            }
+        state = net.module_.moments.get(name)
+        if not state or not _fits(state, parameter, name in tables):
+            continue
+        # copies, as the optimizer changes them in place
+        copied = {}
+        for key, value in state.items():
+            copied[key] = value
+            if key != "step":
+                copied[key] = torch.tensor(value, device=parameter.device)
+        net.optimizer_.state[parameter] = copied
 
 
 def moments_fit(moments, module):
     """Return whether all moments are dicts of those of parameters of a module."""
-    parameters, tables = dict(module.named_parameters()), _names(module.tables)
-    return all(
-        name in parameters
-        and isinstance(state, dict)
-        and _fits(state, parameters[name], name in tables)
-        and all(np.isfinite(value).all() for value in state.values())
-        for name, state in moments.items()
-    )
+    parameters = dict(module.named_parameters())
+    tables = _names(module.tables)
+    for name, state in moments.items():
+        if name not in parameters or not isinstance(state, dict):
+            return False
+        if not _fits(state, parameters[name], name in tables):
+            return False
+        if not all(np.isfinite(value).all() for value in state.values()):
+            return False
+    return True
 
 
 def grown_moments(moments, tables, inputs):
@@ -348,17 +374,17 @@ def grown_moments(moments, tables, inputs):
     ``tables``: the side of each table, by the name of its layer. ``inputs``: pairs of
     the new positions (p,) of columns and their number now, by side.
     """
-    inputs = {f"{name}.weight": inputs[side] for name, side in tables.items()}
-    return {
-        name: _placed(state, *inputs[name]) if name in inputs else state
-        for name, state in moments.items()
-    }
-
-
-def _placed(state, places, n):
-    """Return the moments of a table whose rows are now at places (p,) of n."""
-    rows = {key: torch.from_numpy(each) for key, each in state.items()}
-    return {key: placed_rows(each, places, n).numpy() for key, each in rows.items()}
+    side_of = {f"{name}.weight": side for name, side in tables.items()}
+    grown = {}
+    for name, state in moments.items():
+        grown[name] = state
+        if name in side_of:
+            positions, n_columns = inputs[side_of[name]]
+            grown[name] = {}
+            for key, rows in state.items():
+                placed = placed_rows(torch.from_numpy(rows), positions, n_columns)
+                grown[name][key] = placed.numpy()
+    return grown
 
 
 def touched_rows(before, now, places, name):
@@ -384,9 +410,10 @@ def without_rows(moments, tables, side, left):
     """
     if left.all():
         return moments
-    names, kept = _names(n for n, of in tables.items() if of == side), {}
+    of_side = _names(name for name, its_side in tables.items() if its_side == side)
+    kept = {}
     for name, state in moments.items():
-        if "steps" in state and name in names:
+        if "steps" in state and name in of_side:
             kept[name] = {key: rows[left] for key, rows in state.items()}
         elif not name.startswith(f"{side}_tower"):
             kept[name] = state
@@ -394,6 +421,7 @@ def without_rows(moments, tables, side, left):
 
 
 def _as_array(value):
+    """Return a moment as an array, and a number of steps as an int."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().numpy().copy()
     return int(value)
@@ -401,16 +429,24 @@ def _as_array(value):
 
 def _fits(state, parameter, is_table):
     """Return whether a state is that of a table (p, width), or of another parameter."""
-    names, shape = {"first", "second", "step"}, parameter.shape
+    names = set(state)
+    shape = parameter.shape
     if is_table:
-        names, shape = {"steps", "second", *({"slowness"} & {*state})}, shape[:1]
-    return {*state} == names and all(
-        isinstance(value, np.ndarray)
-        and (value.dtype, value.shape) == (np.float32, shape)
-        for name, value in state.items()
-        if name != "step"
-    )
+        shape = parameter.shape[:1]
+        if names - {"slowness"} != {"steps", "second"}:
+            return False
+    elif names != {"first", "second", "step"}:
+        return False
+    for name, value in state.items():
+        if name == "step":
+            continue
+        if not isinstance(value, np.ndarray) or value.dtype != np.float32:
+            return False
+        if value.shape != shape:
+            return False
+    return True
 
 
 def _names(tables):
+    """Return the names of the weights of tables, by the names of their layers."""
     return {f"{name}.weight" for name in tables}

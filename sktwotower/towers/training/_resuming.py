@@ -37,8 +37,11 @@ class Saver(Callback):
     """
 
     def __init__(self, saved):
-        self.saved, self.state = saved, saved.read()
-        self.n_epochs = 0 if self.state is None else len(self.state["history"])
+        self.saved = saved
+        self.state = saved.read()
+        self.n_epochs = 0
+        if self.state is not None:
+            self.n_epochs = len(self.state["history"])
 
     def train(self, net, training):
         """Train an initialized net on a ``TrainingSet``, unless that was finished."""
@@ -52,35 +55,54 @@ class Saver(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Bring the net to the kept state, after the other callbacks have begun."""
-        if self.state is not None:
-            _take_finished(net, self.state)
-            for name, callback in net.callbacks_:
-                _take_callback(callback, self.state["callbacks"].get(name, {}))
+        if self.state is None:
+            return
+        _take_finished(net, self.state)
+        for callback_name, callback in net.callbacks_:
+            state = self.state["callbacks"].get(callback_name, {})
+            for name, kept in state.items():
+                if "value" in kept:
+                    setattr(callback, name, kept["value"])
+                elif hasattr(getattr(callback, name, None), "load_state_dict"):
+                    getattr(callback, name).load_state_dict(kept["state"])
 
     def on_epoch_begin(self, net, **kwargs):
         """Bring the generators of random numbers to the kept state, once."""
-        if self.state is not None:
-            _take_generators(net, self.state["generators"])
-            self.state = None
+        if self.state is None:
+            return
+        states = self.state["generators"]
+        net.batches_.rng.bit_generator.state = states["batches"]
+        torch.set_rng_state(states["torch"])
+        if "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], net.device)
+        self.state = None
 
     def on_epoch_end(self, net, **kwargs):
         """Keep the state."""
-        self.saved.write(_state(net))
+        generators = {
+            "batches": net.batches_.rng.bit_generator.state,
+            "torch": torch.get_rng_state(),
+        }
+        if torch.device(net.device).type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(net.device)
+        state = _finished_state(net)
+        state["finished"] = False
+        state["callbacks"] = {n: _callback_state(c) for n, c in net.callbacks_}
+        state["generators"] = generators
+        self.saved.write(state)
         self.n_epochs = len(net.history)
-
-
-def _state(net):
-    """Return the state of a net after an epoch."""
-    callbacks = {name: _callback_state(each) for name, each in net.callbacks_}
-    state = {"finished": False, "callbacks": callbacks, "generators": _generators(net)}
-    return _finished_state(net) | state
 
 
 def _finished_state(net):
     """Return what is left of a net when its training has ended."""
-    parts = {name: dict(getattr(net, f"{name}_").state_dict()) for name in PARTS}
-    rows = [{n: row[n] for n in row if n != "batches"} for row in net.history]
-    return {"finished": True, **parts, "history": rows}
+    state = {"finished": True}
+    for name in PARTS:
+        state[name] = dict(getattr(net, f"{name}_").state_dict())
+    history = []
+    for row in net.history:
+        history.append({name: row[name] for name in row if name != "batches"})
+    state["history"] = history
+    return state
 
 
 def _take_finished(net, state):
@@ -98,43 +120,15 @@ def _callback_state(callback):
     """
     if isinstance(callback, Interruption | Saver):
         return {}
+    no_file = SimpleNamespace(add_array=lambda array, place: "")
     state = {}
     for name, value in vars(callback).items():
         if hasattr(type(value), "load_state_dict"):
             state[name] = {"state": value.state_dict()}
-        elif _can_be_kept(value):
-            state[name] = {"value": value}
+            continue
+        try:
+            StateWriter(no_file).write(value, "")
+        except ValueError:  # it cannot be kept
+            continue
+        state[name] = {"value": value}
     return state
-
-
-def _can_be_kept(value):
-    no_file = SimpleNamespace(add_array=lambda array, place: "")
-    try:
-        StateWriter(no_file).write(value, "")
-    except ValueError:
-        return False
-    return True
-
-
-def _take_callback(callback, state):
-    for name, kept in state.items():
-        if "value" in kept:
-            setattr(callback, name, kept["value"])
-        elif hasattr(getattr(callback, name, None), "load_state_dict"):
-            getattr(callback, name).load_state_dict(kept["state"])
-
-
-def _generators(net):
-    """Return the states of the generators that training draws from."""
-    states = {"batches": net.batches_.rng.bit_generator.state}
-    states["torch"] = torch.get_rng_state()
-    if torch.device(net.device).type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(net.device)
-    return states
-
-
-def _take_generators(net, states):
-    net.batches_.rng.bit_generator.state = states["batches"]
-    torch.set_rng_state(states["torch"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], net.device)
