@@ -137,7 +137,8 @@ def user_power(events):
     n_events = summed(chosen.nnz)
     n_users = summed(have_entries(chosen, 1).sum())
     n_items = np.count_nonzero(summed(column_counts(chosen)))
-    if n_events >= max(MIN_DENSE_EVENTS, DENSE * n_users * n_items):
+    n_pairs = n_users * n_items
+    if n_events >= max(MIN_DENSE_EVENTS, DENSE * n_pairs):
         return DENSE_USER_POWER
     return 1.0
 
