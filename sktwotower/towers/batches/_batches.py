@@ -207,8 +207,18 @@ class UserBatches:
 
     def __post_init__(self):
         data = self.dataset
-        self.user_dropout, self.item_dropout = _dropouts(
-            data, self.id_dropout, self.feature_dropout
+        # A user without a row still has the history, if there is one. The few rows of a
+        # day are all kept: fit has taught the tower to do without.
+        row_dropout = 0.0
+        if data.history is not None and not data.earlier:
+            row_dropout = ROW_DROPOUT * self.id_dropout
+        of_users = _id_shares(self.id_dropout, data, axis=1)
+        of_items = _id_shares(self.id_dropout, data, axis=0)
+        self.user_dropout = FeatureDropout(
+            data.user_rows, of_users, self.feature_dropout, row_dropout
+        )
+        self.item_dropout = FeatureDropout(
+            data.item_rows, of_items, self.feature_dropout
         )
         self.rng = np.random.default_rng(self.seed)
         self.sampler = CandidateSampler(
@@ -261,7 +271,8 @@ class UserBatches:
         candidates, log_q = self.sampler.draw(positives, shown, self.rng)
 
         # What the towers see
-        history_items = bag = None
+        history_items = None
+        bag = None
         if data.history is None:
             _, item_rows = self._rows_of_items(candidates, None)
         else:
@@ -361,24 +372,11 @@ def as_float32(values):
     return torch.as_tensor(values, dtype=torch.float32)
 
 
-def _dropouts(dataset, id_dropout, feature_dropout):
-    """Return one ``FeatureDropout`` for the users' rows and one for the items' rows."""
-    # A user without a row still has the history, if there is one. The few rows of a day
-    # are all kept: fit has taught the tower to do without.
-    row_dropout = 0.0
-    if dataset.history is not None and not dataset.earlier:
-        row_dropout = ROW_DROPOUT * id_dropout
-    of_users = _id_shares(id_dropout, dataset, axis=1)
-    of_items = _id_shares(id_dropout, dataset, axis=0)
-    return (
-        FeatureDropout(dataset.user_rows, of_users, feature_dropout, row_dropout),
-        FeatureDropout(dataset.item_rows, of_items, feature_dropout),
-    )
-
-
 def _id_shares(id_dropout, dataset, axis):
     """Return how often the ids of users (axis 1) or items (axis 0) are hidden, (n,)."""
-    rows = dataset.item_rows if axis == 0 else dataset.user_rows
+    rows = dataset.item_rows
+    if axis == 1:
+        rows = dataset.user_rows
     worth = 1.0
     if 0 < id_dropout < 1 and has_shared_columns(rows):
         pairs = sum(dataset.earlier, dataset.positives)

@@ -259,7 +259,9 @@ class StreamingFrequency(FrequencyParameters):
         if self.ids_ is None and n_places > 0:
             n_buckets = n_places
             n_hashes = len(self.gaps_)
-        n_hashes_now = 1 if self.n_buckets is None else self.n_hashes
+        n_hashes_now = 1
+        if self.n_buckets is not None:
+            n_hashes_now = self.n_hashes
         if self.n_buckets != n_buckets or n_hashes_now != n_hashes:
             raise ValueError(
                 "n_buckets and n_hashes must be those of the first batch, "
@@ -283,7 +285,10 @@ class StreamingFrequency(FrequencyParameters):
         ids = self._alike(ids)
         self._add_places(ids)
         step_before = self.n_steps_
-        self.n_steps_ += 1 if self.unit == "batch" else len(ids)
+        if self.unit == "batch":
+            self.n_steps_ += 1
+        else:
+            self.n_steps_ += len(ids)
         steps = (step_before, self.n_steps_)
         tables = []
         for gaps, places in zip(self.gaps_, self._places(ids), strict=True):
@@ -322,7 +327,9 @@ class StreamingFrequency(FrequencyParameters):
             if self._example is None and len(ids):
                 self._example = ids[:1]
             return
-        known_ids = ids[:0] if self.ids_ is None else self.ids_
+        known_ids = ids[:0]
+        if self.ids_ is not None:
+            known_ids = self.ids_
         new_ids = ids[positions_of(ids, known_ids) < 0].unique()
         if len(known_ids):
             new_ids = as_type_of(new_ids, known_ids, "X")

@@ -37,18 +37,14 @@ class OwnLayer(nn.Module):
         self.made_by = copy.deepcopy(history)
         self.width = width
         self.max_history = history.max_length
-        self._check_history()
+        if not history.sees_order:
+            raise ValueError(
+                f"{type(history).__name__} must have sees_order = True: a history of "
+                "your own sees past items in their order."
+            )
         self.items = SparseLinear(n_features, width, sparse_grad)
         self.module = history.module(width)
         self._check()
-
-    def _check_history(self):
-        """Raise ``ValueError`` unless it sees order."""
-        if not self.made_by.sees_order:
-            raise ValueError(
-                f"{type(self.made_by).__name__} must have sees_order = True: a history "
-                "of your own sees past items in their order."
-            )
 
     def _check(self):
         """Raise ``TypeError`` or ``ValueError`` unless the module does what it must."""
@@ -116,7 +112,9 @@ class OwnLayer(nn.Module):
         ``item_rows``: feature rows (m, q) of past items; ``bag``: their lags (n, m).
         """
         sizes = bag.offsets.diff()
-        length = max(1, int(sizes.max())) if len(sizes) else 1
+        length = 1
+        if len(sizes):
+            length = max(1, int(sizes.max()))
         steps = torch.arange(length, device=sizes.device) - (length - sizes[:, None])
         is_item = steps >= 0
         if len(bag.indices) == 0:

@@ -72,16 +72,13 @@ def decayed_means(vectors, factors, windows, power, dtype):
     dtype : torch.dtype
         Of the result.
     """
+    # what the kernels take
+    takes_vectors = vectors.device.type == "cpu" and vectors.dtype == torch.float32
+    takes_dtype = dtype in (torch.float32, torch.bfloat16)
     means = _DecayedMeans
-    if windows.compiles and _can_compile(vectors, dtype):
+    if windows.compiles and takes_vectors and takes_dtype:
         means = _CompiledMeans
     return means.apply(vectors, factors, windows, power, dtype)
-
-
-def _can_compile(vectors, dtype):
-    """Return whether the kernels take vectors of this kind, and means of a type."""
-    takes_vectors = vectors.device.type == "cpu" and vectors.dtype == torch.float32
-    return takes_vectors and dtype in (torch.float32, torch.bfloat16)
 
 
 class _DecayedMeans(torch.autograd.Function):

@@ -103,8 +103,10 @@ class LinearFilter(TwoTowers):
         n_items = np.count_nonzero(summed(column_counts(events.positives)))
         n_rows = min(n_users, n_items)
         width, filter_width = cls.widths(recipe.embedding_dim)
+        if share != "auto" and filter_width < n_rows:
+            return share
         if share != "auto":
-            return share if filter_width < n_rows else 0.0
+            return 0.0
         if n_rows <= 2 * width or width + filter_width < MIN_LENGTH:
             return 0.0
         n_events = summed(events.positives.nnz)

@@ -55,7 +55,9 @@ class GivenTower(nn.Module):
         """Return the tower of a module, or of a callable that makes one."""
         if isinstance(given, nn.Module):
             return cls(copy.deepcopy(given).float(), name, n_features)
-        module = given(n_features) if callable(given) else given
+        module = given
+        if callable(given):
+            module = given(n_features)
         if not isinstance(module, nn.Module):
             raise TypeError(
                 f"{name} must be a torch.nn.Module, or a callable that takes the "
@@ -80,10 +82,12 @@ class GivenTower(nn.Module):
         """Return the output (n, d) of the module, with a gradient if ``rows`` have."""
         if not rows.values.requires_grad:
             return self.module(rows.to_torch())
-        for dense in (False, True):  # a few operators have no gradient for sparse ones
-            given = rows.to_torch()
+        for is_dense in (False, True):  # few operators lack a gradient for sparse ones
+            tensor = rows.to_torch()
+            if is_dense:
+                tensor = tensor.to_dense()
             try:
-                output = self.module(given.to_dense() if dense else given)
+                output = self.module(tensor)
                 if output.requires_grad:
                     torch.autograd.grad(
                         output.sum(), rows.values, retain_graph=True, allow_unused=True
@@ -106,7 +110,11 @@ class GivenTower(nn.Module):
         rows = rows[:N_PROBED]
         before = self._vectors(rows)
         after = None
-        layer = self._first_layer(len(left))
+        layer = None
+        for module in self.module.modules():
+            if isinstance(module, nn.Linear) and module.in_features == len(left):
+                layer = module  # the first one that takes the columns
+                break
         if layer is not None:
             weight = layer.weight.data
             weight[:, unused] = 0
@@ -122,13 +130,6 @@ class GivenTower(nn.Module):
                 f"input reaches first. So forget_{side}s cannot remove what it has "
                 f"learnt of single {side}s: fit anew without them."
             )
-
-    def _first_layer(self, n_features):
-        """Return the first linear layer with ``n_features`` inputs, or None."""
-        for module in self.module.modules():
-            if isinstance(module, nn.Linear) and module.in_features == n_features:
-                return module
-        return None
 
     def _vectors(self, rows):
         """Return the vectors (n, d) of rows, CSR (n, p); None if it fails on them."""
@@ -195,7 +196,9 @@ add_kind(GivenTowerKind(GivenTower, PARTS, take=_parts_of, build=dict))
 
 def name_of(given):
     """Return the name of the class of a module, or of a function that makes it."""
-    named = given if hasattr(given, "__qualname__") else type(given)
+    named = given
+    if not hasattr(given, "__qualname__"):
+        named = type(given)
     return f"{named.__module__}.{named.__qualname__}"
 
 

@@ -24,6 +24,7 @@ MIN_FADE = 1e-6
 
 
 def _is_part(value, place):
+    """Raise unless a value is a part of a model."""
     require(isinstance(value, Part), place, "a part of a model")
 
 
@@ -81,7 +82,9 @@ class Model(JoinedParts, torch.nn.Module):
         super().__init__()
         self.parts = torch.nn.ModuleList(parts)
         self.shares = list(shares)
-        self.fades = [1.0] * len(self.shares) if fades is None else list(fades)
+        self.fades = [1.0] * len(self.shares)
+        if fades is not None:
+            self.fades = list(fades)
         self.by_past = by_past
         self.sparse = sparse
         seeing = [part for part in self.parts if part.sees_past]
@@ -93,7 +96,9 @@ class Model(JoinedParts, torch.nn.Module):
                 self.history = part.history.made_by
                 break
         limits = [part.max_history for part in seeing]
-        self.max_history = None if None in limits else max(limits, default=None)
+        self.max_history = None
+        if None not in limits:
+            self.max_history = max(limits, default=None)
         self.normalize = self.parts[0].normalize
 
     def _stored_parts(self):
@@ -192,7 +197,10 @@ class Model(JoinedParts, torch.nn.Module):
                 vector = pair.user_vector[: self.first.width] / scales_of_user[0]
             of_part = part.contributions(pair._replace(user_vector=vector))
             of_part = of_part.times(scales_of_user[k] * self.scales_of_items[k])
-            total = of_part if total is None else total.plus(of_part)
+            if total is None:
+                total = of_part
+            else:
+                total = total.plus(of_part)
         return total
 
     def has_kinds_of(self, parts):

@@ -44,7 +44,9 @@ class Plan(NamedTuple):
     @property
     def n_components(self):
         """Number of singular vectors of the events that it needs, if not trained."""
-        return 0 if self.kind.is_trained else self.kind.n_components(self.recipe)
+        if self.kind.is_trained:
+            return 0
+        return self.kind.n_components(self.recipe)
 
     @property
     def n_weights(self):
@@ -133,7 +135,10 @@ def _check_size(plans):
     copies = 0
     if current_group() is None:
         copies = COPIES - 1 + n_moments(recipe.optimizer) + recipe.early_stopping
-    n_of_training = max(copies * p.n_weights for p in plans if p.kind.is_trained)
+    n_of_training = 0
+    for plan in plans:
+        if plan.kind.is_trained:
+            n_of_training = max(n_of_training, copies * plan.n_weights)
     # Later: the vectors of items in two types.
     n_of_vectors = 2 * events.positives.shape[1] * width
     if recipe.user_tower is not None and recipe.item_tower is not None:

@@ -200,7 +200,9 @@ def log_ratios(items, times, n_items, half_life, training_half_life):
     See `RecentPopularity`. ``items`` and ``times`` (n_events,): the item and the time
     of each event, in each of several processes.
     """
-    latest = float(times.max()) if len(times) else -np.inf
+    latest = -np.inf
+    if len(times):
+        latest = float(times.max())
     latest = most(latest)
     recent = np.zeros(n_items)
     of_training = np.zeros(n_items)

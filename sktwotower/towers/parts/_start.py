@@ -53,7 +53,9 @@ def start_weights(kind, plan, training, spectrum):
     events = plan.events
     owned = dict.fromkeys(("user", "item", "context"), slice(None))
     if plan.divisions is not None:  # the columns whose weights this process holds
-        owned = {side: each.of(rank()) for side, each in plan.divisions.items()}
+        owned = {}
+        for side, division in plan.divisions.items():
+            owned[side] = division.of(rank())
     part = _random_part(kind, recipe, events, owned)
     if plan.divisions is not None:
         part.divisions = plan.divisions

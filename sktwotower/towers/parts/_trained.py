@@ -72,7 +72,9 @@ class PooledTowers(TwoTowers):
     @classmethod
     def widths(cls, embedding_dim):
         """Return three quarters of the vectors, and one for it."""
-        length = auto.WIDTH if embedding_dim == "auto" else embedding_dim
+        length = embedding_dim
+        if length == "auto":
+            length = auto.WIDTH
         quarter = max(1, length // 4)
         return length - quarter, quarter
 

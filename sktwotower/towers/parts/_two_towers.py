@@ -109,7 +109,10 @@ class TwoTowers(Part):
             recipe, n_user_features, n_item_features, n_hidden, n_context
         )
         check_size(recipe, n_user_features, n_item_features, COPIES * n_weights)
-        sparse_grad = takes_sparse_gradients(recipe)
+        # Gradients of large tables may be sparse, of touched rows only: `RowwiseAdam`
+        # accepts them, a callback that reads gradients does not.
+        is_ours = optimizer.optimizer_class(recipe.optimizer) is optimizer.RowwiseAdam
+        sparse_grad = is_ours and not looks_at_gradients(recipe.callbacks)
         item_tower = _tower(recipe, "item_tower", n_item_features, sparse_grad)
         user_tower = _tower(recipe, "user_tower", n_user_features, sparse_grad)
         width = user_tower.widths[-1]
@@ -172,7 +175,9 @@ class TwoTowers(Part):
 
     def embed_items(self, rows):
         """Map item rows (n, q) to vectors (n, d)."""
-        past = self.history.table(rows) if self.is_tied else None
+        past = None
+        if self.is_tied:
+            past = self.history.table(rows)
         return self._finish(self.item_tower(rows, past))
 
     @contextmanager
@@ -182,22 +187,17 @@ class TwoTowers(Part):
         So an item learns as a candidate from what it says of users who have chosen it.
         The vectors of items are the same before and after the block as in it.
         """
-        if not self._can_be_tied():
-            yield
+        layer = getattr(self.item_tower, "sparse", None)
+        table = None
+        if self.sees_order:
+            table = self.history.table
+        if layer is None or table is None or layer.weight.shape != table.weight.shape:
+            yield  # past items have vectors of another length
             return
-        self.item_tower.sparse.weight.data -= self.history.table.weight.data
+        layer.weight.data -= table.weight.data
         self.is_tied = True
         yield
         self.untie()
-
-    def _can_be_tied(self):
-        """Return whether past items have vectors as long as those of candidates."""
-        if not self.sees_order or self.history.table is None:
-            return False
-        layer = getattr(self.item_tower, "sparse", None)
-        if layer is None:
-            return False
-        return layer.weight.shape == self.history.table.weight.shape
 
     def untie(self):
         """Let items have vectors of their own again, the same ones, in place."""
@@ -228,7 +228,9 @@ class TwoTowers(Part):
 
     def _finish(self, vectors):
         """Return vectors (n, d), of unit length if ``normalize``."""
-        return unit_rows(vectors) if self.normalize else vectors
+        if not self.normalize:
+            return vectors
+        return unit_rows(vectors)
 
     def grown(self, recipe, inputs):
         """Return towers of a recipe for more columns, with the weights of these.
@@ -247,7 +249,9 @@ class TwoTowers(Part):
             n_users = 0
         if recipe.item_tower is None:
             n_items = 0
-        n_context = None if self.context is None else 0
+        n_context = None
+        if self.context is not None:
+            n_context = 0
         part = type(self).build(recipe, n_users, n_items, n_hidden, n_context)
         weights = part.weights_of(recipe, self, inputs)
         for name in part.tables:
@@ -417,15 +421,6 @@ def _tower(recipe, name, n_features, sparse_grad):
         recipe.dropout,
         sparse_grad,
     )
-
-
-def takes_sparse_gradients(recipe):
-    """Return whether gradients of large tables may be sparse: the touched rows only.
-
-    `RowwiseAdam` accepts them; a callback that reads gradients does not.
-    """
-    is_ours = optimizer.optimizer_class(recipe.optimizer) is optimizer.RowwiseAdam
-    return is_ours and not looks_at_gradients(recipe.callbacks)
 
 
 def _of_another_size(recipe, name, before, shape):

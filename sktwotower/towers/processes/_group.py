@@ -51,19 +51,25 @@ def is_first():
 def rank():
     """Return the number of this process, 0 without others."""
     group = current_group()
-    return 0 if group is None else group.rank
+    if group is None:
+        return 0
+    return group.rank
 
 
 def summed(values):
     """Return the sums of an array, or number, over all processes."""
     group = current_group()
-    return values if group is None else group.reduce(values, distributed.ReduceOp.SUM)
+    if group is None:
+        return values
+    return group.reduce(values, distributed.ReduceOp.SUM)
 
 
 def most(value):
     """Return the largest of a number of all processes."""
     group = current_group()
-    return value if group is None else group.reduce(value, distributed.ReduceOp.MAX)
+    if group is None:
+        return value
+    return group.reduce(value, distributed.ReduceOp.MAX)
 
 
 class Group(NamedTuple):
@@ -86,7 +92,9 @@ class Group(NamedTuple):
     def device(self):
         """Where tensors must be to be exchanged: NCCL reads only its GPU."""
         backends = distributed.get_backend_config()
-        return "cuda" if "nccl" in backends and "gloo" not in backends else "cpu"
+        if "nccl" in backends and "gloo" not in backends:
+            return "cuda"
+        return "cpu"
 
     def gather(self, value):
         """Return the values (size,) of all processes."""
@@ -96,7 +104,9 @@ class Group(NamedTuple):
 
     def to_first(self, value):
         """Return the values (size,) of all processes in process 0, None in others."""
-        values = [None] * self.size if self.rank == 0 else None
+        values = None
+        if self.rank == 0:
+            values = [None] * self.size
         self.run(distributed.gather_object, value, values, 0)
         return values
 
@@ -116,7 +126,9 @@ class Group(NamedTuple):
                     result = make()
             except BaseException as raised:
                 error = raised
-        reason = None if error is None else f"{type(error).__name__}: {error}"
+        reason = None
+        if error is not None:
+            reason = f"{type(error).__name__}: {error}"
         result, reason = self.share((result, reason))
         if error is not None:
             raise error
@@ -133,7 +145,9 @@ class Group(NamedTuple):
         moved = torch.tensor(array.astype(dtype), device=self.device)
         self.run(distributed.all_reduce, moved, operation)
         reduced = moved.cpu().numpy()
-        return reduced if isinstance(values, np.ndarray) else reduced.item()
+        if isinstance(values, np.ndarray):
+            return reduced
+        return reduced.item()
 
     def add_up(self, values):
         """Return the sums of a tensor (n,) over all processes."""
@@ -165,17 +179,17 @@ class Group(NamedTuple):
             store.set(f"sktwotower alive {self.rank}", "")
         except (RuntimeError, AttributeError, ValueError):
             return "process 0"  # which keeps the store
-        gone = [rank for rank in range(self.size) if not self._lives(store, rank)]
+        gone = []
+        seconds = datetime.timedelta(seconds=SECONDS_TO_ANSWER)
+        for rank in range(self.size):
+            try:
+                store.wait([f"sktwotower alive {rank}"], seconds)
+            except RuntimeError:  # it has not said in time that it lives
+                gone.append(rank)
+        if not gone:
+            return "another process"
         if self.rank in gone:  # it is the store that does not answer
             return "process 0"
         if len(gone) > 1:  # others may wait for a process that has not ended yet
             return f"one of the processes {', '.join(map(str, gone))}"
-        return f"process {gone[0]}" if gone else "another process"
-
-    def _lives(self, store, rank):
-        """Return whether a process says in time that it lives."""
-        seconds = datetime.timedelta(seconds=SECONDS_TO_ANSWER)
-        with contextlib.suppress(RuntimeError):
-            store.wait([f"sktwotower alive {rank}"], seconds)
-            return True
-        return False
+        return f"process {gone[0]}"
