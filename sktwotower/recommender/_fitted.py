@@ -534,19 +534,30 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def search_known(self, request, k, serving, exclude_seen):
         """Return what ``search`` does for a ``Request`` of one known user, faster."""
         code = request.users.codes[0]
-        asked = request.users.asked
-        latest = None
-        hidden = columns_of(self.seen if exclude_seen else None, code)
+
+        # items that must not be in the list, and those that may be
+        hidden = ()
+        if exclude_seen:
+            hidden = columns_of(self.seen, code)
         if request.left_out is not None:
             hidden = np.union1d(hidden, request.left_out.indices).astype(np.int64)
         if len(hidden):
             hidden = hidden[hidden < self.n_items]
         allowed = getattr(request.allowed, "indices", request.allowed)  # of a matrix
-        has_time = asked is not None and asked.times is not None
-        if self.sees_gaps and (has_time or self.assumes_now):
-            latest = self.sequences.latest(request.users.codes)
-        vector = self.in_context(self.vector_of(code)[None], asked, latest)[0]
-        added = self.added_to_known(code)
+
+        # the vector of the user, in the context of the request
+        vector = self.vector_of(code)
+        if self.context is not None:
+            asked = request.users.asked
+            has_time = asked is not None and asked.times is not None
+            latest = None
+            if self.sees_gaps and (has_time or self.assumes_now):
+                latest = self.sequences.latest(request.users.codes)
+            vector = self.in_context(vector[None], asked, latest)[0]
+
+        added = None
+        if self.model.sparse is not None:
+            added = self.added_to_known(code)
         return self._nearest_to(vector, k, hidden, serving, allowed, added)
 
     def similar_to_known(self, code, k, serving):

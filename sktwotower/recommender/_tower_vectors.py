@@ -216,9 +216,10 @@ class TowerVectors:
         return one_row(added.positions, added.values, self.n_items)
 
     def added_to_known(self, code):
-        """Return what is ``Added`` for the user of fit at a position, computed once."""
-        if self.model.sparse is None:
-            return None
+        """Return what sparse parts have ``Added`` for a user of fit, computed once.
+
+        ``code``: the position of the user.
+        """
 
         def compute(code):
             past = self.seen

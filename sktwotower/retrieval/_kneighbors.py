@@ -25,8 +25,9 @@ class KNeighborsMixin:
 
     def _k(self, n_neighbors, fitted):
         """Return the number of items to find, at most the size of the catalog."""
-        wanted = self.n_neighbors if n_neighbors is None else n_neighbors
-        return min(check_count(wanted, "n_neighbors"), fitted.n_items)
+        if n_neighbors is None:
+            n_neighbors = self.n_neighbors
+        return min(check_count(n_neighbors, "n_neighbors"), fitted.n_items)
 
     @overload
     def kneighbors(
@@ -97,10 +98,10 @@ class KNeighborsMixin:
         """Return distances and positions (n, k) of the items nearest to users."""
         k = self._k(n_neighbors, fitted)
         request = read_request(fitted, X, lazy=True)
-        request.check_size(k)
-        scores, indices = lists_of(
-            fitted, request, k, self._serving(), self.exclude_seen
-        )
+        if request.past is not None:  # of several users
+            request.check_size(k)
+        serving = self._serving()._replace(n_users=len(request))
+        scores, indices = lists_of(fitted, request, k, serving, self.exclude_seen)
         return 1 - scores, indices
 
     @hinted
@@ -168,6 +169,36 @@ def lists_of(fitted, request, k, serving, hidden, rules=NO_RULES):
     ``hidden``: whether items that users chose are left out.
     """
 
+    if rules.reorder:
+        n = len(request)
+        serving = serving._replace(n_users=max(n, serving.n_users))
+        search = _search_of(fitted, request, serving, hidden)
+        return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
+    if request.past is None:
+        return fitted.search_known(request, k, serving, hidden)
+    excluded = request.excluded(hidden)
+    return fitted.search(
+        request.users, request.past, k, serving, excluded, request.allowed
+    )
+
+
+def drawn_lists_of(fitted, request, k, serving, hidden, rules, exploration):
+    """Return scores, positions and propensities (n, k) of lists that are drawn.
+
+    ``exploration``: an ``Exploration``. The others are those of `lists_of`.
+    """
+    serving = serving._replace(is_exact=True, verbose=0)
+    search = _search_of(fitted, request, serving, hidden)
+    n = len(request)
+    return exploration.lists(search, n, k, fitted.n_items, rules.limits)
+
+
+def _search_of(fitted, request, serving, hidden):
+    """Return ``search(rows, width)``, which returns the best items (r, width).
+
+    Those are of the users at rows (r,) of a request. The others are as in `lists_of`.
+    """
+
     def search(rows, width):
         if request.past is None:
             return fitted.search_known(request, width, serving, hidden)
@@ -177,26 +208,4 @@ def lists_of(fitted, request, k, serving, hidden, rules=NO_RULES):
             part.users, part.past, width, serving, excluded, part.allowed
         )
 
-    n = len(request)
-    serving = serving._replace(n_users=max(n, serving.n_users))
-    if not rules.reorder:
-        return search(slice(0, n), k)
-    return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
-
-
-def drawn_lists_of(fitted, request, k, serving, hidden, rules, exploration):
-    """Return scores, positions and propensities (n, k) of lists that are drawn.
-
-    ``exploration``: an ``Exploration``. The others are those of `lists_of`.
-    """
-    serving = serving._replace(is_exact=True, verbose=0)
-
-    def search(rows, width):
-        part = request[rows]
-        excluded = part.excluded(hidden)
-        return fitted.search(
-            part.users, part.past, width, serving, excluded, part.allowed
-        )
-
-    n = len(request)
-    return exploration.lists(search, n, k, fitted.n_items, rules.limits)
+    return search

@@ -152,8 +152,18 @@ def read_request(
         if context is not None:
             asked = fitted.asked(None, 1, context)
         users = Query(as_ids(X), np.array([code]), None, asked=asked)
-    allowed = candidate_positions(candidates, users, fitted, unknown_candidates, rules)
-    left_out = read_exclude(exclude, users, fitted)
+    if unknown_candidates not in ("error", "ignore"):
+        raise ValueError(
+            f"unknown_candidates must be 'error' or 'ignore'. Got "
+            f"{unknown_candidates!r}."
+        )
+    allowed = rules.qualifying
+    if candidates is not None:
+        ignores = unknown_candidates == "ignore"
+        allowed = candidate_positions(candidates, users, fitted, ignores, rules)
+    left_out = None
+    if exclude is not None:
+        left_out = read_exclude(exclude, users, fitted)
     if code is None:
         past = past_of(fitted, users, history)
     return Request(users, past, allowed, left_out)
@@ -219,7 +229,9 @@ def _parsed(entities, X, name, schema):
         return None, Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
     if _frames.is_frame(X):
         frame = _frames.with_names(_frames.as_frame(X, name))
-        known = () if schema.names is None else schema.names
+        known = ()
+        if schema.names is not None:
+            known = schema.names
         return frame, Query(*entities.describe(frame, name, known=known))
     values = as_ids(X)
     if values is None:
@@ -288,19 +300,13 @@ def as_ids(values):
     return _frames.list_as_array(values)
 
 
-def candidate_positions(candidates, query, fitted, unknown, rules):
-    """Return the ``allowed`` of a ``Request``; None: all that qualify by the ``Rules``.
+def candidate_positions(candidates, query, fitted, ignores_unknown, rules):
+    """Return the ``allowed`` of a ``Request``: candidates that qualify by the ``Rules``.
 
     One list of ids becomes sorted positions (m,). A list for each user (a mapping, a
     table or an array of pairs) becomes a CSR matrix (n, n_items). Raises ``ValueError``
-    for ids that are not in the catalog, unless ``unknown`` is "ignore".
+    for ids that are not in the catalog, unless it ``ignores_unknown`` ones.
     """
-    if unknown not in ("error", "ignore"):
-        raise ValueError(
-            f"unknown_candidates must be 'error' or 'ignore'. Got {unknown!r}."
-        )
-    if candidates is None:
-        return rules.qualifying
     owners = None
     values = candidates
     are_rows = isinstance(candidates, np.ndarray) and candidates.ndim == 2
@@ -314,7 +320,7 @@ def candidate_positions(candidates, query, fitted, unknown, rules):
         )
     codes = fitted.items.codes(values, "candidates")
     is_left_out = (codes < 0) | (codes >= fitted.n_items)
-    if is_left_out.any() and unknown == "error":
+    if is_left_out.any() and not ignores_unknown:
         names = pd.unique(np.asarray(values)[is_left_out])
         raise ValueError(
             f"{len(names)} of {len(values)} candidates are not in the catalog of "
@@ -350,15 +356,13 @@ def _allowed_by_user(owners, codes, kept, query, n_items):
 
 
 def read_exclude(exclude, query, fitted):
-    """Return ones (n, len(items)) for the pairs of ``exclude``, or None for None.
+    """Return ones (n, len(items)) for the pairs of ``exclude``.
 
     ``query``: the n users asked for. ``exclude``: a table with the user and the item
     column of fit, an array of (user, item) rows, a dict of users to items or, for a
     query of one user, a list of items. Pairs of other users or of items unknown to fit
     change nothing.
     """
-    if exclude is None:
-        return None
     of_one_user = _history.items_of_one_user(exclude, query)
     n_items = len(fitted.items)
     if of_one_user is not None:

@@ -337,7 +337,8 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
             }
             return _recommend_lazily(self, X, path, options)
         fitted = fitted_of(self)
-        check_ending(path)
+        if path is not None:
+            check_ending(path)
         k = self._k(n_neighbors, fitted)
         serving = self._serving()
         hidden = self.exclude_seen
@@ -356,24 +357,15 @@ class RetrievalMixin(KNeighborsMixin, KnownUsersMixin):
         if path is not None:
             tables = _tables(fitted, request, k, serving, hidden, rules, exploration)
             return write_parquet(tables, path)
-        request.check_size(k)
+        if request.past is not None:  # of several users
+            request.check_size(k)
         library = library_for(self, fitted, X, history, candidates, exclude)
         if exploration is not None:
             drawn = drawn_lists_of(
                 fitted, request, k, serving, hidden, rules, exploration
             )
             return ranked_table(fitted, library, request.users.ids, *drawn)
-        if request.past is None or rules.reorder:
-            scores, indices = lists_of(fitted, request, k, serving, hidden, rules)
-        else:
-            scores, indices = fitted.search(
-                request.users,
-                request.past,
-                k,
-                serving,
-                request.excluded(hidden),
-                request.allowed,
-            )
+        scores, indices = lists_of(fitted, request, k, serving, hidden, rules)
         return ranked_table(fitted, library, request.users.ids, scores, indices)
 
 
@@ -426,6 +418,9 @@ def _recommend_lazily(model, X, path, options):
 
 
 def _recommend_to(users, shared, dtypes):
-    """Return the recommendations to the users of one partition, a pandas frame."""
+    """Return the recommendations to the users of one partition, a pandas frame.
+
+    It is a function of the module, so that workers can import it.
+    """
     model, options = shared
     return model.recommend(users, **options).astype(dtypes)

@@ -56,8 +56,6 @@ def _names(*names):
 
 def check_ending(path):
     """Raise for what is no path, or if the name of a file is of another format."""
-    if path is None:
-        return
     check_path(path)
     if Path(path).suffix.lower() not in ("", ".parquet", ".pq"):
         raise ValueError(
@@ -73,10 +71,21 @@ def write_parquet(tables, path):
     """
     message = "path= writes Parquet by pyarrow: pip install 'sktwotower[parquet]'."
     parquet = imported("pyarrow.parquet", message)
+    import pyarrow
+
     writer = None
     with replaced_file(path) as file, ExitStack() as stack:
-        for table in _with_rows(tables):
-            table = _arrow_table(table)
+        for ranked in _with_rows(tables):
+            try:
+                table = pyarrow.Table.from_pandas(ranked, preserve_index=False)
+            except (pyarrow.ArrowException, OverflowError) as error:
+                users = format_ids(ranked.iloc[:, 0], 2)
+                items = format_ids(ranked.iloc[:, 1], 2)
+                raise TypeError(
+                    "path= writes Parquet, which has no type for these ids: "
+                    f"{users} and {items}. Fit on text or on integers of 64 bits, or "
+                    "leave path out."
+                ) from error
             if writer is None:
                 writer = stack.enter_context(parquet.ParquetWriter(file, table.schema))
             writer.write_table(table.cast(writer.schema))
@@ -94,20 +103,6 @@ def _with_rows(tables):
             yield table
     if table is not None and not has_rows:
         yield table
-
-
-def _arrow_table(table):
-    """Return a pandas table as a pyarrow one; raise ``TypeError`` if ids do not fit."""
-    import pyarrow
-
-    try:
-        return pyarrow.Table.from_pandas(table, preserve_index=False)
-    except (pyarrow.ArrowException, OverflowError) as error:
-        raise TypeError(
-            "path= writes Parquet, which has no type for these ids: "
-            f"{format_ids(table.iloc[:, 0], 2)} and {format_ids(table.iloc[:, 1], 2)}. "
-            "Fit on text or on integers of 64 bits, or leave path out."
-        ) from error
 
 
 class SimilarItemsMixin:
@@ -168,20 +163,19 @@ class SimilarItemsMixin:
         k = self._k(n_neighbors, fitted)
         library = library_for(self, fitted, items)
         label = fitted.items.label
-        ids, scores, indices = self._similar(fitted, items, k)
-        return ranked_table(
-            fitted, library, ids, scores, indices, labels=(label, f"similar_{label}")
-        )
-
-    def _similar(self, fitted, items, k):
-        """Return ids (n,) of items, and scores and positions (n, k) of similar ones."""
+        labels = label, f"similar_{label}"
         serving = self._serving()
+
+        # the most frequent request, one known item, takes a shorter way
         code = one_known(fitted.items, items)
+        lists = None
         if code is not None:
             lists = fitted.similar_to_known(code, k, serving)
-            if lists is not None:
-                scores, indices = lists
-                return as_ids(items), scores, indices
+        if lists is not None:
+            scores, indices = lists
+            ids = as_ids(items)
+            return ranked_table(fitted, library, ids, scores, indices, labels=labels)
+
         query = read_query(fitted.items, items, "items", fitted.schema)
         if query.described is None:
             unknown = query.ids[query.lacks_information()]
@@ -194,4 +188,4 @@ class SimilarItemsMixin:
         rows = np.flatnonzero(is_known)
         itself = ones_at(rows, query.codes[is_known], (len(query), fitted.n_items))
         scores, indices = fitted.search_similar(query, k, itself, serving)
-        return query.ids, scores, indices
+        return ranked_table(fitted, library, query.ids, scores, indices, labels=labels)

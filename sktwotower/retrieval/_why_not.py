@@ -116,8 +116,9 @@ def why_not(
         if exclude_seen is not None:
             hidden = check_flag(exclude_seen, "exclude_seen")
         rows.append(_row_of_past(past, code, hidden))
-        left_out = read_exclude(exclude, owner, fitted)
-        if left_out is not None:
+        left_out = None
+        if exclude is not None:
+            left_out = read_exclude(exclude, owner, fitted)
             is_excluded = bool(left_out[0, code])
             reason = "exclude names it" if is_excluded else "exclude does not name it"
             rows.append(("exclude", is_excluded, np.nan, reason))
@@ -125,8 +126,9 @@ def why_not(
         if where is not None:
             rules = fitted.item_table.rules(where, None, None, k)
             rows.extend(_rows_of_rules(fitted, where, code, k))
-        allowed = candidate_positions(candidates, owner, fitted, "ignore", rules)
+        allowed = rules.qualifying
         if candidates is not None:
+            allowed = candidate_positions(candidates, owner, fitted, True, rules)
             rows.append(_row_of_candidates(fitted, candidates, owner, code))
         excluded = _excluded(past, left_out, hidden, code)
         ranked, attrs = _rows_of_rank(
@@ -178,7 +180,7 @@ def _rows_of_rules(fitted, where, code, k):
 
 def _row_of_candidates(fitted, candidates, owner, code):
     """Return the row that says whether an item is among the candidates."""
-    allowed = candidate_positions(candidates, owner, fitted, "ignore", NO_RULES)
+    allowed = candidate_positions(candidates, owner, fitted, True, NO_RULES)
     if sparse.issparse(allowed):
         allowed = allowed.nonzero()[1]
     is_there = bool(np.isin(code, allowed))
@@ -188,11 +190,13 @@ def _row_of_candidates(fitted, candidates, owner, code):
 
 def _excluded(past, left_out, hidden, code):
     """Return what is left out of the list, CSR (1, n), without an item; or None."""
-    excluded = past.seen if hidden else None
-    if left_out is not None:
-        excluded = left_out if excluded is None else (excluded + left_out).sign()
-    if excluded is None:
+    if not hidden and left_out is None:
         return None
+    excluded = left_out
+    if hidden:
+        excluded = past.seen
+        if left_out is not None:
+            excluded = (past.seen + left_out).sign()
     excluded = excluded.tolil(copy=True)
     excluded[0, code] = 0
     return excluded.tocsr()
