@@ -168,7 +168,6 @@ def lists_of(fitted, request, k, serving, hidden, rules=NO_RULES):
 
     ``hidden``: whether items that users chose are left out.
     """
-
     if rules.reorder:
         n = len(request)
         serving = serving._replace(n_users=max(n, serving.n_users))

@@ -301,7 +301,7 @@ def as_ids(values):
 
 
 def candidate_positions(candidates, query, fitted, ignores_unknown, rules):
-    """Return the ``allowed`` of a ``Request``: candidates that qualify by the ``Rules``.
+    """Return the ``allowed`` of a ``Request``: candidates that qualify by ``Rules``.
 
     One list of ids becomes sorted positions (m,). A list for each user (a mapping, a
     table or an array of pairs) becomes a CSR matrix (n, n_items). Raises ``ValueError``
