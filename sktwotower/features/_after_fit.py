@@ -135,7 +135,9 @@ def with_keys(described, table):
         if not takes or encoder.n_hashed:
             return encoder
         cells, _ = read_cells(table.iloc[:, position], encoder.name)
-        return encoder.grown(cells) if len(cells) else encoder
+        if len(cells) == 0:
+            return encoder
+        return encoder.grown(cells)
 
     with described.explained(table):
         return _with_grown(described, with_frequent)
@@ -268,8 +270,15 @@ def without_rows(table, label, ids, name="users"):
     kept = positions_of(check_ids(frame[column], column), ids) < 0
     if isinstance(table, pd.DataFrame):
         return _without_levels(table[kept])
-    rows = nw.from_native(as_known(table), eager_only=True)
-    return _copied(rows.filter(kept.tolist()))
+    rows = nw.from_native(as_known(table), eager_only=True).filter(kept.tolist())
+    # levels are kept even if no row has them
+    levels = [name for name in rows.columns if isinstance(rows[name].dtype, LEVELS)]
+    rows = rows.with_columns(rows[name].cast(nw.String) for name in levels)
+    # a frame of polars shares the text of the frame it was filtered from
+    if rows.implementation.is_polars():
+        cells = {name: rows[name].to_list() for name in rows.columns}
+        rows = nw.from_dict(cells, rows.schema, backend=rows.implementation)
+    return rows.to_native()
 
 
 def _without_levels(table):
@@ -283,29 +292,12 @@ def _without_levels(table):
             types[name] = table[name].cat.remove_unused_categories().dtype
         elif str(dtype).startswith("dictionary"):  # of pyarrow, which keeps all levels
             types[name] = pd.ArrowDtype(dtype.pyarrow_dtype.value_type)
-    table = table.astype(types).set_axis(_without_unused(table.index), axis="index")
+    table = table.astype(types)
+    row_names = table.index
+    if isinstance(row_names, pd.CategoricalIndex):
+        table = table.set_axis(row_names.remove_unused_categories(), axis="index")
+    elif isinstance(row_names, pd.MultiIndex):
+        row_names = pd.MultiIndex.from_tuples(row_names, names=row_names.names)
+        table = table.set_axis(row_names, axis="index")
     table.attrs = {}  # they may hold anything
     return table
-
-
-def _without_unused(index):
-    """Return an index of pandas without levels that none of its entries has."""
-    if isinstance(index, pd.CategoricalIndex):
-        return index.remove_unused_categories()
-    if isinstance(index, pd.MultiIndex):
-        return pd.MultiIndex.from_tuples(index, names=index.names)
-    return index
-
-
-def _copied(rows):
-    """Return a filtered table of narwhals as a native one that holds no other rows.
-
-    A frame of polars shares the text of the frame it was filtered from, and levels are
-    kept even if no row has them.
-    """
-    levels = [name for name in rows.columns if isinstance(rows[name].dtype, LEVELS)]
-    rows = rows.with_columns(rows[name].cast(nw.String) for name in levels)
-    if rows.implementation.is_polars():
-        cells = {name: rows[name].to_list() for name in rows.columns}
-        rows = nw.from_dict(cells, rows.schema, backend=rows.implementation)
-    return rows.to_native()

@@ -25,7 +25,9 @@ SPARSE = (sparse.spmatrix, sparse.sparray)
 
 def check_table(vectorizer, X, reset):
     """Return X as a DataFrame; set its column names (``reset``), or compare them."""
-    n_min = 1 if reset else 0
+    n_min = 0
+    if reset:
+        n_min = 1
     if not is_frame(X):
         return checked_frame(vectorizer, X, reset, n_min)
     X = as_frame(X, "X")
@@ -42,12 +44,12 @@ def _check_names(vectorizer, table, reset):
     except ValueError as error:
         known = getattr(vectorizer, "feature_names_in_", np.empty(0)).tolist()
         missing = [name for name in known if name not in table.columns]
-        hints = [
-            f"{name!r} was not a column in fit.{did_you_mean(name, missing)}"
-            for name in table.columns
-            if name not in known and closest(name, missing) is not None
-        ]
-        raise ValueError("\n".join([str(error).rstrip(), *hints])) from None
+        lines = [str(error).rstrip()]
+        for name in table.columns:
+            if name not in known and closest(name, missing) is not None:
+                hint = did_you_mean(name, missing)
+                lines.append(f"{name!r} was not a column in fit.{hint}")
+        raise ValueError("\n".join(lines)) from None
 
 
 def read_cells(column, name):
@@ -60,7 +62,14 @@ def read_cells(column, name):
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_convert(None)
     if isinstance(column.dtype, pd.PeriodDtype):
-        column = _to_timestamps(column, name)
+        try:
+            column = column.dt.to_timestamp()  # the first moment of each
+        except (ValueError, OverflowError):  # of pandas: OutOfBoundsDatetime
+            raise ValueError(
+                f"Column {name!r} holds a period that is out of the range of dates: "
+                f"{column.min()} to {column.max()}. Expected periods that pandas' "
+                "to_timestamp can convert; make those beyond missing."
+            ) from None
     cells = column.to_numpy()
     missing = is_missing(cells, f"Column {name!r}")
     if missing.any():
@@ -85,18 +94,6 @@ def infinite_error(name, kind=""):
     return ValueError(f"Column {name!r}{kind} holds an infinite number. {remedy}")
 
 
-def _to_timestamps(column, name):
-    """Return a column of periods as one of dates, the first moment of each."""
-    try:
-        return column.dt.to_timestamp()
-    except (ValueError, OverflowError):  # of pandas: OutOfBoundsDatetime
-        raise ValueError(
-            f"Column {name!r} holds a period that is out of the range of dates: "
-            f"{column.min()} to {column.max()}. Expected periods that pandas' "
-            "to_timestamp can convert; make those beyond missing."
-        ) from None
-
-
 def _simplify(cells, name):
     """Return objects (n,) as booleans, numbers or strings if that is what they are."""
     inferred = pd.api.types.infer_dtype(cells, skipna=False)
@@ -113,19 +110,20 @@ def _simplify(cells, name):
 
 def with_strings(cells, name):
     """Return a list of cells with strings where there are bytes."""
-    return [_decode(c, name) if isinstance(c, bytes) else c for c in cells]
-
-
-def _decode(text, name):
-    """Return bytes in UTF-8 as a string."""
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        raise ValueError(
-            f"Column {name!r} holds bytes that are not UTF-8 text. Expected strings, "
-            f"or bytes in UTF-8. Got {text[:30]!r}. Decode them first, for example "
-            "with .str.decode('latin-1')."
-        ) from None
+    decoded = []
+    for cell in cells:
+        if isinstance(cell, bytes):
+            try:
+                decoded.append(cell.decode())
+            except UnicodeDecodeError:
+                raise ValueError(
+                    f"Column {name!r} holds bytes that are not UTF-8 text. Expected "
+                    f"strings, or bytes in UTF-8. Got {cell[:30]!r}. Decode them "
+                    "first, for example with .str.decode('latin-1')."
+                ) from None
+        else:
+            decoded.append(cell)
+    return decoded
 
 
 def factorize(values):

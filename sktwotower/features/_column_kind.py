@@ -192,6 +192,7 @@ def is_column_kind(value):
 
 
 def _check_kind(value, place):
+    """Raise unless a value is a kind of the user."""
     require(is_column_kind(value), place, "a kind of column")
 
 
@@ -253,4 +254,7 @@ class GivenEncoder(ColumnEncoder):
         return str(self.given.in_words(place, value))
 
     def _as_taken(self, cells):
-        return self.to_floats(cells) if self.given.takes_numbers else cells
+        """Return cells as the kind takes them: as floats, or as they are."""
+        if not self.given.takes_numbers:
+            return cells
+        return self.to_floats(cells)

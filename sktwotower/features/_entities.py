@@ -59,10 +59,11 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
         new = replace(new, ids=side_table.index, side_features=names)
         codes = _ids.positions_of(ids, new.ids)
         new._check_missing(ids[codes < 0].unique())
-    own = latest_rows(frame[features], codes, len(new.ids), f"column {label!r}")
+    of_events = latest_rows(frame[features], codes, len(new.ids), f"column {label!r}")
     if side == "item" and features:
-        new = replace(new, own=own.reset_index(drop=True))
-    return new._fitted(new._assemble(new.ids, own, side_table), memory), codes
+        new = replace(new, own=of_events.reset_index(drop=True))
+    table = new._assemble(new.ids, of_events, side_table)
+    return new._fitted(table, memory), codes
 
 
 @frozen
@@ -148,7 +149,9 @@ class Entities(Described):
             raise ValueError(
                 f"{name} has no column {self.label!r}, which holds the ids in X.{hint}"
             )
-        column = self.label if self.label in side.columns else side.columns[0]
+        column = self.label
+        if column not in side.columns:
+            column = side.columns[0]
         ids = _ids.check_ids(side[column], f"column {column!r} of {name}")
         repeated = ids[ids.duplicated()].unique()
         if len(repeated):
@@ -292,8 +295,10 @@ class Entities(Described):
         features = self.own[self.features]
         side = updated._checked_side_table()
         is_listed = self.ids.isin(side.index)
+        if is_listed.all() and not self.features:
+            return replace(updated, own=None)
         if is_listed.all():
-            return replace(updated, own=features if self.features else None)
+            return replace(updated, own=features)
         listed = self._assemble(self.ids[is_listed], features[is_listed], side)
         source = np.arange(len(self.ids))
         source[is_listed] = len(self.ids) + np.arange(is_listed.sum())
@@ -346,7 +351,9 @@ class Entities(Described):
         """Return positions (n,) of ids; -1 for unknown ones."""
         most = 0
         if type(values) is np.ndarray:
-            most = MAX_PLAIN_TEXT if values.dtype == object else MAX_PLAIN
+            most = MAX_PLAIN
+            if values.dtype == object:
+                most = MAX_PLAIN_TEXT
         if most and len(values) <= most:
             codes = _ids.plain_positions(values.tolist(), self.ids)
             if codes is not None:
@@ -370,7 +377,9 @@ class Entities(Described):
         codes = self.codes(values, f"column {self.label!r} of {name}")
         all_known = bool((codes >= 0).all())
         wanted = self.columns[1:]
-        expected = self.features if events else wanted
+        expected = wanted
+        if events:
+            expected = self.features
         if not any(column in frame.columns for column in expected):
             if not events:
                 names = {self.id_column, *known}

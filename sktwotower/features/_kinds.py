@@ -75,7 +75,9 @@ def choose_kind(name, column, cells):
     if cells.dtype == object and any(isinstance(c, (*LISTS, *SPARSE)) for c in cells):
         if len(cells) == len(column) > 1 and _are_same_lists(cells):
             return "drop"
-        return "vector" if _are_vectors(cells) else "list"
+        if _are_vectors(cells):
+            return "vector"
+        return "list"
     distinct = _distinct(name, cells)
     if len(distinct) == 1 and len(cells) == len(column) > 1:
         return "drop"
@@ -91,7 +93,11 @@ def choose_kind(name, column, cells):
         is_whole = repeats and np.array_equal(cells, np.floor(cells))
     if is_whole:
         return _kind_of_integers(name, len(cells), distinct)
-    return {"b": "boolean", "M": "datetime"}.get(cells.dtype.kind, "number")
+    if cells.dtype.kind == "b":
+        return "boolean"
+    if cells.dtype.kind == "M":
+        return "datetime"
+    return "number"
 
 
 def _distinct(name, cells):
@@ -164,8 +170,13 @@ def _kind_of_objects(cells, distinct):
     if inferred == "string":
         if find_delimiter(distinct):
             return "list"
-        if _are_dates(distinct):
-            return "datetime"
+        if all(ISO_DATE.fullmatch(cell) for cell in distinct):
+            # dates in ISO 8601, and not only their shape
+            dates = pd.to_datetime(
+                [*distinct], utc=True, errors="coerce", format="mixed"
+            )
+            if not dates.hasnans:
+                return "datetime"
         n_words = np.mean([len(cell.split()) for cell in distinct])
         is_varied = len(distinct) > min(len(cells) / 2, 200)
         if n_words >= 1.5 and is_varied and any(map(WORD.search, distinct)):
@@ -173,14 +184,6 @@ def _kind_of_objects(cells, distinct):
     if len(distinct) == len(cells):
         return "id"
     return "category"
-
-
-def _are_dates(distinct):
-    """Return whether every string is a date in ISO 8601, not only its shape."""
-    if not all(ISO_DATE.fullmatch(cell) for cell in distinct):
-        return False
-    dates = pd.to_datetime([*distinct], utc=True, errors="coerce", format="mixed")
-    return not dates.hasnans
 
 
 def features_in_words(vectorizer, columns, values):

@@ -103,19 +103,17 @@ class RequestClock(runtime.StoredClock):
         if self.dates:
             for part, values in PARTS.items():
                 names += [f"{label}_{part}_{value}" for value in values]
-        names += [f"{label}_gap_{gap}" for gap in self._gap_names()]
-        return names
-
-    def _gap_names(self):
-        """Return the gap of each knot as text; all are distinct."""
+        # the gap of each knot, with as many digits as make all of them distinct
         with np.errstate(over="ignore"):
             gaps = (np.exp2(self.knots) - 1) * self.unit
         gaps = np.minimum(gaps, runtime.LARGEST).tolist()
         for n_digits in range(2, 18):
-            names = [_written(gap, n_digits, self.dates) for gap in gaps]
-            if len(set(names)) == len(names):
-                return names
-        return [f"{name}_{i}" for i, name in enumerate(names)]
+            texts = [_written(gap, n_digits, self.dates) for gap in gaps]
+            if len(set(texts)) == len(texts):
+                break
+        else:
+            texts = [f"{text}_{i}" for i, text in enumerate(texts)]
+        return names + [f"{label}_gap_{text}" for text in texts]
 
     def rows(self, times, gaps=None):
         """Encode times.

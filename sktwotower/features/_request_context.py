@@ -68,7 +68,9 @@ def fit_context(columns, time, clock, distinct, counts, transformer, memory):
     # missing cells matter to the choice of a kind; other transformers may refuse them
     is_vectorizer = isinstance(transformer, TowerVectorizer)
     cells = distinct[context.columns]
-    start = 0 if is_vectorizer else 1
+    start = 1
+    if is_vectorizer:
+        start = 0
     most = REPEATS
     if is_vectorizer and isinstance(transformer.min_frequency, Integral):
         most = transformer.min_frequency
@@ -178,35 +180,28 @@ class RequestContext(ContextColumns):
         A ``TowerVectorizer`` encodes the columns that there are. With other
         transformers the row of a request of which nothing is known is empty.
         """
+        n_rows = len(table)
         if isinstance(self.transformer, TowerVectorizer):
+            # without its checks, which take most of the time of a single row
+            blocks = []
             with self.explained(table):
-                return self._vectorized(table)
+                for position, encoder in self.transformer.encoders_:
+                    column = self.columns[position]
+                    if column in table.columns:
+                        cells, missing = read_cells(table[column], encoder.name)
+                        block = encoder.encode(cells, missing)
+                    else:
+                        shape = n_rows, len(encoder.names)
+                        block = sparse.csr_matrix(shape, dtype=np.float32)
+                    blocks.append(block)
+                return side_by_side(blocks, n_rows)
         table = self._completed(table)
         is_missing = _are_missing(table)
         is_known = ~is_missing.all(axis=1)
         if not is_known.any():
-            return self._empty(len(table))
+            return self._empty(n_rows)
         incomplete = is_missing[is_known].any(axis=1)
         return spread(self.transform(table[is_known], incomplete), is_known)
-
-    def _vectorized(self, table):
-        """Return the rows (n, own_width) of a ``TowerVectorizer``.
-
-        Its checks, which take most of the time of a single row, are left out.
-        """
-        n_rows = len(table)
-        blocks = []
-        for position, encoder in self.transformer.encoders_:
-            column = self.columns[position]
-            if column in table.columns:
-                cells, missing = read_cells(table[column], encoder.name)
-                block = encoder.encode(cells, missing)
-            else:
-                block = sparse.csr_matrix(
-                    (n_rows, len(encoder.names)), dtype=np.float32
-                )
-            blocks.append(block)
-        return side_by_side(blocks, n_rows)
 
     def _completed(self, table):
         """Return a table of exactly the columns: those that it lacks are missing.
@@ -259,8 +254,12 @@ class RequestContext(ContextColumns):
         """Return columns and values, (m,) each, of what `rows` returns for one row."""
         if self.clock is None or (times is None and gaps is None):
             return encoded.indices, encoded.data
-        time = math.nan if times is None else float(times[0])
-        gap = None if gaps is None else float(gaps[0])
+        time = math.nan
+        if times is not None:
+            time = float(times[0])
+        gap = None
+        if gaps is not None:
+            gap = float(gaps[0])
         columns, values = self.clock.of_one(time, gap)
         columns = [self.own_width + column for column in columns]
         columns = np.array(columns, encoded.indices.dtype)
@@ -288,7 +287,12 @@ class RequestContext(ContextColumns):
         width = self.own_width
         places = np.arange(width)
         if self.transformer is not None:
-            table = _repeated(distinct[self.columns], counts, 1, self._min_count())
+            # a new level needs no more rows than that
+            most = REPEATS
+            if isinstance(self.transformer, TowerVectorizer):
+                for _, encoder in self.transformer.encoders_:
+                    most = max(most, ceil(encoder.settings.min_count))
+            table = _repeated(distinct[self.columns], counts, 1, most)
             transformer, places, width = with_keys(self, table)
             ranges = self.wider_ranges(_known_cells(distinct[self.columns]))
             context = replace(
@@ -296,13 +300,6 @@ class RequestContext(ContextColumns):
             )
         places = np.append(places, width + np.arange(self.clock_width))
         return context, places, context._of_distinct(distinct)
-
-    def _min_count(self):
-        """Return how many rows of the transformer's table a new level needs at most."""
-        if not isinstance(self.transformer, TowerVectorizer):
-            return REPEATS
-        counts = [each.settings.min_count for _, each in self.transformer.encoders_]
-        return max([REPEATS, *map(ceil, counts)])
 
     def without(self, unused):
         """Return a context without the levels, tags and words that nobody has any more.
@@ -344,5 +341,6 @@ def _missing_cells(index, dtype):
     """Return missing cells for a column of a dtype of fit, given as text."""
     if dtype.startswith(("datetime64", "timedelta64")):
         return pd.Series(pd.NaT, index=index, dtype=dtype)
-    is_number = dtype.lower().startswith(("int", "uint", "float", "bool"))
-    return pd.Series(np.nan, index=index, dtype=float if is_number else object)
+    if dtype.lower().startswith(("int", "uint", "float", "bool")):
+        return pd.Series(np.nan, index=index, dtype=float)
+    return pd.Series(np.nan, index=index, dtype=object)

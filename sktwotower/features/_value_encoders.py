@@ -400,7 +400,17 @@ class VectorEncoder(runtime.VectorCell, ColumnEncoder):
 
     def block(self, cells):
         """Return each vector with norm 1; zeros stay zeros."""
-        self._check_lengths(cells)
+        for cell in cells:
+            length = length_of(cell)
+            if length is None:
+                raise self.unsuitable_error(cell)
+            if length != self.length:
+                raise ValueError(
+                    f"Column {self.name!r} of kind 'vector' expects vectors of length "
+                    f"{self.length}, like the first one in fit. Got one of length "
+                    f"{length}. Make them equally long, or fit with "
+                    f"kinds={{{self.name!r}: 'list'}} if their numbers are tags."
+                )
         if all(isinstance(cell, SPARSE) for cell in cells):
             rows = [cell.reshape(1, -1) for cell in cells]
             vectors = sparse.vstack(rows, format="csr", dtype=float)
@@ -418,23 +428,13 @@ class VectorEncoder(runtime.VectorCell, ColumnEncoder):
         """Return which number of the vector it is."""
         return f"entry {place} of the vector"
 
-    def _check_lengths(self, cells):
-        """Raise unless all cells are vectors of the length in fit."""
-        for cell in cells:
-            length = length_of(cell)
-            if length is None:
-                raise self.unsuitable_error(cell)
-            if length != self.length:
-                raise ValueError(
-                    f"Column {self.name!r} of kind 'vector' expects vectors of length "
-                    f"{self.length}, like the first one in fit. Got one of length "
-                    f"{length}. Make them equally long, or fit with "
-                    f"kinds={{{self.name!r}: 'list'}} if their numbers are tags."
-                )
-
     def _stack(self, cells):
         """Return vectors, dense or sparse, as an array of floats (n, length)."""
-        dense = [c.toarray().ravel() if isinstance(c, SPARSE) else c for c in cells]
+        dense = []
+        for cell in cells:
+            if isinstance(cell, SPARSE):
+                cell = cell.toarray().ravel()
+            dense.append(cell)
         try:
             return np.array(dense, dtype=float)
         except (TypeError, ValueError, OverflowError):
@@ -448,7 +448,10 @@ def length_of(cell):
     if isinstance(cell, (list, tuple)):
         return len(cell)
     if isinstance(cell, SPARSE) and cell.ndim == 2:
-        return cell.shape[1] if cell.shape[0] == 1 else None
+        n_rows, length = cell.shape
+        if n_rows != 1:
+            return None
+        return length
     if isinstance(cell, (np.ndarray, *SPARSE)) and cell.ndim == 1:
         return cell.shape[0]
     return None
