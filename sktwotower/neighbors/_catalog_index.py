@@ -71,15 +71,16 @@ class Catalog(NamedTuple):
 
 def check_index(neighbors, normalize=True):
     """Raise ValueError or TypeError if no index can be built of the parameter."""
-    is_name = isinstance(neighbors, str)
-    is_known = neighbors in NAMES if is_name else _is_index(neighbors)
-    if not is_known:
-        error = ValueError if is_name else TypeError
-        raise error(
-            "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', 'exact', "
-            "'nndescent' or an estimator with fit and kneighbors. Got "
-            f"{neighbors!r} instead."
-        )
+    message = (
+        "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', 'exact', "
+        "'nndescent' or an estimator with fit and kneighbors. Got "
+        f"{neighbors!r} instead."
+    )
+    if isinstance(neighbors, str):
+        if neighbors not in NAMES:
+            raise ValueError(message)
+    elif not _is_index(neighbors):
+        raise TypeError(message)
     exact = isinstance(neighbors, ExactNeighbors) or neighbors in ("auto", "exact")
     if not normalize and not exact:
         raise ValueError(
@@ -92,6 +93,7 @@ def check_index(neighbors, normalize=True):
 
 
 def _is_index(value):
+    """Return whether a value is an estimator that finds neighbors."""
     methods = hasattr(value, "fit") and hasattr(value, "kneighbors")
     return methods and not isinstance(value, type)
 
@@ -155,4 +157,6 @@ def _new_index(neighbors):
     """Return an index that is not fitted yet."""
     if not isinstance(neighbors, str):
         return clone(neighbors)
-    return NNDescentNeighbors() if neighbors == "nndescent" else ExactNeighbors()
+    if neighbors == "nndescent":
+        return NNDescentNeighbors()
+    return ExactNeighbors()

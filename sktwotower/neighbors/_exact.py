@@ -143,7 +143,9 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         """
         queries, k = checked_queries(self, X, n_neighbors)
         scores, indices = top_k(queries, self.vectors_, k)
-        return (1 - scores, indices) if return_distance else indices
+        if not return_distance:
+            return indices
+        return 1 - scores, indices
 
 
 def checked_vectors(vectors):
@@ -166,7 +168,9 @@ def checked_queries(index, X, n_neighbors):
         expected = f"an array of query vectors, of shape (n, {width})"
         raise ValueError(f"X must be {expected}. Got shape {queries.shape}.")
     check_model_id(X, index.model_id_)
-    k = index.n_neighbors if n_neighbors is None else n_neighbors
+    k = n_neighbors
+    if k is None:
+        k = index.n_neighbors
     return queries, check_count(k, "n_neighbors")
 
 
@@ -175,4 +179,6 @@ def recall_of(index, queries, truth):
     k = truth.shape[1]
     indices = index.kneighbors(queries, n_neighbors=k, return_distance=False)
     hits = (np.asarray(indices)[:, :, None] == truth[:, None, :]).any(axis=1)
-    return float(hits.mean()) if hits.size else 1.0
+    if hits.size == 0:
+        return 1.0
+    return float(hits.mean())

@@ -100,7 +100,9 @@ def _search_many(index, queries, items, k, excluded, allowed, added):
     The few lists that are too short are searched one by one. Those of queries to whose
     products something is added are searched by product, and then ranked again.
     """
-    n_allowed = len(items) if allowed is None else len(allowed)
+    n_allowed = len(items)
+    if allowed is not None:
+        n_allowed = len(allowed)
     hidden = [columns_of(excluded, row) for row in range(len(queries))]
     n_hidden = np.minimum([len(positions) for positions in hidden], FEW_HIDDEN)
     widths = np.ceil((k + n_hidden) * len(items) / n_allowed).astype(np.int64)

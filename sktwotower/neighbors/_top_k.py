@@ -181,8 +181,9 @@ def added_of(numbers, row):
     """
     if isinstance(numbers, np.ndarray):
         columns = np.flatnonzero(numbers[row])
-        values = numbers[row, columns].astype(np.float64)
-        return Added(columns, values) if len(columns) else None
+        if len(columns) == 0:
+            return None
+        return Added(columns, numbers[row, columns].astype(np.float64))
     columns = columns_of(numbers, row)
     if len(columns) == 0:
         return None

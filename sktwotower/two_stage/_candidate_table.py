@@ -75,7 +75,9 @@ def numbers_of_pairs(found, rows, items, n_candidates):
 
 def rows_or_none(values, rows):
     """Return some rows of an array, or None for None."""
-    return None if values is None else values[rows]
+    if values is None:
+        return None
+    return values[rows]
 
 
 def find_candidates(retriever, query, past, n_candidates, exclude_seen=False):
@@ -85,7 +87,9 @@ def find_candidates(retriever, query, past, n_candidates, exclude_seen=False):
     ``exclude_seen``: whether past items are left out.
     """
     fitted = fitted_of(retriever)
-    excluded = past.seen if exclude_seen else None
+    excluded = None
+    if exclude_seen:
+        excluded = past.seen
     k = min(n_candidates, fitted.n_items)
     return found_by(fitted, query, past, k, retriever._serving(), excluded)
 
@@ -206,7 +210,8 @@ class Describer:
         """
         describer = self
         if own is not None and self.own is None:
-            own = own if callable(own) else clone(own).fit(named)
+            if not callable(own):
+                own = clone(own).fit(named)
             describer = replace(self, own=own)
         return describer.with_own(table, named), describer
 
@@ -264,9 +269,11 @@ class Describer:
         for name in self.context.names("context"):
             groups[name] = "columns of the request"
         for name in features.columns:
-            if name not in groups:
-                is_own = name.startswith("own__")
-                groups[name] = "own features" if is_own else group_of(name)
+            if name in groups:
+                continue
+            groups[name] = group_of(name)
+            if name.startswith("own__"):
+                groups[name] = "own features"
         return {name: groups[name] for name in features.columns}
 
 
@@ -285,7 +292,10 @@ def check_own_features(features):
 
 def _as_table(own, features):
     """Return the caller's features as a DataFrame of numbers, names after ``own__``."""
-    numbers = own.toarray() if hasattr(own, "toarray") else np.asarray(own)
+    if hasattr(own, "toarray"):
+        numbers = own.toarray()
+    else:
+        numbers = np.asarray(own)
     if numbers.ndim == 1:
         numbers = numbers.reshape(-1, 1)
     if numbers.ndim != 2 or len(numbers) != len(features):

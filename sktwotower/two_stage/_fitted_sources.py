@@ -269,7 +269,8 @@ class FittedSources(Fitted):
                 places.matrix(excluded),
                 places.allowed(allowed),
             )
-            lists.append((scores, places.items_here(items)))
+            here = np.where(items >= 0, places.items[items], -1)
+            lists.append((scores, here))
         return lists
 
     def merged(self, query, past, k, serving, excluded=None, allowed=None):
@@ -284,8 +285,8 @@ class FittedSources(Fitted):
 
         The parameters are those of ``FittedTowers.search``.
         """
-        found = self.merged(query, past, k, serving, excluded, allowed)
-        return found.scores, found.indices
+        lists = self.merged(query, past, k, serving, excluded, allowed)
+        return lists.scores, lists.indices
 
     def pairs(self, lists, rows, items, scores, excluded=None):
         """Return the ``PairsOfSources`` of items (n,) of users, which may be unlisted.
@@ -302,20 +303,26 @@ class FittedSources(Fitted):
         least = np.nextafter(mix.n_candidates, np.inf)  # of scores equal to the last
         ranks = np.empty(scores.shape)
         gaps = np.empty(scores.shape)
-        for place, (of_list, items_of_list) in enumerate(lists):
-            of_list = of_list[:, : mix.n_candidates]
+        for source, (scores_of_list, items_of_list) in enumerate(lists):
+            scores_of_list = scores_of_list[:, : mix.n_candidates]
             items_of_list = items_of_list[:, : mix.n_candidates]
+
+            # items of the list have their ranks in it
             is_same = items_of_list[rows] == items[:, None]
             is_listed = is_same.any(axis=1)
-            others = ranks_among(of_list[rows], scores[:, place])
+            rank_in_list = is_same.argmax(axis=1) + 1.0
+
+            # others have those of their scores, and none if the list is short
+            others = ranks_among(scores_of_list[rows], scores[:, source])
             n_listed = np.count_nonzero(items_of_list >= 0, axis=1)[rows]
             is_short = n_listed < mix.n_candidates
             others[is_short & (others > n_listed)] = np.inf
             others = np.where(is_left_out, others, np.maximum(others, least))
-            ranks[:, place] = np.where(is_listed, is_same.argmax(axis=1) + 1.0, others)
-            best, width = spans(of_list, items_of_list, mix.n_candidates)
-            finite = np.maximum(scores[:, place], np.finfo(np.float32).min)
-            gaps[:, place] = (finite - best[rows]) / width[rows]
+            ranks[:, source] = np.where(is_listed, rank_in_list, others)
+
+            best, width = spans(scores_of_list, items_of_list, mix.n_candidates)
+            finite = np.maximum(scores[:, source], np.finfo(np.float32).min)
+            gaps[:, source] = (finite - best[rows]) / width[rows]
         gaps[ranks > mix.n_candidates] = np.nan
         shortfalls, _ = mix.shortfalls(ranks)
         last = self._last_shortfalls(listed, len(lists[0][0]))
@@ -397,10 +404,6 @@ class _Places(NamedTuple):
         """Whether the source has all items, at the same positions."""
         n = len(self.items_there)
         return len(self.items) == n and (self.items == np.arange(n)).all()
-
-    def items_here(self, positions):
-        """Return positions (n, k) of the source as those among all, -1 stays."""
-        return np.where(positions >= 0, self.items[positions], -1)
 
     def matrix(self, matrix):
         """Return a CSR matrix (n, n_items) with the columns of the source, or None."""

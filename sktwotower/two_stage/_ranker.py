@@ -71,11 +71,6 @@ class Trees(NamedTuple):
             real=np.stack([nodes[name].astype(float) for name in REAL], axis=1),
         )
 
-    def grown_in(self, classifier):
-        """Return a classifier, fitted on nothing, with these trees."""
-        trees = self.fields_of_trees()
-        return with_boosted_trees(classifier, self.n_features, trees, self.baseline)
-
     def fields_of_trees(self):
         """Return the fields of the nodes of each tree, a list of dicts."""
         trees = []
@@ -148,7 +143,13 @@ class FittedRanker(NamedTuple):
     def _of_stored(cls, estimator, fill, named):
         if not named:
             records.instance(Trees)(estimator, "trees")
-            estimator = estimator.grown_in(default_ranker(estimator.random_state))
+            trees = estimator
+            estimator = with_boosted_trees(
+                default_ranker(trees.random_state),
+                trees.n_features,
+                trees.fields_of_trees(),
+                trees.baseline,
+            )
         return cls(estimator, fill, named)
 
     def _check_stored(self, place):
@@ -213,7 +214,11 @@ def fit_ranker(ranker, table, labels, groups, named=True):
         Whether the ranker gets a DataFrame. An array saves time in small requests.
     """
     estimator = clone(ranker)
-    if _reads_missing(estimator):
+    try:
+        reads_missing = get_tags(estimator).input_tags.allow_nan
+    except (AttributeError, TypeError):  # of a library without tags
+        reads_missing = True
+    if reads_missing:
         # a column without any value says nothing, and some rankers refuse it
         fill = dict.fromkeys(table.columns[table.isna().all()], 0.0)
     else:
@@ -273,14 +278,6 @@ def scores_by_others(recipe, rows, folds, judged=None, further=None):
         scores[is_judged] = ranker.scores(features)
         rankers.append(ranker)
     return scores, rankers[0]
-
-
-def _reads_missing(estimator):
-    """Return whether an estimator reads missing values; if it does not say, it does."""
-    try:
-        return get_tags(estimator).input_tags.allow_nan
-    except (AttributeError, TypeError):  # of a library without tags
-        return True
 
 
 def _group_argument(estimator, groups):

@@ -131,8 +131,12 @@ def later_events(users, times, chosen, dates, cut, share):
     if cut == "user" or (cut == "auto" and not dates):
         return _latest_of_each_user(users, times, chosen, share), "user"
     later = latest(times, chosen, share)
-    if cut == "auto" and _share_known(users, chosen, later) < MIN_KNOWN:
-        return _latest_of_each_user(users, times, chosen, share), "user"
+    if cut == "auto":
+        # of the users with later events, most must have earlier ones, too
+        with_later = np.unique(users[chosen & later])
+        with_earlier = users[chosen & ~later]
+        if np.isin(with_later, with_earlier).mean() < MIN_KNOWN:
+            return _latest_of_each_user(users, times, chosen, share), "user"
     return later, "time"
 
 
@@ -161,10 +165,3 @@ def _latest_of_each_user(users, times, chosen, share):
     has_limit = np.zeros(len(limit), dtype=bool)
     has_limit[owners] = limits > times_of_owners[starts]
     return has_limit[users] & (times >= limit[users])
-
-
-def _share_known(users, chosen, later):
-    """Return the share of the users with later events who have earlier ones, too."""
-    with_later = np.unique(users[chosen & later])
-    with_earlier = users[chosen & ~later]
-    return np.isin(with_later, with_earlier).mean()

@@ -90,7 +90,18 @@ class MergedRecommender(RetrievalMixin, EvaluationMixin, MergedParameters):
         for _, source in self.sources:
             fitted.append(clone(source).fit(X, y, sample_weight))
         mix = self._mix()
-        self._fitted = FittedSources.of(names, fitted, mix, without_figures(names, mix))
+        unknown = np.full(len(names), np.nan)
+        report = pd.DataFrame(
+            {
+                "source": names,
+                "quota": mix.quotas,
+                "weight": mix.weights,
+                "recall": unknown,
+                "added": unknown,
+                "lost_without": unknown,
+            }
+        )
+        self._fitted = FittedSources.of(names, fitted, mix, report)
         return self
 
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:
@@ -137,6 +148,7 @@ class MergedRecommender(RetrievalMixin, EvaluationMixin, MergedParameters):
         return Mix(np.array(quotas), weights, self.n_candidates)
 
     def _serving(self):
+        """Return the parameters that are read at the time of a request."""
         return Serving(verbose=getattr(self.sources[0][1], "verbose", 0))
 
     def _forget(self, fitted, gone):
@@ -200,7 +212,9 @@ class MergedRecommender(RetrievalMixin, EvaluationMixin, MergedParameters):
 
     def _pairs(self, fitted, query, past, rows, items, scores):
         """Return the ``PairsOfSources`` of items (m,) of users, by all candidates."""
-        excluded = past.seen if self.exclude_seen else None
+        excluded = None
+        if self.exclude_seen:
+            excluded = past.seen
         lists = fitted.lists(
             query, past, fitted.n_candidates, self._serving(), excluded
         )
@@ -216,21 +230,6 @@ class MergedRecommender(RetrievalMixin, EvaluationMixin, MergedParameters):
         pairs = self._pairs(fitted, owner, past, row, allowed, scores)
         n_sources = len(fitted.names)
         return float(pairs.scores[0]), pairs.numbers[0, 1 : 1 + n_sources]
-
-
-def without_figures(names, mix):
-    """Return the table of what each source adds if nothing is known of it."""
-    unknown = np.full(len(names), np.nan)
-    return pd.DataFrame(
-        {
-            "source": names,
-            "quota": mix.quotas,
-            "weight": mix.weights,
-            "recall": unknown,
-            "added": unknown,
-            "lost_without": unknown,
-        }
-    )
 
 
 def merged_of(recipe):

@@ -112,21 +112,16 @@ def with_choices(retriever, final):
     changed = []
     pairs = zip(sources_of(retriever), fitted_sources_of(final), strict=True)
     for source, fitted in pairs:
-        changed.append(_with_choices_of_one(source, fitted))
+        chosen = {}
+        for name, attribute in AUTO.items():
+            is_auto = getattr(source, name, None) == "auto"
+            if is_auto and hasattr(fitted, attribute):
+                chosen[name] = getattr(fitted, attribute)
+        if getattr(source, "checkpoint", None) is not None:
+            # the fit on all events has removed its own
+            chosen["checkpoint"] = os.path.join(source.checkpoint, "before_the_cut")
+        changed.append(clone(source).set_params(**chosen))
     return with_sources(retriever, changed)
-
-
-def _with_choices_of_one(retriever, final):
-    """Return what `with_choices` does, of a single recommender."""
-    chosen = {}
-    for name, attribute in AUTO.items():
-        is_auto = getattr(retriever, name, None) == "auto"
-        if is_auto and hasattr(final, attribute):
-            chosen[name] = getattr(final, attribute)
-    if getattr(retriever, "checkpoint", None) is not None:
-        # the fit on all events has removed its own
-        chosen["checkpoint"] = os.path.join(retriever.checkpoint, "before_the_cut")
-    return clone(retriever).set_params(**chosen)
 
 
 def train_rankers(recipe, cut, columns, row_columns):
@@ -265,15 +260,6 @@ def _say_what_lasts(recipe, cut, weight, figures):
     )
 
 
-def _before_an_earlier_cut(retriever):
-    """Return a clone of a recommender with a checkpoint of its own, if it has one."""
-    retriever = clone(retriever)
-    if getattr(retriever, "checkpoint", None) is not None:
-        folder = os.path.dirname(retriever.checkpoint)
-        retriever.set_params(checkpoint=os.path.join(folder, "before_an_earlier_cut"))
-    return retriever
-
-
 def earlier_candidates(recipe, cut, describer, columns):
     """Return the ``Candidates`` of an earlier cut, with features; None: too few.
 
@@ -298,7 +284,13 @@ def earlier_candidates(recipe, cut, describer, columns):
         return None
     sources = []
     for source in sources_of(cut.first):
-        sources.append(_before_an_earlier_cut(source))
+        source = clone(source)
+        if getattr(source, "checkpoint", None) is not None:
+            # each fit has one of its own
+            folder = os.path.dirname(source.checkpoint)
+            folder = os.path.join(folder, "before_an_earlier_cut")
+            source.set_params(checkpoint=folder)
+        sources.append(source)
     retriever = with_sources(cut.first, sources)
     try:
         retriever.fit(before.frame, before.rewards, before.weights)
