@@ -187,7 +187,8 @@ def named(baselines, taken, class_of=_class_of):
             raise TypeError(
                 "A ranking among baselines needs a name: baselines={'name': ranking}."
             )
-        name = unnumbered = class_of(baseline).__name__
+        unnumbered = class_of(baseline).__name__
+        name = unnumbered
         number = 2
         while name in taken or name in named:
             name = f"{unnumbered} {number}"
@@ -203,7 +204,9 @@ def _ranked(name, baseline, recommender, ranking, *, X, y, **params):
         theirs = rank(other, X, y, **params)
     rows = keys_of(theirs).get_indexer(keys_of(ranking))
     if (rows < 0).any():
-        what = "users" if ranking.requests is None else "requests"
+        what = "users"
+        if ranking.requests is not None:
+            what = "requests"
         raise ValueError(
             f"The baseline {name!r} ranks for other {what} than the estimator: "
             f"{(rows < 0).sum()} of {len(rows)} are missing. Fit it on the same "
@@ -215,9 +218,11 @@ def _ranked(name, baseline, recommender, ranking, *, X, y, **params):
     hides = ranking.seen.nnz > 0
     they_hide = theirs.seen.nnz > 0
     if hides != they_hide and ranking.past.nnz and theirs.past.nnz:
-        which = "leaves out" if they_hide else "does not leave out"
+        verb = "does not leave out"
+        if they_hide:
+            verb = "leaves out"
         warn(
-            f"The baseline {name!r} {which} what users had, unlike the estimator, so "
+            f"The baseline {name!r} {verb} what users had, unlike the estimator, so "
             "that figures cannot be compared. Set exclude_seen alike for all models, "
             f"for example by set_params(exclude_seen={not they_hide})."
         )
@@ -239,8 +244,8 @@ def _given(name, given, recommender, ranking, k):
             f"({format_ids(known, 2)}). Rank for all of them, by ids of the same "
             "type; an empty list means that nothing is recommended."
         )
-    place = table.groupby("user", sort=False).cumcount().to_numpy()
-    longest = place.max(initial=-1) + 1
+    place_in_list = table.groupby("user", sort=False).cumcount().to_numpy()
+    longest = place_in_list.max(initial=-1) + 1
     if longest < k:
         raise ValueError(
             f"The ranking {name!r} holds {longest} items per user at most, but k={k} "
@@ -248,9 +253,9 @@ def _given(name, given, recommender, ranking, k):
         )
     rows = users.get_indexer(table["user"])
     items = _positions(name, recommender, table["item"])
-    kept = (rows >= 0) & (place < k)
+    kept = (rows >= 0) & (place_in_list < k)
     indices = np.full((len(users), k), -1, dtype=np.int64)
-    indices[rows[kept], place[kept]] = items[kept]
+    indices[rows[kept], place_in_list[kept]] = items[kept]
     indices = indices[users.get_indexer(ranking.users)]  # the same for all requests
     rows, places = np.nonzero(indices >= 0)
     seen = np.asarray(ranking.seen[rows, indices[rows, places]]).ravel() != 0

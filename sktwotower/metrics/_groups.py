@@ -56,11 +56,15 @@ class GroupRanking:
     def __init__(self, ranking, group, indices=None):
         kept = group.kept
         self.truth = group.truth[kept]
-        self.indices = (ranking.indices if indices is None else indices)[kept]
+        if indices is None:
+            indices = ranking.indices
+        self.indices = indices[kept]
         self.item_counts = ranking.item_counts
         self.item_vectors = ranking.item_vectors
         self.users = ranking.users[kept]
-        self.owners = None if ranking.requests is None else self.users
+        self.owners = None
+        if ranking.requests is not None:
+            self.owners = self.users
         longest = max(self.indices.shape[1], 1)
         self.hits, self.n_relevant = find_hits(self.truth, self.indices, longest)
         self.weight = np.asarray(self.truth.sum(axis=1)).ravel()
@@ -130,8 +134,10 @@ class GroupRanking:
         row = {}
         for k in ks:
             for short, metric in COMPARED.items():
-                values = self.values(metric, k), first.values(metric, k)
-                row |= compared(f"{short}@{k}", *values, self.owners)
+                values = self.values(metric, k)
+                values_of_first = first.values(metric, k)
+                name = f"{short}@{k}"
+                row |= compared(name, values, values_of_first, self.owners)
             for metric in ("hit_rate", "precision", *OF_ALL_LISTS, *OF_LISTS):
                 row[f"{metric}@{k}"] = np.nan  # without counts, vectors or more places
                 with suppress(ValueError):
@@ -161,7 +167,8 @@ def groups_of(ranking):
     of_users = user_counts[whole.kept][first_rows(ranking.users[whole.kept])]
     few = user_counts <= np.median(of_users)
     truth = ranking.truth
-    had = new = sparse.csr_matrix(truth.shape)
+    had = sparse.csr_matrix(truth.shape)
+    new = had
     if may_repeat(ranking):
         had = truth.multiply(ranking.past.astype(bool)).tocsr()
         new = (truth - had).tocsr()
@@ -178,8 +185,10 @@ def groups_of(ranking):
     ]:
         part = sparse.csr_matrix(part)
         part.eliminate_zeros()
-        misses = ranking.n_unreachable if with_misses else 0
-        kept = (part.getnnz(axis=1) + misses > 0) & users
+        n_relevant = part.getnnz(axis=1)
+        if with_misses:
+            n_relevant = n_relevant + ranking.n_unreachable
+        kept = (n_relevant > 0) & users
         if kept.any():
             yield UserGroup(name, part, kept, with_misses)
 
@@ -221,8 +230,9 @@ def recent_users(estimator):
     chosen = in_order.lags.tocoo()
     users = chosen.row[recent]
     items = chosen.col[recent]
-    counts = column_counts(ones_at(users, items, chosen.shape))[: fitted.n_items]
-    return None if recent.all() else counts
+    if recent.all():
+        return None
+    return column_counts(ones_at(users, items, chosen.shape))[: fitted.n_items]
 
 
 def first_unseen(order, seen, k):

@@ -268,7 +268,9 @@ def compared(name, values, first, owners):
     row = {}
     for title, figures in ((name, values), (f"{name} diff", values - first)):
         counted = figures[~np.isnan(figures)]
-        row[title] = float(counted.mean()) if len(counted) else np.nan
+        row[title] = np.nan
+        if len(counted):
+            row[title] = float(counted.mean())
         row[f"{title} se"] = standard_error(figures, owners)
     return row
 

@@ -110,7 +110,9 @@ def _parse(metric, k):
     if name == "roc_auc":
         expected = f"one of {[*METRICS]}; 'roc_auc' has no k"
         raise ValueError(f"metric must be {expected}. Got {metric!r}.")
-    k = check_count(k if own_k is None else own_k, "k")
+    if own_k is not None:
+        k = own_k
+    k = check_count(k, "k")
     return f"{name}@{k}", name, k
 
 
@@ -143,13 +145,17 @@ class _ListScorer:
             scores[name] = mean_over_lists(values, self.otherwise)
             if self.standard_error:
                 scores[f"{name} se"] = float(standard_error(values, owners))
-        return next(iter(scores.values())) if self.one else scores
+        if self.one:
+            return next(iter(scores.values()))
+        return scores
 
     def __repr__(self):
         names = [name for name, *_ in self.figures]
         if len(names) == 1:
             names = names[0]
-        error = ", standard_error=True" if self.standard_error else ""
+        error = ""
+        if self.standard_error:
+            error = ", standard_error=True"
         return f"make_list_scorer({names!r}, lists={self.lists!r}{error})"
 
 

@@ -21,7 +21,9 @@ def _by_list(metric, y_true, y_score, groups, per_list, k=None):
         check_count(k, "k")
     lists = RankedLists(y_true, y_score, groups)
     values = lists.values(metric, k)
-    return pd.Series(values, lists.ids) if per_list else mean_over_lists(values)
+    if per_list:
+        return pd.Series(values, lists.ids)
+    return mean_over_lists(values)
 
 
 def roc_auc_by_list(y_true, y_score, groups, *, per_list=False) -> float | pd.Series:

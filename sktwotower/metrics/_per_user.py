@@ -52,7 +52,9 @@ def _ranking_metric(function: Any) -> RankingMetric:
 def _metric(name, y_true, y_pred, k, sample_weight, per_user, **params):
     """Return the named metric of each user, (n_users,), or its mean."""
     values = per_user_values(name, *find_hits(y_true, y_pred, k), k, **params)
-    return values if per_user else mean_over_users(values, sample_weight)
+    if per_user:
+        return values
+    return mean_over_users(values, sample_weight)
 
 
 @_ranking_metric

@@ -80,7 +80,9 @@ def gini(counts, n_items):
     total = counts.sum()
     ranks = np.arange(n_items - len(counts) + 1, n_items + 1)
     weights = (2 * ranks - n_items - 1) / max(n_items - 1, 1)
-    return float(weights @ counts / total) if total else np.nan
+    if total == 0:
+        return np.nan
+    return float(weights @ counts / total)
 
 
 def row_means(rows, values, n_rows):

@@ -97,7 +97,9 @@ def _roc_auc(lists, k):
 def _ndcg(lists, k):
     """Return the expected gain over the best one, and which lists count."""
     longest = int(lists.sizes.max())
-    k = longest if k is None else min(k, longest)
+    if k is None:
+        k = longest
+    k = min(k, longest)
     gains = np.zeros(longest + 1)
     discounts = 1 / np.log2(np.arange(2, k + 2))
     gains[1 : k + 1] = np.cumsum(discounts)

@@ -165,9 +165,14 @@ class HeldOutRanking:
         truth = _as_csr("truth", self.truth, np.float64)
         _check_least("truth", truth.data)
         n_users, n_items = truth.shape
-        seen = sparse.csr_matrix(truth.shape) if self.seen is None else self.seen
+        seen = sparse.csr_matrix(truth.shape)
+        if self.seen is not None:
+            seen = self.seen
         seen = _as_csr("seen", seen)
-        past = _as_csr("past", seen if self.past is None else self.past)
+        past = seen
+        if self.past is not None:
+            past = self.past
+        past = _as_csr("past", past)
 
         # fields that are not given are counted, of the past of each user once
         past_by_user = past
@@ -268,30 +273,42 @@ def _as_array(name, values):
 def _as_numbers(name, values):
     """Return finite numbers, not too small for the field, as an array."""
     array = _as_array(name, values)
-    kinds, expected = ("iu", "integers") if name in INTEGERS else ("iuf", "numbers")
+    kinds = "iuf"
+    expected = "numbers"
+    if name in INTEGERS:
+        kinds = "iu"
+        expected = "integers"
     fits = not array.size or array.dtype.kind in kinds
     got = f"dtype {array.dtype}"
     _require(fits, name, f"hold {expected}", got, TypeError)
-    _check_least(name, array, -1 if name == "last_rows" else 0)
-    # counts are sorted by their negative, which unsigned integers do not have
-    return array.astype(np.int64) if array.dtype.kind == "u" else array
+    least = 0
+    if name == "last_rows":
+        least = -1
+    _check_least(name, array, least)
+    if array.dtype.kind == "u":
+        # counts are sorted by their negative, which unsigned integers do not have
+        return array.astype(np.int64)
+    return array
 
 
 def _check_least(name, numbers, least=0):
     """Raise if numbers are not finite or too small."""
     if numbers.size and not (np.isfinite(numbers).all() and numbers.min() >= least):
         wrong = numbers[~(np.isfinite(numbers) & (numbers >= least))].flat[0]
-        unknown = ", or -1 where it is not known" if least < 0 else ""
-        expected = f"finite and >= 0{unknown}"
+        expected = "finite and >= 0"
+        if least < 0:
+            expected += ", or -1 where it is not known"
         raise ValueError(f"{name} of a HeldOutRanking must be {expected}. Got {wrong}.")
 
 
 def _require(condition, name, expected, got, error=ValueError):
+    """Raise an error about a field unless a condition holds."""
     if not condition:
         raise error(f"{name} of a HeldOutRanking must {expected}. Got {got}.")
 
 
 def _check_users(users, requests):
+    """Raise unless users, with their requests, are distinct."""
     users = check_ids(users, "users of a HeldOutRanking")
     keys = users
     what = "distinct"

@@ -130,12 +130,17 @@ class Report(pd.DataFrame):
             # the verdict and bars of its figure; below them all else, folded
             layouts = [*_layouts(self)]
             verdict = verdict_of(self)
+            word = ""
+            if verdict is not None:
+                word = verdict.word
             lost = said_of_models_without_scores(self)
+            said = " ".join(filter(None, [str(verdict or ""), lost]))
             drawn = [layout for layout in layouts if layout.with_interval][-1]
-            template = Path(__file__).with_name("report.html")
-            return Template(template.read_text(encoding="utf-8")).substitute(
-                word="" if verdict is None else verdict.word,
-                verdict=escape(" ".join(filter(None, [str(verdict or ""), lost]))),
+            path = Path(__file__).with_name("report.html")
+            template = Template(path.read_text(encoding="utf-8"))
+            return template.substitute(
+                word=word,
+                verdict=escape(said),
                 bars=_bars(_groups(self, drawn), drawn.with_interval[1]),
                 tables="".join(_html(self, layout) for layout in layouts),
                 notes="".join(f"<li>{escape(note)}</li>" for note in _notes(self)),
@@ -152,22 +157,32 @@ def _cells(row, layout, first, is_lost):
         less = f"{name} diff"
         difference = number(row[less], "+") + _margin(row[f"{less} se"])
         yield name, number(row[name]) + _margin(row[f"{name} se"])
-        if is_lost:
+        if first:
+            difference = ""
+        elif is_lost:
             difference = "n/a"
-        yield less, "" if first else difference
+        yield less, difference
     for name in layout.plain:
-        yield name, number(row[name], digits=2 if name.startswith("novelty") else 3)
+        digits = 3
+        if name.startswith("novelty"):
+            digits = 2
+        yield name, number(row[name], digits=digits)
 
 
 def _margin(error):
     """Return half of a 95 % interval; empty without one, as for a single user."""
-    return "" if pd.isna(error) else f"±{number(ERRORS_IN_INTERVAL * error)}"
+    if pd.isna(error):
+        return ""
+    return f"±{number(ERRORS_IN_INTERVAL * error)}"
 
 
 def _groups(frame, layout):
     """Yield the name of each group, its size in words, and its rows by model."""
     sizes = [name for name in SIZES if name in frame.columns]
-    for group in frame.index.unique("group")[: None if layout.with_interval else 1]:
+    groups = frame.index.unique("group")
+    if not layout.with_interval:
+        groups = groups[:1]
+    for group in groups:
         rows = pd.DataFrame(frame).loc[group]
         numbers = rows[sizes].iloc[0].astype(int)
         yield group, ", ".join(f"{numbers[name]:,} {name}" for name in sizes), rows
@@ -210,7 +225,9 @@ def _html(frame, layout):
             for column, text in _cells(row, layout, place == 0, name in lost):
                 is_best = layout.with_interval and row[column] == best.get(column)
                 text = text.replace("±", "<wbr>±")  # on a phone in two lines
-                cells += f"<td><b>{text}</b></td>" if is_best else f"<td>{text}</td>"
+                if is_best:
+                    text = f"<b>{text}</b>"
+                cells += f"<td>{text}</td>"
             lines.append(f"<tr><th>{escape(str(name))}</th>{cells}</tr>")
     return f"<table><caption>{layout.caption}</caption>{''.join(lines)}</table>"
 
@@ -267,7 +284,8 @@ def _notes(frame):
     if row == "list":
         errors = frame.loc["all", "expected_calibration_error"].dropna()
         named = ", ".join(f"{name} {number(error)}" for name, error in errors.items())
-        notes += [f"Expected calibration error: {named}."] if named else []
+        if named:
+            notes.append(f"Expected calibration error: {named}.")
     else:
         notes.append(
             f"mrr: mean of 1 / rank of the first hit; hit: share of {row}s with one. "
@@ -279,9 +297,12 @@ def _notes(frame):
         notes.append(frame.attrs["best_sellers"])
     left_out = frame.attrs.get("left_out", {})
     reasons = [f"{n:,} {reason}" for reason, n in left_out.items() if n]
-    what = "Also left out" if split else "Left out"
+    what = "Left out"
+    if split:
+        what = "Also left out"
     notes.append(f"{what}: {', '.join(reasons) or 'nothing'}.")
-    if lost := frame.attrs.get("events_not_in_catalog", 0):
+    lost = frame.attrs.get("events_not_in_catalog", 0)
+    if lost:
         notes.append(f"Misses: {lost:,} events with an item not in the catalog.")
     return [note for note in notes if note]
 

@@ -149,7 +149,9 @@ def make_retrieval_scorer(
 def _parse(metric, k):
     """Return the name and the k of a metric like 'recall@20'."""
     name, own_k = split_metric(metric, METRICS, OTHER_NAMES, "20")
-    return name, check_count(k if own_k is None else own_k, "k")
+    if own_k is not None:
+        k = own_k
+    return name, check_count(k, "k")
 
 
 def names_of_metrics(metric, example):
@@ -174,7 +176,9 @@ def split_metric(metric, known, other_names, example):
         raise ValueError(f"metric must be one of {[*known]}. Got {metric!r}.{hint}")
     if at and not k.isdecimal():
         raise ValueError(f"metric must read like '{name}@{example}'. Got {metric!r}.")
-    return name, int(k) if at else None
+    if not at:
+        return name, None
+    return name, int(k)
 
 
 class _RetrievalScorer:
@@ -237,7 +241,9 @@ class _RetrievalScorer:
             if self.standard_error and name not in OF_ALL_LISTS:
                 values = table.values(name, k, **params)
                 scores[f"{name}@{k} se"] = float(standard_error(values, table.owners))
-        return next(iter(scores.values())) if self.one else scores
+        if self.one:
+            return next(iter(scores.values()))
+        return scores
 
     def __repr__(self):
         options = self.sample | {"standard_error": self.standard_error or None}

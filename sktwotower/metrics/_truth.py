@@ -132,7 +132,9 @@ def held_out_truth(
     catalog = _distinct(item_ids, "item_ids")
     if seen is None:
         seen = sparse.csr_matrix((0, len(catalog)))
-    known = _distinct([] if user_ids is None else user_ids, "user_ids")
+    if user_ids is None:
+        user_ids = []
+    known = _distinct(user_ids, "user_ids")
     seen = sparse.csr_matrix(seen, copy=True)
     seen.eliminate_zeros()
     if seen.shape != (len(known), len(catalog)):
@@ -170,11 +172,14 @@ def ids_of_rows(X, user_id, item_id):
 
     ``user_id`` and ``item_id`` name their columns; None: the first two.
     """
-    frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
+    if is_frame(X):
+        frame = as_frame(X, "X")
+    else:
+        frame = pd.DataFrame(as_table(X))
     frame = frame.infer_objects()
     ids = []
-    for at, (side, key) in enumerate([("user", user_id), ("item", item_id)]):
-        column = frame.iloc[:, column_position(frame, key, at, f"{side}_id")]
+    for place, (side, key) in enumerate([("user", user_id), ("item", item_id)]):
+        column = frame.iloc[:, column_position(frame, key, place, f"{side}_id")]
         ids.append(check_ids(column, f"the {side}s of X").rename(column.name))
     return frame, *ids
 
@@ -186,7 +191,8 @@ def columns_of_fit(estimator, X):
     Raise if a column of the context is missing: held-out events have all of them.
     """
     names = getattr(estimator, "feature_names_in_", None)
-    schema, context = None, ()
+    schema = None
+    context = ()
     fitted = state_of(estimator)
     if fitted is not None:
         schema = fitted.schema
@@ -209,10 +215,13 @@ def columns_of_fit(estimator, X):
     if lost:
         remedy = f"X.assign(**{{{lost[0]!r}: None}}), in pandas"
         raise ValueError(_without_context(lost[0], remedy))
-    return frame.drop(columns=further) if further else X
+    if not further:
+        return X
+    return frame.drop(columns=further)
 
 
 def _without_context(name, remedy):
+    """Return the message about a column of the context that X lacks."""
     return (
         f"X lacks the context column {name!r} of fit. Held-out events have it: without "
         "it, they are not judged in the requests that were made. Pass the column. To "
@@ -264,7 +273,12 @@ def judge(
         ids = ids[sampled]
     last_rows = np.zeros(len(ids), dtype=np.int64)
     last_rows[rows] = positive  # the last assignment wins
-    weights = None if sample_weight is None else weights[positive]
+    if sample_weight is None:
+        weights = None
+    else:
+        weights = weights[positive]
+    if requests is not None:
+        requests = requests[sampled]
     shape = len(ids), n_items
     truth, lost = _relevant(rows, items.take(positive), weights, encode, shape)
     repeats = {"repeats of a user and an item": len(rows) - truth.nnz - lost.nnz}
@@ -274,7 +288,7 @@ def judge(
         n_unreachable=lost.getnnz(axis=1),
         unreachable_weight=np.asarray(lost.sum(axis=1)).ravel(),
         last_rows=last_rows,
-        requests=None if requests is None else requests[sampled],
+        requests=requests,
         left_out=left_out | repeats,
     )
 
