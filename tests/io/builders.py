@@ -77,7 +77,9 @@ CONTEXTS = [
 def contexts_of(model):
     """Return what a model can be asked for, a list of dicts."""
     retriever = getattr(model, "retriever", None) or model
-    known = getattr(retriever, "context", None) or []
+    known = getattr(retriever, "context", None)
+    if not isinstance(known, list):  # None, or "auto": only the time, if at all
+        return []
     return [{k: v for k, v in each.items() if k in known} for each in CONTEXTS]
 
 

@@ -105,7 +105,7 @@ def answers(model):
         pairs = pd.DataFrame({"user": np.repeat(users, len(items))})
         scores = model.predict(pairs.assign(item=np.tile(items, len(users))))
         found = [scores.reshape(len(users), -1)]
-        for asked in contexts_of(model) if getattr(model, "context", None) else []:
+        for asked in contexts_of(model):
             vectors = model.embed_users(users, context=asked)
             found.append(vectors @ model.item_embeddings_.T)
     return [np.round(numbers.astype(float), 6).tolist() for numbers in found]
