@@ -271,9 +271,10 @@ class Describer:
         for name in features.columns:
             if name in groups:
                 continue
-            groups[name] = group_of(name)
             if name.startswith("own__"):
                 groups[name] = "own features"
+            else:
+                groups[name] = group_of(name)
         return {name: groups[name] for name in features.columns}
 
 
