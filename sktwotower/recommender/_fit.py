@@ -37,13 +37,12 @@ from sktwotower.towers.training._optimizer import optimizer_class
 
 from ._ages import NAMES, as_duration, in_units, popularity_to_weigh, with_ages
 from ._checkpoint import Checkpoint, saved_state
-from ._cold_items import MIN_COLD_SHARE, cold_item_weight
+from ._choices import MIN_COLD_SHARE, cold_item_weight, impression_weight, reward_scale
 from ._context_weights import feature_weights
 from ._contexts import contexts_of_time
 from ._events import Events, history_of_events, noted_repeats, read_sides, seen_matrix
 from ._fitted import FittedTowers, Judged
 from ._from_disk import read_from_disk
-from ._impression_choice import impression_weight, reward_scale
 from ._judge import Judge, computed_of
 from ._kept_back import keep_back
 from ._last_pass import learn_latest

@@ -4,22 +4,23 @@ Input: a fitted state, and an earlier one or an older model.
 Output: ids of changed items (m,); a state whose vectors are turned to older ones.
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from numbers import Real
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 
 from sktwotower._records import array, frozen, instance, integer, list_of, require
-from sktwotower._tables._messages import format_ids
+from sktwotower._tables._messages import format_ids, imported, shorten
 from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.retrieval._fitted_state import Serving, fitted_of
 from sktwotower.retrieval._requests import Query
 from sktwotower.runtime._alignment import check_turn, turned
-
-from ._older_vectors import older_vectors
 
 # Earlier states that a model knows: those of a month of nights.
 MAX_VERSIONS = 30
@@ -28,6 +29,11 @@ BLOCK = 65536
 # Lists that say how comparable two models are: their length, and of how many users.
 LIST_LENGTH = 10
 MAX_USERS = 500
+# What may be aligned to.
+EXPECTED = (
+    "a fitted TwoTowerRecommender, what runtime.load returns, or the path of a file of "
+    "io.export_vectors that ends with .npz or .parquet"
+)
 
 
 @frozen
@@ -367,3 +373,83 @@ def _overlap(lists, others):
     """Return the mean share of items (n, k) that are in both lists."""
     is_in = (lists[:, :, None] == others[:, None, :]).any(axis=2)
     return is_in.mean()
+
+
+class OlderVectors(NamedTuple):
+    """The item vectors of an older model.
+
+    ``embed``: maps a list of known users to vectors (m, d); None: they are not known.
+    """
+
+    ids: pd.Index
+    vectors: np.ndarray
+    model_id: str
+    user_ids: np.ndarray | None = None
+    embed: Callable | None = None
+
+
+def older_vectors(older):
+    """Return the `OlderVectors` of the argument of `align_to`."""
+    if isinstance(older, str | Path):
+        path = Path(older)
+        ending = path.suffix.lower()
+        if ending not in (".npz", ".parquet"):
+            raise ValueError(
+                f"older must be {EXPECTED}. Got {str(path)!r}: read the file of a "
+                "model with io.load first."
+            )
+        read = _read_numpy
+        if ending == ".parquet":
+            read = _read_parquet
+        ids, vectors, scales, model_id = read(path)
+        vectors = vectors.astype(np.float32)
+        if scales is not None:
+            vectors *= scales[:, None]
+        return OlderVectors(pd.Index(ids), vectors, model_id)
+    if hasattr(older, "embed_items"):
+        fitted_of(older)  # raises if it is not fitted
+        embed = older.embed_users
+    elif hasattr(older, "embed"):
+        embed = older.embed
+    else:
+        raise TypeError(f"older must be {EXPECTED}. Got {shorten(older)}.")
+    vectors = np.asarray(older.item_embeddings_)
+    ids = pd.Index(older.item_ids_)
+    return OlderVectors(ids, vectors, older.model_id_, older.user_ids_, embed)
+
+
+def _read_numpy(path):
+    """Return ids (n,), vectors (n, d), scales (n,) or None, and the id of the model."""
+    with np.load(path, allow_pickle=False) as file:
+        missing = {"ids", "vectors", "model_id"} - set(file.files)
+        if missing:
+            raise _without(path, missing)
+        ids = file["ids"]
+        if ids.dtype.kind == "U":
+            ids = ids.astype(object)
+        scales = None
+        if "scales" in file.files:
+            scales = file["scales"]
+        return ids, file["vectors"], scales, str(file["model_id"])
+
+
+def _read_parquet(path):
+    """Return what `_read_numpy` does, of a Parquet file."""
+    message = "Parquet needs pyarrow: pip install 'sktwotower[parquet]'."
+    table = imported("pyarrow.parquet", message).read_table(path)
+    model_id = (table.schema.metadata or {}).get(b"model_id")
+    if model_id is None or "vector" not in table.column_names[1:]:
+        raise _without(path, {"vector", "model_id"})
+    ids = table.column(0).to_pandas().to_numpy()
+    vectors = table["vector"].combine_chunks()
+    vectors = vectors.values.to_numpy().reshape(len(ids), -1)
+    scales = None
+    if "scale" in table.column_names:
+        scales = table["scale"].to_numpy()
+    return ids, vectors, scales, model_id.decode()
+
+
+def _without(path, missing):
+    """Return the error of a file that lacks some of what `export_vectors` writes."""
+    names = json.dumps(sorted(missing))
+    return ValueError(f"{str(path)!r} is no file of io.export_vectors: no {names}.")

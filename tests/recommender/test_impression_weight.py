@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-import sktwotower.recommender._impression_choice as impression_choice
+import sktwotower.recommender._choices as choices
 from tests.builders import random_events, small
 from tests.cases import for_each
 
@@ -33,7 +33,7 @@ def shown(turns=False, seed=0):
 @pytest.fixture
 def few_users(monkeypatch):
     """Let small data have enough users to judge by: 500 take seconds of each fit."""
-    monkeypatch.setattr(impression_choice, "MIN_USERS", 40)
+    monkeypatch.setattr(choices, "MIN_USERS", 40)
 
 
 AUTO = {"impression_weight": "shown"}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-import sktwotower.recommender._impression_choice as impression_choice
+import sktwotower.recommender._choices as choices
 from sktwotower.io import dump, load
 from tests.builders import random_events, small
 from tests.cases import for_each
@@ -85,7 +85,7 @@ def test_a_few_huge_amounts_that_say_nothing_are_scaled_down(monkeypatch):
     items[wrong] = 60 + rng.integers(0, 5, size=40)
     y[wrong] = 3000.0
     X = pd.DataFrame({"user": users, "item": items})
-    monkeypatch.setattr(impression_choice, "MIN_USERS", 40)  # 500 take seconds
+    monkeypatch.setattr(choices, "MIN_USERS", 40)  # 500 take seconds
     model = small(reward_scale="auto").fit(X, y)
     assert model.reward_scale_ == "log1p"
     other = small(reward_scale="log1p").fit(X, y)

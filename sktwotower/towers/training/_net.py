@@ -8,7 +8,9 @@ import inspect
 import math
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from typing import NamedTuple
 
@@ -33,7 +35,6 @@ from sktwotower.towers.operators._compiled import COMPILED_FROM
 from sktwotower.towers.processes._exchange import GOES_ON, Exchange, Shares
 from sktwotower.towers.processes._group import current_group, is_first
 
-from ._ahead import ahead, pays
 from ._callbacks import Interruption, looks_at_gradients, n_first_epochs, own_callbacks
 from ._optimizer import RowwiseAdam, moments_of, optimizer_class, set_moments
 from ._resuming import Saver
@@ -45,6 +46,9 @@ MIN_BATCHES = 12
 ROBUSTNESS = 0.1
 # Numbers in the tables of a part from which on compiled steps of them pay.
 COMPILED_TABLES = 4_000_000
+# Number of batches that are ready, or being made, before they are used.
+N_AHEAD = 2
+_END = object()
 _GENERATOR_LOCK = threading.RLock()
 
 
@@ -138,9 +142,9 @@ class TwoTowerNet(NeuralNet):
 
     def run_single_epoch(self, iterator, training, *args, **kwargs):
         """Run an epoch; while a batch is computed, the next ones may be made."""
-        if not training or not pays(iterator, self.device):
+        if not training or not is_made_ahead(iterator, self.device):
             return super().run_single_epoch(iterator, training, *args, **kwargs)
-        with closing(ahead(iterator)) as batches:
+        with closing(made_ahead(iterator)) as batches:
             return super().run_single_epoch(batches, training, *args, **kwargs)
 
     def train_step_single(self, batch, **fit_params):
@@ -445,3 +449,32 @@ def epochs(net):
         if "dur" in row:
             finished.append({name: plain(row[name]) for name in names if name in row})
     return finished
+
+
+def is_made_ahead(batches, device):
+    """Return whether to make batches ahead of their use.
+
+    On a CPU all threads of torch would wait for the one that shares a core with it.
+    Batches that an ``ItemStream`` counts are not made before they are needed: training
+    may end without them.
+    """
+    ours = isinstance(batches, UserBatches) and batches.dataset.stream is None
+    return ours and torch.device(device).type != "cpu"
+
+
+def made_ahead(batches):
+    """Yield batches of an iterable, whose iterator runs in one thread of its own.
+
+    An error of the thread is raised where its batch would have come. When the generator
+    is closed, the thread has ended.
+    """
+    iterator = iter(batches)
+    with ThreadPoolExecutor(1, "sktwotower batches") as thread:
+        made = deque(thread.submit(next, iterator, _END) for _ in range(N_AHEAD))
+        try:
+            while (batch := made.popleft().result()) is not _END:
+                made.append(thread.submit(next, iterator, _END))
+                yield batch
+        finally:
+            for future in made:
+                future.cancel()
