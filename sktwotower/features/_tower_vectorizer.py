@@ -156,9 +156,9 @@ class TowerVectorizer(VectorizerParameters):
     >>> vectorizer = TowerVectorizer(kinds={"movie": "id"}).fit(items)
     >>> vectorizer.kinds_
     {'movie': 'id', 'genres': 'list', 'price': 'number'}
-    >>> vectorizer.get_feature_names_out().tolist()
-    ['movie_11', 'movie_12', 'movie_13', 'genres_Action', 'genres_Drama', 'price', \
-'price_missing']
+    >>> vectorizer.get_feature_names_out()
+    array(['movie_11', 'movie_12', 'movie_13', 'genres_Action',
+           'genres_Drama', 'price', 'price_missing'], dtype=object)
     >>> vectorizer.transform(items).toarray().round(2)
     array([[ 1.  ,  0.  ,  0.  ,  1.  ,  0.  , -1.  ,  0.  ],
            [ 0.  ,  1.  ,  0.  ,  0.  ,  1.  ,  0.  ,  1.  ],
@@ -167,9 +167,9 @@ class TowerVectorizer(VectorizerParameters):
     Tags that `fit` has not seen go to the hashed columns, if there are any:
 
     >>> hashing = TowerVectorizer(kinds={"movie": "drop"}, n_hashed=2).fit(items)
-    >>> hashing.get_feature_names_out().tolist()
-    ['genres_Action', 'genres_Drama', 'genres_hash0', 'genres_hash1', 'price', \
-'price_missing']
+    >>> hashing.get_feature_names_out()
+    array(['genres_Action', 'genres_Drama', 'genres_hash0', 'genres_hash1',
+           'price', 'price_missing'], dtype=object)
     >>> hashing.transform(items.assign(genres="Western")).toarray()[0].tolist()
     [0.0, 0.0, 1.0, 0.0, -1.0, 0.0]
     """
