@@ -103,6 +103,9 @@ async def limit_and_count(request: Request, call_next):
 async def refuse(request: Request, error: RequestValidationError):
     """Say what is wrong, without the values that were sent."""
     wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+    if any(e["type"] == "extra_forbidden" for e in error.errors()):
+        fields = WISHES[request.url.path].model_fields
+        wrong.append(f"fields are {', '.join(fields)}")
     return JSONResponse({"detail": "; ".join(wrong)[:MAX_DETAIL]}, 422)
 
 
@@ -177,6 +180,9 @@ class SimilarWish(BaseModel, extra="forbid"):
 
     item: Id
     k: K = 10
+
+
+WISHES = {"/recommend": Wish, "/similar": SimilarWish}  # by path
 
 
 # A request takes a fraction of a millisecond: threads would only wait for one another.
