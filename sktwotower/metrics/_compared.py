@@ -22,6 +22,7 @@ from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import column_counts, pair_matrix, rows_of, slices
+from sktwotower.retrieval._any_recommender import is_recommender
 from sktwotower.retrieval._dense_scores import BLOCK_SIZE, best_of, hide
 from sktwotower.retrieval._fitted_state import state_of
 from sktwotower.retrieval._item_contents import (
@@ -108,11 +109,21 @@ def rank_models(
             models[CONTENT] = by_content
     params |= {"X": X, "y": y, "n_neighbors": k}
     for label, baseline in others.items():
+        if _only_recommends(baseline):
+            with _blaming(label):
+                baseline = baseline.recommend(pd.unique(ranking.users), k)
         if is_frame(baseline) or isinstance(baseline, Mapping):
             models[label] = _given(label, baseline, recommender, ranking, k)
         else:
             models[label] = _ranked(label, baseline, recommender, ranking, **params)
     return ranking, models
+
+
+def _only_recommends(baseline):
+    """Return whether an object ranks items, but does not say for which catalog."""
+    if hasattr(baseline, "rank_held_out") or not is_recommender(baseline):
+        return False
+    return not (hasattr(baseline, "fit") and hasattr(baseline, "item_ids_"))
 
 
 def check_columns(baselines, X):
@@ -337,7 +348,7 @@ def without_scores(truth, models, item_counts):
     ids = np.asarray(first.item_ids_)[wanted]
     for name, model in models.items():
         model = recommender_in(model)
-        if model is None:
+        if model is None or _only_recommends(model):
             continue
         positions = pd.Index(model.item_ids_).get_indexer(pd.Index(ids))
         positions = positions[positions >= 0]

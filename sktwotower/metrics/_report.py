@@ -62,7 +62,8 @@ def retrieval_report(
         class name. For a model of another library, pass its ranking: a dict of users to
         lists of items, best first, or a table whose first two columns are users and
         items, best first or with a column 'rank'. The ranking should leave out items
-        seen in fit, as all other models do; it counts for all requests of a user.
+        seen in fit, as all other models do; it counts for all requests of a user. An
+        object that has only ``recommend(users, n_neighbors)`` is asked for it.
     history : dataframe, dict or None, default=None
         Events that fit has not seen, passed to recommenders as in `recommend`. Users
         unseen in fit are then judged on what they chose after these events. Their items

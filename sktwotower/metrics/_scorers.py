@@ -321,8 +321,9 @@ def rank(estimator, X, y, *, n_neighbors, **params):
     name = type(estimator).__name__
     if not hasattr(estimator, "fit"):
         raise TypeError(
-            f"{name} has rank_held_out, but no fit. Expected an estimator with fit, "
-            "item_ids_ and rank_held_out: derive it from sklearn.base.BaseEstimator."
+            f"{name} has no fit. Expected an estimator with fit, item_ids_ and "
+            "recommend: derive it from sklearn.base.BaseEstimator. In the baselines of "
+            "a report, recommend is enough."
         )
     check_is_fitted(estimator)
     if not hasattr(estimator, "item_ids_"):

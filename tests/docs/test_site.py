@@ -52,6 +52,12 @@ BROKEN, FAINT, WIDE = (
     (Path(__file__).parent / f"{name}.js").read_text("utf-8")
     for name in ("broken", "faint", "wide")
 )
+OPEN = "document.querySelectorAll('article details').forEach((e) => (e.open = true))"
+CUT = """
+return [...document.querySelectorAll("article pre")]
+  .filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1)
+  .map((e) => e.textContent.slice(0, 60));
+"""
 PHONE = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 
 
@@ -161,6 +167,15 @@ def test_pages_fit_on_a_phone(phone, page):
     assert phone.execute_script("return document.documentElement.clientWidth") == 400
     assert phone.execute_script(WIDE) == []
     assert phone.execute_script(BROKEN) == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, "guide/versions.html", "guide/start.html"])
+def test_lines_of_code_are_not_cut_on_a_desk(browser, page):
+    browser.set_window_size(1400, 900)
+    browser.get(f"{SITE.as_uri()}/{page}")
+    wait(browser, "return document.readyState === 'complete'")
+    browser.execute_script(OPEN)
+    assert browser.execute_script(CUT) == []
 
 
 def test_formulas_are_drawn(browser):

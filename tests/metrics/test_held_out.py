@@ -130,7 +130,7 @@ def test_a_wrapper_needs_fit():
             raise NotImplementedError
 
     for judge in (make_retrieval_scorer(), retrieval_report):
-        with pytest.raises(TypeError, match="Bare has rank_held_out, but no fit. Exp"):
+        with pytest.raises(TypeError, match="Bare has no fit. Exp"):
             judge(Bare(), TEST)
 
 

@@ -33,6 +33,30 @@ def split():
     return X.iloc[train].reset_index(drop=True), X.iloc[test].reset_index(drop=True)
 
 
+def test_a_class_with_recommend_alone_takes_part(split):
+    train, test = split
+    pairs = train[["user", "item"]]
+    best = pairs["item"].value_counts().index
+
+    class Mine:
+        def recommend(self, users, n_neighbors=10):
+            rows = []
+            for user in users:
+                had = set(pairs.loc[pairs["user"] == user, "item"])
+                rows += [(user, item) for item in best if item not in had]
+            return pd.DataFrame(rows, columns=["user", "item"])
+
+    ease = EASERecommender().fit(pairs)
+    held_out = test[test["user"].isin(pairs["user"])][["user", "item"]]
+    table = Mine().recommend(held_out["user"].unique())
+    baselines = {"mine": Mine(), "its table": table}
+    report = retrieval_report(ease, held_out, k=2, baselines=baselines)
+    assert report.loc["all", "ndcg@2"]["mine"] > 0
+    assert_allclose(*(report.xs(name, level="model")["ndcg@2"] for name in baselines))
+    with pytest.raises(TypeError, match="Mine has no fit.*In the baselines"):
+        retrieval_report(Mine(), held_out, k=2)
+
+
 # Recent popularity
 
 
