@@ -22,6 +22,8 @@ import pytest  # noqa: E402
 
 # Suites of their own: they run where they are named, `pytest tests/docs` or `-m docs`.
 SUITES = ("docs", "clients", "examples")
+# Marks of tests that only run where one of these is named, as in CI's last part.
+LEFT_OUT = ("fuzz", "graph", "grid", "soak")
 # Files that fork processes: one process of pytest runs them, whose server imports once.
 FORKING = {
     "tests/recommender/test_processes.py",
@@ -166,10 +168,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "docs" in item.path.relative_to(item.config.rootpath).parts[:2]:
             item.add_marker(pytest.mark.docs)
-        if any(item.get_closest_marker(mark) for mark in ("fuzz", "grid", "soak")):
+        if any(item.get_closest_marker(mark) for mark in LEFT_OUT):
             item.add_marker(pytest.mark.slow)
-    # In a new environment the neighbor graph compiles for a minute and a half: begin
-    # with it, so that other tests can run in parallel.
+    # The neighbor graph compiles for a minute or two: begin with it, so that other
+    # tests can run in parallel.
     items.sort(key=lambda item: item.path.name != "test_graph.py")
 
 

@@ -1,7 +1,7 @@
 """Neighbor graphs: all tests that build one, in whatever room.
 
-Each process that builds a graph compiles for most of a minute, and tests of one file
-run in one process.
+Each process that builds a graph compiles for most of a minute, in a new environment
+for more than two: ``pytest -m graph``, which is a part of CI.
 """
 
 import copy
@@ -25,7 +25,7 @@ from tests.cases import for_each
 from tests.io.builders import again, array_bytes, array_of, forged, members_of
 from tests.reference import additions, brute_force, exclusions, unit_vectors
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.graph
 retrieve, nearest_to_one = search.retrieve, search.nearest_to_one
 added_of = search.added_of
 
