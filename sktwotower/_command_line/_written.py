@@ -20,6 +20,9 @@ from ._printed import meaning, typical_users
 from ._steps import step
 
 MANY = 1_000  # users among whom typical ones are looked for
+WITHOUT_NAMES = (
+    "<p><code>--items FILE --item-name COLUMN</code> shows names in place of ids.</p>"
+)
 
 
 def write_recommendations(model, task, path, k) -> None:
@@ -88,11 +91,12 @@ def page(model, task, train, test, report, picture) -> str:
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         title=escape(f"Recommendations for {task.title}"),
-        caution=task.caution,
+        caution=f"<p>{task.caution}</p>" if task.caution else "",
         meaning=escape(meaning(report)),
         picture=image if picture else "",
         report=report._repr_html_(),
         cards=cards(model, task, train, test),
+        about_names=WITHOUT_NAMES if task.names is None else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""The report of a recommender next to baselines, by groups of users and items.
+"""The report of a recommender and its baselines, by groups of users and items.
 
 Input: a fitted recommender and held-out events X (n_events, n_columns).
 Output: a table with rows (group, model) and a column per figure.
@@ -247,7 +247,7 @@ def retrieval_report(
     item-kNN                  0.61           -0.00         1.00
     a table                   0.60           -0.01         1.00
 
-    The order of what was shown, next to the rate at which items were chosen:
+    The order of what was shown, compared with the rate at which items were chosen:
 
     >>> from sktwotower import ClickRateRecommender
     >>> y, y_held_out = X["item"] % 2, held_out["item"] % 2

@@ -354,7 +354,7 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
     sktwotower.TowerVectorizer : The default transformer of both tables.
     sktwotower.model_selection.search_space : What to tune first.
     sktwotower.baselines : Popularity, EASE and item-kNN, with the same methods.
-    sktwotower.metrics.retrieval_report : Quality next to baselines, by group.
+    sktwotower.metrics.retrieval_report : Quality compared with baselines, by group.
     sktwotower.metrics.make_retrieval_scorer : Other metrics than the recall of `score`.
 
     Notes
