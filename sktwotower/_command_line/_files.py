@@ -7,6 +7,7 @@ Output: a table, with ids, times and features read from text.
 import gzip
 import math
 import re
+import shlex
 import warnings
 from pathlib import Path
 
@@ -24,9 +25,11 @@ from ._steps import step
 # Whole numbers without leading zeros, which would be a code such as 00141.
 NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?"
 DATE = r"\d{4}-\d\d-\d\d([T ].*)?"
-# Names of times, such as timestamp, ts, created_at, InvoiceDate, but not candidate.
+# Names of times, such as timestamp, ts, created, created_at, InvoiceDate, but not
+# candidate.
 TIME_NAME = (
     r"(?i:time)|(?<![A-Za-z])((?i:date|ts)(?![a-z])|(?i:at)$)|[a-z](Date|At)(?![a-z])"
+    r"|^(?i:created|epoch|datum|zeit|heure|horodatage)$"
 )
 # Names of dates in any form.
 DATE_NAME = r"(?i:date|time|datetime|timestamp)"
@@ -305,23 +308,30 @@ def _read_either_way(times, column):
     return whole[0]
 
 
-def check_column(table, column, option, path):
-    """Raise ``ValueError`` if a table lacks a column."""
+def check_column(table, column, option, path, advice=""):
+    """Raise ``ValueError`` if a table lacks a column; ``advice``: how to mend it."""
     if column not in table.columns:
         columns = ", ".join(map(str, table.columns[:10]))
         hint = did_you_mean(column, table.columns)
         if "Did you mean" not in hint:
             hint = ""
         lacks = f"{path} has no column {column!r}, but {columns}"
-        raise ValueError(f"{option}: {lacks}.{hint}")
+        raise ValueError(f"{option}: {lacks}.{hint}{advice}")
 
 
-def read_side_table(path, column, option, encoding=None) -> pd.DataFrame | None:
+def read_side_table(
+    path, column, option, encoding=None, columns_of_events=()
+) -> pd.DataFrame | None:
     """Return one row of features for each id, the last of several; None for None."""
     if path is None:
         return None
     table = read_table(path, option, encoding)
-    check_column(table, column, option, path)
+    shared = [name for name in table.columns if name in columns_of_events]
+    advice = ""
+    if shared:
+        named = shlex.join([option.removesuffix("s"), shared[0]])
+        advice = f" Both tables have {shared[0]!r}; if that is the id: {named}."
+    check_column(table, column, option, path, advice)
     table = table.dropna(subset=[column])
     table[column] = read_ids(table[column])
     repeated = table[column].duplicated(keep="last")

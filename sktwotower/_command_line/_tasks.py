@@ -226,8 +226,9 @@ def own_task(args) -> Task:
         values = TableValues(events)
         lists = [column for column in events if values.holds_lists(column)]
         choose_ids(args, events.columns, [*dates, *lists], values)
-    users = files.read_side_table(args.users, args.user, "--users", args.encoding)
-    items = files.read_side_table(args.items, args.item, "--items", args.encoding)
+    in_events = args.encoding, events.columns
+    users = files.read_side_table(args.users, args.user, "--users", *in_events)
+    items = files.read_side_table(args.items, args.item, "--items", *in_events)
     for option, column in own_columns(args, () if items is None else items):
         files.check_column(events, column, option, path)
     if files.are_times(events[args.user], ""):

@@ -251,3 +251,10 @@ def test_files_that_are_refused(tmp_path):
             ValueError, match=f"--data: .*{re.escape(name)} .*{message}"
         ):
             task_of_options("--data", str(tmp_path / name))
+
+
+def test_a_side_table_without_the_ids_names_a_column_of_both(tmp_path):
+    path = tmp_path / "side.csv"
+    pd.DataFrame({"at": [1], "kind": "x"}).to_csv(path, index=False)
+    with pytest.raises(ValueError, match="Both tables have 'at'.*: --item at."):
+        task_of(tmp_path, TABLE, "--items", str(path))

@@ -17,7 +17,8 @@ def taken_time(folder, values, name):
 
 
 SECONDS = [874724710 + 1000 * n for n in range(N)]
-TIMES = "time timestamp UNIX_TIME time_ms ts date InvoiceDate created_at createdAt"
+TIMES = """time timestamp UNIX_TIME time_ms ts date InvoiceDate created_at createdAt
+created Datum epoch"""
 OTHERS = "candidate cats customer_at_shop format rating birth_date releaseDate"
 
 
