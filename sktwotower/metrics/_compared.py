@@ -22,7 +22,7 @@ from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import column_counts, pair_matrix, rows_of, slices
-from sktwotower.retrieval._any_recommender import is_recommender
+from sktwotower.retrieval._any_recommender import is_recommender, parameters_of
 from sktwotower.retrieval._dense_scores import BLOCK_SIZE, best_of, hide
 from sktwotower.retrieval._fitted_state import state_of
 from sktwotower.retrieval._item_contents import (
@@ -43,6 +43,11 @@ CONTENT = "content"
 MIN_COLD_SHARE = 0.1
 # The name of the baseline that counts what each user has chosen before.
 OWN_COUNTS = "own counts"
+# What libraries call the second parameter of ``recommend``, the length of a list.
+NUMBER_OF_ITEMS = {
+    *("n_neighbors", "k", "K", "n", "N", "n_items", "num_items", "top_n", "topn"),
+    *("top_k", "topk", "n_recommendations"),
+}
 REMEDY = (
     "To compare with a model of another library, pass its ranking in baselines: a dict "
     "of users to ranked items, or a table of users and items, best first."
@@ -76,14 +81,10 @@ def rank_models(
     if not isinstance(seed, Integral):
         # one seed for all models: they must be compared on the same users
         params["random_state"] = check_random_state(seed).randint(2**31 - 1)
-    if is_frame(estimator) or isinstance(estimator, Mapping):
-        raise TypeError(
-            "estimator must be a fitted recommender, whose catalog is ranked. Got a "
-            f"{type(estimator).__name__}. {REMEDY}"
-        )
-    recommender, inner = unwrap(estimator, X)
+    is_ranking = is_table(estimator) or only_recommends(estimator)
+    recommender, inner = unwrap(catalog_model(estimator, baselines), X)
     if name is None:
-        name = type(recommender).__name__
+        name = name_of(estimator)
     if not isinstance(name, str) or name == "popularity":
         expected = "a string, and not 'popularity', which is a model already"
         raise ValueError(f"name must be {expected}. Got {name!r}.")
@@ -99,6 +100,9 @@ def rank_models(
         vectors = check_vectors(item_vectors, "item_vectors", recommender.item_ids_)
         ranking = replace(ranking, item_vectors=vectors)
     k = min(k, ranking.truth.shape[1])
+    if is_ranking:
+        indices = _given(name, estimator, recommender, ranking, k)
+        ranking = replace(ranking, indices=indices)
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
     if with_content:
         by_own_counts = ranked_by_own_counts(recommender, ranking, others, k)
@@ -109,21 +113,61 @@ def rank_models(
             models[CONTENT] = by_content
     params |= {"X": X, "y": y, "n_neighbors": k}
     for label, baseline in others.items():
-        if _only_recommends(baseline):
-            with _blaming(label):
-                baseline = baseline.recommend(pd.unique(ranking.users), k)
-        if is_frame(baseline) or isinstance(baseline, Mapping):
+        if is_table(baseline) or only_recommends(baseline):
             models[label] = _given(label, baseline, recommender, ranking, k)
         else:
             models[label] = _ranked(label, baseline, recommender, ranking, **params)
     return ranking, models
 
 
-def _only_recommends(baseline):
-    """Return whether an object ranks items, but does not say for which catalog."""
-    if hasattr(baseline, "rank_held_out") or not is_recommender(baseline):
+def is_table(model):
+    """Return whether a model is a ranking that was made elsewhere."""
+    return is_frame(model) or isinstance(model, Mapping)
+
+
+def only_recommends(model):
+    """Return whether an object ranks items, but does not say for which catalog.
+
+    Its ``recommend`` takes users, and how many items to rank for each.
+    """
+    if isinstance(model, type) or hasattr(model, "rank_held_out"):
         return False
-    return not (hasattr(baseline, "fit") and hasattr(baseline, "item_ids_"))
+    if is_recommender(model) and hasattr(model, "fit") and hasattr(model, "item_ids_"):
+        return False
+    second = parameters_of(model, "recommend")[1:2]
+    return bool(NUMBER_OF_ITEMS.intersection(second))
+
+
+def catalog_model(estimator, baselines):
+    """Return the model whose catalog is ranked, and whose events of fit are left out.
+
+    It is the estimator or, if that is a table or has ``recommend`` only, the first of
+    the baselines that knows both.
+    """
+    if not (is_table(estimator) or only_recommends(estimator)):
+        return estimator
+    others = baselines or []
+    if isinstance(others, Mapping):
+        others = others.values()
+    for other in others:
+        inside = recommender_in(other)
+        if hasattr(inside, "item_ids_") and hasattr(inside, "fit"):
+            return other
+    subject = "A ranking" if is_table(estimator) else name_of(estimator)
+    raise TypeError(
+        f"{subject} does not say which items are ranked, nor which are left out. Put "
+        "a recommender that was fitted on the same events into baselines, such as "
+        "EASERecommender().fit(X): its catalog and events then count for both."
+    )
+
+
+def name_of(estimator):
+    """Return what a report calls its first model, if nobody says."""
+    if is_table(estimator):
+        return "ranking"
+    if only_recommends(estimator):
+        return type(estimator).__name__
+    return type(unwrap(estimator, None)[0]).__name__
 
 
 def check_columns(baselines, X):
@@ -173,6 +217,8 @@ def context_of(*models):
 
 def _class_of(baseline):
     """Return the class of the recommender inside a Pipeline or search."""
+    if only_recommends(baseline):
+        return type(baseline)
     return type(unwrap(baseline, None, hint=REMEDY)[0])
 
 
@@ -194,7 +240,7 @@ def named(baselines, taken, class_of=_class_of):
         )
     named = {}
     for baseline in baselines:
-        if is_frame(baseline) or isinstance(baseline, Mapping):
+        if is_table(baseline):
             raise TypeError(
                 "A ranking among baselines needs a name: baselines={'name': ranking}."
             )
@@ -245,8 +291,11 @@ def _ranked(name, baseline, recommender, ranking, *, X, y, **params):
 
 def _given(name, given, recommender, ranking, k):
     """Return a ranking that was made elsewhere, (n_users, k), padded with -1."""
-    table, known = _as_table(name, given)
     users = pd.Index(ranking.users).unique()
+    if not is_table(given):
+        with _blaming(name):
+            given = given.recommend(users.to_numpy(), k)
+    table, known = _as_table(name, given)
     missing = users[~users.isin(known)]
     if len(missing):
         raise ValueError(
@@ -320,7 +369,7 @@ def _as_table(name, given):
     return table, pd.Index(pairs.named).unique()
 
 
-def without_scores(truth, models, item_counts):
+def without_scores(truth, models, item_counts, item_ids):
     """Return the names of models that can score none of the relevant items, a tuple.
 
     Popularity and models of who chose what know nothing of items without an event in
@@ -331,9 +380,9 @@ def without_scores(truth, models, item_counts):
     truth : CSR matrix of shape (n_users, n_items)
         The relevant items.
     models : dict of str to estimator or ranking
-        The first one has the items.
     item_counts : array of shape (n_items,)
-        Number of events of each item in its fit.
+        Number of events of each item in fit.
+    item_ids : array of shape (n_items,)
     """
     wanted = np.flatnonzero(column_counts(truth))
     if len(wanted) == 0:
@@ -341,14 +390,10 @@ def without_scores(truth, models, item_counts):
     without = []
     if not np.asarray(item_counts)[wanted].any():
         without.append("popularity")
-    subject = next(iter(models.values()))
-    first = recommender_in(subject)
-    if first is None:
-        first = subject
-    ids = np.asarray(first.item_ids_)[wanted]
+    ids = np.asarray(item_ids)[wanted]
     for name, model in models.items():
         model = recommender_in(model)
-        if model is None or _only_recommends(model):
+        if model is None or only_recommends(model):
             continue
         positions = pd.Index(model.item_ids_).get_indexer(pd.Index(ids))
         positions = positions[positions >= 0]

@@ -10,7 +10,7 @@ import pandas as pd
 from sktwotower._tables._frames import library_of
 from sktwotower._tables._messages import check_count, one_call
 
-from ._compared import named, rank_models, without_scores
+from ._compared import catalog_model, named, rank_models, without_scores
 from ._groups import GroupRanking, everyone, groups_of, popular_items, recent_users
 from ._list_report import compare_within_lists
 from ._rendering import Report
@@ -43,7 +43,9 @@ def retrieval_report(
     ----------
     estimator : fitted recommender, or Pipeline or search object around one
         The model to report on, under its class name: any estimator that returns a
-        `HeldOutRanking`.
+        `HeldOutRanking`. A ranking, or an object that has only ``recommend``, may take
+        its place, as in `baselines`, if one of these is a fitted recommender: the
+        catalog and the events of the first one then count.
     X : DataFrame or array of shape (n_events, n_columns)
         Held-out events, with the columns of fit of all models. Further columns of a
         dataframe are left out for the models that were fitted without them.
@@ -63,7 +65,7 @@ def retrieval_report(
         lists of items, best first, or a table whose first two columns are users and
         items, best first or with a column 'rank'. The ranking should leave out items
         seen in fit, as all other models do; it counts for all requests of a user. An
-        object that has only ``recommend(users, n_neighbors)`` is asked for it.
+        object that has only ``recommend(users, k)`` is asked for it.
     history : dataframe, dict or None, default=None
         Events that fit has not seen, passed to recommenders as in `recommend`. Users
         unseen in fit are then judged on what they chose after these events. Their items
@@ -302,10 +304,13 @@ def retrieval_report(
     )
     first = next(iter(models))
     fitted = {first: estimator} | named(baselines, {first, "popularity"})
+    recommender = recommender_in(catalog_model(estimator, baselines))
     rows = {}
     cannot_score = {}
     for group in groups_of(ranking):
-        names = without_scores(group.truth, fitted, ranking.item_counts)
+        names = without_scores(
+            group.truth, fitted, ranking.item_counts, recommender.item_ids_
+        )
         if names:
             cannot_score[group.name] = names
         judged = {}
@@ -315,7 +320,7 @@ def retrieval_report(
             rows[group.name, model] = ranked.row(ks, judged[first])
 
     (_, name), figures = next(iter(rows.items()))
-    recent = recent_users(recommender_in(estimator))
+    recent = recent_users(recommender)
     attrs = {
         "k": tuple(ks),
         "events_not_in_catalog": int(ranking.n_unreachable.sum()),

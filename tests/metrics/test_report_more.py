@@ -53,8 +53,38 @@ def test_a_class_with_recommend_alone_takes_part(split):
     report = retrieval_report(ease, held_out, k=2, baselines=baselines)
     assert report.loc["all", "ndcg@2"]["mine"] > 0
     assert_allclose(*(report.xs(name, level="model")["ndcg@2"] for name in baselines))
-    with pytest.raises(TypeError, match="Mine has no fit.*In the baselines"):
+    with pytest.raises(TypeError, match="Mine does not say which items are ranked"):
         retrieval_report(Mine(), held_out, k=2)
+    for subject in (Mine(), table):
+        turned = retrieval_report(subject, held_out, k=2, baselines=[ease])
+        ahead = turned.loc["all", "ndcg@2 diff"]["EASERecommender"]
+        assert_allclose(ahead, -report.loc["all", "ndcg@2 diff"]["mine"])
+    assert list(turned.loc["all"].index) == ["ranking", "popularity", "EASERecommender"]
+
+
+def test_the_length_of_a_list_has_any_usual_name(split):
+    train, test = split
+    pairs = train[["user", "item"]]
+    best = pairs["item"].value_counts().index.tolist()
+
+    class Mine:
+        def fit(self, X):
+            return self
+
+        def recommend(self, users, n):
+            return {user: best[:n] for user in users}
+
+    class Others:
+        def recommend(self, userid, user_items, N=10):  # noqa: N803
+            raise NotImplementedError
+
+    ease = EASERecommender(exclude_seen=False).fit(pairs)
+    held_out = test[test["user"].isin(pairs["user"])][["user", "item"]]
+    report = retrieval_report(ease, held_out, k=2, baselines=[Mine().fit(pairs)])
+    figures = report.loc["all", "ndcg@2"]
+    assert figures["Mine"] > 0
+    with pytest.raises(TypeError, match="Others cannot rank.*pass its ranking"):
+        retrieval_report(ease, held_out, k=2, baselines=[Others()])
 
 
 # Recent popularity
