@@ -72,7 +72,7 @@ def test_the_length_of_a_list_has_any_usual_name(split):
             return self
 
         def recommend(self, users, n):
-            return {user: best[:n] for user in users}
+            return dict.fromkeys(users, best[:n])
 
     class Others:
         def recommend(self, userid, user_items, N=10):  # noqa: N803
