@@ -5,18 +5,43 @@ Output: vectors (n, d).
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._memory import check_result
-from sktwotower._tables._sparse import one_row, take_rows, with_empty_row
-from sktwotower.retrieval._fitted_state import Serving
+from sktwotower._tables._sparse import one_row, slices, take_rows, with_empty_row
+from sktwotower.retrieval._fitted_state import Asked, Serving
 from sktwotower.retrieval._requests import Query, past_of, query_of_events
 from sktwotower.runtime._one_query import Added
 from sktwotower.runtime._tower_arrays import PastItems, Row
 from sktwotower.towers.parts import embed_items, embed_users, in_context
+
+# Numbers of the vectors of users, or of items, that are multiplied at once: 16 MiB.
+NUMBERS_AT_ONCE = 1 << 22
+
+
+class UsersOfEvents(NamedTuple):
+    """The users of n events, m of them distinct.
+
+    Parameters
+    ----------
+    vectors : array of shape (m, d)
+        Vectors of distinct users, without a context.
+    numbers : int array of shape (n,)
+        Which of them is the user of each event.
+    asked : Asked or None
+        What is known of the context of each event. None: nothing.
+    latest : array of shape (n,) or None
+        The time of the last event of the user of each event, if it is used.
+    """
+
+    vectors: np.ndarray
+    numbers: np.ndarray
+    asked: Asked | None
+    latest: np.ndarray | None
 
 
 class TowerVectors:
@@ -172,25 +197,55 @@ class TowerVectors:
         is a request with the context that it has.
         """
         self.check_vectors(len(frame))
+        users = self._distinct_users(frame, serving, history)
+        vectors = users.vectors[users.numbers]
+        return self.in_context(vectors, users.asked, users.latest)
+
+    def scores_of_events(self, frame, serving, history=None):
+        """Return the score (n_events,) of the pair of each event of a table, float64.
+
+        The parameters are those of `users_of_events`. There may be many more pairs than
+        users and items: vectors are held once for each of these, and copied for a block
+        of pairs at a time.
+        """
+        users = self._distinct_users(frame, serving, history)
+        item_vectors, item_numbers = self._distinct_items(frame)
+        scores = np.empty(len(frame))
+        n_at_once = max(1, NUMBERS_AT_ONCE // item_vectors.shape[1])
+        for block in slices(len(frame), n_at_once):
+            asked = None
+            if users.asked is not None:
+                asked = users.asked[block]
+            latest = None
+            if users.latest is not None:
+                latest = users.latest[block]
+            of_users = users.vectors[users.numbers[block]]
+            of_users = self.in_context(of_users, asked, latest)
+            of_items = item_vectors[item_numbers[block]]
+            scores[block] = np.einsum("nd,nd->n", of_users, of_items, dtype=np.float64)
+        return scores + self.added_to_events(frame, history)
+
+    def _distinct_users(self, frame, serving, history):
+        """Return the ``UsersOfEvents`` of a table, each user embedded once."""
         query = query_of_events(self, frame)
         keys = _keys_of_users(query, history)
         distinct, numbers = _distinct(query, keys, self.users)
         past = past_of(self, distinct, history)
-        vectors = self.without_context(distinct, past, serving)[numbers]
+        vectors = self.without_context(distinct, past, serving)
         latest = None
         if past.latest is not None:
             latest = past.latest[numbers]
-        return self.in_context(vectors, query.asked, latest)
+        return UsersOfEvents(vectors, numbers, query.asked, latest)
 
-    def items_of_events(self, frame):
-        """Return the vector (n_events, d) of the item of each event of a table."""
+    def _distinct_items(self, frame):
+        """Return vectors (m, d) of distinct items, and which is that of each event."""
         query = Query(*self.items.describe(frame, "X", events=True))
         query.warn_of_unknown(
             "They have no features either: the towers give all of them the same score "
             "for a user, which says nothing about them."
         )
         distinct, numbers = _distinct(query, query.codes, self.items)
-        return self.embed_items(distinct)[numbers]
+        return self.embed_items(distinct), numbers
 
     def sparse_vectors_of_users(self, past):
         """Return the sparse vectors (n, p) of users with a ``Past``, CSR."""

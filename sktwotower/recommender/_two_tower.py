@@ -346,10 +346,7 @@ class TwoTowerRecommender(
         fitted = fitted_of(self)
         frame = self._read_events(fitted, X)
         with threads(self.n_jobs):
-            users = fitted.users_of_events(frame, self._serving(), history)
-            items = fitted.items_of_events(frame)
-            added = fitted.added_to_events(frame, history)
-        scores = np.einsum("nd,nd->n", users, items, dtype=np.float64) + added
+            scores = fitted.scores_of_events(frame, self._serving(), history)
         return scores.astype(np.float32)
 
     feature_importance = feature_importance

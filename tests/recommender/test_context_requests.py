@@ -45,6 +45,18 @@ def fitted():
     return once(lambda name: fit(**CASES[name]))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["time", "none"])
+def test_pairs_of_several_blocks_are_scored_in_their_own_contexts(case):
+    model = fit(**CASES[case], embedding_dim=256, max_epochs=1)
+    table = HELD.copy()
+    table.loc[[1, 4], "slot"] = None
+    table.loc[[2, 4], "time"] = pd.NaT
+    rows = np.arange(17_000) % len(table)
+    scores = model.predict(table.iloc[rows])
+    assert_allclose(scores, model.predict(table)[rows], atol=1e-6)
+
+
 def one_by_one(model, table, history=None):
     """Return the vector of each row of a table, asked for alone."""
     rows = [table.iloc[[i]] for i in range(len(table))]

@@ -771,17 +771,13 @@ def wide():
         (lambda m, u: m.embed_users(u), "70,000 vectors of 256 numbers"),
         (lambda m, u: m.embed_items(u), "70,000 vectors of 256 numbers"),
         (
-            lambda m, u: m.predict(pd.DataFrame({"user": u, "item": "i1"})),
-            "70,000 vectors of 256 numbers",
-        ),
-        (
             lambda m, u: m.partial_fit(
                 pd.DataFrame({"user": np.arange(70_000).astype(str), "item": "i1"})
             ),
             "Towers .* features of users and 9 of it",
         ),
     ],
-    ids=["recommend", "kneighbors", "users", "items", "predict", "partial_fit"],
+    ids=["recommend", "kneighbors", "users", "items", "partial_fit"],
 )
 def test_answers_that_do_not_fit_into_memory(ask, message, wide, monkeypatch):
     monkeypatch.setenv("SKTWOTOWER_MEMORY", "64MiB")
@@ -789,3 +785,13 @@ def test_answers_that_do_not_fit_into_memory(ask, message, wide, monkeypatch):
     with pytest.raises(ValueError, match=f"{message}.* take 0.* GB, more than the 0.1"):
         ask(model, users)
     assert len(model.recommend(["u1"], 1)) == 1
+
+
+@pytest.mark.slow
+def test_more_pairs_have_a_score_than_vectors_fit_into_memory(wide, monkeypatch):
+    monkeypatch.setenv("SKTWOTOWER_MEMORY", "64MiB")
+    model, _ = wide
+    pairs = random_events()[["user", "item"]]
+    repeated = np.arange(70_000) % len(pairs)
+    scores = model.predict(pairs.iloc[repeated])
+    assert_allclose(scores, model.predict(pairs)[repeated], atol=1e-6)
