@@ -19,6 +19,7 @@ QUICK = ["pooled history", "recent history", "EASE", "contents of items"]
 # A search among weights, or equal scores, may go another way on another processor.
 OF_ONE_MACHINE = {
     "context",
+    "after partial_fit in time",
     "after partial_fit with contexts",
     "two stages, towers and the default ranker",
     "importance of columns",
