@@ -162,8 +162,28 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+def leave_to_grid(config, items):
+    """Mark those cases of a test as `grid` that its mark `each_time` does not name."""
+    missing = set()
+    found = set()
+    for item in items:
+        mark = item.get_closest_marker("each_time")
+        if mark is None:
+            continue
+        test = item.nodeid.partition("[")[0]
+        missing.update((test, case) for case in mark.args)
+        found.add((test, item.callspec.id))
+        if item.callspec.id not in mark.args:
+            item.add_marker(pytest.mark.grid)
+    one_case_is_named = any("[" in argument for argument in config.args)
+    if missing - found and not one_case_is_named:
+        test, case = min(missing - found)
+        raise pytest.UsageError(f"{test} has no case {case!r}, which each_time names.")
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    leave_to_grid(config, items)
     # -m "not slow" takes the place of the marks that pyproject.toml leaves out
     for item in items:
         if "docs" in item.path.relative_to(item.config.rootpath).parts[:2]:

@@ -1,10 +1,12 @@
 """A test of several cases runs all of them, and says which have failed."""
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
 
 from tests.cases import for_each
+from tests.conftest import leave_to_grid
 
 
 def test_each_case_is_run_with_the_fixtures_of_the_test():
@@ -43,3 +45,24 @@ def test_what_fails_says_in_which_case():
 def test_a_case_with_marks_is_refused():
     with pytest.raises(AssertionError, match="a test of its own"):
         for_each("a", [pytest.param(1, marks=pytest.mark.slow)])
+
+
+def test_cases_that_a_test_does_not_name_are_left_to_the_grid():
+    class Item:
+        def __init__(self, case):
+            self.nodeid = f"tests/test_tea.py::test_tea[{case}]"
+            self.callspec = SimpleNamespace(id=case)
+            self.marks = [pytest.mark.each_time("green").mark]
+
+        def get_closest_marker(self, name):
+            return next((mark for mark in self.marks if mark.name == name), None)
+
+        def add_marker(self, mark):
+            self.marks.append(mark.mark)
+
+    items = [Item("green"), Item("black")]
+    config = SimpleNamespace(args=["tests"])
+    leave_to_grid(config, items)
+    assert [item.get_closest_marker("grid") is None for item in items] == [True, False]
+    with pytest.raises(pytest.UsageError, match="has no case 'green'"):
+        leave_to_grid(config, items[1:])

@@ -137,7 +137,7 @@ def devices(tmp_path):
 def test_events_with_context(devices, tmp_path, capsys):
     options = ["--time", "played_at", "--context", "device,played_at"]
     path = tmp_path / "top.csv"
-    epochs = ["--epochs", "15", "--recommendations", str(path)]
+    epochs = ["--epochs", "6", "--recommendations", str(path)]
     assert run_own(devices, tmp_path, *options, *epochs) == 0
     printed = capsys.readouterr().out
     assert ", each once in a context of device, played_at." in printed

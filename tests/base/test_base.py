@@ -64,6 +64,9 @@ def test_twenty_lines_are_a_recommender():
     assert own == []
 
 
+@pytest.mark.each_time(
+    "PopularityRecommender", "TwoStageRecommender", "TwoTowerRecommender"
+)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "model",

@@ -67,6 +67,7 @@ def test_a_half_life_by_hand():
         assert_allclose(model.predict(unknown), chosen / shown, rtol=1e-6)
 
 
+@pytest.mark.each_time("False-6", "True-None")
 @pytest.mark.parametrize("half_life", [None, 6])
 @pytest.mark.parametrize("late", [False, True])
 def test_pieces_count_as_one_fit_over_all(half_life, late):
@@ -107,6 +108,7 @@ def test_new_items_of_which_some_join_the_catalog():
     assert_allclose(model.predict(asked), whole.predict(asked), rtol=1e-6)
 
 
+@pytest.mark.each_time("None-file", "6-pickle", "6-copy")
 @pytest.mark.parametrize("way", ["file", "pickle", "copy"])
 @pytest.mark.parametrize("half_life", [None, 6])
 def test_files_and_pickles_hold_what_was_counted(way, half_life, tmp_path):

@@ -76,6 +76,7 @@ NAMED = {
 SKRUB = pytest.param("skrub", marks=pytest.mark.grid)
 
 
+@pytest.mark.each_time("names", "selectors", "union")
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*far larger than 1")
 @pytest.mark.filterwarnings("error::UserWarning")

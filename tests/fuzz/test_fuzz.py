@@ -15,7 +15,7 @@ from .ids import IDS
 from .judge import Refused, outcome, same
 from .tables import check_features, check_table
 
-CHECKS = {check_call: (80, 14_000), check_table: (25, 5000), check_features: (20, 1000)}
+CHECKS = {check_call: (50, 14_000), check_table: (25, 5000), check_features: (12, 1000)}
 
 
 def run(check, seeds):

@@ -100,6 +100,7 @@ def pages(thing):
     return found
 
 
+@pytest.mark.each_time("0")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.filterwarnings("ignore")

@@ -353,6 +353,7 @@ print(json.dumps([wrong, sorted(served), sorted(names.items())]))
 """
 
 
+@pytest.mark.each_time("default")
 @pytest.mark.slow
 @pytest.mark.parametrize("mmap", ["default", "mapped"])
 def test_files_that_are_written_in_place_next_to_requests(tmp_path, mmap):

@@ -62,7 +62,7 @@ def test_a_recipe_finds_what_the_model_recommends(name, request, tmp_path, monke
 
 def test_sparse_vectors_give_the_rest_of_the_score(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    events = coming_back()[["user", "item", "when"]]
+    events = coming_back(2000, 100)[["user", "item", "when"]]
     events["user"] = events["user"].str.replace("u003", "u3")
     whole = weighed(time="when", exclude_seen=False, sparse_parts="auto").fit(events)
     assert whole.embed_users(["u3"], sparse=True).nnz

@@ -90,6 +90,7 @@ def test_all_methods_return_the_same(name, path):
     assert read.net_.history[:] == model.net_.history[:]
 
 
+@pytest.mark.each_time("context in order")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["context", "context in order"])
 def test_a_context_means_the_same(name, path):

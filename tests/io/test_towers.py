@@ -39,6 +39,12 @@ def path(tmp_path):
     return tmp_path / "model.sktt"
 
 
+@pytest.mark.each_time(
+    "user_tower-module",
+    "user_tower-function",
+    "item_tower-class",
+    "item_tower-lazy layer",
+)
 @pytest.mark.parametrize("kind", first_fast(TOWERS))
 @pytest.mark.parametrize("side", first_fast(["user_tower", "item_tower"]))
 def test_a_tower_of_the_user_gets_the_weights_of_the_file(kind, side, path):

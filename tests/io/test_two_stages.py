@@ -52,6 +52,7 @@ def assert_same_stages(model, read):
     assert_frame_equal(*tables)
 
 
+@pytest.mark.each_time("request")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "params",

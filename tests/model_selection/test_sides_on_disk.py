@@ -76,6 +76,7 @@ def assert_same_splits(splitter, events, sources):
         assert found == expected
 
 
+@pytest.mark.each_time("numbers", "zone")
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", rest_in_grid(TIMES, ["numbers", "zone", "bytes"]))
 def test_types_of_times(kind, tmp_path):

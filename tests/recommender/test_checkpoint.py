@@ -73,7 +73,7 @@ RECIPES = {
 
 @pytest.mark.parametrize(
     "name",
-    few(["two pairs", "callbacks", "stops early", "pooled", "adamw", "own loss"], 2),
+    few(["two pairs", "callbacks", "stops early", "pooled", "adamw", "own loss"]),
 )
 def test_fit_in_steps_equals_fit_without_a_break(name, tmp_path):
     folder = tmp_path / "made" / "here"

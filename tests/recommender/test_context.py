@@ -227,6 +227,7 @@ def test_importance_of_the_columns_of_a_context(model):
     assert fitted.score(flat) < 0.3
 
 
+@pytest.mark.each_time("context1-True")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("context", "several"),

@@ -33,6 +33,7 @@ def test_impressions_in_contexts_do_no_harm(history, weight):
 SHOWN = {"impression_start": 0.0, "dropout": 0.0}
 
 
+@pytest.mark.each_time("recent-0.3")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("history", "second"), few([("pooled", 0.0), ("recent", 0.3)], 2)

@@ -63,6 +63,7 @@ def one_by_one(model, table, history=None):
     return np.vstack([model.embed_users(row, history=history) for row in rows])
 
 
+@pytest.mark.each_time("time")
 @pytest.mark.parametrize("case", few(CASES, 2))
 def test_all_methods_embed_each_event_in_its_own_context(fitted, case):
     model = fitted(case)
@@ -157,6 +158,14 @@ FITS = {
 }
 
 
+@pytest.mark.each_time(
+    "pooled-0.0-hidden layers",
+    "pooled-0.3-sampled",
+    "recent-0.0-early stopping",
+    "recent-0.3-items without events",
+    "None-0.0-another optimizer",
+    "None-0.0-only the time",
+)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:half_life")
 @pytest.mark.parametrize(

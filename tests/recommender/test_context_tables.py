@@ -61,6 +61,7 @@ def in_pandas(table):
     return table if isinstance(table, pd.DataFrame) else table.to_pandas()
 
 
+@pytest.mark.each_time("pyarrow", "nulls")
 @pytest.mark.parametrize("library", few(LIBRARIES, 3))
 def test_fit_and_requests(model, events, library):
     convert = LIBRARIES[library]

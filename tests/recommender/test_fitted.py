@@ -121,6 +121,7 @@ class Interrupt(Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.each_time("on_batch_end-1", "on_epoch_end-3")
 @pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
@@ -155,6 +156,7 @@ def test_early_stopping_is_no_interrupt():
 # scikit-learn's global configuration
 
 
+@pytest.mark.each_time("polars-True")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "own"), few([("polars", True), ("pandas", False), ("pandas", True)], 2)

@@ -524,7 +524,7 @@ for missing, installed in (("duckdb", "pyarrow"), ("pyarrow", "duckdb")):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 def test_a_fresh_process_without_the_libraries(folder, tmp_path):
     """It reads a pickle, fits in memory, and says what to install for the rest."""
     model = small().fit([[1, 1], [1, 2], [2, 2], [3, 1]])

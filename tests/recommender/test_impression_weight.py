@@ -39,6 +39,7 @@ def few_users(monkeypatch):
 AUTO = {"impression_weight": "shown"}
 
 
+@pytest.mark.each_time("time")
 @pytest.mark.slow
 @pytest.mark.parametrize("time", [None, "time"])
 def test_impressions_that_help_get_a_weight(few_users, time):

@@ -108,6 +108,7 @@ def test_a_handler_of_the_caller_for_ctrl_c_stays():
     assert len(calls) == 1 and not model.interrupted_
 
 
+@pytest.mark.each_time("2-on_epoch_end", "15-on_batch_begin")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "number, method",

@@ -65,6 +65,7 @@ def test_the_latest_judge_where_users_come_back_else_the_last_of_each(asked):
     assert asked(ordered(), X) == (200, "last")
 
 
+@pytest.mark.each_time("0.7")
 @pytest.mark.parametrize("share", [1.0, 0.7])
 def test_times_that_count_the_events_of_each_user_are_no_moments(share, asked):
     # a quarter of the users have chosen twice as much as others
@@ -107,6 +108,7 @@ def test_more_are_kept_back_where_few_users_choose_much_at_once(
     assert model.validation_score_ is None
 
 
+@pytest.mark.each_time("params0")
 @pytest.mark.parametrize("params", [{"validation_events": "last"}, {"time": None}])
 def test_items_that_nobody_had_before_answer_nothing(params, asked):
     X = turns()
@@ -156,6 +158,7 @@ def test_times_of_whole_days_keep_back_no_more(asked):
     assert asked(ordered(**LATEST), days) == (96, "latest")
 
 
+@pytest.mark.each_time("pairs")
 @pytest.mark.slow
 @pytest.mark.parametrize("params", [{"time": "when"}, {}], ids=["in order", "pairs"])
 def test_users_whose_features_judge_are_not_asked_for_otherwise(params, asked):
@@ -188,6 +191,7 @@ def test_what_is_chosen_again_judges_only_lists_that_may_hold_it(asked):
     assert len(model.seen_items(["u199"])) == 5
 
 
+@pytest.mark.each_time("latest")
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["latest", "last"])
 def test_what_was_only_shown_or_has_no_weight_is_no_answer(how, asked):

@@ -85,7 +85,7 @@ def test_the_other_items_of_a_user_are_negatives():
     expected = {user: follower(item) for user, (item,) in new.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model = ordered(max_epochs=20, lr=0.03, batch_size=5).fit(everything)
+        model = ordered(max_epochs=10, lr=0.03, batch_size=5).fit(everything)
         ordered().fit(everything[:12])
     assert share_found(model, new, expected) > 0.7
     with pytest.warns(UserWarning, match="all 12 items of X were chosen by all users"):

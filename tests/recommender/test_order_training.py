@@ -35,6 +35,7 @@ def assert_same(model, other):
 # Candidates, towers and validation.
 
 
+@pytest.mark.each_time("mixed")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "sampling",

@@ -74,6 +74,7 @@ def test_what_was_learnt_is_kept_and_new_ids_start_at_zero():
     np.testing.assert_allclose(model.item_embeddings_[-1:], by_features, atol=1e-5)
 
 
+@pytest.mark.each_time("mixed")
 @pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["full", "mixed"])
 def test_what_a_new_item_is_like_is_learnt(sampling):

@@ -74,6 +74,7 @@ def held(thing):
 FOLDS = KFold(2, shuffle=True, random_state=0)
 
 
+@pytest.mark.each_time("polars-True")
 @pytest.mark.parametrize(
     "tables, routing",
     few(

@@ -210,6 +210,7 @@ def preferences(model, history=None):
     return np.diag(scores) - np.diag(scores[:, ::-1])
 
 
+@pytest.mark.each_time("None-seeds0-True", "when-seeds2-False")
 @pytest.mark.parametrize("are_alike", [False, True])
 @pytest.mark.parametrize(
     ("time", "seeds"),

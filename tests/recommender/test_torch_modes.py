@@ -70,6 +70,7 @@ def answers(events, **params):
     return found
 
 
+@pytest.mark.each_time("hidden")
 @pytest.mark.parametrize("setting", few(SETTINGS, 2))
 def test_a_mode_of_torch_changes_no_answer(events, setting):
     if "time" in SETTINGS[setting]:

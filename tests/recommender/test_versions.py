@@ -100,7 +100,7 @@ def test_an_unknown_id_says_which_are_known():
         small().changed_items_since("0")
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 def test_the_latest_thirty_states_are_known():
     model = copy.deepcopy(older())
     ids = [model.model_id_]

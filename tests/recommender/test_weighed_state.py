@@ -161,9 +161,9 @@ def test_an_interrupted_fit_has_the_usual_weights():
     assert len(model.recommend(model.user_ids_[:2], 3)) == 6
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("n_epochs", [4, pytest.param(3, marks=pytest.mark.grid)])
+@pytest.mark.parametrize("n_epochs", [4, 3])
 def test_ctrl_c_in_a_pass_over_the_latest_events_ends_fit(n_epochs):
     # they are tried before the fourth epoch, and learnt after it
     in_pass, done = [], [0]
@@ -189,7 +189,7 @@ def test_ctrl_c_in_a_pass_over_the_latest_events_ends_fit(n_epochs):
 @pytest.mark.parametrize("name", NAMES[:1] + NAMES[-1:])
 def test_from_disk_it_is_the_same_model(name, tmp_path):
     pytest.importorskip("duckdb")
-    X = coming_back(3000, 150)
+    X = coming_back(2000, 100)
     y = (np.arange(len(X)) % 6 > 0).astype(float)
     path = tmp_path / "events.parquet"
     X.assign(y=y).to_parquet(path)
@@ -277,6 +277,7 @@ def test_forgetting_and_other_catalogs_keep_the_weights(name, fitted, through_fi
     assert_equal(through_file(model), model)
 
 
+@pytest.mark.each_time("pooled")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FITS)
 def test_a_warm_start_goes_on_with_the_weights(name):
@@ -316,6 +317,7 @@ def test_the_log_says_how_good_it_is(caplog):
     assert "nan" not in text
 
 
+@pytest.mark.each_time("params0-2", "params1-5")
 @pytest.mark.slow
 @pytest.mark.parametrize("n_items", [2, 5])
 @pytest.mark.parametrize("params", [{}, {"time": "when", "exclude_seen": False}])

@@ -197,13 +197,12 @@ MADE_BY = {
     "taste": (of_taste, "towers"),
     "order": (of_order, "towers, recent history"),
 }
-WAYS = [*(pytest.param(n, marks=pytest.mark.grid) for n in [*MADE_BY][:-1]), "order"]
 PARAMS = {"embedding_dim": 16, "max_epochs": 6, "exclude_seen": False}
 PARAMS |= {"time": "when", "lr": 0.05, "batch_size": 64}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.grid
+@pytest.mark.parametrize("name", MADE_BY)
 def test_the_part_that_made_the_data_adds_most(name):
     choose, part = MADE_BY[name]
     model = small(**PARAMS, validation_events="latest").fit(

@@ -147,6 +147,7 @@ def moved(model, n_events=400):
     return model, before
 
 
+@pytest.mark.each_time("sparse parts")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",

@@ -41,6 +41,7 @@ def by_hand(scores, drawn, temperature, max_per_shelf=None):
     return propensities
 
 
+@pytest.mark.each_time("1")
 @pytest.mark.slow
 @pytest.mark.parametrize("max_per_shelf", [None, 1])
 def test_items_are_shown_as_often_as_their_propensity_says(max_per_shelf):

@@ -97,6 +97,13 @@ def said_by(kind):
     }
 
 
+@pytest.mark.each_time(
+    "polars-strings",
+    "pandas-numbers",
+    "categorical-strings",
+    "nullable-numbers",
+    "pyarrow-numbers",
+)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize(("library", "kind"), CASES)

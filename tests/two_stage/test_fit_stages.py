@@ -44,6 +44,7 @@ def last_out(events):
     return events[~last], events[last]
 
 
+@pytest.mark.each_time("EASE")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_a_ranker_that_sees_the_order_finds_what_follows(name):
@@ -139,6 +140,7 @@ def table_of(events, **params):
 OFTEN = ("popularity", "user"), ("EASE", "time")
 
 
+@pytest.mark.each_time("EASE-time")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name, cut",

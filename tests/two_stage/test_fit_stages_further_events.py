@@ -52,6 +52,7 @@ def assert_same_features(found, expected):
     pd.testing.assert_frame_equal(*tables, rtol=1e-5)
 
 
+@pytest.mark.each_time("ease", "without times")
 @pytest.mark.parametrize(
     ("retriever", "time"),
     [

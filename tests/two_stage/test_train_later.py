@@ -112,6 +112,7 @@ def test_what_lasts_is_followed():
     assert NDCG(model, test) > NDCG(model.retriever_, test) + 0.1
 
 
+@pytest.mark.each_time("0")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_a_ranker_of_noise_gets_no_weight(seed):

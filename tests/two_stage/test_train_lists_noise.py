@@ -38,7 +38,7 @@ def of_prices(seed):
 
 
 @pytest.mark.slow
-@for_each("seed", range(4))
+@for_each("seed", range(2))
 def test_noise_is_ordered_by_the_retriever(seed):
     model = ranked(coins(seed))
     assert model.list_order_ == "retriever"

@@ -54,6 +54,7 @@ def model(fitted):
     return copy.deepcopy(fitted)
 
 
+@pytest.mark.each_time("ease")
 def test_seen_items_are_the_events_of_fit(model):
     found = model.seen_items([GONE[0], "nobody", "u01"])
     assert_frame_equal(found, model.retriever_.seen_items([GONE[0], "u01"]))
