@@ -7,12 +7,13 @@ Output: a class as those of `_systems`; a table of its figures beside the kept o
 
 ``train`` (n_events, 2) has the columns ``user`` and ``item`` and, in protocols in the
 order of time, ``time``. The function returns a table of n items for each user, the user
-in the first column and the item in the second, best first.
+in the first column and the item in the second, best first, or a dict of users to items.
 """
 
 import importlib.util
 import inspect
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from _baselines import Baseline
 from _per_user import gain
 
 from sktwotower.base import RecommenderMixin
+from sktwotower.retrieval._any_recommender import is_recommender
 
 OPTION = "--system"
 HELP = "file with a system of yours, measured beside the kept results of the others"
@@ -75,7 +77,15 @@ def load(path):
             f"{path} must define a function recommend(train, users, n) or one class "
             f"with fit and recommend. Classes with fit in it: {names}."
         )
-    return SimpleNamespace(kind=of_class(classes[0]), grid=grid)
+    (kind,) = classes
+    if hasattr(kind, "rank_held_out") or is_recommender(kind):
+        return SimpleNamespace(kind=of_class(kind), grid=grid)
+    if grid:
+        raise ValueError(
+            f"{path} has GRID, which needs a class whose recommend has the parameter "
+            "n_neighbors, and which has item_ids_ after fit."
+        )
+    return SimpleNamespace(kind=of_function(as_function(kind)), grid={})
 
 
 def of_class(kind):
@@ -85,6 +95,17 @@ def of_class(kind):
     return type(kind.__name__, (RecommenderMixin, kind), {})
 
 
+def as_function(kind):
+    """Return the function of a class with ``fit(X)`` and ``recommend(users, n)``."""
+
+    def recommend(train, users, n):
+        model = kind()
+        model.fit(train)
+        return model.recommend(users, n)
+
+    return recommend
+
+
 def of_function(function):
     """Return a class whose fit asks the function for lists of all users of train."""
 
@@ -92,7 +113,10 @@ def of_function(function):
         def fit(self, X, y=None):
             super().fit(X)
             users = pd.Index(self.user_ids_)
-            table = pd.DataFrame(function(X.copy(), users.to_numpy(), LISTED))
+            given = function(X.copy(), users.to_numpy(), LISTED)
+            if isinstance(given, Mapping):
+                given = [(user, item) for user in given for item in given[user]]
+            table = pd.DataFrame(given)
             if table.shape[1] < 2:
                 raise ValueError(
                     "recommend must return a table with the user in the first column "

@@ -46,6 +46,27 @@ def test_the_function_of_the_page_ranks_what_users_lack(tmp_path):
     }
 
 
+def test_a_class_with_a_plain_recommend_ranks(tmp_path):
+    path = tmp_path / "mine.py"
+    code = """class Mine:
+    def fit(self, X):
+        self.best = X["item"].unique().tolist()
+        return self
+
+    def recommend(self, users, k):
+        return {user: self.best[:k] for user in users}
+"""
+    path.write_text(code, "utf-8")
+    model = _own_system.load(str(path)).kind().fit(TRAIN)
+    held = pd.DataFrame({"user": ["cid"], "item": ["jam"]})
+    ranking = model.rank_held_out(held, n_neighbors=2)
+    assert model.item_ids_[ranking.indices[0]].tolist() == ["tea", "jam"]
+    with_grid = tmp_path / "grid.py"
+    with_grid.write_text(f"{code}GRID = {{'a': [1]}}\n", "utf-8")
+    with pytest.raises(ValueError, match="needs a class whose recommend"):
+        _own_system.load(str(with_grid))
+
+
 def test_items_of_train_take_no_place_in_the_lists_of_a_function(capsys):
     def recommend(train, users, n):
         lists = [(user, item) for user in users for item in ("tea", "ham", "jam")]
