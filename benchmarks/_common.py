@@ -23,6 +23,7 @@ from _quick import is_quick, results_folder
 from sktwotower import __version__
 from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit
+from sktwotower.preprocessing import k_core
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ["numpy", "scipy", "pandas", "scikit-learn", "torch", "skorch", "implicit"]
@@ -89,6 +90,12 @@ def _with_dates(folder, name):
     events = _read(folder, name, timestamp="time")
     events["time"] = pd.to_datetime(events["time"], unit="s")
     return events.sort_values(["user", "time"], kind="stable")
+
+
+def _tweets(folder):
+    """Keep first events, of users and items with five at least, none left to drop."""
+    events = _with_dates(folder, "movietweetings").drop_duplicates(PAIR)
+    return events[k_core(events, 5)]
 
 
 def _with_numbers(folder, name):
@@ -226,7 +233,13 @@ ORDERED = {
         *NEXT_ITEM,
     ),
     "ml-100k-last": (lambda folder: _with_dates(folder, "ml-100k"), *NEXT_ITEM),
+    "tweets-last": (_tweets, *NEXT_ITEM),
     "online-retail": PROTOCOLS["online-retail"],
+    "tweets-time": (
+        lambda folder: _by_time(_tweets(folder)),
+        _last_rows(0.2),
+        _last_rows(0.1),
+    ),
     "ml-100k-time": (lambda folder: _by_time(_with_dates(folder, "ml-100k")), *LATER),
     "ml-latest-time": (
         lambda folder: _by_time(_with_dates(folder, "ml-latest-small-2018")),

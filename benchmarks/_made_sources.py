@@ -234,6 +234,7 @@ MADE = {
     "ml-100k": ml_100k,
     "ml-1m": ml_1m,
     "ml-latest-small-2018": ml_latest,
+    "movietweetings": lambda events: {"ratings.dat": lines(events.to_numpy(), "::")},
     "hetrec-lastfm-2k": hetrec,
     "lastfm-lightgcn": lastfm_lightgcn,
     "gowalla-lightgcn": gowalla,

@@ -13,6 +13,9 @@ import pandas as pd
 GROUPLENS = "https://files.grouplens.org/datasets"
 LIGHTGCN = "https://raw.githubusercontent.com/gusye1234/LightGCN-PyTorch/master/data"
 S3REC = "https://raw.githubusercontent.com/RUCAIBox/CIKM2020-S3Rec/master/data"
+TWEETS = (
+    "https://raw.githubusercontent.com/sidooms/MovieTweetings/master/snapshots/100K"
+)
 CITEULIKE = "https://raw.githubusercontent.com/js05212/citeulike-t/master"
 IDS = ["user_id", "item_id"]
 KUAIRAND_LOGS = ["log_standard_4_08_to_4_21_pure.csv"]
@@ -115,6 +118,11 @@ def ml_latest(files):
         "interactions": _csv(files, "ratings.csv").rename(columns=names),
         "items": _films(_csv(files, "movies.csv").rename(columns=names)),
     }
+
+
+def movietweetings(files):
+    columns = [*IDS, "value", "timestamp"]
+    return {"interactions": _ratings(_table(files, "ratings.dat", "::", columns))}
 
 
 def hetrec(files):
@@ -259,6 +267,7 @@ SOURCES = {
         f"{GROUPLENS}/movielens/ml-latest-small.zip",
         sha256="696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
     ),
+    "movietweetings": _source(movietweetings, f"{TWEETS}/ratings.dat"),
     "hetrec-lastfm-2k": _source(
         hetrec, f"{GROUPLENS}/hetrec2011/hetrec2011-lastfm-2k.zip"
     ),

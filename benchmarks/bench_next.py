@@ -6,8 +6,9 @@ files per data set; ``--only online-retail`` needs no DIR. Two kinds of protocol
 over the whole catalog without the items that the user has in train:
 
 - ``*-last``: each user's last event is to be found, the others are train;
-- ``*-time`` and ``online-retail``: the last tenth (fifth) of all events is to be found,
-  for users and items known from train;
+- ``*-time`` and ``online-retail``: the last tenth of all events (of ``online-retail``
+  and ``tweets-time`` the last fifth) is to be found, for users and items known from
+  train;
 - ``kuairand``: short videos that are watched for long, from May on; train is what was
   shown before. Its history has positions, not times (see `_common`).
 
