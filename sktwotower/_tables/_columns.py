@@ -85,6 +85,7 @@ class Columns:
     time : column name of the times, or None
     user_features, item_features : lists of further column names
     context : list of column names that describe the request, without the time
+    item_context : list of those of them that are columns of ``items``, and not of X
     asks_time : bool, whether the time is one of them by name
     labels : (str, str)
         What the id columns are called in results: "user" and "item" without names.
@@ -152,6 +153,8 @@ class Columns:
         selection = getattr(estimator, "context", None)
         if isinstance(selection, str) and selection == "auto":
             selection = None  # the time, if it is a date and the history is recent
+        items = getattr(estimator, "items", None)
+        selection, self.item_context = _without_item_columns(frame, selection, items)
         names = select_columns(frame, selection, "context")
         described = "the request: when, where, or for what a user asks"
         self._refuse(names, "context", described, allowed="time")
@@ -166,6 +169,7 @@ class Columns:
                 )
         self.asks_time = self.time is not None and self.time in names
         self.context = [name for name in names if name != self.time]
+        self.context += self.item_context
 
     def _refuse(self, names, parameter, described, allowed):
         """Raise ``ValueError`` if names hold an id or the time that is not allowed."""
@@ -226,6 +230,32 @@ def select_columns(frame, selection, parameter):
         return list(frame.columns[np.asarray(selection)])
     positions = [position_of(names, key, parameter) for key in selection]
     return [names[position] for position in dict.fromkeys(positions)]
+
+
+def _without_item_columns(frame, selection, items):
+    """Return a selection of columns of X, and names of columns of ``items`` in it.
+
+    A column of X comes before one of the same name in ``items``, a side table or None.
+    """
+    if isinstance(selection, str):
+        selection = [selection]
+    if items is None or not isinstance(selection, list | tuple):
+        return selection, []
+    columns_of_items = [str(name) for name in items.columns]
+    of_frame = []
+    of_items = []
+    for name in selection:
+        if not isinstance(name, str) or name in frame.columns:
+            of_frame.append(name)
+        elif name in columns_of_items:
+            of_items.append(name)
+        else:
+            hint = did_you_mean(name, [*frame.columns, *columns_of_items])
+            raise ValueError(
+                f"context names {name!r}, which is neither a column of X nor one of "
+                f"items.{hint}"
+            )
+    return of_frame, list(dict.fromkeys(of_items))
 
 
 def _positions(names, selection, parameter):

@@ -43,7 +43,8 @@ class TableSchema(NamedTuple):
     library : str, default="pandas"
         The dataframe library of X, in which tables come back to whoever passes ids.
     context : tuple of str, default=()
-        Names of the columns of the context, which later tables may lack as well.
+        Names of the columns of the context, which later tables may lack as well. Those
+        that are not among the columns of X are of the item table.
     time_unit : str or None, default=None
         The unit in which numbers of the time column count from 1970 on. None: times
         are dates, or numbers that give only the order.
@@ -84,6 +85,15 @@ class TableSchema(NamedTuple):
         if self.time_unit is not None:
             return self.time_unit
         return "dates" if self.dates else "order"
+
+    @property
+    def item_context(self):
+        """Names of the columns of the context that items have, and X has not."""
+        of_frame = self.names
+        if of_frame is None:
+            of_frame = [f"x{i}" for i in range(self.n_columns)]
+        of_frame = set(of_frame)
+        return tuple(name for name in self.context if name not in of_frame)
 
     def with_time(self, frame, name, kind):
         """Return the schema of a table whose column ``name`` holds times of a kind."""

@@ -208,7 +208,7 @@ def context_of(*models):
         fitted = state_of(recommender_in(model))
         if fitted is None:
             continue
-        names = fitted.context_columns
+        names = fitted.event_context
         if names and fitted.schema.names is None:
             names = [int(name[1:]) for name in names]  # x0, x1, ...
         columns += [name for name in names if name not in columns]

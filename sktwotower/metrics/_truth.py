@@ -196,7 +196,7 @@ def columns_of_fit(estimator, X):
     fitted = state_of(estimator)
     if fitted is not None:
         schema = fitted.schema
-        context = fitted.context_columns
+        context = fitted.event_context
     if names is None or not is_frame(X):
         # of nameless columns only the time may be missing
         if schema is not None and schema.time in context and schema.lacks_time(X):

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._event_table import users_of_events
@@ -17,6 +18,7 @@ from sktwotower._tables._sparse import Rows, ones_at, pair_matrix, with_empty_ro
 from sktwotower.features._context_columns import distinct_contexts
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import RequestContext, fit_context
+from sktwotower.towers.batches._dropout import entries_of
 from sktwotower.towers.batches._request_batches import PairContexts
 from sktwotower.towers.parts._context_shares import context_shares
 from sktwotower.towers.processes._group import most
@@ -34,16 +36,44 @@ class EventContexts(NamedTuple):
 
     ``own``: CSR (n_distinct, q), those of the columns; the time of each event adds
     others. Row 0 is the unknown context. ``shares`` (p,): how much each feature counts.
+    ``item_columns``: names of columns that say something of the chosen item itself.
     """
 
     context: RequestContext
     own: sparse.csr_matrix
     shares: np.ndarray | None = None
+    item_columns: tuple = ()
 
     # Number of columns p of feature rows.
     width = property(attrgetter("context.width"))
     # Whether the time since the user's last event is a feature.
     sees_gaps = property(attrgetter("context.sees_gaps"))
+
+    @property
+    def of_items(self):
+        """Which features (p,) are of ``item_columns``, bool; None if there are none."""
+        if not self.item_columns:
+            return None
+        of_items = np.zeros(self.width, dtype=bool)
+        for names, features in self.context.columns_out():
+            of_items[features] = any(name in self.item_columns for name in names)
+        return of_items
+
+    def judged(self):
+        """Return the same without what is known of chosen items, and codes (n_distinct,).
+
+        Requests that judge a model must not say what they will choose. ``codes``: equal
+        for contexts that are then the same. Both are None if nothing is left.
+        """
+        n_distinct = self.own.shape[0]
+        if not self.item_columns:
+            return self, np.arange(n_distinct)
+        if set(self.item_columns) >= set(self.context.all_columns):
+            return None, None
+        is_hidden = self.of_items[self.own.indices]
+        judged = self._replace(own=entries_of(self.own, ~is_hidden))
+        _, codes = judged.sorted(np.arange(n_distinct))
+        return judged, codes
 
     def rows(self, table, events, gaps=None):
         """Return feature rows, CSR (n, p), of events at positions (n,).
@@ -119,7 +149,11 @@ class EventContexts(NamedTuple):
             impressions.append(shown)
         offsets = np.append(0, np.cumsum(np.concatenate(sizes)))
         return PairContexts(
-            offsets, features.finish(), positives.finish(), impressions.finish()
+            offsets,
+            features.finish(),
+            positives.finish(),
+            impressions.finish(),
+            self.of_items,
         )
 
     def _of_block(self, table):
@@ -196,6 +230,40 @@ def _groups(users, codes, clock):
     return order[first], groups
 
 
+def with_item_cells(frame, columns, items, codes, before=None):
+    """Return a table of events with columns of the items that were chosen.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_events, n_columns)
+    columns : list
+        Names of columns of the side table of the items.
+    items : Entities
+    codes : int array of shape (n_events,)
+        Position of each event's item.
+    before : Entities, default=None
+        Items of before, whose side table counts where that of ``items`` has no row.
+    """
+    if not columns:
+        return frame
+    tables = [known.side_table() for known in (items, before) if known is not None]
+    tables = [table for table in tables if table is not None]
+    ids = items.ids[codes]
+    cells = {}
+    for name in columns:
+        of_tables = [table[name] for table in tables if name in table.columns]
+        if not of_tables:
+            cells[name] = np.nan
+            continue
+        of_items = pd.concat(of_tables[:1])
+        for further in of_tables[1:]:
+            is_new = ~further.index.isin(of_items.index)
+            if is_new.any():
+                of_items = pd.concat([of_items, further[is_new]])
+        cells[name] = of_items.reindex(ids).set_axis(frame.index)
+    return frame.assign(**cells)
+
+
 def read_contexts(tables, columns, frame):
     """Return the ``EventContexts`` of a table of events, and the code of each event.
 
@@ -237,20 +305,23 @@ def fit_contexts(tables, columns, distinct, codes, counts):
         transformer=tables.context_transformer,
         memory=tables.memory,
     )
-    return EventContexts(context, rows).sorted(codes)
+    item_columns = tuple(columns.item_context)
+    return EventContexts(context, rows, item_columns=item_columns).sorted(codes)
 
 
-def further_contexts(context, frame):
+def further_contexts(context, frame, item_columns):
     """Return ``EventContexts`` that include those of further events, and their codes.
 
     Also return where the feature columns so far are now, positions (p,). ``context``:
-    that of fit; None: there is none, and so are all results.
+    that of fit; None: there is none, and so are all results. ``item_columns``: as of
+    ``EventContexts``.
     """
     if context is None:
         return None, None, None
     distinct, codes, counts = distinct_contexts(frame[context.columns])
     context, places, rows = context.grown(distinct, counts)
-    contexts, codes = EventContexts(context, rows).sorted(codes)
+    contexts = EventContexts(context, rows, item_columns=item_columns)
+    contexts, codes = contexts.sorted(codes)
     if not context.columns:
         codes = None
     return contexts, codes, places

@@ -26,7 +26,7 @@ from sktwotower.towers.batches._request_batches import PairContexts
 from sktwotower.towers.histories import PooledHistory, RecentHistory
 from sktwotower.towers.processes._group import most, summed
 
-from ._contexts import EventContexts, read_contexts
+from ._contexts import EventContexts, read_contexts, with_item_cells
 
 # From so many events on, such a share of repeated ones is worth a line in the log.
 MIN_EVENTS = 1_000
@@ -117,6 +117,7 @@ def read_sides(tables, columns, frame, outcomes, keeps_rewards=False):
     users, of_users = fit_side(tables, columns, "user", frame)
     items, of_items = fit_side(tables, columns, "item", frame)
     rewards, weights, times = outcomes
+    frame = with_item_cells(frame, columns.item_context, items, of_items)
     contexts, codes = read_contexts(tables, columns, frame)
     table = EventTable.of(
         of_users,

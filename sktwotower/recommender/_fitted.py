@@ -427,7 +427,7 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     @property
     def context_columns(self):
-        """Names of the columns of X that describe a request, and not its user.
+        """Names of the columns that describe a request, and not its user.
 
         Without a time that nobody has asked for: it is no reason to rank for a user
         more than once.
@@ -435,6 +435,11 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if self.context is None or self.context.is_auto:
             return ()
         return tuple(self.context.all_columns)
+
+    @property
+    def item_context(self):
+        """Names of the ``context_columns`` that items have, and X has not."""
+        return self.schema.item_context
 
     @property
     def asked_time(self):

@@ -74,6 +74,13 @@ def read_from_disk(tables, X, y, sample_weight, keeps_rewards=False):
                 "are required."
             )
         columns = Columns(frame, tables, named=True)
+        if columns.item_context:
+            name = columns.item_context[0]
+            raise ValueError(
+                f"context names {name!r}, a column of items, which events on disk "
+                f"cannot look up. Join items to the events, so that {name!r} is a "
+                "column of X."
+            )
         _select(source, columns, outcomes)
         outcomes = _check_outcomes(source, warns_of_tail=not keeps_rewards)
         _check_ids(source, frame)

@@ -283,11 +283,11 @@ def requests_in_order(events, targets):
     first event.
     """
     table = events.ordered
-    contexts = _contexts_used(events)
+    contexts, codes_of_contexts = _contexts_used(events)
     users = np.searchsorted(table.offsets, targets, side="right") - 1
     codes = np.zeros(len(targets), dtype=np.int64)
     if table.contexts is not None and contexts is not None:
-        codes = np.asarray(table.contexts[targets], dtype=np.int64)
+        codes = codes_of_contexts[np.asarray(table.contexts[targets], dtype=np.int64)]
     keys = users * (codes.max(initial=0) + 1) + codes
     _, first, places = np.unique(keys, return_index=True, return_inverse=True)
     shape = len(first), table.n_items
@@ -305,12 +305,15 @@ def requests_in_order(events, targets):
 
 
 def _contexts_used(events):
-    """Return the ``EventContexts`` in which requests are asked, or None.
+    """Return the ``EventContexts`` in which requests are asked, and codes of them.
 
-    A time that nobody has asked for is not used: most requests are made without one.
+    Both are None without any. A time that nobody has asked for is not used: most
+    requests are made without one. Nor are columns of the items that are chosen.
     """
     contexts = events.contexts
-    return None if contexts is None or contexts.context.is_auto else contexts
+    if contexts is None or contexts.context.is_auto:
+        return None, None
+    return contexts.judged()
 
 
 def _with_table(events, table):
@@ -497,7 +500,8 @@ def requests_of_pairs(events, later):
     users = np.flatnonzero(np.diff(later.indptr))
     truth = later[users]
     of_pairs = events.of_pairs
-    if of_pairs is None or _contexts_used(events) is None:
+    contexts, _ = _contexts_used(events)
+    if of_pairs is None or contexts is None:
         return _Asking(users, truth, None)
     owners = of_pairs.owners
     chosen = of_pairs.positives.multiply(later[owners].sign()).tocsr()
@@ -514,5 +518,8 @@ def requests_of_pairs(events, later):
     order = np.argsort(asking, kind="stable")
     truth = sparse.vstack([chosen[rows], without[others]], format="csr")[order]
     empty = sparse.csr_matrix((len(others), of_pairs.rows.shape[1]), dtype=np.float32)
-    contexts = sparse.vstack([of_pairs.rows[rows], empty], format="csr")[order]
+    known_rows = of_pairs.rows[rows]
+    if of_pairs.of_items is not None:
+        known_rows = entries_of(known_rows, ~of_pairs.of_items[known_rows.indices])
+    contexts = sparse.vstack([known_rows, empty], format="csr")[order]
     return _Asking(asking[order], truth, contexts)

@@ -37,7 +37,7 @@ from sktwotower.towers.training._optimizer import without_direction
 
 from ._asked import times_of_requests
 from ._context_weights import feature_weights
-from ._contexts import further_contexts
+from ._contexts import further_contexts, with_item_cells
 from ._events import Events, after, are_known, only_new_targets, seen_matrix
 from ._fit import check_values
 from ._fitted import FittedTowers
@@ -164,7 +164,9 @@ def _read_call(tables, fitted, frame, rewards, weights):
     users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
     items, item_codes, item_inputs, described = grown(fitted.items, frame, tables.items)
     shape = len(users), len(items)
-    contexts, codes, places = further_contexts(fitted.context, frame)
+    item_columns = schema.item_context
+    frame = with_item_cells(frame, item_columns, items, item_codes, fitted.items)
+    contexts, codes, places = further_contexts(fitted.context, frame, item_columns)
     if times is None and contexts is not None:
         times = times_of_requests(contexts.context, frame, "X")
     outcomes = times, rewards, weights

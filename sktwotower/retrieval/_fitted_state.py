@@ -129,8 +129,10 @@ class Fitted:
     click_rates = None
     # Whether the time since the user's last event counts in a request.
     sees_gaps = False
-    # Names of the columns of X that describe a request, and not its user.
+    # Names of the columns that describe a request, and not its user.
     context_columns = ()
+    # Those of them that items have, and X has not: they are only known of requests.
+    item_context = ()
     # Name of the column with the time of a request, if that is known of each by itself.
     asked_time = None
 
@@ -258,12 +260,18 @@ class Fitted:
             )
         return None
 
+    @property
+    def event_context(self):
+        """Names of the ``context_columns`` that events have, a tuple."""
+        of_items = self.item_context
+        return tuple(name for name in self.context_columns if name not in of_items)
+
     def request_codes(self, frame):
         """Return int (n_events,), equal for events of a user with the same context.
 
         None if the model has no context, or ``frame`` none of its columns.
         """
-        columns = [name for name in self.context_columns if name in frame.columns]
+        columns = [name for name in self.event_context if name in frame.columns]
         if not columns:
             return None
         _, codes, _ = distinct_contexts(frame[columns])

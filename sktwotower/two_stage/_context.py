@@ -145,7 +145,7 @@ def learn_context(frame, selection, columns, parameter="context"):
     """
     inherits = selection is None
     if inherits:
-        names = list(columns.context)
+        names = [name for name in columns.context if name not in columns.item_context]
         if columns.asks_time and is_date(frame[columns.time]):
             names.append(columns.time)
     else:

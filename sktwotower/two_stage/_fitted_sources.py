@@ -169,6 +169,14 @@ class FittedSources(Fitted):
         return tuple(dict.fromkeys(names))
 
     @property
+    def item_context(self):
+        """Names of those that items have, and X has not, a tuple."""
+        names = []
+        for source in self.sources:
+            names.extend(fitted_of(source).item_context)
+        return tuple(dict.fromkeys(names))
+
+    @property
     def asked_time(self):
         """Name of the column with the time of a request, if a source reads it."""
         for source in self.sources:

@@ -128,6 +128,7 @@ class FittedStages(Fitted):
     n_items = property(attrgetter("first_stage.n_items"))
     sees_gaps = property(attrgetter("first_stage.sees_gaps"))
     asked_time = property(attrgetter("first_stage.asked_time"))
+    item_context = property(attrgetter("first_stage.item_context"))
     scores_by_features = property(attrgetter("first_stage.scores_by_features"))
     item_vectors = property(attrgetter("first_stage.item_vectors"))
     cosines = property(attrgetter("first_stage.cosines"))

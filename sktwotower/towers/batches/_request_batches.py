@@ -75,13 +75,16 @@ class PairContexts:
         Their feature rows.
     positives, impressions : CSR matrices of shape (n_contexts, n_items)
         Weights of what was chosen, and of what was shown and not chosen.
+    of_items : bool array of shape (p,) or None
+        Which features say something of what was chosen itself. None: none of them.
     """
 
-    def __init__(self, offsets, rows, positives, impressions):
+    def __init__(self, offsets, rows, positives, impressions, of_items=None):
         self.offsets = offsets
         self.rows = rows
         self.positives = positives
         self.impressions = impressions
+        self.of_items = of_items
 
     @property
     def owners(self):
@@ -92,7 +95,9 @@ class PairContexts:
         """Return the same with only the items at sorted positions (m,)."""
         positives = _sparse.take_columns(self.positives, items)
         impressions = _sparse.take_columns(self.impressions, items)
-        return PairContexts(self.offsets, self.rows, positives, impressions)
+        return PairContexts(
+            self.offsets, self.rows, positives, impressions, self.of_items
+        )
 
     def without(self, held_out):
         """Return the same without pairs that are stored in CSR (n_users, n_items)."""
@@ -106,7 +111,9 @@ class PairContexts:
             left = sparse.csr_matrix(left, dtype=np.float32)
             left.eliminate_zeros()
             kept.append(left)
-        return PairContexts(self.offsets, self.rows, kept.finish(), self.impressions)
+        return PairContexts(
+            self.offsets, self.rows, kept.finish(), self.impressions, self.of_items
+        )
 
     def draw(self, users, rng):
         """Return the contexts (k,) of users (b,) that are asked in, owners and weights.
@@ -146,7 +153,12 @@ class PairContexts:
             shown = self.impressions[drawn]
             impressions = sparse.vstack([impressions, shown], format="csr")
         unknown = sparse.csr_matrix((len(users), self.rows.shape[1]), dtype=np.float32)
-        known = partly_hidden(self.rows[drawn], rng)
+        known = self.rows[drawn]
+        if self.of_items is not None and not self.of_items.all():
+            # next to other columns, which are asked for alone as well
+            is_shown = np.ones(len(drawn), dtype=bool)
+            known = shown_entries(known, is_shown, self.of_items, rng)
+        known = partly_hidden(known, rng)
         rows = sparse.vstack([unknown, known], format="csr")
         owners = np.concatenate([np.arange(len(users)), owners_of_drawn])
         return Requests.of(rows, owners), owners, positives, impressions
@@ -157,9 +169,29 @@ def partly_hidden(rows, rng):
     return entries_of(rows, rng.random(rows.nnz) >= PARTLY_HIDDEN)
 
 
-def some_hidden(rows, rng):
-    """Return feature rows of contexts, CSR (n, p), some of them unknown or in part."""
-    shown = (rng.random(rows.shape[0]) >= HIDDEN).astype(np.float32)
-    rows = sparse.csr_matrix(sparse.diags(shown) @ rows)
+def some_hidden(rows, rng, of_items=None):
+    """Return feature rows of contexts, CSR (n, p), some of them unknown or in part.
+
+    ``of_items`` (p,): which features are of the chosen item; they are hidden as often
+    as the others, but not together with them. None: none of them are.
+    """
+    shown = rng.random(rows.shape[0]) >= HIDDEN
+    if of_items is not None:
+        return partly_hidden(shown_entries(rows, shown, of_items, rng), rng)
+    rows = sparse.csr_matrix(sparse.diags(shown.astype(np.float32)) @ rows)
     rows.eliminate_zeros()
     return partly_hidden(rows, rng)
+
+
+def shown_entries(rows, shown, of_items, rng):
+    """Return feature rows, CSR (n, p), with some rows of each kind of features hidden.
+
+    ``shown`` (n,): where features show that are not ``of_items`` (p,). Those show half
+    of the time, drawn for each row.
+    """
+    sizes = np.diff(rows.indptr)
+    items_are_shown = rng.random(rows.shape[0]) >= HIDDEN
+    is_of_item = of_items[rows.indices]
+    shown_of_entries = np.repeat(shown, sizes)
+    items_of_entries = np.repeat(items_are_shown, sizes)
+    return entries_of(rows, np.where(is_of_item, items_of_entries, shown_of_entries))

@@ -123,7 +123,7 @@ class SequenceSet(TrainingSet):
         if self.gaps is not None:
             gaps = self.gaps[events]
         rows = self.contexts_of_events.rows(self.table, events, gaps)
-        return Requests.of(some_hidden(rows, rng))
+        return Requests.of(some_hidden(rows, rng, self.contexts_of_events.of_items))
 
 
 def _windows(table, max_history):
