@@ -24,7 +24,7 @@ FOLDER = ROOT / "benchmarks"
 # Ways of a script that its other options choose.
 MORE = {
     "bench_ablations.py": [["--order"]],
-    "bench_context.py": [["--variants"]],
+    "bench_context.py": [["--variants"], ["--items", "--only", "online-retail"]],
     "bench_features.py": [["--importance"], ["--tuning"]],
     "bench_fit.py": [["--curves", "ml-100k"]],
     "bench_scale.py": [["--disk", "20000"]],

@@ -12,7 +12,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from ._frames import as_known, in_native_order, refuse_lazy, refuse_records
+from ._frames import as_frame, as_known, in_native_order, refuse_lazy, refuse_records
 from ._ids import check_ids
 from ._messages import did_you_mean, warn
 from ._usual_names import rank_of_item_name, rank_of_user_name
@@ -241,21 +241,24 @@ def _without_item_columns(frame, selection, items):
         selection = [selection]
     if items is None or not isinstance(selection, list | tuple):
         return selection, []
-    columns_of_items = [str(name) for name in items.columns]
     of_frame = []
-    of_items = []
+    others = []
     for name in selection:
         if not isinstance(name, str) or name in frame.columns:
             of_frame.append(name)
-        elif name in columns_of_items:
-            of_items.append(name)
-        else:
+        elif name not in others:
+            others.append(name)
+    if not others:
+        return selection, []
+    columns_of_items = [str(name) for name in as_frame(items, "items").columns]
+    for name in others:
+        if name not in columns_of_items:
             hint = did_you_mean(name, [*frame.columns, *columns_of_items])
             raise ValueError(
                 f"context names {name!r}, which is neither a column of X nor one of "
                 f"items.{hint}"
             )
-    return of_frame, list(dict.fromkeys(of_items))
+    return of_frame, others
 
 
 def _positions(names, selection, parameter):

@@ -52,7 +52,9 @@ def warn_of_unused_ratings(frame, columns):
     ``columns``: the ``Columns`` of the table that are used.
     """
     used = [*columns.user_features, *columns.item_features, *columns.context]
-    for name in frame.columns.difference([columns.user, columns.item, *used], sort=False):
+    for name in frame.columns.difference(
+        [columns.user, columns.item, *used], sort=False
+    ):
         if re.fullmatch(NAME, name) and is_numeric_dtype(frame[name]):
             levels, counts = _levels(frame[name].to_numpy(float, na_value=np.nan))
             if _are_ratings(levels, counts):

@@ -60,10 +60,11 @@ class EventContexts(NamedTuple):
         return of_items
 
     def judged(self):
-        """Return the same without what is known of chosen items, and codes (n_distinct,).
+        """Return the same without what is known of chosen items, and codes.
 
-        Requests that judge a model must not say what they will choose. ``codes``: equal
-        for contexts that are then the same. Both are None if nothing is left.
+        Requests that judge a model must not say what they will choose. Codes
+        (n_distinct,) are equal for contexts that are then the same. Both are None if
+        nothing is left.
         """
         n_distinct = self.own.shape[0]
         if not self.item_columns:

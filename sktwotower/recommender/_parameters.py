@@ -86,7 +86,11 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         history. A request without a time then comes at the latest one that the model
         knows, but of that only the time since the user's last event counts, and only if
         it is no longer than 95 % of such times in fit. A column of the name "auto" is
-        ``["auto"]``. None: no columns.
+        ``["auto"]``. A name that X lacks may be a column of ``items``, such as the
+        category: the context of an event is then that of its own item, half of the
+        time, and ``context={"category": "tea"}`` asks for more of this kind. Held-out
+        events are judged without it, as it would say what was chosen. Events on disk
+        need it as a column of X. None: no columns.
     context_transformer : transformer, default=None
         Scikit-learn transformer that encodes the columns of the context, except the
         time. It gets a pandas DataFrame. None: ``TowerVectorizer()``. An integer

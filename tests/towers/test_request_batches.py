@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sktwotower.towers.batches._batches import TrainingSet, UserBatches
-from sktwotower.towers.batches._request_batches import MAX_WEIGHT, PairContexts
+from sktwotower.towers.batches._request_batches import (
+    HIDDEN,
+    MAX_WEIGHT,
+    PARTLY_HIDDEN,
+    PairContexts,
+    some_hidden,
+)
 
 N_USERS, N_ITEMS, P = 4, 6, 3
 
@@ -133,3 +140,36 @@ def test_pairs_of_a_batch_that_are_compared():
     # user 0: everything in one row, and what was chosen in context 1 in another one
     assert (1, frozenset({0, 5}), frozenset({2})) in seen
     assert any(user == 0 and items == {1, 2} for user, items, _ in seen)
+
+
+def test_columns_of_the_chosen_item_are_hidden_by_themselves():
+    n = 20_000
+    rows = csr(np.tile([1.0, 1.0, 1.0], (n, 1)))
+    of_items = np.array([False, True, True])
+    found = some_hidden(rows, np.random.default_rng(0), of_items).toarray() > 0
+    known = (1 - PARTLY_HIDDEN) * HIDDEN
+    assert_allclose(found.mean(axis=0), known, atol=0.02)
+    of_both = found[:, 0] & found[:, 1]
+    assert of_both.mean() == pytest.approx(known**2, abs=0.02)  # not together
+    together = found[:, 1] & found[:, 2]
+    assert together.mean() == pytest.approx(known * (1 - PARTLY_HIDDEN), abs=0.02)
+
+
+def test_requests_with_columns_of_items_also_ask_without_them():
+    pairs = contexts()
+    pairs.of_items = np.array([False, False, True])
+    users = np.zeros(3000, dtype=int) + 1  # whose context has both
+    positives = by_user(CHOSEN)[users]
+    rng = np.random.default_rng(0)
+    requests = pairs.add(users, positives, None, rng)[0]
+    rows = requests.rows
+    n_known = len(requests.asking)
+    share = np.count_nonzero(rows.indices.numpy() == 2) / n_known
+    assert share == pytest.approx(0.5 * (1 - PARTLY_HIDDEN), abs=0.05)
+    pairs.of_items = np.ones(3, dtype=bool)  # nothing else is asked for
+    requests = pairs.add(users, positives, None, np.random.default_rng(0))[0]
+    pairs.of_items = None
+    same = pairs.add(users, positives, None, np.random.default_rng(0))[0]
+    assert_array_equal(requests.rows.indices, same.rows.indices)
+    for kept in (pairs.with_items(np.arange(3)), pairs.without(0 * by_user(CHOSEN))):
+        assert kept.of_items is None
