@@ -49,11 +49,7 @@ def genres(name):
     return read
 
 
-SETS = {
-    "online-retail": kinds_of_shop,
-    "ml-100k-last": genres("ml-100k"),
-    "ml-latest-last": genres("ml-latest-small-2018"),
-}
+SETS = {"online-retail": kinds_of_shop, "ml-100k-last": genres("ml-100k")}
 
 
 def requests_of(test, items):
@@ -64,6 +60,7 @@ def requests_of(test, items):
 
 def figures(model, asked, of_context=False, of_where=False):
     """Return the figures (2, n) of requests ``asked``, a Series as of `requests_of`."""
+    holds_lists = model.items["kind"].map(lambda kind: isinstance(kind, list)).any()
     positions = pd.Series(np.arange(len(model.item_ids_)), index=model.item_ids_)
     found = np.full((len(asked), K), -1)
     kinds = asked.index.get_level_values("kind")
@@ -73,7 +70,7 @@ def figures(model, asked, of_context=False, of_where=False):
         top = model.recommend(
             users[rows].tolist(),
             n_neighbors=K,
-            context={"kind": kind} if of_context else None,
+            context={"kind": [kind] if holds_lists else kind} if of_context else None,
             where={"kind": kind} if of_where else None,
         )
         places = pd.Series(rows, index=users[rows])

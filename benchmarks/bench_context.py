@@ -325,12 +325,14 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with one folder per data set")
     parser.add_argument("--only", help="names, by comma; all without it")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, help="3; of --items 1")
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--variants", action="store_true")
     way.add_argument("--items", action="store_true")
     own = parse_options(parser)
     sets = _item_context.SETS if own.items else SETS
+    if own.seeds is None:
+        own.seeds = 1 if own.items else 3
     own.only = list(sets) if own.only is None else own.only.split(",")
     if unknown := set(own.only) - set(sets):
         parser.error(f"--only knows {list(sets)}, not {sorted(unknown)}")

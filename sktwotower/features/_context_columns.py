@@ -248,6 +248,13 @@ class ContextColumns(Described, StoredContext):
             ([column], np.concatenate(features_of[column])) for column in features_of
         ]
 
+    def holds_lists(self, names):
+        """Return whether some columns without the time are one that holds lists."""
+        kinds = getattr(self.transformer, "kinds_", None)
+        if len(names) != 1 or not kinds:
+            return False
+        return list(kinds.values())[self.columns.index(names[0])] == "list"
+
     def removable(self):
         """Return columns that can be removed without the others, a dict of lists.
 

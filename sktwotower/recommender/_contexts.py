@@ -51,12 +51,22 @@ class EventContexts(NamedTuple):
 
     @property
     def of_items(self):
-        """Which features (p,) are of ``item_columns``, bool; None if there are none."""
+        """Which features (p,) are of ``item_columns``, int; None if there are none.
+
+        0: no feature of them. 1: one of them. From 2 on: tags, a number for each column
+        of lists.
+        """
         if not self.item_columns:
             return None
-        of_items = np.zeros(self.width, dtype=bool)
+        of_items = np.zeros(self.width, dtype=np.int64)
+        n_lists = 0
         for names, features in self.context.columns_out():
-            of_items[features] = any(name in self.item_columns for name in names)
+            if not any(name in self.item_columns for name in names):
+                continue
+            of_items[features] = 1
+            if self.context.holds_lists(names):
+                n_lists += 1
+                of_items[features] += n_lists
         return of_items
 
     def judged(self):
@@ -71,8 +81,8 @@ class EventContexts(NamedTuple):
             return self, np.arange(n_distinct)
         if set(self.item_columns) >= set(self.context.all_columns):
             return None, None
-        is_hidden = self.of_items[self.own.indices]
-        judged = self._replace(own=entries_of(self.own, ~is_hidden))
+        is_shown = self.of_items[self.own.indices] == 0
+        judged = self._replace(own=entries_of(self.own, is_shown))
         _, codes = judged.sorted(np.arange(n_distinct))
         return judged, codes
 

@@ -520,6 +520,7 @@ def requests_of_pairs(events, later):
     empty = sparse.csr_matrix((len(others), of_pairs.rows.shape[1]), dtype=np.float32)
     known_rows = of_pairs.rows[rows]
     if of_pairs.of_items is not None:
-        known_rows = entries_of(known_rows, ~of_pairs.of_items[known_rows.indices])
+        is_shown = of_pairs.of_items[known_rows.indices] == 0
+        known_rows = entries_of(known_rows, is_shown)
     contexts = sparse.vstack([known_rows, empty], format="csr")[order]
     return _Asking(asking[order], truth, contexts)

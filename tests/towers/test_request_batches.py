@@ -11,6 +11,7 @@ from sktwotower.towers.batches._request_batches import (
     MAX_WEIGHT,
     PARTLY_HIDDEN,
     PairContexts,
+    shown_entries,
     some_hidden,
 )
 
@@ -145,7 +146,7 @@ def test_pairs_of_a_batch_that_are_compared():
 def test_columns_of_the_chosen_item_are_hidden_by_themselves():
     n = 20_000
     rows = csr(np.tile([1.0, 1.0, 1.0], (n, 1)))
-    of_items = np.array([False, True, True])
+    of_items = np.array([0, 1, 1])
     found = some_hidden(rows, np.random.default_rng(0), of_items).toarray() > 0
     known = (1 - PARTLY_HIDDEN) * HIDDEN
     assert_allclose(found.mean(axis=0), known, atol=0.02)
@@ -157,7 +158,7 @@ def test_columns_of_the_chosen_item_are_hidden_by_themselves():
 
 def test_requests_with_columns_of_items_also_ask_without_them():
     pairs = contexts()
-    pairs.of_items = np.array([False, False, True])
+    pairs.of_items = np.array([0, 0, 1])
     users = np.zeros(3000, dtype=int) + 1  # whose context has both
     positives = by_user(CHOSEN)[users]
     rng = np.random.default_rng(0)
@@ -166,10 +167,25 @@ def test_requests_with_columns_of_items_also_ask_without_them():
     n_known = len(requests.asking)
     share = np.count_nonzero(rows.indices.numpy() == 2) / n_known
     assert share == pytest.approx(0.5 * (1 - PARTLY_HIDDEN), abs=0.05)
-    pairs.of_items = np.ones(3, dtype=bool)  # nothing else is asked for
+    pairs.of_items = np.ones(3, dtype=int)  # nothing else is asked for
     requests = pairs.add(users, positives, None, np.random.default_rng(0))[0]
     pairs.of_items = None
     same = pairs.add(users, positives, None, np.random.default_rng(0))[0]
     assert_array_equal(requests.rows.indices, same.rows.indices)
     for kept in (pairs.with_items(np.arange(3)), pairs.without(0 * by_user(CHOSEN))):
         assert kept.of_items is None
+
+
+def test_one_tag_of_each_list_shows_at_a_time():
+    n = 3000
+    rows = csr(np.tile([1.0, 1.0, 1.0, 1.0, 1.0], (n, 1)))
+    everywhere = np.ones(n, dtype=bool)
+    of_items = np.array([0, 2, 2, 2, 3])
+    rng = np.random.default_rng(0)
+    found = shown_entries(rows, everywhere, everywhere, of_items, rng).toarray()
+    assert (found[:, [0, 4]] == 1).all()
+    assert (found[:, 1:4].sum(axis=1) == 1).all()
+    assert_allclose(found[:, 1:4].mean(axis=0), 1 / 3, atol=0.04)
+    nowhere = ~everywhere
+    found = shown_entries(rows, everywhere, nowhere, of_items, rng).toarray()
+    assert found.tolist() == [[1, 0, 0, 0, 0]] * n

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from sktwotower._records._reading import places_of
 from sktwotower._tables import _sparse
+from sktwotower._tables._sequences import starts
 from sktwotower.towers.operators._devices import Movable
 from sktwotower.towers.operators._sparse_rows import SparseRows
 
@@ -75,8 +76,9 @@ class PairContexts:
         Their feature rows.
     positives, impressions : CSR matrices of shape (n_contexts, n_items)
         Weights of what was chosen, and of what was shown and not chosen.
-    of_items : bool array of shape (p,) or None
-        Which features say something of what was chosen itself. None: none of them.
+    of_items : int array of shape (p,) or None
+        Which features say something of what was chosen itself, as of `shown_entries`.
+        None: none of them.
     """
 
     def __init__(self, offsets, rows, positives, impressions, of_items=None):
@@ -154,10 +156,12 @@ class PairContexts:
             impressions = sparse.vstack([impressions, shown], format="csr")
         unknown = sparse.csr_matrix((len(users), self.rows.shape[1]), dtype=np.float32)
         known = self.rows[drawn]
-        if self.of_items is not None and not self.of_items.all():
-            # next to other columns, which are asked for alone as well
+        if self.of_items is not None:
             is_shown = np.ones(len(drawn), dtype=bool)
-            known = shown_entries(known, is_shown, self.of_items, rng)
+            item_is_shown = is_shown
+            if not self.of_items.all():  # other columns are asked for alone as well
+                item_is_shown = rng.random(len(drawn)) >= HIDDEN
+            known = shown_entries(known, is_shown, item_is_shown, self.of_items, rng)
         known = partly_hidden(known, rng)
         rows = sparse.vstack([unknown, known], format="csr")
         owners = np.concatenate([np.arange(len(users)), owners_of_drawn])
@@ -172,26 +176,39 @@ def partly_hidden(rows, rng):
 def some_hidden(rows, rng, of_items=None):
     """Return feature rows of contexts, CSR (n, p), some of them unknown or in part.
 
-    ``of_items`` (p,): which features are of the chosen item; they are hidden as often
-    as the others, but not together with them. None: none of them are.
+    ``of_items`` (p,): which features are of the chosen item, as of `shown_entries`;
+    they are hidden as often as the others, but not together with them. None: none are.
     """
     shown = rng.random(rows.shape[0]) >= HIDDEN
     if of_items is not None:
-        return partly_hidden(shown_entries(rows, shown, of_items, rng), rng)
+        item_is_shown = rng.random(rows.shape[0]) >= HIDDEN
+        rows = shown_entries(rows, shown, item_is_shown, of_items, rng)
+        return partly_hidden(rows, rng)
     rows = sparse.csr_matrix(sparse.diags(shown.astype(np.float32)) @ rows)
     rows.eliminate_zeros()
     return partly_hidden(rows, rng)
 
 
-def shown_entries(rows, shown, of_items, rng):
-    """Return feature rows, CSR (n, p), with some rows of each kind of features hidden.
+def shown_entries(rows, shown, item_is_shown, of_items, rng):
+    """Return feature rows, CSR (n, p), in which some rows of features are hidden.
 
-    ``shown`` (n,): where features show that are not ``of_items`` (p,). Those show half
-    of the time, drawn for each row.
+    Parameters
+    ----------
+    rows : CSR matrix of shape (n, p)
+    shown, item_is_shown : bool arrays of shape (n,)
+        Where features show that are not of the chosen item, and where those are.
+    of_items : int array of shape (p,)
+        0: a feature that is not of the chosen item. 1: one that is. From 2 on: a tag,
+        with a number for each column of lists. As a request asks for one of the tags of
+        an item, one at a time shows of each column.
+    rng : numpy.random.Generator
     """
-    sizes = np.diff(rows.indptr)
-    items_are_shown = rng.random(rows.shape[0]) >= HIDDEN
-    is_of_item = of_items[rows.indices]
-    shown_of_entries = np.repeat(shown, sizes)
-    items_of_entries = np.repeat(items_are_shown, sizes)
-    return entries_of(rows, np.where(is_of_item, items_of_entries, shown_of_entries))
+    owners = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    kinds = of_items[rows.indices]
+    is_kept = np.where(kinds > 0, item_is_shown[owners], shown[owners])
+    tags = np.flatnonzero(kinds > 1)
+    if len(tags):
+        in_turn = tags[np.lexsort((rng.random(len(tags)), kinds[tags], owners[tags]))]
+        is_first = starts(owners[in_turn], kinds[in_turn])
+        is_kept[in_turn[~is_first]] = False
+    return entries_of(rows, is_kept)
