@@ -163,7 +163,7 @@ FITS = {
     "pooled-0.3-sampled",
     "recent-0.0-early stopping",
     "recent-0.3-items without events",
-    "None-0.0-another optimizer",
+    "None-0.0-sampled",
     "None-0.0-only the time",
 )
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def as_stream(table, **params):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", few(["polars", "pyarrow"]))
+@pytest.mark.parametrize("library", few(["polars", "pyarrow"], 0))
 def test_streams_are_of_any_library(events, library):
     expected, found = as_stream(events), as_stream(LIBRARIES[library](events))
     names = ["strategy", "n_test", "test_score"]

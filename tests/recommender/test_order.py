@@ -350,7 +350,7 @@ def test_a_saved_model_is_the_same(model, tool, tmp_path):
     ],
 )
 def test_a_search_over_a_splitter_in_time(cv):
-    histories = [RecentHistory(max_length=1), RecentHistory(max_length=20), "pooled"]
+    histories = [RecentHistory(max_length=1), "pooled"]
     grid = {"history": histories}
     search = GridSearchCV(ordered(), grid, cv=cv, error_score="raise").fit(DATED)
     scores = search.cv_results_["mean_test_score"]

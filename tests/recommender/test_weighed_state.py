@@ -118,15 +118,10 @@ RESUMED = {
     "pooled": {},
     "context": {"context": ["place"], "time": "when"},
 }
-OTHERS = ("pooled", "last", "context")
-NAMES = [
-    pytest.param(name, marks=pytest.mark.grid if name in OTHERS else ())
-    for name in RESUMED
-]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.grid
+@pytest.mark.parametrize("name", RESUMED)
 def test_a_fit_that_was_killed_goes_on_to_the_same_weights(name, tmp_path):
     X, params = coming_back(2000, 100), RESUMED[name]
     expected = weighed(**params).fit(X)
@@ -186,7 +181,8 @@ def test_ctrl_c_in_a_pass_over_the_latest_events_ends_fit(n_epochs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES[:1] + NAMES[-1:])
+@pytest.mark.each_time("in order")
+@pytest.mark.parametrize("name", ["in order", "context"])
 def test_from_disk_it_is_the_same_model(name, tmp_path):
     pytest.importorskip("duckdb")
     X = coming_back(2000, 100)

@@ -172,7 +172,7 @@ def test_items_and_pairs_are_answered_in_the_library_of_fit(library):
 
 @pytest.mark.slow
 def test_tables_of_two_stages():
-    events = make_interactions(200, 60, random_state=0).data
+    events = make_interactions(100, 40, random_state=0).data
     params = {"n_candidates": 10, "keep_training_table": True, "random_state": 0}
     two = TwoStageRecommender(EASERecommender(), LogisticRegression(), **params)
     expected, *models = (clone(two).fit(f(events)) for f in CONVERT.values())

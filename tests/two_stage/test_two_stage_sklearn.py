@@ -125,7 +125,10 @@ def test_the_same_seed_gives_the_same_model(X, model):
 
 @pytest.mark.slow
 def test_a_search_over_both_stages(X):
-    grid = {"ranker__max_depth": [1, 3], "n_candidates": [15, 25]}
+    grid = [
+        {"ranker__max_depth": [1], "n_candidates": [15]},
+        {"ranker__max_depth": [3], "n_candidates": [25]},
+    ]
     scoring = make_retrieval_scorer("ndcg@5")
     cv = LastNSplit(1, time="when")
     search = GridSearchCV(stages(), grid, cv=cv, scoring=scoring).fit(X)
