@@ -1,5 +1,7 @@
 """Weights of the parts of a model: what they find, and that all answers follow them."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -194,7 +196,8 @@ def made_by(choose, n_users=300, n_items=60, n_events=5400, seed=0):
 MADE_BY = {
     "popularity": (of_popularity, "popularity"),
     "fashion": (of_fashion, "recent popularity"),
-    "taste": (of_taste, "towers"),
+    # a user's taste is what towers learn, and what the user has had as well
+    "taste": (of_taste, "towers|had"),
     "order": (of_order, "towers, recent history"),
 }
 PARAMS = {"embedding_dim": 16, "max_epochs": 6, "exclude_seen": False}
@@ -209,20 +212,22 @@ def test_the_part_that_made_the_data_adds_most(name):
         made_by(choose, n_events=3600)
     )
     added = model.weights_["ndcg@20 added"]
-    assert part in added.idxmax(), model.weights_.to_string()
+    assert re.search(part, added.idxmax()), model.weights_.to_string()
 
 
 @pytest.mark.grid
-@pytest.mark.parametrize("name, gain", [("popularity", -0.02), ("fashion", 0.01)])
+@pytest.mark.parametrize("name, gain", [("popularity", -0.02), ("fashion", 0.1)])
 def test_learnt_weights_are_better_than_the_usual_ones(name, gain):
     choose, _ = MADE_BY[name]
-    X = made_by(choose, n_events=6000)
+    X = made_by(choose)
+    # the last fashion of those events goes on: nothing tells which one comes next
+    known, later = X[:5300], X[5300:]
     scores = []
     for which in ("latest", None):
         of_seeds = []
         for seed in range(3):
             model = small(**PARAMS, validation_events=which, random_state=seed)
-            of_seeds.append(model.fit(X[:5400]).score(X[5400:]))
+            of_seeds.append(model.fit(known).score(later))
         scores.append(np.mean(of_seeds))
     assert scores[0] > scores[1] + gain
 
