@@ -199,8 +199,9 @@ class LevelCell(KeyCell):
         if is_unfit(cell) or self.is_misread(cell):
             raise TypeError
         column = self.column_of(cell)
-        places = np.array([column] if column >= 0 else [], dtype=int)
-        return places, np.ones(len(places))
+        if column < 0:
+            return np.zeros(0, dtype=int), np.zeros(0)
+        return np.array([column]), np.ones(1)
 
 
 class TagCell(KeyCell):
@@ -220,7 +221,9 @@ class TagCell(KeyCell):
         if isinstance(cell, dict):
             keys = []
             for tag, weight in cell.items():
-                keys.append((tag, 0.0 if is_missing(weight) else float(weight)))
+                if is_missing(weight):
+                    weight = 0.0
+                keys.append((tag, float(weight)))
         elif isinstance(cell, list | tuple | set | frozenset):
             tags = [*map(as_text, cell)]
             keys = [(tag, 1.0) for tag in dict.fromkeys(tags)]

@@ -19,7 +19,8 @@ from sktwotower._tables._time_units import SIZES, TimeKind, nanoseconds_of
 
 from ._cell_encoders import date_of, is_missing
 
-HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
+HOUR = 3600 * 10**9
+DAY = 24 * HOUR
 FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
 LATEST = 2.0**63  # dates are below it, as they are int64
 LARGEST = float(np.finfo(float).max)
@@ -45,7 +46,8 @@ class StoredClock(NamedTuple):
         knots = self.knots
         fits = self.time_unit is None or self.dates
         require(fits, f"{place}.time_unit", "a unit of instants")
-        fits = len(knots) != 1 and (np.diff(knots) > 0).all() and (knots >= 0).all()
+        ascends = (np.diff(knots) > 0).all()
+        fits = len(knots) != 1 and ascends and (knots >= 0).all()
         require(fits, f"{place}.knots", "none, or two or more ascending numbers >= 0")
 
     @property
@@ -59,12 +61,16 @@ class StoredClock(NamedTuple):
         ``latest``: the time of the user's last event, or nan.
         """
         gap = self.now - latest
-        return gap if self.reach > 0 and gap <= self.reach else math.nan
+        if self.reach > 0 and gap <= self.reach:
+            return gap
+        return math.nan
 
     @property
     def n_parts(self):
         """Number of columns of hours, weekdays and months."""
-        return N_PARTS if self.dates else 0
+        if not self.dates:
+            return 0
+        return N_PARTS
 
     @property
     def width(self):
@@ -73,8 +79,9 @@ class StoredClock(NamedTuple):
 
     def places(self, gaps):
         """Return where gaps (m,) >= 0 are among the knots: their logarithms (m,)."""
-        # larger ones would overflow
-        return np.log2(1 + np.minimum(gaps, LARGEST * min(self.unit, 1.0)) / self.unit)
+        largest = LARGEST * min(self.unit, 1.0)  # divided by the unit it is finite
+        in_units = np.minimum(gaps, largest) / self.unit
+        return np.log2(1 + in_units)
 
     def of_one(self, time, gap):
         """Return columns and values, lists, of the time of one request.
@@ -141,12 +148,17 @@ class StoredContext:
     @property
     def clock_width(self):
         """Number of columns of the time, which are the last."""
-        return 0 if self.clock is None else self.clock.width
+        if self.clock is None:
+            return 0
+        return self.clock.width
 
     @property
     def all_columns(self):
         """Names of all columns of the context, also the time, a list."""
-        return self.columns + ([] if self.time is None else [self.time])
+        columns = list(self.columns)
+        if self.time is not None:
+            columns.append(self.time)
+        return columns
 
     def check_mapping(self, mapping):
         """Raise unless this is a mapping of context columns to cells."""
@@ -162,10 +174,13 @@ class StoredContext:
                 raise TypeError(f"context must have names of columns as keys. {got}")
             if key not in known:
                 close = closest(key, known)
-                hint = "" if close is None else f" Did you mean {close!r}?"
+                hint = ""
+                if close is not None:
+                    hint = f" Did you mean {close!r}?"
+                columns = ", ".join(map(str, known)) or "it had none"
                 raise ValueError(
                     f"context names {key!r}, which is not a context column of fit "
-                    f"({', '.join(map(str, known)) or 'it had none'}).{hint}"
+                    f"({columns}).{hint}"
                 )
 
 
@@ -216,9 +231,13 @@ class ContextCells(StoredContext):
                 start += len(encoder.names)
             if self.clock is not None:
                 name = self.time
-                kind = "datetime" if self.clock.dates else "number"
+                kind = "number"
+                if self.clock.dates:
+                    kind = "datetime"
                 time = moment_of(context.get(name), self.clock.time_kind)
-                gap = assumed if math.isnan(time) else time - latest
+                gap = time - latest
+                if math.isnan(time):
+                    gap = assumed
                 places, weights = self.clock.of_one(time, gap)
                 columns.append(self.own_width + np.array(places, dtype=int))
                 values.append(np.array(weights))

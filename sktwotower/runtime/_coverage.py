@@ -84,7 +84,9 @@ class RequestColumn(NamedTuple):
             return MISSING
         try:
             if self.ids is not None:
-                return KNOWN if self.ids.place_of(cell) >= 0 else UNKNOWN
+                if self.ids.place_of(cell) < 0:
+                    return UNKNOWN
+                return KNOWN
             if self.times is not None:
                 moment_of(cell, self.times)
             if self.encoder is not None:
@@ -108,15 +110,15 @@ class RequestColumn(NamedTuple):
 
         ``states``: int8 (n,), at least one.
         """
-        missing, unknown, out_of_range = (
-            float(np.mean(states == state))
-            for state in (MISSING, UNKNOWN, OUT_OF_RANGE)
-        )
-        return {
-            "missing": missing,
-            "unknown": unknown if self.tells_unknown or unknown else None,
-            "out_of_range": out_of_range if self.has_range else None,
-        }
+        missing = float(np.mean(states == MISSING))
+        unknown = None
+        # cells that cannot be read are unknown in any case
+        if self.tells_unknown or (states == UNKNOWN).any():
+            unknown = float(np.mean(states == UNKNOWN))
+        out_of_range = None
+        if self.has_range:
+            out_of_range = float(np.mean(states == OUT_OF_RANGE))
+        return {"missing": missing, "unknown": unknown, "out_of_range": out_of_range}
 
     def schema(self):
         """Return the JSON schema of a cell, a dict."""
@@ -270,7 +272,9 @@ def types_of_ids(ids):
 def _one_or_all(types):
     """Return the only type of a set, or a sorted list of them."""
     ordered = sorted(types)
-    return ordered[0] if len(ordered) == 1 else ordered
+    if len(ordered) == 1:
+        return ordered[0]
+    return ordered
 
 
 def _optional(schema):

@@ -119,7 +119,8 @@ class Exploration(NamedTuple):
             perturbed[rows, best] = -np.inf
             for groups, limit in limits:
                 group = groups[best]
-                n_alike = (groups[drawn[:, : place + 1]] == group[:, None]).sum(axis=1)
+                groups_of_list = groups[drawn[:, : place + 1]]
+                n_alike = (groups_of_list == group[:, None]).sum(axis=1)
                 is_full = (group >= 0) & (n_alike >= limit)
                 is_closed = is_full[:, None] & (groups == group[:, None])
                 logits[is_closed] = -np.inf

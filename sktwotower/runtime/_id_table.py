@@ -30,8 +30,12 @@ class IdTable:
 
     def __init__(self, ids, side):
         self.ids = ids
-        self.one = "An item" if side == "item" else "A user"
-        self.is_sorted = ids.dtype.kind in "iu" and bool((ids[1:] > ids[:-1]).all())
+        self.one = "A user"
+        if side == "item":
+            self.one = "An item"
+        self.is_sorted = False
+        if ids.dtype.kind in "iu":
+            self.is_sorted = bool((ids[1:] > ids[:-1]).all())
 
     @cached_property
     def places(self):
@@ -47,7 +51,9 @@ class IdTable:
         Raise ``ValueError`` for a missing id, ``TypeError`` for what is none.
         """
         try:
-            key = value if type(value) in (int, str) else self._plain(value)
+            key = value
+            if type(value) not in (int, str):
+                key = self._plain(value)
             place = self._place(key)
             if place < 0 and isinstance(key, int | str):
                 self._look_closer(key)
@@ -82,6 +88,7 @@ class IdTable:
         return value
 
     def _place(self, value):
+        """Return the position of an id as the table may have it, or -1."""
         ids = self.ids
         if not self.is_sorted:
             return self.places.get(value, -1)

@@ -74,9 +74,13 @@ class ItemColumn:
         self.rows = np.array(rows, np.int64)
         self.codes = np.array(codes, np.int64)
         families = {_family(type(level)) for level in self.places}
-        are_numbers = families == {Number}  # as an array they are compared faster
-        self.levels = np.array([*self.places], dtype=None if are_numbers else object)
-        self.types = DATES if kind == "M" else tuple(families) or object
+        dtype = object
+        if families == {Number}:  # as an array of numbers they are compared faster
+            dtype = None
+        self.levels = np.array([*self.places], dtype=dtype)
+        self.types = tuple(families) or object
+        if kind == "M":
+            self.types = DATES
 
     def mask(self, rule):
         """Return which items (n_items,) have a value that a rule asks for."""
@@ -136,4 +140,7 @@ class ItemColumn:
 
 def _family(kind):
     """Return the class whose objects can be compared with those of a type."""
-    return next((base for base in (str, Number) if issubclass(kind, base)), kind)
+    for base in (str, Number):
+        if issubclass(kind, base):
+            return base
+    return kind

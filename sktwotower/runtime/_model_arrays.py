@@ -75,10 +75,10 @@ class JoinedParts:
     @property
     def _factors_of_users(self):
         """What `scales_of_users` are before they are divided."""
-        sizes = np.arange(KNOTS[-1] + 1 if self.by_past is not None else 1)
         factors = np.array(self.fades) * self.scales_of_items
         if self.by_past is None:
-            return np.tile(factors, (len(sizes), 1))
+            return factors[None]
+        sizes = np.arange(KNOTS[-1] + 1)
         return factors * (knot_shares(sizes) @ self.by_past)
 
     @property
@@ -100,7 +100,8 @@ class JoinedParts:
 
     def scales_of(self, n_past):
         """Return the factors (n, n_parts) of users with so many past items (n,)."""
-        return self.scales_of_users[np.minimum(n_past, len(self.scales_of_users) - 1)]
+        scales = self.scales_of_users
+        return scales[np.minimum(n_past, len(scales) - 1)]
 
     def folded(self, vectors, sums, fold_in):
         """Return user vectors (n, d) of which the first part is folded in.
@@ -124,8 +125,8 @@ class JoinedParts:
         fits = all(0 < fade <= 1 for fade in self.fades)
         require(fits, f"{place}.fades", "factors in (0, 1]")
         if self.by_past is not None:
-            fits = (np.abs(self.by_past).sum(axis=1) > 0).all()
-            fits = fits and len(self.by_past) == len(KNOTS)
+            sizes = np.abs(self.by_past).sum(axis=1)
+            fits = (sizes > 0).all() and len(sizes) == len(KNOTS)
             require(fits, f"{place}.by_past", "factors for each number of past items")
 
 
@@ -190,18 +191,24 @@ class PairArrays:
 
     def of_user(self, row, past, context=None):
         """Return the vector (d,) of a user in a context, float64."""
-        pooled = 0.0 if self.history is None else self.history.pooled(past)
-        user = self._finish(self.user_tower.vector(row, pooled))
+        pooled = 0.0
+        if self.history is not None:
+            pooled = self.history.pooled(past)
+        output = self.user_tower.vector(row, pooled)
+        user = self._normalized(output)
         if context is None or self.context is None:
             return user
         return self.context.asked(user, context)
 
     def of_item(self, row):
         """Return the vector (d,) of an item, float64."""
-        return self._finish(self.item_tower.vector(row))
+        return self._normalized(self.item_tower.vector(row))
 
-    def _finish(self, vector):
-        return towers.unit(vector) if self.normalize else vector
+    def _normalized(self, vector):
+        """Return a vector with length one, if the model has ``normalize``."""
+        if not self.normalize:
+            return vector
+        return towers.unit(vector)
 
 
 class PopularityArrays(PairArrays):
@@ -284,16 +291,15 @@ class ModelArrays(JoinedParts):
         if not len(row.columns):
             return user
         asked = user.astype(float)
-        for k, place in enumerate(self._places):
-            part = self.parts[k]
+        scales = self.scales_of_users[0]
+        for part, scale, place in zip(self.parts, scales, self._places, strict=True):
             if part.context is None:
                 continue
-            if self.by_past is None:
-                scale = self.scales_of_users[0, k]
-            else:  # parts give vectors of length 1
+            if self.by_past is not None:  # parts give vectors of length 1
                 scale = np.linalg.norm(asked[place])
             if scale:
-                asked[place] = part.context.asked(asked[place] / scale, row) * scale
+                of_part = part.context.asked(asked[place] / scale, row)
+                asked[place] = of_part * scale
         return asked.astype(np.float32)
 
 
@@ -326,9 +332,11 @@ def softmax_sample(counts):
     if len(order) <= MAX_ITEMS:
         return order, np.ones(len(order))
     half = MAX_ITEMS // 2
-    others = np.random.default_rng(0).choice(order[half:], half, replace=False)
-    weights = np.repeat([1.0, (len(order) - half) / half], half)
-    return np.concatenate([order[:half], others]), weights
+    most_popular = order[:half]
+    others = order[half:]
+    drawn = np.random.default_rng(0).choice(others, half, replace=False)
+    weights = np.repeat([1.0, len(others) / half], half)
+    return np.concatenate([most_popular, drawn]), weights
 
 
 class FoldInArrays:
@@ -353,19 +361,23 @@ class FoldInArrays:
         return np.concatenate(parts)
 
     def _moved(self, users, sums, n_past):
+        """Return the same for a block of users, by steps of Newton's method."""
         start = as_float(users)
         sums = as_float(sums)
         n = as_float(n_past[:, None])
         spread = as_float(self.spread)
         axes = as_float(self.axes)
-        weight = (EVENTS_OF_TOWER + n) * (n > 0)
-        scale = np.maximum(n * spread / self.temperature**2 + weight, 1e-12)
+        weight = (EVENTS_OF_TOWER + n) * (n > 0)  # of the tower's output as a prior
+        curvature = n * spread / self.temperature**2 + weight  # along each axis
+        curvature = np.maximum(curvature, 1e-12)
         vectors = start
         for _ in range(N_STEPS):
             slope = (sums - n * self._expected(vectors)) / self.temperature
             slope -= weight * (vectors - start)
+            # along the sphere only: vectors keep their length
             slope -= (slope * vectors).sum(1, keepdims=True) * vectors
-            vectors = vectors + (slope @ axes / scale) @ axes.T
+            step = slope @ axes / curvature
+            vectors = vectors + step @ axes.T
             lengths = np.sqrt((vectors * vectors).sum(1, keepdims=True))
             vectors /= np.maximum(lengths, 1e-12)
         return vectors

@@ -277,7 +277,9 @@ def _scaled(scores):
     """Return scores (m,) as numbers from 0 to 1; 0 if all are equal."""
     low = scores.min(initial=np.inf)
     high = scores.max(initial=-np.inf)
-    width = high - low if high > low else 1
+    width = 1
+    if high > low:
+        width = high - low
     return (scores.astype(np.float64) - low) / width
 
 

@@ -69,9 +69,13 @@ class Runtime:
         vectors = np.ascontiguousarray(state.catalog.vectors)
         vectors.flags.writeable = False
         self._vectors = vectors
-        self._turn = None if state.alignment is None else state.alignment.turn
-        fold_in = state.fold_in if fold_in else None
-        self._users = UserVectors(state, fold_in, vectors)
+        self._turn = None
+        if state.alignment is not None:
+            self._turn = state.alignment.turn
+        fold_in_arrays = None
+        if fold_in:
+            fold_in_arrays = state.fold_in
+        self._users = UserVectors(state, fold_in_arrays, vectors)
         self._items = self._users.item_ids
         self.user_ids_ = state.users.ids
         self.item_ids_ = state.items.ids[: len(vectors)]
@@ -210,10 +214,13 @@ class Runtime:
             code, past, added = self._users.past_of(user, history)
             vector = self._users.vector_of(code, past, added, context)
             of_past = self._users.added_to(code, past, added)
-            hidden = past if exclude_seen else past[:0]
+            hidden = past
+            if not exclude_seen:
+                hidden = past[:0]
             if exclude is not None:
                 others = self._items.positions(exclude, "exclude")
                 hidden = np.concatenate([hidden, others])
+            # without what is not known, or has left the catalog
             if len(hidden) and not 0 <= hidden.min() <= hidden.max() < n_items:
                 hidden = hidden[(hidden >= 0) & (hidden < n_items)]
             return self._list(vector, n, hidden, allowed, rules, of_past, exploration)
@@ -224,8 +231,13 @@ class Runtime:
         for one in user:
             one_history = _of(history, one, "history")
             answers.append(answer(one, one_history, _of(exclude, one, "exclude")))
-        n_arrays = 2 if exploration is None else 3
-        return tuple([each[part] for each in answers] for part in range(n_arrays))
+        n_arrays = 2
+        if exploration is not None:
+            n_arrays = 3
+        arrays = []
+        for place in range(n_arrays):
+            arrays.append([answer_of_user[place] for answer_of_user in answers])
+        return tuple(arrays)
 
     @hinted
     def similar_items(self, item, n=10) -> tuple[np.ndarray, np.ndarray]:
@@ -325,9 +337,11 @@ class Runtime:
         k = min(check_count(n, "n"), len(self.user_ids_))
         code, past, added = self._users.past_of(user, history)
         vector = unit_vector(self._users.of_past(code, past, added))
-        hidden = np.array([code][: code < len(self.user_ids_)], dtype=np.int64)
+        hidden = np.array([code], dtype=np.int64)
+        if code >= len(self.user_ids_):  # unknown to fit
+            hidden = hidden[:0]
         others = self._users.units
-        scores, positions = best_of_one(vector, others, k, hidden, None, None)
+        scores, positions = best_of_one(vector, others, k, hidden)
         return self.user_ids_[positions], scores.astype(np.float32)
 
     @hinted

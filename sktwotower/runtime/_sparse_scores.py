@@ -41,21 +41,26 @@ class SparsePartArrays:
             weights = self.weights_of(past.latest_lags)
         else:
             weights = past.sums(self.weights_of(past.lags))
-        return np.log1p(weights) if self.count == "log" else weights
+        if self.count == "log":
+            weights = np.log1p(weights)
+        return weights
 
     def weights_of(self, lags):
         """Return how much events with lags (m,) count."""
         if self.decay is None:
             return np.ones(len(lags))
-        return np.exp((1 - lags.astype(float)) / self.decay)
+        age = lags.astype(float) - 1  # the latest events have the lag 1
+        return np.exp(-age / self.decay)
 
     def entries_of_one(self, past):
         """Return items and what is added to their scores, (m,) each, in any order."""
         weights = self.inputs(past)
         if self.matrix is None:
             return past.distinct, weights
-        rows, places = places_of(self.matrix.indptr, past.distinct)
-        return self.matrix.indices[places], self.matrix.data[places] * weights[rows]
+        matrix = self.matrix
+        rows, entries = places_of(matrix.indptr, past.distinct)
+        added = matrix.data[entries] * weights[rows]
+        return matrix.indices[entries], added
 
 
 class PastEvents:
@@ -76,13 +81,15 @@ class PastEvents:
     """
 
     def __init__(self, items, lags):
-        self.items, self.lags = items, lags
+        self.items = items
+        self.lags = lags
         if lags is None:
             self.distinct = items
         else:
             # from the end, the first event of an item is its latest
-            found = np.unique(items[::-1], return_index=True, return_inverse=True)
-            self.distinct, from_end, self._places = found
+            self.distinct, from_end, self._places = np.unique(
+                items[::-1], return_index=True, return_inverse=True
+            )
             self.last = len(items) - 1 - from_end
 
     @property
@@ -119,21 +126,24 @@ class SparseScores:
         ``length``: by what scores of the other parts were divided.
         """
         past = PastEvents(items, lags)
-        weights = self.weights_of(np.array([len(items)]))[0] / length
-        found = [np.zeros(0, dtype=np.int64)]
-        values = [np.zeros(0)]
+        weights = self._weights_of_one(items, length)
+        positions_of_parts = [np.zeros(0, dtype=np.int64)]
+        values_of_parts = [np.zeros(0)]
         for part, weight in zip(self.parts, weights, strict=True):
             if weight:
-                places, added = part.entries_of_one(past)
-                found.append(places)
-                values.append(added * weight)
-        found, values = np.concatenate(found), np.concatenate(values)
-        if n_items < ITEMS_PER_ENTRY * len(found):
-            sums = np.bincount(found, values, n_items)[:n_items]
-            # of floats it takes five times as long
-            (positions,) = (sums != 0).nonzero()
+                positions, added = part.entries_of_one(past)
+                positions_of_parts.append(positions)
+                values_of_parts.append(added * weight)
+        entries = np.concatenate(positions_of_parts)
+        values = np.concatenate(values_of_parts)
+
+        # with many entries, sums of all items are cheaper than distinct positions
+        if n_items < ITEMS_PER_ENTRY * len(entries):
+            sums = np.bincount(entries, values, n_items)[:n_items]
+            is_added = sums != 0  # nonzero() of floats takes five times as long
+            (positions,) = is_added.nonzero()
             return Added(positions, sums[positions])
-        positions, places = np.unique(found, return_inverse=True)
+        positions, places = np.unique(entries, return_inverse=True)
         sums = np.bincount(places, values, len(positions))
         is_served = positions < n_items
         return Added(positions[is_served], sums[is_served])
@@ -142,23 +152,29 @@ class SparseScores:
         """Return what each event of a user (m,) adds to the score of an item.
 
         The parameters are those of `of_one`; ``item`` is its position, -1 if it is not
-        known. Of the events of one past item, the last
-        one counts for all.
+        known. Of the events of one past item, the last one counts for all.
         """
-        weights = self.weights_of(np.array([len(items)]))[0] / length
         added = np.zeros(len(items))
         if item < 0 or not len(items):
             return added
         past = PastEvents(items, lags)
-        last = np.arange(len(items)) if lags is None else past.last
-        weights = self.weights_of(np.array([len(items)]))[0] / length
+        last = np.arange(len(items))
+        if lags is not None:
+            last = past.last
+        weights = self._weights_of_one(items, length)
         for part, weight in zip(self.parts, weights, strict=True):
             if part.matrix is None:
                 entries = (past.distinct == item).astype(float)
             else:
-                entries = np.asarray(part.matrix[past.distinct, item].todense()).ravel()
+                column = part.matrix[past.distinct, item].todense()
+                entries = np.asarray(column).ravel()
             added[last] += weight * part.inputs(past) * entries
         return added
+
+    def _weights_of_one(self, items, length):
+        """Return the weight of each part (n_parts,) for a user with past items (m,)."""
+        (weights,) = self.weights_of(np.array([len(items)]))
+        return weights / length
 
     def _check_stored(self, place):
         fits = self.weights.shape == (len(KNOTS), len(self.parts))

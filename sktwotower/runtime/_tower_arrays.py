@@ -79,9 +79,12 @@ class PastItems(NamedTuple):
 
     def mean(self, table):
         """Return the mean (width,) of the vectors of distinct items, by a table."""
-        items = self.items if self.lags is None else np.unique(self.items)
+        items = self.items
+        if self.lags is not None:  # all events, of which an item may have several
+            items = np.unique(items)
         columns, values, _ = self._entries(items)
-        return (values @ table[columns]).astype(float) / max(1, len(items))
+        total = values @ table[columns]
+        return total.astype(float) / max(1, len(items))
 
     def sums(self, table, max_history, n_sums, weigh):
         """Return weighted sums (n_sums * width,) of the vectors of the latest items.
@@ -90,8 +93,10 @@ class PastItems(NamedTuple):
         """
         columns, values, places = self._entries(self.items[-max_history:])
         lags = self.lags[-max_history:]
-        weights = (weigh(lags)[:, places] * values).astype(np.float32)
-        return (weights @ table[columns]).ravel().astype(float)
+        weights_of_items = weigh(lags)
+        weights = weights_of_items[:, places] * values
+        sums = weights.astype(np.float32) @ table[columns]
+        return sums.ravel().astype(float)
 
     def taken_by_size(self, table):
         """Return the row of a table for the number of items, or the last row."""
@@ -119,22 +124,25 @@ class TowerArrays:
         fits = len(widths) and self.table.shape[1] == widths[0]
         require(fits, f"{place}.table", "of its width")
         shapes = {"bias": (widths[0],)}
-        for i, (a, b) in enumerate(pairwise(widths)):
-            shapes |= {f"layers.{i}.weight": (b, a), f"layers.{i}.bias": (b,)}
-            if a != b:
-                shapes[f"shortcuts.{i}.weight"] = (b, a)
+        for layer, (n_inputs, n_outputs) in enumerate(pairwise(widths)):
+            shapes[f"layers.{layer}.weight"] = (n_outputs, n_inputs)
+            shapes[f"layers.{layer}.bias"] = (n_outputs,)
+            if n_inputs != n_outputs:
+                shapes[f"shortcuts.{layer}.weight"] = (n_outputs, n_inputs)
         check_shapes(self.weights, shapes, f"{place}.weights")
 
     def vector(self, row, pooled=0.0):
         """Return the output (d,) for one feature ``Row`` and its pooled history."""
         weights = self.weights
-        hidden = (row.sums(self.table) + weights["bias"]).astype(float) + pooled
-        for i in range(len(self.widths) - 1):
+        of_row = row.sums(self.table) + weights["bias"]
+        hidden = of_row.astype(float) + pooled
+        for layer in range(len(self.widths) - 1):
             active = np.maximum(hidden, 0)
-            if f"shortcuts.{i}.weight" in weights:
-                hidden = hidden @ weights[f"shortcuts.{i}.weight"].T
-            more = active @ weights[f"layers.{i}.weight"].T
-            hidden = hidden + more + weights[f"layers.{i}.bias"]
+            shortcut = weights.get(f"shortcuts.{layer}.weight")
+            if shortcut is not None:  # the width changes
+                hidden = hidden @ shortcut.T
+            output = active @ weights[f"layers.{layer}.weight"].T
+            hidden = hidden + output + weights[f"layers.{layer}.bias"]
         return hidden
 
 
@@ -195,26 +203,30 @@ class RecentArrays(HistoryArrays):
     others: dict[str, array("float32")]
 
     def _check_stored(self, place):
-        width, n_hidden = self.width, self.n_hidden
-        shapes = {"log_decays": (N_SUMS - 1,), "mix": (N_SUMS * width, width)}
+        width = self.width
+        n_inputs = N_SUMS * width
+        n_hidden = self.n_hidden
+        shapes = {"log_decays": (N_SUMS - 1,), "mix": (n_inputs, width)}
         if n_hidden:
-            shapes |= {
-                "hidden.weight": (n_hidden, N_SUMS * width),
-                "hidden.bias": (n_hidden,),
-                "out": (n_hidden, width),
-            }
+            shapes["hidden.weight"] = (n_hidden, n_inputs)
+            shapes["hidden.bias"] = (n_hidden,)
+            shapes["out"] = (n_hidden, width)
         check_shapes(self.others, shapes, f"{place}.others")
 
     def pooled(self, past):
         """Return the output (width,) for ``PastItems`` in order."""
         others = self.others
-        rates = np.append(np.exp(-others["log_decays"].astype(float)), 0)[:, None]
+        log_decays = others["log_decays"].astype(float)
+        rates = np.append(np.exp(-log_decays), 0)  # the last sum does not decay
+        rates = rates[:, None]
 
         def weigh(lags, real=1.0):
             """Return weights (n_sums, k) of lags; ``real``: 0 for those that pad."""
             weights = np.exp(lags * -rates) * real
             norms = np.maximum(weights.sum(-1, keepdims=True), MIN_WEIGHT)
-            return weights / (norms if self.n_hidden else np.sqrt(norms))
+            if not self.n_hidden:
+                norms = np.sqrt(norms)
+            return weights / norms
 
         sums = past.sums(self.items_table, self.max_history, N_SUMS, weigh)
         output = sums @ others["mix"]
@@ -246,6 +258,9 @@ class ContextArrays:
     def asked(self, user, row):
         """Return the vector (d,) of a request of a user (d,) in a context."""
         row = row.scaled(self.shares)
-        factors, terms = row.sums(self.factors), row.sums(self.terms)
+        factors = row.sums(self.factors)
+        terms = row.sums(self.terms)
         asked = user + self.scale * (user * factors + terms)
-        return unit(asked) if self.normalize else asked
+        if self.normalize:
+            asked = unit(asked)
+        return asked
