@@ -50,8 +50,10 @@ class TableValues:
     def n_values(self, column) -> int:
         """Return how many different values a column has, 3 for three or more."""
         values = self.events[column].dropna()
-        n_first = values[:N_FIRST].nunique()
-        return min(n_first if n_first > 2 else values.nunique(), 3)
+        n_values = values[:N_FIRST].nunique()
+        if n_values < 3:  # there may be others later
+            n_values = values.nunique()
+        return min(n_values, 3)
 
     def has_fractions(self, column) -> bool:
         """Return whether a column holds numbers that are not whole."""
@@ -78,7 +80,8 @@ class DiskValues:
         part = f"(select c from events where c is not null limit {N_FIRST})"
         for table in (part, "events"):
             n_values = self._count("c", column, table)
-            if self._count("distinct c", column, table) < n_values:
+            n_distinct = self._count("distinct c", column, table)
+            if n_distinct < n_values:
                 return False
         return True
 
@@ -95,6 +98,7 @@ class DiskValues:
         return self._count("c", column, f"{part} where c % 1 <> 0") > 0
 
     def _count(self, what, column, table="events"):
+        """Return a count of the values of a column, called c, by SQL."""
         self.source.select(c=column)
         counted = self.source.query(f"select count({what}) as n from {table}")
         return counted["n"][0].as_py()
@@ -109,13 +113,18 @@ def choose_ids(args, columns, dates, values) -> None:
     """
     if None not in (args.user, args.item):
         return
-    taken = {column for _, column in own_columns(args)}.union(dates)
-    taken |= {c for c in columns if re.fullmatch(files.DATE_NAME, c)}
-    free = [c for c in columns if c not in taken]
+    taken = {column for _, column in own_columns(args)}
+    taken.update(dates)
+    free = []
+    for column in columns:
+        is_date = re.fullmatch(files.DATE_NAME, column) is not None
+        if not is_date and column not in taken:
+            free.append(column)
     flaws = {}
     guessed = []
 
     def by_name(rank_of):
+        """Return the column with the most usual name that is no key of rows."""
         ranks = {column: rank_of(column) for column in free}
         named = [column for column in free if ranks[column] is not None]
         for column in sorted(named, key=ranks.get):
@@ -125,6 +134,7 @@ def choose_ids(args, columns, dates, values) -> None:
         return None
 
     def by_place(option):
+        """Return the first other column that may hold ids, as a guess."""
         for column in free:
             if column not in ids and _may_hold_ids(column, values, flaws):
                 guessed.append((option, column))
@@ -136,17 +146,21 @@ def choose_ids(args, columns, dates, values) -> None:
     ids = [user, item]
     if user in free:
         check_users(args, user, values)
-    user = ids[0] = user or by_place("--user")
-    item = ids[1] = item or by_place("--item")
+    if not user:
+        user = by_place("--user")
+        ids[0] = user  # so that it is not taken for the items as well
+    if not item:
+        item = by_place("--item")
     for option, column in (("--user", user), ("--item", item)):
         if column is None:
-            few = ""
+            message = _without(args, option, flaws)
             if user in columns:
-                few = said_of_few(user, values)
-            raise ValueError(_without(args, option, flaws) + few)
+                message += said_of_few(user, values)
+            raise ValueError(message)
     args.user = user
     args.item = item
-    print(f"These columns are taken: {shlex.join(['--user', user, '--item', item])}.")
+    options = shlex.join(["--user", user, "--item", item])
+    print(f"These columns are taken: {options}.")
     if guessed:
         options = " and ".join(shlex.join(pair) for pair in guessed)
         others = " ".join(f"{option} COL" for option, _ in guessed)
@@ -194,10 +208,12 @@ def _may_hold_ids(column, values, flaws):
 
 def _without(args, option, flaws):
     """Return the message that no column was found for an option."""
-    reasons = "; ".join(f"{column!r} {flaw}" for column, flaw in flaws.items())
-    reasons = f" Not taken: {reasons}." if reasons else ""
-    remedy = f"If there is one, name it: {option} COL."
+    message = f"--data: {args.data} has no column for {option}."
+    if flaws:
+        reasons = [f"{column!r} {flaw}" for column, flaw in flaws.items()]
+        message += f" Not taken: {'; '.join(reasons)}."
     visits = [column for column in flaws if re.fullmatch(SESSION, plain_name(column))]
     if visits and option == "--user":
-        remedy = f"If each visit counts as a user: {shlex.join([option, visits[0]])}."
-    return f"--data: {args.data} has no column for {option}.{reasons} {remedy}"
+        choice = shlex.join([option, visits[0]])
+        return f"{message} If each visit counts as a user: {choice}."
+    return f"{message} If there is one, name it: {option} COL."

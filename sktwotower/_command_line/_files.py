@@ -71,10 +71,12 @@ def read_table(path, option="--data", encoding=None) -> pd.DataFrame:
         raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
     except UnicodeDecodeError as error:
         place = f"from byte {error.start} on"
-        remedy = f"{AS_TEXT} Or name its encoding: --encoding {_likely(path)}."
-        if encoding != "utf-8":
+        if encoding == "utf-8":
+            name = "UTF-8"
+            remedy = f"{AS_TEXT} Or name its encoding: --encoding {_likely(path)}."
+        else:
+            name = encoding
             remedy = f"Without --encoding {encoding} it is read as UTF-8."
-        name = "UTF-8" if encoding == "utf-8" else encoding
         raise ValueError(f"{option}: {path} is not {name} {place}. {remedy}") from None
     except (ValueError, OSError, EOFError) as error:  # of pandas and of gzip
         reason = str(error).rpartition("C error: ")[2].strip()
@@ -96,7 +98,9 @@ def _likely(path):
 
 def _opener(path):
     """Return the function that opens a file, which gzip may have compressed."""
-    return gzip.open if path.suffix.lower() == ".gz" else open
+    if path.suffix.lower() == ".gz":
+        return gzip.open
+    return open
 
 
 def _read_text(path, encoding):
@@ -112,20 +116,25 @@ def _read_text(path, encoding):
         "encoding": encoding,
     }
     table = pd.read_csv(path, **as_text)
-    if table.shape[1] and table.iloc[:, -1].isna().all():
-        # rows that end with a separator: pandas took the first column for row names
+    # pandas takes the first column for row names if rows have a cell more than the
+    # header has, and what is missing at the end
+    last_column = table.iloc[:, -1:].isna()
+    has_row_names = type(table.index) is pd.Index
+    if table.shape[1] and last_column.all(axis=None):
+        # rows that end with a separator
         table = pd.read_csv(path, **as_text, index_col=False)
-    elif type(table.index) is pd.Index and table.iloc[:, -1:].isna().any(axis=None):
+    elif has_row_names and last_column.any(axis=None):
         raise ValueError(
             f"some rows have a cell too many. Quote cells with {separator!r}, or name "
             "all columns."
         )
     if all(re.fullmatch(NUMBER, name) for name in table.columns):
         raise ValueError("it begins with numbers. Write names of columns above them.")
-    twice = [n for n in table if n not in header and re.search(r".\.\d+$", n)]
-    if twice:
-        name = twice[0].rpartition(".")[0]
-        raise ValueError(f"two columns are called {name}. Rename one of them.")
+    for column in table:
+        # pandas numbers equal names: a.1 is the second a
+        if column not in header and re.search(r".\.\d+$", column):
+            name = column.rpartition(".")[0]
+            raise ValueError(f"two columns are called {name}. Rename one of them.")
     return table.apply(_with_gaps)
 
 
@@ -244,16 +253,20 @@ def read_times(times, column, form=None) -> pd.Series:
         except (ValueError, TypeError) as error:
             unlike = _unlike_most(times, form)
             reason = str(error)
-    if 0 < unlike.sum() <= MAX_UNLIKE * times.notna().sum():
-        at = unlike.to_numpy().argmax()
-        first = f"{times.iloc[at]!r} in row {at + 1:,}"
-        few = f"{unlike.sum():,} of {times.notna().sum():,} values"
+    n_unlike = unlike.sum()
+    n_given = times.notna().sum()
+    if 0 < n_unlike <= MAX_UNLIKE * n_given:
+        row = unlike.to_numpy().argmax()
+        first = f"{times.iloc[row]!r} in row {row + 1:,}"
+        few = f"{n_unlike:,} of {n_given:,} values"
         print(f"{column}: {few} are no such times: {first}.")
         return read_times(times.where(~unlike), column, form)
     expected = "numbers or dates in one format"
     if form is not None:
         expected = repr(form)
-    hint = "" if form else " Give --time-format '%d/%m/%Y %H:%M' or --time none."
+    hint = ""
+    if not form:
+        hint = " Give --time-format '%d/%m/%Y %H:%M' or --time none."
     # pandas goes on with advice for its callers
     reason = reason.partition("You might want to try")[0].strip(" .")
     what = f"--time: the values of {column!r} must be {expected}"
@@ -292,20 +305,22 @@ def _read_either_way(times, column):
     month_first = pd.to_datetime(times, utc=True, errors="coerce")
     day_first = pd.to_datetime(times, utc=True, errors="coerce", dayfirst=True)
     n_given = times.notna().sum()
-    whole = [
-        dates for dates in (month_first, day_first) if dates.notna().sum() == n_given
-    ]
-    if not whole:
+    readings = []  # those that fit all times
+    for dates in (month_first, day_first):
+        if dates.notna().sum() == n_given:
+            readings.append(dates)
+    if not readings:
         return pd.to_datetime(times, utc=True)  # raises
+    chosen = readings[0]
     hint = ""
-    form = guess_datetime_format(first, dayfirst=True)
-    if not whole[0].equals(whole[-1]):
+    if not chosen.equals(readings[-1]):
+        form = guess_datetime_format(first, dayfirst=True)
         if form is None:
             raise ValueError(f"{first!r} can be read month first and day first")
         hint = f" If the day comes first: --time-format {form!r}."
-    date = whole[0][times.notna()].iloc[0]
+    date = chosen[times.notna()].iloc[0]
     print(f"{column}: {first} is read as {date:%Y-%m-%d}.{hint}")
-    return whole[0]
+    return chosen
 
 
 def check_column(table, column, option, path, advice=""):
@@ -352,5 +367,6 @@ def read_feature(values) -> pd.Series:
         return pd.to_numeric(values)
     if text.str.fullmatch(DATE).all():
         dates = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
-        return dates if dates.notna().sum() == len(text) else values
+        if dates.notna().sum() == len(text):
+            return dates
     return values

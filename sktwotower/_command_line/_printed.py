@@ -17,9 +17,11 @@ COLORS = {"ahead": GREEN, "tied": YELLOW, "unclear": YELLOW, "behind": RED}
 
 def meaning(report) -> str:
     """Return the first 20 places of all models of a report in one sentence."""
-    (_, first), *others = report.loc["all", "recall@20"].items()
-    others = ", ".join(f"{name} {recall:.1%}" for name, recall in others)
-    rows = "requests" if "requests" in report else "users"
+    (_, first), *of_baselines = report.loc["all", "recall@20"].items()
+    others = ", ".join(f"{name} {recall:.1%}" for name, recall in of_baselines)
+    rows = "users"
+    if "requests" in report:
+        rows = "requests"
     return (
         f"The first 20 recommendations contain {first:.1%} of the held-out events, on "
         f"average over {rows} ({others})."
@@ -95,28 +97,40 @@ def show_recommendations(model, task) -> None:
     sizes = train[task.user].value_counts()
     chosen = typical_users(sizes)
     requests = task.requests(chosen)
-    top = model.recommend(chosen if requests is None else requests, n_neighbors=10)
+    asked = requests
+    if requests is None:
+        asked = chosen
+    top = model.recommend(asked, n_neighbors=10)
     for user in chosen:
         items = train.loc[train[task.user] == user, task.item]
         last = items.tail(5)
-        has = f"{task.user} {user}, {task.which}{len(last)} of {sizes[user]} items:"
-        print(f"\n{styled(has, BOLD)}")
+        shown = f"{task.which}{len(last)} of {sizes[user]} items"
+        title = f"{task.user} {user}, {shown}:"
+        print(f"\n{styled(title, BOLD)}")
         for item in last:
             print(f"            {task.name(item)}")
         if task.context:
-            cells = []
-            if requests is not None:
-                is_request = requests[task.user] == user
-                request = requests.loc[is_request, task.context].iloc[0].dropna()
-                for name, cell in request.items():
-                    origin = "end of the data" if name == task.time else "last event"
-                    cells.append(f"{name} {cell} ({origin})")
-            context = f"with {', '.join(cells)}" if cells else "without context"
-            print(f"Asked {context}:")
+            print(f"Asked {_context_in_words(task, requests, user)}:")
         print_ranked("recommended", task, top[top[task.user] == user])
     item = train[task.item].value_counts().index[0]
     print("\n" + styled(f"{task.item} {task.name(item)}:", BOLD))
     print_ranked("similar", task, model.similar_items([item], n_neighbors=5))
+
+
+def _context_in_words(task, requests, user):
+    """Return in which context a user asks; ``requests``: a table, or None."""
+    if requests is None:
+        return "without context"
+    request = requests.loc[requests[task.user] == user, task.context].iloc[0]
+    cells = []
+    for name, cell in request.dropna().items():
+        origin = "last event"
+        if name == task.time:
+            origin = "end of the data"
+        cells.append(f"{name} {cell} ({origin})")
+    if not cells:
+        return "without context"
+    return f"with {', '.join(cells)}"
 
 
 def typical_users(sizes, n_users=3) -> list:

@@ -34,7 +34,10 @@ def run(arguments, saved) -> None:
 
 def fit_and_save(args, is_first, saved) -> None:
     """Fit, and in the first of several processes print and save the result."""
-    task = _tasks.shipped_task() if args.data is None else _tasks.own_task(args)
+    if args.data is None:
+        task = _tasks.shipped_task()
+    else:
+        task = _tasks.own_task(args)
     train, test, how = task.split()
     summary = task.summary(train, test, how)
     print(summary)
@@ -77,5 +80,8 @@ def joined():
     from sktwotower.recommender import _processes  # torch takes seconds to import
 
     with _processes.joined() as is_first:
-        with contextlib.redirect_stdout(sys.stdout if is_first else io.StringIO()):
+        printed = sys.stdout
+        if not is_first:
+            printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
             yield is_first

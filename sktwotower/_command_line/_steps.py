@@ -32,7 +32,10 @@ def styled(text, style) -> str:
 
 
 def _is_terminal():
-    return os.environ.get("TERM") != "dumb" and sys.stdout and sys.stdout.isatty()
+    """Return whether a person reads what is printed, on a terminal with colors."""
+    if os.environ.get("TERM") == "dumb" or not sys.stdout:
+        return False
+    return sys.stdout.isatty()
 
 
 @contextmanager
@@ -46,8 +49,10 @@ def step(what):
         print()
         raise
     seconds = f"{time.perf_counter() - started:.1f} s"
-    # on a terminal a bar of progress may have taken the line
-    print(f"\r{what}: {seconds}" if _is_terminal() else f" {seconds}", flush=True)
+    text = f" {seconds}"
+    if _is_terminal():  # where a bar of progress may have taken the line
+        text = f"\r{what}: {seconds}"
+    print(text, flush=True)
 
 
 @contextmanager

@@ -73,11 +73,14 @@ class Task:
             splitter = TimeSplit(test_size=0.2, time=self.time, **self.known())
             how = f"the last 20 % by {self.time}"
         else:
-            # a fifth of fewer than five rows, rounded down, is none
-            few = self.events[self.user].value_counts().max() < 5
-            n = 1 if few else 0.2
+            n = 0.2
+            share = "20 %"
+            most = self.events[self.user].value_counts().max()
+            if most < 5:  # a fifth of them, rounded down, is none
+                n = 1
+                share = "one"
             splitter = LastNSplit(n=n, time=self.time, **self.known())
-            how = f"{self.which}{'one' if few else '20 %'} of each {self.user}'s rows"
+            how = f"{self.which}{share} of each {self.user}'s rows"
             if not self.which:
                 how += ", at random"
             if self.time is not None:
@@ -103,7 +106,9 @@ class Task:
         n_events = len(self.events)
         n_users = self.events[self.user].nunique()
         n_items = self.events[self.item].nunique()
-        other = "earlier" if self.cuts_time else "other"
+        other = "other"
+        if self.cuts_time:
+            other = "earlier"
         hint = said_of_few(self.user, TableValues(self.events))
         if n_users == n_events:
             hint += ONE_EACH.format(side="user")
@@ -191,7 +196,10 @@ def _summary(learnt, how, n_held_out, n_used, offers_last=False):
     )
     if n_used > n_held_out / 2:
         return text
-    return f"{text} {FEW_COME_BACK}{f' {SPLIT_LAST}' if offers_last else ''}"
+    text += f" {FEW_COME_BACK}"
+    if offers_last:
+        text += f" {SPLIT_LAST}"
+    return text
 
 
 def shipped_task() -> Task:
@@ -229,7 +237,10 @@ def own_task(args) -> Task:
     in_events = args.encoding, events.columns
     users = files.read_side_table(args.users, args.user, "--users", *in_events)
     items = files.read_side_table(args.items, args.item, "--items", *in_events)
-    for option, column in own_columns(args, () if items is None else items):
+    columns_of_items = ()
+    if items is not None:
+        columns_of_items = items.columns
+    for option, column in own_columns(args, columns_of_items):
         files.check_column(events, column, option, path)
     if files.are_times(events[args.user], ""):
         raise ValueError(f"--user: {args.user!r} holds dates. Name a column of users.")
@@ -245,7 +256,9 @@ def own_task(args) -> Task:
     if len(unused):
         print(f"Columns not used: {format_ids(unused, 10)}.")
     like_time = next(filter(files.is_time_name, unused), None)
-    args.time_option = like_time and shlex.join(["--time", like_time])
+    args.time_option = None
+    if like_time is not None:
+        args.time_option = shlex.join(["--time", like_time])
     if on_disk:
         return disk_task(args, users, items)
     return memory_task(args, events, users, items)
@@ -281,7 +294,9 @@ def memory_task(args, events, users, items) -> Task:
     files.check_ids(events[args.item], items, "--items")
     names = None
     if args.item_name is not None:
-        table = events if items is None or args.item_name not in items else items
+        table = events
+        if items is not None and args.item_name in items:
+            table = items
         names = files.read_names(table, args.item, args.item_name)
 
     # each pair once, in each context
@@ -296,10 +311,11 @@ def memory_task(args, events, users, items) -> Task:
     check_users(args, args.user, TableValues(events))
     if few := said_of_few(args.user, TableValues(events)):
         print(few.strip())
-    within = f", each once in a context of {', '.join(args.context)}"
-    what = f"distinct pairs of {args.user} and {args.item}"
     n_pairs = len(events.drop_duplicates(pair))
-    print(f"{path}: {n_pairs:,} {what}{within if args.context else ''}.")
+    what = f"distinct pairs of {args.user} and {args.item}"
+    if args.context:
+        what += f", each once in a context of {', '.join(args.context)}"
+    print(f"{path}: {n_pairs:,} {what}.")
 
     # which events are held out
     others = {"users": users, "items": items, "names": names, "context": args.context}
@@ -325,12 +341,14 @@ def is_sorted(events, user, item) -> bool:
     order = np.argsort(users, kind="stable")
     users = users[order]
     is_within = np.diff(users) == 0  # a step from one event of a user to the next
-    steps = np.diff(pd.factorize(events[item], sort=True)[0][order])
-    up = np.bincount(users[1:], (steps > 0) & is_within)
-    down = np.bincount(users[1:], (steps < 0) & is_within)
+    ranks = pd.factorize(events[item], sort=True)[0]
+    steps = np.diff(ranks[order])
+    n_up = np.bincount(users[1:], (steps > 0) & is_within)
+    n_down = np.bincount(users[1:], (steps < 0) & is_within)
     # of five rows or more: by chance, those of one user in 60
-    one_way = np.minimum(up, down)[up + down >= 4] == 0
-    return one_way.sum() > len(one_way) / 2
+    has_many = n_up + n_down >= 4
+    goes_one_way = np.minimum(n_up, n_down)[has_many] == 0
+    return goes_one_way.sum() > len(goes_one_way) / 2
 
 
 def disk_task(args, users, items) -> DiskTask:
@@ -341,17 +359,22 @@ def disk_task(args, users, items) -> DiskTask:
     names = None
     if args.time is None:
         raise ValueError(f"--data: {path} is several files, which need --time COL.")
-    of_items = () if items is None else items
+    columns_of_items = ()
+    if items is not None:
+        columns_of_items = items.columns
+    is_of_events = named is not None and named not in columns_of_items
     with opened(path) as source:
         check_users(args, args.user, DiskValues(source))
-        own_name = item if named is None or named in of_items else named
-        source.select(i=item, t=args.time, n=own_name)
+        name_column = item
+        if is_of_events:
+            name_column = named
+        source.select(i=item, t=args.time, n=name_column)
         counted = source.query("select count(*) as n from events")["n"][0].as_py()
         _, users = files.of_one_type(source.empty[args.user], users, args.user)
         _, items = files.of_one_type(source.empty[item], items, item)
-        if named in of_items:
+        if named in columns_of_items:
             names = files.read_names(items, item, named)
-        elif named is not None:
+        elif is_of_events:
             last = source.query("select i, max(n) as n from events group by i")
             names = as_frame(last, "X").set_index("i")["n"]
     return DiskTask(

@@ -35,10 +35,14 @@ def write_recommendations(model, task, path, k) -> None:
             top = model.recommend(n_neighbors=k)
             if task.names is not None:
                 top["item_name"] = top[task.item].map(task.names)
-            write = top.to_parquet if is_parquet else top.to_csv
             with replaced_file(path) as file:
-                write(file, index=False)
-    without = ", without context" if task.context else ""
+                if is_parquet:
+                    top.to_parquet(file, index=False)
+                else:
+                    top.to_csv(file, index=False)
+    without = ""
+    if task.context:
+        without = ", without context"
     print(f"Saved {path}: at most {k} items of two towers for each user{without}.")
     if is_parquet:
         return
@@ -53,8 +57,10 @@ def write_recommendations(model, task, path, k) -> None:
 
 def make_folders(args) -> None:
     """Make the folders of all that is written, before minutes are spent on it."""
-    top = args.output if args.recommendations is None else args.recommendations.parent
-    for option, folder in (("--output", args.output), ("--recommendations", top)):
+    folders = [("--output", args.output)]
+    if args.recommendations is not None:
+        folders.append(("--recommendations", args.recommendations.parent))
+    for option, folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -86,17 +92,25 @@ def save_model(model, folder, saved) -> None:
 
 def page(model, task, train, test, report, picture) -> str:
     """Return one HTML page that needs no other file; ``picture``: bytes or None."""
-    data = base64.b64encode(picture or b"").decode()
-    image = f'<img alt="recall of all models" src="data:image/png;base64,{data}">'
+    image = ""
+    if picture:
+        data = base64.b64encode(picture).decode()
+        image = f'<img alt="recall of all models" src="data:image/png;base64,{data}">'
+    caution = ""
+    if task.caution:
+        caution = f"<p>{task.caution}</p>"
+    about_names = ""
+    if task.names is None:
+        about_names = WITHOUT_NAMES
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         title=escape(f"Recommendations for {task.title}"),
-        caution=f"<p>{task.caution}</p>" if task.caution else "",
+        caution=caution,
         meaning=escape(meaning(report)),
-        picture=image if picture else "",
+        picture=image,
         report=report._repr_html_(),
         cards=cards(model, task, train, test),
-        about_names=WITHOUT_NAMES if task.names is None else "",
+        about_names=about_names,
     )
 
 

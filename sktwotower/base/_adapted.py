@@ -152,9 +152,13 @@ class AdaptedRecommender(MatrixRecommender):
         if hasattr(fitted.estimator, "predict"):
             scores[known] = fitted.estimator.predict(frame[known])
             return scores
+
+        # by lists of all items of X, for as many users at once as LISTED allows
         rows, ids = pd.factorize(users.ids)
-        catalog, columns = fitted.items.ids, np.unique(items[known])
-        for block in slices(len(ids), max(1, LISTED // max(len(columns), 1))):
+        catalog = fitted.items.ids
+        columns = np.unique(items[known])
+        n_at_once = max(1, LISTED // max(len(columns), 1))
+        for block in slices(len(ids), n_at_once):
             inside = known & (rows >= block.start) & (rows < block.stop)
             of_lists = _scores_of_pairs(fitted.estimator, ids[block], catalog, columns)
             columns_inside = np.searchsorted(columns, items[inside])
@@ -186,7 +190,8 @@ def _learn(estimator, method, frame, rewards, weights):
     if "y" in taken:
         options["y"] = rewards
     else:
-        frame, weights = frame[rewards > 0], weights[rewards > 0]
+        frame = frame[rewards > 0]
+        weights = weights[rewards > 0]
     if "sample_weight" in taken:
         options["sample_weight"] = weights
     elif (weights != 1).any():

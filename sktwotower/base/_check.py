@@ -136,13 +136,13 @@ def _drawn_events(kind):
     for user in range(N_USERS):
         # each half of the users likes another half of the items most
         favors = np.where(np.arange(N_ITEMS) % 2 == user % 2, 4.0, 1.0)
-        rows += [
-            (user, item)
-            for item in rng.choice(N_ITEMS, N_CHOSEN, False, favors / favors.sum())
-        ]
+        shares = favors / favors.sum()
+        chosen = rng.choice(N_ITEMS, N_CHOSEN, replace=False, p=shares)
+        rows += [(user, item) for item in chosen]
     X = pd.DataFrame(rows, columns=["user", "item"])
     if kind == "text":
-        X = pd.DataFrame({name: f"{name} " + X[name].astype(str) for name in X})
+        for name in X:
+            X[name] = f"{name} " + X[name].astype(str)
     else:
         X = X + [100, 1_000]
     # one item of the first user was shown only
@@ -158,12 +158,15 @@ class _Check:
         self.name = type(estimator).__name__
         self.estimator = estimator
         self.X = as_frame(X, "X").reset_index(drop=True)
-        self.y = np.ones(len(self.X)) if y is None else np.asarray(y, dtype=float)
-        keys = [getattr(estimator, key, None) for key in ("user_id", "item_id")]
-        self.columns = [
-            self.X.columns[place if key is None else place_of(self.X, key)]
-            for place, key in enumerate(keys)
-        ]
+        self.y = np.ones(len(self.X))
+        if y is not None:
+            self.y = np.asarray(y, dtype=float)
+        self.columns = []
+        for place, parameter in enumerate(("user_id", "item_id")):
+            key = getattr(estimator, parameter, None)
+            if key is not None:
+                place = place_of(self.X, key)
+            self.columns.append(self.X.columns[place])
         pairs = self.X[self.columns].set_axis(["user", "item"], axis=1)
         self.chosen = pairs[self.y > 0].drop_duplicates()
         self.shown = pairs[self.y == 0].drop_duplicates()
@@ -223,7 +226,9 @@ class _Check:
             f"recommend lists an item twice for a user: {list(found['item'][twice])}."
         )
         self.require(not twice.any(), text)
-        longest = found.groupby("row").size().max() if len(found) else 0
+        longest = found.groupby("row").size().max()
+        if found.empty:
+            longest = 0
         asked = f"n_neighbors={n_neighbors}"
         text = f"recommend returned {longest} items for a user, with {asked}."
         self.require(longest <= n_neighbors, text)
@@ -291,7 +296,9 @@ class _Check:
     def check_unknown_users(self):
         """Ask for a user without events, next to a known one."""
         is_text = isinstance(self.users[0], str)
-        unknown = UNKNOWN["text" if is_text else "int"]
+        unknown = UNKNOWN["int"]
+        if is_text:
+            unknown = UNKNOWN["text"]
         user = self.users[0]
         try:
             found = self.lists([unknown, user], len(self.items), exclude_seen=False)
@@ -322,8 +329,10 @@ class _Check:
             )
         if hasattr(model, "partial_fit"):
             before = self.items
-            fits = clone(model).fit(self.X, self.y).partial_fit(self.X[-2:]) is not None
-            self.require(fits, "partial_fit must return the estimator, self.")
+            other = clone(model).fit(self.X, self.y)
+            result = other.partial_fit(self.X[-2:])
+            text = "partial_fit must return the estimator, self."
+            self.require(result is not None, text)
             now = check_ids(model.item_ids_, "item_ids_")
             text = "partial_fit of a clone must leave the estimator as it is."
             self.require(now.equals(before), text)
@@ -331,12 +340,13 @@ class _Check:
     def check_held_out(self):
         """Let a scorer judge it by the events of fit."""
         model = clone(self.estimator).fit(self.X, self.y)
-        recall = make_retrieval_scorer("recall", k=len(self.items))(
-            model, self.X, self.y
-        )
+        scorer = make_retrieval_scorer("recall", k=len(self.items))
+        recall = scorer(model, self.X, self.y)
         self.require(0 <= recall <= 1, f"its recall is {recall}.")
 
 
 def place_of(X, key):
     """Return the position of a column by its name, or the position itself."""
-    return list(X.columns).index(key) if key in X.columns else key
+    if key in X.columns:
+        return list(X.columns).index(key)
+    return key

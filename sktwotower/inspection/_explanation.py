@@ -50,8 +50,10 @@ def explained(fitted, owner, chosen, past, names, estimator):
     if fitted.model.sparse is not None:
         # vectors may see the latest events only, sparse parts see all
         events = past.input
-        length = fitted.model.lengths_of([past.input.nnz])[0]
-        lags = None if fitted.sequences is None else events.data
+        (length,) = fitted.model.lengths_of([events.nnz])
+        lags = None
+        if fitted.sequences is not None:
+            lags = events.data
         of_events = fitted.model.sparse.of_events(
             events.indices, lags, length, chosen.codes[0]
         )
@@ -71,7 +73,9 @@ def explained(fitted, owner, chosen, past, names, estimator):
 
 def _rows_of_sides(fitted, owner, chosen, contributions, names):
     """Return the rows of the user's and the item's features, a list of tables."""
-    taste = TASTE if fitted.model.sees_past else "this user's taste"
+    taste = "this user's taste"
+    if fitted.model.sees_past:
+        taste = TASTE
     itself = f"{name_of(chosen.ids[0], names)} itself"
     sides = (fitted.users, owner, taste), (fitted.items, chosen, itself)
     tables = []
@@ -80,9 +84,11 @@ def _rows_of_sides(fitted, owner, chosen, contributions, names):
         of_ids = {entities.id_column: reason}
         tables.append(_rows_of(entities, query.rows, contributions, of_ids))
         # what belongs to no feature
-        linear = all(part.is_linear(side) for part in fitted.model.parts)
+        name = REST
+        if all(part.is_linear(side) for part in fitted.model.parts):
+            name = BIAS
         added = [getattr(contributions, f"{side}_rest")]
-        tables.append(rows_of_table(side, [BIAS if linear else REST], [1.0], added))
+        tables.append(rows_of_table(side, [name], [1.0], added))
     return tables
 
 

@@ -144,8 +144,9 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
     if not hasattr(estimator, "embed_users"):
         got = f"Got {type(estimator).__name__}, which has no towers."
         raise TypeError(f"estimator must be a TwoTowerRecommender. {got}")
-    k = estimator.n_neighbors if n_neighbors is None else n_neighbors
-    k = check_count(k, "n_neighbors")
+    if n_neighbors is None:
+        n_neighbors = estimator.n_neighbors
+    k = check_count(n_neighbors, "n_neighbors")
     dropped = _to_drop(fitted, groups)
     given = columns_of_fit(estimator, X)
     frame, _ = read_table(type(estimator).__name__, given, fitted.schema)
@@ -165,8 +166,9 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
 
 def _to_drop(fitted, groups):
     """Return (name, columns by side) of each column or group to drop."""
-    known = {"user": _columns_of(fitted.users)}
-    known[HISTORY] = [HISTORY] if fitted.model.sees_past else []
+    known = {"user": _columns_of(fitted.users), HISTORY: []}
+    if fitted.model.sees_past:
+        known[HISTORY] = [HISTORY]
     known["item"] = _columns_of(fitted.items)
     removable = {side: {name: [name] for name in known[side]} for side in known}
     known[CONTEXT] = []
@@ -178,11 +180,16 @@ def _to_drop(fitted, groups):
     taken = {column for columns in given.values() for column in columns}
     to_drop = []
     for name, columns in given.items():
-        of_side = {side: [c for c in columns if c in known[side]] for side in known}
-        to_drop.append((name, of_side))
-    for side, named in removable.items():
-        alone = [name for name, columns in named.items() if not taken & {*columns}]
-        to_drop += [(name, {side: named[name]}) for name in alone]
+        by_side = {}
+        for side, known_of_side in known.items():
+            by_side[side] = [column for column in columns if column in known_of_side]
+        to_drop.append((name, by_side))
+
+    # all other columns one by one
+    for side, removable_of_side in removable.items():
+        for name, columns in removable_of_side.items():
+            if taken.isdisjoint(columns):
+                to_drop.append((name, {side: columns}))
     return to_drop
 
 
@@ -306,7 +313,8 @@ def _transformed_without(entities, query, columns, features):
             f"TowerVectorizer, ColumnTransformer or a side table, {side}s=..."
         )
     # in a table without names, fit names the id column itself
-    columns = [entities.id_column if c == entities.label else c for c in columns]
+    names = {entities.label: entities.id_column}
+    columns = [names.get(column, column) for column in columns]
     if features is None:
         features = pd.DataFrame(index=range(len(query)))
     _check_table(entities, query, features)
@@ -335,7 +343,8 @@ def _check_table(entities, query, features):
     if query.rows.nnz:
         largest = abs(query.rows).max()
     try:
-        error = abs(query.rows - _transformed(entities, query, features, [])).max()
+        rows_now = _transformed(entities, query, features, [])
+        error = abs(query.rows - rows_now).max()
     except ValueError:  # ids of the query may be missing from the table of fit
         error = np.inf
     if error > TOLERANCE * max(1.0, largest):

@@ -121,6 +121,7 @@ class InteractionSplit(BaseCrossValidator):
         return codes(X, getattr(self, side), place, side, getattr(self, "time", None))
 
     def _sides_on_disk(self, X):
+        """Raise: only `TimeSplit` divides events on disk."""
         raise TypeError(
             f"{type(self).__name__} splits events in memory, but X is read from disk "
             f"({type(X).__name__}). Load it first, as with pandas.read_parquet, or use "
@@ -128,6 +129,7 @@ class InteractionSplit(BaseCrossValidator):
         )
 
     def _check_side(self, fold, side, has_rows, n_rows):
+        """Raise ``ValueError`` if a side of a fold is empty, of so many rows of X."""
         if not has_rows:
             size = ""
             if n_rows is not None:
@@ -163,9 +165,9 @@ class InteractionSplit(BaseCrossValidator):
         return self.n_splits
 
     def __repr__(self):
-        changed = [
-            f"{name}={value!r}"
-            for name, parameter in signature(type(self)).parameters.items()
-            if repr(value := getattr(self, name)) != repr(parameter.default)
-        ]
+        changed = []
+        for name, parameter in signature(type(self)).parameters.items():
+            value = repr(getattr(self, name))
+            if value != repr(parameter.default):
+                changed.append(f"{name}={value}")
         return f"{type(self).__name__}({', '.join(changed)})"

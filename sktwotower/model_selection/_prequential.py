@@ -249,10 +249,14 @@ def _scorer(scoring, lists):
         return _recall
     if isinstance(scoring, dict):
         scorers = {name: _scorer(metric, lists) for name, metric in scoring.items()}
-        return lambda estimator, X, y: {
-            name: next(iter(_by_name(score(estimator, X, y)).values()))
-            for name, score in scorers.items()
-        }
+
+        def scores_of_all(estimator, X, y):
+            scores = {}
+            for name, scorer in scorers.items():
+                (scores[name], *_) = _by_name(scorer(estimator, X, y)).values()
+            return scores
+
+        return scores_of_all
     if callable(scoring):
         return scoring
     if lists is None:
@@ -272,7 +276,9 @@ def _recall(estimator, X, y):
 
 def _by_name(scores):
     """Return what a scorer has returned as a dict of name to number."""
-    return scores if isinstance(scores, dict) else {"score": scores}
+    if isinstance(scores, dict):
+        return scores
+    return {"score": scores}
 
 
 def _scores(scorer, model, X, y):

@@ -43,7 +43,10 @@ def sides_on_disk(splitter, X):
         time, user, item = source.empty.columns[[time, user, item]]
         source.select(t=time)
         bounds = list(_bounds(splitter, source, time))
-        whole = _Lazy(X) if is_of(X, LAZY_FRAME) else _Dataset(source.dataset())
+        if is_of(X, LAZY_FRAME):
+            whole = _Lazy(X)
+        else:
+            whole = _Dataset(source.dataset())
     for after, before, start, end in bounds:
         train = whole.between(time, before=before, after=after)
         test = whole.between(time, before=end, start=start)

@@ -39,13 +39,19 @@ class SlicedEvents(NamedTuple):
     def events(self, start, stop):
         """Return X, y and the weights of some events."""
         rows = np.arange(start, stop)
-        y = None if self.y is None else self.y[rows]
-        weights = None if self.weights is None else self.weights[rows]
+        y = None
+        if self.y is not None:
+            y = self.y[rows]
+        weights = None
+        if self.weights is not None:
+            weights = self.weights[rows]
         return _take(self.X, rows), y, weights
 
     def test(self, number):
         """Return X and y of a slice."""
-        return self.events(*self.starts[number : number + 2])[:2]
+        start, stop = self.starts[number : number + 2]
+        X, y, _ = self.events(start, stop)
+        return X, y
 
     def describe(self, number, strategy):
         """Return the first columns of the results of a strategy for a slice, a dict."""
@@ -64,8 +70,11 @@ class SlicedEvents(NamedTuple):
 
     def history(self, start, stop):
         """Return the positive ones of some events as a dataframe."""
-        events = _take(self.X, start + np.flatnonzero(self.is_positive(start, stop)))
-        return array_as_frame(events, "X") if isinstance(events, np.ndarray) else events
+        rows = start + np.flatnonzero(self.is_positive(start, stop))
+        events = _take(self.X, rows)
+        if isinstance(events, np.ndarray):
+            events = array_as_frame(events, "X")
+        return events
 
 
 def read_sliced_events(X, y, sample_weight, time, *, train_size, freq, n_slices):
@@ -130,22 +139,26 @@ def cut_into_slices(times, train_size, freq, n_slices):
             "train_size."
         )
     if freq is None:
-        return _by_number(times, first, 5 if n_slices is None else n_slices)
+        if n_slices is None:
+            n_slices = 5
+        return _by_number(times, first, n_slices)
     return _by_frequency(times, first, freq)
 
 
 def _by_number(times, first, n_slices):
     """Return slices of about the same number of events."""
     n_events = len(times)
-    bounds = first + (n_events - first) * np.arange(n_slices) // n_slices
-    starts = np.searchsorted(times, times[bounds])
+    n_later = n_events - first
+    bounds = first + n_later * np.arange(n_slices) // n_slices
+    starts = np.searchsorted(times, times[bounds])  # equal times stay together
     if len(np.unique(starts)) < n_slices:
+        n_times = len(np.unique(times[first:]))
         raise ValueError(
-            f"n_slices={n_slices} is too large: the {n_events - first} events after "
-            f"the train events have {len(np.unique(times[first:]))} different times, "
-            "and equal times stay together. Choose fewer slices, or freq."
+            f"n_slices={n_slices} is too large: the {n_later} events after the train "
+            f"events have {n_times} different times, and equal times stay together. "
+            "Choose fewer slices, or freq."
         )
-    size = (n_events - first) // n_slices
+    size = n_later // n_slices
     before = np.append(max(first - size, 0), starts[:-1])
     return np.append(starts, n_events), before
 
@@ -162,7 +175,8 @@ def _by_frequency(times, first, freq):
         # counted from the time of the first event
         bins = (times[first:] - times[first]) // freq
         previous = times[first] - freq
-    starts = first + np.append(0, np.flatnonzero(np.diff(bins)) + 1)
+    begins_bin = np.append(True, np.diff(bins) != 0)
+    starts = first + np.flatnonzero(begins_bin)
     # at least one event, so that there is something to count
     before = min(np.searchsorted(times, previous), first - 1)
     return np.append(starts, len(times)), np.append(before, starts[:-1])
@@ -191,4 +205,5 @@ def _bins_of_dates(times, first, freq):
         bins = edges.searchsorted(times[first:], side="right")
         return bins, np.datetime64(begin - offset)
     bins = (times[first:] - midnight) // length
-    return np.asarray(bins), np.datetime64(midnight + (bins[0] - 1) * length)
+    previous = midnight + (bins[0] - 1) * length
+    return np.asarray(bins), np.datetime64(previous)

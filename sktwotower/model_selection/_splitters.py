@@ -301,12 +301,14 @@ class TimeSplit(InteractionSplit):
         """Yield train and test side of each fold, bool (n_events,) each."""
         times = times_of(X, self.time)
         ordered = np.sort(times)
-        bounds = self._bounds(
-            len(times),
-            ordered.__getitem__,
-            lambda moment: np.searchsorted(ordered, moment),
-            ordered[[0, -1]] if len(ordered) else ordered,
-        )
+        ends = ordered
+        if len(ordered):
+            ends = ordered[[0, -1]]
+
+        def n_before(moment):
+            return np.searchsorted(ordered, moment)
+
+        bounds = self._bounds(len(times), ordered.__getitem__, n_before, ends)
         for after, before, start, end in bounds:
             test = times >= start
             train = times < before

@@ -178,7 +178,9 @@ def recall_of(index, queries, truth):
     """Return the share of the true positions (n, k) that an index finds."""
     k = truth.shape[1]
     indices = index.kneighbors(queries, n_neighbors=k, return_distance=False)
-    hits = (np.asarray(indices)[:, :, None] == truth[:, None, :]).any(axis=1)
-    if hits.size == 0:
+    if truth.size == 0:
         return 1.0
-    return float(hits.mean())
+    found = np.asarray(indices)
+    is_same = found[:, :, None] == truth[:, None, :]
+    is_hit = is_same.any(axis=1)
+    return float(is_hit.mean())

@@ -172,10 +172,12 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         self.vectors_ = vectors
         self.n_features_in_ = vectors.shape[1]
         self.model_id_ = getattr(X, "model_id", None)
-        budget = self.search_tree_leaf_budget
-        epsilon = self.epsilon
-        self.search_tree_leaf_budget_ = LEAF_BUDGET if budget is None else int(budget)
-        self.epsilon_ = EPSILON if epsilon is None else epsilon
+        self.search_tree_leaf_budget_ = LEAF_BUDGET
+        if self.search_tree_leaf_budget is not None:
+            self.search_tree_leaf_budget_ = int(self.search_tree_leaf_budget)
+        self.epsilon_ = EPSILON
+        if self.epsilon is not None:
+            self.epsilon_ = self.epsilon
         self.graph_ = None
         if len(vectors) > MIN_GRAPH_RATIO * self.n_graph_neighbors:
             with torch_threads_kept():
@@ -189,6 +191,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
 
     @cached_property
     def _changed_vectors(self):
+        """The vectors (m, d) of the items that are searched next to the graph."""
         return self.vectors_[self.changed_]
 
     def updated(self, vectors, changed=None) -> Self | None:
@@ -250,9 +253,13 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         index.model_id_ = getattr(vectors, "model_id", None)
         index.vectors_ = np.asarray(vectors)
         index.changed_ = changed
-        stale = changed[changed < len(self.graph_._vertex_order)]
+        # what the graph holds of changed items: their vectors of now, or, of those that
+        # had changed before, older ones
+        n_in_graph = len(self.graph_._vertex_order)
+        stale = changed[changed < n_in_graph]
         index.stale_vectors_ = self.vectors_[stale]
-        places = np.searchsorted(stale, self.changed_[: len(self.stale_vectors_)])
+        stale_before = self.changed_[: len(self.stale_vectors_)]
+        places = np.searchsorted(stale, stale_before)
         index.stale_vectors_[places] = self.stale_vectors_
         return index
 

@@ -66,6 +66,7 @@ class GraphForMany:
             return self._indexes[k]
 
     def _tuned(self, vectors, k, sample):
+        """Return a copy of the graph that is tuned to lists of k items, or None."""
         if not have_same_length(vectors):
             return None  # the nearest have not the largest dot products
         start = time.perf_counter()

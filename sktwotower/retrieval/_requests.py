@@ -151,7 +151,8 @@ def read_request(
         asked = None
         if context is not None:
             asked = fitted.asked(None, 1, context)
-        users = Query(as_ids(X), np.array([code]), None, asked=asked)
+        ids = _frames.list_as_array(X)  # plain ones, see `one_known`
+        users = Query(ids, np.array([code]), None, asked=asked)
     if unknown_candidates not in ("error", "ignore"):
         raise ValueError(
             f"unknown_candidates must be 'error' or 'ignore'. Got "

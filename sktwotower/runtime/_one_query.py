@@ -84,6 +84,7 @@ def best_of_one(query, items, k, hidden=(), allowed=None, added=None):
     Products and sums in float32 are rounded. So all items are scored again whose score
     may belong to one of the k best ones, which are rarely more than k.
     """
+    # scores of all items, or of those that are allowed
     if allowed is None:
         scores = _products(items, query)
     elif len(allowed) > MAX_GATHERED_SHARE * len(items):
@@ -91,7 +92,14 @@ def best_of_one(query, items, k, hidden=(), allowed=None, added=None):
     else:
         scores = _products(items.take(allowed, axis=0), query)
     if added is not None:
-        _add(scores, added, allowed)
+        if allowed is None:
+            scores[added.positions] += added.values
+        elif allowed is added.positions:
+            scores += added.values
+        else:
+            added_allowed = added.only(among(added.positions, allowed))
+            places = allowed.searchsorted(added_allowed.positions)
+            scores[places] += added_allowed.values
     if len(hidden) and allowed is not None:
         hidden = allowed.searchsorted(hidden[among(hidden, allowed)])
     if len(hidden):
@@ -99,11 +107,16 @@ def best_of_one(query, items, k, hidden=(), allowed=None, added=None):
     k = min(k, len(scores))
     if k == 0:
         return np.empty(0), np.empty(0, dtype=np.int64)
-    # by how much a product with a vector of length one, and the bound, may be wrong
+
+    # a bound that the k best items reach, even if products are rounded:
+    # by how much one with a vector of length one, and the bound, may be wrong
     rounding = (len(query) + 3) * UNIT * _length(query)
     n_groups = min(len(scores), max(MIN_GROUPS, GROUPS_PER_PLACE * k))
-    low = float(bound_of(scores, k, n_groups)) - 2 * rounding * _length(items[0])
+    bound = float(bound_of(scores, k, n_groups))
+    low = bound - 2 * rounding * _length(items[0])
     low = max(np.float32(low), LOWEST)  # which no item that is hidden reaches
+
+    # items above the bound are scored exactly, again with a lower one if that is needed
     while True:
         candidates = (scores >= low).nonzero()[0]
         if allowed is not None:
@@ -121,17 +134,6 @@ def best_of_one(query, items, k, hidden=(), allowed=None, added=None):
         if needed >= low:
             return exact, best
         low = needed
-
-
-def _add(scores, added, allowed):
-    """Add numbers to scores (n,) of all items, or of those allowed, in place."""
-    if allowed is added.positions:
-        scores += added.values
-        return
-    if allowed is not None:
-        added = added.only(among(added.positions, allowed))
-        added = Added(allowed.searchsorted(added.positions), added.values)
-    scores[added.positions] += added.values
 
 
 def longest(items, positions):
@@ -169,13 +171,15 @@ def bound_of(scores, k, n_groups):
     a score that large.
     """
     size = scores.shape[-1] // n_groups
-    groups = scores[..., : size * n_groups].reshape(*scores.shape[:-1], size, n_groups)
-    maxima = np.maximum.reduce(groups, axis=-2)
+    in_groups = scores[..., : size * n_groups]  # the few others are left out
+    shape = *scores.shape[:-1], size, n_groups
+    maxima = np.maximum.reduce(in_groups.reshape(shape), axis=-2)
     maxima.partition(n_groups - k, axis=-1)
     return maxima[..., n_groups - k]
 
 
 def _length(vector):
+    """Return the length of a vector (d,)."""
     return math.sqrt(vector.dot(vector))
 
 
