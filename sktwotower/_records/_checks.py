@@ -361,7 +361,9 @@ def array(dtypes, dims=None, is_finite=False, least=None, most=math.inf, order=N
         n_dims = len(dims.split())
         expected += f" of {n_dims} dimensions"
     expected += f" and dtype {dtypes or 'any'}"
-    limits = f">= {least}" if most == math.inf else f"from {least} to {most}"
+    limits = f">= {least}"
+    if most != math.inf:
+        limits = f"from {least} to {most}"
 
     def check(value, place):
         fits = isinstance(value, np.ndarray) and n_dims in (None, value.ndim)
@@ -425,7 +427,8 @@ def csr(shape=None, canonical=True, empty_last=False, is_finite=False):
             ascending = value.has_canonical_format
             require(ascending, place, "a CSR matrix whose columns ascend in each row")
         if empty_last:
-            is_empty = value.shape[0] > 0 and value.indptr[-1] == value.indptr[-2]
+            has_rows = value.shape[0] > 0
+            is_empty = has_rows and value.indptr[-1] == value.indptr[-2]
             require(is_empty, place, "a matrix whose last row is empty")
         if is_finite:
             finite(value, place)

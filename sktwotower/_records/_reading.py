@@ -169,8 +169,8 @@ class PlainReader:
         """Return the array of objects that JSON holds."""
         shape, items = _fields(spec, place, "shape items")
         items = self.read_list(items, place)
-        fits = type(shape) is list and all(type(n) is int and n >= 0 for n in shape)
-        if not fits or math.prod(shape) != len(items) or len(shape) > 8:
+        fits = _are_sizes(shape) and len(shape) <= 8
+        if not fits or math.prod(shape) != len(items):
             refuse(place, f"a shape of {len(items)} objects", shape)
         return object_array(items).reshape(shape)
 
@@ -220,10 +220,16 @@ def _with_value(key, meta):
     return None
 
 
+def _are_sizes(shape):
+    """Return whether JSON holds the sizes of an array, a list of integers >= 0."""
+    if type(shape) is not list:
+        return False
+    return all(type(size) is int and size >= 0 for size in shape)
+
+
 def _check_csr(shape, data, indices, indptr, place):
     """Raise unless these are parts of a CSR matrix that reads within its arrays."""
-    fits = type(shape) is list and len(shape) == 2
-    fits = fits and all(type(n) is int and 0 <= n < 2**62 for n in shape)
+    fits = _are_sizes(shape) and len(shape) == 2 and max(shape) < 2**62
     require(fits, place, "a matrix of two dimensions")
     for array in (data, indices, indptr):
         is_vector = isinstance(array, np.ndarray) and array.ndim == 1
@@ -234,9 +240,11 @@ def _check_csr(shape, data, indices, indptr, place):
         require(is_integer, place, "a matrix of int32 or int64")
     require(indices.dtype == indptr.dtype, place, "columns and offsets of one dtype")
     require(len(data) == len(indices), place, "as many columns as values")
-    fits = len(indptr) == shape[0] + 1 and indptr[0] == 0 and indptr[-1] == len(data)
-    fits = fits and (np.diff(indptr) >= 0).all()
-    require(fits, place, "ascending offsets of rows")
+    expected = "ascending offsets of rows"
+    require(len(indptr) == shape[0] + 1, place, expected)
+    ends_fit = indptr[0] == 0 and indptr[-1] == len(data)
+    ascends = (np.diff(indptr) >= 0).all()
+    require(ends_fit and ascends, place, expected)
     if len(indices):
         fits = indices.min() >= 0 and indices.max() < shape[1]
         require(fits, place, f"columns from 0 to {shape[1] - 1}")

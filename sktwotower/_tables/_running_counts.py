@@ -198,8 +198,10 @@ def _running_sums(amounts, left):
     left = left.copy()
     step = 1
     while step < len(sums) and left.any():
-        sums[step:] += left[step:, None] * sums[:-step].copy()
-        left[step:] *= left[:-step].copy()
+        sums_before = sums[:-step].copy()
+        sums[step:] += left[step:, None] * sums_before
+        left_before = left[:-step].copy()
+        left[step:] *= left_before
         left[:step] = 0
         step *= 2
     return sums
@@ -211,5 +213,8 @@ def smoothed_rates(sums, of_all, smoothing):
     r is the rate of all, by ``of_all`` (n, 2) or (2,): nan if nothing was shown yet.
     """
     shown, chosen = np.moveaxis(np.asarray(of_all, float), -1, 0)
-    mean = np.divide(chosen, shown, out=np.full_like(shown, np.nan), where=shown > 0)
-    return (sums[:, 1] + smoothing * mean) / (sums[:, 0] + smoothing)
+    mean = np.full_like(shown, np.nan)
+    np.divide(chosen, shown, out=mean, where=shown > 0)
+    n_shown = sums[:, 0]
+    n_chosen = sums[:, 1]
+    return (n_chosen + smoothing * mean) / (n_shown + smoothing)

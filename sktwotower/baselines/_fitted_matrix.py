@@ -186,7 +186,8 @@ class FittedMatrix(Fitted):
             is_in_block = (place >= block.start) & (place < block.stop)
             pairs = is_known & is_in_block
             of_block = self.model.scores(rows_of(past, block))
-            scores[pairs] = of_block[place[pairs] - block.start, items.codes[pairs]]
+            rows = place[pairs] - block.start
+            scores[pairs] = of_block[rows, items.codes[pairs]]
         return scores
 
     def _rank(self, score, given, k, excluded, allowed=None):

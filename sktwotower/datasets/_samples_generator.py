@@ -169,7 +169,9 @@ def make_interactions(
     chosen, shown = _draw(rng, p, user_cluster, interactions_per_user, n_shown)
     n_test = round(test_size * interactions_per_user)
     n_train = interactions_per_user - min(max(n_test, 1), interactions_per_user - 1)
-    train = np.hstack([chosen[:, :n_train], shown[:, : n_train * n_impressions]])
+    chosen_in_train = chosen[:, :n_train]
+    shown_in_train = shown[:, : n_train * n_impressions]
+    train = np.hstack([chosen_in_train, shown_in_train])
     ranks = _ranks(p, user_cluster, train, chosen[:, n_train:])
     data, target, test_mask = _to_events(rng, chosen, shown, n_train)
     return Bunch(
@@ -211,8 +213,10 @@ def _probabilities(rng, item_cluster, n_clusters, noise, zipf_exponent):
     p = np.zeros((n_clusters, n_items))
     for cluster in range(n_clusters):
         members = rng.permutation(np.flatnonzero(item_cluster == cluster))
-        p[cluster, members] = np.arange(1, len(members) + 1) ** -float(zipf_exponent)
-    return (1 - noise) * p / p.sum(axis=1, keepdims=True) + noise / n_items
+        ranks = np.arange(1, len(members) + 1)
+        p[cluster, members] = ranks ** -float(zipf_exponent)
+    within_cluster = (1 - noise) * p / p.sum(axis=1, keepdims=True)
+    return within_cluster + noise / n_items
 
 
 def _draw(rng, p, user_cluster, n_chosen, n_shown):
@@ -314,6 +318,9 @@ def _pick_words(rng, item_cluster, prefix, n_of_cluster):
     second = (first + rng.integers(1, n_of_cluster, size=n_items)) % n_of_cluster
     common = rng.integers(_N_COMMON, size=n_items)
     words = []
-    for c, i, j, k in zip(item_cluster, first, second, common, strict=True):
-        words.append([f"{prefix}{c}-{i}", f"{prefix}{c}-{j}", f"{prefix}-{k}"])
+    for item, cluster in enumerate(item_cluster):
+        of_cluster = f"{prefix}{cluster}"
+        words_of_item = [f"{of_cluster}-{first[item]}", f"{of_cluster}-{second[item]}"]
+        words_of_item.append(f"{prefix}-{common[item]}")
+        words.append(words_of_item)
     return words

@@ -108,7 +108,8 @@ class AskingUsers(NamedTuple):
             return self.users
         weights = np.asarray(weights, dtype=np.float32)
         asked = self.users + np.tensordot(weights, self.added, 1)
-        return asked / np.maximum(np.linalg.norm(asked, axis=1, keepdims=True), 1e-12)
+        lengths = np.linalg.norm(asked, axis=1, keepdims=True)
+        return asked / np.maximum(lengths, 1e-12)
 
 
 def learn_context_weights(asking, to_weigh, weighing, temperature, requests):
@@ -158,6 +159,7 @@ def learn_context_weights(asking, to_weigh, weighing, temperature, requests):
 
 
 def _without(weights, column):
+    """Return weights (n_columns,) with that of a column at 0."""
     weights = weights.copy()
     weights[column] = 0.0
     return weights
@@ -177,10 +179,11 @@ class _Problem:
         for of_columns in ways:
             parts = [part.of_requests(rows) for part in to_weigh(of_columns)]
             lists.append(best_lists(parts, weights, asked, N_CANDIDATES))
-        # the other list repeats what is in the first one
-        repeats = (lists[1][:, :, None] == lists[0][:, None, :]).any(axis=2)
-        lists[1][repeats] = -1
-        candidates = np.hstack(lists)
+        # what is in both lists is a candidate once
+        in_unknown, in_known = lists
+        is_same = in_known[:, :, None] == in_unknown[:, None, :]
+        in_known[is_same.any(axis=2)] = -1
+        candidates = np.hstack([in_unknown, in_known])
         is_hidden = candidates < 0
         candidates = np.maximum(candidates, 0)
         rewards = rewards_at(asked.truth, candidates, unit_reward(requests))
@@ -191,7 +194,8 @@ class _Problem:
         rewards = rewards[answered]
         self.n_requests = len(answered)
         self.hidden = torch.from_numpy(is_hidden[answered])
-        of_truth = rewards / (rewards > 0).sum(axis=1, keepdims=True)
+        n_answers = (rewards > 0).sum(axis=1, keepdims=True)
+        of_truth = rewards / n_answers
         self.truth = torch.from_numpy(of_truth).float()
         of_parts = knot_shares(asked.n_past[answered]) @ weights / temperature
         self.fixed = torch.zeros(candidates.shape)
@@ -219,14 +223,14 @@ class _Problem:
         return float(self._loss(factor, weights))
 
     def _loss(self, factor, weights):
-        counts = torch.cat([torch.ones(1), weights])
+        """Return the same as a tensor, of tensors."""
+        counts = torch.cat([torch.ones(1), weights])  # the vector without context first
         scores = self.fixed
         for terms, products in zip(self.terms, self.products, strict=True):
             squares = torch.einsum("i,nij,j->n", counts, products, counts)
             lengths = torch.sqrt(torch.clamp(squares, min=1e-12))
-            scores = (
-                scores + torch.einsum("i,ink->nk", counts, terms) / lengths[:, None]
-            )
+            sums = torch.einsum("i,ink->nk", counts, terms)
+            scores = scores + sums / lengths[:, None]
         logits = (factor * scores).masked_fill(self.hidden, -torch.inf)
         likely = torch.log_softmax(logits, 1).masked_fill(self.hidden, 0.0)
         return -(self.truth * likely).sum()

@@ -458,8 +458,11 @@ def _some(n_kept, n_most, of_all, rng):
     n_users = MAX_SOME
     if group is not None:
         n_users = MAX_SOME // group.size
-    share = 1.0 if of_all else SOME
-    able = rng.permutation(able)[: min(n_users, math.ceil(share * len(able)))]
+    share = SOME
+    if of_all:
+        share = 1.0
+    n_users = min(n_users, math.ceil(share * len(able)))
+    able = rng.permutation(able)[:n_users]
     able = able[np.cumsum(n_kept[able]) <= n_most]
     chosen = np.zeros(len(n_kept), dtype=bool)
     chosen[able] = True
@@ -507,11 +510,13 @@ def requests_of_pairs(events, later):
     chosen = of_pairs.positives.multiply(later[owners].sign()).tocsr()
     chosen.eliminate_zeros()
     rows = np.flatnonzero(np.diff(chosen.indptr))
-    known = sparse.csr_matrix(
-        (np.ones(len(rows)), (owners[rows], rows)), (later.shape[0], len(owners))
+    shape = later.shape[0], len(owners)
+    contexts_of_users = sparse.csr_matrix(
+        (np.ones(len(rows)), (owners[rows], rows)), shape
     )
     # what was chosen in no known context is asked for without one
-    without = (truth - truth.multiply((known @ chosen)[users].sign())).tocsr()
+    chosen_in_context = (contexts_of_users @ chosen)[users].sign()
+    without = (truth - truth.multiply(chosen_in_context)).tocsr()
     without.eliminate_zeros()
     others = np.flatnonzero(np.diff(without.indptr))
     asking = np.append(owners[rows], users[others])

@@ -147,9 +147,12 @@ def hold_out(positives, fraction, rng):
     sides = [Rows(on_disk, n_items) for _ in range(2)]
     for block in row_blocks(positives.indptr, on_disk):
         pairs = rows_of(positives, block)
-        row = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
+        n_users = pairs.shape[0]
+        user_of_pair = np.repeat(np.arange(n_users), np.diff(pairs.indptr))
         held = rng.uniform(size=pairs.nnz) < fraction
-        held &= np.bincount(row[~held], minlength=pairs.shape[0])[row] > 0
+        # of users of whom nothing would be left, nothing is held out
+        n_left = np.bincount(user_of_pair[~held], minlength=n_users)
+        held &= n_left[user_of_pair] > 0
         for side, chosen in zip(sides, (~held, held), strict=True):
             side.append(entries_of(pairs, chosen))
     kept, held_out = (side.finish() for side in sides)

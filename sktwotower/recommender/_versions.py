@@ -242,7 +242,9 @@ class VersionsMixin:
             old = older.vectors[codes[common]]
             turn = _orthogonal(new, old)
             figures = np.full((2, len(FIGURES)), np.nan)
-            figures[:, :2] = [_cosines(new, old), _cosines(turned(new, turn), old)]
+            before = _cosines(new, old)
+            after = _cosines(turned(new, turn), old)
+            figures[:, :2] = [before, after]
             figures[:, 2:] = _overlaps(fitted, older, new, old, turn).T
             moves = _distances(older.vectors, turned(vectors, turn), codes)
         alignment = Alignment(older.model_id, turn, len(common), figures)
@@ -258,7 +260,8 @@ def with_versions(before, after):
     known = before.items.ids[:n_before]
     is_longer = len(ids) >= n_before and ids[:n_before].equals(known)
     if is_longer:
-        codes = np.where(np.arange(len(ids)) < n_before, np.arange(len(ids)), -1)
+        codes = np.arange(len(ids))
+        codes[n_before:] = -1  # new items
     else:
         codes = known.get_indexer(ids)
     step = _distances(before.catalog.vectors, after.catalog.vectors, codes)
@@ -270,7 +273,8 @@ def with_versions(before, after):
     if before.versions is not None:
         kept = slice(1 - MAX_VERSIONS, None)
         earlier_ids = before.versions.ids[kept]
-        moves = np.vstack([before.versions.moves[kept][:, codes] + step, step])
+        earlier_moves = before.versions.moves[kept][:, codes]
+        moves = np.vstack([earlier_moves + step, step])
     moves[:, codes < 0] = np.inf
     return replace(after, versions=Versions([*earlier_ids, before.model_id], moves))
 
@@ -319,16 +323,20 @@ def _orthogonal(new, old):
     products = np.zeros((new.shape[1], old.shape[1]))
     for start in range(0, len(new), BLOCK):
         block = slice(start, start + BLOCK)
-        products += new[block].astype(np.float64).T @ old[block].astype(np.float64)
+        new_block = new[block].astype(np.float64)
+        old_block = old[block].astype(np.float64)
+        products += new_block.T @ old_block
     left, _, right = np.linalg.svd(products, full_matrices=False)
     return left @ right
 
 
 def _cosines(new, old):
     """Return the mean of the cosines of vectors of n items, and the lowest tenth."""
-    width = min(new.shape[1], old.shape[1])
-    products = np.einsum("nd,nd->n", new[:, :width], old[:, :width], dtype=np.float64)
     lengths = np.linalg.norm(new, axis=1) * np.linalg.norm(old, axis=1)
+    width = min(new.shape[1], old.shape[1])  # what the shorter ones lack is 0
+    new = new[:, :width]
+    old = old[:, :width]
+    products = np.einsum("nd,nd->n", new, old, dtype=np.float64)
     cosines = products / np.maximum(lengths, 1e-12)
     return cosines.mean(), np.quantile(cosines, 0.1)
 
@@ -366,13 +374,16 @@ def _overlaps(fitted, older, new, old, turn):
 
 def _lists(users, items):
     """Return positions (n, k) of the best items of users, by vectors of both."""
-    return top_k(users, items, min(LIST_LENGTH, len(items)))[1]
+    k = min(LIST_LENGTH, len(items))
+    _, positions = top_k(users, items, k)
+    return positions
 
 
 def _overlap(lists, others):
     """Return the mean share of items (n, k) that are in both lists."""
-    is_in = (lists[:, :, None] == others[:, None, :]).any(axis=2)
-    return is_in.mean()
+    is_same = lists[:, :, None] == others[:, None, :]
+    is_in_both = is_same.any(axis=2)
+    return is_in_both.mean()
 
 
 class OlderVectors(NamedTuple):

@@ -67,9 +67,8 @@ class PartToWeigh(NamedTuple):
     def in_float32(self):
         """Return the same in the type in which lists are made."""
         users = self.users.astype(np.float32, copy=False)
-        return self._replace(
-            users=users, items=self.items.astype(np.float32, copy=False)
-        )
+        items = self.items.astype(np.float32, copy=False)
+        return self._replace(users=users, items=items)
 
     def of_all_items(self):
         """Return the scores (n, n_items) of all items."""
@@ -219,10 +218,13 @@ def best_of(tried):
 
     Better means: beyond half of the standard error of what is gained.
     """
-    gains = [each.ndcg - tried[0].ndcg for each in tried]
-    place = int(np.argmax([mean_of_all(gain) for gain in gains]))
-    is_better = mean_of_all(gains[place]) > _error(gains[place]) / 2
-    return tried[place] if is_better else tried[0]
+    first = tried[0]
+    gains = [weighing.ndcg - first.ndcg for weighing in tried]
+    means = [mean_of_all(gain) for gain in gains]
+    place = int(np.argmax(means))
+    if means[place] <= _error(gains[place]) / 2:
+        return first
+    return tried[place]
 
 
 def furthest_of(tried):
@@ -231,12 +233,13 @@ def furthest_of(tried):
     About means: within half a standard error of the difference. The first one, of no
     step at all, is returned unless a later one is better.
     """
-    means = [mean_of_all(each.ndcg) for each in tried]
+    means = [mean_of_all(weighing.ndcg) for weighing in tried]
     best = tried[int(np.argmax(means))]
     furthest = 0
-    for place, each in enumerate(tried):
-        loss = best.ndcg - each.ndcg
-        if means[place] > means[0] and mean_of_all(loss) <= _error(loss) / 2:
+    for place, weighing in enumerate(tried):
+        loss = best.ndcg - weighing.ndcg
+        is_about_as_good = mean_of_all(loss) <= _error(loss) / 2
+        if means[place] > means[0] and is_about_as_good:
             furthest = place
     return furthest
 
@@ -251,7 +254,8 @@ def rewards_at(truth, places, unit):
 
     ``truth``: CSR (n, n_items). ``unit``: the reward that counts 1.
     """
-    return np.minimum(entries_at(truth, places) / np.float32(unit), MAX_REWARD)
+    rewards = entries_at(truth, places) / np.float32(unit)
+    return np.minimum(rewards, MAX_REWARD)
 
 
 def ndcg_of_rewards(truth, lists, unit):
@@ -263,8 +267,11 @@ def ndcg_of_rewards(truth, lists, unit):
     rewards = rewards_at(truth, np.maximum(lists, 0), unit)
     rewards[lists < 0] = 0
     discounts = 1 / np.log2(np.arange(2, lists.shape[1] + 2))
-    n_hits = np.minimum(np.diff(truth.indptr), lists.shape[1])
-    best = np.append(0, discounts.cumsum())[n_hits]
+    # that of a list whose first places are all answers
+    n_answers = np.diff(truth.indptr)
+    n_hits = np.minimum(n_answers, lists.shape[1])
+    best_by_hits = np.append(0, discounts.cumsum())
+    best = best_by_hits[n_hits]
     return rewards @ discounts / np.maximum(best, 1e-12)
 
 
@@ -278,7 +285,8 @@ def _error(values):
     n = summed(len(values))
     mean = mean_of_all(values)
     squares = summed(np.sum((values - mean) ** 2))
-    return float(np.sqrt(squares / max(1, n - 1) / max(1, n)))
+    variance = squares / max(1, n - 1)
+    return float(np.sqrt(variance / max(1, n)))
 
 
 def scores_of(weighing, requests):
@@ -329,10 +337,13 @@ def lists_by_weights(parts, ways, requests, k=K):
     parts = [parts[number].in_float32() for number in used]
     k = min(k, n_items)
     lists = [np.empty((n, k), dtype=np.int64) for _ in ways]
-    for rows in slices(n, max(1, 2 * BLOCK // (n_items * (len(parts) + 1)))):
+    # the scores of all parts, and their sum, of as many requests as fit into memory
+    n_at_once = 2 * BLOCK // (n_items * (len(parts) + 1))
+    for rows in slices(n, max(1, n_at_once)):
         scores = torch.zeros(len(range(n)[rows]), len(parts), n_items)
         for number, part in enumerate(parts):
-            scores[:, number] = torch.from_numpy(part.of_requests(rows).of_all_items())
+            of_part = part.of_requests(rows).of_all_items()
+            scores[:, number] = torch.from_numpy(of_part)
         hidden = requests.hidden[rows].nonzero()
         for way, best in zip(ways, lists, strict=True):
             weights = torch.from_numpy(way[rows][:, used]).float()
@@ -393,8 +404,10 @@ class Problem:
         is_candidate = is_candidate[:, None]
         means = (scores * is_candidate).sum(axis=2) / n_candidates
         squares = ((scores - means[:, :, None]) ** 2 * is_candidate).sum(axis=2)
-        spreads = summed(np.sqrt(squares / n_candidates).sum(axis=0, dtype=float))
-        self.spread = np.maximum(spreads / max(1, summed(len(n_true))), 1e-6)
+        deviations = np.sqrt(squares / n_candidates)  # of each part, by request
+        sums = summed(deviations.sum(axis=0, dtype=float))
+        n_requests = max(1, summed(len(n_true)))
+        self.spread = np.maximum(sums / n_requests, 1e-6)
 
     def without(self, rows):
         """Return the same problem without the known users at positions (m,)."""
@@ -416,8 +429,10 @@ class Problem:
         totals = likely.sum(axis=1)
         losses = highest + np.log(totals)
         expected = np.matmul(self.scores, likely[:, :, None])[:, :, 0]
-        slopes = expected * (self.request_weights / totals)[:, None] - self.true_scores
-        loss = self.request_weights @ losses - (self.true_scores * of_requests).sum()
+        shares = self.request_weights / totals
+        slopes = expected * shares[:, None] - self.true_scores
+        of_answers = (self.true_scores * of_requests).sum()
+        loss = self.request_weights @ losses - of_answers
         return float(summed(loss)), summed(self.knots.T @ slopes)
 
     def penalized(self, flat):
@@ -445,9 +460,14 @@ class Problem:
         """Return the weights (n_knots, n_parts), in the scale of the shares."""
         n_knots = len(KNOTS)
         start = (self.before * self.spread).ravel()
-        lowest = [None if is_signed else 0.0 for is_signed in self.signed]
+        bounds_of_parts = []
+        for is_signed in self.signed:
+            lowest = 0.0
+            if is_signed:
+                lowest = None
+            bounds_of_parts.append((lowest, None))
         bounds = [(MIN_SCALE, None)] * n_knots
-        bounds += [(low, None) for low in lowest] * n_knots
+        bounds += bounds_of_parts * n_knots
         solved = optimize.minimize(
             self.penalized,
             np.append(np.ones(n_knots), start),
@@ -476,9 +496,11 @@ def _candidates(parts, before, requests):
         ways.append(knot_shares(requests.n_past) @ before)
     lists = lists_by_weights(parts, ways, requests, N_CANDIDATES)
     candidates = np.sort(np.hstack(lists), axis=1)
-    candidates[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = -1
-    candidates = -np.sort(-candidates, axis=1)
-    return candidates[:, : (candidates >= 0).sum(axis=1).max(initial=1)]
+    is_repeated = candidates[:, 1:] == candidates[:, :-1]
+    candidates[:, 1:][is_repeated] = -1
+    candidates = -np.sort(-candidates, axis=1)  # padding last
+    n_candidates = (candidates >= 0).sum(axis=1)
+    return candidates[:, : n_candidates.max(initial=1)]
 
 
 def entries_at(matrix, columns):

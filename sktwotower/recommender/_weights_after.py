@@ -91,13 +91,15 @@ def within_bounds(before, learnt):
 
     Both and the result: (n_knots, n_parts). Only proportions of a row count.
     """
-    largest = MIN_CHANGE * np.abs(before).sum(axis=1, keepdims=True)
-    largest = np.maximum(largest, MAX_CHANGE * np.abs(before))
+    sizes = np.abs(before)
+    of_all = sizes.sum(axis=1)
+    largest = np.maximum(MIN_CHANGE * of_all[:, None], MAX_CHANGE * sizes)
     learnt = _of_size(before, learnt)
     weights = np.clip(learnt, before - largest, before + largest)
-    # scores are divided by the length of vectors, which must not vanish
-    of_main = MIN_MAIN * np.abs(before).sum(axis=1)
-    weights[:, 0] = np.maximum(weights[:, 0], np.minimum(before[:, 0], of_main))
+    # scores are divided by the length of vectors, which must not vanish: the first
+    # part keeps a least weight, or that of before if it is lower
+    least = np.minimum(before[:, 0], MIN_MAIN * of_all)
+    weights[:, 0] = np.maximum(weights[:, 0], least)
     return weights
 
 

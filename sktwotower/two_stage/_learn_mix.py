@@ -67,15 +67,20 @@ class JudgedLists(NamedTuple):
 
     def ndcg(self, mix, k):
         """Return the NDCG (n,) of the candidates in the order of a ``Mix``."""
-        chosen = np.flatnonzero(self.candidates(mix.quotas, [*range(len(mix.quotas))]))
-        rows = self.pairs.rows[chosen]
+        all_sources = list(range(len(mix.quotas)))
+        chosen = np.flatnonzero(self.candidates(mix.quotas, all_sources))
+
+        # candidates of one user after the other, best first
         scores = mix.scores(self.pairs.ranks[chosen])
-        order = np.lexsort((-scores, rows))
-        rows = rows[order]
+        order = np.lexsort((-scores, self.pairs.rows[chosen]))
+        ordered = chosen[order]
+        rows = self.pairs.rows[ordered]
+        items = self.pairs.items[ordered]
         places = places_in_rows(rows)
-        kept = places < k
+
+        is_listed = places < k
         best = np.full((self.truth.shape[0], k), -1, dtype=np.int64)
-        best[rows[kept], places[kept]] = self.pairs.items[chosen[order[kept]]]
+        best[rows[is_listed], places[is_listed]] = items[is_listed]
         return ndcg_at_k(self.truth, best, k, per_user=True)
 
 
@@ -98,7 +103,9 @@ def learn_mix(recipe, cut):
     query = query[kept]
     past = past[kept]
     truth = truth[kept]
-    excluded = past.seen if recipe.exclude_seen else None
+    excluded = None
+    if recipe.exclude_seen:
+        excluded = past.seen
     n_candidates = int(recipe.n_candidates)
     lists = fitted.lists(query, past, n_candidates, cut.first._serving(), excluded)
     pairs = pairs_of_lists(lists)

@@ -149,16 +149,14 @@ class ShownCounts:
 
     def _check_stored(self, place):
         if self.first is not None:
-            keys = self.first.keys
-            fits = len(keys) == 0 or (keys[0] >= 0 and keys[-1] < len(self.items))
+            fits = _are_below(self.first.keys, len(self.items))
             require(fits, f"{place}.first", "positions of items")
         n_ids = {"all": 1, "item": len(self.items), "user": len(self.users)}
         sides = [grouping.side for grouping in self.groupings]
         require(sides[:2] == ["all", "item"], f"{place}.groupings", "all, then items")
         for grouping in self.groupings:
-            keys = grouping.counts.keys
             n_keys = n_ids[grouping.side] * WIDTH
-            fits = len(keys) == 0 or (keys[0] >= 0 and keys[-1] < n_keys)
+            fits = _are_below(grouping.counts.keys, n_keys)
             require(fits, f"{place}.{grouping.name}", f"keys below {n_keys}")
 
     @classmethod
@@ -362,6 +360,13 @@ class ShownCounts:
             first = self.first.latest_of(items)
             features["shown_since"] = np.fmax(showings.times - first, 0)
         return pd.DataFrame(features, dtype=np.float32)
+
+
+def _are_below(keys, stop):
+    """Return whether keys (n,), ascending, are from 0 to below ``stop``."""
+    if len(keys) == 0:
+        return True
+    return keys[0] >= 0 and keys[-1] < stop
 
 
 def _log_odds(rates):

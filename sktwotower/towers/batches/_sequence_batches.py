@@ -259,7 +259,8 @@ def _seen(items, is_kept, ends, n_items):
     n_seen = n_kept.ravel()[ends]
     offsets = np.append(0, np.cumsum(n_seen))
     users = ends % items.shape[1]
-    places = np.arange(offsets[-1]) + np.repeat(starts[users] - offsets[:-1], n_seen)
+    shifts = starts[users] - offsets[:-1]  # from entries of the result to kept ones
+    places = np.arange(offsets[-1]) + np.repeat(shifts, n_seen)
     ones = np.ones(len(places), dtype=np.float32)
     shape = (len(ends), n_items)
     return sparse.csr_matrix((ones, kept_items[places], offsets), shape=shape)

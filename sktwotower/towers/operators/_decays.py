@@ -120,7 +120,9 @@ class _DecayedMeans(torch.autograd.Function):
             weight = weights[rows]
             along = torch.linalg.vecdot(slope, means[rows].to(sums.dtype))[..., None]
             along *= weight > MIN_WEIGHT
-            slope = torch.cat([slope * weight**-power, along * -power / weight], -1)
+            of_sum = slope * weight**-power
+            of_weight = along * -power / weight
+            slope = torch.cat([of_sum, of_weight], -1)
             slopes.flatten(0, 1).index_add_(0, windows.ends[rows], slope)
             hidden = windows.targets[rows]
             vector_grad.flatten(0, 1).index_add_(0, hidden, -slope.sum(1))
