@@ -418,15 +418,16 @@ def test_what_a_user_chooses_again_is_past_but_no_target():
     "exclude_seen", [True, pytest.param(False, marks=pytest.mark.grid)]
 )
 def test_one_repeated_event_is_no_other_model(exclude_seen):
-    many = chain(n_users=150, noise=0.3).drop_duplicates(["user", "item"])
+    many = chain(n_users=150, noise=0.1).drop_duplicates(["user", "item"])
     again = pd.concat([many, many.head(1).assign(when=1.5)])
     models = [
         ordered(max_epochs=6, exclude_seen=exclude_seen).fit(events)
         for events in (many, again.sort_values("when", kind="stable"))
     ]
     scores = [model.predict(many[["user", "item"]]) for model in models]
-    # .937 if the first repeat changed how all events are learnt
-    assert np.corrcoef(scores)[0, 1] > 0.97
+    assert np.corrcoef(scores)[0, 1] > 0.995
+    judged = [model.validation_score_["ndcg@10"] for model in models]
+    assert judged[0] == pytest.approx(judged[1], rel=0.01)
 
 
 @pytest.mark.slow
