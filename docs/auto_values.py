@@ -8,13 +8,7 @@ import re
 from pathlib import Path
 
 from sktwotower.neighbors import _graph_for_many as many
-from sktwotower.recommender import (
-    _ages,
-    _cold_items,
-    _impression_choice,
-    _kept_back,
-    _partial_fit,
-)
+from sktwotower.recommender import _ages, _choices, _kept_back, _partial_fit
 from sktwotower.towers import _auto
 from sktwotower.towers.parts import _filter
 
@@ -81,7 +75,7 @@ def rows_of_others():
     wide = _auto.WIDTH + _auto.FILTER_WIDTH
     weights, cold = (
         ", ".join(f"{weight:g}" for weight in values)
-        for values in (_impression_choice.WEIGHTS, _cold_items.COLD_WEIGHTS)
+        for values in (_choices.WEIGHTS, _choices.COLD_WEIGHTS)
     )
     half_lives = ", ".join(f"1/{1 / share:g}" for share in _ages.TO_WEIGH)
     return [
@@ -137,26 +131,26 @@ def rows_of_others():
         [
             "impression_weight",
             f"the best of {weights} in short fits. It is 0 unless the NDCG of held-out "
-            f"choices rises by {_impression_choice.MIN_GAIN:.0%} and beyond its "
+            f"choices rises by {_choices.MIN_GAIN:.0%} and beyond its "
             'standard error. With "shown" they are judged by the order of shown items. '
-            f"With fewer than {_impression_choice.MIN_USERS} users to judge by it is "
-            f"then {_impression_choice.USUAL_WEIGHT:g}",
+            f"With fewer than {_choices.MIN_USERS} users to judge by it is "
+            f"then {_choices.USUAL_WEIGHT:g}",
             "impression_weight_",
         ],
         [
             "reward_scale",
             "as they are, or the best of log1p and sqrt in short fits, if it is better "
             "beyond its standard error. With fewer than "
-            f"{_impression_choice.MIN_USERS} users to judge by it is log1p if the rows "
+            f"{_choices.MIN_USERS} users to judge by it is log1p if the rows "
             "are worth fewer equal ones than a tenth of them (the default is none)",
             "reward_scale_",
         ],
         [
             "cold_item_weight",
             f"the best of {cold} in a short fit. A higher one of them is taken if it "
-            f"has {_cold_items.ENOUGH:.0%} of the gain. It is 1 if fewer than "
-            f"{_cold_items.MIN_COLD_SHARE:.0%} of the items are cold, or the gain is "
-            f"below {_cold_items.MIN_COLD_GAIN:.0%}",
+            f"has {_choices.ENOUGH:.0%} of the gain. It is 1 if fewer than "
+            f"{_choices.MIN_COLD_SHARE:.0%} of the items are cold, or the gain is "
+            f"below {_choices.MIN_COLD_GAIN:.0%}",
             "cold_item_weight_",
         ],
         ["max_epochs", "the table above", "len(history_)"],
