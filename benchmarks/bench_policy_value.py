@@ -12,7 +12,6 @@ not overlap with that of what the policy earned.
 """
 
 import argparse
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -108,11 +107,12 @@ def contradictions(rows):
 
 
 def main():
-    parse_options(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parse_options(parser)
     where = machine()
     if find_spec("obp") is None:
         print("obp is not installed: there is nothing to compare with")
-        sys.exit()
+        return
     rows = compare("random", "bts") + compare("bts", "random")
     print(pd.DataFrame(rows).to_string(float_format="{:.5f}".format))
     write_results("policy_value", [row | where for row in rows])
