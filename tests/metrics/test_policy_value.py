@@ -55,19 +55,20 @@ def value_of(shares):
 
 
 @once
-def simulated():
-    """Return what 250 logs of 600 lists say, for each estimator."""
+def simulated(n_logs):
+    """Return what logs of 600 lists say, for each estimator."""
     columns = ["value", "lower", "upper", "diff", "diff se"]
     results = []
-    for seed in range(250):
+    for seed in range(n_logs):
         log = drawn_log(600, seed)
         results.append(off_policy_value("policy", log).table[columns])
     return pd.concat(results, keys=range(len(results)))
 
 
 @pytest.mark.slow
-def test_estimates_are_right_on_average_and_their_intervals_hold_95_of_100_times():
-    results = simulated()
+@pytest.mark.parametrize("n_logs", [250, pytest.param(2000, marks=pytest.mark.grid)])
+def test_estimates_are_right_on_average_and_intervals_hold_95_of_100_times(n_logs):
+    results = simulated(n_logs)
     truth = value_of(TARGET)
     of_log = value_of(LOGGED)
     for name in ("inverse propensity", "self-normalized"):
