@@ -287,15 +287,21 @@ def best_of_sources(model, test):
     for key, line in report.iterrows():
         of_sources |= {f"{key} {figure}": float(line[figure]) for figure in report}
     best = max(figures, key=lambda key: figures[key]["ndcg@10"].mean())
-    return figures[best], of_sources | {"best_source": best}
+    of_sources["best_source"] = best
+    for metric in JUDGED:
+        of_sources[f"best source {metric}"] = of_sources[f"{best} {metric}"]
+    return figures[best], of_sources
 
 
 def keep_users(data, name, results):
     """Keep each user's judged figures, means over seeds; by the names of the rows."""
     _, alone, both, _ = zip(*results, strict=True)
     both, alone = (sum(each) / len(each) for each in (both, alone))
-    both = both.join(alone.add_prefix("retrieval "))
-    shown = [*JUDGED, *(f"retrieval {figure}" for figure in JUDGED)]
+    compared = "retrieval"
+    if name == SEVERAL:
+        compared = "best source"
+    both = both.join(alone.add_prefix(f"{compared} "))
+    shown = [*JUDGED, *(f"{compared} {figure}" for figure in JUDGED)]
     keep(f"two_stage_{data}", {named(name, figure): both[figure] for figure in shown})
 
 
