@@ -34,7 +34,9 @@ def read_log(policy):
     """Return the log of a policy, a row for each item shown."""
     folder = Path(find_spec("obp").origin).parent / "dataset" / "obd"
     file = folder / policy / CAMPAIGN / f"{CAMPAIGN}.csv"
-    return pd.read_csv(file, index_col=0).rename(columns=COLUMNS)
+    log = pd.read_csv(file, index_col=0).rename(columns=COLUMNS)
+    _, places = np.unique(log["position"], return_inverse=True)
+    return log.assign(place=places)
 
 
 def probabilities(policy):
@@ -60,11 +62,10 @@ def estimates_of_obp(log, chances):
         SelfNormalizedInverseProbabilityWeighting,
     )
 
-    _, places = np.unique(log["position"], return_inverse=True)
     given = {
         "reward": log["reward"].to_numpy(),
         "action": log["item"].to_numpy(),
-        "position": places,
+        "position": log["place"].to_numpy(),
         "pscore": log["propensity"].to_numpy(),
         "action_dist": np.tile(chances, (len(log), 1, 1)),
     }
@@ -80,8 +81,7 @@ def compare(logged, judged):
     """Return rows of what the log of one policy says of another."""
     log = read_log(logged)
     chances = probabilities(judged)
-    _, places = np.unique(log["position"], return_inverse=True)
-    propensities = chances[log["item"], places]
+    propensities = chances[log["item"], log["place"]]
     value = off_policy_value(propensities, log)
     earned = off_policy_value("propensity", read_log(judged)).table.loc["logged"]
     of_obp = estimates_of_obp(log, chances)

@@ -266,7 +266,7 @@ def with_item_cells(frame, columns, items, codes, before=None):
         if not of_tables:
             cells[name] = np.nan
             continue
-        of_items = pd.concat(of_tables[:1])
+        of_items = of_tables[0]
         for further in of_tables[1:]:
             is_new = ~further.index.isin(of_items.index)
             if is_new.any():
