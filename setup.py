@@ -69,6 +69,7 @@ setup(
             "faiss-cpu>=1.8",
             "hypothesis>=6.100",
             "ir-measures>=0.3.6",
+            "jsonschema>=4.20",
             "markdown-it-py>=3.0",
             "matplotlib>=3.8",
             "onnx>=1.16",

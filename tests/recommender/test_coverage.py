@@ -1,10 +1,16 @@
 """What a model does not know of requests: counted by column, and never an error."""
 
 import json
+import tempfile
+from datetime import datetime
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sktwotower import io, runtime
 from tests.builders import small
@@ -48,12 +54,20 @@ def model():
     return small(context=CONTEXT, user_features="age", time="time").fit(EVENTS)
 
 
+@once
+def by_numpy():
+    """Return the same model as numpy serves it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.sktt"
+        io.dump(model(), path)
+        return runtime.load(path)
+
+
 @pytest.fixture
-def served(tmp_path):
-    """Return the same model as numpy serves it, and as a file gives it back."""
+def loaded(tmp_path):
+    """Return the same model as a file gives it back."""
     io.dump(model(), tmp_path / "model.sktt")
-    loaded = io.load(tmp_path / "model.sktt")
-    return runtime.load(tmp_path / "model.sktt"), loaded
+    return io.load(tmp_path / "model.sktt")
 
 
 def shares_of(table, column):
@@ -100,9 +114,8 @@ def test_each_day_is_counted_by_itself():
     assert devices["unknown"].tolist() == [0, 0.5, 0]
 
 
-def test_numpy_and_files_count_the_same(served):
-    by_numpy, loaded = served
-    shares = by_numpy.coverage(ASKED)
+def test_numpy_and_files_count_the_same(loaded):
+    shares = by_numpy().coverage(ASKED)
     assert {name: tuple(each.values()) for name, each in shares.items()} == BY_HAND
     pd.testing.assert_frame_equal(loaded.coverage(ASKED), model().coverage(ASKED))
 
@@ -137,9 +150,9 @@ def test_columns_of_another_transformer_count_what_is_missing():
     assert shares_of(other.coverage(asked), "device") == (0.5, None, None)
 
 
-def test_the_contract_of_a_request_names_types_and_levels(served):
+def test_the_contract_of_a_request_names_types_and_levels():
     schema = model().request_schema()
-    assert served[0].request_schema() == json.loads(json.dumps(schema)) == schema
+    assert by_numpy().request_schema() == json.loads(json.dumps(schema)) == schema
     assert schema["required"] == ["user"]
     assert schema["properties"]["user"] == {"type": "string"}
     context = schema["properties"]["context"]
@@ -150,6 +163,82 @@ def test_the_contract_of_a_request_names_types_and_levels(served):
     assert context["properties"]["price"]["type"] == ["number", "null"]
     assert context["properties"]["tags"]["type"] == ["array", "null"]
     assert context["properties"]["time"]["format"] == "date-time"
+
+
+FORMATS = jsonschema.FormatChecker(formats=())
+# by hand, as jsonschema reads dates only with another package
+FORMATS.checks("date-time", raises=ValueError)(datetime.fromisoformat)
+
+
+@once
+def contract():
+    """Return what checks requests by the schema of the model."""
+    schema = model().request_schema()
+    return jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
+
+
+def test_the_contract_is_a_valid_json_schema():
+    jsonschema.Draft202012Validator.check_schema(model().request_schema())
+
+
+def test_events_of_fit_are_valid_requests():
+    columns = ["user", *CONTEXT]
+    rows = json.loads(EVENTS[columns].to_json(orient="records", date_format="iso"))
+    for row in rows[:4]:
+        user = row.pop("user")
+        contract().validate({"user": user, "history": ["tea"], "context": row})
+        ids, _ = by_numpy().recommend(user, 1, history=["tea"], context=row)
+        assert len(ids) == 1
+
+
+TEXTS = st.text(max_size=5)
+TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)).map(str)
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+LISTS = st.lists(TEXTS | st.integers(), max_size=3)
+CELLS = st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS, LISTS, TIMES)
+VALID = {
+    "device": TEXTS,
+    "price": NUMBERS,
+    "tags": st.lists(TEXTS),
+    "when": TIMES,
+    "time": TIMES,
+}
+REQUESTS = st.fixed_dictionaries(
+    {"user": TEXTS | CELLS},
+    optional={
+        "history": LISTS,
+        "context": st.fixed_dictionaries(
+            {}, optional={name: each | CELLS for name, each in VALID.items()}
+        ),
+    },
+)
+
+
+@settings(max_examples=150)
+@given(REQUESTS)
+def test_what_the_contract_allows_is_answered(asked):
+    if contract().is_valid(asked):
+        history, context = asked.get("history"), asked.get("context")
+        ids, _ = by_numpy().recommend(
+            asked["user"], 1, history=history, context=context
+        )
+        assert len(ids) == 1
+
+
+@for_each(
+    "asked, text",
+    [
+        ({"context": {"device": "tv"}}, "'user' is a required property"),
+        ({"user": 7}, "7 is not of type 'string'"),
+        ({"user": "ann", "history": "tea"}, "'tea' is not of type 'array'"),
+        ({"user": "ann", "context": {"Device": "tv"}}, "'Device' was unexpected"),
+        ({"user": "ann", "context": {"price": "dear"}}, "'dear' is not of type"),
+        ({"user": "ann", "context": {"when": "soon"}}, "'soon' is not a 'date-time'"),
+    ],
+)
+def test_the_contract_refuses_other_requests(asked, text):
+    with pytest.raises(jsonschema.ValidationError, match=text):
+        contract().validate(asked)
 
 
 @for_each(
