@@ -7,7 +7,8 @@ that the user has in train:
 
 - ``*-last``: each user's last event is to be found, the others are train;
 - ``ml-latest-fifth``: the last fifth of each user's events, by time;
-- ``online-retail``: the last fifth of all events, for users and items known from train;
+- ``online-retail`` and ``tweets-time``: the last fifth of all events, for users and
+  items known from train;
 - ``kuairand``: short videos that are watched for long, from May on. All that was shown
   is train (y = 0 too), with side tables for the towers. The tab of the app and the hour
   are columns of the request; they are missing until 24 April, when only the time of
@@ -67,9 +68,16 @@ from sktwotower.model_selection import LastNSplit
 
 FIFTH = "ml-latest-fifth"
 PAIR_COLUMNS = {"user_id": "user", "item_id": "item"}
-DATA = [FIFTH, "ml-100k-last", "online-retail", "ml-1m-last", "kuairand"]
 LISTS = "kuairand-lists"
-DATA += [LISTS]
+DATA = [
+    FIFTH,
+    "ml-100k-last",
+    "online-retail",
+    "ml-1m-last",
+    "tweets-time",
+    "kuairand",
+    LISTS,
+]
 KS = 1, 10, 20
 BY_THE_CLOCK = "fit_s", "retriever_fit_s", "request_ms", "retriever_request_ms"
 JUDGED = "ndcg@10", "recall@20"
