@@ -43,7 +43,10 @@ class RequestClock(runtime.StoredClock):
         The longest gap before a request without a time, which is then one at the latest
         time of all events. After a longer gap, nothing is known of its time. 0: never.
     now : float, default=0.0
-        The latest time of all events, if there is a ``reach``.
+        The latest time of all events, if there is a ``reach`` or ``near``.
+    near : float, default=0.0
+        Requests up to so long before ``now`` have the weights of now, those of much
+        longer before other ones; see `shares_long_before`. 0: all have the same.
     """
 
     @classmethod
@@ -81,9 +84,13 @@ class RequestClock(runtime.StoredClock):
             return self
         return self._replace(reach=float(np.quantile(gaps, REACH)), now=now)
 
+    def knowing(self, near, now):
+        """Return the clock with other values of ``near`` and ``now``."""
+        return self._replace(near=float(near), now=float(now))
+
     def until(self, times):
         """Return the clock after further events at times (n,)."""
-        if self.reach == 0 or not len(times):
+        if (self.reach == 0 and self.near == 0) or not len(times):
             return self
         return self._replace(now=max(self.now, float(times.max())))
 

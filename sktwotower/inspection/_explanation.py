@@ -37,7 +37,7 @@ def explained(fitted, owner, chosen, past, names, estimator):
         last = ~pd.Series(seen).duplicated(keep="last").to_numpy()
         of_past = PastOfOne(items.rows[seen], lags, last)
         context = fitted.context_rows(owner.asked, past.latest, 1)
-        pair = Pair(owner.rows, of_past, chosen.rows, vector, context)
+        pair = Pair(owner.rows, of_past, chosen.rows, vector, context, past.long_before)
         contributions = fitted.model.contributions(pair)
         (factor,) = fitted.weighted(np.ones((1, 1)), chosen.codes).ravel()
         contributions = contributions.times(factor)
@@ -50,12 +50,13 @@ def explained(fitted, owner, chosen, past, names, estimator):
     if fitted.model.sparse is not None:
         # vectors may see the latest events only, sparse parts see all
         events = past.input
-        (length,) = fitted.model.lengths_of([events.nnz])
+        n_past = np.array([events.nnz])
+        (of_sparse,) = fitted.model.sparse_weights(n_past, past.long_before)
         lags = None
         if fitted.sequences is not None:
             lags = events.data
         of_events = fitted.model.sparse.of_events(
-            events.indices, lags, length, chosen.codes[0]
+            events.indices, lags, of_sparse, chosen.codes[0]
         )
         score += of_events.sum()
         n_earlier = len(of_events) - len(seen)

@@ -230,11 +230,18 @@ def _recalls(fitted, held_out, features, k, columns, complete=None):
     for block in slices(n_users, users_at_once(len(codes))):
         block_past = rows_of(past, block)
         queries = embed_users(model, users[block], block_past, items)
+        long_before = None
+        if past_of_owners.long_before is not None:
+            long_before = past_of_owners.long_before[block]
+            n_past = np.zeros(len(queries), dtype=np.int64)
+            if past is not None:
+                n_past = np.diff(block_past.indptr)
+            queries = fitted.as_asked(queries, n_past, long_before)
         if context is not None:
             queries = in_context(model, queries, context[block])
         added = None
         if past is not None:
-            added = model.added(block_past, len(codes))
+            added = model.added(block_past, len(codes), long_before)
         hidden = rows_of(judged.seen, block)
         _, indices[block] = top_k(
             queries, vectors, indices.shape[1], hidden, added=added

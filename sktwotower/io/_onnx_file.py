@@ -86,7 +86,8 @@ def export_onnx(model, path, *, side="item") -> None:
     context and holds dates, 43 columns follow, of which three have the value 0.5: the
     column of the hour (0 to 23), 24 + weekday (Monday is 0) and 30 + month (1 to 12),
     all in UTC. The last columns are those of the time since the last event, of a model
-    with a recent history. Without a value there, it is unknown.
+    with a recent history. Without a value there, it is unknown. Parts have the weights
+    of now, also for a time long before the latest event.
 
     Pass all past events of a user, also if they are more than ``max_length``: the file
     takes the last ones of the order that you pass, and a second part of the model may

@@ -6,6 +6,7 @@ Output: ``FittedTowers`` without a catalog: users, items, seen pairs, trained ne
 
 import copy
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 
@@ -44,7 +45,7 @@ from ._events import Events, history_of_events, noted_repeats, read_sides, seen_
 from ._fitted import FittedTowers, Judged
 from ._from_disk import read_from_disk
 from ._judge import Judge, computed_of
-from ._kept_back import keep_back
+from ._kept_back import keep_back, latest_time
 from ._last_pass import learn_latest
 from ._processes import divisions_of, own_events, own_generator, with_all_users
 from ._stream import first_stream
@@ -142,6 +143,9 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     if events.ordered is not None:
         sequences = events.ordered.sequences()
     net, judged = _train(recipe, events, before, rng, saved)
+    if judged is not None and judged.near:
+        now = latest_time(events.ordered)
+        context = replace(context, clock=context.clock.knowing(judged.near, now))
     learnt = FittedTowers(
         schema,
         users,
@@ -383,6 +387,9 @@ def _train(recipe, events, before, rng, saved):
     else:
         text = "fit: %d users are asked for %s events, which are kept back at first"
         logger.info(text, summed(len(kept.users)), kept.asked)
+        if kept.long_before is not None:
+            text = "fit: %d users are asked for their last events, long before these"
+            logger.info(text, summed(len(kept.long_before.users)))
         plans = with_kept_back(plans, kept.before, kept.known)
         judge = Judge(kept, plans, saved)
         if kept.is_apart:

@@ -37,7 +37,7 @@ from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import columns_of
 from sktwotower.retrieval._fitted_state import Fitted, Serving
-from sktwotower.retrieval._requests import Query
+from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.runtime._alignment import turned
 from sktwotower.runtime._kept import Kept
 from sktwotower.runtime._knots import KNOTS
@@ -74,6 +74,8 @@ class Judged:
         Learning rate of the last pass, over the latest events, relative to that of fit.
     context_weights : list of float
         Weight of each column of the context, in [0, 1].
+    near : float
+        Requests up to so long before the latest event have the weights of now. 0: all.
     """
 
     recall: number(0)
@@ -82,8 +84,9 @@ class Judged:
     gains: list_of(number())
     rate: number(0)
     context_weights: list_of(number(0))
+    near: number(0) = 0.0
 
-    _older_formats = (UpTo(1, lacking={"context_weights": []}),)
+    _older_formats = (UpTo(1, lacking={"context_weights": [], "near": 0.0}),)
 
 
 @frozen
@@ -448,6 +451,18 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             return None
         return self.schema.time
 
+    def shares_long_before(self, asked):
+        """As in `Fitted`."""
+        if self.model.long_before is None or asked is None or asked.times is None:
+            return None
+        clock = self.context.clock
+        if clock is None or not clock.near:
+            return None
+        shares = clock.shares_long_before(asked.times)
+        if not shares.any():
+            return None
+        return shares
+
     @property
     def assumes_now(self):
         """Whether requests without a time may be ones at the latest time of all."""
@@ -552,8 +567,13 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
         # the vector of the user, in the context of the request
         vector = self.vector_of(code)
+        asked = request.users.asked
+        long_before = self.shares_long_before(asked)
+        if long_before is not None:
+            past = past_of(self, request.users)
+            n_past = np.diff(past.input.indptr)
+            vector = self.as_asked(vector[None], n_past, long_before)[0]
         if self.context is not None:
-            asked = request.users.asked
             has_time = asked is not None and asked.times is not None
             latest = None
             if self.sees_gaps and (has_time or self.assumes_now):
@@ -562,7 +582,10 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
         added = None
         if self.model.sparse is not None:
-            added = self.added_to_known(code)
+            if long_before is None:
+                added = self.added_to_known(code)
+            else:
+                added = self.added_to(past)
         return self._nearest_to(vector, k, hidden, serving, allowed, added)
 
     def similar_to_known(self, code, k, serving):

@@ -6,6 +6,7 @@ Output: how far the latest events may move the model, and the weights of its par
 
 from contextlib import nullcontext
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ._context_weights import (
     feature_weights,
     learn_context_weights,
 )
-from ._kept_requests import requests_of
+from ._kept_requests import requests_long_before, requests_of
 from ._last_pass import RATES, learn_latest, untied_copy
 from ._processes import from_first, rows_in_first
 from ._weighing import (
@@ -30,6 +31,7 @@ from ._weighing import (
     gains_of_parts,
     scores_of,
     weigh,
+    weigh_from,
 )
 
 # A part that counts less than this share of all is left out; a sparse one that counts
@@ -43,6 +45,50 @@ MAX_SPARSE_EVENTS = 10_000_000
 MAX_KEPT = 10_000_000
 # The first part keeps at least this share of its usual weight.
 MIN_MAIN = 0.02
+
+
+class Seen(NamedTuple):
+    """What a part says of requests, and of all items.
+
+    Parameters
+    ----------
+    asking : AskingUsers
+    items : array of shape (n_items, d)
+    long_before : AskingUsers or None
+        Those of requests long before the others, if there are any.
+    """
+
+    asking: AskingUsers
+    items: np.ndarray
+    long_before: AskingUsers | None
+
+    @property
+    def size(self):
+        """Number of its numbers."""
+        arrays = [self.items, *self.asking]
+        if self.long_before is not None:
+            arrays += self.long_before
+        return sum(array.size for array in arrays)
+
+    def arrays(self):
+        """Return what a checkpoint keeps of it, a dict."""
+        arrays = {**self.asking._asdict(), "items": self.items}
+        if self.long_before is not None:
+            arrays |= {
+                f"{name}_long_before": array
+                for name, array in self.long_before._asdict().items()
+            }
+        return arrays
+
+    @classmethod
+    def of_arrays(cls, arrays):
+        """Return what has these `arrays`."""
+        asking = AskingUsers(arrays["users"], arrays["added"])
+        long_before = None
+        if "users_long_before" in arrays:
+            users = arrays["users_long_before"]
+            long_before = AskingUsers(users, arrays["added_long_before"])
+        return cls(asking, arrays["items"], long_before)
 
 
 class Judge:
@@ -71,6 +117,7 @@ class Judge:
         self.sees_past = recipe.history.sees_past
         rng = np.random.RandomState(0)
         self.requests = requests_of(kept, recipe, rng)
+        self.long_before = requests_long_before(kept, recipe)
         self.item_rows = plans[0].events.items.rows[:-1]
         # those whose weights are learnt; several processes leave them as they are
         self.context_columns = []
@@ -78,11 +125,7 @@ class Judge:
             self.context_columns = context_columns(plans[0].events.contexts.context)
         self.vectors = {}
         self.sparse = self._sparse_parts()
-        past = self.requests.past
-        in_order = self.in_order
-        self.sparse_to_weigh = [
-            SparsePartToWeigh(part.scores(past, in_order)) for part in self.sparse
-        ]
+        self.sparse_to_weigh = self._sparse_to_weigh(self.requests)
         # which events come next is only known of the latest ones
         self.rate = 0.0
         if kept.asked == "latest":
@@ -95,6 +138,12 @@ class Judge:
     def in_order(self):
         """Whether the past of requests is in the order of time."""
         return self.kept.known.ordered is not None
+
+    def _sparse_to_weigh(self, requests):
+        """Return the sparse parts, as what `weigh` takes."""
+        past = requests.past
+        in_order = self.in_order
+        return [SparsePartToWeigh(part.scores(past, in_order)) for part in self.sparse]
 
     def _sparse_parts(self):
         """Return the sparse parts of what is known when requests come, a list."""
@@ -115,7 +164,11 @@ class Judge:
     def _see(self, number, part):
         """Keep the vectors that a part gives requests and items."""
         columns = self.context_columns
-        self.vectors[number] = self.requests.embedded(part, self.item_rows, columns)
+        asking, items = self.requests.embedded(part, self.item_rows, columns)
+        long_before = None
+        if self.long_before is not None:
+            long_before = self.long_before.asking(part, self.item_rows, columns)
+        self.vectors[number] = Seen(asking, items, long_before)
 
     @property
     def is_apart(self):
@@ -134,8 +187,7 @@ class Judge:
 
         def look(part, exchange):
             self._see_trained(number, part, seed, exchange)
-            asking, items = self.vectors[number]
-            seen = {**asking._asdict(), "items": items, "rate": self.rate}
+            seen = self.vectors[number].arrays() | {"rate": self.rate}
             self.saved.keep_seen(number, seen)
 
         return look
@@ -145,18 +197,24 @@ class Judge:
         if number not in self.vectors:
             seen = self.saved.seen(number)
             if seen is not None:
-                asking = AskingUsers(seen["users"], seen["added"])
-                self.vectors[number] = asking, seen["items"]
+                self.vectors[number] = Seen.of_arrays(seen)
                 self.rate = seen["rate"]
         return number in self.vectors
 
     def _columns(self, layers):
         """Return the columns of tables that are needed, by the name of the layer."""
         of_items = np.unique(self.item_rows.indices).astype(np.int64)
-        of_users = np.unique(self.requests.rows.indices).astype(np.int64)
+        of_users = self.requests.rows.indices
+        if self.long_before is not None:
+            of_users = np.append(of_users, self.long_before.rows.indices)
+        of_users = np.unique(of_users).astype(np.int64)
         by_owner = {"user_tower": of_users, "item_tower": of_items, "history": of_items}
-        if self.requests.contexts is not None:
-            of_contexts = np.unique(self.requests.contexts.indices).astype(np.int64)
+        contexts = []
+        for requests in (self.requests, self.long_before):
+            if requests is not None and requests.contexts is not None:
+                contexts.append(requests.contexts.indices)
+        if contexts:
+            of_contexts = np.unique(np.concatenate(contexts)).astype(np.int64)
             by_owner["context"] = of_contexts
         owners = {name: name.partition(".")[0] for name in layers}
         return {n: by_owner[owner] for n, owner in owners.items() if owner in by_owner}
@@ -184,9 +242,7 @@ class Judge:
             parts = [part_to_weigh, *others, *self.sparse_to_weigh]
             tried.append(self._weighing(parts))
             vectors.append(self.vectors[number])
-            asking, items = self.vectors[number]
-            n_numbers = asking.users.size + asking.added.size + items.size
-            if most(n_numbers) > MAX_KEPT:
+            if most(self.vectors[number].size) > MAX_KEPT:
                 vectors.clear()  # those of all rates might not fit into memory
         best = furthest_of(tried)
         self.rate = RATES[best]
@@ -213,15 +269,15 @@ class Judge:
 
     def _to_weigh(self, number, share, context_weights):
         """Return a part that was seen, as what `weigh` takes."""
-        asking, items = self.vectors[number]
-        users = asking.vectors(context_weights)
+        seen = self.vectors[number]
+        users = seen.asking.vectors(context_weights)
         kind = self.plans[number].kind
         # random pairs cannot tell that what is popular will be less so
         is_signed = self.in_order and kind.is_signed
         # nor can a few users, who may turn against popular items by chance
         if self.is_apart and kind is OverallPopularity:
             is_signed = False
-        return PartToWeigh(users, items, share, is_signed)
+        return PartToWeigh(users, seen.items, share, is_signed)
 
     def _all_to_weigh(self, shares, context_weights):
         """Return all parts and sparse parts, as what `weigh` takes."""
@@ -237,7 +293,7 @@ class Judge:
         to_weigh = partial(self._all_to_weigh, shares)
         self.weighing = self._weighing(to_weigh(ones))
         self.context_weights = ones
-        asking = [self.vectors[number][0] for number in range(len(shares))]
+        asking = [self.vectors[number].asking for number in range(len(shares))]
         if not any(len(each.added) for each in asking):
             return
         temperature = self.plans[0].recipe.temperature
@@ -250,6 +306,28 @@ class Judge:
         weights = zip(names, self.context_weights, strict=True)
         text = ", ".join(f"{name} {weight:g}" for name, weight in weights)
         logger.info("fit: weights of the columns of the context: %s", text)
+
+    def _weights_long_before(self):
+        """Return the weights of requests long before the others, as of `Weighing`.
+
+        None: there are none, or other weights than those of now are no better.
+        """
+        if self.long_before is None:
+            return None
+        to_weigh = []
+        for number in range(len(self.plans)):
+            of_part = self._to_weigh(number, 0.0, self.context_weights)
+            asking = self.vectors[number].long_before
+            users = asking.vectors(self.context_weights)
+            to_weigh.append(of_part._replace(users=users))
+        to_weigh += self._sparse_to_weigh(self.long_before)
+        temperature = self.plans[0].recipe.temperature
+        before = self.weighing.weights
+        rng = np.random.RandomState(0)
+        weighing = weigh_from(before, to_weigh, temperature, self.long_before, rng)
+        if np.array_equal(weighing.weights, before):
+            return None
+        return weighing.weights
 
     def weights_of_features(self):
         """Return the weight (p,) of each feature of contexts; None without contexts."""
@@ -289,18 +367,21 @@ class Judge:
                 if part.context is not None:
                     part.context.weigh(self.weights_of_features())
         n_parts = len(parts)
+        shares_before = shares
         weighing = self.weighing
         to_weigh = self._all_to_weigh(shares, self.context_weights)
         figures = scores_of(weighing, self.requests)
         gains = gains_of_parts(to_weigh, weighing, self.requests)
-        weights = weighing.weights[:, :n_parts]
-        sparse, gains_of_sparse = self._with_weights(
-            weighing.weights[:, n_parts:], gains[n_parts:]
-        )
-        # scores are divided by the length of vectors, which must not vanish
-        weights[:, 0] = np.maximum(weights[:, 0], MIN_MAIN * shares[0])
-        if not self.sees_past:  # then all users are asked for with those of none
-            weights = np.tile(weights[0], (len(weights), 1))
+        all_weights = self._with_main(weighing.weights, shares[0])
+        all_long_before = self._weights_long_before()
+        weights = all_weights[:, :n_parts]
+        sparse_left = self._sparse_left(all_weights[:, n_parts:])
+        sparse = None
+        if len(sparse_left):
+            of_sparse = all_weights[:, n_parts + sparse_left]
+            chosen = [self.sparse[n] for n in sparse_left]
+            sparse = SparseParts(chosen, of_sparse, n_events=0)
+            sparse = computed_of(sparse, self.plans[0].events)
         sizes = np.abs(weights).mean(axis=0)
         # others than these take a share of the vectors, which further events expect
         is_extra = [not plan.share for plan in self.plans]
@@ -309,26 +390,48 @@ class Judge:
         shares = np.maximum(sizes[left], MIN_SHARE * sizes.sum())
         shares /= shares.sum()
         by_past = weights[:, left] / shares
+        long_before = None
+        if all_long_before is not None:
+            of_all = self._with_main(all_long_before, shares_before[0])
+            of_parts = of_all[:, left] / shares
+            long_before = np.hstack([of_parts, of_all[:, n_parts + sparse_left]])
         parts = [parts[n] for n in left]
-        model = Model(parts, shares.tolist(), by_past=by_past, sparse=sparse)
-        gains = [*gains[left].tolist(), *gains_of_sparse]
+        model = Model(
+            parts,
+            shares.tolist(),
+            by_past=by_past,
+            sparse=sparse,
+            long_before=long_before,
+        )
+        gains = gains[np.append(left, n_parts + sparse_left)].tolist()
         figures |= {"gains": gains, "rate": self.rate}
         figures["context_weights"] = self._weights_of_columns()
+        figures["near"] = 0.0
+        if long_before is not None:
+            figures["near"] = self.kept.long_before.near
         return model, figures
 
-    def _with_weights(self, weights, gains):
-        """Return the ``SparseParts`` that count, of all events, and what each gains.
+    def _with_main(self, weights, share):
+        """Return weights (n_knots, m) of which the first part's are not too low.
 
-        ``weights`` (n_knots, n_sparse) and ``gains`` (n_sparse,): of all candidates.
+        ``share``: that of the first part if nothing else is better.
+        """
+        weights = weights.copy()
+        # scores are divided by the length of vectors, which must not vanish
+        weights[:, 0] = np.maximum(weights[:, 0], MIN_MAIN * share)
+        if not self.sees_past:  # then all users are asked for with those of none
+            weights = np.tile(weights[0], (len(weights), 1))
+        return weights
+
+    def _sparse_left(self, weights):
+        """Return which sparse parts count, positions (m,).
+
+        ``weights`` (n_knots, n_sparse): of all candidates.
         """
         # to users without past items, those of the first knot, they add nothing
         sizes = weights[1:].mean(axis=0)
         left = np.flatnonzero(sizes > MIN_SPARSE_SHARE * sizes.sum())
-        if not len(left):
-            return None, []
-        chosen = [self.sparse[n] for n in left]
-        parts = SparseParts(chosen, weights[:, left], n_events=0)
-        return computed_of(parts, self.plans[0].events), gains[left].tolist()
+        return left
 
 
 def computed_of(sparse_parts, events):

@@ -62,6 +62,27 @@ SHARE_OF_STRANGERS = 0.05
 MIN_STRANGERS = 10
 # This share of the latest events is learnt to see how far a step may go.
 FIRST_SHARE = 0.5
+# Requests that were made long before the latest events are those so many times as long
+# before the end as the first of these.
+TIMES_AS_LONG = 2.0
+
+
+class LongBefore(NamedTuple):
+    """Requests of users at their last moments, long before the latest events.
+
+    Parameters
+    ----------
+    near : float
+        How long before the end the latest events begin.
+    users, past, truth, contexts
+        As of `KeptBack`. The context includes the time.
+    """
+
+    near: float
+    users: np.ndarray
+    past: sparse.csr_matrix
+    truth: sparse.csr_matrix
+    contexts: sparse.csr_matrix
 
 
 class KeptBack(NamedTuple):
@@ -96,6 +117,8 @@ class KeptBack(NamedTuple):
     unknown_items : int array of shape (q,), default=()
         Positions of items of which nothing is known when the requests come. They answer
         none, and no list may hold them.
+    long_before : LongBefore, default=None
+        Requests of others. None: there are none, or too few.
     """
 
     asked: str
@@ -110,6 +133,7 @@ class KeptBack(NamedTuple):
     strangers: np.ndarray | None = None
     new_truth: sparse.csr_matrix | None = None
     unknown_items: np.ndarray | tuple = ()
+    long_before: LongBefore | None = None
 
 
 def keep_back(recipe, events, rng):
@@ -125,6 +149,8 @@ def keep_back(recipe, events, rng):
     # what is unknown before the latest events is new, and new items are to be found
     if kept.asked != "latest" and not len(shared_columns(events.items.rows)):
         kept = _with_unknown_items(kept)
+    if kept.asked == "latest":
+        kept = _with_long_before(recipe, events, kept, rng)
     return kept if summed(len(kept.users)) >= MIN_USERS else None
 
 
@@ -246,13 +272,58 @@ def _latest_events(recipe, events, is_apart, is_target):
     return KeptBack("latest", is_apart, before, known, start, **requests)
 
 
-def _answerable(recipe, events, known, targets):
+def _with_long_before(recipe, events, kept, rng):
+    """Return a ``KeptBack`` with requests long before its events, if there are enough.
+
+    They need a time to be told from others.
+    """
+    contexts = events.contexts
+    if contexts is None or contexts.context.clock is None:
+        return kept
+    table = events.ordered
+    end = latest_time(table)
+    near = end - kept.start
+    until = end - TIMES_AS_LONG * near
+    targets = table
+    if recipe.exclude_seen:
+        targets = only_new_targets(table)
+    weights = targets.column(lambda part: part.weights * (part.times <= until))
+    chosen = _who_asks(targets._replace(weights=weights), False, rng)
+    if kept.strangers is not None:
+        chosen[kept.strangers] = False
+
+    before = _without_last(kept.before, chosen)
+    known = _without_last(kept.known, chosen)
+    is_target = _are_last_of(table, chosen) & (weights > 0)
+    requests = _answerable(recipe, events, known, np.flatnonzero(is_target), True)
+    if summed(len(requests["users"])) < ENOUGH_USERS:
+        return kept
+    long_before = LongBefore(near, **requests)
+    return kept._replace(before=before, known=known, long_before=long_before)
+
+
+def latest_time(table):
+    """Return the latest time of a table of events, of all processes; or -inf."""
+    latest = -np.inf
+    if table.n_events:
+        latest = float(table.times.max())
+    return most(latest)
+
+
+def _without_last(events, chosen):
+    """Return ``Events`` without the last basket of chosen users, bool (n_users,)."""
+    table = events.ordered
+    return _with_table(events, events_at(table, ~_are_last_of(table, chosen)))
+
+
+def _answerable(recipe, events, known, targets, at_times=False):
     """Return the requests, as fields of ``KeptBack``, that events at positions answer.
 
     ``known``: the ``Events`` of before. Users without any do not ask, nor do those
-    whose choices are not new, if lists hold new items only.
+    whose choices are not new, if lists hold new items only. ``at_times``: as of
+    `requests_in_order`.
     """
-    asking = requests_in_order(events, targets)
+    asking = requests_in_order(events, targets, at_times)
     has_past = np.diff(known.positives.indptr) > 0
     truth = asking.truth
     if recipe.exclude_seen:
@@ -276,14 +347,14 @@ class _Asking(NamedTuple):
     contexts: sparse.csr_matrix | None
 
 
-def requests_in_order(events, targets):
+def requests_in_order(events, targets, at_times=False):
     """Return what is ``_Asking`` for events at positions (n,) of the ordered table.
 
     There is a request for each user and each context that X names, at the time of its
-    first event.
+    first event. ``at_times``: the time is told even if nobody has asked for it.
     """
     table = events.ordered
-    contexts, codes_of_contexts = _contexts_used(events)
+    contexts, codes_of_contexts = _contexts_used(events, at_times)
     users = np.searchsorted(table.offsets, targets, side="right") - 1
     codes = np.zeros(len(targets), dtype=np.int64)
     if table.contexts is not None and contexts is not None:
@@ -304,14 +375,15 @@ def requests_in_order(events, targets):
     return _Asking(users[first], truth, rows)
 
 
-def _contexts_used(events):
+def _contexts_used(events, at_times=False):
     """Return the ``EventContexts`` in which requests are asked, and codes of them.
 
-    Both are None without any. A time that nobody has asked for is not used: most
-    requests are made without one. Nor are columns of the items that are chosen.
+    Both are None without any. A time that nobody has asked for is not used unless
+    ``at_times``: most requests are made without one. Nor are columns of the items that
+    are chosen.
     """
     contexts = events.contexts
-    if contexts is None or contexts.context.is_auto:
+    if contexts is None or (contexts.context.is_auto and not at_times):
         return None, None
     return contexts.judged()
 
@@ -415,6 +487,14 @@ def _start_of_share(times, share=1.0, n_kept=np.inf):
 def _last_of_some(table, of_all, rng):
     """Return which events (n_events,) are in the last basket of some users.
 
+    The parameters are those of `_who_asks`.
+    """
+    return _are_last_of(table, _who_asks(table, of_all, rng))
+
+
+def _who_asks(table, of_all, rng):
+    """Return of which users (n_users,) the last basket is kept back.
+
     ``table``: its weights are 0 where an event is not to be predicted. ``of_all``:
     whether all users are meant, as far as their events are not too many.
     """
@@ -426,7 +506,11 @@ def _last_of_some(table, of_all, rng):
         sizes = np.bincount(part.users[is_last], minlength=part.n_users)
         n_last.append(np.where(n_targets > 0, sizes, 0))
     share = SHARE_APART if of_all else MAX_SHARE
-    chosen = _some(np.concatenate(n_last), share * table.n_events, of_all, rng)
+    return _some(np.concatenate(n_last), share * table.n_events, of_all, rng)
+
+
+def _are_last_of(table, chosen):
+    """Return which events (n_events,) are in the last basket of chosen users."""
     starts = iter(np.cumsum([0, *(part.n_users for part in table.blocks())]))
 
     def are_kept(part):

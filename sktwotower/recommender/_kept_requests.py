@@ -81,13 +81,15 @@ class KeptRequests(NamedTuple):
 
         ``columns``: a list of ``ContextColumn``.
         """
+        return self.asking(part, item_rows, columns), embed_items(part, item_rows)
+
+    def asking(self, part, item_rows, columns):
+        """Return the ``AskingUsers`` of a part; see `embedded`."""
         users = self._without_context(part, item_rows)
         if columns:
-            asking = AskingUsers.of(part, users, self.contexts, columns)
-        else:
-            users = self._in_context(part, users)
-            asking = AskingUsers(users, np.zeros((0, *users.shape), dtype=np.float32))
-        return asking, embed_items(part, item_rows)
+            return AskingUsers.of(part, users, self.contexts, columns)
+        users = self._in_context(part, users)
+        return AskingUsers(users, np.zeros((0, *users.shape), dtype=np.float32))
 
     def users_embedded(self, part, item_rows):
         """Return the vectors (n, d) that a part gives them."""
@@ -156,6 +158,22 @@ def requests_of(kept, recipe, rng):
         fold_in = FoldInOfNew(counts, recipe.temperature)
     left_out = kept.unknown_items
     return KeptRequests(*stacked, known.n_known, contexts, fold_in, left_out)
+
+
+def requests_long_before(kept, recipe):
+    """Return the ``KeptRequests`` long before those of a ``KeptBack``, or None."""
+    asked = kept.long_before
+    if asked is None:
+        return None
+    rows = kept.known.users.rows[asked.users]
+    hidden = distinct_ones(asked.past)
+    if not recipe.exclude_seen:
+        hidden = sparse.csr_matrix(hidden.shape, dtype=hidden.dtype)
+    past = asked.past
+    if not recipe.history.sees_past:
+        past = sparse.csr_matrix(past.shape)
+    n = len(asked.users)
+    return KeptRequests(rows, past, hidden, asked.truth, n, asked.contexts)
 
 
 def _of_strangers(kept, known, is_id):

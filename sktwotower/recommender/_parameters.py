@@ -121,7 +121,9 @@ class TwoTowerParameters(ShownEstimator, RecommenderParameters):
         users, as lists are asked for now. "last": the last ones of each of some users,
         as each list is asked for at the user's own last moment. "auto": "latest" if
         most of the latest events are of users who were there long before and times do
-        not only count the events of each user, otherwise "last". Without the order of
+        not only count the events of each user, otherwise "last". With "latest" and
+        dates, the last events of some users long before these are kept back, too: on
+        them, weights of requests at such times are learnt. Without the order of
         events, they are random pairs, at most 1% of all. At most 5% of the events and
         those of 2,500 users are kept back. Up to 50,000 events, they are kept back from
         a further model, which only judges; the model itself learns all events from the

@@ -36,12 +36,15 @@ class UsersOfEvents(NamedTuple):
         What is known of the context of each event. None: nothing.
     latest : array of shape (n,) or None
         The time of the last event of the user of each event, if it is used.
+    n_past : int array of shape (m,)
+        Number of past items of each distinct user.
     """
 
     vectors: np.ndarray
     numbers: np.ndarray
     asked: Asked | None
     latest: np.ndarray | None
+    n_past: np.ndarray
 
 
 class TowerVectors:
@@ -53,7 +56,22 @@ class TowerVectors:
         ``past``: their ``Past``. They are those of the context, if it is known.
         """
         vectors = self.without_context(query, past, serving)
+        n_past = np.diff(past.input.indptr)
+        vectors = self.as_asked(vectors, n_past, past.long_before)
         return self.in_context(vectors, query.asked, past.latest)
+
+    def as_asked(self, vectors, n_past, long_before):
+        """Return vectors (n, d) of users with the weights of when they ask.
+
+        ``n_past`` (n,): numbers of past items. ``long_before``: as of ``Past``.
+        """
+        if long_before is None:
+            return vectors
+        if not self.model.sees_past:
+            n_past = np.zeros_like(n_past)
+        changes = self.model.as_asked(n_past, long_before)
+        widths = [part.width for part in self.model.parts]
+        return (vectors * np.repeat(changes, widths, axis=1)).astype(np.float32)
 
     def in_context(self, vectors, asked, latest):
         """Return vectors (n, d) of users in the context that they ``Asked`` in.
@@ -199,6 +217,8 @@ class TowerVectors:
         self.check_vectors(len(frame))
         users = self._distinct_users(frame, serving, history)
         vectors = users.vectors[users.numbers]
+        long_before = self.shares_long_before(users.asked)
+        vectors = self.as_asked(vectors, users.n_past[users.numbers], long_before)
         return self.in_context(vectors, users.asked, users.latest)
 
     def scores_of_events(self, frame, serving, history=None):
@@ -211,6 +231,7 @@ class TowerVectors:
         users = self._distinct_users(frame, serving, history)
         item_vectors, item_numbers = self._distinct_items(frame)
         scores = np.empty(len(frame))
+        long_before = self.shares_long_before(users.asked)
         n_at_once = max(1, NUMBERS_AT_ONCE // item_vectors.shape[1])
         for block in slices(len(frame), n_at_once):
             asked = None
@@ -219,7 +240,11 @@ class TowerVectors:
             latest = None
             if users.latest is not None:
                 latest = users.latest[block]
-            of_users = users.vectors[users.numbers[block]]
+            numbers = users.numbers[block]
+            of_users = users.vectors[numbers]
+            if long_before is not None:
+                n_past = users.n_past[numbers]
+                of_users = self.as_asked(of_users, n_past, long_before[block])
             of_users = self.in_context(of_users, asked, latest)
             of_items = item_vectors[item_numbers[block]]
             scores[block] = np.einsum("nd,nd->n", of_users, of_items, dtype=np.float64)
@@ -235,7 +260,8 @@ class TowerVectors:
         latest = None
         if past.latest is not None:
             latest = past.latest[numbers]
-        return UsersOfEvents(vectors, numbers, query.asked, latest)
+        n_past = np.diff(past.input.indptr)
+        return UsersOfEvents(vectors, numbers, query.asked, latest, n_past)
 
     def _distinct_items(self, frame):
         """Return vectors (m, d) of distinct items, and which is that of each event."""
@@ -249,7 +275,7 @@ class TowerVectors:
 
     def sparse_vectors_of_users(self, past):
         """Return the sparse vectors (n, p) of users with a ``Past``, CSR."""
-        return self.model.sparse_user_vectors(past.input)
+        return self.model.sparse_user_vectors(past.input, past.long_before)
 
     def sparse_vectors_of_items(self, codes):
         """Return the sparse vectors (n, p) of items at positions (n,), CSR; -1: new."""
@@ -262,8 +288,9 @@ class TowerVectors:
         ``past``: their ``Past``. The result is an array or a CSR matrix (n, n_items).
         """
         model = self.model
-        if model.sparse is None or past.input.shape[0] != 1:
-            return model.added(past.input, self.n_items)
+        is_now = past.long_before is None
+        if model.sparse is None or past.input.shape[0] != 1 or not is_now:
+            return model.added(past.input, self.n_items, past.long_before)
         lags = None
         if self.sequences is not None:
             lags = past.input.data
@@ -290,8 +317,8 @@ class TowerVectors:
 
     def _added_to_one(self, items, lags):
         """Return what sparse parts have ``Added`` for one user with past items (m,)."""
-        length = self.model.lengths_of(np.array([len(items)]))[0]
-        return self.model.sparse.of_one(items, lags, length, self.n_items)
+        (weights,) = self.model.sparse_weights(np.array([len(items)]))
+        return self.model.sparse.of_one(items, lags, weights, self.n_items)
 
     def added_to_events(self, frame, history=None):
         """Return what sparse parts add to the score (n_events,) of each event."""
@@ -302,7 +329,8 @@ class TowerVectors:
         _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
         past = past_of(self, query[first], history)
         items = self.items.describe(frame, "X", events=True)[1]
-        return self.model.added_to_pairs(past.input, numbers, items)
+        long_before = self.shares_long_before(query.asked)
+        return self.model.added_to_pairs(past.input, numbers, items, long_before)
 
     def vector_of(self, code):
         """Return the vector (d,) of the user of fit at a position, computed once."""

@@ -159,16 +159,31 @@ def weigh(parts, temperature, requests, rng):
     """
     shares = np.array([part.share for part in parts])
     before = np.tile(shares, (len(KNOTS), 1))
-    problem = Problem(parts, before, temperature, requests, rng)
-    learnt = problem.solution()
-    folds = folds_of(requests)
-    without = [problem.without(rows).solution() for rows in folds]
-    weighing = best_step(parts, before, learnt, without, requests, STEPS)
+    weighing, learnt = _weighed(before, parts, temperature, requests, rng)
     known = requests.known()
     if not summed(np.count_nonzero(known.n_past == 0)):
         # nothing judges the weights of users without any past
         weighing.weights[0] = learnt[0]
     return weighing
+
+
+def weigh_from(before, parts, temperature, requests, rng):
+    """Return the ``Weighing`` of parts by further requests.
+
+    ``before`` (n_knots, n_parts): the weights of other requests, in the place of the
+    shares of `weigh`, whose parameters the others are.
+    """
+    weighing, _ = _weighed(before, parts, temperature, requests, rng)
+    return weighing
+
+
+def _weighed(before, parts, temperature, requests, rng):
+    """Return the ``Weighing`` of the best step, and the learnt weights."""
+    problem = Problem(parts, before, temperature, requests, rng)
+    learnt = problem.solution()
+    without = [problem.without(rows).solution() for rows in folds_of(requests)]
+    weighing = best_step(parts, before, learnt, without, requests, STEPS)
+    return weighing, learnt
 
 
 def folds_of(requests):

@@ -54,11 +54,14 @@ class Past(NamedTuple):
     latest : float64 array of shape (n,), default=None
         Time of the latest event, nan if there is none or its time is not known. None:
         it is not needed.
+    long_before : float64 array of shape (n,), default=None
+        How much of the answer is that of long before now, from 0 to 1. None: nothing.
     """
 
     seen: sparse.csr_matrix
     input: sparse.csr_matrix
     latest: np.ndarray | None = None
+    long_before: np.ndarray | None = None
     __getitem__ = some_rows
 
 
@@ -133,6 +136,14 @@ class Fitted:
     context_columns = ()
     # Those of them that items have, and X has not: they are only known of requests.
     item_context = ()
+
+    def shares_long_before(self, asked):
+        """Return how much of answers is that of long before now, (n,); None: nothing.
+
+        ``asked``: what n requests ``Asked``, or None.
+        """
+        return None
+
     # Name of the column with the time of a request, if that is known of each by itself.
     asked_time = None
 
@@ -292,7 +303,8 @@ class Fitted:
         latest = None
         if self.sees_gaps:
             latest = self.sequences.latest(query.codes, added)
-        return Past(seen, self.sequences.rows(query.codes, added), latest)
+        in_order = self.sequences.rows(query.codes, added)
+        return Past(seen, in_order, latest, self.shares_long_before(query.asked))
 
     def similar_to_known(self, code, k, serving):
         """Return what ``search_similar`` does for the item of fit at ``code``, faster.

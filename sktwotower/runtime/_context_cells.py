@@ -24,6 +24,8 @@ DAY = 24 * HOUR
 FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
 LATEST = 2.0**63  # dates are below it, as they are int64
 LARGEST = float(np.finfo(float).max)
+# From so many times as long before now as requests are near, they are long before.
+TIMES_NEAR = 4.0
 N_PARTS = 24 + 7 + 12  # columns of hours, weekdays and months
 # The value of each of the three entries of a date. With 1 each, their norm would be
 # 1.7 times that of a column of the context; so it is 0.9.
@@ -39,8 +41,11 @@ class StoredClock(NamedTuple):
     time_unit: one_of(*SIZES) | None = None
     reach: number(0) = 0.0
     now: number() = 0.0
+    near: number(0) = 0.0
 
-    _older_formats = (UpTo(1, lacking={"time_unit": None, "reach": 0.0, "now": 0.0}),)
+    _older_formats = (
+        UpTo(1, lacking={"time_unit": None, "reach": 0.0, "now": 0.0, "near": 0.0}),
+    )
 
     def _check_stored(self, place):
         knots = self.knots
@@ -64,6 +69,16 @@ class StoredClock(NamedTuple):
         if self.reach > 0 and gap <= self.reach:
             return gap
         return math.nan
+
+    def shares_long_before(self, times):
+        """Return how much weights of long before count at times (n,), from 0 to 1.
+
+        Up to ``near`` before ``now`` they do not count, from four times that on they
+        are all; between, they count in proportion to the logarithm. nan is now.
+        """
+        ages = np.nan_to_num(self.now - np.asarray(times, dtype=float), nan=0.0)
+        places = np.log(np.maximum(ages / self.near, 1)) / np.log(TIMES_NEAR)
+        return np.minimum(places, 1.0)
 
     @property
     def n_parts(self):

@@ -4,7 +4,7 @@ Input: a feature ``Row``, ``PastItems``, the ``Row`` of a context.
 Output: vectors (d,), float32; with the inputs of an ONNX file, operators of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise, starmap
 
@@ -23,6 +23,7 @@ N_STEPS = 3
 # to it, otherwise Newton's method overshoots on long histories.
 EVENTS_OF_TOWER = 100.0
 BLOCK = 256  # users that are moved together
+LEAST_FACTOR = 1e-9  # of a part that says nothing now, and something long before
 
 
 class JoinedParts:
@@ -30,7 +31,8 @@ class JoinedParts:
 
     ``by_past``: factors (n_knots, n_parts) of the vectors of users, for each number of
     past items in `KNOTS`; None: 1 for all. ``sparse``: parts without vectors; None:
-    there are none.
+    there are none. ``long_before``: factors, and weights of sparse parts, that hold for
+    requests long before now, (n_knots, n_parts + n_sparse); None: the same.
     """
 
     @property
@@ -69,17 +71,66 @@ class JoinedParts:
     @property
     def lengths_of_users(self):
         """Lengths (n_sizes,) that vectors of users would have without being divided."""
-        lengths = np.sqrt((self._factors_of_users**2).sum(axis=1))
-        return np.maximum(lengths, 1e-12)
+        return _lengths_of(self._factors_of_users)
 
     @property
     def _factors_of_users(self):
         """What `scales_of_users` are before they are divided."""
-        factors = np.array(self.fades) * self.scales_of_items
         if self.by_past is None:
-            return factors[None]
+            return (np.array(self.fades) * self.scales_of_items)[None]
+        factors = self._factors_by(self.by_past)
+        if self.long_before is not None:
+            # so that a part that says nothing now can say something long before
+            factors = np.where(factors == 0, LEAST_FACTOR, factors)
+        return factors
+
+    def _factors_by(self, by_past):
+        """Return factors (n_sizes, n_parts) of users, given those of `KNOTS`."""
         sizes = np.arange(KNOTS[-1] + 1)
-        return factors * (knot_shares(sizes) @ self.by_past)
+        factors = np.array(self.fades) * self.scales_of_items
+        return factors * (knot_shares(sizes) @ by_past)
+
+    @property
+    def _factors_long_before(self):
+        """What `_factors_of_users` are long before now."""
+        return self._factors_by(self.long_before[:, : len(self.parts)])
+
+    def as_asked(self, n_past, shares):
+        """Return by what vectors of users change that ask before now, (n, n_parts).
+
+        ``n_past`` (n,): numbers of past items. ``shares`` (n,): how much of the answer
+        is that of long before. Vectors are then a mix of those of now and those of long
+        before, and may be shorter than 1.
+        """
+        then = self._factors_long_before
+        then = then / _lengths_of(then)[:, None]
+        changes = then / self.scales_of_users - 1
+        changes = changes[np.minimum(n_past, len(changes) - 1)]
+        return 1 + np.asarray(shares)[:, None] * changes
+
+    @cached_property
+    def sparse_long_before(self):
+        """The ``sparse`` parts with their weights long before now."""
+        weights = self.long_before[:, len(self.parts) :]
+        return replace(self.sparse, weights=weights)
+
+    def sparse_weights(self, n_past, long_before=None):
+        """Return how much sparse parts count for n users, (n, n_sparse).
+
+        ``n_past`` (n,): numbers of past items. ``long_before`` (n,): how much of the
+        answer is that of long before now; None: nothing.
+        """
+        weights = self.sparse.weights_of(n_past) / self.lengths_of(n_past)[:, None]
+        if long_before is None:
+            return weights
+        lengths = self.lengths_long_before(n_past)
+        then = self.sparse_long_before.weights_of(n_past) / lengths[:, None]
+        return weights + np.asarray(long_before)[:, None] * (then - weights)
+
+    def lengths_long_before(self, n_past):
+        """Return what `lengths_of` users (n,) are long before now."""
+        lengths = _lengths_of(self._factors_long_before)
+        return lengths[np.minimum(n_past, len(lengths) - 1)]
 
     @property
     def similarity_factors(self):
@@ -128,6 +179,18 @@ class JoinedParts:
             sizes = np.abs(self.by_past).sum(axis=1)
             fits = (sizes > 0).all() and len(sizes) == len(KNOTS)
             require(fits, f"{place}.by_past", "factors for each number of past items")
+        if self.long_before is not None:
+            n_weights = len(self.parts)
+            if self.sparse is not None:
+                n_weights += len(self.sparse.parts)
+            fits = self.long_before.shape == (len(KNOTS), n_weights)
+            fits = fits and self.by_past is not None
+            require(fits, f"{place}.long_before", "weights of all parts, by past items")
+
+
+def _lengths_of(factors):
+    """Return the lengths (n,) of vectors, given the factors (n, n_parts) of parts."""
+    return np.maximum(np.sqrt((factors**2).sum(axis=1)), 1e-12)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +289,11 @@ class ModelArrays(JoinedParts):
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
     sparse: SparseScoresArrays | None
+    long_before: array("float64", "n_knots n_weights", is_finite=True) | None
 
-    _older_formats = (UpTo(1, lacking={"by_past": None, "sparse": None}),)
+    _older_formats = (
+        UpTo(1, lacking={"by_past": None, "sparse": None, "long_before": None}),
+    )
 
     def _check_stored(self, place):
         require(len(self.parts), place, "at least one part")
@@ -248,15 +314,16 @@ class ModelArrays(JoinedParts):
         """As in `JoinedParts`, computed once."""
         return super().lengths_of_users
 
-    def added_to_one(self, items, lags, n_items):
+    def added_to_one(self, items, lags, n_items, long_before=None):
         """Return what sparse parts have ``Added`` to the scores of a user, or None.
 
-        ``items``, ``lags``, ``n_items``: as of `SparseScores.of_one`.
+        ``items``, ``lags``, ``n_items``: as of `SparseScores.of_one`. ``long_before``:
+        as of `sparse_weights`, of one user.
         """
         if self.sparse is None:
             return None
-        length = self.lengths_of(np.array([len(items)]))[0]
-        return self.sparse.of_one(items, lags, length, n_items)
+        (weights,) = self.sparse_weights(np.array([len(items)]), long_before)
+        return self.sparse.of_one(items, lags, weights, n_items)
 
     @cached_property
     def _places(self):
@@ -285,6 +352,12 @@ class ModelArrays(JoinedParts):
         if len(vectors) > 1:
             vectors = [v * s for v, s in zip(vectors, scales, strict=True)]
         return np.concatenate(vectors, axis=-1).astype(np.float32)
+
+    def of_user_asked(self, user, n_past, long_before):
+        """Return the vector (d,) of a user who asks before now; see `as_asked`."""
+        (changes,) = self.as_asked(n_past, long_before)
+        widths = [part.width for part in self.parts]
+        return (user * np.repeat(changes, widths)).astype(np.float32)
 
     def in_context(self, user, row):
         """Return the vector (d,) of a request of a user (d,) in a context."""

@@ -213,7 +213,7 @@ class Runtime:
         def answer(user, history, exclude):
             code, past, added = self._users.past_of(user, history)
             vector = self._users.vector_of(code, past, added, context)
-            of_past = self._users.added_to(code, past, added)
+            of_past = self._users.added_to(code, past, added, context)
             hidden = past
             if not exclude_seen:
                 hidden = past[:0]
@@ -384,11 +384,10 @@ class Runtime:
         vectors = self._users.of_items(codes)
         scores = vectors.astype(float) @ vector.astype(float)
         if self._model.sparse is not None:
-            events = self._users.events_of(code, past, added)
             # also of items that have left the catalog
             n_items = len(self._state.items.ids)
-            added = self._model.added_to_one(*events, n_items)
-            scores += added.at(codes)
+            of_past = self._users.added_to(code, past, added, context, n_items)
+            scores += of_past.at(codes)
         return scores.astype(np.float32)
 
     @hinted

@@ -119,14 +119,14 @@ class SparseScores:
         """Return the weights (n, n_parts) of users with so many past items (n,)."""
         return knot_shares(n_past) @ self.weights
 
-    def of_one(self, items, lags, length, n_items):
+    def of_one(self, items, lags, weights, n_items):
         """Return what is ``Added`` to the scores of the first ``n_items`` items.
 
         ``items`` and ``lags``: the past of the user, as of `SparsePartArrays`.
-        ``length``: by what scores of the other parts were divided.
+        ``weights`` (n_parts,): how much each part counts, divided by what the scores of
+        the other parts were divided by.
         """
         past = PastEvents(items, lags)
-        weights = self._weights_of_one(items, length)
         positions_of_parts = [np.zeros(0, dtype=np.int64)]
         values_of_parts = [np.zeros(0)]
         for part, weight in zip(self.parts, weights, strict=True):
@@ -148,7 +148,7 @@ class SparseScores:
         is_served = positions < n_items
         return Added(positions[is_served], sums[is_served])
 
-    def of_events(self, items, lags, length, item):
+    def of_events(self, items, lags, weights, item):
         """Return what each event of a user (m,) adds to the score of an item.
 
         The parameters are those of `of_one`; ``item`` is its position, -1 if it is not
@@ -161,7 +161,6 @@ class SparseScores:
         last = np.arange(len(items))
         if lags is not None:
             last = past.last
-        weights = self._weights_of_one(items, length)
         for part, weight in zip(self.parts, weights, strict=True):
             if part.matrix is None:
                 entries = (past.distinct == item).astype(float)
@@ -170,11 +169,6 @@ class SparseScores:
                 entries = np.asarray(column).ravel()
             added[last] += weight * part.inputs(past) * entries
         return added
-
-    def _weights_of_one(self, items, length):
-        """Return the weight of each part (n_parts,) for a user with past items (m,)."""
-        (weights,) = self.weights_of(np.array([len(items)]))
-        return weights / length
 
     def _check_stored(self, place):
         fits = self.weights.shape == (len(KNOTS), len(self.parts))

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from ._context_cells import moment_of
 from ._id_table import IdTable
 from ._kept import Kept
 from ._one_query import Added
@@ -42,6 +43,7 @@ class UserVectors:
         self._kept_added = Kept()
         clock = getattr(state.context, "clock", None)
         self._assumes_now = clock is not None and clock.reach > 0
+        self._has_long_before = self._model.long_before is not None
 
     def past_of(self, user, history):
         """Return the row of a user, and positions of all past items and of added ones.
@@ -67,6 +69,10 @@ class UserVectors:
             vector = self._kept.get(code, lambda c: self.of_past(c, past, added))
         if context is None and not self._assumes_now:
             return vector
+        long_before = self._share_long_before(context)
+        if long_before is not None:
+            n_past = np.array([len(self.events_of(code, past, added)[0])])
+            vector = self._model.of_user_asked(vector, n_past, long_before)
         return self._asked(code, vector, added, context)
 
     def embed(self, user, history, context):
@@ -74,19 +80,43 @@ class UserVectors:
         code, past, added = self.past_of(user, history)
         return self.vector_of(code, past, added, context)
 
-    def added_to(self, code, past, added):
-        """Return what sparse parts have ``Added`` to the scores of a user, or None."""
+    def added_to(self, code, past, added, context=None, n_items=None):
+        """Return what sparse parts have ``Added`` to the scores of a user, or None.
+
+        ``n_items``: number of the items with a score; None: those of the catalog.
+        """
         if self._model.sparse is None:
             return None
+        long_before = self._share_long_before(context)
 
         def compute(code):
             events = self.events_of(code, past, added)
-            return self._model.added_to_one(*events, len(self._vectors))
+            n_scored = len(self._vectors)
+            if n_items is not None:
+                n_scored = n_items
+            return self._model.added_to_one(*events, n_scored, long_before)
 
-        if len(added):
+        if len(added) or long_before is not None or n_items is not None:
             return compute(code)
         known = self._kept_added.get(code, lambda code: compute(code).as_array())
         return Added.of_array(known)
+
+    def _share_long_before(self, context):
+        """Return how much of an answer is that of long before now, (1,); or None."""
+        if context is None or not self._has_long_before:
+            return None
+        cells = self._state.context
+        cells.check_mapping(context)
+        if cells.clock is None or not cells.clock.near:
+            return None
+        try:
+            time = moment_of(context.get(cells.time), cells.clock.time_kind)
+        except (ArithmeticError, TypeError, ValueError):
+            return None  # the error that names the cell is raised where it is encoded
+        shares = cells.clock.shares_long_before([time])
+        if not shares.any():
+            return None
+        return shares
 
     @cached_property
     def units(self):

@@ -45,6 +45,8 @@ class Pair(NamedTuple):
         The user's vector after fold-in. None: the one that the towers compute.
     context : CSR matrix of shape (1, n), default=None
         Feature row of the context of the request. None: it is unknown.
+    long_before : array of shape (1,), default=None
+        How much of the answer is that of long before now. None: nothing.
     """
 
     user_rows: sparse.csr_matrix
@@ -52,6 +54,7 @@ class Pair(NamedTuple):
     item_rows: sparse.csr_matrix
     user_vector: np.ndarray | None = None
     context: sparse.csr_matrix | None = None
+    long_before: np.ndarray | None = None
 
 
 class Contributions(NamedTuple):

@@ -44,6 +44,9 @@ class Model(JoinedParts, torch.nn.Module):
         numbers they are interpolated. None: 1 for all.
     sparse : SparseParts, default=None
         Parts without vectors. None: there are none.
+    long_before : array of shape (n_knots, n_parts + n_sparse), default=None
+        What holds in the place of ``by_past``, and of the weights of sparse parts, for
+        requests long before now. None: the same as now.
 
     Attributes
     ----------
@@ -75,10 +78,13 @@ class Model(JoinedParts, torch.nn.Module):
     fades: list_of(number(0), "n_parts")
     by_past: array("float64", "n_knots n_parts", is_finite=True) | None
     sparse: instance(SparseParts) | None
+    long_before: array("float64", "n_knots n_weights", is_finite=True) | None
 
     _older_formats = ModelArrays._older_formats
 
-    def __init__(self, parts, shares, fades=None, by_past=None, sparse=None):
+    def __init__(
+        self, parts, shares, fades=None, by_past=None, sparse=None, long_before=None
+    ):
         super().__init__()
         self.parts = torch.nn.ModuleList(parts)
         self.shares = list(shares)
@@ -87,6 +93,7 @@ class Model(JoinedParts, torch.nn.Module):
             self.fades = list(fades)
         self.by_past = by_past
         self.sparse = sparse
+        self.long_before = long_before
         seeing = [part for part in self.parts if part.sees_past]
         self.sees_past = len(seeing) > 0
         self.sees_order = any(part.sees_order for part in seeing)
@@ -102,19 +109,20 @@ class Model(JoinedParts, torch.nn.Module):
         self.normalize = self.parts[0].normalize
 
     def _stored_parts(self):
-        """Return what files hold of it, by name."""
+        """Return what files hold of it, by name: what it is made of."""
         return {
             "parts": list(self.parts),
             "shares": self.shares,
             "fades": self.fades,
             "by_past": self.by_past,
             "sparse": self.sparse,
+            "long_before": self.long_before,
         }
 
     @classmethod
-    def _of_stored(cls, parts, shares, fades, by_past, sparse):
+    def _of_stored(cls, parts, shares, **weights):
         require(len(parts), "the parts of a model", "at least one")
-        return cls(parts, shares, fades, by_past, sparse).eval()
+        return cls(parts, shares, **weights).eval()
 
     def _check_stored(self, place):
         is_trained = len(self.parts) > 0 and self.first.is_trained
@@ -184,11 +192,17 @@ class Model(JoinedParts, torch.nn.Module):
     def arrays(self):
         """Return the ``ModelArrays`` of the same weights."""
         parts = [part.arrays() for part in self.parts]
-        return ModelArrays(parts, self.shares, self.fades, self.by_past, self.sparse)
+        return ModelArrays(
+            parts, self.shares, self.fades, self.by_past, self.sparse, self.long_before
+        )
 
     def contributions(self, pair):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
-        scales_of_user = self.scales_of(np.array([len(pair.past.last)]))[0]
+        n_past = np.array([len(pair.past.last)])
+        changes = np.ones((1, len(self.parts)))
+        if pair.long_before is not None:
+            changes = self.as_asked(n_past, pair.long_before)
+        scales_of_user = self.scales_of(n_past)[0]
         total = None
         for k, part in enumerate(self.parts):
             vector = None
@@ -196,7 +210,8 @@ class Model(JoinedParts, torch.nn.Module):
                 # others than the first are not folded in
                 vector = pair.user_vector[: self.first.width] / scales_of_user[0]
             of_part = part.contributions(pair._replace(user_vector=vector))
-            of_part = of_part.times(scales_of_user[k] * self.scales_of_items[k])
+            scale = scales_of_user[k] * changes[0, k]
+            of_part = of_part.times(scale * self.scales_of_items[k])
             if total is None:
                 total = of_part
             else:
@@ -211,7 +226,11 @@ class Model(JoinedParts, torch.nn.Module):
         """Return a model of those ``parts`` of its kinds, with the same weights."""
         by_kind = {_kind(part): part for part in parts}
         parts = [by_kind[_kind(part)] for part in self.parts]
-        return Model(parts, self.shares, self.fades, self.by_past, self.sparse).eval()
+        return self._changed(parts=parts)
+
+    def _changed(self, **changed):
+        """Return the same model with other fields, ready to be asked."""
+        return Model(**self._stored_parts() | changed).eval()
 
     @property
     def weights(self):
@@ -231,7 +250,7 @@ class Model(JoinedParts, torch.nn.Module):
         sparse = self.sparse
         if sparse is not None:
             sparse = replace(sparse, weights=weights[:, n_parts:])
-        return Model(list(self.parts), self.shares, self.fades, by_past, sparse).eval()
+        return self._changed(by_past=by_past, sparse=sparse)
 
     def after(self, parts, share_of_new):
         """Return a model of parts that have learnt further events.
@@ -241,33 +260,33 @@ class Model(JoinedParts, torch.nn.Module):
         fades = []
         for fade, part in zip(self.fades, self.parts, strict=True):
             fades.append(max(fade / part.fading(share_of_new), MIN_FADE))
-        return Model(parts, self.shares, fades, self.by_past, self.sparse).eval()
+        return self._changed(parts=parts, fades=fades)
 
     def with_sparse(self, sparse):
         """Return the same model with other ``SparseParts``, or None."""
-        parts = list(self.parts)
-        return Model(parts, self.shares, self.fades, self.by_past, sparse).eval()
+        return self._changed(sparse=sparse)
 
-    def added(self, past, n_items):
+    def added(self, past, n_items, long_before=None):
         """Return what sparse parts add to the scores of n users, or None.
 
-        ``past``: CSR (n, at least n_items), lags if it `sees_order`, else ones. The
+        ``past``: CSR (n, at least n_items), lags if it `sees_order`, else ones.
+        ``long_before`` (n,): how much of the answer is that of long before now. The
         result is an array or a CSR matrix (n, n_items).
         """
         if self.sparse is None:
             return None
-        lengths = self.lengths_of(np.diff(past.indptr))
-        return self.sparse.added(past, self.sees_order, lengths, n_items)
+        weights = self.sparse_weights(np.diff(past.indptr), long_before)
+        return self.sparse.added(past, self.sees_order, weights, n_items)
 
-    def sparse_user_vectors(self, past):
+    def sparse_user_vectors(self, past, long_before=None):
         """Return sparse vectors of n users, CSR; see `SparseParts.user_vectors`.
 
-        ``past``: as of `added`. Without sparse parts they have no columns.
+        The parameters are those of `added`. Without sparse parts they have no columns.
         """
         if self.sparse is None:
             return csr_matrix((past.shape[0], 0), dtype=np.float32)
-        lengths = self.lengths_of(np.diff(past.indptr))
-        return self.sparse.user_vectors(past, self.sees_order, lengths)
+        weights = self.sparse_weights(np.diff(past.indptr), long_before)
+        return self.sparse.user_vectors(past, self.sees_order, weights)
 
     def sparse_item_vectors(self, n_items):
         """Return sparse vectors of all items, CSR (n_items, p)."""
@@ -275,16 +294,18 @@ class Model(JoinedParts, torch.nn.Module):
             return csr_matrix((n_items, 0), dtype=np.float32)
         return self.sparse.item_vectors(n_items)
 
-    def added_to_pairs(self, past, rows, items):
+    def added_to_pairs(self, past, rows, items, long_before=None):
         """Return what sparse parts add to the scores of pairs (m,), float64.
 
         ``past``: as of `added`. ``rows`` and ``items`` (m,): the row of ``past`` and
-        the item of each; -1: an item that is not known.
+        the item of each; -1: an item that is not known. ``long_before`` (m,): as of
+        `added`, of each pair.
         """
         if self.sparse is None:
             return np.zeros(len(rows))
-        lengths = self.lengths_of(np.diff(past.indptr))
-        return self.sparse.of_pairs(past, self.sees_order, lengths, rows, items)
+        n_past = np.diff(past.indptr)[rows]
+        weights = self.sparse_weights(n_past, long_before)
+        return self.sparse.of_pairs(past, self.sees_order, weights, rows, items)
 
     def without(self, side, left, unused, rows):
         """Return a model without some columns of a side; see `Part.drop`."""

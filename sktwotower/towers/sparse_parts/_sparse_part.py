@@ -121,15 +121,15 @@ class SparseParts(SparseScores):
     def __deepcopy__(self, memo):
         return self  # it never changes
 
-    def added(self, past, in_order, lengths, n_items):
+    def added(self, past, in_order, weights, n_items):
         """Return what is added to scores of n users, (n, n_items), float32.
 
         A CSR matrix if it is zero for most items, otherwise an array. None if it is
         zero for all. ``past``: CSR (n, at least n_items), lags if ``in_order``, else
-        ones. ``lengths`` (n,): by what the scores of the other parts were divided.
+        ones. ``weights`` (n, n_parts): how much each part counts, divided by what the
+        scores of the other parts were divided by.
         """
         n_past = np.diff(past.indptr)
-        weights = self.weights_of(n_past) / lengths[:, None]
         if not weights[n_past > 0].any():
             return None
         pasts = Pasts(past, in_order)
@@ -144,7 +144,7 @@ class SparseParts(SparseScores):
                 else:
                     factors.append((inputs, part.matrix))
         n_sums = repeats.nnz + sum(n_products(*pair) for pair in factors)
-        if n_sums * ITEMS_PER_ENTRY > len(lengths) * n_items:
+        if n_sums * ITEMS_PER_ENTRY > len(weights) * n_items:
             total = repeats.toarray()
             for inputs, matrix in factors:
                 add_product(total, inputs, matrix)
@@ -156,13 +156,12 @@ class SparseParts(SparseScores):
             total = total + product
         return total[:, :n_items].tocsr()
 
-    def user_vectors(self, past, in_order, lengths):
+    def user_vectors(self, past, in_order, weights):
         """Return vectors of n users, CSR (n, n_parts * n_items).
 
         Their products with `item_vectors` are what is added to scores. The parameters
         are those of `added`.
         """
-        weights = self.weights_of(np.diff(past.indptr)) / lengths[:, None]
         pasts = Pasts(past, in_order)
         of_parts = []
         for part, of_users in zip(self.parts, weights.T, strict=True):
@@ -183,19 +182,19 @@ class SparseParts(SparseScores):
                 of_parts.append(part.matrix.T)
         return sparse.hstack(of_parts, format="csr")
 
-    def of_pairs(self, past, in_order, lengths, rows, items):
+    def of_pairs(self, past, in_order, weights, rows, items):
         """Return what is added to the scores of pairs (m,), float64.
 
         ``rows`` and ``items`` (m,): the row of ``past`` and the item of each; -1: an
-        item that is not known. The other parameters are those of `added`.
+        item that is not known. ``weights`` (m, n_parts): as of `added`, of each pair.
+        The other parameters are those of `added`.
         """
         values = np.zeros(len(rows))
         known = np.flatnonzero(items >= 0)
         if not len(known):
             return values
         pasts = Pasts(past, in_order)
-        weights = self.weights_of(np.diff(past.indptr)) / lengths[:, None]
-        for part, of_users in zip(self.parts, weights.T, strict=True):
+        for part, of_pairs in zip(self.parts, weights.T, strict=True):
             inputs = pasts.as_matrix(part.inputs(pasts.events))
             if part.matrix is None:
                 found = inputs[rows[known], items[known]]
@@ -209,7 +208,7 @@ class SparseParts(SparseScores):
                     entries = part.matrix[past_items, items[some][pairs]]
                     products = np.asarray(entries).ravel() * inputs.data[places]
                     added[block] = np.bincount(pairs, products, len(some))
-            values[known] += added * of_users[rows[known]]
+            values[known] += added * of_pairs[known]
         return values
 
     def with_items(self, places, n_items):
