@@ -15,7 +15,8 @@ over the whole catalog without the items that the user has in train:
 Models with a grid are fitted with each of its values on train, cut once more as test
 is, and with values past its ends while these gain 1 %; the best by NDCG@10 is fitted on
 all of train. Ours is fitted with its defaults, once per seed, without and with
-``time``.
+``time``. All of these are asked now, whatever the time of what is to be found;
+"(time of asking)" is ours, asked for each user at that time.
 
 Transformers of RecTools need an interpreter that has it, ``--python PATH``, and are
 measured on ``*-last`` only. Their settings and numbers of epochs are searched on the
@@ -72,11 +73,12 @@ from sktwotower import (
 )
 
 IN_TIME = f"{OURS}(time)"
+TOLD_TIME = f"{OURS}(time of asking)"
 NEXT_ITEM = ["recall@10", "ndcg@10"]
 LATER = ["recall@20", "ndcg@10"]
 # No absolute times, so no window of time.
 WITHOUT_DATES = {"ml-1m-last", "beauty-last", "sports-last", "kuairand"}
-NEEDS_DATES = {"recent popularity", "HSTU(time)"}
+NEEDS_DATES = {"recent popularity", "HSTU(time)", TOLD_TIME}
 # Twenty settings of each model that is searched, but EASE.
 DAYS = [1, 2, 3, 5, 7, 10, 14, 20, 30, 45, 60, 90, 120, 150, 180, 240, 365, 500]
 DAYS = [pd.Timedelta(days=days) for days in [*DAYS, 730, 1000]]
@@ -89,7 +91,8 @@ class Model:
     """A class, its fixed parameters, those to choose from, and what it is fitted on.
 
     ``in_time``: it gets the times. ``takes_shown``: it gets what was shown and not
-    chosen, where that is known; others get positive events only.
+    chosen, where that is known; others get positive events only. ``is_told``: it is
+    asked at the times of what is to be found.
     """
 
     kind: type
@@ -97,6 +100,7 @@ class Model:
     grid: dict = field(default_factory=dict)
     in_time: bool = False
     takes_shown: bool = False
+    is_told: bool = False
 
 
 TIME = {"time": "time"}
@@ -130,6 +134,7 @@ MODELS = {
     ),
     OURS: Model(TwoTowerRecommender, takes_shown=True),
     IN_TIME: Model(TwoTowerRecommender, TIME, in_time=True, takes_shown=True),
+    TOLD_TIME: Model(TwoTowerRecommender, TIME, in_time=True, is_told=True),
 }
 
 
@@ -202,7 +207,8 @@ class Run:
         by_seed = []
         for seed in seeds:
             recommender, watch = fitted(model, params | seed, self.events.train)
-            figures, _ = judge(recommender, self.events.test[PAIR])
+            columns = EVENT if model.is_told else PAIR
+            figures, _ = judge(recommender, self.events.test[columns])
             by_seed.append(pd.DataFrame(figures))
             row = {"system": name, "params": _plain(params | seed)} | searched
             row |= {"fit_s": watch.seconds, "fit_cpu_s": watch.cpu_seconds}
