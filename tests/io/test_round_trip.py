@@ -34,6 +34,7 @@ from sktwotower.io import dump, load
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
 from sktwotower.towers import RecentHistory, StreamingFrequency
 from tests.builders import chain, dated, first_fast, ordered, random_events, small
+from tests.cases import for_each
 
 from .builders import (
     MODELS,
@@ -351,9 +352,13 @@ def test_a_stream_goes_on_where_it_was(params, path):
         load(path)
 
 
-def test_a_random_state_goes_on_where_it_was(path):
+@for_each("place", [None, 0, 624])
+def test_a_random_state_goes_on_where_it_was(place, path):
     state = np.random.RandomState(5)
     state.standard_normal(3)
+    if place is not None:
+        _, key, _, has_gauss, gauss = state.get_state()
+        state.set_state(("MT19937", key, place, has_gauss, gauss))
     read = again(TwoTowerRecommender(random_state=state), path).random_state
     assert read.standard_normal(5).tolist() == state.standard_normal(5).tolist()
 

@@ -81,6 +81,7 @@ def test_the_kind_fills_a_page_with_what_the_user_buys_of_it():
 def test_without_a_kind_the_model_is_as_good_as_another(params):
     is_later = X["time"] >= 0.8 * len(X)
     train, later = X[~is_later], X[is_later]
+    params = {"max_epochs": 10, "embedding_dim": 32} | params
     found = []
     for context in (["kind"], None):
         models = [asking(context=context, random_state=s, **params) for s in range(2)]
