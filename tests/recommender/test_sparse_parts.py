@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
-from sktwotower import io, runtime
+from sktwotower import EASERecommender, TwoTowerRecommender, io, runtime
+from sktwotower.metrics import ndcg_at_k
 from sktwotower.towers import RecentHistory
 from tests.builders import small
 from tests.cases import for_each
@@ -78,6 +79,34 @@ def test_what_goes_together_is_a_matter_of_the_linear_model():
     lists = model.recommend(["new"], 1, history={"new": ["i06"]})
     assert lists["item"].tolist() == ["i07"]
     assert shares_of(model)["linear model of past items"] > 0.05
+
+
+def sixty_users_of_pairs(seed):
+    """Return events of users who have both items of random pairs, and those left out.
+
+    One item of two pairs of each user is left out: only what goes together tells it.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    held = []
+    for user in range(60):
+        firsts = 2 * rng.choice(40, size=9, replace=False)
+        rows += [(user, item) for item in firsts]
+        rows += [(user, item) for item in firsts[2:] + 1]
+        held += [(user, item) for item in firsts[:2] + 1]
+    columns = ["user", "item"]
+    return pd.DataFrame(rows, columns=columns), pd.DataFrame(held, columns=columns)
+
+
+@for_each("seed", range(3))
+def test_sixty_users_suffice_for_what_only_a_linear_model_knows(seed):
+    train, held = sixty_users_of_pairs(seed)
+    ndcg = []
+    for model in (TwoTowerRecommender(random_state=0), EASERecommender()):
+        ranking = model.fit(train).rank_held_out(held, n_neighbors=10)
+        ndcg.append(ndcg_at_k(ranking.truth, ranking.indices, 10, per_user=True))
+    loss = ndcg[1] - ndcg[0]
+    assert loss.mean() <= 2 * loss.std() / np.sqrt(len(loss))
 
 
 def test_what_follows_is_a_matter_of_successors():
