@@ -316,6 +316,15 @@ def test_features_of_theirs_are_gone_too(table, request):
     model.partial_fit(X[X["user"].isin(kept)].head(5))
 
 
+@for_each("columns", [["user", "age"], ["age", "user"]])
+def test_rows_of_a_side_table_are_gone_wherever_its_column_of_ids_is(columns):
+    model = small(users=SIDE, sparse_parts=None).fit(named_events())
+    model.set_params(users=SIDE[columns])
+    left = model.forget_users(GONE).users
+    assert left.columns.tolist() == columns
+    assert left["user"].tolist() == [u for u in SIDE["user"] if u not in GONE]
+
+
 @pytest.mark.slow
 def test_a_side_table_that_was_replaced_is_filtered_as_well():
     model = small(users=SIDE).fit(named_events())
