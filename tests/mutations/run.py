@@ -115,15 +115,19 @@ def main():
     parser.add_argument("--only", type=int, nargs="+", help="numbers of faults")
     parser.add_argument("--root", type=Path, default=LIST.parents[2])
     parser.add_argument("--out", type=Path, default=Path("faults.csv"))
-    parser.add_argument("--slow", action="store_true", help="slow tests as well")
+    parser.add_argument(
+        "--slow",
+        action="store_true",
+        help="slow tests and those of neighbor graphs as well",
+    )
     options = parser.parse_args()
     done = set()
     if options.out.exists():
         with open(options.out, newline="", encoding="utf-8") as file:
             done = {int(row[0]) for row in csv.reader(file)}
-    marks = "not fuzz and not soak and not grid and not graph"
+    marks = "not fuzz and not soak and not grid"
     if not options.slow:
-        marks += " and not slow"
+        marks += " and not slow and not graph"
     faults = [json.loads(line) for line in LIST.read_text("utf-8").splitlines()]
     tests_of_now = killer_of(options.root, ["tests/metrics"], marks)
     if tests_of_now:
