@@ -21,7 +21,9 @@ all of train. Ours is fitted with its defaults, once per seed, without and with
 Transformers of RecTools need an interpreter that has it, ``--python PATH``, and are
 measured on ``*-last`` only. Their settings and numbers of epochs are searched on the
 same cut, for ``--tuning-minutes`` of CPU time each, in which trials of earlier runs
-(``results/next_trials.jsonl``) count. HSTU(time) is told the time of what is to be
+(``results/next_trials.jsonl``) count. eSASRec(authors) has its authors' settings, and
+learns until ten epochs have brought nothing on that cut, however long that takes; a
+trial of an earlier run is not made again. HSTU(time) is told the time of what is to be
 found.
 
 The rows of these data sets and models replace those of earlier runs, and so do each
@@ -60,6 +62,7 @@ from _per_user import keep, named, read
 from _processes import call, interpreter_with
 from _quick import assert_claims, parse_options
 from _search import Trial, beyond_the_edges
+from _sequence_trials import AUTHORS, BY_AUTHORS
 from _sequence_trials import NAMES as TRANSFORMERS
 from _systems import OURS, judge
 from bench_quality import line, summary
@@ -182,6 +185,8 @@ class Run:
         """Measure all models that can be measured."""
         for name in self.arguments.models:
             if name in NEEDS_DATES and self.data in WITHOUT_DATES:
+                continue
+            if name == BY_AUTHORS and self.data not in AUTHORS:
                 continue
             try:
                 if name in TRANSFORMERS:

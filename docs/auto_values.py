@@ -110,7 +110,8 @@ def rows_of_others():
             f"{_kept_back.MIN_RETURNING:.0%} of the latest "
             f"{_kept_back.MAX_SHARE:.0%} of the events are of users who were there "
             "long before and times do not only count the events of each user, else "
-            '"last". Without `time`, they are random pairs. None '
+            '"last". With "latest", requests long before these have weights of their '
+            "own. Without `time`, they are random pairs. None "
             f"with fewer than {_kept_back.MIN_USERS} users who can be asked for, and "
             "in the cases of [Events that judge](#events-that-judge)",
             "validation_score_",

@@ -102,7 +102,8 @@ def test_what_the_protocols_call_at_an_end_of_its_values_is():
 def test_the_protocols_count_the_trials_that_the_budget_cut():
     text = " ".join((ROOT / "docs" / "protocols.md").read_text("utf-8").split())
     chosen = {}
-    for row in sorted(read("next_trials"), key=lambda row: row["validation"]):
+    searched = [row for row in read("next_trials") if "(authors)" not in row["system"]]
+    for row in sorted(searched, key=lambda row: row["validation"]):
         chosen[row["data"], row["system"]] = row
     cut = {key: row for key, row in chosen.items() if row["ended_by"] == "budget"}
     assert f"cut the chosen trial of {len(cut)} of {len(chosen)} searches" in text
